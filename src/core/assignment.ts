@@ -1,0 +1,32 @@
+/** What a router decided for one batch. Its arrays belong to the router and are overwritten by the next batch. */
+export interface Assignment {
+  /** Slots per token: `topK`, except for `expert-choice`, where it is the most experts any token of the batch was given. */
+  readonly slots: number;
+  /** `[tokens × slots]`, the expert of each slot, −1 = none. A token's experts are distinct. */
+  readonly expert: Int32Array;
+  /** `[tokens × slots]`, the weight of each slot's expert in the token's output; 0 where there is no expert. */
+  readonly gate: Float32Array;
+  /** `[experts]`, (token, expert) pairs on each expert, before any drop. */
+  readonly load: Int32Array;
+}
+
+/** How logits become affinities S in (0, 1): `softmax` of each row or `sigmoid` of each entry. */
+export const scoreKinds = ["softmax", "sigmoid"] as const;
+export type ScoreKind = (typeof scoreKinds)[number];
+
+/** The sizes every router of a scenario is built for. */
+export interface RoutingShape {
+  /** The most tokens a batch will hold. */
+  readonly tokens: number;
+  readonly experts: number;
+  /** Experts per token, 1 ≤ topK ≤ experts. */
+  readonly topK: number;
+  /** ≥ 1; see {@link expertCapacity}. */
+  readonly capacityFactor: number;
+}
+
+/** Capacity C = ⌈capacityFactor · tokens · topK / experts⌉, the pairs an expert may hold in a batch of `tokens`. */
+export function expertCapacity(tokens: number, shape: RoutingShape): number {
+  // Rounding to 12 digits first keeps 1.1 · 10 from becoming 12 because 1.1 has no exact double.
+  return Math.ceil(Number(((shape.capacityFactor * tokens * shape.topK) / shape.experts).toPrecision(12)));
+}

@@ -1,0 +1,174 @@
+import type { ScoreKind } from "../core/assignment.ts";
+
+/** What {@link Kernels.selectTopK} ranks: the logits themselves, or the affinities made from them. */
+export type KeyKind = "logits" | ScoreKind;
+
+/**
+ * The numerical kernels of a routing step, the one doorway to them. Two implementations exist: AssemblyScript compiled
+ * to WebAssembly SIMD (`createWasmKernels`), and its readable twin in plain TypeScript (`createReferenceKernels`).
+ *
+ * Every array handed to a kernel must have been allocated by the same instance, once, before the steps begin: the
+ * WebAssembly kernels work in place on their own memory. Matrices are flat and row-major. No kernel allocates.
+ */
+export interface Kernels {
+  readonly backend: "wasm" | "reference";
+
+  /** Zero-filled arrays that live as long as this instance. Throws `RangeError` when 4 GiB are used up. */
+  allocateFloat32(length: number): Float32Array;
+  allocateFloat64(length: number): Float64Array;
+  allocateInt32(length: number): Int32Array;
+  allocateUint32(length: number): Uint32Array;
+
+  /**
+   * Fills `out[0, length)` with independent standard normals and advances `state`: four interleaved xoshiro128++
+   * generators (Blackman & Vigna 2019) feeding Box–Muller. `state` `[16]`: word w of generator g at `4·w + g`, so that
+   * one SIMD register holds one word of all four; seeded with any 16 uniform words, not all zero.
+   * |out| < 6.7, since a uniform has 32 bits.
+   */
+  fillNormal(state: Uint32Array, out: Float32Array, length: number): void;
+
+  /**
+   * `out = left · right`, or `out += left · right` when `accumulate`. `left` `[rows × inner]`, `right`
+   * `[inner × columns]`, `out` `[rows × columns]`.
+   */
+  multiply(
+    left: Float32Array,
+    right: Float32Array,
+    out: Float32Array,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: boolean,
+  ): void;
+
+  /** Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32. */
+  scores(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, scores: Float32Array): void;
+
+  /** `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64, finite for every finite row. */
+  logSumExpRows(logits: Float32Array, tokens: number, experts: number, out: Float64Array): void;
+
+  /**
+   * Writes into `expert` `[tokens × topK]` the `topK` experts with the largest key of each row, in descending order of
+   * the key, ties to the lower index, and into `load` `[experts]` how many tokens each expert was given. The key of
+   * expert e is key(logits[t, e]) + bias[e], as real numbers: keys that float32 cannot tell apart are recomputed in
+   * float64, so that the choice is the one of a float64 implementation. `bias` null is all zero; then every
+   * `KeyKind` ranks as the logits do, which are compared exactly.
+   */
+  selectTopK(
+    logits: Float32Array,
+    key: KeyKind,
+    bias: Float64Array | null,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
+  ): void;
+
+  /**
+   * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's selected
+   * experts when `renormalize` (computed so that rows whose S underflow still sum to 1). Slots with expert −1 get 0.
+   */
+  gates(
+    logits: Float32Array,
+    kind: ScoreKind,
+    renormalize: boolean,
+    expert: Int32Array,
+    tokens: number,
+    experts: number,
+    slots: number,
+    gate: Float32Array,
+  ): void;
+
+  /**
+   * Gates from an entropic plan: the plan's row, exp(logits/epsilon + columnPotential) up to a row factor, renormalised
+   * over the selected experts. Only the selected entries are computed. Slots with expert −1 get 0.
+   */
+  planGates(
+    logits: Float32Array,
+    columnPotential: Float64Array,
+    epsilon: number,
+    expert: Int32Array,
+    tokens: number,
+    experts: number,
+    slots: number,
+    gate: Float32Array,
+  ): void;
+
+  /**
+   * The Gibbs kernel `out[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens × experts]`. Returns
+   * the largest exponent's magnitude, max over rows of (max − min) / epsilon: where it exceeds 80, entries underflow
+   * and {@link logSinkhornSweep} must be used instead.
+   */
+  gibbsKernel(logits: Float32Array, epsilon: number, tokens: number, experts: number, out: Float32Array): number;
+
+  /**
+   * One fused Sinkhorn sweep over a Gibbs kernel, each row read once while it is in cache: row scalings
+   * u_t = 1 / Σ_e gibbs[t, e]·columnScaling[e], so that rows are exact, and
+   * `columnSum[e]` = Σ_t u_t · gibbs[t, e] · columnScaling[e], the column marginal the plan then has.
+   */
+  sinkhornSweep(
+    gibbs: Float32Array,
+    columnScaling: Float32Array,
+    tokens: number,
+    experts: number,
+    columnSum: Float64Array,
+  ): void;
+
+  /**
+   * The same sweep in float64 and the log domain, for any finite logits and epsilon: with rows exact,
+   * `logColumnSum[e]` = log Σ_t exp(logits[t, e]/epsilon + columnPotential[e] − rowLogSum_t), finite whatever the range.
+   * `rowLogSum` `[tokens]` and the two `[experts]` arrays are float64.
+   */
+  logSinkhornSweep(
+    logits: Float32Array,
+    epsilon: number,
+    columnPotential: Float64Array,
+    tokens: number,
+    experts: number,
+    rowLogSum: Float64Array,
+    logColumnSum: Float64Array,
+  ): void;
+
+  /**
+   * The plan `out[t, e] = softmax over e of (logits[t, e]/epsilon + columnPotential[e])`, float32 `[tokens × experts]`,
+   * rows that sum to 1.
+   */
+  entropicPlan(
+    logits: Float32Array,
+    columnPotential: Float64Array,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    out: Float32Array,
+  ): void;
+
+  /**
+   * For each expert the `capacity` tokens with the largest logit-derived key of its column (ties to the lower token):
+   * `chosen` `[experts × capacity]`, tokens in ascending order. With `softmax` the key is S, which is not monotone in the
+   * logits along a column; near-ties are settled in float64 as in {@link selectTopK}.
+   */
+  selectTokens(
+    logits: Float32Array,
+    key: KeyKind,
+    tokens: number,
+    experts: number,
+    capacity: number,
+    chosen: Int32Array,
+  ): void;
+
+  /**
+   * S of each selected pair in float64 into `pairScore` `[tokens × slots]`, 0 where expert is −1. `logSumExp` `[tokens]` as from
+   * {@link logSumExpRows}; read only for `softmax`.
+   */
+  pairScores(
+    logits: Float32Array,
+    kind: ScoreKind,
+    logSumExp: Float64Array,
+    expert: Int32Array,
+    tokens: number,
+    experts: number,
+    slots: number,
+    pairScore: Float64Array,
+  ): void;
+}

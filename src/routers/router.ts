@@ -1,0 +1,71 @@
+import type { z } from "zod";
+import type { Assignment, RoutingShape, ScoreKind } from "../core/assignment.ts";
+import type { RandomSource } from "../core/random.ts";
+import type { TokenBatch } from "../core/token-batch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+
+/** What a transport solver says of its own answer. */
+export interface SolverReport {
+  /** Iterations spent on this batch. */
+  readonly iterations: number;
+  /** How far the plan is from its marginals: ‖Pᵀ1 − T/E‖₁ / T for entropic plans, see `scot` for its own. */
+  readonly marginalError: number;
+  /** Whether `marginalError` is within the tolerance asked for. */
+  readonly converged: boolean;
+  /** Primal minus dual value of the plan, where the solver has both. */
+  readonly dualityGap?: number;
+  /** The most non-zeros in a column of the plan, for sparsity-constrained plans. */
+  readonly maxColumnCardinality?: number;
+}
+
+export interface RoutedStep {
+  readonly assignment: Assignment;
+  /** Present on the steps on which a transport solver ran. */
+  readonly solver?: SolverReport;
+}
+
+/** Everything a router must remember between batches, serialisable as JSON. */
+export type RouterState = { readonly [field: string]: unknown };
+
+/** A router of one run. It is stateful: batches must come in the order of their steps. */
+export interface Router {
+  route(batch: TokenBatch): RoutedStep;
+  /** Writes the row-stochastic plan `[tokens × experts]` of `batch`, the one routed last. Only routers that have a plan. */
+  writePlan?(batch: TokenBatch, plan: Float32Array): void;
+  state(): RouterState;
+  restore(state: RouterState): void;
+}
+
+/** What a router is given when it is created. */
+export interface RouterContext {
+  readonly shape: RoutingShape;
+  /** The affinities this router uses: its own `scores` option, else the scenario's, else its kind's default. */
+  readonly scores: ScoreKind;
+  readonly kernels: Kernels;
+  /** This kind's own random numbers. */
+  readonly random: RandomSource;
+}
+
+/** A problem with an option's value that only shows against the shape. `path` is inside the router's options. */
+export interface OptionProblem {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** One routing algorithm, as the registry, the schema, `list` and the docs know it. */
+export interface RouterKind<Options = unknown> {
+  readonly kind: string;
+  /** One line for `list routers`. */
+  readonly summary: string;
+  /** Paper and equation. */
+  readonly source: string;
+  /** A strict zod object; each field has a default and a `.describe()`. */
+  readonly options: z.ZodType<Options>;
+  /** The affinities used when neither the router's options nor the scenario name any; `softmax` when absent. */
+  readonly defaultScores?: ScoreKind;
+  /** Whether its routers have `writePlan`. */
+  readonly hasPlan: boolean;
+  /** Problems that only show against the shape. */
+  check?(options: Options, shape: RoutingShape): OptionProblem[];
+  create(context: RouterContext, options: Options): Router;
+}

@@ -1,0 +1,49 @@
+import type { z } from "zod";
+import type { RandomSource } from "../core/random.ts";
+import type { TokenBatch } from "../core/token-batch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+
+/** The sizes of a stream. */
+export interface StreamShape {
+  readonly steps: number;
+  /** The most tokens a batch holds; only the last batch of a recorded file may hold fewer. */
+  readonly tokens: number;
+  readonly experts: number;
+}
+
+/** A source of batches. The batch's array is allocated once and overwritten by the next call. */
+export interface Stream {
+  /** The next batch, or null after the last. Throws `InputError` when recorded data is bad. */
+  next(): Promise<TokenBatch | null>;
+  /** The load `[experts]` of the router under test on the last batch; only streams with `seesLoad` have it. */
+  observe?(load: Int32Array): void;
+  close(): Promise<void>;
+}
+
+export interface StreamContext {
+  /** Sizes the scenario asks for. For recorded data, as found by `shape()`. */
+  readonly shape: StreamShape;
+  readonly kernels: Kernels;
+  readonly random: RandomSource;
+  /** Folder that relative paths in the options are resolved against first; then the working directory. */
+  readonly folder: string;
+}
+
+/** One kind of token stream, as the registry, the schema, `list` and the docs know it. */
+export interface StreamKind<Options = unknown> {
+  readonly kind: string;
+  readonly summary: string;
+  readonly source: string;
+  /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
+  readonly options: z.ZodType<Options>;
+  /** True for `adversarial` alone: every router gets a stream of its own. */
+  readonly seesLoad: boolean;
+  /** Problems that only show against the shape, e.g. a shift after the last step. */
+  check?(options: Options, shape: StreamShape): { path: readonly string[]; message: string }[];
+  /**
+   * For recorded data: the sizes the file holds, from its header (or, for CSV, one counting pass). `wanted` are the sizes the
+   * scenario names. Throws `InputError` when the file is unreadable or the sizes do not agree.
+   */
+  shape?(options: Options, wanted: Partial<StreamShape>, folder: string): Promise<StreamShape>;
+  create(context: StreamContext, options: Options): Promise<Stream>;
+}
