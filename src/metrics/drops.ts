@@ -1,0 +1,45 @@
+import type { Assignment } from "../core/assignment.ts";
+
+/** What happens to pairs over capacity: nothing, the lowest score goes first, or the last to arrive goes first. */
+export const capacityPolicies = ["none", "drop", "drop-position"] as const;
+export type CapacityPolicy = (typeof capacityPolicies)[number];
+
+/** Pairs over capacity: Σ_e max(0, A_e − capacity). */
+export function pairsOverCapacity(load: ArrayLike<number>, capacity: number): number {
+  let over = 0;
+  for (let expert = 0; expert < load.length; expert++) over += Math.max(0, load[expert] - capacity);
+  return over;
+}
+
+/**
+ * Writes into `kept` `[tokens × slots]` the experts that remain when every expert keeps at most `capacity` pairs; a
+ * dropped slot becomes −1. `drop` keeps the highest `pairScore` (ties: the earlier token), `drop-position` the earliest
+ * tokens. The assignment itself, its load included, stays as the router made it. `order` `[tokens × slots]` and `start`
+ * `[experts + 1]` are scratch.
+ */
+export function dropOverCapacity(
+  assignment: Assignment,
+  tokens: number,
+  capacity: number,
+  policy: Exclude<CapacityPolicy, "none">,
+  pairScore: Float64Array,
+  kept: Int32Array,
+  order: Int32Array,
+  start: Int32Array,
+): void {
+  const { expert, load, slots } = assignment;
+  const pairs = tokens * slots;
+  start[0] = 0;
+  for (let e = 0; e < load.length; e++) start[e + 1] = start[e] + load[e];
+  const next = start.slice(0, load.length);
+  for (let pair = 0; pair < pairs; pair++) {
+    kept[pair] = expert[pair];
+    if (expert[pair] >= 0) order[next[expert[pair]]++] = pair;
+  }
+  for (let e = 0; e < load.length; e++) {
+    if (load[e] <= capacity) continue;
+    const ofExpert = order.subarray(start[e], start[e + 1]);
+    if (policy === "drop") ofExpert.sort((a, b) => pairScore[b] - pairScore[a] || a - b);
+    for (const pair of ofExpert.subarray(capacity)) kept[pair] = -1;
+  }
+}

@@ -1,0 +1,115 @@
+import { type Assignment, expertCapacity, type RoutingShape, type ScoreKind } from "../core/assignment.ts";
+import type { TokenBatch } from "../core/token-batch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { createChurnMeter } from "./churn.ts";
+import { type CapacityPolicy, dropOverCapacity, pairsOverCapacity } from "./drops.ts";
+import { loadPerRank, stepTime } from "./expert-parallel.ts";
+import { idleFraction, loadCv, loadEntropy, maxVio } from "./load.ts";
+
+/** The metrics of one router on one step; null where one does not apply. Names are those of the CSV columns. */
+export interface StepMetrics {
+  readonly maxVio: number;
+  readonly loadCv: number;
+  readonly loadEntropy: number;
+  readonly idleFraction: number;
+  readonly droppedFraction: number;
+  readonly score: number | null;
+  readonly churn: number | null;
+  readonly rankMaxVio: number;
+  readonly stepTime: number;
+}
+
+/** Those metrics that need nothing but the load `[experts]` of a step; `pairs` = tokens · topK. */
+export function loadMetrics(
+  load: ArrayLike<number>,
+  capacity: number,
+  pairs: number,
+  rankLoad: Float64Array,
+): Omit<StepMetrics, "score" | "churn"> {
+  loadPerRank(load, rankLoad.length, rankLoad);
+  return {
+    maxVio: maxVio(load),
+    loadCv: loadCv(load),
+    loadEntropy: loadEntropy(load),
+    idleFraction: idleFraction(load),
+    droppedFraction: pairs === 0 ? 0 : pairsOverCapacity(load, capacity) / pairs,
+    rankMaxVio: maxVio(rankLoad),
+    stepTime: stepTime(rankLoad, pairs),
+  };
+}
+
+/** What all routers of a scenario share on one batch, computed once. */
+export interface BatchFacts {
+  /** `[tokens]`, log Σ_e exp(logits). */
+  readonly logSumExp: Float64Array;
+  /** `[tokens × topK]`, plain top-k's choice. */
+  readonly topKExpert: Int32Array;
+  /** Computes both for `batch`; returns `router_z`, the mean over tokens of logsumexp² (ST-MoE, Zoph et al. 2022, eq. 5). */
+  observe(batch: TokenBatch): number;
+}
+
+export function createBatchFacts(kernels: Kernels, shape: RoutingShape): BatchFacts {
+  const logSumExp = kernels.allocateFloat64(shape.tokens);
+  const topKExpert = kernels.allocateInt32(shape.tokens * shape.topK);
+  const topKLoad = kernels.allocateInt32(shape.experts);
+  return {
+    logSumExp,
+    topKExpert,
+    observe({ logits, tokens, experts }) {
+      kernels.logSumExpRows(logits, tokens, experts, logSumExp);
+      kernels.selectTopK(logits, "logits", null, tokens, experts, shape.topK, topKExpert, topKLoad);
+      let squares = 0;
+      for (let token = 0; token < tokens; token++) squares += logSumExp[token] ** 2;
+      return squares / tokens;
+    },
+  };
+}
+
+/** Measures one router's steps. Its arrays are allocated once. */
+export interface StepMeter {
+  /**
+   * The metrics of `assignment` on `batch`. Load metrics and churn are of the choice before drops; `score` counts the
+   * pairs that the capacity policy leaves.
+   */
+  measure(batch: TokenBatch, facts: BatchFacts, assignment: Assignment): StepMetrics;
+}
+
+export function createStepMeter(
+  kernels: Kernels,
+  shape: RoutingShape,
+  scores: ScoreKind,
+  policy: CapacityPolicy,
+  ranks: number,
+  maxSlots: number,
+): StepMeter {
+  const pairScore = kernels.allocateFloat64(shape.tokens * maxSlots);
+  const kept = new Int32Array(shape.tokens * maxSlots);
+  const order = new Int32Array(shape.tokens * maxSlots);
+  const start = new Int32Array(shape.experts + 1);
+  const rankLoad = new Float64Array(ranks);
+  const churn = createChurnMeter(shape.experts);
+  return {
+    measure({ tokens, experts, logits }, facts, assignment) {
+      const { expert, slots, load } = assignment;
+      const capacity = expertCapacity(tokens, shape);
+      const pairs = tokens * shape.topK;
+      kernels.pairScores(logits, scores, facts.logSumExp, expert, tokens, experts, slots, pairScore);
+      let remaining = expert;
+      if (policy !== "none") {
+        dropOverCapacity(assignment, tokens, capacity, policy, pairScore, kept, order, start);
+        remaining = kept;
+      }
+      let score = 0;
+      for (let pair = 0; pair < tokens * slots; pair++) if (remaining[pair] >= 0) score += pairScore[pair];
+      let assigned = 0;
+      for (let e = 0; e < experts; e++) assigned += load[e];
+      loadPerRank(load, ranks, rankLoad);
+      return {
+        ...loadMetrics(load, capacity, pairs, rankLoad),
+        stepTime: stepTime(rankLoad, assigned),
+        score: score / pairs,
+        churn: churn.measure(expert, slots, facts.topKExpert, shape.topK, tokens),
+      };
+    },
+  };
+}
