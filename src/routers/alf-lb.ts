@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createExpertBias, expertBiasFields } from "./expert-bias.ts";
+import type { RouterKind } from "./router.ts";
+import { renormalizeOption } from "./shared-options.ts";
+
+const alfLbOptions = z.strictObject({ ...expertBiasFields, renormalize: renormalizeOption });
+
+export type AlfLbOptions = z.infer<typeof alfLbOptions>;
+
+/**
+ * Auxiliary-loss-free load balancing:
+ *
+ *     expert_t = the K largest of S_t + b
+ *     gate_t   = S_t[expert_t], without b, divided by its sum when `renormalize`
+ *     b        = moved by the batch's load, after the batch was routed (see `expert-bias.ts`)
+ */
+export const alfLbKind: RouterKind<AlfLbOptions> = {
+  kind: "alf-lb",
+  summary: "K largest of affinity plus a bias per expert that follows the load",
+  source: "Wang et al. 2024, arXiv 2408.15664, algorithm 1; theory arXiv 2512.03915",
+  options: alfLbOptions,
+  defaultScores: "sigmoid",
+  hasPlan: false,
+  create({ shape, scores, kernels }, options) {
+    const { experts, topK } = shape;
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const { expert, gate, load } = assignment;
+    const bias = createExpertBias(kernels, shape, options);
+    return {
+      route({ logits, tokens }) {
+        kernels.selectTopK(logits, scores, bias.values, tokens, experts, topK, expert, load);
+        kernels.gates(logits, scores, options.renormalize, expert, tokens, experts, topK, gate);
+        bias.learn(load, tokens);
+        return { assignment };
+      },
+      state: bias.state,
+      restore: bias.restore,
+    };
+  },
+};

@@ -1,0 +1,28 @@
+import { alfLbKind } from "./alf-lb.ts";
+import { auxLossKind } from "./aux-loss.ts";
+import { expertChoiceKind } from "./expert-choice.ts";
+import { groupedTopkKind } from "./grouped-topk.ts";
+import { hashKind } from "./hash.ts";
+import { noisyTopkKind } from "./noisy-topk.ts";
+import { randomKind } from "./random.ts";
+import { roundRobinKind } from "./round-robin.ts";
+import type { RouterKind } from "./router.ts";
+import { topkKind } from "./topk.ts";
+
+/** Every routing algorithm, in the order of `list routers`. A new one needs its file and a line here. */
+export const routerKinds: readonly RouterKind[] = [
+  topkKind,
+  noisyTopkKind,
+  groupedTopkKind,
+  alfLbKind,
+  auxLossKind,
+  expertChoiceKind,
+  hashKind,
+  randomKind,
+  roundRobinKind,
+] as const;
+
+/** The algorithm named `kind`, undefined when there is none. */
+export function findRouterKind(kind: string): RouterKind | undefined {
+  return routerKinds.find((candidate) => candidate.kind === kind);
+}
