@@ -7,6 +7,8 @@ import { noisyTopkKind } from "./noisy-topk.ts";
 import { randomKind } from "./random.ts";
 import { roundRobinKind } from "./round-robin.ts";
 import type { RouterKind } from "./router.ts";
+import { sinkhornKind } from "./sinkhorn.ts";
+import { ssrKind } from "./ssr.ts";
 import { topkKind } from "./topk.ts";
 
 /** Every routing algorithm, in the order of `list routers`. A new one needs its file and a line here. */
@@ -16,11 +18,13 @@ export const routerKinds: readonly RouterKind[] = [
   groupedTopkKind,
   alfLbKind,
   auxLossKind,
+  sinkhornKind,
+  ssrKind,
   expertChoiceKind,
   hashKind,
   randomKind,
   roundRobinKind,
-] as const;
+];
 
 /** The algorithm named `kind`, undefined when there is none. */
 export function findRouterKind(kind: string): RouterKind | undefined {

@@ -1,0 +1,48 @@
+import { z } from "zod";
+import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
+import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createPlanSelection } from "./plan-selection.ts";
+import type { RouterKind } from "./router.ts";
+import { emptyStateSchema, renormalizeOption } from "./shared-options.ts";
+
+const sinkhornOptions = z.strictObject({
+  ...entropicFields({ maxIterations: 100 }),
+  renormalize: renormalizeOption,
+});
+
+export type SinkhornOptions = z.infer<typeof sinkhornOptions>;
+
+/**
+ * Balanced routing by entropic optimal transport on every batch:
+ *
+ *     P        = argmax ⟨Z, P⟩ + ε·H(P) with rows 1 and columns T/E     (see `entropic.ts`)
+ *     expert_t = the K largest of P_t
+ *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
+ */
+export const sinkhornKind: RouterKind<SinkhornOptions> = {
+  kind: "sinkhorn",
+  summary: "K largest of each row of the entropic transport plan, on every step",
+  source: "Clark et al. 2022 (S-BASE), arXiv 2202.01169, section 3.1; Cuturi 2013, arXiv 1306.0895",
+  options: sinkhornOptions,
+  hasPlan: true,
+  create({ shape, scores, kernels }, options) {
+    const { experts, topK } = shape;
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const { expert, gate, load } = assignment;
+    const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
+    const selection = createPlanSelection(kernels, shape, options.epsilon);
+    return {
+      route(batch) {
+        const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
+        selection.select(batch, columnPotential, expert, load);
+        kernels.gates(batch.logits, scores, options.renormalize, expert, batch.tokens, experts, topK, gate);
+        return { assignment, solver: { iterations, marginalError, converged } };
+      },
+      writePlan: transport.writePlan,
+      state: () => ({}),
+      restore: (state) => {
+        emptyStateSchema.parse(state);
+      },
+    };
+  },
+};
