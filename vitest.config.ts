@@ -1,5 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, globalSetup: [] },
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 60_000,
+    benchmark: { include: ["bench/**/*.bench.ts"] },
+  },
 });
