@@ -27,6 +27,6 @@ export interface RoutingShape {
 
 /** Capacity C = ⌈capacityFactor · tokens · topK / experts⌉, the pairs an expert may hold in a batch of `tokens`. */
 export function expertCapacity(tokens: number, shape: RoutingShape): number {
-  // Rounding to 12 digits first keeps 1.1 · 10 from becoming 12 because 1.1 has no exact double.
+  // Rounding to 12 digits first keeps 1.1 · 50 from becoming 56 because 1.1 has no exact double.
   return Math.ceil(Number(((shape.capacityFactor * tokens * shape.topK) / shape.experts).toPrecision(12)));
 }

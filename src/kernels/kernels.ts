@@ -7,8 +7,10 @@ export type KeyKind = "logits" | ScoreKind;
  * The numerical kernels of a routing step, the one doorway to them. Two implementations exist: AssemblyScript compiled
  * to WebAssembly SIMD (`createWasmKernels`), and its readable twin in plain TypeScript (`createReferenceKernels`).
  *
- * Every array handed to a kernel must have been allocated by the same instance, once, before the steps begin: the
- * WebAssembly kernels work in place on their own memory. Matrices are flat and row-major. No kernel allocates.
+ * Every array handed to a kernel must have been allocated by the same instance, or be a `subarray` of such, once,
+ * before the steps begin: the WebAssembly kernels work in place on their own memory, which is a `SharedArrayBuffer`.
+ * They throw `TypeError` for other arrays and `RangeError` for arrays that are too short. Matrices are flat and
+ * row-major. No kernel allocates, but for working memory that grows with the largest sizes seen.
  */
 export interface Kernels {
   readonly backend: "wasm" | "reference";
@@ -23,7 +25,8 @@ export interface Kernels {
    * Fills `out[0, length)` with independent standard normals and advances `state`: four interleaved xoshiro128++
    * generators (Blackman & Vigna 2019) feeding Box–Muller. `state` `[16]`: word w of generator g at `4·w + g`, so that
    * one SIMD register holds one word of all four; seeded with any 16 uniform words, not all zero.
-   * |out| < 6.7, since a uniform has 32 bits.
+   * |out| < 6.7, since a uniform has 32 bits. Numbers are drawn in rounds of eight, the last one whole even if only a
+   * part of it is written, so `state` depends on ⌈length / 8⌉.
    */
   fillNormal(state: Uint32Array, out: Float32Array, length: number): void;
 
@@ -50,9 +53,9 @@ export interface Kernels {
   /**
    * Writes into `expert` `[tokens × topK]` the `topK` experts with the largest key of each row, in descending order of
    * the key, ties to the lower index, and into `load` `[experts]` how many tokens each expert was given. The key of
-   * expert e is key(logits[t, e]) + bias[e], as real numbers: keys that float32 cannot tell apart are recomputed in
-   * float64, so that the choice is the one of a float64 implementation. `bias` null is all zero; then every
-   * `KeyKind` ranks as the logits do, which are compared exactly.
+   * expert e is key(logits[t, e]) + bias[e]: keys that float32 cannot tell apart are recomputed in float64, so that the
+   * choice, ties included, is the one of a float64 implementation with softmax exp(z − max) / Σ exp(z − max) and
+   * sigmoid 1 / (1 + exp(−z)). With `bias` null every `KeyKind` ranks as the logits do, which are compared exactly.
    */
   selectTopK(
     logits: Float32Array,
@@ -66,8 +69,9 @@ export interface Kernels {
   ): void;
 
   /**
-   * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's selected
-   * experts when `renormalize` (computed so that rows whose S underflow still sum to 1). Slots with expert −1 get 0.
+   * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's
+   * selected experts when `renormalize` (computed so that rows whose S underflow still sum to 1). Slots with expert −1
+   * get 0.
    */
   gates(
     logits: Float32Array,
@@ -96,9 +100,9 @@ export interface Kernels {
   ): void;
 
   /**
-   * The Gibbs kernel `out[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens × experts]`. Returns
-   * the largest exponent's magnitude, max over rows of (max − min) / epsilon: where it exceeds 80, entries underflow
-   * and {@link logSinkhornSweep} must be used instead.
+   * The Gibbs kernel `out[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens ×
+   * experts]`. Returns the largest exponent's magnitude, max over rows of (max − min) / epsilon: where it exceeds 80,
+   * entries underflow and {@link logSinkhornSweep} must be used instead.
    */
   gibbsKernel(logits: Float32Array, epsilon: number, tokens: number, experts: number, out: Float32Array): number;
 
@@ -117,8 +121,8 @@ export interface Kernels {
 
   /**
    * The same sweep in float64 and the log domain, for any finite logits and epsilon: with rows exact,
-   * `logColumnSum[e]` = log Σ_t exp(logits[t, e]/epsilon + columnPotential[e] − rowLogSum_t), finite whatever the range.
-   * `rowLogSum` `[tokens]` and the two `[experts]` arrays are float64.
+   * `logColumnSum[e]` = log Σ_t exp(logits[t, e]/epsilon + columnPotential[e] − rowLogSum_t), finite whatever the
+   * range. `rowLogSum` `[tokens]` and the two `[experts]` arrays are float64.
    */
   logSinkhornSweep(
     logits: Float32Array,
@@ -145,8 +149,9 @@ export interface Kernels {
 
   /**
    * For each expert the `capacity` tokens with the largest logit-derived key of its column (ties to the lower token):
-   * `chosen` `[experts × capacity]`, tokens in ascending order. With `softmax` the key is S, which is not monotone in the
-   * logits along a column; near-ties are settled in float64 as in {@link selectTopK}.
+   * `chosen` `[experts × capacity]`, tokens in ascending order, capacity ≤ tokens. With `softmax` the key is S, which
+   * is not monotone in the logits along a column; near-ties are settled in float64 as in {@link selectTopK}. A
+   * `sigmoid` ranks as the logits do, which are compared exactly.
    */
   selectTokens(
     logits: Float32Array,
@@ -158,8 +163,8 @@ export interface Kernels {
   ): void;
 
   /**
-   * S of each selected pair in float64 into `pairScore` `[tokens × slots]`, 0 where expert is −1. `logSumExp` `[tokens]` as from
-   * {@link logSumExpRows}; read only for `softmax`.
+   * S of each selected pair in float64 into `pairScore` `[tokens × slots]`, 0 where expert is −1. `logSumExp`
+   * `[tokens]` as from {@link logSumExpRows}; read only for `softmax`.
    */
   pairScores(
     logits: Float32Array,

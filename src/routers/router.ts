@@ -1,22 +1,9 @@
 import type { z } from "zod";
 import type { Assignment, RoutingShape, ScoreKind } from "../core/assignment.ts";
 import type { RandomSource } from "../core/random.ts";
+import type { PlanKind, SolverReport } from "../core/solver-report.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-
-/** What a transport solver says of its own answer. */
-export interface SolverReport {
-  /** Iterations spent on this batch. */
-  readonly iterations: number;
-  /** How far the plan is from its marginals: ‖Pᵀ1 − T/E‖₁ / T for entropic plans, see `scot` for its own. */
-  readonly marginalError: number;
-  /** Whether `marginalError` is within the tolerance asked for. */
-  readonly converged: boolean;
-  /** Primal minus dual value of the plan, where the solver has both. */
-  readonly dualityGap?: number;
-  /** The most non-zeros in a column of the plan, for sparsity-constrained plans. */
-  readonly maxColumnCardinality?: number;
-}
 
 export interface RoutedStep {
   readonly assignment: Assignment;
@@ -60,11 +47,13 @@ export interface RouterKind<Options = unknown> {
   /** Paper and equation. */
   readonly source: string;
   /** A strict zod object; each field has a default and a `.describe()`. */
-  readonly options: z.ZodType<Options>;
+  readonly options: z.ZodObject & z.ZodType<Options>;
   /** The affinities used when neither the router's options nor the scenario name any; `softmax` when absent. */
   readonly defaultScores?: ScoreKind;
-  /** Whether its routers have `writePlan`. */
-  readonly hasPlan: boolean;
+  /** The transport plan its routers follow, and can write with `writePlan`; absent for routers without one. */
+  readonly plan?: PlanKind;
+  /** The most slots its assignments can have; `topK` when absent. */
+  maxSlots?(shape: RoutingShape): number;
   /** Problems that only show against the shape. */
   check?(options: Options, shape: RoutingShape): OptionProblem[];
   create(context: RouterContext, options: Options): Router;

@@ -1,0 +1,143 @@
+import { sigmoid } from "./exp";
+import { largestOf, loadPartial, storePartial } from "./lanes";
+import { sigmoidScores } from "./scores";
+import { wideSoftmax } from "./sinkhorn";
+import { scaleRow, softmaxRow, softmaxWeight, softmaxWeightSum } from "./softmax";
+
+/** Copies the logits of a token's experts to its gates, `empty` where there is none. */
+// @ts-ignore: decorator
+@inline
+function gather(row: usize, expert: usize, slots: i32, empty: f32, gate: usize): void {
+  for (let slot: usize = 0; slot < <usize>slots; slot++) {
+    const chosen = load<i32>(expert + (slot << 2));
+    store<f32>(gate + (slot << 2), chosen < 0 ? empty : load<f32>(row + ((<usize>chosen) << 2)));
+  }
+}
+
+function sumOf(from: usize, count: i32): f64 {
+  let sum: f64 = 0;
+  for (let i: usize = 0; i < <usize>count; i++) sum += <f64>load<f32>(from + (i << 2));
+  return sum;
+}
+
+/** S divided by its sum over the slots: a row's softmax over the selected experts alone, whatever the others are. */
+export function normalisedSoftmaxGates(
+  logits: usize,
+  expert: usize,
+  tokens: i32,
+  experts: i32,
+  slots: i32,
+  gate: usize,
+): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const to = gate + ((t * slots) << 2);
+    gather(logits + ((t * experts) << 2), expert + ((t * slots) << 2), slots, -Infinity, to);
+    normaliseExponents(to, slots);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function normaliseExponents(row: usize, slots: i32): void {
+  if (largestOf(row, slots) == -Infinity) memory.fill(row, 0, (<usize>slots) << 2);
+  else softmaxRow(row, slots, row);
+}
+
+/** Below this logit e^z and 1 / (1 + e^−z) are the same float32 number. */
+// @ts-ignore: decorator
+@inline
+const EXPONENTIAL_TAIL: f32 = -40;
+
+export function normalisedSigmoidGates(
+  logits: usize,
+  expert: usize,
+  tokens: i32,
+  experts: i32,
+  slots: i32,
+  gate: usize,
+): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const to = gate + ((t * slots) << 2);
+    gather(logits + ((t * experts) << 2), expert + ((t * slots) << 2), slots, -Infinity, to);
+    // Where every S is e^z its ratios are those of a softmax, which does not underflow.
+    if (largestOf(to, slots) < EXPONENTIAL_TAIL) {
+      normaliseExponents(to, slots);
+    } else {
+      sigmoidRow(to, slots);
+      scaleRow(to, slots, <f32>(1 / sumOf(to, slots)));
+    }
+  }
+}
+
+/** In place; −∞ becomes 0. */
+// @ts-ignore: decorator
+@inline
+function sigmoidRow(row: usize, count: i32): void {
+  let i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const at = row + ((<usize>i) << 2);
+    v128.store(at, sigmoid(v128.load(at)));
+  }
+  const at = row + ((<usize>i) << 2);
+  if (i < count) storePartial(at, sigmoid(loadPartial(at, count - i, 0)), count - i);
+}
+
+/** S itself, whose denominator runs over all experts. */
+export function softmaxGates(logits: usize, expert: usize, tokens: i32, experts: i32, slots: i32, gate: usize): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const row = logits + ((t * experts) << 2);
+    const largest = largestOf(row, experts);
+    const inverse = <f32>(1 / softmaxWeightSum(row, experts, largest));
+    for (let slot = t * slots; slot < (t + 1) * slots; slot++) {
+      const chosen = load<i32>(expert + (slot << 2));
+      const value =
+        chosen < 0 ? <f32>0 : softmaxWeight(load<f32>(row + ((<usize>chosen) << 2)), largest) * inverse;
+      store<f32>(gate + (slot << 2), value);
+    }
+  }
+}
+
+export function sigmoidGates(logits: usize, expert: usize, tokens: i32, experts: i32, slots: i32, gate: usize): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    gather(
+      logits + ((t * experts) << 2),
+      expert + ((t * slots) << 2),
+      slots,
+      -Infinity,
+      gate + ((t * slots) << 2),
+    );
+  }
+  sigmoidScores(gate, tokens * slots, gate);
+}
+
+export function planGates(
+  logits: usize,
+  potential: usize,
+  epsilon: f64,
+  expert: usize,
+  tokens: i32,
+  experts: i32,
+  slots: i32,
+  gate: usize,
+  exponents: usize,
+): void {
+  const inverse = 1 / epsilon;
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const row = logits + ((t * experts) << 2);
+    const chosenAt = expert + ((t * slots) << 2);
+    const to = gate + ((t * slots) << 2);
+    let largest: f64 = -Infinity;
+    for (let slot: usize = 0; slot < <usize>slots; slot++) {
+      const chosen = load<i32>(chosenAt + (slot << 2));
+      let x: f64 = -Infinity;
+      if (chosen >= 0) {
+        const e = <usize>chosen;
+        x = <f64>load<f32>(row + (e << 2)) * inverse + load<f64>(potential + (e << 3));
+        largest = max(largest, x);
+      }
+      store<f64>(exponents + (slot << 3), x);
+    }
+    if (largest == -Infinity) memory.fill(to, 0, (<usize>slots) << 2);
+    else wideSoftmax(exponents, slots, largest, to);
+  }
+}

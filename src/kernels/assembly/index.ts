@@ -1,0 +1,14 @@
+// The kernels of `../kernels.ts` over byte addresses in imported memory, as `../wasm.ts` calls them.
+
+export { fillNormal } from "./normal";
+export { multiply, multiplyScratch } from "./multiply";
+export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./scores";
+export { selectScratch, selectTopK, selectTopKBiased } from "./select";
+export { normalisedSigmoidGates, normalisedSoftmaxGates, planGates, sigmoidGates, softmaxGates } from "./gates";
+export { entropicPlan, gibbsKernel, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
+export { selectTokens, tokensScratch } from "./tokens";
+
+/** The first byte that belongs to the host. */
+export function heapBase(): usize {
+  return __heap_base;
+}

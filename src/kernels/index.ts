@@ -1,0 +1,12 @@
+import type { Kernels } from "./kernels.ts";
+import { createReferenceKernels } from "./reference.ts";
+import { createWasmKernels } from "./wasm.ts";
+
+export type { Kernels, KeyKind } from "./kernels.ts";
+
+export type KernelBackend = Kernels["backend"];
+
+/** A new instance with memory of its own. `wasm` throws `Error` when the compiled kernels are missing. */
+export function createKernels(backend: KernelBackend): Kernels {
+  return backend === "wasm" ? createWasmKernels() : createReferenceKernels();
+}

@@ -1,0 +1,58 @@
+import type { Kernels } from "./kernels.ts";
+import { largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
+import { gates, pairScores, planGates } from "./reference/gates.ts";
+import { fillNormal } from "./reference/normal.ts";
+import { selectTokens, selectTopK } from "./reference/select.ts";
+import { entropicPlan, gibbsKernel, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
+
+/**
+ * The kernels in plain TypeScript, each the shortest correct way to compute its result: float64 throughout, rounded
+ * once where the output is float32. The truth that the WebAssembly kernels are held to, and slower by one or two orders
+ * of magnitude; unlike those it may allocate and takes any typed array.
+ */
+export function createReferenceKernels(): Kernels {
+  return {
+    backend: "reference",
+    allocateFloat32: (length) => new Float32Array(length),
+    allocateFloat64: (length) => new Float64Array(length),
+    allocateInt32: (length) => new Int32Array(length),
+    allocateUint32: (length) => new Uint32Array(length),
+
+    fillNormal,
+
+    multiply(left, right, out, rows, inner, columns, accumulate) {
+      for (let row = 0; row < rows; row++) {
+        for (let column = 0; column < columns; column++) {
+          let sum = accumulate ? out[row * columns + column] : 0;
+          for (let i = 0; i < inner; i++) sum += left[row * inner + i] * right[i * columns + column];
+          out[row * columns + column] = sum;
+        }
+      }
+    },
+
+    scores(logits, kind, tokens, experts, scores) {
+      const affinity = new Float64Array(experts);
+      for (let row = 0; row < tokens * experts; row += experts) {
+        rowAffinities(logits, row, experts, kind, affinity);
+        scores.set(affinity, row);
+      }
+    },
+
+    logSumExpRows(logits, tokens, experts, out) {
+      for (let t = 0; t < tokens; t++) {
+        const largest = largestOf(logits, t * experts, experts);
+        out[t] = largest + Math.log(sumExp(logits, t * experts, experts, largest));
+      }
+    },
+
+    selectTopK,
+    gates,
+    planGates,
+    gibbsKernel,
+    sinkhornSweep,
+    logSinkhornSweep,
+    entropicPlan,
+    selectTokens,
+    pairScores,
+  };
+}

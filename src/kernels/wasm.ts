@@ -1,0 +1,318 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Kernels, KeyKind } from "./kernels.ts";
+import { createLinearMemory } from "./memory.ts";
+
+/** What `assembly/index.ts` exports; arrays are byte addresses in the imported memory. */
+interface Assembly {
+  heapBase(): number;
+  fillNormal(state: number, out: number, length: number): void;
+  multiplyScratch(inner: number): number;
+  multiply(
+    left: number,
+    right: number,
+    out: number,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: boolean,
+    scratch: number,
+  ): void;
+  softmaxScores(logits: number, tokens: number, experts: number, scores: number): void;
+  sigmoidScores(logits: number, entries: number, scores: number): void;
+  logSumExpRows(logits: number, tokens: number, experts: number, out: number): void;
+  pairScores(
+    logits: number,
+    softmax: boolean,
+    logSumExp: number,
+    expert: number,
+    tokens: number,
+    experts: number,
+    slots: number,
+    out: number,
+  ): void;
+  selectScratch(experts: number): number;
+  selectTopK(
+    logits: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    scratch: number,
+  ): void;
+  selectTopKBiased(
+    logits: number,
+    kind: number,
+    bias: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    scratch: number,
+  ): void;
+  normalisedSoftmaxGates: Gates;
+  normalisedSigmoidGates: Gates;
+  softmaxGates: Gates;
+  sigmoidGates: Gates;
+  rowScratch(experts: number): number;
+  planGates(
+    logits: number,
+    columnPotential: number,
+    epsilon: number,
+    expert: number,
+    tokens: number,
+    experts: number,
+    slots: number,
+    gate: number,
+    scratch: number,
+  ): void;
+  gibbsKernel(logits: number, epsilon: number, tokens: number, experts: number, out: number): number;
+  sinkhornSweep(
+    gibbs: number,
+    columnScaling: number,
+    tokens: number,
+    experts: number,
+    columnSum: number,
+    scratch: number,
+  ): void;
+  logSinkhornSweep(
+    logits: number,
+    epsilon: number,
+    columnPotential: number,
+    tokens: number,
+    experts: number,
+    rowLogSum: number,
+    logColumnSum: number,
+    scratch: number,
+  ): void;
+  entropicPlan(
+    logits: number,
+    columnPotential: number,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    out: number,
+    scratch: number,
+  ): void;
+  tokensScratch(tokens: number): number;
+  selectTokens(
+    logits: number,
+    softmax: boolean,
+    tokens: number,
+    experts: number,
+    capacity: number,
+    chosen: number,
+    scratch: number,
+  ): void;
+}
+
+type Gates = (logits: number, expert: number, tokens: number, experts: number, slots: number, gate: number) => void;
+
+const keyNumbers: Record<KeyKind, number> = { logits: 0, softmax: 1, sigmoid: 2 };
+
+let compiled: WebAssembly.Module | undefined;
+
+/** Compiles `build/kernels.wasm` once per thread. Throws `Error` when it is missing. */
+function compile(): WebAssembly.Module {
+  if (compiled === undefined) {
+    // The same from `src/kernels` and from `dist/kernels`.
+    const path = fileURLToPath(new URL("../../build/kernels.wasm", import.meta.url));
+    let bytes: Buffer<ArrayBuffer>;
+    try {
+      bytes = readFileSync(path);
+    } catch (cause) {
+      throw new Error(`The compiled kernels are missing: ${path}. Run \`npm run build\` to make them.`, { cause });
+    }
+    compiled = new WebAssembly.Module(bytes);
+  }
+  return compiled;
+}
+
+/**
+ * The kernels in WebAssembly SIMD, deterministic on every machine. All arrays live in one memory of at most 4 GiB that
+ * only grows. A kernel throws `TypeError` for an array of another instance and `RangeError` for one that is too short.
+ *
+ * Throws `Error` when the compiled kernels are missing.
+ */
+export function createWasmKernels(): Kernels {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const instance = new WebAssembly.Instance(compile(), { env: { memory }, host: { exp: Math.exp, log: Math.log } });
+  const assembly = instance.exports as unknown as Assembly;
+  const linear = createLinearMemory(memory, assembly.heapBase());
+  let scratchAddress = 0;
+  let scratchBytes = 0;
+
+  /** Working memory for one call; grows with the largest sizes seen and is then kept. */
+  function scratch(bytes: number): number {
+    if (bytes > scratchBytes) {
+      scratchAddress = linear.allocate(bytes);
+      scratchBytes = bytes;
+    }
+    return scratchAddress;
+  }
+
+  function addressOf(array: Float32Array | Float64Array | Int32Array | Uint32Array, length: number): number {
+    if (array.length < length) {
+      throw new RangeError(`A kernel was given an array of ${array.length} where it needs ${length}.`);
+    }
+    return linear.addressOf(array);
+  }
+
+  return {
+    backend: "wasm",
+    allocateFloat32(length) {
+      const address = linear.allocate(4 * length);
+      return new Float32Array(linear.buffer(), address, length);
+    },
+    allocateFloat64(length) {
+      const address = linear.allocate(8 * length);
+      return new Float64Array(linear.buffer(), address, length);
+    },
+    allocateInt32(length) {
+      const address = linear.allocate(4 * length);
+      return new Int32Array(linear.buffer(), address, length);
+    },
+    allocateUint32(length) {
+      const address = linear.allocate(4 * length);
+      return new Uint32Array(linear.buffer(), address, length);
+    },
+
+    fillNormal(state, out, length) {
+      assembly.fillNormal(addressOf(state, 16), addressOf(out, length), length);
+    },
+
+    multiply(left, right, out, rows, inner, columns, accumulate) {
+      assembly.multiply(
+        addressOf(left, rows * inner),
+        addressOf(right, inner * columns),
+        addressOf(out, rows * columns),
+        rows,
+        inner,
+        columns,
+        accumulate,
+        scratch(assembly.multiplyScratch(inner)),
+      );
+    },
+
+    scores(logits, kind, tokens, experts, scores) {
+      const entries = tokens * experts;
+      const from = addressOf(logits, entries);
+      const to = addressOf(scores, entries);
+      if (kind === "softmax") assembly.softmaxScores(from, tokens, experts, to);
+      else assembly.sigmoidScores(from, entries, to);
+    },
+
+    logSumExpRows(logits, tokens, experts, out) {
+      assembly.logSumExpRows(addressOf(logits, tokens * experts), tokens, experts, addressOf(out, tokens));
+    },
+
+    selectTopK(logits, key, bias, tokens, experts, topK, expert, load) {
+      const from = addressOf(logits, tokens * experts);
+      const to = addressOf(expert, tokens * topK);
+      const loads = addressOf(load, experts);
+      const work = scratch(assembly.selectScratch(experts));
+      if (bias === null) {
+        assembly.selectTopK(from, tokens, experts, topK, to, loads, work);
+      } else {
+        const biases = addressOf(bias, experts);
+        assembly.selectTopKBiased(from, keyNumbers[key], biases, tokens, experts, topK, to, loads, work);
+      }
+    },
+
+    gates(logits, kind, renormalize, expert, tokens, experts, slots, gate) {
+      const softmax = renormalize ? assembly.normalisedSoftmaxGates : assembly.softmaxGates;
+      const sigmoid = renormalize ? assembly.normalisedSigmoidGates : assembly.sigmoidGates;
+      const gatesOf = kind === "softmax" ? softmax : sigmoid;
+      gatesOf(
+        addressOf(logits, tokens * experts),
+        addressOf(expert, tokens * slots),
+        tokens,
+        experts,
+        slots,
+        addressOf(gate, tokens * slots),
+      );
+    },
+
+    planGates(logits, columnPotential, epsilon, expert, tokens, experts, slots, gate) {
+      assembly.planGates(
+        addressOf(logits, tokens * experts),
+        addressOf(columnPotential, experts),
+        epsilon,
+        addressOf(expert, tokens * slots),
+        tokens,
+        experts,
+        slots,
+        addressOf(gate, tokens * slots),
+        scratch(assembly.rowScratch(slots)),
+      );
+    },
+
+    gibbsKernel(logits, epsilon, tokens, experts, out) {
+      const entries = tokens * experts;
+      return assembly.gibbsKernel(addressOf(logits, entries), epsilon, tokens, experts, addressOf(out, entries));
+    },
+
+    sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum) {
+      assembly.sinkhornSweep(
+        addressOf(gibbs, tokens * experts),
+        addressOf(columnScaling, experts),
+        tokens,
+        experts,
+        addressOf(columnSum, experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    logSinkhornSweep(logits, epsilon, columnPotential, tokens, experts, rowLogSum, logColumnSum) {
+      assembly.logSinkhornSweep(
+        addressOf(logits, tokens * experts),
+        epsilon,
+        addressOf(columnPotential, experts),
+        tokens,
+        experts,
+        addressOf(rowLogSum, tokens),
+        addressOf(logColumnSum, experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    entropicPlan(logits, columnPotential, epsilon, tokens, experts, out) {
+      assembly.entropicPlan(
+        addressOf(logits, tokens * experts),
+        addressOf(columnPotential, experts),
+        epsilon,
+        tokens,
+        experts,
+        addressOf(out, tokens * experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    selectTokens(logits, key, tokens, experts, capacity, chosen) {
+      assembly.selectTokens(
+        addressOf(logits, tokens * experts),
+        key === "softmax",
+        tokens,
+        experts,
+        capacity,
+        addressOf(chosen, experts * capacity),
+        scratch(assembly.tokensScratch(tokens)),
+      );
+    },
+
+    pairScores(logits, kind, logSumExp, expert, tokens, experts, slots, pairScore) {
+      assembly.pairScores(
+        addressOf(logits, tokens * experts),
+        kind === "softmax",
+        addressOf(logSumExp, kind === "softmax" ? tokens : 0),
+        addressOf(expert, tokens * slots),
+        tokens,
+        experts,
+        slots,
+        addressOf(pairScore, tokens * slots),
+      );
+    },
+  };
+}
