@@ -12,6 +12,16 @@ export function pairsOverCapacity(load: ArrayLike<number>, capacity: number): nu
 }
 
 /**
+ * Pairs that a router left without an expert: `pairs` = tokens · topK less the assigned ones. 0 where a router assigns
+ * more than that, as `expert-choice` does.
+ */
+export function unassignedPairs(load: ArrayLike<number>, pairs: number): number {
+  let assigned = 0;
+  for (let expert = 0; expert < load.length; expert++) assigned += load[expert];
+  return Math.max(0, pairs - assigned);
+}
+
+/**
  * Writes into `kept` `[tokens × slots]` the experts that remain when every expert keeps at most `capacity` pairs; a
  * dropped slot becomes −1. `drop` keeps the highest `pairScore` (ties: the earlier token), `drop-position` the earliest
  * tokens. The assignment itself, its load included, stays as the router made it. `order` `[tokens × slots]` and `start`

@@ -1,3 +1,5 @@
+import { max } from "d3-array";
+
 /**
  * Sums the load `[experts]` over `ranks` equal contiguous groups of experts into `rankLoad` `[ranks]`: the pairs each
  * device computes under expert parallelism. `ranks` divides the number of experts.
@@ -9,7 +11,10 @@ export function loadPerRank(load: ArrayLike<number>, ranks: number, rankLoad: Fl
   return rankLoad;
 }
 
-/** Slowdown of a step against perfect balance, ≥ 1: max over ranks of its pairs / (pairs / R). 1 when there is no load. */
+/**
+ * Slowdown of a step against perfect balance: max over ranks of its load / (`pairs` / R) with `pairs` = tokens · topK. At
+ * least 1 unless the router left pairs unassigned; 1 when there are no pairs.
+ */
 export function stepTime(rankLoad: Float64Array, pairs: number): number {
-  return pairs === 0 ? 1 : (Math.max(...rankLoad) * rankLoad.length) / pairs;
+  return pairs === 0 ? 1 : (max(rankLoad)! * rankLoad.length) / pairs;
 }

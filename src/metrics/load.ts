@@ -31,7 +31,7 @@ export function loadGini(load: ArrayLike<number>): number {
   return weighted / (sorted.length * total);
 }
 
-/** Normalised entropy Σ −q ln q / ln E with q = A/ΣA; 1 is balanced, and 1 by definition for one expert or no load. */
+/** Normalised entropy Σ −q ln q / ln E with q = A/ΣA, in [0, 1]; 1 is balanced, and 1 by definition for one expert or no load. */
 export function loadEntropy(load: ArrayLike<number>): number {
   const total = sum(load as ArrayLike<number> & Iterable<number>);
   if (load.length === 1 || total === 0) return 1;
@@ -40,7 +40,8 @@ export function loadEntropy(load: ArrayLike<number>): number {
     const share = load[expert] / total;
     if (share > 0) entropy -= share * Math.log(share);
   }
-  return entropy / Math.log(load.length);
+  // The rounding of a balanced load's sum can pass 1.
+  return Math.min(1, entropy / Math.log(load.length));
 }
 
 /** Experts with zero load / E. */

@@ -2,37 +2,46 @@ import { type Assignment, expertCapacity, type RoutingShape, type ScoreKind } fr
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createChurnMeter } from "./churn.ts";
-import { type CapacityPolicy, dropOverCapacity, pairsOverCapacity } from "./drops.ts";
+import { type CapacityPolicy, dropOverCapacity, pairsOverCapacity, unassignedPairs } from "./drops.ts";
 import { loadPerRank, stepTime } from "./expert-parallel.ts";
-import { idleFraction, loadCv, loadEntropy, maxVio } from "./load.ts";
+import { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "./load.ts";
 
 /** The metrics of one router on one step; null where one does not apply. Names are those of the CSV columns. */
 export interface StepMetrics {
   readonly maxVio: number;
+  readonly minVio: number;
   readonly loadCv: number;
+  readonly loadGini: number;
   readonly loadEntropy: number;
   readonly idleFraction: number;
   readonly droppedFraction: number;
   readonly score: number | null;
   readonly churn: number | null;
+  readonly routerZ: number | null;
   readonly rankMaxVio: number;
   readonly stepTime: number;
 }
 
-/** Those metrics that need nothing but the load `[experts]` of a step; `pairs` = tokens · topK. */
+/**
+ * Those metrics that need nothing but the load `[experts]` of a step; `pairs` = tokens · topK. Pairs that the router left
+ * unassigned count as dropped, beside those over `capacity`. `rankLoad` `[ranks]` is scratch.
+ */
 export function loadMetrics(
   load: ArrayLike<number>,
   capacity: number,
   pairs: number,
   rankLoad: Float64Array,
-): Omit<StepMetrics, "score" | "churn"> {
+): Omit<StepMetrics, "score" | "churn" | "routerZ"> {
   loadPerRank(load, rankLoad.length, rankLoad);
+  const dropped = pairsOverCapacity(load, capacity) + unassignedPairs(load, pairs);
   return {
     maxVio: maxVio(load),
+    minVio: minVio(load),
     loadCv: loadCv(load),
+    loadGini: loadGini(load),
     loadEntropy: loadEntropy(load),
     idleFraction: idleFraction(load),
-    droppedFraction: pairs === 0 ? 0 : pairsOverCapacity(load, capacity) / pairs,
+    droppedFraction: pairs === 0 ? 0 : dropped / pairs,
     rankMaxVio: maxVio(rankLoad),
     stepTime: stepTime(rankLoad, pairs),
   };
@@ -44,7 +53,9 @@ export interface BatchFacts {
   readonly logSumExp: Float64Array;
   /** `[tokens × topK]`, plain top-k's choice. */
   readonly topKExpert: Int32Array;
-  /** Computes both for `batch`; returns `router_z`, the mean over tokens of logsumexp² (ST-MoE, Zoph et al. 2022, eq. 5). */
+  /** `router_z`, the mean over tokens of logsumexp² (ST-MoE, Zoph et al. 2022, eq. 5). NaN before the first batch. */
+  readonly routerZ: number;
+  /** Computes all of them for `batch`; returns `routerZ`. */
   observe(batch: TokenBatch): number;
 }
 
@@ -52,15 +63,20 @@ export function createBatchFacts(kernels: Kernels, shape: RoutingShape): BatchFa
   const logSumExp = kernels.allocateFloat64(shape.tokens);
   const topKExpert = kernels.allocateInt32(shape.tokens * shape.topK);
   const topKLoad = kernels.allocateInt32(shape.experts);
+  let routerZ = Number.NaN;
   return {
     logSumExp,
     topKExpert,
+    get routerZ() {
+      return routerZ;
+    },
     observe({ logits, tokens, experts }) {
       kernels.logSumExpRows(logits, tokens, experts, logSumExp);
       kernels.selectTopK(logits, "logits", null, tokens, experts, shape.topK, topKExpert, topKLoad);
       let squares = 0;
       for (let token = 0; token < tokens; token++) squares += logSumExp[token] ** 2;
-      return squares / tokens;
+      routerZ = squares / tokens;
+      return routerZ;
     },
   };
 }
@@ -101,13 +117,10 @@ export function createStepMeter(
       }
       let score = 0;
       for (let pair = 0; pair < tokens * slots; pair++) if (remaining[pair] >= 0) score += pairScore[pair];
-      let assigned = 0;
-      for (let e = 0; e < experts; e++) assigned += load[e];
-      loadPerRank(load, ranks, rankLoad);
       return {
         ...loadMetrics(load, capacity, pairs, rankLoad),
-        stepTime: stepTime(rankLoad, assigned),
         score: score / pairs,
+        routerZ: facts.routerZ,
         churn: churn.measure(expert, slots, facts.topKExpert, shape.topK, tokens),
       };
     },

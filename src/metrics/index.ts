@@ -1,0 +1,139 @@
+/** One metric, as `list` and the documentation know it. */
+export interface MetricDescription {
+  readonly name: string;
+  readonly range: string;
+  readonly definition: string;
+  /** Where it is written: file and column. */
+  readonly columns: readonly string[];
+  readonly source: string;
+}
+
+/** Every metric the program reports. A = load, L = its mean, T tokens, K experts per token, E experts, S affinities. */
+export const metricDescriptions: readonly MetricDescription[] = [
+  {
+    name: "MaxVio",
+    range: "[0, E − 1]",
+    definition: "max A / L − 1, per batch and on the loads summed over the run",
+    columns: ["summary max_vio_global", "summary max_vio_batch_{mean,p95,max}", "steps max_vio"],
+    source: "Wang et al. 2024, arXiv 2408.15664",
+  },
+  {
+    name: "MinVio",
+    range: "[0, 1]",
+    definition: "1 − min A / L",
+    columns: ["diagnostics min_vio"],
+    source: "counterpart of MaxVio",
+  },
+  {
+    name: "load CV",
+    range: "[0, √(E − 1)]",
+    definition: "population standard deviation of A / L",
+    columns: ["summary load_cv", "steps load_cv"],
+    source: "Shazeer et al. 2017, arXiv 1701.06538",
+  },
+  {
+    name: "load Gini",
+    range: "[0, 1 − 1/E]",
+    definition: "Gini coefficient of A",
+    columns: ["summary load_gini", "diagnostics load_gini"],
+    source: "Gini 1912",
+  },
+  {
+    name: "load entropy",
+    range: "[0, 1]",
+    definition: "−Σ q ln q / ln E, q = A / ΣA; 1 is balanced",
+    columns: ["summary load_entropy", "steps load_entropy"],
+    source: "Shannon 1948, normalised",
+  },
+  {
+    name: "idle fraction",
+    range: "[0, 1]",
+    definition: "experts without a token in the batch / E",
+    columns: ["summary idle_fraction_{mean,max}", "steps idle_fraction"],
+    source: "common practice",
+  },
+  {
+    name: "idle streak",
+    range: "[0, steps]",
+    definition: "longest run of steps in which any one expert has no token",
+    columns: ["summary idle_streak_max"],
+    source: "common practice",
+  },
+  {
+    name: "dead experts",
+    range: "[0, E]",
+    definition: "experts without a token in the last deadWindow steps",
+    columns: ["summary dead_experts"],
+    source: "common practice",
+  },
+  {
+    name: "dropped fraction",
+    range: "[0, 1]",
+    definition: "pairs over capacity C, and pairs that were not routed, / (T·K), whatever the policy",
+    columns: ["summary dropped_fraction", "steps dropped_fraction"],
+    source: "Fedus et al. 2021, arXiv 2101.03961",
+  },
+  {
+    name: "score",
+    range: "[0, 1]",
+    definition: "Σ S over the assigned pairs / (T·K)",
+    columns: ["summary score", "steps score"],
+    source: "objective of BASE, arXiv 2103.16716",
+  },
+  {
+    name: "router z",
+    range: "≥ 0",
+    definition: "mean over tokens of logsumexp(Z)²",
+    columns: ["diagnostics router_z"],
+    source: "Zoph et al. 2022, arXiv 2202.08906, eq. 5",
+  },
+  {
+    name: "churn",
+    range: "[0, 1]",
+    definition: "fraction of pairs that differ from plain top-k's choice on the same batch",
+    columns: ["summary churn", "steps churn"],
+    source: "common practice",
+  },
+  {
+    name: "rank MaxVio",
+    range: "[0, R − 1]",
+    definition: "MaxVio of the loads summed over each of R ranks",
+    columns: ["summary rank_max_vio", "steps rank_max_vio"],
+    source: "expert parallelism, arXiv 2412.19437",
+  },
+  {
+    name: "step time",
+    range: "≥ 1 when every pair is routed",
+    definition: "max over ranks of the rank's load / (T·K / R): the slowdown against perfect balance",
+    columns: ["summary step_time_mean", "steps step_time"],
+    source: "expert parallelism, arXiv 2412.19437",
+  },
+  {
+    name: "solver iterations",
+    range: "≥ 0",
+    definition: "iterations of the transport solver on a step",
+    columns: ["summary sinkhorn_steps", "summary solver_iterations_mean", "steps solver_iterations"],
+    source: "the router's own",
+  },
+  {
+    name: "marginal error",
+    range: "[0, 2]",
+    definition: "how far the plan is from its marginals; steps over the tolerance are counted",
+    columns: ["steps marginal_error", "summary not_converged_steps"],
+    source: "the router's own",
+  },
+  {
+    name: "duality gap, column cardinality",
+    range: "the solver's own",
+    definition: "of sparsity-constrained plans: primal − dual value; most non-zeros in a column",
+    columns: ["diagnostics duality_gap", "diagnostics max_column_cardinality"],
+    source: "Liu et al. 2022, arXiv 2209.15466",
+  },
+  {
+    name: "route time",
+    range: "> 0 ms",
+    definition: "wall-clock time of routing one batch, metrics not counted",
+    columns: ["timing route_ms_{mean,median,p95}", "timing tokens_per_second"],
+    source: "this program",
+  },
+];

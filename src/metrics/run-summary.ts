@@ -1,0 +1,121 @@
+import { max, mean, quantile } from "d3-array";
+import type { PlanKind } from "../core/solver-report.ts";
+import { loadPerRank } from "./expert-parallel.ts";
+import { createIdleTracker } from "./idle.ts";
+import { loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
+import type { StepRecord } from "./step-record.ts";
+
+/**
+ * The metrics of one router over a whole run; null where one does not apply. `maxVioGlobal`, `loadCv`, `loadGini`,
+ * `loadEntropy` and `rankMaxVio` are of the loads summed over all steps; fractions of pairs are over all pairs.
+ */
+export interface RunSummary {
+  readonly maxVioGlobal: number;
+  readonly maxVioBatchMean: number;
+  readonly maxVioBatchP95: number;
+  readonly maxVioBatchMax: number;
+  readonly loadCv: number;
+  readonly loadGini: number;
+  readonly loadEntropy: number;
+  readonly idleFractionMean: number;
+  readonly idleFractionMax: number;
+  readonly idleStreakMax: number;
+  readonly deadExperts: number;
+  readonly droppedFraction: number;
+  readonly score: number | null;
+  readonly churn: number | null;
+  readonly rankMaxVio: number;
+  readonly stepTimeMean: number;
+  /** Steps on which a transport solver ran; null for routers without a plan. */
+  readonly solverSteps: number | null;
+  /** Steps on which Sinkhorn ran; null for routers without an entropic plan. */
+  readonly sinkhornSteps: number | null;
+  /** Mean over the steps on which a solver ran; null when none did. */
+  readonly solverIterationsMean: number | null;
+  /** Steps whose plan missed its tolerance; null for routers without a plan. */
+  readonly notConvergedSteps: number | null;
+}
+
+export interface RunSummaryShape {
+  readonly experts: number;
+  readonly ranks: number;
+  /** Steps, counted back from the last, in which an expert must get a token not to be dead. */
+  readonly deadWindow: number;
+  /** The transport plan the router follows, if it has one. */
+  readonly plan?: PlanKind | undefined;
+}
+
+/** Gathers steps into a {@link RunSummary}. Keeps a few numbers per step, so that quantiles are exact. */
+export interface RunSummaryBuilder {
+  observe(record: StepRecord): void;
+  /** Needs at least one step. */
+  summary(): RunSummary;
+}
+
+export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummaryShape): RunSummaryBuilder {
+  const totalLoad = new Float64Array(experts);
+  const idle = createIdleTracker(experts);
+  const maxVios: number[] = [];
+  const idleFractions: number[] = [];
+  const stepTimes: number[] = [];
+  const dropped = createWeightedMean();
+  const score = createWeightedMean();
+  const churn = createWeightedMean();
+  let solverSteps = 0;
+  let solverIterations = 0;
+  let notConverged = 0;
+
+  return {
+    observe({ tokens, load, metrics, solver }) {
+      for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
+      idle.observe(load);
+      maxVios.push(metrics.maxVio);
+      idleFractions.push(metrics.idleFraction);
+      stepTimes.push(metrics.stepTime);
+      // Every token has topK pairs, so tokens weigh the steps as pairs would.
+      const weight = tokens ?? 1;
+      dropped.add(metrics.droppedFraction, weight);
+      if (metrics.score !== null) score.add(metrics.score, weight);
+      if (metrics.churn !== null) churn.add(metrics.churn, weight);
+      if (solver !== undefined) {
+        solverSteps += 1;
+        solverIterations += solver.iterations;
+        if (!solver.converged) notConverged += 1;
+      }
+    },
+    summary: () => ({
+      maxVioGlobal: maxVio(totalLoad),
+      maxVioBatchMean: mean(maxVios)!,
+      maxVioBatchP95: quantile(maxVios, 0.95)!,
+      maxVioBatchMax: max(maxVios)!,
+      loadCv: loadCv(totalLoad),
+      loadGini: loadGini(totalLoad),
+      loadEntropy: loadEntropy(totalLoad),
+      idleFractionMean: mean(idleFractions)!,
+      idleFractionMax: max(idleFractions)!,
+      idleStreakMax: idle.longestStreak(),
+      deadExperts: idle.deadExperts(deadWindow),
+      droppedFraction: dropped.value() ?? 0,
+      score: score.value(),
+      churn: churn.value(),
+      rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
+      stepTimeMean: mean(stepTimes)!,
+      solverSteps: plan === undefined ? null : solverSteps,
+      sinkhornSteps: plan === "entropic" ? solverSteps : null,
+      solverIterationsMean: solverSteps === 0 ? null : solverIterations / solverSteps,
+      notConvergedSteps: plan === undefined ? null : notConverged,
+    }),
+  };
+}
+
+function createWeightedMean() {
+  let total = 0;
+  let weights = 0;
+  return {
+    add(value: number, weight: number) {
+      total += value * weight;
+      weights += weight;
+    },
+    value: () => (weights === 0 ? null : total / weights),
+  };
+}

@@ -1,0 +1,14 @@
+import type { SolverReport } from "../core/solver-report.ts";
+import type { StepMetrics } from "./step-metrics.ts";
+
+/** What one router did on one step, as the summary and the files take it. */
+export interface StepRecord {
+  readonly step: number;
+  /** Tokens of the batch; null for recorded load counts, which do not tell. */
+  readonly tokens: number | null;
+  /** `[experts]`, overwritten by the next step. */
+  readonly load: ArrayLike<number>;
+  readonly metrics: StepMetrics;
+  /** Present on the steps on which a transport solver ran. */
+  readonly solver?: SolverReport;
+}

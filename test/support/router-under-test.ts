@@ -1,0 +1,70 @@
+import type { RoutingShape, ScoreKind } from "../../src/core/assignment.ts";
+import { createRandom } from "../../src/core/random.ts";
+import type { SolverReport } from "../../src/core/solver-report.ts";
+import type { Kernels } from "../../src/kernels/kernels.ts";
+import { createReferenceKernels } from "../../src/kernels/reference.ts";
+import { findRouterKind } from "../../src/routers/index.ts";
+import type { Router, RouterKind } from "../../src/routers/router.ts";
+import { type Matrix, toMatrix } from "./plain.ts";
+
+/** A copy of what a router decided for one batch, in plain rows. */
+export interface Decision {
+  /** One row of experts per token, −1 = none. */
+  readonly expert: Matrix;
+  readonly gate: Matrix;
+  readonly load: number[];
+  readonly solver: SolverReport | undefined;
+}
+
+export interface RouterUnderTest {
+  readonly router: Router;
+  /** Routes `logits`, whose length gives the number of tokens, as the next step. */
+  route(logits: Float32Array): Decision;
+  /** The plan of the batch routed last. */
+  plan(): Matrix;
+  /** The logits as the router left them. */
+  seenLogits(): Float32Array;
+}
+
+export interface RouterSetting {
+  readonly options?: object;
+  readonly scores?: ScoreKind;
+  readonly seed?: string;
+  readonly kernels?: Kernels;
+  readonly firstStep?: number;
+}
+
+/** Makes a router of `kind` with options as a scenario would give them, and a batch buffer that it shares with it. */
+export function createRouterUnderTest(
+  kind: string | RouterKind,
+  shape: RoutingShape,
+  { options = {}, scores, seed = "test", kernels = createReferenceKernels(), firstStep = 0 }: RouterSetting = {},
+): RouterUnderTest {
+  const routerKind = typeof kind === "string" ? findRouterKind(kind)! : kind;
+  const router = routerKind.create(
+    { shape, scores: scores ?? routerKind.defaultScores ?? "softmax", kernels, random: createRandom(seed) },
+    routerKind.options.parse(options),
+  );
+  const buffer = kernels.allocateFloat32(shape.tokens * shape.experts);
+  const plan = kernels.allocateFloat32(routerKind.plan !== undefined ? shape.tokens * shape.experts : 0);
+  let batch = { step: firstStep - 1, tokens: 0, experts: shape.experts, logits: buffer };
+  return {
+    router,
+    route(logits) {
+      buffer.set(logits);
+      batch = { ...batch, step: batch.step + 1, tokens: logits.length / shape.experts };
+      const { assignment, solver } = router.route(batch);
+      return {
+        expert: toMatrix(assignment.expert, batch.tokens, assignment.slots),
+        gate: toMatrix(assignment.gate, batch.tokens, assignment.slots),
+        load: Array.from(assignment.load),
+        solver,
+      };
+    },
+    plan() {
+      router.writePlan!(batch, plan);
+      return toMatrix(plan, batch.tokens, shape.experts);
+    },
+    seenLogits: () => buffer.slice(0, batch.tokens * shape.experts),
+  };
+}
