@@ -35,7 +35,7 @@ export interface StreamKind<Options = unknown> {
   readonly summary: string;
   readonly source: string;
   /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
-  readonly options: z.ZodType<Options>;
+  readonly options: z.ZodObject & z.ZodType<Options>;
   /** True for `adversarial` alone: every router gets a stream of its own. */
   readonly seesLoad: boolean;
   /** Problems that only show against the shape, e.g. a shift after the last step. */

@@ -1,0 +1,24 @@
+import { adversarialKind } from "./adversarial.ts";
+import { burstyKind } from "./bursty.ts";
+import { clustersKind } from "./clusters.ts";
+import { driftKind } from "./drift.ts";
+import { gaussianKind } from "./gaussian.ts";
+import type { StreamKind } from "./stream.ts";
+import { traceKind } from "./trace.ts";
+import { zipfTextKind } from "./zipf-text.ts";
+
+/** Every kind of token stream, in the order of `list streams`. A new one needs its file and a line here. */
+export const streamKinds: readonly StreamKind[] = [
+  gaussianKind,
+  clustersKind,
+  driftKind,
+  burstyKind,
+  adversarialKind,
+  zipfTextKind,
+  traceKind,
+];
+
+/** The stream named `kind`, undefined when there is none. */
+export function findStreamKind(kind: string): StreamKind | undefined {
+  return streamKinds.find((candidate) => candidate.kind === kind);
+}

@@ -1,0 +1,39 @@
+import { extname } from "node:path";
+import { InputError } from "../../core/input-error.ts";
+import { openCsv } from "./csv.ts";
+import { openInputFile } from "./input-file.ts";
+import { openNpy } from "./npy.ts";
+import { openParquet } from "./parquet.ts";
+import { openSafetensors } from "./safetensors.ts";
+import type { TensorOptions, TensorReader } from "./tensor-reader.ts";
+
+/** What can be read, by file name extension. */
+const openers: Readonly<Record<string, (path: string, options: TensorOptions) => Promise<TensorReader>>> = {
+  ".npy": (path) => openNpy(path),
+  ".csv": (path) => openCsv(path),
+  ".parquet": (path, { column }) => openParquet(path, column),
+  ".safetensors": (path, { tensor }) => openSafetensors(path, tensor),
+};
+
+/**
+ * Opens a recorded file by its extension, whatever its case. Sizes and type are known and checked against the file's size
+ * before any data is read. Throws `InputError` when the file is missing, malformed, of an unknown kind, or when an option
+ * is given that its format does not have.
+ */
+export async function openTensor(path: string, options: TensorOptions = {}): Promise<TensorReader> {
+  const extension = extname(path).toLowerCase();
+  if (!Object.hasOwn(openers, extension)) {
+    // A missing file or a folder deserves to be called that.
+    await (await openInputFile(path)).close();
+    throw new InputError(
+      `${path}: the file name extension "${extension}" is unknown; ${Object.keys(openers).join(", ")} are allowed`,
+    );
+  }
+  if (options.tensor !== undefined && extension !== ".safetensors") {
+    throw new InputError(`${path}: "tensor" names a tensor of a .safetensors file; this is a ${extension} file`);
+  }
+  if (options.column !== undefined && extension !== ".parquet") {
+    throw new InputError(`${path}: "column" names a list column of a .parquet file; this is a ${extension} file`);
+  }
+  return openers[extension](path, options);
+}
