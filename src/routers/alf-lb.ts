@@ -21,7 +21,6 @@ export const alfLbKind: RouterKind<AlfLbOptions> = {
   source: "Wang et al. 2024, arXiv 2408.15664, algorithm 1; theory arXiv 2512.03915",
   options: alfLbOptions,
   defaultScores: "sigmoid",
-  hasPlan: false,
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);

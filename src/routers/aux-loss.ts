@@ -59,7 +59,6 @@ export const auxLossKind: RouterKind<AuxLossOptions> = {
   summary: "top-k with logit offsets that descend the Switch load-balancing loss",
   source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4-6",
   options: auxLossOptions,
-  hasPlan: false,
   create({ shape, scores, kernels }, { coefficient, learningRate, renormalize }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);

@@ -22,7 +22,7 @@ export const expertChoiceKind: RouterKind<ExpertChoiceOptions> = {
   summary: "each expert takes the C tokens with the highest affinity",
   source: "Zhou et al. 2022, arXiv 2202.09368, section 3.2",
   options: expertChoiceOptions,
-  hasPlan: false,
+  maxSlots: ({ experts }) => experts,
   create({ shape, scores, kernels }) {
     const { experts } = shape;
     // One token can be chosen by every expert.

@@ -14,23 +14,23 @@ const groupedTopkOptions = z.strictObject({
 export type GroupedTopkOptions = z.infer<typeof groupedTopkOptions>;
 
 /**
- * Writes the indices of the `count` largest of `key[0, keys)` that `allowed` keeps into `chosen` at `offset`, in
- * descending order, ties to the lower index. `allowed` holds one byte for each `width` consecutive keys.
+ * Merges the keys `[from, to)` into the list of the largest so far: `chosen[offset, offset + filled)`, in descending
+ * order of the key, at most `count` long. Returns its new length. Ranges must come in ascending order; ties then go to
+ * the lower index.
  */
-function largest(
+function mergeLargest(
   key: Float64Array,
-  keys: number,
-  allowed: Uint8Array,
-  width: number,
+  from: number,
+  to: number,
   count: number,
+  filled: number,
   chosen: Int32Array,
   offset: number,
-): void {
-  let filled = 0;
-  for (let candidate = 0; candidate < keys; candidate++) {
-    if (allowed[Math.floor(candidate / width)] === 0) continue;
-    if (filled === count && !(key[candidate] > key[chosen[offset + count - 1]])) continue;
-    let place = filled < count ? filled++ : count - 1;
+): number {
+  let length = filled;
+  for (let candidate = from; candidate < to; candidate++) {
+    if (length === count && !(key[candidate] > key[chosen[offset + count - 1]])) continue;
+    let place = length < count ? length++ : count - 1;
     // Strictly greater: an equal key that came earlier has the lower index and stays in front.
     while (place > 0 && key[candidate] > key[chosen[offset + place - 1]]) {
       chosen[offset + place] = chosen[offset + place - 1];
@@ -38,6 +38,7 @@ function largest(
     }
     chosen[offset + place] = candidate;
   }
+  return length;
 }
 
 /**
@@ -56,7 +57,6 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
   summary: "K largest of affinity plus bias inside the best groups of experts",
   source: "DeepSeek-V3, arXiv 2412.19437, section 2.1.2; group score as in its reference implementation",
   options: groupedTopkOptions,
-  hasPlan: false,
   check({ groups, topGroups }, { experts, topK }) {
     const problems: OptionProblem[] = [];
     if (experts % groups !== 0) {
@@ -83,9 +83,7 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
     const logSumExp = kernels.allocateFloat64(shape.tokens);
     const key = new Float64Array(experts);
     const groupScore = new Float64Array(groups);
-    const everyGroup = new Uint8Array(groups).fill(1);
     const kept = new Int32Array(topGroups);
-    const isKept = new Uint8Array(groups);
 
     /** `key` = S + b of the token whose row begins at `row`. */
     function biasedAffinities(logits: Float32Array, row: number, logSum: number): void {
@@ -118,10 +116,14 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
         for (let t = 0; t < tokens; t++) {
           biasedAffinities(logits, t * experts, logSumExp[t]);
           scoreGroups();
-          largest(groupScore, groups, everyGroup, 1, topGroups, kept, 0);
-          isKept.fill(0);
-          for (let place = 0; place < topGroups; place++) isKept[kept[place]] = 1;
-          largest(key, experts, isKept, groupSize, topK, expert, t * topK);
+          mergeLargest(groupScore, 0, groups, topGroups, 0, kept, 0);
+          // Ascending, so that ties between experts go to the lower index.
+          kept.sort();
+          let filled = 0;
+          for (let place = 0; place < topGroups; place++) {
+            const first = kept[place] * groupSize;
+            filled = mergeLargest(key, first, first + groupSize, topK, filled, expert, t * topK);
+          }
           for (let slot = t * topK; slot < (t + 1) * topK; slot++) load[expert[slot]] += 1;
         }
         kernels.gates(logits, scores, renormalize, expert, tokens, experts, topK, gate);

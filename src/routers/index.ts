@@ -7,6 +7,7 @@ import { noisyTopkKind } from "./noisy-topk.ts";
 import { randomKind } from "./random.ts";
 import { roundRobinKind } from "./round-robin.ts";
 import type { RouterKind } from "./router.ts";
+import { scotKind } from "./scot.ts";
 import { sinkhornKind } from "./sinkhorn.ts";
 import { ssrKind } from "./ssr.ts";
 import { topkKind } from "./topk.ts";
@@ -20,6 +21,7 @@ export const routerKinds: readonly RouterKind[] = [
   auxLossKind,
   sinkhornKind,
   ssrKind,
+  scotKind,
   expertChoiceKind,
   hashKind,
   randomKind,

@@ -33,7 +33,6 @@ export const noisyTopkKind: RouterKind<NoisyTopkOptions> = {
   summary: "K largest logits after adding Gaussian noise",
   source: "Shazeer et al. 2017, arXiv 1701.06538, eq. 3-5",
   options: noisyTopkOptions,
-  hasPlan: false,
   create({ shape, kernels, random }, { noiseScale }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);

@@ -16,7 +16,6 @@ export const randomKind: RouterKind<RandomOptions> = {
   summary: "K distinct experts uniformly at random, gates 1/K",
   source: "baseline; Zuo et al. 2022 (THOR), arXiv 2110.04260",
   options: randomOptions,
-  hasPlan: false,
   create({ shape, kernels, random }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);

@@ -17,7 +17,6 @@ export const roundRobinKind: RouterKind<RoundRobinOptions> = {
   summary: "experts in turn, whatever the logits, gates 1/K",
   source: "baseline",
   options: roundRobinOptions,
-  hasPlan: false,
   create({ shape, kernels }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);

@@ -86,7 +86,7 @@ export const ssrKind: RouterKind<SsrOptions> = {
   summary: "the entropic plan on selected steps, plain top-k on the others",
   source: "Selective Sinkhorn Routing, arXiv 2511.08972",
   options: ssrOptions,
-  hasPlan: true,
+  plan: "entropic",
   create({ shape, scores, kernels, random }, options) {
     const { experts, topK } = shape;
     const { select, epsilon, renormalize } = options;

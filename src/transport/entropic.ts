@@ -12,7 +12,9 @@ export function entropicFields(defaults: { maxIterations: number }) {
       .number()
       .min(1e-6)
       .default(1)
-      .describe("Weight of the entropy, in units of the logits; smaller plans are closer to one expert per token."),
+      .describe(
+        "Weight ε of the entropy, in units of the logits; the smaller, the closer each token's row is to one expert.",
+      ),
     maxIterations: z
       .number()
       .int()

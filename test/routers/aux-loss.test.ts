@@ -1,0 +1,140 @@
+import { describe, expect, it } from "vitest";
+import { auxLossGradient } from "../../src/routers/aux-loss.ts";
+import {
+  affinities,
+  countLoad,
+  largestDifference,
+  largestIndices,
+  type Matrix,
+  normalised,
+  softmax,
+  toMatrix,
+} from "../support/plain.ts";
+import { skewedLogits } from "../support/random-logits.ts";
+import { createRouterUnderTest } from "../support/router-under-test.ts";
+
+// Probabilities are float32: the gradient is a mean of products of them, each with a relative error below 2e-6.
+const gradientTolerance = 2e-6;
+const gateTolerance = 2e-6;
+
+const shape = { tokens: 40, experts: 5, topK: 2, capacityFactor: 1 };
+const batches = Array.from({ length: 8 }, (_, step) =>
+  skewedLogits(`aux-loss ${step}`, step === 7 ? 9 : shape.tokens, shape.experts, 1),
+);
+const batchRows = batches.map((batch) => toMatrix(batch, batch.length / shape.experts, shape.experts));
+
+function shifted(rows: Matrix, offset: readonly number[]): Matrix {
+  return rows.map((row) => row.map((logit, e) => logit + offset[e]));
+}
+
+/** The Switch loss α·E·Σ f_e·p_e, with the fractions f of the pairs given. */
+function switchLoss(rows: Matrix, fraction: readonly number[], coefficient: number): number {
+  const probability = rows.map(softmax);
+  const products = fraction.map(
+    (share, e) => (share * probability.reduce((sum, row) => sum + row[e], 0)) / probability.length,
+  );
+  return coefficient * fraction.length * products.reduce((sum, value) => sum + value, 0);
+}
+
+/** The loss's gradient by central differences, with an error of about step² + 2⁻⁵³ / step ≈ 1e-10. */
+function differences(
+  rows: Matrix,
+  offset: readonly number[],
+  fraction: readonly number[],
+  coefficient: number,
+): number[] {
+  const step = 1e-5;
+  return offset.map((_, e) => {
+    const at = (by: number) =>
+      switchLoss(
+        shifted(
+          rows,
+          offset.map((value, other) => (other === e ? value + by : value)),
+        ),
+        fraction,
+        coefficient,
+      );
+    return (at(step) - at(-step)) / (2 * step);
+  });
+}
+
+describe("auxLossGradient", () => {
+  it("is the slope of the Switch loss with the loads held fixed", () => {
+    const rows = batchRows[0];
+    const load = countLoad(
+      rows.map((row) => largestIndices(row, shape.topK)),
+      shape.experts,
+    );
+    const gradient = new Float64Array(shape.experts).fill(9);
+    const probability = Float32Array.from(rows.flatMap(softmax));
+    auxLossGradient(probability, Int32Array.from(load), shape.tokens, shape.experts, 0.3, gradient);
+    const expected = differences(rows, new Array<number>(shape.experts).fill(0), normalised(load), 0.3);
+    expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(0.01);
+    expect(largestDifference([Array.from(gradient)], [expected])).toBeLessThan(gradientTolerance);
+  });
+
+  it("vanishes for a balanced load", () => {
+    const gradient = new Float64Array(2);
+    auxLossGradient(Float32Array.of(0.75, 0.25, 0.5, 0.5), Int32Array.of(1, 1), 2, 2, 1, gradient);
+    expect(Array.from(gradient)).toEqual([0, 0]);
+  });
+
+  it("sums to zero, since a shift of all logits changes no probability", () => {
+    const gradient = new Float64Array(3);
+    auxLossGradient(Float32Array.of(0.5, 0.25, 0.25, 0.125, 0.375, 0.5), Int32Array.of(2, 0, 0), 2, 3, 1, gradient);
+    expect(gradient.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 14);
+    expect(gradient[0]).toBeGreaterThan(0);
+  });
+});
+
+describe("aux-loss", () => {
+  const coefficient = 0.02;
+  const learningRate = 40;
+
+  it("descends the loss batch after batch as a float64 twin with numerical slopes does", () => {
+    const { route, router } = createRouterUnderTest("aux-loss", shape, { options: { coefficient, learningRate } });
+    let offset = new Array<number>(shape.experts).fill(0);
+    batches.forEach((batch, step) => {
+      const { expert, gate } = route(batch);
+      const corrected = shifted(batchRows[step], offset);
+      expect(expert).toEqual(corrected.map((row) => largestIndices(row, shape.topK)));
+      const affinity = affinities(corrected, "softmax");
+      const gates = expert.map((row, token) => normalised(row.map((e) => affinity[token][e])));
+      expect(largestDifference(gate, gates)).toBeLessThan(gateTolerance);
+
+      const fraction = normalised(countLoad(expert, shape.experts));
+      const slope = differences(batchRows[step], offset, fraction, coefficient);
+      offset = offset.map((value, e) => value - learningRate * slope[e]);
+      const { offset: routerOffset } = router.state() as { offset: number[] };
+      // Errors of the slopes add up over the batches.
+      const tolerance = (step + 1) * learningRate * coefficient * gradientTolerance;
+      expect(largestDifference([routerOffset], [offset])).toBeLessThan(tolerance);
+    });
+    expect(Math.max(...offset.map(Math.abs))).toBeGreaterThan(0.1);
+  });
+
+  it("gates by the sigmoid of the corrected logits when the scenario scores so", () => {
+    const { route, router } = createRouterUnderTest("aux-loss", shape, {
+      options: { coefficient, learningRate, renormalize: false },
+      scores: "sigmoid",
+    });
+    route(batches[0]);
+    const { offset } = router.state() as { offset: number[] };
+    const { expert, gate } = route(batches[1]);
+    const affinity = affinities(shifted(batchRows[1], offset), "sigmoid");
+    const expected = expert.map((row, token) => row.map((e) => affinity[token][e]));
+    expect(largestDifference(gate, expected)).toBeLessThan(gateTolerance);
+  });
+
+  it.each([{ coefficient: 0 }, { learningRate: 0 }])("is plain top-k with %o", (options) => {
+    const corrected = createRouterUnderTest("aux-loss", shape, { options });
+    const plain = createRouterUnderTest("topk", shape);
+    for (const batch of batches) expect(corrected.route(batch)).toEqual(plain.route(batch));
+  });
+
+  it("refuses the state of a router of another size", () => {
+    const { router } = createRouterUnderTest("aux-loss", shape);
+    expect(() => router.restore({ offset: [0, 0] })).toThrow(RangeError);
+    expect(() => router.restore({})).toThrow();
+  });
+});
