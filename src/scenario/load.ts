@@ -1,0 +1,146 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { parseDocument } from "yaml";
+import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
+import { InputError } from "../core/input-error.ts";
+import { findRouterKind } from "../routers/index.ts";
+import { findStreamKind } from "../streams/index.ts";
+import type { StreamShape } from "../streams/stream.ts";
+import { type Override, withOverride } from "./overrides.ts";
+import { describeIssues, formatPath } from "./problems.ts";
+import type { RouterChoice, Scenario } from "./scenario.ts";
+import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
+
+const defaultSteps = 100;
+const defaultTokens = 1024;
+
+/** Reads a scenario file, YAML or JSON, as plain data. Throws `InputError` that names the file and the line. */
+export async function readScenarioFile(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    throw new InputError(`${file}: cannot be read: ${(error as Error).message}`);
+  }
+  const document = parseDocument(text);
+  if (document.errors.length > 0)
+    throw new InputError(`${file}: not valid YAML or JSON: ${document.errors[0].message}`);
+  return document.toJS();
+}
+
+/**
+ * Loads the scenario in `file` with `overrides` applied in their order: checked against the schema and against the
+ * sizes, recorded data's included, and every default filled in. Throws one `InputError` that lists all problems.
+ */
+export async function loadScenario(file: string, overrides: readonly Override[] = []): Promise<Scenario> {
+  const written = overrides.reduce<unknown>(withOverride, await readScenarioFile(file));
+  return resolveScenario(written, file);
+}
+
+/** Checks and resolves scenario data that came from `file`, whose folder is where relative paths start. */
+export async function resolveScenario(written: unknown, file: string): Promise<Scenario> {
+  const parsed = scenarioSchema.safeParse(written);
+  if (!parsed.success) throw problemsError(file, describeIssues(parsed.error, scenarioSchema, written));
+  // The unions are made from the registries, so their types cannot tell what each kind's own schema guarantees.
+  const fields = parsed.data as ScenarioFields;
+  const folder = path.dirname(file);
+
+  const streamKind = findStreamKind(fields.stream.kind)!;
+  const { kind: _, ...streamOptions } = fields.stream;
+  const streamShape = await shapeOf(fields, streamOptions, folder, file);
+  const shape = { ...streamShape, topK: fields.topK, capacityFactor: fields.capacityFactor };
+
+  const routers = fields.routers.map((router) => chooseRouter(router, fields.scores));
+  const problems = [
+    ...sizeProblems(fields, shape),
+    ...(streamKind.check?.(streamOptions, streamShape) ?? []).map(
+      ({ path: inside, message }) => `${formatPath(["stream", ...inside])}: ${message}`,
+    ),
+    ...routerProblems(routers, shape),
+  ];
+  if (problems.length > 0) throw problemsError(file, problems);
+
+  return {
+    name: fields.name,
+    description: fields.description,
+    seed: fields.seed,
+    steps: shape.steps,
+    tokens: shape.tokens,
+    experts: shape.experts,
+    topK: fields.topK,
+    capacityFactor: fields.capacityFactor,
+    capacity: fields.capacity,
+    ranks: fields.ranks,
+    deadWindow: fields.deadWindow ?? Math.min(100, shape.steps),
+    loadSamples: fields.loadSamples,
+    stream: { kind: fields.stream.kind, options: streamOptions },
+    routers,
+    folder,
+  };
+}
+
+async function shapeOf(
+  fields: ScenarioFields,
+  streamOptions: Record<string, unknown>,
+  folder: string,
+  file: string,
+): Promise<StreamShape> {
+  const { steps, tokens, experts } = fields;
+  const streamKind = findStreamKind(fields.stream.kind)!;
+  if (streamKind.shape !== undefined) {
+    const wanted = {
+      ...(steps !== undefined && { steps }),
+      ...(tokens !== undefined && { tokens }),
+      ...(experts !== undefined && { experts }),
+    };
+    return streamKind.shape(streamOptions, wanted, folder);
+  }
+  if (experts === undefined) throw problemsError(file, ["experts: missing, a positive integer expected."]);
+  return { steps: steps ?? defaultSteps, tokens: tokens ?? defaultTokens, experts };
+}
+
+/** Settles which affinities a router uses: its own `scores`, else the scenario's, else its kind's default. */
+export function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | undefined): RouterChoice {
+  const { kind, label, scores, ...options } = router;
+  return {
+    kind,
+    name: label ?? kind,
+    scores: scores ?? scenarioScores ?? findRouterKind(kind)!.defaultScores ?? "softmax",
+    options,
+  };
+}
+
+function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape): string[] {
+  const problems: string[] = [];
+  if (fields.topK > shape.experts) {
+    problems.push(`topK: ${fields.topK} is more than the ${shape.experts} experts. Allowed: 1 to ${shape.experts}.`);
+  }
+  if (shape.experts % fields.ranks !== 0) {
+    problems.push(`ranks: ${fields.ranks} does not divide the ${shape.experts} experts.`);
+  }
+  if (fields.deadWindow !== undefined && fields.deadWindow > shape.steps) {
+    problems.push(`deadWindow: ${fields.deadWindow} is more than the ${shape.steps} steps.`);
+  }
+  return problems;
+}
+
+function routerProblems(routers: readonly RouterChoice[], shape: RoutingShape): string[] {
+  return routers.flatMap((router, index) => {
+    const problems = findRouterKind(router.kind)!.check?.(router.options, shape) ?? [];
+    const lines = problems.map(
+      ({ path: inside, message }) => `${formatPath(["routers", index, ...inside])}: ${message}`,
+    );
+    if (routers.findIndex(({ name }) => name === router.name) < index) {
+      lines.push(`routers[${index}]: a second router named "${router.name}". Give each its own label.`);
+    }
+    return lines;
+  });
+}
+
+function problemsError(file: string, problems: readonly string[]): InputError {
+  return new InputError(
+    problems.length === 1
+      ? `${file}: ${problems[0]}`
+      : `${file}: ${problems.length} problems\n  ${problems.join("\n  ")}`,
+  );
+}

@@ -1,0 +1,63 @@
+import { parse } from "yaml";
+import { InputError } from "../core/input-error.ts";
+
+/** One `path=value` of the command line. */
+export interface Override {
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+/**
+ * Reads `path=value`: a dotted path (`routers.0.updateRate`, `routers[0].updateRate` or, by the router's label or kind,
+ * `routers.alf-lb.updateRate`) and a value in YAML (`0.1`, `true`, `[1, 2]`, `text`). Throws `InputError`.
+ */
+export function parseOverride(text: string): Override {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new InputError(`"${text}": expected path=value, for example routers.0.updateRate=0.01`);
+  try {
+    return { path: parsePath(text.slice(0, equals)), value: parse(text.slice(equals + 1)) };
+  } catch (error) {
+    throw new InputError(`"${text}": the value is not YAML: ${(error as Error).message}`);
+  }
+}
+
+export function parsePath(text: string): string[] {
+  return text.replace(/\[(\d+)\]/g, ".$1").split(".");
+}
+
+/**
+ * A copy of `scenario` (as read from its file) with `value` at `path`; objects on the way are made where they are missing.
+ * In a list a part of the path is an index or the label or kind of an entry. Throws `InputError` where the path leads
+ * through something that has no parts.
+ */
+export function withOverride(scenario: unknown, { path, value }: Override): unknown {
+  const copy = structuredClone(scenario);
+  let parent = copy;
+  for (const [depth, part] of path.entries()) {
+    if (typeof parent !== "object" || parent === null) {
+      const here = path.slice(0, depth).join(".");
+      throw new InputError(`${path.join(".")}: ${here === "" ? "the scenario" : here} has no parts to set`);
+    }
+    const container = parent as Record<string, unknown>;
+    const key = Array.isArray(parent) ? entryIndex(parent, part, path) : part;
+    if (depth === path.length - 1) container[key] = value;
+    else container[key] ??= {};
+    parent = container[key];
+  }
+  return copy;
+}
+
+function entryIndex(list: readonly unknown[], part: string, path: readonly string[]): string {
+  if (/^\d+$/.test(part) && Number(part) < list.length) return part;
+  const names = list.map((entry) => {
+    const { label, kind } = (entry ?? {}) as { label?: unknown; kind?: unknown };
+    return String(label ?? kind);
+  });
+  const index = names.indexOf(part);
+  if (index < 0) {
+    throw new InputError(
+      `${path.join(".")}: no entry "${part}". Allowed: 0 to ${list.length - 1}, or one of ${names.join(", ")}`,
+    );
+  }
+  return String(index);
+}

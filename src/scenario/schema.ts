@@ -1,0 +1,105 @@
+import { z } from "zod";
+import { type ScoreKind, scoreKinds } from "../core/assignment.ts";
+import { capacityPolicies } from "../metrics/drops.ts";
+import { routerKinds } from "../routers/index.ts";
+import { streamKinds } from "../streams/index.ts";
+
+const scoresField = z
+  .enum(scoreKinds)
+  .optional()
+  .describe("How logits become affinities: softmax of each row or sigmoid of each entry.");
+
+const streamSchema = z
+  .discriminatedUnion(
+    "kind",
+    nonEmpty(streamKinds.map((kind) => kind.options.extend({ kind: z.literal(kind.kind).describe(kind.summary) }))),
+  )
+  .describe("Where the router logits come from.");
+
+const routerSchema = z.discriminatedUnion(
+  "kind",
+  nonEmpty(
+    routerKinds.map((kind) =>
+      kind.options.extend({
+        kind: z.literal(kind.kind).describe(kind.summary),
+        label: z.string().min(1).optional().describe("The router's name in tables and files; its kind when absent."),
+        scores: scoresField,
+      }),
+    ),
+  ),
+);
+
+/** What a scenario file may say. The JSON Schema, the documentation and the error messages come from here. */
+export const scenarioSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^(?!\.{1,2}$)[^/\\\0]+$/, "must be usable as the name of a folder: not empty, no slashes, not . or ..")
+    .describe("Names the scenario in every file and the default output folder."),
+  description: z.string().default("").describe("Which question the scenario answers."),
+  seed: z.number().int().nonnegative().default(0).describe("Everything random follows from it."),
+  steps: z.number().int().positive().optional().describe("Batches to route; default 100, or all of a recorded file."),
+  tokens: z.number().int().positive().optional().describe("Tokens in a batch; default 1024, or as recorded."),
+  experts: z.number().int().positive().optional().describe("Experts; needed unless the stream is recorded."),
+  topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
+  scores: scoresField,
+  capacityFactor: z
+    .number()
+    .min(1)
+    .default(1)
+    .describe("An expert's capacity is ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
+  capacity: z
+    .enum(capacityPolicies)
+    .default("none")
+    .describe("What happens to pairs over capacity: nothing, the lowest score is dropped, or the last to arrive is."),
+  ranks: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe("Devices of expert parallelism, each with an equal contiguous group of experts; divides `experts`."),
+  deadWindow: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe("An expert without a token in this many last steps is dead; default min(100, steps)."),
+  loadSamples: z.number().int().positive().default(200).describe("Most steps that loads.csv holds, evenly spaced."),
+  stream: streamSchema,
+  routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),
+  regret: z
+    .strictObject({
+      every: z.number().int().positive().default(1).describe("Compute the optimum on every n-th step."),
+      gap: z.number().nonnegative().default(0).describe("How far from the optimum, per pair, is good enough."),
+    })
+    .optional()
+    .describe("How often and how exactly regret is computed."),
+  sweep: z
+    .record(z.string(), z.array(z.unknown()).min(1))
+    .optional()
+    .describe("Dotted paths of this scenario, each with the values to try."),
+  seeds: z.array(z.number().int().nonnegative()).min(1).optional().describe("The seeds that a sweep repeats."),
+});
+
+/** A stream as the schema leaves it: its kind, and that kind's options. */
+export type StreamFields = { kind: string } & Record<string, unknown>;
+
+/** A router as the schema leaves it: what every router takes, and its kind's options. */
+export type RouterFields = { kind: string; label?: string | undefined; scores?: ScoreKind | undefined } & Record<
+  string,
+  unknown
+>;
+
+/** A scenario as the schema leaves it: checked field by field and with the fields' defaults. */
+export type ScenarioFields = Omit<z.infer<typeof scenarioSchema>, "stream" | "routers"> & {
+  stream: StreamFields;
+  routers: RouterFields[];
+};
+
+/** The JSON Schema of a scenario file, for editors. */
+export function scenarioJsonSchema(): object {
+  return { title: "moesim scenario", ...z.toJSONSchema(scenarioSchema, { io: "input" }) };
+}
+
+function nonEmpty<Item>(items: readonly Item[]): [Item, ...Item[]] {
+  return items as [Item, ...Item[]];
+}
