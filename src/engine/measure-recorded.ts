@@ -1,0 +1,57 @@
+import { expertCapacity } from "../core/assignment.ts";
+import { createRunSummary } from "../metrics/run-summary.ts";
+import { loadMetrics } from "../metrics/step-metrics.ts";
+import type { RowSource } from "../report/result-columns.ts";
+import { createStepFiles, joinStepFiles, writeSummary } from "../report/result-files.ts";
+import type { SummaryTableRow } from "../report/summary-table.ts";
+import type { RecordedChoices } from "../streams/readers/recorded-choices.ts";
+
+const defaultLoadSamples = 200;
+const longestDeadWindow = 100;
+
+export interface MeasureOptions {
+  /** What the files call the recording. */
+  readonly name: string;
+  /** Devices of expert parallelism; divides the experts. */
+  readonly ranks: number;
+  readonly onProgress: (steps: number) => void;
+}
+
+/**
+ * Takes the load, idle and rank metrics of what a real model did and writes summary.csv, steps.csv, loads.csv and
+ * diagnostics.csv into `folder`, with router `recorded`. Without logits there is no score, churn or router z. A recording
+ * of loads alone does not tell T·K, and takes the pairs that it counts for it. Throws `InputError` where the data is bad.
+ */
+export async function measureRecorded(
+  recorded: RecordedChoices,
+  folder: string,
+  { name, ranks, onProgress }: MeasureOptions,
+): Promise<SummaryTableRow> {
+  const { experts, steps, topK } = recorded;
+  const source: RowSource = { scenario: name, router: "recorded", kind: "recorded", seed: null };
+  const rankLoad = new Float64Array(ranks);
+  const summaryBuilder = createRunSummary({
+    experts,
+    ranks,
+    deadWindow: Math.min(longestDeadWindow, steps),
+  });
+  const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples);
+  try {
+    for (let step = await recorded.next(); step !== null; step = await recorded.next()) {
+      const { tokens, load } = step;
+      const pairs = tokens === null || topK === null ? load.reduce((sum, count) => sum + count, 0) : tokens * topK;
+      const capacity = expertCapacity(pairs, { tokens: pairs, experts, topK: 1, capacityFactor: 1 });
+      const metrics = { ...loadMetrics(load, capacity, pairs, rankLoad), score: null, churn: null, routerZ: null };
+      const record = { step: step.step, tokens, load, metrics };
+      summaryBuilder.observe(record);
+      files.write(record);
+      onProgress(step.step + 1);
+    }
+  } finally {
+    files.close();
+  }
+  await joinStepFiles(folder, 1);
+  const summary = summaryBuilder.summary();
+  writeSummary(folder, [{ source, sizes: recorded, summary }]);
+  return { router: source.router, summary, routeMs: null };
+}

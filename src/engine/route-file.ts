@@ -1,0 +1,41 @@
+import type { Assignment } from "../core/assignment.ts";
+import type { SolverReport } from "../core/solver-report.ts";
+import { createKernels, type KernelBackend } from "../kernels/index.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { createRouter, openStream } from "./simulate.ts";
+
+/** What `routeFile` hands over for each step; all arrays are overwritten by the next. */
+export interface RoutedBatch {
+  readonly step: number;
+  readonly tokens: number;
+  readonly assignment: Assignment;
+  readonly solver: SolverReport | null;
+  /** `[tokens × experts]`, rows that sum to 1; null unless it was asked for. */
+  readonly plan: Float32Array | null;
+}
+
+/**
+ * Routes every batch of a scenario's stream through its first router, whose state goes on from batch to batch, and hands
+ * each over. Throws `InputError` where the recorded data is bad.
+ *
+ * @param withPlan whether to write down the router's plan; only for routers that have one
+ */
+export async function* routeFile(
+  scenario: Scenario,
+  withPlan: boolean,
+  backend: KernelBackend,
+): AsyncGenerator<RoutedBatch> {
+  const kernels = createKernels(backend);
+  const router = createRouter(scenario, scenario.routers[0], kernels);
+  const plan = withPlan ? kernels.allocateFloat32(scenario.tokens * scenario.experts) : null;
+  const stream = await openStream(scenario, kernels);
+  try {
+    for (let batch = await stream.next(); batch !== null; batch = await stream.next()) {
+      const { assignment, solver } = router.route(batch);
+      if (plan !== null) router.writePlan!(batch, plan);
+      yield { step: batch.step, tokens: batch.tokens, assignment, solver: solver ?? null, plan };
+    }
+  } finally {
+    await stream.close();
+  }
+}

@@ -1,0 +1,42 @@
+import { createKernels, type KernelBackend } from "../kernels/index.ts";
+import type { RowSource } from "../report/result-columns.ts";
+import { createStepFiles, type StepFiles } from "../report/result-files.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { type RouterResult, simulate } from "./simulate.ts";
+
+/** Some routers of a scenario, by their positions in it, for one thread to run. Plain data. */
+export interface RouterTask {
+  readonly scenario: Scenario;
+  readonly positions: readonly number[];
+  /** Where the part files go. */
+  readonly folder: string;
+  readonly backend: KernelBackend;
+}
+
+/** Runs the routers of `task` and writes their part files. `onStep` is called after each step of each router. */
+export async function runRouters(task: RouterTask, onStep: () => void): Promise<RouterResult[]> {
+  const { scenario, positions, folder, backend } = task;
+  const files = new Map<RouterChoice, StepFiles>();
+  const routers = positions.map((position) => scenario.routers[position]);
+  try {
+    for (const position of positions) {
+      const router = scenario.routers[position];
+      const source = rowSource(scenario, router);
+      files.set(router, createStepFiles(folder, position, source, scenario.steps, scenario.loadSamples));
+    }
+    return await simulate(scenario, routers, {
+      kernels: createKernels(backend),
+      onStep(router, record) {
+        files.get(router)!.write(record);
+        onStep();
+      },
+    });
+  } finally {
+    for (const file of files.values()) file.close();
+  }
+}
+
+/** Whose rows in the files these are. */
+export function rowSource(scenario: Scenario, router: RouterChoice): RowSource {
+  return { scenario: scenario.name, router: router.name, kind: router.kind, seed: scenario.seed };
+}

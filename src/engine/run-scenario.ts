@@ -1,0 +1,66 @@
+import { range } from "d3-array";
+import { Piscina } from "piscina";
+import { InputError } from "../core/input-error.ts";
+import type { KernelBackend } from "../kernels/index.ts";
+import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { type RouterTask, rowSource, runRouters } from "./run-routers.ts";
+import type { WorkerAnswer } from "./run-worker.ts";
+import type { RouterResult } from "./simulate.ts";
+
+export interface RunOptions {
+  /** Threads to use, at least 1; never more than there are routers. */
+  readonly workers: number;
+  readonly backend: KernelBackend;
+  /** Called with the router-steps done, of steps · routers. */
+  readonly onProgress: (done: number) => void;
+}
+
+/**
+ * Runs all routers of `scenario` and writes summary.csv, steps.csv, loads.csv, diagnostics.csv and timing.csv into
+ * `folder`. All but timing.csv are the same bytes for the same scenario, seed and backend, whatever the number of
+ * workers: each router's rows are made by one thread from its own stream of batches and joined in the scenario's order.
+ */
+export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<RouterResult[]> {
+  const workers = Math.min(options.workers, scenario.routers.length);
+  const tasks = Array.from({ length: workers }, (_, worker): RouterTask => {
+    // Dealt in turn, since neighbours in a scenario are often variants of one another and cost the same.
+    const positions = range(scenario.routers.length).filter((position) => position % workers === worker);
+    return { scenario, positions, folder, backend: options.backend };
+  });
+  let done = 0;
+  const onStep = () => options.onProgress(++done);
+  const results = workers === 1 ? [await runRouters(tasks[0], onStep)] : await runInWorkers(tasks, onStep);
+
+  const ordered = scenario.routers.map((_, position) => results[position % workers][Math.floor(position / workers)]);
+  await joinStepFiles(folder, scenario.routers.length);
+  writeSummary(
+    folder,
+    ordered.map(({ router, summary }) => ({ source: rowSource(scenario, router), sizes: scenario, summary })),
+  );
+  writeTiming(
+    folder,
+    ordered.map(({ router, timing }) => ({ source: rowSource(scenario, router), ...timing })),
+  );
+  return ordered;
+}
+
+async function runInWorkers(tasks: readonly RouterTask[], onStep: () => void): Promise<RouterResult[][]> {
+  const pool = new Piscina<RouterTask, WorkerAnswer>({
+    filename: new URL("./run-worker.js", import.meta.url).href,
+    minThreads: tasks.length,
+    maxThreads: tasks.length,
+  });
+  pool.on("message", onStep);
+  try {
+    return await Promise.all(
+      tasks.map(async (task) => {
+        const answer = await pool.run(task);
+        if ("inputError" in answer) throw new InputError(answer.inputError);
+        return answer.results;
+      }),
+    );
+  } finally {
+    await pool.destroy();
+  }
+}

@@ -1,0 +1,37 @@
+import Table from "cli-table3";
+
+const shortNumber = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4, useGrouping: false });
+
+/** A number with four significant digits for people's eyes; a dash where there is none. */
+export function formatNumber(value: number | null): string {
+  return value === null ? "–" : shortNumber.format(value);
+}
+
+/** An aligned table for the terminal: text to the left, numbers to the right. */
+export function formatTable(header: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
+  const isNumeric = header.map((_, column) => rows.every((row) => typeof row[column] !== "string"));
+  const table = new Table({
+    head: Array.from(header),
+    colAligns: isNumeric.map((numeric) => (numeric ? "right" : "left")),
+    style: { head: [], border: [], compact: true },
+    chars: {
+      top: "",
+      "top-mid": "",
+      "top-left": "",
+      "top-right": "",
+      bottom: "",
+      "bottom-mid": "",
+      "bottom-left": "",
+      "bottom-right": "",
+      left: "",
+      "left-mid": "",
+      right: "",
+      "right-mid": "",
+      mid: "─",
+      "mid-mid": "─",
+      middle: " ",
+    },
+  });
+  table.push(...rows.map((row) => row.map((cell) => (typeof cell === "string" ? cell : formatNumber(cell)))));
+  return table.toString();
+}

@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import { simulate } from "../../src/engine/simulate.ts";
+import { createKernels } from "../../src/kernels/index.ts";
+import { resolveScenario } from "../../src/scenario/load.ts";
+import type { RouterChoice } from "../../src/scenario/scenario.ts";
+
+function scenarioOf(stream: object, routers: object[]) {
+  const sizes = { name: "small", seed: 5, steps: 12, tokens: 48, experts: 8, topK: 2 };
+  return resolveScenario({ ...sizes, stream, routers }, "small.yaml");
+}
+
+/** What each router did, as comparable text: loads and metrics of every step. */
+async function historyOf(
+  stream: object,
+  routers: object[],
+  backend: "wasm" | "reference" = "wasm",
+): Promise<Map<string, string[]>> {
+  const scenario = await scenarioOf(stream, routers);
+  const history = new Map<string, string[]>();
+  const onStep = ({ name }: RouterChoice, record: object) => {
+    history.set(name, [...(history.get(name) ?? []), JSON.stringify(record)]);
+  };
+  await simulate(scenario, scenario.routers, { kernels: createKernels(backend), onStep });
+  return history;
+}
+
+const routers = [{ kind: "noisy-topk" }, { kind: "ssr" }, { kind: "alf-lb" }, { kind: "random" }, { kind: "scot" }];
+
+describe("a simulation", () => {
+  it.each(["clusters", "gaussian", "adversarial"])(
+    "gives a router the same %s run whatever routers are beside it",
+    async (kind) => {
+      const together = await historyOf({ kind }, routers);
+      for (const router of routers) {
+        const alone = await historyOf({ kind }, [router]);
+        expect(alone.get(router.kind)).toEqual(together.get(router.kind));
+        expect(alone.get(router.kind)).toHaveLength(12);
+      }
+    },
+  );
+
+  it("shows all routers the same batches: router z, which depends on the logits alone, is the same for each", async () => {
+    const scenario = await scenarioOf({ kind: "bursty" }, routers);
+    const seen = new Map<number, Set<number | null>>();
+    await simulate(scenario, scenario.routers, {
+      kernels: createKernels("wasm"),
+      onStep(_, { step, metrics }) {
+        seen.set(step, (seen.get(step) ?? new Set()).add(metrics.routerZ));
+      },
+    });
+    expect(Array.from(seen.values(), (values) => values.size)).toEqual(new Array(12).fill(1));
+    expect(new Set(Array.from(seen.values(), (values) => Array.from(values)[0])).size).toBe(12);
+  });
+
+  it("shows each router an adversarial stream of its own, which its load has shaped", async () => {
+    const scenario = await scenarioOf({ kind: "adversarial" }, [{ kind: "topk" }, { kind: "round-robin" }]);
+    const results = await simulate(scenario, scenario.routers, { kernels: createKernels("wasm") });
+    expect(results[0].summary.maxVioGlobal).toBeGreaterThan(1);
+    expect(results[1].summary.maxVioGlobal).toBe(0);
+  });
+
+  it("comes to the same metrics with the reference kernels, where no random numbers are involved", async () => {
+    const stream = { kind: "trace", path: "scenarios/traces/collapse.npy" };
+    const sizes = { name: "recorded", steps: 3, topK: 2, stream };
+    const kinds = ["topk", "alf-lb", "sinkhorn", "expert-choice", "round-robin"];
+    const scenario = await resolveScenario({ ...sizes, routers: kinds.map((kind) => ({ kind })) }, "x.yaml");
+    const [wasm, reference] = await Promise.all(
+      (["wasm", "reference"] as const).map((backend) =>
+        simulate(scenario, scenario.routers, { kernels: createKernels(backend) }),
+      ),
+    );
+    for (const [position, { summary }] of wasm.entries()) {
+      for (const [metric, value] of Object.entries(summary)) {
+        const expected = reference[position].summary[metric as keyof typeof summary];
+        // Scores are float64 in both; the choice is the same, so only the last digits of the sums may differ.
+        if (typeof value === "number") expect(value, metric).toBeCloseTo(expected!, 9);
+        else expect(value, metric).toBe(expected);
+      }
+    }
+  });
+});
