@@ -1,0 +1,38 @@
+import type { Options } from "yargs";
+import { InputError } from "../core/input-error.ts";
+import type { KernelBackend } from "../kernels/index.ts";
+
+/** What every command is given besides its own options. */
+export interface CommonArguments {
+  quiet: boolean;
+  verbose: boolean;
+}
+
+export const outOption = {
+  type: "string",
+  describe: "Folder for the files; made if need be",
+  requiresArg: true,
+} as const satisfies Options;
+
+export const backendOption = {
+  choices: ["auto", "wasm", "tfjs", "tfjs-gpu"] as const,
+  default: "auto" as const,
+  describe: "What computes the kernels",
+} as const satisfies Options;
+
+/**
+ * The kernels that `--backend` names; `auto` takes the fastest. Throws `InputError` for the tensor backends: they serve
+ * routers inside a training run, and open-loop routing runs on the WebAssembly kernels alone.
+ */
+export function chooseBackend(name: "auto" | "wasm" | "tfjs" | "tfjs-gpu"): KernelBackend {
+  if (name === "auto" || name === "wasm") return "wasm";
+  throw new InputError(
+    `--backend ${name}: this version routes with the WebAssembly kernels only. Allowed: auto, wasm.`,
+  );
+}
+
+/** Checks an option that counts something. Throws `InputError`. */
+export function positiveInteger(option: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InputError(`--${option}: ${value} is not allowed, a positive integer is expected`);
+}

@@ -1,0 +1,141 @@
+import type { CommandModule } from "yargs";
+import { z } from "zod";
+import { metricDescriptions } from "../metrics/index.ts";
+import { formatTable } from "../report/table.ts";
+import { routerKinds } from "../routers/index.ts";
+import { streamKinds } from "../streams/index.ts";
+import type { CommonArguments } from "./common-options.ts";
+
+const subjects = ["routers", "streams", "metrics"] as const;
+
+interface ListArguments extends CommonArguments {
+  subject: (typeof subjects)[number];
+  json: boolean;
+}
+
+/** One option of a router or stream; `name` is its path in the scenario, under the router or the stream. */
+export interface ParameterDescription {
+  readonly name: string;
+  readonly allowed: string;
+  /** In JSON; null where the parameter must be given or may be absent. */
+  readonly default: string | null;
+  readonly description: string;
+}
+
+interface KindDescription {
+  readonly kind: string;
+  readonly summary: string;
+  readonly source: string;
+  readonly parameters: readonly ParameterDescription[];
+}
+
+export const listCommand: CommandModule<CommonArguments, ListArguments> = {
+  command: "list <subject>",
+  describe: "List routers, streams or metrics with their parameters, defaults and sources",
+  builder: (yargs) =>
+    yargs
+      .positional("subject", { choices: subjects, demandOption: true, describe: "What to list" })
+      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
+      .example("$0 list routers", ""),
+  handler({ subject, json }) {
+    const entries = subject === "metrics" ? metricDescriptions : describeKinds(subject);
+    process.stdout.write(json ? `${JSON.stringify(entries, null, 2)}\n` : listText(subject));
+  },
+};
+
+function listText(subject: ListArguments["subject"]): string {
+  if (subject === "metrics") {
+    return `${formatTable(
+      ["metric", "range", "definition", "columns", "source"],
+      metricDescriptions.map(({ name, range, definition, columns, source }) => [
+        name,
+        range,
+        definition,
+        columns.join("\n"),
+        source,
+      ]),
+    )}\n`;
+  }
+  return describeKinds(subject)
+    .map(({ kind, summary, source, parameters }) => {
+      const heading = `${kind}: ${summary}\n  ${source}\n`;
+      if (parameters.length === 0) return heading;
+      const rows = parameters.map((parameter) => [
+        parameter.name,
+        parameter.default ?? "",
+        parameter.allowed,
+        parameter.description,
+      ]);
+      return `${heading}${formatTable(["parameter", "default", "allowed", "meaning"], rows)}\n`;
+    })
+    .join("\n");
+}
+
+function describeKinds(subject: "routers" | "streams"): KindDescription[] {
+  return (subject === "routers" ? routerKinds : streamKinds).map(({ kind, summary, source, options }) => ({
+    kind,
+    summary,
+    source,
+    parameters: describeParameters(z.toJSONSchema(options, { io: "input" }) as JsonSchema, ""),
+  }));
+}
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+  readonly items?: JsonSchema;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly default?: unknown;
+  readonly description?: string;
+}
+
+/** The parameters of an object schema; those of nested objects follow with dotted names. */
+function describeParameters(schema: JsonSchema, prefix: string): ParameterDescription[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, field]) => {
+    const name = `${prefix}${key}`;
+    const branches = field.oneOf ?? field.anyOf ?? [field];
+    return [
+      {
+        name,
+        allowed: allowedValues(field),
+        default: field.default === undefined ? null : JSON.stringify(field.default),
+        description: field.description ?? "",
+      },
+      ...branches.flatMap((branch) =>
+        describeParameters(branch, `${name}.`).filter((parameter) => !isTag(branch, parameter.name, name)),
+      ),
+    ];
+  });
+}
+
+/** Whether a parameter only says which branch of a union it is in: the union's own row lists those. */
+function isTag(branch: JsonSchema, parameter: string, union: string): boolean {
+  return branch.properties?.[parameter.slice(union.length + 1)]?.const !== undefined;
+}
+
+function allowedValues(field: JsonSchema): string {
+  if (field.const !== undefined) return String(field.const);
+  if (field.enum !== undefined) return field.enum.join(" | ");
+  const branches = field.oneOf ?? field.anyOf;
+  if (branches !== undefined) return branches.map(allowedValues).join(" | ");
+  if (field.type === "object") {
+    const tags = Object.entries(field.properties ?? {}).filter(([, inner]) => inner.const !== undefined);
+    return tags.length === 0 ? "object" : `{${tags.map(([key, inner]) => `${key}: ${inner.const}`).join(", ")}}`;
+  }
+  if (field.type === "array") return `list of ${allowedValues(field.items ?? {})}`;
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = field;
+  const limits = [
+    ...(minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER ? [`≥ ${minimum}`] : []),
+    ...(exclusiveMinimum !== undefined ? [`> ${exclusiveMinimum}`] : []),
+    ...(maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER ? [`≤ ${maximum}`] : []),
+    ...(exclusiveMaximum !== undefined ? [`< ${exclusiveMaximum}`] : []),
+  ];
+  return [field.type ?? "any", ...limits].join(" ");
+}

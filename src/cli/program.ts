@@ -1,0 +1,53 @@
+import yargs from "yargs";
+import { InputError } from "../core/input-error.ts";
+import { version } from "../version.ts";
+import { listCommand } from "./list.ts";
+import { measureCommand } from "./measure.ts";
+import { routeCommand } from "./route.ts";
+import { runCommand } from "./run.ts";
+import { schemaCommand } from "./schema.ts";
+import { validateCommand } from "./validate.ts";
+
+/** Exit codes: what was asked for was done; the program is at fault; the input is. */
+const exitCodes = { done: 0, internalError: 70, badInput: 2 } as const;
+
+/** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
+export async function runProgram(words: readonly string[]): Promise<number> {
+  const parser = yargs(Array.from(words))
+    .scriptName("moesim")
+    .usage("$0 <command>\n\nSimulates how Mixture-of-Experts routers spread tokens over experts.")
+    .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors and warnings" })
+    .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
+    .command(runCommand)
+    .command(routeCommand)
+    .command(measureCommand)
+    .command(validateCommand)
+    .command(schemaCommand)
+    .command(listCommand)
+    .demandCommand(1, "Name a command; moesim --help lists them.")
+    .recommendCommands()
+    .strict()
+    .version(version)
+    .help()
+    .alias("help", "h")
+    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .fail((message, error) => {
+      throw error ?? new InputError(message);
+    });
+  try {
+    await parser.parseAsync();
+    return exitCodes.done;
+  } catch (error) {
+    return reportError(error as Error, words.includes("--verbose"));
+  }
+}
+
+function reportError(error: Error, verbose: boolean): number {
+  // yargs throws errors of its own for words it cannot make sense of.
+  const isBadInput = error instanceof InputError || error.name === "YError";
+  const message = isBadInput ? error.message : `internal error: ${error.message}`;
+  process.stderr.write(`moesim: ${message}\n`);
+  if (verbose) process.stderr.write(`${error.stack}\n`);
+  else if (!isBadInput) process.stderr.write("This is a fault of moesim. --verbose shows where it happened.\n");
+  return isBadInput ? exitCodes.badInput : exitCodes.internalError;
+}

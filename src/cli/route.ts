@@ -1,0 +1,158 @@
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { InputError } from "../core/input-error.ts";
+import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
+import { createAssignmentFile } from "../report/assignment-file.ts";
+import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
+import { findRouterKind, routerKinds } from "../routers/index.ts";
+import { resolveScenario } from "../scenario/load.ts";
+import { parseOverride, withOverride } from "../scenario/overrides.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { openTensor } from "../streams/readers/open-tensor.ts";
+import { backendOption, type CommonArguments, chooseBackend } from "./common-options.ts";
+import { createProgress } from "./progress.ts";
+import { withOutputFolder } from "./with-output-folder.ts";
+
+const defaultTopK = 2;
+
+interface RouteArguments extends CommonArguments {
+  router: string;
+  logits: string;
+  "top-k"?: number | undefined;
+  "capacity-factor"?: number | undefined;
+  seed: number;
+  param: string[];
+  out: string;
+  plan?: string | undefined;
+  backend: "auto" | "wasm" | "tfjs" | "tfjs-gpu";
+}
+
+export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
+  command: "route",
+  describe: "Route the logits of a file through one router and write each token's experts and gates",
+  builder: (yargs) =>
+    yargs
+      .option("router", {
+        choices: routerKinds.map(({ kind }) => kind),
+        demandOption: true,
+        requiresArg: true,
+        describe: "Which router",
+      })
+      .option("logits", {
+        type: "string",
+        demandOption: true,
+        requiresArg: true,
+        describe: "Logits [tokens × experts], one batch, or [steps × tokens × experts], routed step by step",
+      })
+      .option("top-k", {
+        type: "number",
+        requiresArg: true,
+        describe: "Experts per token",
+        defaultDescription: `${defaultTopK}, or all experts where there are fewer`,
+      })
+      .option("param", {
+        type: "string",
+        array: true,
+        default: [] as string[],
+        describe: "name=value: a parameter of the router, e.g. epsilon=0.1 (see list routers)",
+      })
+      .option("out", { type: "string", demandOption: true, requiresArg: true, describe: "CSV file of the assignments" })
+      .option("plan", { type: "string", requiresArg: true, describe: "Also write the transport plan, as float32 .npy" })
+      .option("capacity-factor", { type: "number", requiresArg: true, describe: "As in a scenario" })
+      .option("seed", { type: "number", requiresArg: true, default: 0, describe: "As in a scenario" })
+      .option("backend", backendOption)
+      .example("$0 route --router ssr --logits logits.npy --top-k 8 --out assignments.csv --plan plan.npy", "")
+      .example("$0 route --router alf-lb --logits logits.npy --param updateRate=0.01 --out assignments.csv", ""),
+  handler: route,
+};
+
+async function route(options: RouteArguments): Promise<void> {
+  const backend = chooseBackend(options.backend);
+  const kind = findRouterKind(options.router)!;
+  if (options.plan !== undefined) checkPlan(options);
+  const { scenario, hasSteps } = await scenarioFor(options);
+  const progress = createProgress(scenario.steps, "steps", options.quiet);
+  const batches = routeFile(scenario, options.plan !== undefined, backend);
+  // A token of expert choice may have fewer experts than others, which leaves slots that never were any.
+  const keepEmpty = kind.maxSlots === undefined;
+
+  const notConverged = await withOutputFile(options.out, (out) =>
+    options.plan === undefined
+      ? writeBatches(batches, out, keepEmpty, null, progress.update)
+      : withOutputFile(options.plan, async (planFile) => {
+          const { steps, tokens, experts } = scenario;
+          const plan = createNpyWriter(planFile, hasSteps ? [steps, tokens, experts] : [tokens, experts]);
+          return writeBatches(batches, out, keepEmpty, plan, progress.update);
+        }),
+  ).finally(() => progress.stop());
+
+  if (notConverged > 0) {
+    process.stderr.write(
+      `warning: ${options.router}: on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance\n`,
+    );
+  }
+  if (options.quiet) return;
+  const { steps, tokens, experts, topK } = scenario;
+  process.stdout.write(
+    `${options.router}: ${steps} ${steps === 1 ? "step" : "steps"} of ${tokens} tokens, ${experts} experts, top-${topK}, written to ` +
+      `${[options.out, ...(options.plan === undefined ? [] : [options.plan])].join(" and ")}\n`,
+  );
+}
+
+function checkPlan({ router, out, plan }: RouteArguments): void {
+  const withPlan = routerKinds.filter((kind) => kind.plan !== undefined).map(({ kind }) => kind);
+  if (!withPlan.includes(router)) {
+    throw new InputError(`--plan: router "${router}" has no transport plan. Routers with one: ${withPlan.join(", ")}`);
+  }
+  if (path.resolve(plan!) === path.resolve(out)) throw new InputError(`--plan and --out name the same file: ${out}`);
+}
+
+/** The scenario of one router over the file, checked as any other; a file with two dimensions is one batch. */
+async function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+  const { router, logits, seed, "top-k": topK, "capacity-factor": capacityFactor } = options;
+  const reader = await openTensor(logits);
+  const { shape } = reader;
+  await reader.close();
+  const hasSteps = shape.length === 3;
+  const experts = shape[shape.length - 1];
+  const overrides = options.param.map(parseOverride);
+  const routerFields = overrides.reduce<unknown>(withOverride, { kind: router });
+  const written = {
+    name: router,
+    seed,
+    topK: topK ?? Math.min(defaultTopK, experts),
+    ...(capacityFactor !== undefined && { capacityFactor }),
+    stream: { kind: "trace", path: path.resolve(logits), ...(!hasSteps && { batchTokens: shape[0] }) },
+    routers: [routerFields],
+  };
+  return { scenario: await resolveScenario(written, "route"), hasSteps };
+}
+
+/** Writes all batches and returns how many plans missed their tolerance. */
+async function writeBatches(
+  batches: AsyncGenerator<RoutedBatch>,
+  out: string,
+  keepEmpty: boolean,
+  planWriter: NpyWriter | null,
+  onProgress: (steps: number) => void,
+): Promise<number> {
+  const assignments = createAssignmentFile(out);
+  let notConverged = 0;
+  try {
+    for await (const { step, tokens, assignment, solver, plan } of batches) {
+      assignments.write(step, tokens, assignment, keepEmpty);
+      if (plan !== null) planWriter!.append(plan, plan.length);
+      if (solver !== null && !solver.converged) notConverged += 1;
+      onProgress(step + 1);
+    }
+  } finally {
+    assignments.close();
+    planWriter?.close();
+  }
+  return notConverged;
+}
+
+/** Lets `work` write a file that appears at `file` whole, or not at all. */
+function withOutputFile<Result>(file: string, work: (partial: string) => Promise<Result>): Promise<Result> {
+  return withOutputFolder(path.dirname(file), (folder) => work(path.join(folder, path.basename(file))));
+}

@@ -1,0 +1,35 @@
+import { type OutputFolder, openOutputFolder } from "../report/output-folder.ts";
+
+const signals = { SIGINT: 2, SIGTERM: 15 } as const;
+
+/**
+ * Lets `work` write into a partial folder and moves what it wrote into `folder` when it is done. When `work` fails or
+ * the program is told to stop (Ctrl-C), nothing of it remains and what was in `folder` before is as it was.
+ */
+export async function withOutputFolder<Result>(
+  folder: string,
+  work: (partial: string) => Promise<Result>,
+): Promise<Result> {
+  const output = openOutputFolder(folder);
+  const stop = stopOnSignal(output);
+  try {
+    const result = await work(output.partial);
+    output.commit();
+    return result;
+  } finally {
+    output.discard();
+    for (const [signal, listener] of stop) process.off(signal, listener);
+  }
+}
+
+function stopOnSignal(output: OutputFolder): (readonly [NodeJS.Signals, () => void])[] {
+  return (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
+    const listener = () => {
+      output.discard();
+      // The shells' convention for a program that a signal ended.
+      process.exit(128 + signals[signal]);
+    };
+    process.once(signal, listener);
+    return [signal, listener] as const;
+  });
+}

@@ -1,0 +1,103 @@
+import { readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { routerKinds } from "../../src/routers/index.ts";
+import { streamKinds } from "../../src/streams/index.ts";
+import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
+
+describe("moesim list", () => {
+  it("lists every router and stream with parameters, defaults and source", () => {
+    for (const [subject, kinds] of [
+      ["routers", routerKinds],
+      ["streams", streamKinds],
+    ] as const) {
+      const { code, stdout } = moesim(["list", subject]);
+      expect(code).toBe(0);
+      for (const { kind, source } of kinds) {
+        expect(stdout).toContain(`${kind}: `);
+        expect(stdout).toContain(source);
+      }
+    }
+    const { stdout } = moesim(["list", "routers", "--json"]);
+    const ssr = JSON.parse(stdout).find(({ kind }: { kind: string }) => kind === "ssr");
+    const parameters = Object.fromEntries(
+      ssr.parameters.map((p: { name: string; default: string | null }) => [p.name, p.default]),
+    );
+    expect(parameters).toMatchObject({ maxIterations: "3", epsilon: "1", "select.p": "0.1", "select.maxVio": "0.5" });
+    expect(JSON.parse(parameters.select)).toEqual({ mode: "probability", p: 0.1 });
+  });
+
+  it("lists metrics with their definition and column", () => {
+    const { code, stdout } = moesim(["list", "metrics"]);
+    expect(code).toBe(0);
+    for (const word of ["MaxVio", "max_vio_global", "dead experts", "step_time_mean"]) expect(stdout).toContain(word);
+  });
+
+  it("refuses another subject", () => {
+    expect(moesim(["list", "tokens"])).toMatchObject({ code: 2, stdout: "" });
+  });
+});
+
+describe("moesim schema", () => {
+  it("prints the JSON Schema with every router and stream", () => {
+    const { code, stdout } = moesim(["schema"]);
+    expect(code).toBe(0);
+    const schema = JSON.parse(stdout);
+    expect(schema.required).toEqual(["name", "stream", "routers"]);
+    const kindsOf = (union: { oneOf: { properties: { kind: { const: string } } }[] }) =>
+      union.oneOf.map((branch) => branch.properties.kind.const);
+    expect(kindsOf(schema.properties.routers.items)).toEqual(routerKinds.map(({ kind }) => kind));
+    expect(kindsOf(schema.properties.stream)).toEqual(streamKinds.map(({ kind }) => kind));
+    expect(schema.additionalProperties).toBe(false);
+  });
+});
+
+describe("moesim validate", () => {
+  it("accepts every scenario of the project and writes nothing", () => {
+    const folder = temporaryFolder();
+    const scenarios = readdirSync(projectPath("scenarios")).filter((name) => name.endsWith(".yaml"));
+    expect(scenarios.length).toBeGreaterThanOrEqual(11);
+    for (const name of scenarios) {
+      const { code, stdout } = moesim(["validate", projectPath("scenarios", name)], folder);
+      expect(stdout).toContain("is valid");
+      expect(code).toBe(0);
+    }
+    expect(listFiles(folder)).toEqual([]);
+  });
+
+  it("refuses with exit code 2 what run would refuse", () => {
+    const folder = temporaryFolder();
+    writeFileSync(
+      path.join(folder, "bad.json"),
+      JSON.stringify({
+        name: "bad",
+        experts: 4,
+        stream: { kind: "trace", path: "gone.npy" },
+        routers: [{ kind: "topk" }],
+      }),
+    );
+    const { code, stderr } = moesim(["validate", "bad.json"], folder);
+    expect(code).toBe(2);
+    expect(stderr).toContain("gone.npy");
+  });
+});
+
+describe("moesim", () => {
+  it.each([
+    ["--help"],
+    ["run", "--help"],
+    ["route", "--help"],
+    ["measure", "--help"],
+    ["validate", "--help"],
+    ["schema", "--help"],
+    ["list", "--help"],
+  ])("explains itself: %s %s", (...words) => {
+    const { code, stdout } = moesim(words);
+    expect(code).toBe(0);
+    expect(stdout).toContain("moesim");
+  });
+
+  it("tells its version", () => {
+    expect(moesim(["--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});

@@ -1,0 +1,193 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { createRandom } from "../../src/core/random.ts";
+import { npyBytes, readNpy } from "../support/npy.ts";
+import { listFiles, moesim, readCsv, temporaryFolder } from "../support/program.ts";
+
+const [steps, tokens, experts, topK] = [3, 20, 6, 2];
+const random = createRandom("route");
+const logits = Float32Array.from({ length: steps * tokens * experts }, (_, i) => random.normal() + (i % experts) / 3);
+
+let folder: string;
+beforeAll(() => {
+  folder = temporaryFolder();
+  writeFileSync(path.join(folder, "steps.npy"), npyBytes([steps, tokens, experts], logits));
+  writeFileSync(path.join(folder, "batch.npy"), npyBytes([tokens, experts], logits.subarray(0, tokens * experts)));
+});
+
+function route(router: string, words: readonly string[]) {
+  return moesim(["route", "--router", router, "--top-k", String(topK), ...words], folder);
+}
+
+function assignmentsOf(file: string) {
+  return readCsv(path.join(folder, file)).map(({ step, token, slot, expert, gate }) => ({
+    step: Number(step),
+    token: Number(token),
+    slot: Number(slot),
+    expert: Number(expert),
+    gate: Number(gate),
+  }));
+}
+
+/** Softmax affinities of one row, in float64. */
+function softmax(row: ArrayLike<number>): number[] {
+  const largest = Math.max(...Array.from(row));
+  const exponentials = Array.from(row, (z) => Math.exp(z - largest));
+  const sum = exponentials.reduce((total, x) => total + x);
+  return exponentials.map((x) => x / sum);
+}
+
+/** The K largest, lowest index first among equals. */
+function largest(row: readonly number[], count: number): number[] {
+  return row
+    .map((_, e) => e)
+    .sort((a, b) => row[b] - row[a] || a - b)
+    .slice(0, count);
+}
+
+/** Sinkhorn's algorithm as the textbook has it, in float64 on P = exp(Z/ε). */
+function sinkhornPlan(batch: Float32Array, epsilon: number, sweeps: number): number[][] {
+  const kernel = Array.from({ length: tokens }, (_, t) =>
+    Array.from(batch.subarray(t * experts, (t + 1) * experts), (z) => Math.exp(z / epsilon)),
+  );
+  let v = new Array<number>(experts).fill(1);
+  const rowsExact = () =>
+    kernel.map((row) => {
+      const scaled = row.map((k, e) => k * v[e]);
+      const sum = scaled.reduce((total, x) => total + x);
+      return scaled.map((x) => x / sum);
+    });
+  for (let sweep = 0; sweep < sweeps; sweep++) {
+    const plan = rowsExact();
+    v = v.map((scale, e) => (scale * (tokens / experts)) / plan.reduce((sum, row) => sum + row[e], 0));
+  }
+  return rowsExact();
+}
+
+describe("moesim route", () => {
+  it("writes each token's experts and gates for a single batch", () => {
+    const { code, stderr } = route("topk", ["--logits", "batch.npy", "--out", "topk.csv"]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const rows = assignmentsOf("topk.csv");
+    expect(rows).toHaveLength(tokens * topK);
+    for (let t = 0; t < tokens; t++) {
+      const scores = softmax(logits.subarray(t * experts, (t + 1) * experts));
+      const chosen = largest(scores, topK);
+      const sum = chosen.reduce((total, e) => total + scores[e], 0);
+      for (const [slot, expert] of chosen.entries()) {
+        const row = rows[t * topK + slot];
+        expect(row).toMatchObject({ step: 0, token: t, slot, expert });
+        // Gates are float32.
+        expect(row.gate).toBeCloseTo(scores[expert] / sum, 6);
+      }
+    }
+  });
+
+  it("keeps the router's state from step to step of a file with three dimensions", () => {
+    const words = ["--logits", "steps.npy", "--param", "updateRate=0.05", "--out", "alf.csv"];
+    expect(route("alf-lb", words).code).toBe(0);
+    const rows = assignmentsOf("alf.csv");
+    const bias = new Array<number>(experts).fill(0);
+    for (let step = 0; step < steps; step++) {
+      const load = new Array<number>(experts).fill(0);
+      for (let t = 0; t < tokens; t++) {
+        const start = (step * tokens + t) * experts;
+        const keys = Array.from(logits.subarray(start, start + experts), (z, e) => 1 / (1 + Math.exp(-z)) + bias[e]);
+        const chosen = largest(keys, topK);
+        for (const e of chosen) load[e] += 1;
+        const written = rows.filter((row) => row.step === step && row.token === t).map(({ expert }) => expert);
+        expect(written).toEqual(chosen);
+      }
+      for (let e = 0; e < experts; e++) bias[e] += 0.05 * Math.sign((tokens * topK) / experts - load[e]);
+    }
+    expect(bias.some((b) => b !== 0)).toBe(true);
+  });
+
+  it("writes the transport plan of every step, which is Sinkhorn's", () => {
+    const words = ["--logits", "steps.npy", "--param", "epsilon=0.5", "--out", "s.csv", "--plan", "s.npy"];
+    expect(route("sinkhorn", [...words, "--param", "tolerance=1e-9", "maxIterations=2000"]).code).toBe(0);
+    const { shape, values } = readNpy(path.join(folder, "s.npy"));
+    expect(shape).toEqual([steps, tokens, experts]);
+    const rows = assignmentsOf("s.csv");
+    for (let step = 0; step < steps; step++) {
+      const batch = logits.subarray(step * tokens * experts, (step + 1) * tokens * experts);
+      const expected = sinkhornPlan(batch, 0.5, 2000);
+      for (let t = 0; t < tokens; t++) {
+        const start = (step * tokens + t) * experts;
+        const row = Array.from(values.subarray(start, start + experts));
+        // Both have converged to 1e-9; what is left is float32.
+        for (let e = 0; e < experts; e++) expect(row[e]).toBeCloseTo(expected[t][e], 6);
+        const written = rows.filter((r) => r.step === step && r.token === t).map(({ expert }) => expert);
+        expect(written).toEqual(largest(expected[t], topK));
+      }
+    }
+  });
+
+  it("writes a plan of two dimensions for a batch, with rows that sum to 1, for every router that has one", () => {
+    for (const router of ["sinkhorn", "ssr", "scot"]) {
+      expect(route(router, ["--logits", "batch.npy", "--out", "p.csv", "--plan", "p.npy"]).code).toBe(0);
+      const { shape, values } = readNpy(path.join(folder, "p.npy"));
+      expect(shape).toEqual([tokens, experts]);
+      for (let t = 0; t < tokens; t++) {
+        const sum = values.subarray(t * experts, (t + 1) * experts).reduce((total, x) => total + x, 0);
+        // Six float32 numbers.
+        expect(sum).toBeCloseTo(1, 6);
+      }
+    }
+  });
+
+  it("reads gates from the plan on the steps that ssr selects", () => {
+    const always = ["--param", "select={mode: every, n: 1}", "maxIterations=5", "tolerance=0"];
+    expect(route("ssr", ["--logits", "batch.npy", ...always, "--out", "ssr.csv", "--plan", "ssr.npy"]).code).toBe(0);
+    const plan = sinkhornPlan(logits.subarray(0, tokens * experts), 1, 5);
+    for (const { token, expert, gate, slot } of assignmentsOf("ssr.csv")) {
+      const chosen = largest(plan[token], topK);
+      expect(expert).toBe(chosen[slot]);
+      expect(gate).toBeCloseTo(plan[token][expert] / (plan[token][chosen[0]] + plan[token][chosen[1]]), 5);
+    }
+  });
+
+  it("lists for expert choice the slots there are", () => {
+    expect(route("expert-choice", ["--logits", "batch.npy", "--out", "ec.csv"]).code).toBe(0);
+    const rows = assignmentsOf("ec.csv");
+    // ⌈20 · 2 / 6⌉ = 7 tokens for each of 6 experts.
+    expect(rows).toHaveLength(42);
+    for (let e = 0; e < experts; e++) expect(rows.filter(({ expert }) => expert === e)).toHaveLength(7);
+  });
+
+  it("takes all experts as topK where there are fewer than two", () => {
+    writeFileSync(path.join(folder, "one.npy"), npyBytes([3, 1], [1, 2, 3]));
+    expect(moesim(["route", "--router", "topk", "--logits", "one.npy", "--out", "one.csv"], folder).code).toBe(0);
+    expect(assignmentsOf("one.csv").map(({ expert, gate }) => [expert, gate])).toEqual([
+      [0, 1],
+      [0, 1],
+      [0, 1],
+    ]);
+  });
+
+  it("makes the same files for the same seed", () => {
+    const texts = ["1", "1", "2"].map((seed, i) => {
+      route("random", ["--logits", "batch.npy", "--seed", seed, "--out", `r${i}.csv`]);
+      return readFileSync(path.join(folder, `r${i}.csv`), "utf8");
+    });
+    expect(texts[1]).toBe(texts[0]);
+    expect(texts[2]).not.toBe(texts[0]);
+  });
+
+  it.each([
+    ["topk", ["--logits", "batch.npy", "--plan", "x.npy"], /"topk" has no transport plan.*sinkhorn, ssr, scot/],
+    ["topk", ["--logits", "gone.npy"], /gone\.npy/],
+    ["topk", ["--logits", "batch.npy", "--param", "renormalise=true"], /Did you mean "renormalize"/],
+    ["topk", ["--logits", "batch.npy", "--top-k", "7"], /7/],
+    ["sinkhron", ["--logits", "batch.npy"], /sinkhorn/],
+    ["ssr", ["--logits", "batch.npy", "--plan", "refused.csv"], /same file/],
+  ])("refuses %s with %j and writes nothing", (router, words, message) => {
+    const before = listFiles(folder);
+    const { code, stderr } = route(router, [...words, "--out", "refused.csv"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(listFiles(folder)).toEqual(before);
+  });
+});

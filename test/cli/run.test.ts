@@ -1,0 +1,263 @@
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { npyBytes } from "../support/npy.ts";
+import { listFiles, moesim, projectPath, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
+
+const summaryHeader =
+  "scenario,router,kind,seed,steps,tokens,experts,top_k,max_vio_global,max_vio_batch_mean,max_vio_batch_p95,max_vio_batch_max,load_cv,load_gini,load_entropy,idle_fraction_mean,idle_fraction_max,idle_streak_max,dead_experts,dropped_fraction,score,regret_mean,regret_cumulative,optimum_gap_max,dual_regret_cumulative,churn,rank_max_vio,step_time_mean,sinkhorn_steps,solver_iterations_mean,not_converged_steps";
+const stepHeader =
+  "scenario,router,seed,step,max_vio,load_cv,load_entropy,idle_fraction,dropped_fraction,score,regret,regret_cumulative,optimum_gap,dual_regret_cumulative,churn,rank_max_vio,step_time,solver_iterations,marginal_error";
+const loadHeader = "scenario,router,seed,step,expert,load";
+const deterministicFiles = ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"];
+
+const quickstart = projectPath("scenarios/quickstart.yaml");
+const short = ["--set", "steps=12", "tokens=128"];
+
+function headerOf(file: string): string {
+  return readFileSync(file, "utf8").split("\n", 1)[0];
+}
+
+describe("moesim run", () => {
+  it("prints a table and writes the files with the columns of the contract", () => {
+    const folder = temporaryFolder();
+    const { code, stdout, stderr } = moesim(["run", quickstart, ...short], folder);
+    // Three iterations, as ssr does by default, are not meant to reach the tolerance.
+    expect(stderr).toMatch(/^warning: ssr: on 3 of 3 steps the plan missed its tolerance.*\n$/);
+    expect(code).toBe(0);
+    for (const router of ["topk", "alf-lb", "ssr", "expert-choice"])
+      expect(stdout).toMatch(new RegExp(`^ ${router} `, "m"));
+
+    const results = path.join(folder, "results/quickstart");
+    expect(listFiles(results)).toEqual([...deterministicFiles, "timing.csv", "run.json"].sort());
+    expect(headerOf(path.join(results, "summary.csv"))).toBe(summaryHeader);
+    expect(headerOf(path.join(results, "steps.csv"))).toBe(stepHeader);
+    expect(headerOf(path.join(results, "loads.csv"))).toBe(loadHeader);
+
+    const routers = parse(readFileSync(quickstart, "utf8")).routers.length;
+    expect(readCsv(path.join(results, "summary.csv"))).toHaveLength(routers);
+    expect(readCsv(path.join(results, "steps.csv"))).toHaveLength(12 * routers);
+    const loads = readCsv(path.join(results, "loads.csv"));
+    expect(loads).toHaveLength(12 * 32 * routers);
+    const topkPairs = loads
+      .filter(({ router, step }) => router === "topk" && step === "3")
+      .map(({ load }) => Number(load));
+    expect(topkPairs.reduce((sum, load) => sum + load)).toBe(128 * 2);
+  });
+
+  it("leaves empty what does not apply and what is not computed", () => {
+    const folder = temporaryFolder();
+    moesim(["run", quickstart, ...short, "--out", folder]);
+    for (const row of readCsv(path.join(folder, "summary.csv"))) {
+      for (const column of ["regret_mean", "regret_cumulative", "optimum_gap_max", "dual_regret_cumulative"]) {
+        expect(row[column]).toBe("");
+      }
+      const hasPlan = row.kind === "ssr" || row.kind === "sinkhorn";
+      expect(row.sinkhorn_steps).toBe(hasPlan ? (row.kind === "ssr" ? "3" : "12") : "");
+      expect(row.not_converged_steps === "").toBe(!hasPlan);
+    }
+    const ssr = readCsv(path.join(folder, "steps.csv")).filter(({ router }) => router === "ssr");
+    expect(ssr.map((row) => row.marginal_error !== "")).toEqual(ssr.map((_, step) => step % 4 === 0));
+  });
+
+  it("writes the same bytes with one worker and with two, and again", () => {
+    const folders = [["1"], ["2"], ["2"]].map(([workers]) => {
+      const folder = temporaryFolder();
+      expect(moesim(["run", quickstart, ...short, "--workers", workers, "--out", folder]).code).toBe(0);
+      return folder;
+    });
+    for (const file of deterministicFiles) {
+      const [first, ...others] = folders.map((folder) => readFileSync(path.join(folder, file), "utf8"));
+      for (const other of others) expect(other).toBe(first);
+    }
+  });
+
+  it("can be run again from its own run.json", () => {
+    const [folder, again] = [temporaryFolder(), temporaryFolder()];
+    moesim(["run", quickstart, ...short, "--seed", "9", "--out", folder]);
+    const { scenario, seed, versions } = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
+    expect(seed).toBe(9);
+    expect(versions.moesim).toBe(JSON.parse(readFileSync(projectPath("package.json"), "utf8")).version);
+    writeFileSync(path.join(again, "scenario.json"), JSON.stringify(scenario));
+    expect(moesim(["run", path.join(again, "scenario.json"), "--out", again]).code).toBe(0);
+    for (const file of deterministicFiles) {
+      expect(readFileSync(path.join(again, file), "utf8")).toBe(readFileSync(path.join(folder, file), "utf8"));
+    }
+  });
+
+  it("follows --seed and --set", () => {
+    const scores = ["1", "2"].map((seed) => {
+      const folder = temporaryFolder();
+      moesim(["run", quickstart, ...short, "experts=64", "--seed", seed, "--out", folder]);
+      const [topk] = readCsv(path.join(folder, "summary.csv"));
+      expect(topk).toMatchObject({ seed, experts: "64", tokens: "128" });
+      return topk.score;
+    });
+    expect(scores[0]).not.toBe(scores[1]);
+  });
+
+  it("prints nothing but warnings with --quiet", () => {
+    const patient = ["routers.ssr.maxIterations=1000"];
+    const { stdout, stderr } = moesim(["run", quickstart, ...short, ...patient, "--quiet", "--out", temporaryFolder()]);
+    expect(stdout + stderr).toBe("");
+  });
+
+  it("warns of plans that missed their tolerance", () => {
+    const strict = ["routers.sinkhorn.maxIterations=1", "routers.sinkhorn.tolerance=1e-6"];
+    const { code, stderr } = moesim(["run", quickstart, ...short, ...strict, "--out", temporaryFolder()]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^warning: sinkhorn: on 12 of 12 steps the plan missed its tolerance/m);
+  });
+
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "leaves an earlier result as it was, and nothing else, when %s stops it",
+    async (signal) => {
+      const folder = temporaryFolder();
+      moesim(["run", quickstart, ...short, "--out", path.join(folder, "out")]);
+      const before = readFileSync(path.join(folder, "out/summary.csv"), "utf8");
+      const files = listFiles(folder);
+      const process = startMoesim(
+        ["run", quickstart, "--set", "steps=1000000", "--out", path.join(folder, "out")],
+        folder,
+      );
+      // The partial folder appears once the run is under way.
+      while (listFiles(folder).length === files.length) await setTimeout(20);
+      process.kill(signal);
+      const [code] = await once(process, "exit");
+      expect(code).toBe(signal === "SIGINT" ? 130 : 143);
+      expect(listFiles(folder)).toEqual(files);
+      expect(readFileSync(path.join(folder, "out/summary.csv"), "utf8")).toBe(before);
+    },
+  );
+});
+
+describe("moesim run, given something wrong,", () => {
+  /** Runs a scenario that must be refused; returns the message. */
+  function refused(scenario: object | string, files: Record<string, Uint8Array> = {}): string {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "scenario.yaml");
+    writeFileSync(file, typeof scenario === "string" ? scenario : JSON.stringify(scenario));
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(path.join(folder, name), bytes);
+    const before = listFiles(folder);
+    const { code, stdout, stderr } = moesim(["run", "scenario.yaml", "--out", "out"], folder);
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    expect(stderr).not.toMatch(/^ {4}at /m);
+    expect(listFiles(folder)).toEqual(before);
+    return stderr;
+  }
+  const small = { name: "small", topK: 2, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
+  const trace = (file: string) => ({ ...small, stream: { kind: "trace", path: file } });
+
+  it("names an unknown key and the nearest known one", () => {
+    expect(refused({ ...small, experts: 8, tokes: 5 })).toMatch(
+      /scenario\.yaml: tokes: unknown key\. Did you mean "tokens"\?/,
+    );
+  });
+
+  it("names K > E", () => {
+    expect(refused({ ...small, experts: 8, topK: 9 })).toContain("topK: 9 is more than the 8 experts");
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    "names step, token and expert of a logit %s",
+    (value) => {
+      const values = new Array(2 * 3 * 4).fill(0.5);
+      values[1 * 12 + 2 * 4 + 1] = value;
+      expect(refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 3, 4], values) })).toMatch(
+        /bad\.npy.*step 1, token 2.*expert 1.*finite/,
+      );
+    },
+  );
+
+  it("names a file that is no .npy, and one cut off in its header", () => {
+    expect(refused(trace("bad.npy"), { "bad.npy": Buffer.from("hello") })).toContain("bad.npy");
+    expect(refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 2, 2], []).subarray(0, 40) })).toContain("bad.npy");
+  });
+
+  it("names a header that promises more than the file holds", () => {
+    const message = refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 2, 2], [1, 2, 3, 4]) });
+    expect(message).toContain("bad.npy");
+    // 8 float32 were promised and 4 are there.
+    expect(message).toMatch(/32/);
+    expect(message).toMatch(/16/);
+  });
+
+  it("names malformed .safetensors and .parquet files", () => {
+    for (const name of ["bad.safetensors", "bad.parquet"]) {
+      for (const bytes of [Buffer.from("{}"), Buffer.alloc(64, 0xff), Buffer.alloc(0)]) {
+        expect(refused(trace(name), { [name]: bytes })).toContain(name);
+      }
+    }
+  });
+
+  it("names a type that logits cannot have", () => {
+    expect(
+      refused(trace("bad.npy"), {
+        "bad.npy": npyBytes([2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], "<c8"),
+      }),
+    ).toMatch(/bad\.npy.*c8/);
+  });
+
+  it("refuses to route recorded choices anew", () => {
+    const message = refused(trace(projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy")));
+    expect(message).toMatch(/no logits/);
+  });
+
+  it("names an empty stream", () => {
+    expect(refused(trace("empty.npy"), { "empty.npy": npyBytes([0, 4], []) })).toContain("empty.npy");
+    expect(refused(trace("empty.csv"), { "empty.csv": Buffer.from("a,b,c\n") })).toContain("empty.csv");
+  });
+
+  it("names an output folder that cannot be written", () => {
+    const folder = temporaryFolder();
+    writeFileSync(path.join(folder, "file"), "");
+    const { code, stderr } = moesim(["run", quickstart, ...short, "--out", "file/out"], folder);
+    expect(code).toBe(2);
+    expect(stderr).toContain("file/out: cannot be written to");
+    expect(listFiles(folder)).toEqual(["file"]);
+  });
+
+  it("names text that is no YAML, and a scenario that is no mapping", () => {
+    expect(refused("name: [")).toContain("not valid YAML");
+    expect(refused("just text")).toContain("scenario.yaml");
+    expect(refused("")).toContain("scenario.yaml");
+  });
+
+  it("asks for labels where names would clash, and for steps that a file has", () => {
+    expect(refused({ ...small, experts: 4, routers: [{ kind: "topk" }, { kind: "topk" }] })).toContain("label");
+    const file = { "two.npy": npyBytes([2, 1, 2], [1, 2, 3, 4]) };
+    expect(refused({ ...trace("two.npy"), topK: 1, steps: 3 }, file)).toMatch(/2 steps.*3 are asked for/);
+  });
+
+  it("says so for sizes that no memory holds", () => {
+    const huge = { ...small, experts: 65_536, tokens: 65_536, steps: 1 };
+    expect(refused(huge)).toMatch(/65536 tokens × 65536 experts/);
+  });
+
+  it.each([
+    [["run"], /Not enough non-option arguments/],
+    [["run", quickstart, "--wokers", "2"], /wokers/],
+    [["run", quickstart, "--workers", "0"], /workers/],
+    [["run", quickstart, "--seed", "x"], /seed/],
+    [["run", quickstart, "--set", "tokens"], /path=value/],
+    [["run", quickstart, "--backend", "cuda"], /auto/],
+    [["run", quickstart, "--backend", "tfjs-gpu"], /tfjs-gpu/],
+    [["rum", quickstart], /run/],
+    [[], /command/],
+  ])("refuses the words %j", (words, message) => {
+    const folder = temporaryFolder();
+    const { code, stderr } = moesim(words, folder);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(existsSync(path.join(folder, "results"))).toBe(false);
+  });
+
+  it("shows a stack trace only when asked for", () => {
+    expect(moesim(["run", "nowhere.yaml"]).stderr).not.toMatch(/^ {4}at /m);
+    expect(moesim(["run", "nowhere.yaml", "--verbose"]).stderr).toMatch(/^ {4}at /m);
+  });
+});
