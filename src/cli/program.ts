@@ -6,6 +6,7 @@ import { measureCommand } from "./measure.ts";
 import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
+import { sweepCommand } from "./sweep.ts";
 import { validateCommand } from "./validate.ts";
 
 /** Exit codes: what was asked for was done; the program is at fault; the input is. */
@@ -19,6 +20,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors and warnings" })
     .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
     .command(runCommand)
+    .command(sweepCommand)
     .command(routeCommand)
     .command(measureCommand)
     .command(validateCommand)

@@ -1,12 +1,11 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { runRecord } from "../engine/run-record.ts";
 import { runScenario } from "../engine/run-scenario.ts";
 import { writeRunRecord } from "../report/result-files.ts";
 import { convergenceWarnings, formatSummaryTable } from "../report/summary-table.ts";
 import { loadScenario } from "../scenario/load.ts";
 import { parseOverride } from "../scenario/overrides.ts";
-import { toScenarioFile } from "../scenario/scenario.ts";
-import { version } from "../version.ts";
 import { backendOption, type CommonArguments, chooseBackend, outOption, positiveInteger } from "./common-options.ts";
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
@@ -59,16 +58,7 @@ async function run(options: RunArguments): Promise<void> {
   const results = await withOutputFolder(folder, async (partial) => {
     try {
       const results = await runScenario(scenario, partial, { workers, backend, onProgress: progress.update });
-      writeRunRecord(partial, {
-        command: "run",
-        scenarioFile: options.scenario,
-        scenario: toScenarioFile(scenario),
-        seed: scenario.seed,
-        backend,
-        versions: { moesim: version, node: process.version },
-        start: start.toISOString(),
-        end: new Date().toISOString(),
-      });
+      writeRunRecord(partial, runRecord("run", options.scenario, scenario, backend, start));
       return results;
     } finally {
       progress.stop();

@@ -1,12 +1,10 @@
 import { range } from "d3-array";
-import { Piscina } from "piscina";
-import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { type RouterTask, rowSource, runRouters } from "./run-routers.ts";
-import type { WorkerAnswer } from "./run-worker.ts";
 import type { RouterResult } from "./simulate.ts";
+import { runOnWorkers } from "./worker-pool.ts";
 
 export interface RunOptions {
   /** Threads to use, at least 1; never more than there are routers. */
@@ -30,7 +28,10 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
   });
   let done = 0;
   const onStep = () => options.onProgress(++done);
-  const results = workers === 1 ? [await runRouters(tasks[0], onStep)] : await runInWorkers(tasks, onStep);
+  const results =
+    workers === 1
+      ? [await runRouters(tasks[0], onStep)]
+      : await runOnWorkers<RouterTask, RouterResult[]>("routers", tasks, workers, onStep);
 
   const ordered = scenario.routers.map((_, position) => results[position % workers][Math.floor(position / workers)]);
   await joinStepFiles(folder, scenario.routers.length);
@@ -43,24 +44,4 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
     ordered.map(({ router, timing }) => ({ source: rowSource(scenario, router), ...timing })),
   );
   return ordered;
-}
-
-async function runInWorkers(tasks: readonly RouterTask[], onStep: () => void): Promise<RouterResult[][]> {
-  const pool = new Piscina<RouterTask, WorkerAnswer>({
-    filename: new URL("./run-worker.js", import.meta.url).href,
-    minThreads: tasks.length,
-    maxThreads: tasks.length,
-  });
-  pool.on("message", onStep);
-  try {
-    return await Promise.all(
-      tasks.map(async (task) => {
-        const answer = await pool.run(task);
-        if ("inputError" in answer) throw new InputError(answer.inputError);
-        return answer.results;
-      }),
-    );
-  } finally {
-    await pool.destroy();
-  }
 }

@@ -1,0 +1,32 @@
+import { Piscina } from "piscina";
+import { InputError } from "../core/input-error.ts";
+import type { WorkerAnswer } from "./worker.ts";
+
+/**
+ * Runs every task on one of `threads` worker threads and returns the results in the tasks' order. `name` is the function
+ * of `worker.ts` to run; `onMessage` is called for each message it posts. Throws the first `InputError` of a task.
+ */
+export async function runOnWorkers<Task, Result>(
+  name: "routers" | "cell",
+  tasks: readonly Task[],
+  threads: number,
+  onMessage: () => void,
+): Promise<Result[]> {
+  const pool = new Piscina<Task, WorkerAnswer<Result>>({
+    filename: new URL("./worker.js", import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+  });
+  pool.on("message", onMessage);
+  try {
+    return await Promise.all(
+      tasks.map(async (task) => {
+        const answer = await pool.run(task, { name });
+        if ("inputError" in answer) throw new InputError(answer.inputError);
+        return answer.result;
+      }),
+    );
+  } finally {
+    await pool.destroy();
+  }
+}

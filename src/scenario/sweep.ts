@@ -1,0 +1,42 @@
+import { cross } from "d3-array";
+import { InputError } from "../core/input-error.ts";
+import { resolveScenario } from "./load.ts";
+import { type Override, parsePath, withOverride } from "./overrides.ts";
+import type { Scenario } from "./scenario.ts";
+
+/** One cell of a sweep: a scenario, and the values that set it apart, by the paths that `sweep:` names. */
+export interface SweepCell {
+  readonly scenario: Scenario;
+  readonly parameters: readonly { readonly path: string; readonly value: unknown }[];
+}
+
+/**
+ * The cells of the scenario data `written`, which came from `file`: every combination of the values of its `sweep:`
+ * lists, the last path changing fastest, and for each the `seeds` (default: the scenario's own seed). All cells are
+ * checked. Throws `InputError` where there are more than `maxCells`, before any is made, and where one is refused.
+ */
+export async function sweepCells(written: unknown, file: string, maxCells: number): Promise<SweepCell[]> {
+  // Refuses a `sweep` or `seeds` of the wrong form, so that they can be trusted below.
+  const { seed } = await resolveScenario(written, file);
+  const { sweep = {}, seeds = [seed] } = written as { sweep?: Record<string, unknown[]>; seeds?: number[] };
+  const lists = Object.entries(sweep);
+  const count = lists.reduce((product, [, values]) => product * values.length, seeds.length);
+  if (count > maxCells) {
+    const factors = [...lists.map(([path, values]) => `${values.length} of ${path}`), `${seeds.length} seeds`];
+    throw new InputError(`${file}: sweep: ${count} cells (${factors.join(" × ")}), more than --max-cells ${maxCells}`);
+  }
+  const axes = [...lists.map(([path, values]) => values.map((value) => ({ path, value }))), seeds.map(seedOverride)];
+  const combinations = (cross as (...axes: unknown[]) => { path: string; value: unknown }[][])(...axes);
+  const cells: SweepCell[] = [];
+  for (const combination of combinations) {
+    const overrides = combination.map(({ path, value }): Override => ({ path: parsePath(path), value }));
+    const scenario = await resolveScenario(overrides.reduce<unknown>(withOverride, written), file);
+    // The seed has a column of its own already.
+    cells.push({ scenario, parameters: combination.slice(0, -1) });
+  }
+  return cells;
+}
+
+function seedOverride(seed: number) {
+  return { path: "seed", value: seed };
+}

@@ -1,0 +1,106 @@
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { listFiles, moesim, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
+
+const scenario = {
+  name: "grid",
+  seed: 4,
+  steps: 40,
+  tokens: 64,
+  experts: 8,
+  stream: { kind: "clusters" },
+  routers: [{ kind: "topk" }, { kind: "alf-lb" }],
+  sweep: { "routers.alf-lb.updateRate": [0.01, 0.1], topK: [1, 2, 3] },
+  seeds: [1, 2],
+};
+
+function folderWith(changes: object = {}): string {
+  const folder = temporaryFolder();
+  writeFileSync(path.join(folder, "grid.json"), JSON.stringify({ ...scenario, ...changes }));
+  return folder;
+}
+
+function summaryOf(folder: string): string {
+  return readFileSync(path.join(folder, "out/summary.csv"), "utf8");
+}
+
+const words = ["sweep", "grid.json", "--out", "out"];
+
+describe("moesim sweep", () => {
+  it("writes a row per cell, seed and router, with the swept parameters as further columns", () => {
+    const folder = folderWith();
+    const { code, stderr } = moesim(words, folder);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const rows = readCsv(path.join(folder, "out/summary.csv"));
+    const keys = rows.map((row) => [row["routers.alf-lb.updateRate"], row.topK, row.seed, row.router].join(" "));
+    const expected = ["0.01", "0.1"].flatMap((rate) =>
+      ["1", "2", "3"].flatMap((topK) =>
+        ["1", "2"].flatMap((seed) => ["topk", "alf-lb"].map((router) => [rate, topK, seed, router].join(" "))),
+      ),
+    );
+    expect(keys).toEqual(expected);
+    for (const row of rows) expect(row.top_k).toBe(row.topK);
+  });
+
+  it("gives each cell what a run of its scenario gives", () => {
+    const folder = folderWith();
+    moesim(words, folder);
+    const changes = ["routers.alf-lb.updateRate=0.1", "topK=3"];
+    moesim(["run", "grid.json", "--seed", "2", "--set", ...changes, "--out", "run"], folder);
+    const run = readCsv(path.join(folder, "run/summary.csv"));
+    const cell = readCsv(path.join(folder, "out/summary.csv")).slice(-2);
+    expect(cell).toEqual(run.map((row) => ({ ...row, "routers.alf-lb.updateRate": "0.1", topK: "3" })));
+  });
+
+  it("takes the scenario's own seed where it names no seeds", () => {
+    const folder = folderWith({ seeds: undefined, sweep: { topK: [1] } });
+    moesim(words, folder);
+    expect(readCsv(path.join(folder, "out/summary.csv")).map(({ seed }) => seed)).toEqual(["4", "4"]);
+  });
+
+  it("writes the same bytes with two workers, and when it is killed and resumed", async () => {
+    const whole = folderWith({ steps: 2000 });
+    moesim([...words, "--workers", "2"], whole);
+
+    const folder = folderWith({ steps: 2000 });
+    const killed = startMoesim(words, folder);
+    while (!existsSync(path.join(folder, "out/cells/1"))) await setTimeout(10);
+    killed.kill("SIGKILL");
+    await once(killed, "exit");
+    expect(existsSync(path.join(folder, "out/summary.csv"))).toBe(false);
+    const firstCell = path.join(folder, "out/cells/0/run.json");
+    const finishedBefore = readFileSync(firstCell, "utf8");
+
+    expect(moesim([...words, "--resume"], folder).code).toBe(0);
+    expect(summaryOf(folder)).toBe(summaryOf(whole));
+    // run.json tells when a cell was run, so an equal file says that it was not run again.
+    expect(readFileSync(firstCell, "utf8")).toBe(finishedBefore);
+  });
+
+  it("does not take over the cells of another scenario", () => {
+    const folder = folderWith();
+    moesim(words, folder);
+    writeFileSync(path.join(folder, "grid.json"), JSON.stringify({ ...scenario, tokens: 32 }));
+    moesim([...words, "--resume"], folder);
+    expect(new Set(readCsv(path.join(folder, "out/summary.csv")).map(({ tokens }) => tokens))).toEqual(new Set(["32"]));
+  });
+
+  it.each([
+    [{}, ["--max-cells", "11"], /12 cells.*more than --max-cells 11/],
+    [{ sweep: { topk: [1] } }, [], /topk: unknown key\. Did you mean "topK"/],
+    [{ sweep: { topK: [2, 9] } }, [], /topK: 9 is more than the 8 experts/],
+    [{ sweep: { topK: [] } }, [], /sweep\.topK/],
+    [{ sweep: { name: ["a", "b"] } }, [], /name cannot be swept/],
+    [{ seeds: [-1] }, [], /seeds\[0\]: -1/],
+  ])("refuses %j %j and writes nothing", (changes, more, message) => {
+    const folder = folderWith(changes);
+    const { code, stderr } = moesim([...words, ...more], folder);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(listFiles(folder)).toEqual(["grid.json"]);
+  });
+});
