@@ -46,17 +46,22 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
 function listText(subject: ListArguments["subject"]): string {
   if (subject === "metrics") {
     return `${formatTable(
-      ["metric", "range", "definition", "columns", "source"],
+      ["metric", "range", "columns", "source", "definition"],
       metricDescriptions.map(({ name, range, definition, columns, source }) => [
         name,
         range,
-        definition,
         columns.join("\n"),
         source,
+        definition,
       ]),
+      50,
     )}\n`;
   }
-  return describeKinds(subject)
+  const preamble =
+    subject === "routers"
+      ? "Every router also takes `scores` (softmax or sigmoid) and `label`, its name in tables.\n\n"
+      : "";
+  return `${preamble}${describeKinds(subject)
     .map(({ kind, summary, source, parameters }) => {
       const heading = `${kind}: ${summary}\n  ${source}\n`;
       if (parameters.length === 0) return heading;
@@ -66,9 +71,9 @@ function listText(subject: ListArguments["subject"]): string {
         parameter.allowed,
         parameter.description,
       ]);
-      return `${heading}${formatTable(["parameter", "default", "allowed", "meaning"], rows)}\n`;
+      return `${heading}${formatTable(["parameter", "default", "allowed", "meaning"], rows, 64)}\n`;
     })
-    .join("\n");
+    .join("\n")}`;
 }
 
 function describeKinds(subject: "routers" | "streams"): KindDescription[] {
@@ -120,14 +125,22 @@ function isTag(branch: JsonSchema, parameter: string, union: string): boolean {
   return branch.properties?.[parameter.slice(union.length + 1)]?.const !== undefined;
 }
 
+/** The fields of a branch of a union whose value says which branch it is. */
+function tagsOf(branch: JsonSchema): { key: string; value: string }[] {
+  return Object.entries(branch.properties ?? {})
+    .filter(([, field]) => field.const !== undefined)
+    .map(([key, field]) => ({ key, value: String(field.const) }));
+}
+
 function allowedValues(field: JsonSchema): string {
   if (field.const !== undefined) return String(field.const);
   if (field.enum !== undefined) return field.enum.join(" | ");
   const branches = field.oneOf ?? field.anyOf;
-  if (branches !== undefined) return branches.map(allowedValues).join(" | ");
-  if (field.type === "object") {
-    const tags = Object.entries(field.properties ?? {}).filter(([, inner]) => inner.const !== undefined);
-    return tags.length === 0 ? "object" : `{${tags.map(([key, inner]) => `${key}: ${inner.const}`).join(", ")}}`;
+  if (branches !== undefined) {
+    const tags = branches.flatMap(tagsOf);
+    const [first] = tags;
+    if (first === undefined) return branches.map(allowedValues).join(" | ");
+    return `${first.key}: ${tags.map(({ value }) => value).join(" | ")}`;
   }
   if (field.type === "array") return `list of ${allowedValues(field.items ?? {})}`;
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = field;
@@ -137,5 +150,5 @@ function allowedValues(field: JsonSchema): string {
     ...(maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER ? [`≤ ${maximum}`] : []),
     ...(exclusiveMaximum !== undefined ? [`< ${exclusiveMaximum}`] : []),
   ];
-  return [field.type ?? "any", ...limits].join(" ");
+  return [field.type ?? "any", limits.join(", ")].join(" ").trim();
 }

@@ -9,40 +9,31 @@ export interface SummaryTableRow {
   readonly routeMs: readonly number[] | null;
 }
 
-/** The comparison of routers that the terminal shows: one row per router, the main metrics of the run. */
+const columns: readonly { header: string; value: (row: SummaryTableRow) => string | number | null }[] = [
+  { header: "router", value: ({ router }) => router },
+  { header: "MaxVio\nrun", value: ({ summary }) => summary.maxVioGlobal },
+  { header: "MaxVio\nbatch", value: ({ summary }) => summary.maxVioBatchMean },
+  { header: "MaxVio\np95", value: ({ summary }) => summary.maxVioBatchP95 },
+  { header: "load\nCV", value: ({ summary }) => summary.loadCv },
+  { header: "idle\n%", value: ({ summary }) => 100 * summary.idleFractionMean },
+  { header: "dead", value: ({ summary }) => summary.deadExperts },
+  { header: "dropped\n%", value: ({ summary }) => 100 * summary.droppedFraction },
+  { header: "score", value: ({ summary }) => summary.score },
+  { header: "churn\n%", value: ({ summary }) => (summary.churn === null ? null : 100 * summary.churn) },
+  { header: "step\ntime", value: ({ summary }) => summary.stepTimeMean },
+  { header: "solver\nsteps", value: ({ summary }) => summary.solverSteps },
+  { header: "route\nms", value: ({ routeMs }) => (routeMs === null ? null : median(routeMs)!) },
+];
+
+/**
+ * The comparison of routers that the terminal shows: one row per router, the main metrics of the run, without the columns
+ * that apply to none of them.
+ */
 export function formatSummaryTable(rows: readonly SummaryTableRow[]): string {
-  const header = [
-    "router",
-    "MaxVio run",
-    "MaxVio batch",
-    "batch p95",
-    "load CV",
-    "idle %",
-    "dead",
-    "dropped %",
-    "score",
-    "churn %",
-    "step time",
-    "solver steps",
-    "route ms",
-  ];
+  const shown = columns.filter(({ value }) => rows.some((row) => value(row) !== null));
   return formatTable(
-    header,
-    rows.map(({ router, summary, routeMs }) => [
-      router,
-      summary.maxVioGlobal,
-      summary.maxVioBatchMean,
-      summary.maxVioBatchP95,
-      summary.loadCv,
-      100 * summary.idleFractionMean,
-      summary.deadExperts,
-      100 * summary.droppedFraction,
-      summary.score,
-      summary.churn === null ? null : 100 * summary.churn,
-      summary.stepTimeMean,
-      summary.solverSteps,
-      routeMs === null ? null : median(routeMs)!,
-    ]),
+    shown.map(({ header }) => header),
+    rows.map((row) => shown.map(({ value }) => value(row))),
   );
 }
 

@@ -7,12 +7,21 @@ export function formatNumber(value: number | null): string {
   return value === null ? "–" : shortNumber.format(value);
 }
 
-/** An aligned table for the terminal: text to the left, numbers to the right. */
-export function formatTable(header: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
+/**
+ * An aligned table for the terminal: text to the left, numbers to the right. `wrapLast` breaks the last column into lines
+ * of that many characters.
+ */
+export function formatTable(
+  header: readonly string[],
+  rows: readonly (readonly (string | number | null)[])[],
+  wrapLast?: number,
+): string {
   const isNumeric = header.map((_, column) => rows.every((row) => typeof row[column] !== "string"));
   const table = new Table({
     head: Array.from(header),
     colAligns: isNumeric.map((numeric) => (numeric ? "right" : "left")),
+    colWidths: header.map((_, column) => (column === header.length - 1 ? (wrapLast ?? null) : null)),
+    wordWrap: wrapLast !== undefined,
     style: { head: [], border: [], compact: true },
     chars: {
       top: "",

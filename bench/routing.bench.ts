@@ -1,0 +1,68 @@
+import { bench, describe } from "vitest";
+import { createRandom } from "../src/core/random.ts";
+import { createKernels, type Kernels } from "../src/kernels/index.ts";
+import { findRouterKind } from "../src/routers/index.ts";
+import { findStreamKind } from "../src/streams/index.ts";
+
+// The size at which routers are compared: a batch of DeepSeek-V3's shape, on one thread.
+const shape = { steps: 1_000_000, tokens: 8192, experts: 256, topK: 8, capacityFactor: 1 };
+const { tokens, experts, topK } = shape;
+
+async function openStream(kernels: Kernels, kind: string) {
+  const streamKind = findStreamKind(kind)!;
+  const random = createRandom("bench");
+  return streamKind.create({ shape, kernels, random, folder: "." }, streamKind.options.parse({}));
+}
+
+async function logitsOf(kernels: Kernels): Promise<Float32Array> {
+  const stream = await openStream(kernels, "clusters");
+  return (await stream.next())!.logits;
+}
+
+describe.each(["wasm", "reference"] as const)("kernels, %s", async (backend) => {
+  const kernels = createKernels(backend);
+  const logits = await logitsOf(kernels);
+  const out = kernels.allocateFloat32(tokens * experts);
+  const gibbs = kernels.allocateFloat32(tokens * experts);
+  kernels.gibbsKernel(logits, 1, tokens, experts, gibbs);
+  const columnScaling = kernels.allocateFloat32(experts).fill(1);
+  const columnSum = kernels.allocateFloat64(experts);
+  const expert = kernels.allocateInt32(tokens * topK);
+  const load = kernels.allocateInt32(experts);
+  const gate = kernels.allocateFloat32(tokens * topK);
+  const generator = kernels.allocateUint32(16).fill(1);
+
+  bench("sinkhorn-sweep", () => kernels.sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum));
+  bench("softmax", () => kernels.scores(logits, "softmax", tokens, experts, out));
+  bench("topk-step: softmax, top-8, gates, loads", () => {
+    kernels.scores(logits, "softmax", tokens, experts, out);
+    kernels.selectTopK(logits, "softmax", null, tokens, experts, topK, expert, load);
+    kernels.gates(logits, "softmax", true, expert, tokens, experts, topK, gate);
+  });
+  bench("fill-normal", () => kernels.fillNormal(generator, out, tokens * experts));
+});
+
+describe("routers, one batch, wasm", async () => {
+  const kernels = createKernels("wasm");
+  const logits = await logitsOf(kernels);
+  // scot takes seconds at this size; `timing.csv` of a run at the size of interest says how many.
+  for (const kind of ["topk", "noisy-topk", "grouped-topk", "alf-lb", "aux-loss", "sinkhorn", "expert-choice", "hash"]) {
+    const routerKind = findRouterKind(kind)!;
+    const context = { shape, scores: "softmax" as const, kernels, random: createRandom(kind) };
+    const router = routerKind.create(context, routerKind.options.parse({}));
+    let step = 0;
+    bench(kind, () => {
+      router.route({ step: step++, tokens, experts, logits });
+    });
+  }
+});
+
+describe("streams, one batch, wasm", async () => {
+  const kernels = createKernels("wasm");
+  for (const kind of ["clusters", "drift", "bursty", "gaussian", "adversarial", "zipf-text"]) {
+    const stream = await openStream(kernels, kind);
+    bench(kind, async () => {
+      await stream.next();
+    });
+  }
+});
