@@ -46,7 +46,16 @@ describe("routers, one batch, wasm", async () => {
   const kernels = createKernels("wasm");
   const logits = await logitsOf(kernels);
   // scot takes seconds at this size; `timing.csv` of a run at the size of interest says how many.
-  for (const kind of ["topk", "noisy-topk", "grouped-topk", "alf-lb", "aux-loss", "sinkhorn", "expert-choice", "hash"]) {
+  for (const kind of [
+    "topk",
+    "noisy-topk",
+    "grouped-topk",
+    "alf-lb",
+    "aux-loss",
+    "sinkhorn",
+    "expert-choice",
+    "hash",
+  ]) {
     const routerKind = findRouterKind(kind)!;
     const context = { shape, scores: "softmax" as const, kernels, random: createRandom(kind) };
     const router = routerKind.create(context, routerKind.options.parse({}));

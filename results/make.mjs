@@ -1,4 +1,5 @@
-// Draws results/recorded.svg from the runs of the two recorded scenarios; `npm run results` runs them first.
+// Makes the picture and the table of the README from the runs of the two recorded scenarios, which `npm run results` runs
+// first.
 import { readFileSync, writeFileSync } from "node:fs";
 import { parse } from "csv-parse/sync";
 import { group } from "d3-array";
@@ -72,3 +73,27 @@ chart.setOption({
 writeFileSync(new URL("recorded.svg", import.meta.url), `${chart.renderToSVGString()}\n`);
 // An open chart would keep the program running.
 chart.dispose();
+
+const short = new Intl.NumberFormat("en-US", { maximumFractionDigits: 2 });
+const cells = [
+  (row) => short.format(row.max_vio_global),
+  (row) => short.format(row.max_vio_batch_mean),
+  (row) => short.format(row.max_vio_batch_p95),
+  (row) => `${short.format(100 * row.idle_fraction_mean)} %`,
+  (row) => short.format(row.score),
+];
+const summaries = panels.map(({ scenario }) =>
+  parse(readFileSync(new URL(`${scenario}/summary.csv`, import.meta.url)), { columns: true }),
+);
+const names = ["MaxVio run", "batch", "p95", "idle", "score"];
+const table = [
+  `| | ${panels.map(({ title }) => `**${title.toLowerCase()}:** ${names.join(" | ")}`).join(" | ")} |`,
+  `|---|${"---:|".repeat(names.length * panels.length)}`,
+  ...summaries[0].map(({ router }, row) => {
+    const numbers = summaries.flatMap((rows) => cells.map((cell) => cell(rows[row])));
+    return `| \`${router}\` | ${numbers.join(" | ")} |`;
+  }),
+].join("\n");
+const readme = new URL("../README.md", import.meta.url);
+const between = /(<!-- results:begin -->\n)[^]*(<!-- results:end -->)/;
+writeFileSync(readme, readFileSync(readme, "utf8").replace(between, `$1${table}\n$2`));
