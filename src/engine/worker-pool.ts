@@ -1,6 +1,6 @@
 import { Piscina } from "piscina";
 import { InputError } from "../core/input-error.ts";
-import type { WorkerAnswer } from "./worker.ts";
+import type { WorkerAnswer } from "./worker-answer.ts";
 
 /**
  * Runs every task on one of `threads` worker threads and returns the results in the tasks' order. `name` is the function

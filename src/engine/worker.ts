@@ -3,9 +3,7 @@ import { InputError } from "../core/input-error.ts";
 import { type CellTask, runCell } from "./run-cell.ts";
 import { type RouterTask, runRouters } from "./run-routers.ts";
 import type { RouterResult } from "./simulate.ts";
-
-/** What a worker thread answers. An error's class does not survive the way between threads, its message does. */
-export type WorkerAnswer<Result> = { readonly result: Result } | { readonly inputError: string };
+import type { WorkerAnswer } from "./worker-answer.ts";
 
 /** Runs some routers of a scenario in a worker thread and posts a message after each of their steps. */
 export function routers(task: RouterTask): Promise<WorkerAnswer<RouterResult[]>> {
