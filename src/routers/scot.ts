@@ -1,10 +1,7 @@
 import { z } from "zod";
 import { expertCapacity } from "../core/assignment.ts";
-import {
-  createSparsityConstrainedSolver,
-  type SparsePlan,
-  sparsityConstrainedFields,
-} from "../transport/sparsity-constrained.ts";
+import type { SparsePlan } from "../transport/sparse-plan.ts";
+import { createSparsityConstrainedSolver, sparsityConstrainedFields } from "../transport/sparsity-constrained.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import type { RouterKind } from "./router.ts";
 import { emptyStateSchema } from "./shared-options.ts";

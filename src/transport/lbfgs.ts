@@ -5,6 +5,17 @@ export interface LbfgsOptions {
   readonly maxIterations: number;
   /** Stop when max_i |gradient_i| / gradientScale_i is at most this. */
   readonly tolerance: number;
+  /** When to give up at a kink; never by default. */
+  readonly stall?: Stall;
+}
+
+/** Stop when both hold: what happens at a kink, where the gradient jumps instead of becoming 0. */
+export interface Stall {
+  /** A run of `steps` steps together lowered the value by at most `decrease`·|value|. */
+  readonly steps: number;
+  readonly decrease: number;
+  /** Some |gradient_i| / gradientScale_i is still more than this. */
+  readonly gradient: number;
 }
 
 export interface LbfgsReport {
@@ -39,6 +50,38 @@ function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, n
 }
 
 /**
+ * target = scale·target + weight·a, of the first n elements; returns target·b. One pass for both, with two sums side by
+ * side, since a single one would wait for each addition before the next.
+ */
+function combineAndDot(
+  target: Float64Array,
+  scale: number,
+  weight: number,
+  a: Float64Array,
+  aStart: number,
+  b: Float64Array,
+  bStart: number,
+  n: number,
+): number {
+  let even = 0;
+  let odd = 0;
+  let i = 0;
+  for (; i + 1 < n; i += 2) {
+    const first = scale * target[i] + weight * a[aStart + i];
+    const second = scale * target[i + 1] + weight * a[aStart + i + 1];
+    target[i] = first;
+    target[i + 1] = second;
+    even += first * b[bStart + i];
+    odd += second * b[bStart + i + 1];
+  }
+  if (i < n) {
+    target[i] = scale * target[i] + weight * a[aStart + i];
+    even += target[i] * b[bStart + i];
+  }
+  return even + odd;
+}
+
+/**
  * Limited-memory BFGS (Liu & Nocedal 1989, algorithm 2.1; two-loop recursion of Nocedal & Wright 2006, algorithm 7.4)
  * with the 10 latest pairs and the initial Hessian sᵀy / yᵀy.
  *
@@ -54,37 +97,65 @@ export function createLbfgs(dimension: number): Lbfgs {
   const steps = new Float64Array(memory * dimension);
   const gradientChanges = new Float64Array(memory * dimension);
   const inverseCurvature = new Float64Array(memory);
+  const initialHessian = new Float64Array(memory);
   const coefficient = new Float64Array(memory);
   const direction = new Float64Array(dimension);
   const gradient = new Float64Array(dimension);
   const trial = new Float64Array(dimension);
   const trialGradient = new Float64Array(dimension);
 
-  /** direction = −H·gradient, from the pairs [newest − stored, newest) of the ring. */
-  function writeDirection(n: number, newest: number, stored: number): void {
-    for (let i = 0; i < n; i++) direction[i] = -gradient[i];
+  /** direction = −H·gradient, from the pairs [newest − stored, newest) of the ring; returns gradientᵀ·direction. */
+  function writeDirection(n: number, newest: number, stored: number): number {
+    if (stored === 0) return combineAndDot(direction, 0, -1, gradient, 0, gradient, 0, n);
+    const scale = initialHessian[(newest - 1) % memory];
+    const slotOf = (age: number) => (newest - age) % memory;
+    let projection = combineAndDot(direction, 0, -1, gradient, 0, steps, slotOf(1) * dimension, n);
     for (let age = 1; age <= stored; age++) {
-      const slot = (newest - age) % memory;
+      const slot = slotOf(age);
       const row = slot * dimension;
-      const weight = inverseCurvature[slot] * dot(steps, row, direction, 0, n);
+      const weight = inverseCurvature[slot] * projection;
       coefficient[slot] = weight;
-      for (let i = 0; i < n; i++) direction[i] -= weight * gradientChanges[row + i];
-    }
-    if (stored > 0) {
-      const row = ((newest - 1) % memory) * dimension;
-      const scale = dot(steps, row, gradientChanges, row, n) / dot(gradientChanges, row, gradientChanges, row, n);
-      for (let i = 0; i < n; i++) direction[i] *= scale;
+      projection =
+        age < stored
+          ? combineAndDot(direction, 1, -weight, gradientChanges, row, steps, slotOf(age + 1) * dimension, n)
+          : combineAndDot(direction, scale, -scale * weight, gradientChanges, row, gradientChanges, row, n);
     }
     for (let age = stored; age >= 1; age--) {
-      const slot = (newest - age) % memory;
-      const row = slot * dimension;
-      const weight = coefficient[slot] - inverseCurvature[slot] * dot(gradientChanges, row, direction, 0, n);
-      for (let i = 0; i < n; i++) direction[i] += weight * steps[row + i];
+      const slot = slotOf(age);
+      const weight = coefficient[slot] - inverseCurvature[slot] * projection;
+      projection =
+        age > 1
+          ? combineAndDot(
+              direction,
+              1,
+              weight,
+              steps,
+              slot * dimension,
+              gradientChanges,
+              slotOf(age - 1) * dimension,
+              n,
+            )
+          : combineAndDot(direction, 1, weight, steps, slot * dimension, gradient, 0, n);
+    }
+    return projection;
+  }
+
+  function writeTrial(x: Float64Array, length: number, n: number): void {
+    for (let i = 0; i < n; i++) trial[i] = x[i] + length * direction[i];
+  }
+
+  /** Moves `x` and the gradient to the trial point; stores the changes in the ring at `row`. */
+  function acceptTrial(x: Float64Array, row: number, n: number): void {
+    for (let i = 0; i < n; i++) {
+      steps[row + i] = trial[i] - x[i];
+      gradientChanges[row + i] = trialGradient[i] - gradient[i];
+      x[i] = trial[i];
+      gradient[i] = trialGradient[i];
     }
   }
 
   return {
-    minimize(f, x, gradientScale, { maxIterations, tolerance }) {
+    minimize(f, x, gradientScale, { maxIterations, tolerance, stall }) {
       const n = x.length;
       const trialPoint = trial.subarray(0, n);
       const gradientAtTrial = trialGradient.subarray(0, n);
@@ -94,9 +165,18 @@ export function createLbfgs(dimension: number): Lbfgs {
       let newest = 0;
       let stored = 0;
 
-      function meetsTolerance(): boolean {
-        for (let i = 0; i < n; i++) if (!(Math.abs(gradient[i]) <= tolerance * gradientScale[i])) return false;
+      let milestone = value;
+
+      function isWithin(bound: number): boolean {
+        for (let i = 0; i < n; i++) if (!(Math.abs(gradient[i]) <= bound * gradientScale[i])) return false;
         return true;
+      }
+
+      function isStalled(): boolean {
+        if (stall === undefined || iterations % stall.steps !== 0) return false;
+        const decrease = milestone - value;
+        milestone = value;
+        return decrease <= stall.decrease * Math.abs(value) && !isWithin(stall.gradient);
       }
 
       /** Leaves the accepted point in `trial` and returns its value, or undefined when there is none. */
@@ -107,7 +187,7 @@ export function createLbfgs(dimension: number): Lbfgs {
         let tooLong = Number.POSITIVE_INFINITY;
         let length = firstStep;
         for (let attempt = 0; attempt < maxTrials; attempt++) {
-          for (let i = 0; i < n; i++) trial[i] = x[i] + length * direction[i];
+          writeTrial(x, length, n);
           const trialValue = f(trialPoint, gradientAtTrial);
           evaluations += 1;
           if (!(trialValue <= value + armijo * length * slope + rounding)) tooLong = length;
@@ -118,10 +198,9 @@ export function createLbfgs(dimension: number): Lbfgs {
         return undefined;
       }
 
-      let converged = meetsTolerance();
+      let converged = isWithin(tolerance);
       while (!converged && iterations < maxIterations) {
-        writeDirection(n, newest, stored);
-        const slope = dot(gradient, 0, direction, 0, n);
+        const slope = writeDirection(n, newest, stored);
         const firstStep = stored > 0 ? 1 : 1 / Math.sqrt(dot(gradient, 0, gradient, 0, n));
         const trialValue = slope < 0 ? searchLine(slope, firstStep) : undefined;
         if (trialValue === undefined) {
@@ -131,21 +210,18 @@ export function createLbfgs(dimension: number): Lbfgs {
         }
         const slot = newest % memory;
         const row = slot * dimension;
-        for (let i = 0; i < n; i++) {
-          steps[row + i] = trial[i] - x[i];
-          gradientChanges[row + i] = trialGradient[i] - gradient[i];
-          x[i] = trial[i];
-          gradient[i] = trialGradient[i];
-        }
+        acceptTrial(x, row, n);
         value = trialValue;
         iterations += 1;
         const stepCurvature = dot(steps, row, gradientChanges, row, n);
         if (stepCurvature > 0) {
           inverseCurvature[slot] = 1 / stepCurvature;
+          initialHessian[slot] = stepCurvature / dot(gradientChanges, row, gradientChanges, row, n);
           newest += 1;
           stored = Math.min(stored + 1, memory);
         }
-        converged = meetsTolerance();
+        converged = isWithin(tolerance);
+        if (!converged && isStalled()) break;
       }
       return { value, iterations, evaluations, converged };
     },

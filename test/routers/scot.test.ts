@@ -64,19 +64,19 @@ describe("scot", () => {
   });
 
   it("routes a token that the plan leaves out by plain top-k, and writes its gates as its row of the plan", () => {
-    // No step of the dual from a start at which each token asks for its favourite: all but two of them are left out, and
-    // an expert that may hold 2 of 6 tokens is too few for them with 2 experts, so no support is searched either.
+    // No step of the dual, and two experts that may hold 2 tokens each: two of the 6 tokens are left out, and no support
+    // that holds them is searched for. Expert 0 keeps those that like it most, expert 1 those that dislike it least.
     const crowded = { tokens: 6, experts: 2, topK: 1, capacityFactor: 1 };
     const sameFavourite = Float32Array.of(3, 0, 2.5, 0, 2, 0, 1.5, 0, 1, 0, 0.5, 0);
     const options = { maxIterations: 0, maxTokens: 2, gamma: 0.1 };
     const router = createRouterUnderTest("scot", crowded, { options });
     const { expert, gate, solver } = router.route(sameFavourite);
-    expect(expert).toEqual(new Array(6).fill([0]));
+    expect(expert).toEqual([[0], [0], [0], [0], [1], [1]]);
     expect(gate).toEqual(new Array(6).fill([1]));
     expect(solver).toMatchObject({ converged: false, maxColumnCardinality: 2 });
     expect(router.plan().map((row) => row[0] + row[1])).toEqual(new Array(6).fill(1));
     const bare = createRouterUnderTest("scot", crowded, { options: { ...options, fallback: "none" } });
-    expect(bare.route(sameFavourite).expert.filter(([e]) => e === -1)).toHaveLength(4);
+    expect(bare.route(sameFavourite).expert.filter(([e]) => e === -1)).toHaveLength(2);
   });
 
   it("takes the logits as cost when asked to", () => {

@@ -73,6 +73,25 @@ describe("createLbfgs", () => {
     expect(report.value).toBeLessThan(1e-6);
   });
 
+  it("gives up where a run of steps gains too little, but only while the gradient is large", () => {
+    // Two kinks that no step lands on exactly: the gradient stays at about 1.
+    const kink: DifferentiableFunction = (at, gradient) => {
+      gradient[0] = Math.sign(at[0] - Math.SQRT2 * at[1]) + at[0] / 5;
+      gradient[1] = -Math.SQRT2 * Math.sign(at[0] - Math.SQRT2 * at[1]) + (at[1] - 1) / 5;
+      return 1 + Math.abs(at[0] - Math.SQRT2 * at[1]) + at[0] ** 2 / 10 + (at[1] - 1) ** 2 / 10;
+    };
+    const options = { maxIterations: 200, tolerance: 1e-12 };
+    const run = (gradient: number) =>
+      createLbfgs(2).minimize(kink, Float64Array.of(3, -2), ones(2), {
+        ...options,
+        stall: { steps: 2, decrease: 0.01, gradient },
+      });
+    const patient = createLbfgs(2).minimize(kink, Float64Array.of(3, -2), ones(2), options);
+    expect(run(0.5).iterations).toBeLessThan(patient.iterations);
+    expect(run(0.5).converged).toBe(false);
+    expect(run(100)).toEqual(patient);
+  });
+
   it("takes no more steps than allowed, and is the same when reused for a smaller problem", () => {
     const lbfgs = createLbfgs(5);
     const bowl: DifferentiableFunction = (at, gradient) => {

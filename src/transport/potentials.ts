@@ -1,0 +1,36 @@
+/** The dual variables of a transport problem with T tokens, rows summing to 1, and E experts, columns summing to T/E. */
+export interface Potentials {
+  /** `[tokens]`, α: the price of a row. */
+  readonly alpha: Float64Array;
+  /** `[experts]`, β: the price of a column. */
+  readonly beta: Float64Array;
+  /** Takes α, and β where `x` is longer than `tokens`, from a solver's variables. */
+  read(x: Float64Array, tokens: number): void;
+  /** Writes α and, where `x` is longer than `tokens`, β as a solver's variables. */
+  write(x: Float64Array, tokens: number): void;
+}
+
+/** What scales β in a solver's variables, √(T/E): it makes the two diagonal blocks of the dual's Hessian alike. */
+export function betaScale(tokens: number, experts: number): number {
+  return Math.sqrt(tokens / experts);
+}
+
+/** All zero, for up to `mostTokens` tokens. */
+export function createPotentials(mostTokens: number, experts: number): Potentials {
+  const alpha = new Float64Array(mostTokens);
+  const beta = new Float64Array(experts);
+  return {
+    alpha,
+    beta,
+    read(x, tokens) {
+      const scale = betaScale(tokens, experts);
+      for (let t = 0; t < tokens; t++) alpha[t] = x[t];
+      for (let i = tokens; i < x.length; i++) beta[i - tokens] = x[i] / scale;
+    },
+    write(x, tokens) {
+      const scale = betaScale(tokens, experts);
+      for (let t = 0; t < tokens; t++) x[t] = alpha[t];
+      for (let i = tokens; i < x.length; i++) x[i] = beta[i - tokens] * scale;
+    },
+  };
+}
