@@ -25,10 +25,26 @@ export interface Kernels {
    * Fills `out[0, length)` with independent standard normals and advances `state`: four interleaved xoshiro128++
    * generators (Blackman & Vigna 2019) feeding Box–Muller. `state` `[16]`: word w of generator g at `4·w + g`, so that
    * one SIMD register holds one word of all four; seeded with any 16 uniform words, not all zero.
-   * |out| < 6.7, since a uniform has 32 bits. Numbers are drawn in rounds of eight, the last one whole even if only a
+   * |out| < 6.6, since a uniform has 31 bits. Numbers are drawn in rounds of eight, the last one whole even if only a
    * part of it is written, so `state` depends on ⌈length / 8⌉.
    */
   fillNormal(state: Uint32Array, out: Float32Array, length: number): void;
+
+  /**
+   * `out[i] = values[i] + deviation · ξ_i` for the `length` normals ξ that {@link fillNormal} would draw from `state`,
+   * which advances as there. In float32, the deviation rounded to it too: the product and the sum are rounded once each.
+   * `out` may be `values`.
+   */
+  addNormal(state: Uint32Array, values: Float32Array, deviation: number, length: number, out: Float32Array): void;
+
+  /** `out[t, e]` = `values[t, e] + offset[e]`, both float32 `[tokens × experts]`, the sum in float64 and rounded once. */
+  addOffsets(values: Float32Array, offset: Float64Array, tokens: number, experts: number, out: Float32Array): void;
+
+  /**
+   * A hash of each row's bits, `hash` `[tokens]`: h = `seed`, then h = mixWord(h ⊕ word) + `goldenStep` for each word of
+   * the row in turn (see `mix-word.ts`), modulo 2³². `seed` is any 32-bit integer.
+   */
+  hashRows(values: Float32Array, seed: number, tokens: number, experts: number, hash: Int32Array): void;
 
   /**
    * `out = left · right`, or `out += left · right` when `accumulate`. `left` `[rows × inner]`, `right`
@@ -67,6 +83,36 @@ export interface Kernels {
     expert: Int32Array,
     load: Int32Array,
   ): void;
+
+  /**
+   * As {@link selectTopK} with a bias, but of the experts in the `topGroups` best of `groups` equal contiguous groups
+   * only. A group's score is the sum of its two largest keys, of its only one where groups have one expert; ties between
+   * groups go to the lower one. Scores are decided in float64 too where float32 cannot. `groups` divides `experts`, and
+   * topK ≤ topGroups · experts / groups.
+   */
+  selectGroupedTopK(
+    logits: Float32Array,
+    key: ScoreKind,
+    bias: Float64Array,
+    groups: number,
+    topGroups: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
+  ): void;
+
+  /**
+   * The gradient of Σ_t Σ_e load[e] · p_te, p the softmax rows of `logits` `[tokens × experts]`, with respect to one
+   * offset per expert that is added to every row:
+   *
+   *     gradient[j] = Σ_t p_tj · (load[j] − Σ_e load[e] · p_te)
+   *
+   * The terms of four rows are summed in float32, these sums in float64. With d_e = load[e] − mean load, the error is below 2e-6 · Σ_t p_tj · (|d_j| + Σ_e |d_e| · p_te): equal
+   * loads give exactly 0.
+   */
+  loadGradient(logits: Float32Array, load: Int32Array, tokens: number, experts: number, gradient: Float64Array): void;
 
   /**
    * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's

@@ -1,8 +1,10 @@
 import type { Kernels } from "./kernels.ts";
 import { largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
 import { gates, pairScores, planGates } from "./reference/gates.ts";
-import { fillNormal } from "./reference/normal.ts";
-import { selectTokens, selectTopK } from "./reference/select.ts";
+import { loadGradient } from "./reference/load-gradient.ts";
+import { addNormal, fillNormal } from "./reference/normal.ts";
+import { addOffsets, hashRows } from "./reference/rows.ts";
+import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
 import { entropicPlan, gibbsKernel, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
 
 /**
@@ -19,6 +21,9 @@ export function createReferenceKernels(): Kernels {
     allocateUint32: (length) => new Uint32Array(length),
 
     fillNormal,
+    addNormal,
+    addOffsets,
+    hashRows,
 
     multiply(left, right, out, rows, inner, columns, accumulate) {
       for (let row = 0; row < rows; row++) {
@@ -46,6 +51,8 @@ export function createReferenceKernels(): Kernels {
     },
 
     selectTopK,
+    selectGroupedTopK,
+    loadGradient,
     gates,
     planGates,
     gibbsKernel,

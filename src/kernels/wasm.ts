@@ -6,7 +6,11 @@ import { createLinearMemory } from "./memory.ts";
 /** What `assembly/index.ts` exports; arrays are byte addresses in the imported memory. */
 interface Assembly {
   heapBase(): number;
-  fillNormal(state: number, out: number, length: number): void;
+  normalScratch(): number;
+  fillNormal(state: number, out: number, length: number, scratch: number): void;
+  addNormal(state: number, values: number, deviation: number, length: number, out: number, scratch: number): void;
+  addOffsets(values: number, offset: number, tokens: number, experts: number, out: number): void;
+  hashRows(values: number, seed: number, tokens: number, experts: number, hash: number): void;
   multiplyScratch(inner: number): number;
   multiply(
     left: number,
@@ -52,6 +56,22 @@ interface Assembly {
     load: number,
     scratch: number,
   ): void;
+  groupedScratch(experts: number): number;
+  selectGroupedTopK(
+    logits: number,
+    kind: number,
+    bias: number,
+    groups: number,
+    topGroups: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    scratch: number,
+  ): void;
+  loadGradientScratch(experts: number): number;
+  loadGradient(logits: number, load: number, tokens: number, experts: number, gradient: number, scratch: number): void;
   normalisedSoftmaxGates: Gates;
   normalisedSigmoidGates: Gates;
   softmaxGates: Gates;
@@ -180,7 +200,24 @@ export function createWasmKernels(): Kernels {
     },
 
     fillNormal(state, out, length) {
-      assembly.fillNormal(addressOf(state, 16), addressOf(out, length), length);
+      const block = scratch(assembly.normalScratch());
+      assembly.fillNormal(addressOf(state, 16), addressOf(out, length), length, block);
+    },
+
+    addNormal(state, values, deviation, length, out) {
+      const [from, to] = [addressOf(values, length), addressOf(out, length)];
+      const block = scratch(assembly.normalScratch());
+      assembly.addNormal(addressOf(state, 16), from, deviation, length, to, block);
+    },
+
+    addOffsets(values, offset, tokens, experts, out) {
+      const entries = tokens * experts;
+      const [from, to] = [addressOf(values, entries), addressOf(out, entries)];
+      assembly.addOffsets(from, addressOf(offset, experts), tokens, experts, to);
+    },
+
+    hashRows(values, seed, tokens, experts, hash) {
+      assembly.hashRows(addressOf(values, tokens * experts), seed, tokens, experts, addressOf(hash, tokens));
     },
 
     multiply(left, right, out, rows, inner, columns, accumulate) {
@@ -219,6 +256,33 @@ export function createWasmKernels(): Kernels {
         const biases = addressOf(bias, experts);
         assembly.selectTopKBiased(from, keyNumbers[key], biases, tokens, experts, topK, to, loads, work);
       }
+    },
+
+    selectGroupedTopK(logits, key, bias, groups, topGroups, tokens, experts, topK, expert, load) {
+      assembly.selectGroupedTopK(
+        addressOf(logits, tokens * experts),
+        keyNumbers[key],
+        addressOf(bias, experts),
+        groups,
+        topGroups,
+        tokens,
+        experts,
+        topK,
+        addressOf(expert, tokens * topK),
+        addressOf(load, experts),
+        scratch(assembly.groupedScratch(experts)),
+      );
+    },
+
+    loadGradient(logits, load, tokens, experts, gradient) {
+      assembly.loadGradient(
+        addressOf(logits, tokens * experts),
+        addressOf(load, experts),
+        tokens,
+        experts,
+        addressOf(gradient, experts),
+        scratch(assembly.loadGradientScratch(experts)),
+      );
     },
 
     gates(logits, kind, renormalize, expert, tokens, experts, slots, gate) {

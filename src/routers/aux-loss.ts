@@ -18,34 +18,6 @@ export type AuxLossOptions = z.infer<typeof auxLossOptions>;
 const auxLossState = z.strictObject({ offset: z.array(z.number()) });
 
 /**
- * The gradient `[experts]` of α·E·Σ_e f_e·p_e with respect to one additive logit offset per expert, where
- * f_e = load_e / Σ load is held constant (top-k has no gradient; Switch, eq. 5) and p_e is the mean over the tokens of
- * `probability` `[tokens × experts]`, the softmax rows of the corrected logits:
- *
- *     ∂loss/∂o_j = α · E/T · Σ_t p_tj · (f_j − Σ_e f_e · p_te)
- */
-export function auxLossGradient(
-  probability: Float32Array,
-  load: Int32Array,
-  tokens: number,
-  experts: number,
-  coefficient: number,
-  gradient: Float64Array,
-): void {
-  let pairs = 0;
-  for (let e = 0; e < experts; e++) pairs += load[e];
-  gradient.fill(0);
-  for (let t = 0; t < tokens; t++) {
-    const row = t * experts;
-    let expected = 0;
-    for (let e = 0; e < experts; e++) expected += load[e] * probability[row + e];
-    for (let e = 0; e < experts; e++) gradient[e] += probability[row + e] * (load[e] - expected);
-  }
-  const factor = (coefficient * experts) / (tokens * pairs);
-  for (let e = 0; e < experts; e++) gradient[e] *= factor;
-}
-
-/**
  * Top-k balanced by the Switch auxiliary loss. A simulator has no weights to train, so the loss moves what its gradient
  * can reach here: one additive logit offset o_e per expert, zero at first.
  *
@@ -53,6 +25,11 @@ export function auxLossGradient(
  *     expert_t = the K largest of Z'_t
  *     gate_t   = affinities of Z'_t at expert_t, divided by their sum when `renormalize`
  *     o        = o − learningRate · ∂(coefficient · E · Σ_e f_e·p_e)/∂o, after the batch was routed
+ *
+ * f_e = A_e / Σ A is the share of the batch's pairs on expert e, held constant (top-k has no gradient; Switch, eq. 5), and
+ * p_e the mean over the tokens of the softmax of Z', so that
+ *
+ *     ∂loss/∂o_j = coefficient · E/T · Σ_t p_tj · (f_j − Σ_e f_e · p_te)
  */
 export const auxLossKind: RouterKind<AuxLossOptions> = {
   kind: "aux-loss",
@@ -64,21 +41,18 @@ export const auxLossKind: RouterKind<AuxLossOptions> = {
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
     const offset = kernels.allocateFloat64(experts);
-    const gradient = new Float64Array(experts);
+    const gradient = kernels.allocateFloat64(experts);
     const corrected = kernels.allocateFloat32(shape.tokens * experts);
-    const probability = kernels.allocateFloat32(shape.tokens * experts);
     return {
       route({ logits, tokens }) {
-        for (let row = 0; row < tokens * experts; row += experts) {
-          for (let e = 0; e < experts; e++) corrected[row + e] = logits[row + e] + offset[e];
-        }
+        kernels.addOffsets(logits, offset, tokens, experts, corrected);
         // The offset as a bias, and not the corrected logits: those were rounded to float32, which can make ties.
         kernels.selectTopK(logits, "logits", offset, tokens, experts, topK, expert, load);
         kernels.gates(corrected, scores, renormalize, expert, tokens, experts, topK, gate);
 
-        kernels.scores(corrected, "softmax", tokens, experts, probability);
-        auxLossGradient(probability, load, tokens, experts, coefficient, gradient);
-        for (let e = 0; e < experts; e++) offset[e] -= learningRate * gradient[e];
+        kernels.loadGradient(corrected, load, tokens, experts, gradient);
+        const rate = (learningRate * coefficient * experts) / (tokens * tokens * topK);
+        for (let e = 0; e < experts; e++) offset[e] -= rate * gradient[e];
         return { assignment };
       },
       state: () => ({ offset: Array.from(offset) }),

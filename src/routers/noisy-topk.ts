@@ -43,9 +43,7 @@ export const noisyTopkKind: RouterKind<NoisyTopkOptions> = {
     const deviation = softplus(noiseScale);
     return {
       route({ logits, tokens }) {
-        const entries = tokens * experts;
-        kernels.fillNormal(generator, noisy, entries);
-        for (let entry = 0; entry < entries; entry++) noisy[entry] = logits[entry] + deviation * noisy[entry];
+        kernels.addNormal(generator, logits, deviation, tokens * experts, noisy);
         kernels.selectTopK(noisy, "logits", null, tokens, experts, topK, expert, load);
         kernels.gates(noisy, "softmax", true, expert, tokens, experts, topK, gate);
         return { assignment };

@@ -83,6 +83,16 @@ for (const [backend, kernels] of Object.entries(both)) {
       }
     });
 
+    it("have renormalised gates that are precise where the affinities are denormal numbers", () => {
+      const logits = float32(kernels, [-38, -100, -120, -127, -140]);
+      const gate = kernels.allocateFloat32(5);
+      kernels.gates(logits, "sigmoid", true, int32(kernels, [0, 1, 2, 3, 4]), 1, 5, 5, gate);
+      const expected = [1, Math.exp(-62), Math.exp(-82), Math.exp(-89), Math.exp(-102)];
+      expect(worstRelativeError(gate, expected, smallestNormal)).toBeLessThan(1e-6);
+      kernels.gates(logits, "sigmoid", true, int32(kernels, [0, 0, -1, -1, -1]), 1, 5, 5, gate);
+      expect(Array.from(gate)).toEqual([0.5, 0.5, 0, 0, 0]);
+    });
+
     it("have gates that are the affinities themselves when not renormalised", () => {
       const logits = normals(4, 3 * 6);
       const expert = [5, 0, 2, 2, -1, 1];

@@ -39,13 +39,17 @@ describe("fillNormal", () => {
     const generators = [0, 1, 2, 3].map((g) => xoshiro([state[g], state[4 + g], state[8 + g], state[12 + g]]));
     const expected: number[] = [];
     for (let round = 0; round < 50; round++) {
-      const radius = generators.map((next) => Math.sqrt(-2 * Math.log((next() + 1) / 2 ** 32)));
-      const angle = generators.map((next) => (2 * Math.PI * next()) / 2 ** 32);
-      expected.push(...radius.map((r, g) => r * Math.cos(angle[g])), ...radius.map((r, g) => r * Math.sin(angle[g])));
+      // 31 bits of the first word are the radius; the second is half a circle's side and 31 bits of the angle in it.
+      const radius = generators.map((next) => Math.sqrt(-2 * Math.log((Math.floor(next() / 2) + 1) / 2 ** 31)));
+      const word = generators.map((next) => next());
+      const angle = word.map((w) => (Math.PI * ((2 * w + 2 ** 31) % 2 ** 32)) / 2 ** 32 - Math.PI / 2);
+      const side = word.map((w) => (w < 2 ** 31 ? 1 : -1));
+      expected.push(...radius.map((r, g) => r * side[g] * Math.cos(angle[g])));
+      expected.push(...radius.map((r, g) => r * Math.sin(angle[g])));
     }
     for (const kernels of [reference, wasm]) {
       const { out } = drawn(kernels, state, expected.length);
-      // Uniforms rounded to float32: 2^−25 relative in the angle (up to π·6 = 20 times 3e-8) and in the radius.
+      // Uniforms rounded to float32: 2^−25 relative in the angle (up to π/2·6 = 10 times 3e-8) and in the radius.
       for (let i = 0; i < expected.length; i++) expect(Math.abs(out[i] - expected[i])).toBeLessThan(4e-6);
     }
   });
@@ -57,7 +61,7 @@ describe("fillNormal", () => {
       expect(actual.state).toEqual(expected.state);
       let worst = 0;
       for (let i = 0; i < length; i++) worst = Math.max(worst, Math.abs(actual.out[i] - expected.out[i]));
-      // A few units of float32 at the largest |out| of 6.7, 4.8e-7 each.
+      // A few units of float32 at the largest |out| of 6.6, 4.8e-7 each.
       expect(worst).toBeLessThan(2e-6);
     }
   });
@@ -127,7 +131,7 @@ describe("fillNormal", () => {
   });
 
   it("is finite at the ends of the uniforms' range", () => {
-    // With words 0 and 3 zero the first output is 0: radius √(64 ln 2). All-ones words wrap around at the other end.
+    // With words 0 and 3 zero the first output is 0: radius √(62 ln 2). All-ones words wrap around at the other end.
     for (const words of [
       [0, 1, 2, 0],
       [0xffffffff, 5, 6, 0xffffffff],
@@ -135,8 +139,44 @@ describe("fillNormal", () => {
     ]) {
       const state = words.flatMap((word) => [word, word, word, word]);
       for (const kernels of [reference, wasm]) {
-        for (const x of drawn(kernels, state, 16).out) expect(Math.abs(x)).toBeLessThan(6.7);
+        for (const x of drawn(kernels, state, 16).out) expect(Math.abs(x)).toBeLessThan(6.6);
       }
     }
   });
+});
+
+describe("addNormal", () => {
+  for (const kernels of [reference, wasm]) {
+    it(`adds the normals that fillNormal draws, and advances as it does: ${kernels.backend}`, () => {
+      const deviation = 0.37;
+      for (const length of [1, 2, 3, 4, 5, 7, 8, 9, 31, 511, 512, 513, 2000]) {
+        const { out: normals, state } = drawn(kernels, generatorState(length), length);
+        const values = kernels.allocateFloat32(length + 3);
+        values.forEach((_, i) => {
+          values[i] = Math.fround(Math.sin(i) * 20);
+        });
+        const words = kernels.allocateUint32(16);
+        words.set(generatorState(length));
+        const out = kernels.allocateFloat32(length + 3).fill(99);
+        kernels.addNormal(words, values, deviation, length, out);
+        expect(Array.from(words)).toEqual(state);
+        // Three roundings to float32: of the deviation, its product and the sum.
+        for (let i = 0; i < length; i++) {
+          const error = Math.abs(out[i] - (values[i] + deviation * normals[i]));
+          expect(error).toBeLessThan(2 ** -24 * (Math.abs(out[i]) + 2 * deviation * Math.abs(normals[i])) * 1.001);
+        }
+        expect(Array.from(out.slice(length))).toEqual([99, 99, 99]);
+      }
+    });
+
+    it(`writes in place, and the values themselves with no deviation: ${kernels.backend}`, () => {
+      const words = kernels.allocateUint32(16);
+      words.set(generatorState(8));
+      const values = kernels.allocateFloat32(1100).map((_, i) => i / 7);
+      const out = kernels.allocateFloat32(1100);
+      out.set(values);
+      kernels.addNormal(words, out, 0, out.length, out);
+      expect(Array.from(out)).toEqual(Array.from(values));
+    });
+  }
 });

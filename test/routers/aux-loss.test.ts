@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { auxLossGradient } from "../../src/routers/aux-loss.ts";
 import {
   affinities,
   countLoad,
@@ -58,35 +57,6 @@ function differences(
   });
 }
 
-describe("auxLossGradient", () => {
-  it("is the slope of the Switch loss with the loads held fixed", () => {
-    const rows = batchRows[0];
-    const load = countLoad(
-      rows.map((row) => largestIndices(row, shape.topK)),
-      shape.experts,
-    );
-    const gradient = new Float64Array(shape.experts).fill(9);
-    const probability = Float32Array.from(rows.flatMap(softmax));
-    auxLossGradient(probability, Int32Array.from(load), shape.tokens, shape.experts, 0.3, gradient);
-    const expected = differences(rows, new Array<number>(shape.experts).fill(0), normalised(load), 0.3);
-    expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(0.01);
-    expect(largestDifference([Array.from(gradient)], [expected])).toBeLessThan(gradientTolerance);
-  });
-
-  it("vanishes for a balanced load", () => {
-    const gradient = new Float64Array(2);
-    auxLossGradient(Float32Array.of(0.75, 0.25, 0.5, 0.5), Int32Array.of(1, 1), 2, 2, 1, gradient);
-    expect(Array.from(gradient)).toEqual([0, 0]);
-  });
-
-  it("sums to zero, since a shift of all logits changes no probability", () => {
-    const gradient = new Float64Array(3);
-    auxLossGradient(Float32Array.of(0.5, 0.25, 0.25, 0.125, 0.375, 0.5), Int32Array.of(2, 0, 0), 2, 3, 1, gradient);
-    expect(gradient.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 14);
-    expect(gradient[0]).toBeGreaterThan(0);
-  });
-});
-
 describe("aux-loss", () => {
   const coefficient = 0.02;
   const learningRate = 40;
@@ -111,6 +81,13 @@ describe("aux-loss", () => {
       expect(largestDifference([routerOffset], [offset])).toBeLessThan(tolerance);
     });
     expect(Math.max(...offset.map(Math.abs))).toBeGreaterThan(0.1);
+  });
+
+  it("stays where a balanced batch leaves it", () => {
+    const even = { tokens: 2, experts: 2, topK: 1, capacityFactor: 1 };
+    const { route, router } = createRouterUnderTest("aux-loss", even, { options: { coefficient, learningRate } });
+    expect(route(Float32Array.of(1, 0, -3, 5)).load).toEqual([1, 1]);
+    expect((router.state() as { offset: number[] }).offset.map(Math.abs)).toEqual([0, 0]);
   });
 
   it("gates by the sigmoid of the corrected logits when the scenario scores so", () => {

@@ -1,4 +1,4 @@
-import { sigmoid } from "./exp";
+import { wideSigmoid } from "./exp";
 import { largestOf, loadPartial, storePartial } from "./lanes";
 import { sigmoidScores } from "./scores";
 import { wideSoftmax } from "./sinkhorn";
@@ -63,23 +63,23 @@ export function normalisedSigmoidGates(
     if (largestOf(to, slots) < EXPONENTIAL_TAIL) {
       normaliseExponents(to, slots);
     } else {
-      sigmoidRow(to, slots);
+      wideSigmoidRow(to, slots);
       scaleRow(to, slots, <f32>(1 / sumOf(to, slots)));
     }
   }
 }
 
-/** In place; −∞ becomes 0. */
+/** The sigmoid times 2^60, in place; −∞ becomes 0. */
 // @ts-ignore: decorator
 @inline
-function sigmoidRow(row: usize, count: i32): void {
+function wideSigmoidRow(row: usize, count: i32): void {
   let i = 0;
   for (; i + 4 <= count; i += 4) {
     const at = row + ((<usize>i) << 2);
-    v128.store(at, sigmoid(v128.load(at)));
+    v128.store(at, wideSigmoid(v128.load(at)));
   }
   const at = row + ((<usize>i) << 2);
-  if (i < count) storePartial(at, sigmoid(loadPartial(at, count - i, 0)), count - i);
+  if (i < count) storePartial(at, wideSigmoid(loadPartial(at, count - i, 0)), count - i);
 }
 
 /** S itself, whose denominator runs over all experts. */

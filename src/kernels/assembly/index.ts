@@ -1,9 +1,14 @@
 // The kernels of `../kernels.ts` over byte addresses in imported memory, as `../wasm.ts` calls them.
 
-export { fillNormal } from "./normal";
+export { addNormal, fillNormal, normalScratch } from "./normal";
+export { addOffsets } from "./offsets";
+export { hashRows } from "./hash";
 export { multiply, multiplyScratch } from "./multiply";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./scores";
-export { selectScratch, selectTopK, selectTopKBiased } from "./select";
+export { selectScratch } from "./candidates";
+export { selectTopK, selectTopKBiased } from "./select";
+export { groupedScratch, selectGroupedTopK } from "./grouped";
+export { loadGradient, loadGradientScratch } from "./load-gradient";
 export { normalisedSigmoidGates, normalisedSoftmaxGates, planGates, sigmoidGates, softmaxGates } from "./gates";
 export { entropicPlan, gibbsKernel, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
 export { selectTokens, tokensScratch } from "./tokens";

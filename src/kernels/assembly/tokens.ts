@@ -1,7 +1,7 @@
 import { firstInOrder } from "./heap";
 import { hostExp } from "./host";
 import { largestOf } from "./lanes";
-import { hostSumExp } from "./select";
+import { hostSumExp } from "./keys";
 import { logRelativeSum, softmaxWeightSum } from "./softmax";
 
 // Selection along columns. Four columns at a time are turned into rows of int32 keys that order as the float32 keys do,

@@ -19,20 +19,34 @@ function nextWord(state: Uint32Array, g: number): number {
  * Standard normals in rounds of eight: every generator draws a radius, then every generator an angle, and generator g
  * gives `out[g] = radius·cos` and `out[4 + g] = radius·sin`. A round that is only partly needed is drawn whole.
  *
- * The uniforms are rounded to float32 as in the WebAssembly kernel; the radius is from (0, 1] and keeps all 32 bits
- * where it matters, near 0.
+ * The radius is that of a uniform from (0, 1] of 31 bits. Of the angle's word the highest bit chooses the half circle,
+ * the others the angle within it. Both are rounded to float32 as in the WebAssembly kernel.
  */
 export function fillNormal(state: Uint32Array, out: Float32Array, length: number): void {
   const radius = new Float64Array(generators);
   for (let start = 0; start < length; start += 2 * generators) {
     for (let g = 0; g < generators; g++) {
-      const uniform = Math.fround(Math.fround(nextWord(state, g)) + 1) * 2 ** -32;
+      const uniform = Math.fround(Math.fround(nextWord(state, g) >>> 1) + 1) * 2 ** -31;
       radius[g] = Math.sqrt(-2 * Math.log(uniform));
     }
     for (let g = 0; g < generators; g++) {
-      const turns = Math.fround(nextWord(state, g) | 0) * 2 ** -32;
-      if (start + g < length) out[start + g] = radius[g] * Math.cos(2 * Math.PI * turns);
-      if (start + generators + g < length) out[start + generators + g] = radius[g] * Math.sin(2 * Math.PI * turns);
+      const word = nextWord(state, g);
+      const angle = 2 * Math.PI * Math.fround(word << 1) * 2 ** -33;
+      const side = word < 2 ** 31 ? 1 : -1;
+      if (start + g < length) out[start + g] = radius[g] * side * Math.cos(angle);
+      if (start + generators + g < length) out[start + generators + g] = radius[g] * Math.sin(angle);
     }
   }
+}
+
+export function addNormal(
+  state: Uint32Array,
+  values: Float32Array,
+  deviation: number,
+  length: number,
+  out: Float32Array,
+): void {
+  const normals = new Float32Array(length);
+  fillNormal(state, normals, length);
+  for (let i = 0; i < length; i++) out[i] = values[i] + Math.fround(deviation) * normals[i];
 }

@@ -1,3 +1,4 @@
+import type { ScoreKind } from "../../core/assignment.ts";
 import type { KeyKind } from "../kernels.ts";
 import { rowAffinities } from "./affinity.ts";
 
@@ -19,6 +20,20 @@ export function largest(keys: ArrayLike<number>, count: number, chosen: Int32Arr
   }
 }
 
+/** Writes key + bias of the row of `experts` logits from `row` on into `keys` `[experts]`. */
+function biasedKeys(
+  logits: Float32Array,
+  row: number,
+  experts: number,
+  key: KeyKind,
+  bias: Float64Array,
+  keys: Float64Array,
+): void {
+  if (key === "logits") keys.set(logits.subarray(row, row + experts));
+  else rowAffinities(logits, row, experts, key, keys);
+  for (let e = 0; e < experts; e++) keys[e] += bias[e];
+}
+
 export function selectTopK(
   logits: Float32Array,
   key: KeyKind,
@@ -33,12 +48,42 @@ export function selectTopK(
   load.fill(0, 0, experts);
   for (let t = 0; t < tokens; t++) {
     const row = t * experts;
-    if (key === "logits" || bias === null) {
-      for (let e = 0; e < experts; e++) keys[e] = logits[row + e];
-    } else {
-      rowAffinities(logits, row, experts, key, keys);
+    if (bias === null) keys.set(logits.subarray(row, row + experts));
+    else biasedKeys(logits, row, experts, key, bias, keys);
+    largest(keys, topK, expert, t * topK);
+    for (let slot = t * topK; slot < (t + 1) * topK; slot++) load[expert[slot]] += 1;
+  }
+}
+
+export function selectGroupedTopK(
+  logits: Float32Array,
+  key: ScoreKind,
+  bias: Float64Array,
+  groups: number,
+  topGroups: number,
+  tokens: number,
+  experts: number,
+  topK: number,
+  expert: Int32Array,
+  load: Int32Array,
+): void {
+  const groupSize = experts / groups;
+  const keys = new Float64Array(experts);
+  const groupScore = new Float64Array(groups);
+  const best = new Int32Array(Math.min(2, groupSize));
+  const kept = new Int32Array(topGroups);
+  load.fill(0, 0, experts);
+  for (let t = 0; t < tokens; t++) {
+    biasedKeys(logits, t * experts, experts, key, bias, keys);
+    for (let group = 0; group < groups; group++) {
+      const groupKeys = keys.subarray(group * groupSize, (group + 1) * groupSize);
+      largest(groupKeys, best.length, best, 0);
+      groupScore[group] = best.reduce((sum, e) => sum + groupKeys[e], 0);
     }
-    if (bias !== null) for (let e = 0; e < experts; e++) keys[e] += bias[e];
+    largest(groupScore, topGroups, kept, 0);
+    for (let e = 0; e < experts; e++) {
+      if (!kept.includes(Math.floor(e / groupSize))) keys[e] = Number.NEGATIVE_INFINITY;
+    }
     largest(keys, topK, expert, t * topK);
     for (let slot = t * topK; slot < (t + 1) * topK; slot++) load[expert[slot]] += 1;
   }

@@ -1,0 +1,115 @@
+import { hostExp } from "./host";
+import { largestOf } from "./lanes";
+import { sigmoidScores } from "./scores";
+import { softmaxWeight, softmaxWeights } from "./softmax";
+
+// The keys of a selection with biases: in float32 for all experts, in float64 for the few that float32 cannot tell
+// apart. Let δ(k) bound the error of a float32 key k. The key is fl(s + fl(b)) with s the affinity or the logit, so with
+// B = max |b|
+//
+//     δ(k) = margin · min(S_max, |k| + B) + 2^−23 · (|k| + B) + 10^−37
+//
+// where margin = 1e-6 for affinities (the bound of `softmax.ts` and `exp.ts`; an affinity is at most S_max of its row
+// and at most |k| + B) and 0 for logits, which are exact; the two roundings are together half of the second term; the
+// third covers affinities that are not normal numbers. k ± δ(k) grow with k, since δ changes by less than k does. Hence,
+// for the n-th largest of some keys, k_n in float32: the true n-th key is within δ(k_n) of k_n, and where at least n
+// keys are ≥ θ, every expert among the true n first has k + δ(k) ≥ θ − δ(θ), so k ≥ θ − 3·δ(θ) with room for the
+// rounding of this expression.
+
+// @ts-ignore: decorator
+@inline
+const LOGITS: i32 = 0;
+// @ts-ignore: decorator
+@inline
+const SOFTMAX: i32 = 1;
+
+/** Rounds the `experts` float64 biases to float32 at `to` and returns the largest size of one, B. */
+export function roundBiases(bias: usize, experts: i32, to: usize): f32 {
+  let largest: f32 = 0;
+  for (let e: usize = 0; e < <usize>experts; e++) {
+    const rounded = <f32>load<f64>(bias + (e << 3));
+    store<f32>(to + (e << 2), rounded);
+    largest = max(largest, abs(rounded));
+  }
+  return largest;
+}
+
+/** Writes from · factor + biases of a row to `to`, which may be `from`. */
+function addBiases(from: usize, factor: f32, biases: usize, experts: i32, to: usize): void {
+  const lanes = f32x4.splat(factor);
+  let e = 0;
+  for (; e + 4 <= experts; e += 4) {
+    const at = (<usize>e) << 2;
+    v128.store(to + at, f32x4.add(f32x4.mul(v128.load(from + at), lanes), v128.load(biases + at)));
+  }
+  for (; e < experts; e++) {
+    const at = (<usize>e) << 2;
+    store<f32>(to + at, load<f32>(from + at) * factor + load<f32>(biases + at));
+  }
+}
+
+/** Writes the row's float32 keys to `to` and returns S_max, the most an affinity of the row can be; 0 for logits. */
+export function rowKeys(row: usize, kind: i32, biases: usize, experts: i32, to: usize): f32 {
+  if (kind == LOGITS) {
+    addBiases(row, 1, biases, experts, to);
+    return 0;
+  }
+  if (kind == SOFTMAX) {
+    const largest = largestOf(row, experts);
+    const inverse = <f32>(1 / softmaxWeights(row, experts, largest, to));
+    addBiases(to, inverse, biases, experts, to);
+    return softmaxWeight(largest, largest) * inverse;
+  }
+  sigmoidScores(row, experts, to);
+  addBiases(to, 1, biases, experts, to);
+  return 1;
+}
+
+/** The key of one expert as a float64 implementation has it, in the host's own steps. */
+function exactKey(logit: f64, kind: i32, largest: f64, sum: f64, bias: f64): f64 {
+  if (kind == LOGITS) return logit + bias;
+  if (kind == SOFTMAX) return hostExp(logit - largest) / sum + bias;
+  return 1 / (1 + hostExp(-logit)) + bias;
+}
+
+/** Σ exp(z − largest) as the plain TypeScript twin sums it. */
+export function hostSumExp(row: usize, experts: i32, largest: f64): f64 {
+  let sum: f64 = 0;
+  for (let e: usize = 0; e < <usize>experts; e++) sum += hostExp(<f64>load<f32>(row + (e << 2)) - largest);
+  return sum;
+}
+
+/**
+ * Writes the float64 keys of the `size` experts listed at `candidates` to their places in `exactKeys`.
+ */
+export function writeExactKeys(
+  row: usize,
+  kind: i32,
+  bias: usize,
+  experts: i32,
+  candidates: usize,
+  size: i32,
+  exactKeys: usize,
+): void {
+  const largest = kind == SOFTMAX ? <f64>largestOf(row, experts) : 0;
+  const sum = kind == SOFTMAX ? hostSumExp(row, experts, largest) : 1;
+  for (let i: usize = 0; i < <usize>size; i++) {
+    const e = <usize>load<i32>(candidates + (i << 2));
+    const logit = <f64>load<f32>(row + (e << 2));
+    store<f64>(exactKeys + (e << 3), exactKey(logit, kind, largest, sum, load<f64>(bias + (e << 3))));
+  }
+}
+
+/** δ of the comment above; `most` is S_max, 0 for logits. */
+// @ts-ignore: decorator
+@inline
+export function keyError(key: f32, most: f32, largestBias: f32): f32 {
+  const size = abs(key) + largestBias;
+  return <f32>1e-6 * min(most, size) + <f32>1.1920929e-7 * size + <f32>1e-37;
+}
+
+/** The least float32 key that one of the true n first can have, where n keys are ≥ `bound`. */
+export function cutoffBelow(bound: f32, most: f32, largestBias: f32): f32 {
+  // Of biases that float32 cannot hold nothing is known.
+  return abs(bound) == Infinity ? -Infinity : bound - 3 * keyError(bound, most, largestBias);
+}
