@@ -10,7 +10,8 @@ export interface Progress {
 
 /** Shows nothing for the first two seconds, and never where output is piped or `quiet` is asked for. */
 export function createProgress(total: number, unit: string, quiet: boolean): Progress {
-  if (quiet || !process.stdout.isTTY || !process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
+  if (quiet || !process.stdout.isTTY || !process.stderr.isTTY)
+    return { update: () => undefined, stop: () => undefined };
   const bar = new SingleBar(
     {
       format: `{bar} {percentage}% · {value}/{total} ${unit} · {eta_formatted} left`,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { createNormalSource, shiftRows } from "./normal-source.ts";
+import { createNoiseSource, repeatRow } from "./normal-source.ts";
 import type { StreamKind } from "./stream.ts";
 import { createSyntheticStream } from "./synthetic-stream.ts";
 
@@ -35,11 +35,11 @@ export const adversarialKind: StreamKind<AdversarialOptions> = {
     const { shape, kernels, random } = context;
     const { tokens, experts } = shape;
     const loadSoFar = new Float64Array(experts);
-    const mean = new Float64Array(experts);
-    const fillNoise = createNormalSource(kernels, random.derive("noise"));
+    const mean = new Float32Array(experts);
+    const addNoise = createNoiseSource(kernels, random.derive("noise"));
     const stream = createSyntheticStream(context, (logits) => {
-      fillNoise(logits, tokens * experts);
-      shiftRows(logits, mean, noise, tokens, experts);
+      repeatRow(mean, logits, tokens);
+      addNoise(logits, noise, tokens * experts);
     });
     return {
       ...stream,

@@ -1,7 +1,7 @@
 import { shuffler } from "d3-array";
 import { z } from "zod";
 import type { RandomSource } from "../core/random.ts";
-import { createNormalSource, shiftRows } from "./normal-source.ts";
+import { createNoiseSource, repeatRow } from "./normal-source.ts";
 import type { StreamKind } from "./stream.ts";
 import { createSyntheticStream } from "./synthetic-stream.ts";
 
@@ -58,11 +58,12 @@ export const gaussianKind: StreamKind<GaussianOptions> = {
   async create(context, options) {
     const { shape, kernels, random } = context;
     const { tokens, experts } = shape;
-    const mean = drawPopularity(options, experts, random.derive("popularity")).map((value) => options.skew * value);
-    const fillNoise = createNormalSource(kernels, random.derive("noise"));
+    const popularity = drawPopularity(options, experts, random.derive("popularity"));
+    const mean = Float32Array.from(popularity, (value) => options.skew * value);
+    const addNoise = createNoiseSource(kernels, random.derive("noise"));
     return createSyntheticStream(context, (logits) => {
-      fillNoise(logits, tokens * experts);
-      shiftRows(logits, mean, options.temperature, tokens, experts);
+      repeatRow(mean, logits, tokens);
+      addNoise(logits, options.temperature, tokens * experts);
     });
   },
 };

@@ -8,9 +8,23 @@ const stateWords = 16;
 
 /** Standard normals in bulk, from the kernels' generator seeded with 16 words of `random`. */
 export function createNormalSource(kernels: Kernels, random: RandomSource): NormalSource {
+  const state = seedState(kernels, random);
+  return (out, length) => kernels.fillNormal(state, out, length);
+}
+
+function seedState(kernels: Kernels, random: RandomSource): Uint32Array {
   const state = kernels.allocateUint32(stateWords);
   for (let word = 0; word < stateWords; word++) state[word] = random.uint32();
-  return (out, length) => kernels.fillNormal(state, out, length);
+  return state;
+}
+
+/** Adds `deviation` times the next independent standard normals to `values[0, length)`, which belongs to the kernels. */
+export type NoiseSource = (values: Float32Array, deviation: number, length: number) => void;
+
+/** Noise in bulk, from the kernels' generator seeded with 16 words of `random`. */
+export function createNoiseSource(kernels: Kernels, random: RandomSource): NoiseSource {
+  const state = seedState(kernels, random);
+  return (values, deviation, length) => kernels.addNormal(state, values, deviation, length, values);
 }
 
 /**
@@ -33,15 +47,11 @@ export function createNormalRows(
   };
 }
 
-/** Logits Z[t, e] = mean[e] + deviation · ξ, in place of the standard normals ξ that `logits` `[tokens × experts]` holds. */
-export function shiftRows(
-  logits: Float32Array,
-  mean: ArrayLike<number>,
-  deviation: number,
-  tokens: number,
-  experts: number,
-): void {
-  for (let row = 0; row < tokens * experts; row += experts) {
-    for (let e = 0; e < experts; e++) logits[row + e] = mean[e] + deviation * logits[row + e];
+/** Writes `row` `[columns]` into every row of `out` `[rows × columns]`. */
+export function repeatRow(row: Float32Array, out: Float32Array, rows: number): void {
+  const length = rows * row.length;
+  out.set(row);
+  for (let filled = row.length; filled < length; filled *= 2) {
+    out.copyWithin(filled, 0, Math.min(filled, length - filled));
   }
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createAliasTable } from "./alias-table.ts";
-import { createNormalRows, createNormalSource } from "./normal-source.ts";
+import { createNoiseSource, createNormalRows } from "./normal-source.ts";
 import type { StreamContext, StreamKind } from "./stream.ts";
 import { createSyntheticStream } from "./synthetic-stream.ts";
 import { readTextTokens, textUnits } from "./text-tokens.ts";
@@ -80,13 +80,14 @@ export const zipfTextKind: StreamKind<ZipfTextOptions> = {
     const ids = await openIds(context, options);
     const rows = new Float32Array(ids.vocabulary * experts);
     createNormalRows(kernels, random.derive("rows"), ids.vocabulary, experts)(rows);
-    const fillNoise = createNormalSource(kernels, random.derive("noise"));
+    for (let entry = 0; entry < rows.length; entry++) rows[entry] *= scale;
+    const addNoise = createNoiseSource(kernels, random.derive("noise"));
     return createSyntheticStream(context, (logits) => {
-      fillNoise(logits, tokens * experts);
       for (let row = 0; row < tokens * experts; row += experts) {
         const fixed = ids.next() * experts;
-        for (let e = 0; e < experts; e++) logits[row + e] = scale * rows[fixed + e] + noise * logits[row + e];
+        for (let e = 0; e < experts; e++) logits[row + e] = rows[fixed + e];
       }
+      addNoise(logits, noise, tokens * experts);
     });
   },
 };
