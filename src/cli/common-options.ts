@@ -32,7 +32,7 @@ export function chooseBackend(name: "auto" | "wasm" | "tfjs" | "tfjs-gpu"): Kern
 }
 
 /** Checks an option that counts something. Throws `InputError`. */
-export function positiveInteger(option: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new InputError(`--${option}: ${value} is not allowed, a positive integer is expected`);
+export function positiveInteger(option: string, value: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isInteger(value) && value > 0 && value <= most) return value;
+  throw new InputError(`--${option}: ${value} is not allowed, an integer from 1 to ${most} is expected`);
 }

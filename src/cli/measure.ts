@@ -10,6 +10,8 @@ import { type CommonArguments, outOption, positiveInteger } from "./common-optio
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
+const maxExperts = 65_536;
+
 interface MeasureArguments extends CommonArguments {
   selections?: string | undefined;
   loads?: string | undefined;
@@ -42,7 +44,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
 };
 
 async function measure(options: MeasureArguments): Promise<void> {
-  const experts = positiveInteger("experts", options.experts);
+  const experts = positiveInteger("experts", options.experts, maxExperts);
   const ranks = positiveInteger("ranks", options.ranks);
   if (experts % ranks !== 0) throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts`);
   const recorded = await open(options, experts);

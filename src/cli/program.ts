@@ -9,8 +9,8 @@ import { schemaCommand } from "./schema.ts";
 import { sweepCommand } from "./sweep.ts";
 import { validateCommand } from "./validate.ts";
 
-/** Exit codes: what was asked for was done; the program is at fault; the input is. */
-const exitCodes = { done: 0, internalError: 70, badInput: 2 } as const;
+/** Done; the input is at fault; the program is; what was printed could not be written (the last two as in sysexits.h). */
+export const exitCodes = { done: 0, badInput: 2, internalError: 70, outputError: 74 } as const;
 
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
@@ -34,7 +34,9 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .alias("help", "h")
     .wrap(Math.min(110, process.stdout.columns ?? 110))
     .fail((message, error) => {
-      throw error ?? new InputError(message);
+      if (error !== undefined && error !== null) throw error;
+      // Of a command it does not know yargs says no more than that.
+      throw new InputError(message.startsWith("Did you mean") ? `unknown command "${words[0]}". ${message}` : message);
     });
   try {
     await parser.parseAsync();

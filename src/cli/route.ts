@@ -1,9 +1,11 @@
+import { existsSync, realpathSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
 import { createAssignmentFile } from "../report/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
+import { checkOutputFile } from "../report/output-folder.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
@@ -14,6 +16,8 @@ import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
 const defaultTopK = 2;
+/** Fields of a scenario's routers that `--param` cannot set: `--router` names the kind. */
+const notParameters = new Set(["kind", "label"]);
 
 interface RouteArguments extends CommonArguments {
   router: string;
@@ -69,7 +73,8 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
 async function route(options: RouteArguments): Promise<void> {
   const backend = chooseBackend(options.backend);
   const kind = findRouterKind(options.router)!;
-  if (options.plan !== undefined) checkPlan(options);
+  if (options.plan !== undefined) checkPlan(options.router);
+  checkOutputs(options);
   const { scenario, hasSteps } = await scenarioFor(options);
   const progress = createProgress(scenario.steps, "steps", options.quiet);
   const batches = routeFile(scenario, options.plan !== undefined, backend);
@@ -99,12 +104,21 @@ async function route(options: RouteArguments): Promise<void> {
   );
 }
 
-function checkPlan({ router, out, plan }: RouteArguments): void {
+function checkPlan(router: string): void {
   const withPlan = routerKinds.filter((kind) => kind.plan !== undefined).map(({ kind }) => kind);
   if (!withPlan.includes(router)) {
     throw new InputError(`--plan: router "${router}" has no transport plan. Routers with one: ${withPlan.join(", ")}`);
   }
-  if (path.resolve(plan!) === path.resolve(out)) throw new InputError(`--plan and --out name the same file: ${out}`);
+}
+
+/** Throws `InputError` where an output would replace the logits, the other output, or something that is no file. */
+function checkOutputs({ logits, out, plan }: RouteArguments): void {
+  checkOutputFile(out);
+  if (realPath(out) === realPath(logits)) throw new InputError(`--out and --logits name the same file: ${out}`);
+  if (plan === undefined) return;
+  checkOutputFile(plan);
+  if (realPath(plan) === realPath(logits)) throw new InputError(`--plan and --logits name the same file: ${plan}`);
+  if (realPath(plan) === realPath(out)) throw new InputError(`--plan and --out name the same file: ${out}`);
 }
 
 /** The scenario of one router over the file, checked as any other; a file with two dimensions is one batch. */
@@ -116,6 +130,9 @@ async function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenari
   const hasSteps = shape.length === 3;
   const experts = shape[shape.length - 1];
   const overrides = options.param.map(parseOverride);
+  for (const { path: parameter } of overrides) {
+    if (notParameters.has(parameter[0])) throw new InputError(`--param ${parameter[0]}: is no parameter of a router`);
+  }
   const routerFields = overrides.reduce<unknown>(withOverride, { kind: router });
   const written = {
     name: router,
@@ -152,7 +169,13 @@ async function writeBatches(
   return notConverged;
 }
 
-/** Lets `work` write a file that appears at `file` whole, or not at all. */
+/** Lets `work` write a file that appears at `file`, or where a link of that name leads, whole or not at all. */
 function withOutputFile<Result>(file: string, work: (partial: string) => Promise<Result>): Promise<Result> {
-  return withOutputFolder(path.dirname(file), (folder) => work(path.join(folder, path.basename(file))));
+  const target = realPath(file);
+  return withOutputFolder(path.dirname(target), (folder) => work(path.join(folder, path.basename(target))));
+}
+
+/** The path without links; the absolute path where there is nothing yet. */
+function realPath(file: string): string {
+  return existsSync(file) ? realpathSync(file) : path.resolve(file);
 }

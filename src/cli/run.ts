@@ -70,6 +70,9 @@ async function run(options: RunArguments): Promise<void> {
     summary,
     routeMs: timing.routeMs,
   }));
+  if (scenario.regret !== undefined) {
+    process.stderr.write("warning: regret: this version does not compute it, and its columns stay empty\n");
+  }
   for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;

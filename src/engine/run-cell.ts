@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import type { KernelBackend } from "../kernels/index.ts";
 import { writeRunRecord } from "../report/result-files.ts";
@@ -24,6 +24,7 @@ export async function runCell({ scenario, scenarioFile, folder, workFolder, back
   try {
     await runScenario(scenario, partial, { workers: 1, backend, onProgress: () => undefined });
     writeRunRecord(partial, runRecord("sweep", scenarioFile, scenario, backend, start));
+    mkdirSync(path.dirname(folder), { recursive: true });
     rmSync(folder, { recursive: true, force: true });
     renameSync(partial, folder);
   } finally {

@@ -1,11 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
 import type { KernelBackend } from "../kernels/index.ts";
 import { createCsvFile } from "../report/csv-file.ts";
 import { headerOf, summaryColumns } from "../report/result-columns.ts";
+import { resultFiles } from "../report/result-files.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
+import { version } from "../version.ts";
 import { type CellTask, runCell } from "./run-cell.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
@@ -33,8 +35,6 @@ export async function runSweep(
   { scenarioFile, workers, backend, resume, onProgress }: SweepOptions,
 ): Promise<void> {
   const cellsFolder = path.join(folder, "cells");
-  mkdirSync(cellsFolder, { recursive: true });
-  removeOtherCells(cellsFolder, cells.length);
   const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
   const tasks = cells
     .map(
@@ -57,22 +57,32 @@ export async function runSweep(
   } else {
     await runOnWorkers("cell", tasks, Math.min(workers, tasks.length), onCell);
   }
+  removeSurplusCells(cellsFolder, cells.length);
   joinSummaries(cells, folders, into);
 }
 
-/** Removes what is no cell of this sweep: those of a larger one that was here before. */
-function removeOtherCells(cellsFolder: string, cells: number): void {
+/** Removes the cells of a larger sweep that was here before, and nothing else. */
+function removeSurplusCells(cellsFolder: string, cells: number): void {
   for (const name of readdirSync(cellsFolder)) {
-    if (!(Number(name) < cells)) rmSync(path.join(cellsFolder, name), { recursive: true });
+    if (/^\d+$/.test(name) && Number(name) >= cells) rmSync(path.join(cellsFolder, name), { recursive: true });
   }
 }
 
-/** Whether the task's folder holds the results of this very scenario and backend. */
+/** Whether the task's folder holds the results of this very scenario, backend and version. */
 function isFinished({ folder, scenario, backend }: CellTask): boolean {
-  const file = path.join(folder, "run.json");
-  if (!existsSync(file)) return false;
-  const record = JSON.parse(readFileSync(file, "utf8"));
-  return record.backend === backend && JSON.stringify(record.scenario) === JSON.stringify(toScenarioFile(scenario));
+  if (!existsSync(folder) || resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
+  let record: { scenario?: unknown; backend?: unknown; versions?: { moesim?: unknown } };
+  try {
+    record = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
+  } catch {
+    // A record that cannot be read says nothing, and the cell is run anew.
+    return false;
+  }
+  return (
+    record.backend === backend &&
+    record.versions?.moesim === version &&
+    JSON.stringify(record.scenario) === JSON.stringify(toScenarioFile(scenario))
+  );
 }
 
 function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {

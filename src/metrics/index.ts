@@ -76,7 +76,7 @@ export const metricDescriptions: readonly MetricDescription[] = [
   {
     name: "score",
     range: "[0, 1]",
-    definition: "Σ S over the assigned pairs / (T·K)",
+    definition: "Σ S over the assigned pairs, without those that the capacity policy drops, / (T·K)",
     columns: ["summary score", "steps score"],
     source: "objective of BASE, arXiv 2103.16716",
   },

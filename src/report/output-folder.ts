@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
 
@@ -9,44 +9,64 @@ import { InputError } from "../core/input-error.ts";
 export interface OutputFolder {
   /** Where to write: a folder of its own, inside the output folder. */
   readonly partial: string;
-  /** Moves the files of `partial` into the output folder, over those of the same names, and removes `partial`. */
+  /**
+   * Moves the files of `partial` into the output folder, over those of the same names, and removes `partial`. Throws
+   * `InputError`, with nothing moved, where something other than a file stands in the place of one.
+   */
   commit(): void;
-  /** Removes `partial`, and the output folder if it was made for it. Does nothing after `commit`. */
+  /** Removes `partial`, and the folders made for it that are empty. Does nothing after `commit`. */
   discard(): void;
 }
 
 /** Prepares the output folder `folder`, making it if need be. Throws `InputError` where nothing can be written. */
 export function openOutputFolder(folder: string): OutputFolder {
-  let made: string | undefined;
+  const made: string[] = [];
   let partial: string;
   try {
-    made = mkdirSync(folder, { recursive: true });
+    makeFolders(path.resolve(folder), made);
     partial = mkdtempSync(path.join(folder, ".partial-"));
   } catch (error) {
-    if (made !== undefined) removeEmptyFolders(folder, made);
+    removeEmptyFolders(made);
     throw new InputError(`${folder}: cannot be written to: ${(error as Error).message}`);
   }
   let open = true;
   return {
     partial,
     commit() {
-      for (const name of readdirSync(partial)) renameSync(path.join(partial, name), path.join(folder, name));
+      const names = readdirSync(partial);
+      for (const name of names) checkOutputFile(path.join(folder, name));
+      for (const name of names) renameSync(path.join(partial, name), path.join(folder, name));
       rmSync(partial, { recursive: true });
       open = false;
     },
     discard() {
       if (!open) return;
       rmSync(partial, { recursive: true, force: true });
-      if (made !== undefined) removeEmptyFolders(folder, made);
+      removeEmptyFolders(made);
       open = false;
     },
   };
 }
 
-/** Removes `folder` and its parents up to `top`, as long as they are empty. */
-function removeEmptyFolders(folder: string, top: string): void {
-  for (let current = path.resolve(folder); readdirSync(current).length === 0; current = path.dirname(current)) {
-    rmdirSync(current);
-    if (current === path.resolve(top)) return;
+/** Throws `InputError` where `file` exists and is a folder, a device or anything else that is no regular file. */
+export function checkOutputFile(file: string): void {
+  if (existsSync(file) && !statSync(file).isFile()) {
+    throw new InputError(`${file}: cannot be written to: it is no regular file`);
+  }
+}
+
+/** Makes `folder` and the folders above it that are missing, and adds them to `made` from the top down. */
+function makeFolders(folder: string, made: string[]): void {
+  if (existsSync(folder)) return;
+  // Not mkdir's own recursive mode: it never returns below /proc, and does not tell what it made before it failed.
+  makeFolders(path.dirname(folder), made);
+  mkdirSync(folder);
+  made.push(folder);
+}
+
+function removeEmptyFolders(made: readonly string[]): void {
+  for (const folder of made.toReversed()) {
+    if (readdirSync(folder).length > 0) return;
+    rmdirSync(folder);
   }
 }

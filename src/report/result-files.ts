@@ -18,6 +18,14 @@ import {
 
 const stepFiles = ["steps", "loads", "diagnostics"] as const;
 
+/** The names of all files that a run writes. */
+export const resultFiles = [
+  "summary.csv",
+  ...stepFiles.map((name) => `${name}.csv`),
+  "timing.csv",
+  "run.json",
+] as const;
+
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
   write(record: StepRecord): void;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { parseDocument } from "yaml";
+import { parse } from "yaml";
 import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { findRouterKind } from "../routers/index.ts";
@@ -22,10 +22,11 @@ export async function readScenarioFile(file: string): Promise<unknown> {
   } catch (error) {
     throw new InputError(`${file}: cannot be read: ${(error as Error).message}`);
   }
-  const document = parseDocument(text);
-  if (document.errors.length > 0)
-    throw new InputError(`${file}: not valid YAML or JSON: ${document.errors[0].message}`);
-  return document.toJS();
+  try {
+    return parse(text, { logLevel: "error" });
+  } catch (error) {
+    throw new InputError(`${file}: not valid YAML or JSON: ${(error as Error).message}`);
+  }
 }
 
 /**
@@ -73,6 +74,7 @@ export async function resolveScenario(written: unknown, file: string): Promise<S
     ranks: fields.ranks,
     deadWindow: fields.deadWindow ?? Math.min(100, shape.steps),
     loadSamples: fields.loadSamples,
+    ...(fields.regret !== undefined && { regret: fields.regret }),
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,
     folder,

@@ -13,16 +13,22 @@ export interface Override {
  */
 export function parseOverride(text: string): Override {
   const equals = text.indexOf("=");
-  if (equals < 1) throw new InputError(`"${text}": expected path=value, for example routers.0.updateRate=0.01`);
+  if (equals < 1) throw new InputError(`"${text}": expected path=value, for example tokens=4096`);
+  const path = parsePath(text.slice(0, equals));
   try {
-    return { path: parsePath(text.slice(0, equals)), value: parse(text.slice(equals + 1)) };
+    return { path, value: parse(text.slice(equals + 1), { logLevel: "error" }) };
   } catch (error) {
     throw new InputError(`"${text}": the value is not YAML: ${(error as Error).message}`);
   }
 }
 
+/** The parts of a dotted path. Throws `InputError` for a part that is empty or would reach beyond plain data. */
 export function parsePath(text: string): string[] {
-  return text.replace(/\[(\d+)\]/g, ".$1").split(".");
+  const parts = text.replace(/\[(\d+)\]/g, ".$1").split(".");
+  for (const part of parts) {
+    if (part === "" || part === "__proto__") throw new InputError(`${text}: "${part}" is no field of a scenario`);
+  }
+  return parts;
 }
 
 /**
@@ -41,7 +47,7 @@ export function withOverride(scenario: unknown, { path, value }: Override): unkn
     const container = parent as Record<string, unknown>;
     const key = Array.isArray(parent) ? entryIndex(parent, part, path) : part;
     if (depth === path.length - 1) container[key] = value;
-    else container[key] ??= {};
+    else if (!Object.hasOwn(container, key)) container[key] = {};
     parent = container[key];
   }
   return copy;

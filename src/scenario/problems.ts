@@ -1,4 +1,4 @@
-import { closest } from "fastest-levenshtein";
+import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
 
 /** A path as people write it: `routers[1].select.mode`. */
@@ -19,7 +19,8 @@ export function describeIssues(error: z.ZodError, schema: z.core.$ZodType, input
 export function suggestion(word: string, known: readonly string[]): string {
   if (known.length === 0) return "";
   const nearest = closest(word, known);
-  return ` Did you mean "${nearest}"?`;
+  // Half of the word wrong is no slip of the pen.
+  return distance(word, nearest) <= Math.max(2, word.length / 2) ? ` Did you mean "${nearest}"?` : "";
 }
 
 function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: unknown): string[] {

@@ -33,13 +33,23 @@ const routerSchema = z.discriminatedUnion(
 export const scenarioSchema = z.strictObject({
   name: z
     .string()
-    .regex(/^(?!\.{1,2}$)[^/\\\0]+$/, "must be usable as the name of a folder: not empty, no slashes, not . or ..")
+    .max(200)
+    .regex(
+      /^(?!\.{1,2}$)(?!\s)[^/\\\p{Cc}]+$/u,
+      "must be usable as the name of a folder: no slashes or control characters, no space in front, not . or ..",
+    )
     .describe("Names the scenario in every file and the default output folder."),
   description: z.string().default("").describe("Which question the scenario answers."),
   seed: z.number().int().nonnegative().default(0).describe("Everything random follows from it."),
   steps: z.number().int().positive().optional().describe("Batches to route; default 100, or all of a recorded file."),
   tokens: z.number().int().positive().optional().describe("Tokens in a batch; default 1024, or as recorded."),
-  experts: z.number().int().positive().optional().describe("Experts; needed unless the stream is recorded."),
+  experts: z
+    .number()
+    .int()
+    .positive()
+    .max(65_536)
+    .optional()
+    .describe("Experts; needed unless the stream is recorded."),
   topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
   scores: scoresField,
   capacityFactor: z

@@ -20,6 +20,7 @@ export async function sweepCells(written: unknown, file: string, maxCells: numbe
   const { seed } = await resolveScenario(written, file);
   const { sweep = {}, seeds = [seed] } = written as { sweep?: Record<string, unknown[]>; seeds?: number[] };
   const lists = Object.entries(sweep);
+  checkDistinct(lists, seeds, "seeds" in (written as object), file);
   const count = lists.reduce((product, [, values]) => product * values.length, seeds.length);
   if (count > maxCells) {
     const factors = [...lists.map(([path, values]) => `${values.length} of ${path}`), `${seeds.length} seeds`];
@@ -35,6 +36,26 @@ export async function sweepCells(written: unknown, file: string, maxCells: numbe
     cells.push({ scenario, parameters: combination.slice(0, -1) });
   }
   return cells;
+}
+
+/** Throws `InputError` where two cells would be the same, or rows of summary.csv could not be told apart. */
+function checkDistinct(
+  lists: readonly (readonly [string, readonly unknown[]])[],
+  seeds: readonly number[],
+  hasSeeds: boolean,
+  file: string,
+): void {
+  for (const [name, values] of [
+    ...lists.map(([path, list]) => [`sweep.${path}`, list] as const),
+    ["seeds", seeds] as const,
+  ]) {
+    const texts = values.map((value) => JSON.stringify(value));
+    const twice = texts.find((text, index) => texts.indexOf(text) < index);
+    if (twice !== undefined) throw new InputError(`${file}: ${name}: ${twice} is there twice`);
+  }
+  if (hasSeeds && lists.some(([path]) => path === "seed")) {
+    throw new InputError(`${file}: sweep.seed: the seeds are in \`seeds\` already; name them once`);
+  }
 }
 
 function seedOverride(seed: number) {

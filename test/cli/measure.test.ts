@@ -73,6 +73,7 @@ describe("moesim measure", () => {
     [["--selections", selections, "--loads", loads, "--experts", "64"], /mutually exclusive/],
     [["--selections", selections, "--experts", "32"], /token \d+, slot \d+: \d+ is no expert/],
     [["--loads", loads, "--experts", "9"], /8 columns/],
+    [["--loads", loads, "--experts", "1000000000"], /an integer from 1 to 65536/],
     [["--loads", loads, "--experts", "8", "--ranks", "3"], /3 does not divide/],
     [["--loads", loads, "--experts", "8", "--batch-tokens", "3"], /batch-tokens/],
     [["--loads", projectPath("scenarios/traces/collapse.npy"), "--experts", "16"], /floats/],

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../src/core/random.ts";
@@ -176,13 +176,37 @@ describe("moesim route", () => {
     expect(texts[2]).not.toBe(texts[0]);
   });
 
+  it("replaces neither its input nor what is no file, and follows a link", () => {
+    const input = readFileSync(path.join(folder, "batch.npy"));
+    for (const [out, message] of [
+      ["batch.npy", /same file/],
+      ["/dev/null", /no regular file/],
+      [".", /no regular file/],
+    ] as const) {
+      const { code, stderr } = route("topk", ["--logits", "batch.npy", "--out", out]);
+      expect(code).toBe(2);
+      expect(stderr).toMatch(message);
+    }
+    expect(readFileSync(path.join(folder, "batch.npy")).equals(input)).toBe(true);
+
+    writeFileSync(path.join(folder, "target.csv"), "old");
+    symlinkSync("target.csv", path.join(folder, "link.csv"));
+    expect(route("topk", ["--logits", "batch.npy", "--out", "link.csv"]).code).toBe(0);
+    expect(lstatSync(path.join(folder, "link.csv")).isSymbolicLink()).toBe(true);
+    expect(assignmentsOf("target.csv")).toHaveLength(tokens * topK);
+  });
+
   it.each([
     ["topk", ["--logits", "batch.npy", "--plan", "x.npy"], /"topk" has no transport plan.*sinkhorn, ssr, scot/],
     ["topk", ["--logits", "gone.npy"], /gone\.npy/],
     ["topk", ["--logits", "batch.npy", "--param", "renormalise=true"], /Did you mean "renormalize"/],
     ["topk", ["--logits", "batch.npy", "--top-k", "7"], /7/],
     ["sinkhron", ["--logits", "batch.npy"], /sinkhorn/],
+    ["topk", ["--logits", "batch.npy", "--param", "kind=hash"], /kind: is no parameter/],
+    ["topk", ["--logits", "batch.npy", "--param", "__proto__.x=1"], /"__proto__" is no field/],
     ["ssr", ["--logits", "batch.npy", "--plan", "refused.csv"], /same file/],
+    ["ssr", ["--logits", "batch.npy", "--plan", "batch.npy"], /--plan and --logits name the same file/],
+    ["ssr", ["--logits", "batch.npy", "--plan", "."], /no regular file/],
   ])("refuses %s with %j and writes nothing", (router, words, message) => {
     const before = listFiles(folder);
     const { code, stderr } = route(router, [...words, "--out", "refused.csv"]);

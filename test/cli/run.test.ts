@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -103,6 +103,11 @@ describe("moesim run", () => {
     const patient = ["routers.ssr.maxIterations=1000"];
     const { stdout, stderr } = moesim(["run", quickstart, ...short, ...patient, "--quiet", "--out", temporaryFolder()]);
     expect(stdout + stderr).toBe("");
+  });
+
+  it("warns that regret is not computed when a scenario asks for it", () => {
+    const words = ["run", quickstart, ...short, "regret.every=2", "--out", temporaryFolder()];
+    expect(moesim(words).stderr).toMatch(/^warning: regret: this version does not compute it/m);
   });
 
   it("warns of plans that missed their tolerance", () => {
@@ -221,6 +226,27 @@ describe("moesim run, given something wrong,", () => {
     expect(listFiles(folder)).toEqual(["file"]);
   });
 
+  it("overwrites nothing when a folder stands where a file should go", () => {
+    const folder = temporaryFolder();
+    mkdirSync(path.join(folder, "out/summary.csv"), { recursive: true });
+    writeFileSync(path.join(folder, "out/steps.csv"), "old");
+    const before = listFiles(folder);
+    const { code, stderr } = moesim(["run", quickstart, ...short, "--out", "out"], folder);
+    expect(code).toBe(2);
+    expect(stderr).toContain("out/summary.csv: cannot be written to");
+    expect(listFiles(folder)).toEqual(before);
+    expect(readFileSync(path.join(folder, "out/steps.csv"), "utf8")).toBe("old");
+  });
+
+  it("names aliases that lead nowhere or too far", () => {
+    expect(refused("seed: *nowhere")).toContain("Unresolved alias");
+    const lists = ["a: &a [1,1,1,1,1,1,1,1,1,1]"];
+    for (const [name, before] of ["ba", "cb", "dc", "ed"]) {
+      lists.push(`${name}: &${name} [${new Array(10).fill(`*${before}`).join(", ")}]`);
+    }
+    expect(refused(lists.join("\n"))).toContain("Excessive alias count");
+  });
+
   it("names text that is no YAML, and a scenario that is no mapping", () => {
     expect(refused("name: [")).toContain("not valid YAML");
     expect(refused("just text")).toContain("scenario.yaml");
@@ -244,9 +270,13 @@ describe("moesim run, given something wrong,", () => {
     [["run", quickstart, "--workers", "0"], /workers/],
     [["run", quickstart, "--seed", "x"], /seed/],
     [["run", quickstart, "--set", "tokens"], /path=value/],
+    [["run", quickstart, "--set", "__proto__.x=1"], /"__proto__" is no field/],
+    [["run", quickstart, "--set", "routers.topk.__proto__.x=1"], /"__proto__" is no field/],
+    [["run", quickstart, "--set", "constructor.x=1"], /constructor: unknown key/],
+    [["run", quickstart, "--out", "/dev/null/x"], /cannot be written to/],
     [["run", quickstart, "--backend", "cuda"], /auto/],
     [["run", quickstart, "--backend", "tfjs-gpu"], /tfjs-gpu/],
-    [["rum", quickstart], /run/],
+    [["rum", quickstart], /unknown command "rum"\. Did you mean run/],
     [[], /command/],
   ])("refuses the words %j", (words, message) => {
     const folder = temporaryFolder();

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -89,12 +89,36 @@ describe("moesim sweep", () => {
     expect(new Set(readCsv(path.join(folder, "out/summary.csv")).map(({ tokens }) => tokens))).toEqual(new Set(["32"]));
   });
 
+  it("removes the cells of a larger sweep, and nothing that is none", () => {
+    const folder = folderWith();
+    moesim(words, folder);
+    mkdirSync(path.join(folder, "out/cells/notes"));
+    writeFileSync(path.join(folder, "grid.json"), JSON.stringify({ ...scenario, seeds: [1] }));
+    expect(moesim(words, folder).code).toBe(0);
+    expect(readdirSync(path.join(folder, "out/cells")).sort()).toEqual(["0", "1", "2", "3", "4", "5", "notes"]);
+  });
+
+  it("runs a cell anew whose files are not whole", () => {
+    const folder = folderWith();
+    moesim(words, folder);
+    const before = summaryOf(folder);
+    rmSync(path.join(folder, "out/cells/2/loads.csv"));
+    writeFileSync(path.join(folder, "out/cells/3/run.json"), "{");
+    expect(moesim([...words, "--resume"], folder).code).toBe(0);
+    expect(existsSync(path.join(folder, "out/cells/2/loads.csv"))).toBe(true);
+    expect(summaryOf(folder)).toBe(before);
+  });
+
   it.each([
     [{}, ["--max-cells", "11"], /12 cells.*more than --max-cells 11/],
     [{ sweep: { topk: [1] } }, [], /topk: unknown key\. Did you mean "topK"/],
     [{ sweep: { topK: [2, 9] } }, [], /topK: 9 is more than the 8 experts/],
     [{ sweep: { topK: [] } }, [], /sweep\.topK/],
     [{ sweep: { name: ["a", "b"] } }, [], /name cannot be swept/],
+    [{ seeds: [1, 2, 1] }, [], /seeds: 1 is there twice/],
+    [{ sweep: { topK: [1, 1] } }, [], /sweep\.topK: 1 is there twice/],
+    [{ sweep: { seed: [1, 2] } }, [], /sweep\.seed/],
+    [{ sweep: { "__proto__.x": [1] } }, [], /"__proto__" is no field/],
     [{ seeds: [-1] }, [], /seeds\[0\]: -1/],
   ])("refuses %j %j and writes nothing", (changes, more, message) => {
     const folder = folderWith(changes);

@@ -117,6 +117,11 @@ describe("a refused scenario", () => {
     );
   });
 
+  it("suggests nothing that is not near", async () => {
+    const message = await problemOf({ xyzxyz: 1 });
+    expect(message).toContain("xyzxyz: unknown key. Allowed here: name,");
+  });
+
   it("lists all its problems at once", async () => {
     const message = await problemOf({ topK: 9, ranks: 3 });
     expect(message).toContain("2 problems");

@@ -1,4 +1,4 @@
-import { access, type FileHandle, open } from "node:fs/promises";
+import { access, type FileHandle, open, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { InputError } from "../../core/input-error.ts";
 
@@ -26,19 +26,23 @@ const explanations: Readonly<Record<string, string>> = {
 export async function openInputFile(path: string): Promise<InputFile> {
   let handle: FileHandle;
   try {
+    // Before opening: to open a pipe is to wait for its writer.
+    const found = await stat(path);
+    if (!found.isFile()) {
+      throw new InputError(
+        `${path}: this is ${found.isDirectory() ? "a folder" : "no regular file"}; a file is needed`,
+      );
+    }
     handle = await open(path, "r");
   } catch (error) {
+    if (error instanceof InputError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? "";
     throw new InputError(`${path}: ${explanations[code] ?? `it cannot be opened (${code})`}`);
   }
-  const status = await handle.stat();
-  if (!status.isFile()) {
-    await handle.close();
-    throw new InputError(`${path}: this is ${status.isDirectory() ? "a folder" : "no regular file"}; a file is needed`);
-  }
+  const { size } = await handle.stat();
   return {
     path,
-    size: status.size,
+    size,
     async readInto(into, offset) {
       for (let filled = 0; filled < into.length; ) {
         const { bytesRead } = await handle.read(into, filled, into.length - filled, offset + filled);
