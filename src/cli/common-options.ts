@@ -1,4 +1,4 @@
-import type { Options } from "yargs";
+import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 
@@ -14,8 +14,24 @@ export const outOption = {
   requiresArg: true,
 } as const satisfies Options;
 
+export const scenarioPositional = {
+  type: "string",
+  demandOption: true,
+  describe: "Scenario file, YAML or JSON",
+} as const satisfies PositionalOptions;
+
+export const setOption = {
+  type: "string",
+  array: true,
+  default: [] as string[],
+  describe: "path=value: change the scenario, e.g. routers.alf-lb.updateRate=0.01",
+} as const satisfies Options;
+
+const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
+export type BackendName = (typeof backends)[number];
+
 export const backendOption = {
-  choices: ["auto", "wasm", "tfjs", "tfjs-gpu"] as const,
+  choices: backends,
   default: "auto" as const,
   describe: "What computes the kernels",
 } as const satisfies Options;
@@ -24,7 +40,7 @@ export const backendOption = {
  * The kernels that `--backend` names; `auto` takes the fastest. Throws `InputError` for the tensor backends: they serve
  * routers inside a training run, and open-loop routing runs on the WebAssembly kernels alone.
  */
-export function chooseBackend(name: "auto" | "wasm" | "tfjs" | "tfjs-gpu"): KernelBackend {
+export function chooseBackend(name: BackendName): KernelBackend {
   if (name === "auto" || name === "wasm") return "wasm";
   throw new InputError(
     `--backend ${name}: this version routes with the WebAssembly kernels only. Allowed: auto, wasm.`,

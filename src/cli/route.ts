@@ -11,7 +11,7 @@ import { resolveScenario } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { openTensor } from "../streams/readers/open-tensor.ts";
-import { backendOption, type CommonArguments, chooseBackend } from "./common-options.ts";
+import { type BackendName, backendOption, type CommonArguments, chooseBackend } from "./common-options.ts";
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
@@ -28,7 +28,7 @@ interface RouteArguments extends CommonArguments {
   param: string[];
   out: string;
   plan?: string | undefined;
-  backend: "auto" | "wasm" | "tfjs" | "tfjs-gpu";
+  backend: BackendName;
 }
 
 export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {

@@ -6,7 +6,16 @@ import { writeRunRecord } from "../report/result-files.ts";
 import { convergenceWarnings, formatSummaryTable } from "../report/summary-table.ts";
 import { loadScenario } from "../scenario/load.ts";
 import { parseOverride } from "../scenario/overrides.ts";
-import { backendOption, type CommonArguments, chooseBackend, outOption, positiveInteger } from "./common-options.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  outOption,
+  positiveInteger,
+  scenarioPositional,
+  setOption,
+} from "./common-options.ts";
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
@@ -16,7 +25,7 @@ interface RunArguments extends CommonArguments {
   seed?: number | undefined;
   set: string[];
   workers: number;
-  backend: "auto" | "wasm" | "tfjs" | "tfjs-gpu";
+  backend: BackendName;
 }
 
 export const runCommand: CommandModule<CommonArguments, RunArguments> = {
@@ -24,15 +33,10 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
   describe: "Route a scenario's stream through all its routers; print a table and write the reports",
   builder: (yargs) =>
     yargs
-      .positional("scenario", { type: "string", demandOption: true, describe: "Scenario file, YAML or JSON" })
+      .positional("scenario", scenarioPositional)
       .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
       .option("seed", { type: "number", requiresArg: true, describe: "Use this seed instead of the scenario's" })
-      .option("set", {
-        type: "string",
-        array: true,
-        default: [] as string[],
-        describe: "path=value: change the scenario, e.g. routers.alf-lb.updateRate=0.01",
-      })
+      .option("set", setOption)
       .option("workers", {
         type: "number",
         requiresArg: true,

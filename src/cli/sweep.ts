@@ -5,7 +5,16 @@ import { runSweep } from "../engine/run-sweep.ts";
 import { readScenarioFile } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import { sweepCells } from "../scenario/sweep.ts";
-import { backendOption, type CommonArguments, chooseBackend, outOption, positiveInteger } from "./common-options.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  outOption,
+  positiveInteger,
+  scenarioPositional,
+  setOption,
+} from "./common-options.ts";
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
@@ -16,7 +25,7 @@ interface SweepArguments extends CommonArguments {
   workers: number;
   resume: boolean;
   "max-cells": number;
-  backend: "auto" | "wasm" | "tfjs" | "tfjs-gpu";
+  backend: BackendName;
 }
 
 export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
@@ -24,9 +33,9 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
   describe: "Run a scenario for every combination of its sweep: lists and seeds",
   builder: (yargs) =>
     yargs
-      .positional("scenario", { type: "string", demandOption: true, describe: "Scenario file, YAML or JSON" })
+      .positional("scenario", scenarioPositional)
       .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
-      .option("set", { type: "string", array: true, default: [] as string[], describe: "path=value, as for run" })
+      .option("set", setOption)
       .option("workers", {
         type: "number",
         requiresArg: true,

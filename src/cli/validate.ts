@@ -1,6 +1,6 @@
 import type { CommandModule } from "yargs";
 import { loadScenario } from "../scenario/load.ts";
-import type { CommonArguments } from "./common-options.ts";
+import { type CommonArguments, scenarioPositional } from "./common-options.ts";
 
 interface ValidateArguments extends CommonArguments {
   scenario: string;
@@ -10,9 +10,7 @@ export const validateCommand: CommandModule<CommonArguments, ValidateArguments> 
   command: "validate <scenario>",
   describe: "Check a scenario, and the header of the recorded file it names, without running it",
   builder: (yargs) =>
-    yargs
-      .positional("scenario", { type: "string", demandOption: true, describe: "Scenario file, YAML or JSON" })
-      .example("$0 validate scenarios/quickstart.yaml", ""),
+    yargs.positional("scenario", scenarioPositional).example("$0 validate scenarios/quickstart.yaml", ""),
   async handler(options) {
     const { name, steps, tokens, experts, topK, routers, stream } = await loadScenario(options.scenario);
     if (options.quiet) return;

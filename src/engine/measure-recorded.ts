@@ -1,13 +1,12 @@
 import { expertCapacity } from "../core/assignment.ts";
+import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createRunSummary } from "../metrics/run-summary.ts";
 import { loadMetrics } from "../metrics/step-metrics.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, joinStepFiles, writeSummary } from "../report/result-files.ts";
 import type { SummaryTableRow } from "../report/summary-table.ts";
+import { defaultLoadSamples } from "../scenario/schema.ts";
 import type { RecordedChoices } from "../streams/readers/recorded-choices.ts";
-
-const defaultLoadSamples = 200;
-const longestDeadWindow = 100;
 
 export interface MeasureOptions {
   /** What the files call the recording. */
@@ -33,7 +32,7 @@ export async function measureRecorded(
   const summaryBuilder = createRunSummary({
     experts,
     ranks,
-    deadWindow: Math.min(longestDeadWindow, steps),
+    deadWindow: defaultDeadWindow(steps),
   });
   const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples);
   try {

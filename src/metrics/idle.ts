@@ -1,3 +1,8 @@
+/** The last steps in which an expert without a token is dead, where nobody says how many. */
+export function defaultDeadWindow(steps: number): number {
+  return Math.min(100, steps);
+}
+
 /** Follows over the steps how long experts stay without a token. */
 export interface IdleTracker {
   /** Takes the load `[experts]` of the next step. */

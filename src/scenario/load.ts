@@ -3,6 +3,7 @@ import path from "node:path";
 import { parse } from "yaml";
 import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
+import { defaultDeadWindow } from "../metrics/idle.ts";
 import { findRouterKind } from "../routers/index.ts";
 import { findStreamKind } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
@@ -72,7 +73,7 @@ export async function resolveScenario(written: unknown, file: string): Promise<S
     capacityFactor: fields.capacityFactor,
     capacity: fields.capacity,
     ranks: fields.ranks,
-    deadWindow: fields.deadWindow ?? Math.min(100, shape.steps),
+    deadWindow: fields.deadWindow ?? defaultDeadWindow(shape.steps),
     loadSamples: fields.loadSamples,
     ...(fields.regret !== undefined && { regret: fields.regret }),
     stream: { kind: fields.stream.kind, options: streamOptions },

@@ -4,6 +4,9 @@ import { capacityPolicies } from "../metrics/drops.ts";
 import { routerKinds } from "../routers/index.ts";
 import { streamKinds } from "../streams/index.ts";
 
+/** The most steps that loads.csv holds, where nobody says how many. */
+export const defaultLoadSamples = 200;
+
 const scoresField = z
   .enum(scoreKinds)
   .optional()
@@ -73,7 +76,12 @@ export const scenarioSchema = z.strictObject({
     .positive()
     .optional()
     .describe("An expert without a token in this many last steps is dead; default min(100, steps)."),
-  loadSamples: z.number().int().positive().default(200).describe("Most steps that loads.csv holds, evenly spaced."),
+  loadSamples: z
+    .number()
+    .int()
+    .positive()
+    .default(defaultLoadSamples)
+    .describe("Most steps that loads.csv holds, evenly spaced."),
   stream: streamSchema,
   routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),
   regret: z
