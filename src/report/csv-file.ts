@@ -4,7 +4,7 @@ import { stringify } from "csv-stringify/sync";
 /** A cell: null is written as nothing; a number so that reading it back gives the same double. */
 export type CsvValue = string | number | null;
 
-const rowsPerWrite = 4096;
+const rowsPerWrite = 512;
 
 /** Writes a CSV file (RFC 4180, line feeds) in pieces, so that memory does not grow with it. */
 export interface CsvFile {
