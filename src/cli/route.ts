@@ -24,6 +24,8 @@ interface RouteArguments extends CommonArguments {
   logits: string;
   "top-k"?: number | undefined;
   "capacity-factor"?: number | undefined;
+  tensor?: string | undefined;
+  column?: string | undefined;
   seed: number;
   param: string[];
   out: string;
@@ -63,6 +65,8 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       .option("out", { type: "string", demandOption: true, requiresArg: true, describe: "CSV file of the assignments" })
       .option("plan", { type: "string", requiresArg: true, describe: "Also write the transport plan, as float32 .npy" })
       .option("capacity-factor", { type: "number", requiresArg: true, describe: "As in a scenario" })
+      .option("tensor", { type: "string", requiresArg: true, describe: "Which tensor of a .safetensors file" })
+      .option("column", { type: "string", requiresArg: true, describe: "Which list column of a .parquet file" })
       .option("seed", { type: "number", requiresArg: true, default: 0, describe: "As in a scenario" })
       .option("backend", backendOption)
       .example("$0 route --router ssr --logits logits.npy --top-k 8 --out assignments.csv --plan plan.npy", "")
@@ -113,6 +117,9 @@ function checkPlan(router: string): void {
 
 /** Throws `InputError` where an output would replace the logits, the other output, or something that is no file. */
 function checkOutputs({ logits, out, plan }: RouteArguments): void {
+  for (const file of [out, plan]) {
+    if (file?.endsWith("/")) throw new InputError(`${file}: names a folder, and a file is expected`);
+  }
   checkOutputFile(out);
   if (realPath(out) === realPath(logits)) throw new InputError(`--out and --logits name the same file: ${out}`);
   if (plan === undefined) return;
@@ -123,8 +130,8 @@ function checkOutputs({ logits, out, plan }: RouteArguments): void {
 
 /** The scenario of one router over the file, checked as any other; a file with two dimensions is one batch. */
 async function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
-  const { router, logits, seed, "top-k": topK, "capacity-factor": capacityFactor } = options;
-  const reader = await openTensor(logits);
+  const { router, logits, tensor, column, seed, "top-k": topK, "capacity-factor": capacityFactor } = options;
+  const reader = await openTensor(logits, { tensor, column });
   const { shape } = reader;
   await reader.close();
   const hasSteps = shape.length === 3;
@@ -139,7 +146,7 @@ async function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenari
     seed,
     topK: topK ?? Math.min(defaultTopK, experts),
     ...(capacityFactor !== undefined && { capacityFactor }),
-    stream: { kind: "trace", path: path.resolve(logits), ...(!hasSteps && { batchTokens: shape[0] }) },
+    stream: { kind: "trace", path: path.resolve(logits), tensor, column, batchTokens: hasSteps ? undefined : shape[0] },
     routers: [routerFields],
   };
   return { scenario: await resolveScenario(written, "route"), hasSteps };

@@ -13,6 +13,7 @@ import {
   chooseBackend,
   outOption,
   positiveInteger,
+  regretWarning,
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
@@ -62,7 +63,7 @@ async function run(options: RunArguments): Promise<void> {
   const results = await withOutputFolder(folder, async (partial) => {
     try {
       const results = await runScenario(scenario, partial, { workers, backend, onProgress: progress.update });
-      writeRunRecord(partial, runRecord("run", options.scenario, scenario, backend, start));
+      writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start));
       return results;
     } finally {
       progress.stop();
@@ -74,9 +75,7 @@ async function run(options: RunArguments): Promise<void> {
     summary,
     routeMs: timing.routeMs,
   }));
-  if (scenario.regret !== undefined) {
-    process.stderr.write("warning: regret: this version does not compute it, and its columns stay empty\n");
-  }
+  if (scenario.regret !== undefined) process.stderr.write(regretWarning);
   for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;

@@ -12,6 +12,7 @@ import {
   chooseBackend,
   outOption,
   positiveInteger,
+  regretWarning,
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
@@ -69,7 +70,7 @@ async function sweep(options: SweepArguments): Promise<void> {
 
   const folder = options.out ?? path.join("results", name);
   const progress = createProgress(cells.length, "cells", options.quiet);
-  await withOutputFolder(folder, (partial) =>
+  const missed = await withOutputFolder(folder, (partial) =>
     runSweep(cells, folder, partial, {
       scenarioFile: options.scenario,
       workers,
@@ -78,6 +79,12 @@ async function sweep(options: SweepArguments): Promise<void> {
       onProgress: progress.update,
     }),
   ).finally(() => progress.stop());
+  if (cells.some(({ scenario }) => scenario.regret !== undefined)) process.stderr.write(regretWarning);
+  if (missed > 0) {
+    process.stderr.write(
+      `warning: plans missed their tolerance in ${missed} rows of summary.csv (not_converged_steps)\n`,
+    );
+  }
   if (options.quiet) return;
   process.stdout.write(
     `${name}: ${cells.length} cells, written to ${folder}: summary.csv, and each cell's files in cells\n`,

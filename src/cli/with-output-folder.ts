@@ -1,4 +1,8 @@
+import { InputError } from "../core/input-error.ts";
 import { type OutputFolder, openOutputFolder } from "../report/output-folder.ts";
+
+/** What the system says where it is the folder's fault that a file cannot be written. */
+const notWritable = new Set(["EACCES", "EDQUOT", "EFBIG", "EIO", "ENAMETOOLONG", "ENOSPC", "EPERM", "EROFS"]);
 
 const signals = { SIGINT: 2, SIGTERM: 15 } as const;
 
@@ -16,6 +20,11 @@ export async function withOutputFolder<Result>(
     const result = await work(output.partial);
     output.commit();
     return result;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== undefined && notWritable.has(code))
+      throw new InputError(`${folder}: cannot be written to: ${message}`);
+    throw error;
   } finally {
     output.discard();
     for (const [signal, listener] of stop) process.off(signal, listener);

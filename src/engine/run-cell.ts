@@ -23,7 +23,7 @@ export async function runCell({ scenario, scenarioFile, folder, workFolder, back
   const partial = mkdtempSync(path.join(workFolder, "cell-"));
   try {
     await runScenario(scenario, partial, { workers: 1, backend, onProgress: () => undefined });
-    writeRunRecord(partial, runRecord("sweep", scenarioFile, scenario, backend, start));
+    writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start));
     mkdirSync(path.dirname(folder), { recursive: true });
     rmSync(folder, { recursive: true, force: true });
     renameSync(partial, folder);

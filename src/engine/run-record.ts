@@ -1,19 +1,29 @@
+import { stat } from "node:fs/promises";
 import type { KernelBackend } from "../kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
+import { findInputFile } from "../streams/readers/input-file.ts";
 import { version } from "../version.ts";
 
+/** Which file a scenario's stream reads, if any, and how it was: tells whether it has changed. */
+export async function inputRecord({ stream, folder }: Scenario): Promise<object | null> {
+  if (typeof stream.options.path !== "string") return null;
+  const { size, mtimeMs } = await stat(await findInputFile(stream.options.path, folder));
+  return { path: stream.options.path, bytes: size, modifiedMs: mtimeMs };
+}
+
 /** What run.json says of a run that began at `start` and ends now: all that is needed to run it again. */
-export function runRecord(
+export async function runRecord(
   command: "run" | "sweep",
   scenarioFile: string,
   scenario: Scenario,
   backend: KernelBackend,
   start: Date,
-): object {
+): Promise<object> {
   return {
     command,
     scenarioFile,
     scenario: toScenarioFile(scenario),
+    input: await inputRecord(scenario),
     seed: scenario.seed,
     backend,
     versions: { moesim: version, node: process.version },

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
+import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { createCsvFile } from "../report/csv-file.ts";
 import { headerOf, summaryColumns } from "../report/result-columns.ts";
@@ -9,6 +10,7 @@ import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
 import { type CellTask, runCell } from "./run-cell.ts";
+import { inputRecord } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
 export interface SweepOptions {
@@ -25,28 +27,24 @@ export interface SweepOptions {
 /**
  * Runs the cells of a sweep into folders of their own, `folder`/cells/0, 1, …, which appear whole or not at all, and then
  * writes `into`/summary.csv from theirs: a row per cell and router, the swept parameters as further columns. Since the
- * rows come from the cells' files, an interrupted sweep that is resumed ends in the same bytes. Throws `InputError` where
- * recorded data is bad.
+ * rows come from the cells' files, an interrupted sweep that is resumed ends in the same bytes. Returns how many of
+ * those rows have plans that missed their tolerance. Throws `InputError` where recorded data is bad, or something that is
+ * no cell stands in a cell's place.
  */
 export async function runSweep(
   cells: readonly SweepCell[],
   folder: string,
   into: string,
   { scenarioFile, workers, backend, resume, onProgress }: SweepOptions,
-): Promise<void> {
+): Promise<number> {
   const cellsFolder = path.join(folder, "cells");
   const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
-  const tasks = cells
-    .map(
-      ({ scenario }, index): CellTask => ({
-        scenario,
-        scenarioFile,
-        folder: folders[index],
-        workFolder: into,
-        backend,
-      }),
-    )
-    .filter((task) => !(resume && isFinished(task)));
+  checkPlaces(folders);
+  const tasks: CellTask[] = [];
+  for (const [index, { scenario }] of cells.entries()) {
+    const task = { scenario, scenarioFile, folder: folders[index], workFolder: into, backend };
+    if (!(resume && (await isFinished(task)))) tasks.push(task);
+  }
   let done = cells.length - tasks.length;
   const onCell = () => onProgress(++done);
   if (workers === 1 || tasks.length < 2) {
@@ -58,40 +56,64 @@ export async function runSweep(
     await runOnWorkers("cell", tasks, Math.min(workers, tasks.length), onCell);
   }
   removeSurplusCells(cellsFolder, cells.length);
-  joinSummaries(cells, folders, into);
+  return joinSummaries(cells, folders, into);
 }
 
 /** Removes the cells of a larger sweep that was here before, and nothing else. */
 function removeSurplusCells(cellsFolder: string, cells: number): void {
   for (const name of readdirSync(cellsFolder)) {
-    if (/^\d+$/.test(name) && Number(name) >= cells) rmSync(path.join(cellsFolder, name), { recursive: true });
+    const folder = path.join(cellsFolder, name);
+    if (/^\d+$/.test(name) && Number(name) >= cells && isCell(folder)) rmSync(folder, { recursive: true });
   }
 }
 
-/** Whether the task's folder holds the results of this very scenario, backend and version. */
-function isFinished({ folder, scenario, backend }: CellTask): boolean {
+/** Whether `folder` holds a run's files and nothing else, and so may be replaced. */
+function isCell(folder: string): boolean {
+  const names: readonly string[] = resultFiles;
+  return statSync(folder).isDirectory() && readdirSync(folder).every((name) => names.includes(name));
+}
+
+/** Throws `InputError` where something that is no cell stands in a cell's place. */
+function checkPlaces(folders: readonly string[]): void {
+  const occupied = folders.find((folder) => existsSync(folder) && !isCell(folder));
+  if (occupied !== undefined) {
+    throw new InputError(
+      `${occupied}: a cell of the sweep goes here, and what is here is none; move it or change --out`,
+    );
+  }
+}
+
+/** Whether the task's folder holds all results of this very scenario, backend, version and recorded input. */
+async function isFinished({ folder, scenario, backend }: CellTask): Promise<boolean> {
   if (!existsSync(folder) || resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
-  let record: { scenario?: unknown; backend?: unknown; versions?: { moesim?: unknown } };
   try {
-    record = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
+    const record = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
+    const expected = [toScenarioFile(scenario), backend, version, await inputRecord(scenario)];
+    const found = [record.scenario, record.backend, record.versions.moesim, record.input];
+    return JSON.stringify(found) === JSON.stringify(expected) && summaryRows(folder).length === scenario.routers.length;
   } catch {
-    // A record that cannot be read says nothing, and the cell is run anew.
+    // Files that cannot be read say nothing, and the cell is run anew.
     return false;
   }
-  return (
-    record.backend === backend &&
-    record.versions?.moesim === version &&
-    JSON.stringify(record.scenario) === JSON.stringify(toScenarioFile(scenario))
-  );
 }
 
-function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {
+function summaryRows(folder: string): string[][] {
+  return parse(readFileSync(path.join(folder, "summary.csv")), { from: 2 });
+}
+
+/** Writes summary.csv; returns how many of its rows have plans that missed their tolerance. */
+function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): number {
+  const notConverged = headerOf(summaryColumns).indexOf("not_converged_steps");
+  let missed = 0;
   const paths = cells[0].parameters.map(({ path: parameter }) => parameter);
   const summary = createCsvFile(path.join(into, "summary.csv"), [...headerOf(summaryColumns), ...paths]);
   for (const [index, { parameters }] of cells.entries()) {
     const values = parameters.map(({ value }) => (typeof value === "object" ? JSON.stringify(value) : String(value)));
-    const rows: string[][] = parse(readFileSync(path.join(folders[index], "summary.csv")), { from: 2 });
-    for (const row of rows) summary.write([...row, ...values]);
+    for (const row of summaryRows(folders[index])) {
+      summary.write([...row, ...values]);
+      if (Number(row[notConverged]) > 0) missed += 1;
+    }
   }
   summary.close();
+  return missed;
 }

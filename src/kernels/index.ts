@@ -7,6 +7,6 @@ export type { Kernels, KeyKind } from "./kernels.ts";
 export type KernelBackend = Kernels["backend"];
 
 /** A new instance with memory of its own. `wasm` throws `Error` when the compiled kernels are missing. */
-export function createKernels(backend: KernelBackend): Kernels {
+export function createKernels(backend: KernelBackend = "wasm"): Kernels {
   return backend === "wasm" ? createWasmKernels() : createReferenceKernels();
 }

@@ -1,6 +1,18 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
+
+const partialName = /^\.partial-(\d+)-/;
 
 /**
  * A folder whose files appear whole or not at all: they are written in a folder beside them and moved into place by
@@ -24,7 +36,8 @@ export function openOutputFolder(folder: string): OutputFolder {
   let partial: string;
   try {
     makeFolders(path.resolve(folder), made);
-    partial = mkdtempSync(path.join(folder, ".partial-"));
+    removeAbandoned(folder);
+    partial = mkdtempSync(path.join(folder, `.partial-${process.pid}-`));
   } catch (error) {
     removeEmptyFolders(made);
     throw new InputError(`${folder}: cannot be written to: ${(error as Error).message}`);
@@ -48,10 +61,39 @@ export function openOutputFolder(folder: string): OutputFolder {
   };
 }
 
-/** Throws `InputError` where `file` exists and is a folder, a device or anything else that is no regular file. */
+/**
+ * Throws `InputError` where `file` exists and is a folder, a device or anything else that is no regular file, or a link
+ * that leads nowhere.
+ */
 export function checkOutputFile(file: string): void {
-  if (existsSync(file) && !statSync(file).isFile()) {
-    throw new InputError(`${file}: cannot be written to: it is no regular file`);
+  let problem: string | null = null;
+  try {
+    if (!existsSync(file)) {
+      const isLink = lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+      if (isLink) problem = "it is a link that leads nowhere";
+    } else if (!statSync(file).isFile()) {
+      problem = "it is no regular file";
+    }
+  } catch (error) {
+    problem = (error as Error).message;
+  }
+  if (problem !== null) throw new InputError(`${file}: cannot be written to: ${problem}`);
+}
+
+/** Removes the partial folders in `folder` whose programs were killed before they could. */
+function removeAbandoned(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const owner = partialName.exec(name)?.[1];
+    if (owner !== undefined && !isRunning(Number(owner))) rmSync(path.join(folder, name), { recursive: true });
+  }
+}
+
+function isRunning(id: number): boolean {
+  try {
+    return process.kill(id, 0);
+  } catch (error) {
+    // A program of somebody else's may not be signalled, but it is there.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -49,6 +49,7 @@ export async function resolveScenario(written: unknown, file: string): Promise<S
 
   const streamKind = findStreamKind(fields.stream.kind)!;
   const { kind: _, ...streamOptions } = fields.stream;
+  await streamKind.checkInput?.(streamOptions, folder);
   const streamShape = await shapeOf(fields, streamOptions, folder, file);
   const shape = { ...streamShape, topK: fields.topK, capacityFactor: fields.capacityFactor };
 

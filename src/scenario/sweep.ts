@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { cross } from "d3-array";
 import { InputError } from "../core/input-error.ts";
 import { resolveScenario } from "./load.ts";
@@ -29,9 +30,21 @@ export async function sweepCells(written: unknown, file: string, maxCells: numbe
   const axes = [...lists.map(([path, values]) => values.map((value) => ({ path, value }))), seeds.map(seedOverride)];
   const combinations = (cross as (...axes: unknown[]) => { path: string; value: unknown }[][])(...axes);
   const cells: SweepCell[] = [];
+  const seen = new Set<string>();
   for (const combination of combinations) {
     const overrides = combination.map(({ path, value }): Override => ({ path: parsePath(path), value }));
-    const scenario = await resolveScenario(overrides.reduce<unknown>(withOverride, written), file);
+    const changed = overrides.reduce<unknown>(withOverride, written);
+    const undone = overrides.find((override) => !isDeepStrictEqual(withOverride(changed, override), changed));
+    if (undone !== undefined) {
+      throw new InputError(`${file}: sweep.${undone.path.join(".")}: another path of the sweep sets the same field`);
+    }
+    const scenario = await resolveScenario(changed, file);
+    const text = JSON.stringify(scenario);
+    if (seen.has(text)) {
+      const values = combination.map(({ path, value }) => `${path} = ${JSON.stringify(value)}`);
+      throw new InputError(`${file}: sweep: the cell ${values.join(", ")} is the same as another`);
+    }
+    seen.add(text);
     // The seed has a column of its own already.
     cells.push({ scenario, parameters: combination.slice(0, -1) });
   }

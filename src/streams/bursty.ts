@@ -57,7 +57,7 @@ export function createTopicChain(weights: Float64Array, burstLength: number, ran
  *     w_n     = dominance · [c = z_n] + (1 − dominance) · Zipf(clusters, exponent)
  *
  * The batches of one burst share their favourites, so that load is uneven for some steps and then elsewhere. With
- * dominance 0 this is the `clusters` stream of the same seed.
+ * dominance 0 this is a `clusters` stream.
  */
 export const burstyKind: StreamKind<BurstyOptions> = {
   kind: "bursty",

@@ -27,7 +27,7 @@ const driftOptions = z.strictObject({
 export type DriftOptions = z.infer<typeof driftOptions>;
 
 /**
- * The `clusters` mixture with centres or weights that move; step 0 is that of the `clusters` stream of the same seed.
+ * A `clusters` mixture with centres or weights that move, as it is at step 0.
  * Before the batch of step n ≥ 1:
  *
  *     random-walk  everything walks by `rate`

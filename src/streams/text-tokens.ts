@@ -1,5 +1,5 @@
 import { InputError } from "../core/input-error.ts";
-import { findInputFile, openInputFile } from "./readers/input-file.ts";
+import { findInputFile, type InputFile, openInputFile } from "./readers/input-file.ts";
 
 /** What a text is cut into. */
 export const textUnits = ["words", "bytes"] as const;
@@ -29,12 +29,23 @@ export async function readTextTokens(path: string, folder: string, unit: TextUni
   return rankByFrequency(firstSeen);
 }
 
-async function readWhole(path: string): Promise<Uint8Array> {
+/** Throws the `InputError` of {@link readTextTokens} that shows without reading the text. */
+export async function checkTextFile(path: string, folder: string): Promise<void> {
+  const file = await openText(await findInputFile(path, folder));
+  await file.close();
+  if (file.size === 0) throw new InputError(`${file.path}: holds nothing; a text of at least one token is needed`);
+}
+
+async function openText(path: string): Promise<InputFile> {
   const file = await openInputFile(path);
+  if (file.size <= largestText) return file;
+  await file.close();
+  throw new InputError(`${path}: holds ${file.size} bytes; a text may have at most ${largestText}`);
+}
+
+async function readWhole(path: string): Promise<Uint8Array> {
+  const file = await openText(path);
   try {
-    if (file.size > largestText) {
-      throw new InputError(`${path}: holds ${file.size} bytes; a text may have at most ${largestText}`);
-    }
     const bytes = new Uint8Array(file.size);
     await file.readInto(bytes, 0);
     return bytes;

@@ -16,7 +16,7 @@ const traceOptions = z.strictObject({
     .min(1)
     .describe(
       "The recorded logits: .npy or .safetensors, [steps × tokens × experts] or [tokens × experts]; .csv or .parquet, " +
-        "one token per row. A relative path counts from the scenario's folder, then from the working directory.",
+        "one token per row, a first row of names skipped (numbers are taken as a token). A relative path counts from the scenario's folder, then from the working directory.",
     ),
   batchTokens: z
     .int()

@@ -3,7 +3,7 @@ import { createAliasTable } from "./alias-table.ts";
 import { createNoiseSource, createNormalRows } from "./normal-source.ts";
 import type { StreamContext, StreamKind } from "./stream.ts";
 import { createSyntheticStream } from "./synthetic-stream.ts";
-import { readTextTokens, textUnits } from "./text-tokens.ts";
+import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
 import { createUniformSource } from "./uniform-source.ts";
 import { zipfWeights } from "./zipf.ts";
 
@@ -73,6 +73,9 @@ export const zipfTextKind: StreamKind<ZipfTextOptions> = {
   source: "Zipf 1949; routing decided by token id, Xue et al. 2024, arXiv 2402.01739",
   options: zipfTextOptions,
   seesLoad: false,
+  async checkInput({ path }, folder) {
+    if (path !== undefined) await checkTextFile(path, folder);
+  },
   async create(context, options) {
     const { shape, kernels, random } = context;
     const { tokens, experts } = shape;

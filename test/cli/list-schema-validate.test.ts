@@ -65,6 +65,20 @@ describe("moesim validate", () => {
     expect(listFiles(folder)).toEqual([]);
   });
 
+  it("looks for the text that a stream reads", () => {
+    const folder = temporaryFolder();
+    const words = {
+      name: "words",
+      experts: 4,
+      stream: { kind: "zipf-text", path: "gone.txt" },
+      routers: [{ kind: "topk" }],
+    };
+    writeFileSync(path.join(folder, "words.json"), JSON.stringify(words));
+    const { code, stderr } = moesim(["validate", "words.json"], folder);
+    expect(code).toBe(2);
+    expect(stderr).toContain("gone.txt");
+  });
+
   it("refuses with exit code 2 what run would refuse", () => {
     const folder = temporaryFolder();
     writeFileSync(

@@ -178,10 +178,14 @@ describe("moesim route", () => {
 
   it("replaces neither its input nor what is no file, and follows a link", () => {
     const input = readFileSync(path.join(folder, "batch.npy"));
+    symlinkSync("missing.csv", path.join(folder, "nowhere.csv"));
     for (const [out, message] of [
       ["batch.npy", /same file/],
       ["/dev/null", /no regular file/],
       [".", /no regular file/],
+      ["new/", /names a folder/],
+      ["nowhere.csv", /a link that leads nowhere/],
+      [`${"x".repeat(300)}.csv`, /cannot be written to/],
     ] as const) {
       const { code, stderr } = route("topk", ["--logits", "batch.npy", "--out", out]);
       expect(code).toBe(2);

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
 
 const scenario = {
@@ -98,6 +99,64 @@ describe("moesim sweep", () => {
     expect(readdirSync(path.join(folder, "out/cells")).sort()).toEqual(["0", "1", "2", "3", "4", "5", "notes"]);
   });
 
+  it("leaves what is no cell where it is, and says so when it is in the way", () => {
+    const folder = folderWith();
+    for (const place of ["2024", "3"]) {
+      mkdirSync(path.join(folder, "out/cells", place), { recursive: true });
+      writeFileSync(path.join(folder, "out/cells", place, "own.txt"), "mine");
+    }
+    const before = listFiles(folder);
+    const { code, stderr } = moesim(words, folder);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/cells\/3: a cell of the sweep goes here/);
+    expect(listFiles(folder)).toEqual(before);
+
+    rmSync(path.join(folder, "out/cells/3"), { recursive: true });
+    expect(moesim(words, folder).code).toBe(0);
+    expect(existsSync(path.join(folder, "out/cells/2024/own.txt"))).toBe(true);
+  });
+
+  it("does not take over the cells of recorded data that has changed", () => {
+    const write = (seed: number) =>
+      writeFileSync(
+        path.join(folder, "logits.npy"),
+        npyBytes(
+          [4, 8, 4],
+          Array.from({ length: 128 }, (_, i) => Math.sin(seed * i)),
+        ),
+      );
+    const recorded = { stream: { kind: "trace", path: "logits.npy" }, sweep: { topK: [1, 2] }, seeds: undefined };
+    const sizes = { steps: undefined, tokens: undefined, experts: undefined };
+    const folder = folderWith({ ...recorded, ...sizes });
+    write(1);
+    moesim(words, folder);
+    const before = summaryOf(folder);
+    write(2);
+    expect(moesim([...words, "--resume"], folder).code).toBe(0);
+    expect(summaryOf(folder)).not.toBe(before);
+  });
+
+  it("clears away what a killed sweep left half-written", async () => {
+    const folder = folderWith({ steps: 100_000 });
+    const killed = startMoesim(words, folder);
+    while (!existsSync(path.join(folder, "out"))) await setTimeout(10);
+    await setTimeout(200);
+    killed.kill("SIGKILL");
+    await once(killed, "exit");
+    writeFileSync(path.join(folder, "grid.json"), JSON.stringify(scenario));
+    moesim(words, folder);
+    expect(readdirSync(path.join(folder, "out")).sort()).toEqual(["cells", "summary.csv"]);
+  });
+
+  it("warns of plans that missed their tolerance, and that regret is not computed", () => {
+    const routers = [{ kind: "sinkhorn", maxIterations: 0, tolerance: 0 }];
+    const folder = folderWith({ routers, sweep: { topK: [1, 2] }, regret: {} });
+    const { code, stderr } = moesim(words, folder);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^warning: regret/m);
+    expect(stderr).toMatch(/^warning: plans missed their tolerance in 4 rows/m);
+  });
+
   it("runs a cell anew whose files are not whole", () => {
     const folder = folderWith();
     moesim(words, folder);
@@ -119,6 +178,12 @@ describe("moesim sweep", () => {
     [{ sweep: { topK: [1, 1] } }, [], /sweep\.topK: 1 is there twice/],
     [{ sweep: { seed: [1, 2] } }, [], /sweep\.seed/],
     [{ sweep: { "__proto__.x": [1] } }, [], /"__proto__" is no field/],
+    [{ sweep: { seeds: [[1], [2]] } }, [], /is the same as another/],
+    [
+      { sweep: { "routers.alf-lb.updateRate": [0.1], "routers.1.updateRate": [0.2, 0.3] } },
+      [],
+      /another path of the sweep/,
+    ],
     [{ seeds: [-1] }, [], /seeds\[0\]: -1/],
   ])("refuses %j %j and writes nothing", (changes, more, message) => {
     const folder = folderWith(changes);
