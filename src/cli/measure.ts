@@ -1,16 +1,15 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { mostExperts } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { measureRecorded } from "../engine/measure-recorded.ts";
+import { provenance } from "../engine/run-record.ts";
 import { writeRunRecord } from "../report/result-files.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../streams/readers/recorded-choices.ts";
-import { version } from "../version.ts";
 import { type CommonArguments, outOption, positiveInteger } from "./common-options.ts";
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
-
-const maxExperts = 65_536;
 
 interface MeasureArguments extends CommonArguments {
   selections?: string | undefined;
@@ -44,7 +43,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
 };
 
 async function measure(options: MeasureArguments): Promise<void> {
-  const experts = positiveInteger("experts", options.experts, maxExperts);
+  const experts = positiveInteger("experts", options.experts, mostExperts);
   const ranks = positiveInteger("ranks", options.ranks);
   if (experts % ranks !== 0) throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts`);
   const recorded = await open(options, experts);
@@ -61,19 +60,15 @@ async function measure(options: MeasureArguments): Promise<void> {
         experts,
         batchTokens: options["batch-tokens"] ?? null,
         ranks,
-        versions: { moesim: version, node: process.version },
-        start: start.toISOString(),
-        end: new Date().toISOString(),
+        ...provenance(start),
       });
       return row;
-    });
-    progress.stop();
+    }).finally(() => progress.stop());
     if (options.quiet) return;
     process.stdout.write(`${name}: ${recorded.steps} recorded steps, ${experts} experts\n\n`);
     process.stdout.write(`${formatSummaryTable([row])}\n\n`);
     process.stdout.write(`Written to ${folder}: summary.csv, steps.csv, loads.csv, diagnostics.csv, run.json\n`);
   } finally {
-    progress.stop();
     await recorded.close();
   }
 }

@@ -2,7 +2,7 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { runRecord } from "../engine/run-record.ts";
 import { runScenario } from "../engine/run-scenario.ts";
-import { writeRunRecord } from "../report/result-files.ts";
+import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { convergenceWarnings, formatSummaryTable } from "../report/summary-table.ts";
 import { loadScenario } from "../scenario/load.ts";
 import { parseOverride } from "../scenario/overrides.ts";
@@ -61,14 +61,10 @@ async function run(options: RunArguments): Promise<void> {
   const progress = createProgress(scenario.steps * scenario.routers.length, "steps", options.quiet);
   const start = new Date();
   const results = await withOutputFolder(folder, async (partial) => {
-    try {
-      const results = await runScenario(scenario, partial, { workers, backend, onProgress: progress.update });
-      writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start));
-      return results;
-    } finally {
-      progress.stop();
-    }
-  });
+    const results = await runScenario(scenario, partial, { workers, backend, onProgress: progress.update });
+    writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start));
+    return results;
+  }).finally(() => progress.stop());
 
   const rows = results.map(({ router, summary, timing }) => ({
     router: router.name,
@@ -83,7 +79,5 @@ async function run(options: RunArguments): Promise<void> {
     `${name}: ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, seed ${seed}\n\n`,
   );
   process.stdout.write(`${formatSummaryTable(rows)}\n\n`);
-  process.stdout.write(
-    `Written to ${folder}: summary.csv, steps.csv, loads.csv, diagnostics.csv, timing.csv, run.json\n`,
-  );
+  process.stdout.write(`Written to ${folder}: ${resultFiles.join(", ")}\n`);
 }

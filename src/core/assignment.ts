@@ -14,6 +14,9 @@ export interface Assignment {
 export const scoreKinds = ["softmax", "sigmoid"] as const;
 export type ScoreKind = (typeof scoreKinds)[number];
 
+/** The most experts that anything is asked to handle. */
+export const mostExperts = 65_536;
+
 /** The sizes every router of a scenario is built for. */
 export interface RoutingShape {
   /** The most tokens a batch will hold. */

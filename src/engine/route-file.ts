@@ -2,7 +2,7 @@ import type { Assignment } from "../core/assignment.ts";
 import type { SolverReport } from "../core/solver-report.ts";
 import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { createRouter, openStream } from "./simulate.ts";
+import { createRouter, openStream, withMemoryFor } from "./simulate.ts";
 
 /** What `routeFile` hands over for each step; all arrays are overwritten by the next. */
 export interface RoutedBatch {
@@ -16,7 +16,7 @@ export interface RoutedBatch {
 
 /**
  * Routes every batch of a scenario's stream through its first router, whose state goes on from batch to batch, and hands
- * each over. Throws `InputError` where the recorded data is bad.
+ * each over. Throws `InputError` where the recorded data is bad or the sizes need more memory than the kernels can have.
  *
  * @param withPlan whether to write down the router's plan; only for routers that have one
  */
@@ -26,9 +26,11 @@ export async function* routeFile(
   backend: KernelBackend,
 ): AsyncGenerator<RoutedBatch> {
   const kernels = createKernels(backend);
-  const router = createRouter(scenario, scenario.routers[0], kernels);
-  const plan = withPlan ? kernels.allocateFloat32(scenario.tokens * scenario.experts) : null;
-  const stream = await openStream(scenario, kernels);
+  const { router, plan, stream } = await withMemoryFor(scenario, async () => ({
+    router: createRouter(scenario, scenario.routers[0], kernels),
+    plan: withPlan ? kernels.allocateFloat32(scenario.tokens * scenario.experts) : null,
+    stream: await openStream(scenario, kernels),
+  }));
   try {
     for (let batch = await stream.next(); batch !== null; batch = await stream.next()) {
       const { assignment, solver } = router.route(batch);

@@ -26,6 +26,13 @@ export async function runRecord(
     input: await inputRecord(scenario),
     seed: scenario.seed,
     backend,
+    ...provenance(start),
+  };
+}
+
+/** With which programs something was run that began at `start` and ends now. */
+export function provenance(start: Date): object {
+  return {
     versions: { moesim: version, node: process.version },
     start: start.toISOString(),
     end: new Date().toISOString(),

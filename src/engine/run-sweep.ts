@@ -85,7 +85,7 @@ function checkPlaces(folders: readonly string[]): void {
 
 /** Whether the task's folder holds all results of this very scenario, backend, version and recorded input. */
 async function isFinished({ folder, scenario, backend }: CellTask): Promise<boolean> {
-  if (!existsSync(folder) || resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
+  if (resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
   try {
     const record = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
     const expected = [toScenarioFile(scenario), backend, version, await inputRecord(scenario)];

@@ -124,8 +124,8 @@ export function openStream({ seed, stream, folder, ...shape }: Scenario, kernels
   return findStreamKind(stream.kind)!.create({ shape, kernels, random, folder }, stream.options);
 }
 
-/** Runs `allocate`; a scenario that needs more memory than kernels can have is the user's to mend. */
-async function withMemoryFor<Result>(scenario: Scenario, allocate: () => Promise<Result>): Promise<Result> {
+/** Runs `allocate`; a scenario that needs more memory than kernels can have is the user's to mend: `InputError`. */
+export async function withMemoryFor<Result>(scenario: Scenario, allocate: () => Promise<Result>): Promise<Result> {
   try {
     return await allocate();
   } catch (error) {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ScoreKind, scoreKinds } from "../core/assignment.ts";
+import { mostExperts, type ScoreKind, scoreKinds } from "../core/assignment.ts";
 import { capacityPolicies } from "../metrics/drops.ts";
 import { routerKinds } from "../routers/index.ts";
 import { streamKinds } from "../streams/index.ts";
@@ -50,7 +50,7 @@ export const scenarioSchema = z.strictObject({
     .number()
     .int()
     .positive()
-    .max(65_536)
+    .max(mostExperts)
     .optional()
     .describe("Experts; needed unless the stream is recorded."),
   topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),

@@ -21,7 +21,7 @@ export async function sweepCells(written: unknown, file: string, maxCells: numbe
   const { seed } = await resolveScenario(written, file);
   const { sweep = {}, seeds = [seed] } = written as { sweep?: Record<string, unknown[]>; seeds?: number[] };
   const lists = Object.entries(sweep);
-  checkDistinct(lists, seeds, "seeds" in (written as object), file);
+  checkDistinct(lists, seeds, file);
   const count = lists.reduce((product, [, values]) => product * values.length, seeds.length);
   if (count > maxCells) {
     const factors = [...lists.map(([path, values]) => `${values.length} of ${path}`), `${seeds.length} seeds`];
@@ -55,7 +55,6 @@ export async function sweepCells(written: unknown, file: string, maxCells: numbe
 function checkDistinct(
   lists: readonly (readonly [string, readonly unknown[]])[],
   seeds: readonly number[],
-  hasSeeds: boolean,
   file: string,
 ): void {
   for (const [name, values] of [
@@ -66,8 +65,8 @@ function checkDistinct(
     const twice = texts.find((text, index) => texts.indexOf(text) < index);
     if (twice !== undefined) throw new InputError(`${file}: ${name}: ${twice} is there twice`);
   }
-  if (hasSeeds && lists.some(([path]) => path === "seed")) {
-    throw new InputError(`${file}: sweep.seed: the seeds are in \`seeds\` already; name them once`);
+  if (lists.some(([path]) => path === "seed")) {
+    throw new InputError(`${file}: sweep.seed: the seeds of a sweep go into \`seeds\``);
   }
 }
 

@@ -177,6 +177,7 @@ describe("moesim sweep", () => {
     [{ seeds: [1, 2, 1] }, [], /seeds: 1 is there twice/],
     [{ sweep: { topK: [1, 1] } }, [], /sweep\.topK: 1 is there twice/],
     [{ sweep: { seed: [1, 2] } }, [], /sweep\.seed/],
+    [{ sweep: { seed: [1, 2] }, seeds: undefined }, [], /sweep\.seed: the seeds of a sweep go into/],
     [{ sweep: { "__proto__.x": [1] } }, [], /"__proto__" is no field/],
     [{ sweep: { seeds: [[1], [2]] } }, [], /is the same as another/],
     [
