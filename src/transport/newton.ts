@@ -1,0 +1,132 @@
+import { createConjugateGradient } from "./conjugate-gradient.ts";
+
+/** A convex function with a continuous gradient, at the point it was evaluated at last. */
+export interface SmoothFunction {
+  /** Value at `x`; writes the gradient at `x` into `gradient`. Neither array may be kept. */
+  evaluate(x: Float64Array, gradient: Float64Array): number;
+  /** Writes the Hessian `[n × n]`, symmetric and positive semi-definite, or one near to it, at `x`. */
+  hessian(x: Float64Array, out: Float64Array): void;
+}
+
+export interface NewtonOptions {
+  /** Steps, at most. */
+  readonly maxIterations: number;
+  /** Stop when the L1 norm of the gradient, without its components that push against the bound, is at most this. */
+  readonly tolerance: number;
+  /** How far a step may go in a coordinate in which the function is locally straight. */
+  readonly radius: number;
+  /** Every coordinate stays at or above this; −∞ for none. */
+  readonly lowerBound: number;
+}
+
+export interface NewtonReport {
+  readonly value: number;
+  /** L1 norm of the gradient, without the components that push against the bound. */
+  readonly gradientNorm: number;
+  readonly iterations: number;
+  /** Calls of `evaluate`. */
+  readonly evaluations: number;
+  readonly converged: boolean;
+}
+
+/** Minimises functions of `dimension` variables with buffers allocated once. */
+export interface Newton {
+  /** Descends from `x`, which is overwritten by the point found. The point returned is the one evaluated last. */
+  minimize(f: SmoothFunction, x: Float64Array, options: NewtonOptions): NewtonReport;
+}
+
+const armijo = 1e-4;
+const maxHalvings = 40;
+const maxConjugateSteps = 200;
+
+/**
+ * Newton's method with a projected line search (Bertsekas 1982, "Projected Newton methods", SIAM J. Control Optim. 20)
+ * and truncated conjugate gradients (Dembo and Steihaug 1983):
+ *
+ *     free      = the coordinates that are above the bound or that −g leads away from it
+ *     (H + diag(|g|)/radius)·d = −g      on the free coordinates, by conjugate gradients
+ *     x         = max(lowerBound, x + 2^−i·d)      for the first i = 0, 1, … with sufficient decrease
+ *
+ * The diagonal that is added keeps steps short where H has no curvature, and vanishes with the gradient.
+ */
+export function createNewton(dimension: number): Newton {
+  const hessian = new Float64Array(dimension * dimension);
+  const diagonal = new Float64Array(dimension);
+  const damping = new Float64Array(dimension);
+  const descent = new Float64Array(dimension);
+  const direction = new Float64Array(dimension);
+  const gradient = new Float64Array(dimension);
+  const trial = new Float64Array(dimension);
+  const trialGradient = new Float64Array(dimension);
+  const isFree = new Uint8Array(dimension);
+  const linear = createConjugateGradient(dimension);
+
+  function product(vector: Float64Array, out: Float64Array): void {
+    for (let i = 0; i < dimension; i++) {
+      if (isFree[i] === 0) {
+        out[i] = 0;
+        continue;
+      }
+      const row = i * dimension;
+      let sum = damping[i] * vector[i];
+      for (let j = 0; j < dimension; j++) sum += hessian[row + j] * vector[j];
+      out[i] = sum;
+    }
+  }
+
+  /** Which coordinates may move; returns the L1 norm of their gradient. */
+  function chooseFree(x: Float64Array, lowerBound: number): number {
+    let norm = 0;
+    for (let i = 0; i < dimension; i++) {
+      isFree[i] = x[i] <= lowerBound && gradient[i] >= 0 ? 0 : 1;
+      if (isFree[i] === 1) norm += Math.abs(gradient[i]);
+    }
+    return norm;
+  }
+
+  function findDirection(radius: number, norm: number): void {
+    const least = (norm / dimension / radius) * 1e-12 + Number.MIN_VALUE;
+    for (let i = 0; i < dimension; i++) {
+      damping[i] = Math.abs(gradient[i]) / radius + least;
+      diagonal[i] = isFree[i] === 1 ? hessian[i * dimension + i] + damping[i] : 1;
+      descent[i] = isFree[i] === 1 ? -gradient[i] : 0;
+    }
+    linear.solve(product, diagonal, descent, direction, Math.min(0.1, Math.sqrt(norm)), maxConjugateSteps);
+  }
+
+  return {
+    minimize(f, x, { maxIterations, tolerance, radius, lowerBound }) {
+      let value = f.evaluate(x, gradient);
+      let gradientNorm = chooseFree(x, lowerBound);
+      let evaluations = 1;
+      let iterations = 0;
+      while (gradientNorm > tolerance && iterations < maxIterations) {
+        f.hessian(x, hessian);
+        findDirection(radius, gradientNorm);
+        let step = 1;
+        let accepted = false;
+        for (let halving = 0; halving < maxHalvings && !accepted; halving++, step /= 2) {
+          let slope = 0;
+          for (let i = 0; i < dimension; i++) {
+            trial[i] = Math.max(lowerBound, x[i] + step * direction[i]);
+            slope += gradient[i] * (trial[i] - x[i]);
+          }
+          const trialValue = f.evaluate(trial, trialGradient);
+          evaluations += 1;
+          accepted = trialValue <= value + armijo * slope;
+          if (accepted) value = trialValue;
+        }
+        if (!accepted) {
+          value = f.evaluate(x, gradient);
+          evaluations += 1;
+          break;
+        }
+        x.set(trial);
+        gradient.set(trialGradient);
+        gradientNorm = chooseFree(x, lowerBound);
+        iterations += 1;
+      }
+      return { value, gradientNorm, iterations, evaluations, converged: gradientNorm <= tolerance };
+    },
+  };
+}
