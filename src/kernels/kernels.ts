@@ -222,4 +222,23 @@ export interface Kernels {
     slots: number,
     pairScore: Float64Array,
   ): void;
+
+  /**
+   * Where the pairs of one node of an exchange graph can go, and what that loses. The node's pairs are `first`,
+   * `next[first]`, … until −1; a pair belongs to token ⌊pair / topK⌋ and holds score `held[pair]`. For each expert e the
+   * least `held[pair]` − `joining[token, e]` goes into `loss[e]` and that pair into `mover[e]`; the least `held[pair]`
+   * itself into `loss[experts]` and `mover[experts]`; the first in the list's order among equals. +∞ and −1 where every
+   * `joining` is −∞, or there is no pair. `joining` `[tokens × experts]` and `held` are float64, `loss` and `mover`
+   * `[experts + 1]`.
+   */
+  leastLosses(
+    joining: Float64Array,
+    held: Float64Array,
+    first: number,
+    next: Int32Array,
+    topK: number,
+    experts: number,
+    loss: Float64Array,
+    mover: Int32Array,
+  ): void;
 }

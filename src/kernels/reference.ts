@@ -1,5 +1,6 @@
 import type { Kernels } from "./kernels.ts";
 import { largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
+import { leastLosses } from "./reference/exchange.ts";
 import { gates, pairScores, planGates } from "./reference/gates.ts";
 import { loadGradient } from "./reference/load-gradient.ts";
 import { addNormal, fillNormal } from "./reference/normal.ts";
@@ -61,5 +62,6 @@ export function createReferenceKernels(): Kernels {
     entropicPlan,
     selectTokens,
     pairScores,
+    leastLosses,
   };
 }

@@ -70,6 +70,16 @@ interface Assembly {
     load: number,
     scratch: number,
   ): void;
+  leastLosses(
+    joining: number,
+    held: number,
+    first: number,
+    next: number,
+    topK: number,
+    experts: number,
+    loss: number,
+    mover: number,
+  ): void;
   loadGradientScratch(experts: number): number;
   loadGradient(logits: number, load: number, tokens: number, experts: number, gradient: number, scratch: number): void;
   normalisedSoftmaxGates: Gates;
@@ -376,6 +386,19 @@ export function createWasmKernels(): Kernels {
         experts,
         slots,
         addressOf(pairScore, tokens * slots),
+      );
+    },
+
+    leastLosses(joining, held, first, next, topK, experts, loss, mover) {
+      assembly.leastLosses(
+        addressOf(joining, 0),
+        addressOf(held, 0),
+        first,
+        addressOf(next, 0),
+        topK,
+        experts,
+        addressOf(loss, experts + 1),
+        addressOf(mover, experts + 1),
       );
     },
   };

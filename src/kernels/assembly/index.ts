@@ -8,6 +8,7 @@ export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./score
 export { selectScratch } from "./candidates";
 export { selectTopK, selectTopKBiased } from "./select";
 export { groupedScratch, selectGroupedTopK } from "./grouped";
+export { leastLosses } from "./exchange";
 export { loadGradient, loadGradientScratch } from "./load-gradient";
 export { normalisedSigmoidGates, normalisedSoftmaxGates, planGates, sigmoidGates, softmaxGates } from "./gates";
 export { entropicPlan, gibbsKernel, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";

@@ -1,0 +1,221 @@
+import type { Kernels } from "../kernels/kernels.ts";
+import { createExchangeGraph } from "./exchange-graph.ts";
+import { createPricedChoice } from "./priced-choice.ts";
+
+/** max Σ S·x over x ∈ {0, 1} `[tokens × experts]` with at most K experts for each token and at most C tokens on each expert. */
+export interface AssignmentProblem {
+  /** S `[tokens × experts]`, row-major, finite, from the solver's kernels. */
+  readonly scores: Float64Array;
+  /** At most the tokens the solver was created for. */
+  readonly tokens: number;
+  /** C, a non-negative integer. */
+  readonly capacity: number;
+}
+
+/** An assignment and the proof of how good it is. Its arrays belong to the solver and are overwritten by the next. */
+export interface AssignmentSolution {
+  /** `[tokens × topK]`, distinct in a token, −1 where there is none. */
+  readonly expert: Int32Array;
+  /** `[experts]`, each at most C. */
+  readonly load: Int32Array;
+  /** Σ S of the assigned pairs. */
+  readonly value: number;
+  /**
+   * The certificate: `[experts]`, ≥ 0. By weak duality no assignment is worth more than
+   * D(p) = Σ_t Σ over the K largest of max(0, S_te − p_e) + C·Σ p, whoever found the prices.
+   */
+  readonly price: Float64Array;
+  /** D(price); `value` itself when exact. */
+  readonly upperBound: number;
+  /** Whether D(price) is `value` but for the rounding of the sums. */
+  readonly exact: boolean;
+  /** Shortest paths along which pairs were moved. */
+  readonly augmentations: number;
+}
+
+export interface AssignmentOptions {
+  /** Stop as soon as upperBound − value is proven to be at most this for each of tokens · topK pairs; 0 for the optimum. */
+  readonly gap: number;
+}
+
+/** Solves problems of one size with buffers allocated once. */
+export interface AssignmentSolver {
+  /** The prices of one problem are where the search for the next one's begins. */
+  solve(problem: AssignmentProblem): AssignmentSolution;
+}
+
+// Relative to the numbers summed: what float64 leaves of 0 after some thousand additions.
+const roundingError = 1e-13;
+
+/**
+ * The exact optimum, by prices and successive shortest paths on the graph of experts:
+ *
+ *     p   = the prices of the problem before, 0 at first
+ *     x_t = the K experts with the largest S_te − p_e ≥ 0, for each token: optimal at p but for the loads
+ *     while an expert has more than C tokens:
+ *       find the shortest path from such an expert to a free seat, where an arc from e to f costs the least
+ *         (S_te − p_e) − (S_tf − p_f) ≥ 0 of the tokens t on e that are not on f     (see `exchange-graph.ts`)
+ *       p  += what keeps every arc's cost ≥ 0 and makes those of the path 0;  move a token along each arc of the path
+ *     while a free seat has a price: the same from the ground, where seats are empty, to that seat; p −= …
+ *
+ * x stays optimal at p throughout, so it is optimal once all loads fit: the primal-dual method for transportation (Ford
+ * and Fulkerson 1957; Edmonds and Karp 1972 for the potentials), condensed to the experts and one more node, since a token
+ * has no constraint but its own K. Every path costs O(E² + its length · load · E), and there are at most
+ * Σ max(0, load − C) ≤ T·K of them; good prices leave some tens. An auction (Bertsekas) ends exactly only on scores
+ * scaled to integers, and network simplex walks T·E arcs: this one takes scores as they are and walks E² arcs.
+ *
+ * @param tokens the most tokens of a problem
+ */
+export function createAssignmentSolver(
+  kernels: Kernels,
+  tokens: number,
+  experts: number,
+  topK: number,
+  { gap }: AssignmentOptions,
+): AssignmentSolver {
+  const graph = createExchangeGraph(kernels, tokens, experts, topK);
+  const { ground } = graph;
+  const choice = createPricedChoice(experts, topK);
+  // The ground's price is 0 and stays so.
+  const nodePrice = kernels.allocateFloat64(experts + 1);
+  const price = nodePrice.subarray(0, experts);
+  const distance = new Float64Array(experts + 1);
+  const parent = new Int32Array(experts + 1);
+  const isDone = new Uint8Array(experts + 1);
+  const path = new Int32Array(experts + 1);
+  const arcLoss = new Float64Array(experts + 1);
+  const movers = new Int32Array(experts + 1);
+  const expert = new Int32Array(tokens * topK);
+  const load = graph.load.subarray(0, experts);
+  let augmentations = 0;
+
+  /** Gives every token its best experts at the prices; returns D(price). */
+  function select({ scores, tokens: count, capacity }: AssignmentProblem): number {
+    graph.reset(scores, count);
+    let bound = 0;
+    for (let e = 0; e < experts; e++) bound += capacity * price[e];
+    for (let token = 0; token < count; token++) {
+      bound += choice.choose(scores, token * experts, price, load);
+      for (let slot = 0; slot < choice.count(); slot++) graph.move(token * topK + slot, choice.expert[slot]);
+    }
+    return bound;
+  }
+
+  /** Moves every pair over capacity to the free seat, or else to the ground, where that costs least. */
+  function fitLoads(capacity: number): void {
+    for (let e = 0; e < experts; e++) {
+      while (load[e] > capacity) {
+        const losses = graph.losses(e);
+        let to = ground;
+        for (let f = 0; f < experts; f++) {
+          if (load[f] < capacity && losses[f] + price[f] < losses[to] + nodePrice[to]) to = f;
+        }
+        graph.move(graph.mover(e, to), to);
+      }
+    }
+  }
+
+  /** The loss of moving something from one node to another: a pair, or from the ground an empty seat. */
+  function lossOf(losses: Float64Array, from: number, to: number): number {
+    return from === ground ? Math.min(losses[to], 0) : losses[to];
+  }
+
+  /** Dijkstra's algorithm from every source at once; returns the nearest target, to which `parent` leads. */
+  function nearestTarget(isSource: (node: number) => boolean, isTarget: (node: number) => boolean): number {
+    for (let node = 0; node <= experts; node++) {
+      distance[node] = isSource(node) ? 0 : Number.POSITIVE_INFINITY;
+      parent[node] = -1;
+    }
+    isDone.fill(0);
+    for (;;) {
+      let nearest = -1;
+      for (let node = 0; node <= experts; node++) {
+        if (isDone[node] === 0 && (nearest < 0 || distance[node] < distance[nearest])) nearest = node;
+      }
+      if (isTarget(nearest)) return nearest;
+      isDone[nearest] = 1;
+      const losses = graph.losses(nearest);
+      for (let node = 0; node <= experts; node++) {
+        if (isDone[node] === 1) continue;
+        const cost = lossOf(losses, nearest, node) - nodePrice[nearest] + nodePrice[node];
+        const reached = distance[nearest] + Math.max(0, cost);
+        if (reached >= distance[node]) continue;
+        distance[node] = reached;
+        parent[node] = nearest;
+      }
+    }
+  }
+
+  /** Moves one thing along each arc of the path to `target`, and goes on as long as `isWanted` and no arc costs more. */
+  function augment(target: number, isWanted: (source: number) => boolean): void {
+    let length = 0;
+    for (let node = target; node >= 0; node = parent[node]) path[length++] = node;
+    const source = path[length - 1];
+    for (let arc = length - 1; arc > 0; arc--) arcLoss[arc] = lossOf(graph.losses(path[arc]), path[arc], path[arc - 1]);
+    for (;;) {
+      for (let arc = length - 1; arc > 0; arc--) {
+        const isSeat = path[arc] === ground && !(graph.losses(ground)[path[arc - 1]] <= 0);
+        movers[arc] = isSeat ? -1 : graph.mover(path[arc], path[arc - 1]);
+      }
+      for (let arc = length - 1; arc > 0; arc--) if (movers[arc] >= 0) graph.move(movers[arc], path[arc - 1]);
+      augmentations += 1;
+      if (!isWanted(source)) return;
+      for (let arc = length - 1; arc > 0; arc--) {
+        if (lossOf(graph.losses(path[arc]), path[arc], path[arc - 1]) !== arcLoss[arc]) return;
+      }
+    }
+  }
+
+  /** From overloaded experts to free seats or the ground; the prices of what lies nearer than the target rise. */
+  function drainOverloads(capacity: number): void {
+    const isSource = (node: number) => node !== ground && load[node] > capacity;
+    const isTarget = (node: number) => node === ground || load[node] < capacity;
+    while (load.some((pairs) => pairs > capacity)) {
+      const target = nearestTarget(isSource, isTarget);
+      for (let e = 0; e < experts; e++) price[e] += Math.max(0, distance[target] - distance[e]);
+      augment(target, (source) => isSource(source) && isTarget(target));
+    }
+  }
+
+  /** From the ground to free seats that have a price, which must be filled or lose it. */
+  function fillPricedSeats(capacity: number): void {
+    const isTarget = (node: number) => node !== ground && load[node] < capacity && price[node] > 0;
+    while (price.some((_, e) => isTarget(e))) {
+      const target = nearestTarget((node) => node === ground, isTarget);
+      for (let e = 0; e < experts; e++) price[e] = Math.max(0, price[e] - Math.min(distance[target], distance[e]));
+      augment(target, () => isTarget(target));
+    }
+  }
+
+  function solution({ scores, tokens: count, capacity }: AssignmentProblem): AssignmentSolution {
+    const pairs = count * topK;
+    for (let pair = 0; pair < pairs; pair++) expert[pair] = graph.expert[pair] === ground ? -1 : graph.expert[pair];
+    let bound = 0;
+    for (let e = 0; e < experts; e++) bound += capacity * price[e];
+    let magnitude = bound;
+    for (let token = 0; token < count; token++) {
+      const best = choice.choose(scores, token * experts, price, load);
+      bound += best;
+      magnitude += best;
+    }
+    const value = graph.value();
+    const exact = bound - value <= roundingError * (magnitude + Math.abs(value));
+    return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact, augmentations };
+  }
+
+  return {
+    solve(problem) {
+      const { tokens: count, capacity } = problem;
+      augmentations = 0;
+      if (gap > 0) {
+        const bound = select(problem);
+        fitLoads(capacity);
+        if (bound - graph.value() <= gap * count * topK) return solution(problem);
+      }
+      select(problem);
+      drainOverloads(capacity);
+      fillPricedSeats(capacity);
+      return solution(problem);
+    },
+  };
+}

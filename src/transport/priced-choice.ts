@@ -1,0 +1,81 @@
+/** Chooses for one token at a time the experts that are best at given prices. */
+export interface PricedChoice {
+  /** `[topK]`, the experts chosen last, of which there are `count()`. */
+  readonly expert: Int32Array;
+  count(): number;
+  /**
+   * Chooses the K experts with the largest values S_e − p_e ≥ 0 of the token whose scores begin at `row`, and returns the
+   * sum of these values. Between values that differ by rounding alone the expert with the smaller `load` is chosen, so
+   * that like tokens spread.
+   */
+  choose(scores: Float64Array, row: number, price: Float64Array, load: ArrayLike<number>): number;
+}
+
+// Relative to the numbers compared.
+const tieError = 1e-14;
+
+export function createPricedChoice(experts: number, topK: number): PricedChoice {
+  const kept = Math.min(topK + 1, experts);
+  // One more than is chosen, so that a tie at the edge shows.
+  const best = new Float64Array(kept);
+  const bestExpert = new Int32Array(kept);
+  const expert = new Int32Array(topK);
+  let count = 0;
+
+  function rank(scores: Float64Array, row: number, price: Float64Array): number {
+    let found = 0;
+    for (let e = 0; e < experts; e++) {
+      const value = scores[row + e] - price[e];
+      if (value < 0 || (found === kept && value <= best[kept - 1])) continue;
+      let place = found < kept ? found++ : kept - 1;
+      for (; place > 0 && best[place - 1] < value; place--) {
+        best[place] = best[place - 1];
+        bestExpert[place] = bestExpert[place - 1];
+      }
+      best[place] = value;
+      bestExpert[place] = e;
+    }
+    return found;
+  }
+
+  /** Fills the places from the first that is tied with the edge on, each with the least loaded of the tied. */
+  function settleTies(
+    scores: Float64Array,
+    row: number,
+    price: Float64Array,
+    load: ArrayLike<number>,
+    margin: number,
+  ): void {
+    const edge = best[topK - 1];
+    let place = topK - 1;
+    while (place > 0 && best[place - 1] - edge <= margin) place -= 1;
+    for (const firstTied = place; place < topK; place++) {
+      let least = -1;
+      for (let e = 0; e < experts; e++) {
+        if (Math.abs(scores[row + e] - price[e] - edge) > margin || expert.subarray(firstTied, place).includes(e))
+          continue;
+        if (least < 0 || load[e] < load[least]) least = e;
+      }
+      expert[place] = least;
+    }
+  }
+
+  return {
+    expert,
+    count: () => count,
+    choose(scores, row, price, load) {
+      const found = rank(scores, row, price);
+      count = Math.min(found, topK);
+      let total = 0;
+      for (let place = 0; place < count; place++) {
+        total += best[place];
+        expert[place] = bestExpert[place];
+      }
+      if (found > topK) {
+        const margin = tieError * (Math.abs(scores[row + bestExpert[topK]]) + price[bestExpert[topK]]);
+        if (best[topK - 1] - best[topK] <= margin) settleTies(scores, row, price, load, margin);
+      }
+      return total;
+    },
+  };
+}
