@@ -63,6 +63,39 @@ export interface Kernels {
   /** Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32. */
   scores(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, scores: Float32Array): void;
 
+  /** S `[tokens × experts]` in float64, "logits" the logits themselves; relative error below 3e-15, 0 where S < 1e-307. */
+  affinities(logits: Float32Array, kind: KeyKind, tokens: number, experts: number, out: Float64Array): void;
+
+  /**
+   * The K best experts of each token at given prices, relaxed. For each row of v_te = scores[t, e] − price[e] it solves
+   *
+   *     max over 0 ≤ x ≤ 1 of  ⟨v, x⟩ + (width/2)·Σ_e x_e·(1 − x_e)
+   *     with Σ_e x_e = topK where `floor` is −∞, and Σ_e x_e ≤ topK where it is 0
+   *
+   * whose solution is x_e = clip((v_e − τ)/width + ½, 0, 1), τ the larger of `floor` and a root of Σ_e x_e = topK. The
+   * maximum is at least the sum of the K largest v (of those above 0), by at most width/8 for each entry strictly
+   * between 0 and 1, and it is convex and once differentiable in the prices. With `width` 0 it is that sum itself and x
+   * its K experts, ties to the lower index, τ the last of their v or the floor.
+   *
+   * Returns Σ_t of the maximum and adds to what the arrays hold: Σ_t x to `mass` `[experts]`, which is minus the gradient
+   * in the prices, and to `curvature` `[experts × experts]`, null where it is not needed or `width` is 0, the Hessian
+   * (I − 11ᵀ/m)/width on the m entries of each token strictly between 0 and 1, I/width where τ is the floor.
+   * `threshold` `[tokens]` holds a guess of each τ, NaN for none, and then τ: a good guess saves half the time and
+   * changes results by rounding alone. Scores and prices are finite, in units of their own; `width` ≥ 0.
+   */
+  relaxedTopK(
+    scores: Float64Array,
+    price: Float64Array,
+    width: number,
+    floor: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    threshold: Float64Array,
+    mass: Float64Array,
+    curvature: Float64Array | null,
+  ): number;
+
   /** `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64, finite for every finite row. */
   logSumExpRows(logits: Float32Array, tokens: number, experts: number, out: Float64Array): void;
 

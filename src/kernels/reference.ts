@@ -1,9 +1,10 @@
 import type { Kernels } from "./kernels.ts";
-import { largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
+import { affinities, largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
 import { leastLosses } from "./reference/exchange.ts";
 import { gates, pairScores, planGates } from "./reference/gates.ts";
 import { loadGradient } from "./reference/load-gradient.ts";
 import { addNormal, fillNormal } from "./reference/normal.ts";
+import { relaxedTopK } from "./reference/relaxed-topk.ts";
 import { addOffsets, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
 import { entropicPlan, gibbsKernel, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
@@ -43,6 +44,9 @@ export function createReferenceKernels(): Kernels {
         scores.set(affinity, row);
       }
     },
+
+    affinities,
+    relaxedTopK,
 
     logSumExpRows(logits, tokens, experts, out) {
       for (let t = 0; t < tokens; t++) {

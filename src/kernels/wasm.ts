@@ -24,6 +24,23 @@ interface Assembly {
   ): void;
   softmaxScores(logits: number, tokens: number, experts: number, scores: number): void;
   sigmoidScores(logits: number, entries: number, scores: number): void;
+  logitAffinities(logits: number, entries: number, out: number): void;
+  softmaxAffinities(logits: number, tokens: number, experts: number, out: number): void;
+  sigmoidAffinities(logits: number, entries: number, out: number): void;
+  relaxedTopKScratch(experts: number, topK: number): number;
+  relaxedTopK(
+    scores: number,
+    price: number,
+    width: number,
+    floor: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    threshold: number,
+    mass: number,
+    curvature: number,
+    scratch: number,
+  ): number;
   logSumExpRows(logits: number, tokens: number, experts: number, out: number): void;
   pairScores(
     logits: number,
@@ -249,6 +266,31 @@ export function createWasmKernels(): Kernels {
       const to = addressOf(scores, entries);
       if (kind === "softmax") assembly.softmaxScores(from, tokens, experts, to);
       else assembly.sigmoidScores(from, entries, to);
+    },
+
+    affinities(logits, kind, tokens, experts, out) {
+      const entries = tokens * experts;
+      const from = addressOf(logits, entries);
+      const to = addressOf(out, entries);
+      if (kind === "softmax") assembly.softmaxAffinities(from, tokens, experts, to);
+      else if (kind === "sigmoid") assembly.sigmoidAffinities(from, entries, to);
+      else assembly.logitAffinities(from, entries, to);
+    },
+
+    relaxedTopK(scores, price, width, floor, tokens, experts, topK, threshold, mass, curvature) {
+      return assembly.relaxedTopK(
+        addressOf(scores, tokens * experts),
+        addressOf(price, experts),
+        width,
+        floor,
+        tokens,
+        experts,
+        topK,
+        addressOf(threshold, tokens),
+        addressOf(mass, experts),
+        curvature === null ? 0 : addressOf(curvature, experts * experts),
+        scratch(assembly.relaxedTopKScratch(experts, topK)),
+      );
     },
 
     logSumExpRows(logits, tokens, experts, out) {

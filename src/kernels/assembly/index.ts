@@ -5,6 +5,8 @@ export { addOffsets } from "./offsets";
 export { hashRows } from "./hash";
 export { multiply, multiplyScratch } from "./multiply";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./scores";
+export { logitAffinities, sigmoidAffinities, softmaxAffinities } from "./affinities";
+export { relaxedTopK, relaxedTopKScratch } from "./relaxed-topk";
 export { selectScratch } from "./candidates";
 export { selectTopK, selectTopKBiased } from "./select";
 export { groupedScratch, selectGroupedTopK } from "./grouped";

@@ -1,4 +1,4 @@
-import { exp64, sigmoid, sumExp64 } from "./exp";
+import { exp64, sigmoid, sigmoid64, sumExp64 } from "./exp";
 import { hostLog } from "./host";
 import { largestOf, loadPartial, storePartial } from "./lanes";
 import { softmaxRow } from "./softmax";
@@ -51,15 +51,9 @@ export function pairScores(
   }
   const end = out + (slot << 3);
   let at = out;
-  for (; at + 16 <= end; at += 16) v128.store(at, pairScore(v128.load(at), softmax));
-  if (at < end) store<f64>(at, f64x2.extract_lane(pairScore(f64x2.splat(load<f64>(at)), softmax), 0));
-}
-
-// @ts-ignore: decorator
-@inline
-function pairScore(x: v128, softmax: bool): v128 {
-  if (softmax) return exp64(x);
-  const one = f64x2.splat(1);
-  const w = exp64(f64x2.neg(f64x2.abs(x)));
-  return f64x2.div(v128.bitselect(w, one, f64x2.lt(x, f64x2.splat(0))), f64x2.add(one, w));
+  for (; at + 16 <= end; at += 16) v128.store(at, softmax ? exp64(v128.load(at)) : sigmoid64(v128.load(at)));
+  if (at < end) {
+    const x = f64x2.splat(load<f64>(at));
+    store<f64>(at, f64x2.extract_lane(softmax ? exp64(x) : sigmoid64(x), 0));
+  }
 }

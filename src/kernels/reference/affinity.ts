@@ -1,4 +1,5 @@
 import type { ScoreKind } from "../../core/assignment.ts";
+import type { KeyKind } from "../kernels.ts";
 
 /** The largest of `length` entries from `start` on. */
 export function largestOf(values: ArrayLike<number>, start: number, length: number): number {
@@ -39,4 +40,21 @@ export function rowAffinities(
   const largest = largestOf(logits, row, experts);
   const sum = sumExp(logits, row, experts, largest);
   for (let e = 0; e < experts; e++) affinity[e] = Math.exp(logits[row + e] - largest) / sum;
+}
+
+export function affinities(
+  logits: Float32Array,
+  kind: KeyKind,
+  tokens: number,
+  experts: number,
+  out: Float64Array,
+): void {
+  const entries = tokens * experts;
+  if (kind === "logits") {
+    out.set(logits.subarray(0, entries));
+    return;
+  }
+  for (let row = 0; row < entries; row += experts) {
+    rowAffinities(logits, row, experts, kind, out.subarray(row, row + experts));
+  }
 }
