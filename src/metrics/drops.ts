@@ -49,7 +49,20 @@ export function dropOverCapacity(
   for (let e = 0; e < load.length; e++) {
     if (load[e] <= capacity) continue;
     const ofExpert = order.subarray(start[e], start[e + 1]);
-    if (policy === "drop") ofExpert.sort((a, b) => pairScore[b] - pairScore[a] || a - b);
-    for (const pair of ofExpert.subarray(capacity)) kept[pair] = -1;
+    if (policy === "drop") dropLowest(ofExpert, capacity, pairScore, kept);
+    else for (const pair of ofExpert.subarray(capacity)) kept[pair] = -1;
+  }
+}
+
+/** Keeps the `capacity` best of an expert's `pairs`, which are in the order of the tokens. */
+function dropLowest(pairs: Int32Array, capacity: number, pairScore: Float64Array, kept: Int32Array): void {
+  const sorted = Float64Array.from(pairs, (pair) => pairScore[pair]).sort();
+  const edge = sorted[sorted.length - capacity] ?? Number.POSITIVE_INFINITY;
+  let places = capacity;
+  for (const pair of pairs) if (pairScore[pair] > edge) places -= 1;
+  for (const pair of pairs) {
+    if (pairScore[pair] > edge) continue;
+    if (pairScore[pair] === edge && places > 0) places -= 1;
+    else kept[pair] = -1;
   }
 }

@@ -1,5 +1,6 @@
 import { alfLbKind } from "./alf-lb.ts";
 import { auxLossKind } from "./aux-loss.ts";
+import { baseKind } from "./base.ts";
 import { expertChoiceKind } from "./expert-choice.ts";
 import { groupedTopkKind } from "./grouped-topk.ts";
 import { hashKind } from "./hash.ts";
@@ -23,6 +24,7 @@ export const routerKinds: readonly RouterKind[] = [
   ssrKind,
   scotKind,
   expertChoiceKind,
+  baseKind,
   hashKind,
   randomKind,
   roundRobinKind,

@@ -1,3 +1,4 @@
+import { sum } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createExchangeGraph } from "./exchange-graph.ts";
 import { createPricedChoice } from "./priced-choice.ts";
@@ -33,6 +34,9 @@ export interface AssignmentSolution {
   readonly augmentations: number;
 }
 
+/** The most experts of a problem: the graph has an arc for every two. */
+export const mostAssignmentExperts = 4096;
+
 export interface AssignmentOptions {
   /** Stop as soon as upperBound − value is proven to be at most this for each of tokens · topK pairs; 0 for the optimum. */
   readonly gap: number;
@@ -40,12 +44,13 @@ export interface AssignmentOptions {
 
 /** Solves problems of one size with buffers allocated once. */
 export interface AssignmentSolver {
-  /** The prices of one problem are where the search for the next one's begins. */
+  /** `[experts]`, ≥ 0: the prices of the problem solved last, where the search for the next one's begins; 0 at first. */
+  readonly price: Float64Array;
   solve(problem: AssignmentProblem): AssignmentSolution;
 }
 
-// Relative to the numbers summed: what float64 leaves of 0 after some thousand additions.
-const roundingError = 1e-13;
+/** Relative to the numbers summed: what float64 leaves of 0 after some thousand additions. */
+export const roundingError = 1e-13;
 
 /**
  * The exact optimum, by prices and successive shortest paths on the graph of experts:
@@ -56,7 +61,7 @@ const roundingError = 1e-13;
  *       find the shortest path from such an expert to a free seat, where an arc from e to f costs the least
  *         (S_te − p_e) − (S_tf − p_f) ≥ 0 of the tokens t on e that are not on f     (see `exchange-graph.ts`)
  *       p  += what keeps every arc's cost ≥ 0 and makes those of the path 0;  move a token along each arc of the path
- *     while a free seat has a price: the same from the ground, where seats are empty, to that seat; p −= …
+ *     while a free seat has a price: the same from the ground, where seats are empty, to that seat, and p falls
  *
  * x stays optimal at p throughout, so it is optimal once all loads fit: the primal-dual method for transportation (Ford
  * and Fulkerson 1957; Edmonds and Karp 1972 for the potentials), condensed to the experts and one more node, since a token
@@ -87,13 +92,14 @@ export function createAssignmentSolver(
   const movers = new Int32Array(experts + 1);
   const expert = new Int32Array(tokens * topK);
   const load = graph.load.subarray(0, experts);
+  const threshold = kernels.allocateFloat64(tokens);
+  const mass = kernels.allocateFloat64(experts);
   let augmentations = 0;
 
   /** Gives every token its best experts at the prices; returns D(price). */
   function select({ scores, tokens: count, capacity }: AssignmentProblem): number {
     graph.reset(scores, count);
-    let bound = 0;
-    for (let e = 0; e < experts; e++) bound += capacity * price[e];
+    let bound = capacity * sum(price);
     for (let token = 0; token < count; token++) {
       bound += choice.choose(scores, token * experts, price, load);
       for (let slot = 0; slot < choice.count(); slot++) graph.move(token * topK + slot, choice.expert[slot]);
@@ -115,13 +121,20 @@ export function createAssignmentSolver(
     }
   }
 
-  /** The loss of moving something from one node to another: a pair, or from the ground an empty seat. */
-  function lossOf(losses: Float64Array, from: number, to: number): number {
-    return from === ground ? Math.min(losses[to], 0) : losses[to];
+  /** What is lost by moving a pair from one node to another or, if that is allowed, an empty seat from the ground. */
+  function lossOf(losses: Float64Array, from: number, to: number, emptySeats: boolean): number {
+    return emptySeats && from === ground ? Math.min(losses[to], 0) : losses[to];
   }
 
-  /** Dijkstra's algorithm from every source at once; returns the nearest target, to which `parent` leads. */
-  function nearestTarget(isSource: (node: number) => boolean, isTarget: (node: number) => boolean): number {
+  /**
+   * Dijkstra's algorithm from every source at once; returns the nearest target, to which `parent` leads, −1 where there
+   * is no way to any.
+   */
+  function nearestTarget(
+    isSource: (node: number) => boolean,
+    isTarget: (node: number) => boolean,
+    emptySeats: boolean,
+  ): number {
     for (let node = 0; node <= experts; node++) {
       distance[node] = isSource(node) ? 0 : Number.POSITIVE_INFINITY;
       parent[node] = -1;
@@ -132,12 +145,13 @@ export function createAssignmentSolver(
       for (let node = 0; node <= experts; node++) {
         if (isDone[node] === 0 && (nearest < 0 || distance[node] < distance[nearest])) nearest = node;
       }
+      if (nearest < 0 || distance[nearest] === Number.POSITIVE_INFINITY) return -1;
       if (isTarget(nearest)) return nearest;
       isDone[nearest] = 1;
       const losses = graph.losses(nearest);
       for (let node = 0; node <= experts; node++) {
         if (isDone[node] === 1) continue;
-        const cost = lossOf(losses, nearest, node) - nodePrice[nearest] + nodePrice[node];
+        const cost = lossOf(losses, nearest, node, emptySeats) - nodePrice[nearest] + nodePrice[node];
         const reached = distance[nearest] + Math.max(0, cost);
         if (reached >= distance[node]) continue;
         distance[node] = reached;
@@ -147,21 +161,22 @@ export function createAssignmentSolver(
   }
 
   /** Moves one thing along each arc of the path to `target`, and goes on as long as `isWanted` and no arc costs more. */
-  function augment(target: number, isWanted: (source: number) => boolean): void {
+  function augment(target: number, isWanted: (source: number) => boolean, emptySeats: boolean): void {
     let length = 0;
     for (let node = target; node >= 0; node = parent[node]) path[length++] = node;
     const source = path[length - 1];
-    for (let arc = length - 1; arc > 0; arc--) arcLoss[arc] = lossOf(graph.losses(path[arc]), path[arc], path[arc - 1]);
+    for (let arc = length - 1; arc > 0; arc--)
+      arcLoss[arc] = lossOf(graph.losses(path[arc]), path[arc], path[arc - 1], emptySeats);
     for (;;) {
       for (let arc = length - 1; arc > 0; arc--) {
-        const isSeat = path[arc] === ground && !(graph.losses(ground)[path[arc - 1]] <= 0);
+        const isSeat = emptySeats && path[arc] === ground && !(graph.losses(ground)[path[arc - 1]] <= 0);
         movers[arc] = isSeat ? -1 : graph.mover(path[arc], path[arc - 1]);
       }
       for (let arc = length - 1; arc > 0; arc--) if (movers[arc] >= 0) graph.move(movers[arc], path[arc - 1]);
       augmentations += 1;
       if (!isWanted(source)) return;
       for (let arc = length - 1; arc > 0; arc--) {
-        if (lossOf(graph.losses(path[arc]), path[arc], path[arc - 1]) !== arcLoss[arc]) return;
+        if (lossOf(graph.losses(path[arc]), path[arc], path[arc - 1], emptySeats) !== arcLoss[arc]) return;
       }
     }
   }
@@ -171,9 +186,9 @@ export function createAssignmentSolver(
     const isSource = (node: number) => node !== ground && load[node] > capacity;
     const isTarget = (node: number) => node === ground || load[node] < capacity;
     while (load.some((pairs) => pairs > capacity)) {
-      const target = nearestTarget(isSource, isTarget);
+      const target = nearestTarget(isSource, isTarget, true);
       for (let e = 0; e < experts; e++) price[e] += Math.max(0, distance[target] - distance[e]);
-      augment(target, (source) => isSource(source) && isTarget(target));
+      augment(target, (source) => isSource(source) && isTarget(target), true);
     }
   }
 
@@ -181,29 +196,42 @@ export function createAssignmentSolver(
   function fillPricedSeats(capacity: number): void {
     const isTarget = (node: number) => node !== ground && load[node] < capacity && price[node] > 0;
     while (price.some((_, e) => isTarget(e))) {
-      const target = nearestTarget((node) => node === ground, isTarget);
+      const target = nearestTarget((node) => node === ground, isTarget, true);
       for (let e = 0; e < experts; e++) price[e] = Math.max(0, price[e] - Math.min(distance[target], distance[e]));
-      augment(target, () => isTarget(target));
+      augment(target, () => isTarget(target), true);
     }
+  }
+
+  /** From empty slots to free seats, as long as that loses nothing: what is optimal has as many pairs as can be. */
+  function fillSlots(capacity: number): void {
+    const isTarget = (node: number) => node !== ground && load[node] < capacity;
+    const most = roundingError * Math.max(...price);
+    while (graph.load[ground] > 0 && load.some((_, e) => isTarget(e))) {
+      const target = nearestTarget((node) => node === ground, isTarget, false);
+      if (target < 0 || distance[target] > most) return;
+      augment(target, () => graph.load[ground] > 0 && isTarget(target), false);
+    }
+  }
+
+  /** D(price), by a way of its own. */
+  function boundAt(scores: Float64Array, count: number, capacity: number): number {
+    threshold.fill(Number.NaN);
+    return (
+      kernels.relaxedTopK(scores, price, 0, 0, count, experts, topK, threshold, mass, null) + capacity * sum(price)
+    );
   }
 
   function solution({ scores, tokens: count, capacity }: AssignmentProblem): AssignmentSolution {
     const pairs = count * topK;
     for (let pair = 0; pair < pairs; pair++) expert[pair] = graph.expert[pair] === ground ? -1 : graph.expert[pair];
-    let bound = 0;
-    for (let e = 0; e < experts; e++) bound += capacity * price[e];
-    let magnitude = bound;
-    for (let token = 0; token < count; token++) {
-      const best = choice.choose(scores, token * experts, price, load);
-      bound += best;
-      magnitude += best;
-    }
+    const bound = boundAt(scores, count, capacity);
     const value = graph.value();
-    const exact = bound - value <= roundingError * (magnitude + Math.abs(value));
+    const exact = bound - value <= roundingError * (Math.abs(bound) + capacity * sum(price));
     return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact, augmentations };
   }
 
   return {
+    price,
     solve(problem) {
       const { tokens: count, capacity } = problem;
       augmentations = 0;
@@ -215,6 +243,7 @@ export function createAssignmentSolver(
       select(problem);
       drainOverloads(capacity);
       fillPricedSeats(capacity);
+      fillSlots(capacity);
       return solution(problem);
     },
   };

@@ -20,11 +20,15 @@ const dependsOnIndex = new Set(["noisy-topk", "grouped-topk", "hash", "random", 
  */
 const hasManySolutions = new Set(["scot"]);
 /** Routers whose choice is not the largest of anything that equal logits make equal. */
-const hasOwnOrder = new Set(["noisy-topk", "hash", "random", "round-robin"]);
+const hasOwnOrder = new Set(["noisy-topk", "base", "hash", "random", "round-robin"]);
 /** Routers whose choice does not come from affinities, which a shift of a row leaves alone. */
 const ignoresAffinities = new Set(["hash"]);
-/** The gates of these are affinities, and a token may have any number of experts. */
+/** A token may have any number of experts. */
 const hasFreeSlots = new Set(["expert-choice"]);
+/** The gates of these are affinities, which sum to anything. */
+const hasRawGates = new Set(["expert-choice", "base"]);
+/** A slot may stay empty where filling it would cost other tokens more than it gains. */
+const mayLeaveSlots = new Set(["base"]);
 
 /** 8 and 16 experts suit the default groups of `grouped-topk`; the small ones are the edges. */
 const shapes: fc.Arbitrary<RoutingShape> = fc.constantFrom(1, 2, 3, 5, 8, 16).chain((experts) =>
@@ -79,7 +83,9 @@ function faults(kind: string, shape: RoutingShape, tokens: number, { expert, gat
       if (!isWeight || (row[slot] < 0 && weight !== 0)) found.push(`token ${token}: gate ${weight} of ${row[slot]}`);
     });
     if (hasFreeSlots.has(kind)) return;
-    if (row.length !== shape.topK || chosen.length !== shape.topK) found.push(`token ${token}: ${row}`);
+    if (row.length !== shape.topK) found.push(`token ${token}: ${row.length} slots`);
+    if (chosen.length !== shape.topK && !mayLeaveSlots.has(kind)) found.push(`token ${token}: ${row}`);
+    if (hasRawGates.has(kind)) return;
     if (!(Math.abs(sum - 1) < gateTolerance * shape.topK)) found.push(`token ${token}: gates sum to ${sum}`);
   });
   return found;
