@@ -47,9 +47,6 @@ export function chooseBackend(name: BackendName): KernelBackend {
   );
 }
 
-/** Printed when a scenario asks for regret. */
-export const regretWarning = "warning: regret: this version does not compute it, and its columns stay empty\n";
-
 /** Checks an option that counts something. Throws `InputError`. */
 export function positiveInteger(option: string, value: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isInteger(value) && value > 0 && value <= most) return value;

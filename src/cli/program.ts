@@ -3,6 +3,7 @@ import { InputError } from "../core/input-error.ts";
 import { version } from "../version.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
+import { optimumCommand } from "./optimum.ts";
 import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
@@ -23,6 +24,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(sweepCommand)
     .command(routeCommand)
     .command(measureCommand)
+    .command(optimumCommand)
     .command(validateCommand)
     .command(schemaCommand)
     .command(listCommand)

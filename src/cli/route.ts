@@ -7,25 +7,19 @@ import { createAssignmentFile } from "../report/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
 import { checkOutputFile } from "../report/output-folder.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
-import { resolveScenario } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { openTensor } from "../streams/readers/open-tensor.ts";
 import { type BackendName, backendOption, type CommonArguments, chooseBackend } from "./common-options.ts";
+import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
-const defaultTopK = 2;
 /** Fields of a scenario's routers that `--param` cannot set: `--router` names the kind. */
 const notParameters = new Set(["kind", "label"]);
 
-interface RouteArguments extends CommonArguments {
+interface RouteArguments extends CommonArguments, LogitsArguments {
   router: string;
-  logits: string;
-  "top-k"?: number | undefined;
   "capacity-factor"?: number | undefined;
-  tensor?: string | undefined;
-  column?: string | undefined;
   seed: number;
   param: string[];
   out: string;
@@ -44,18 +38,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         requiresArg: true,
         describe: "Which router",
       })
-      .option("logits", {
-        type: "string",
-        demandOption: true,
-        requiresArg: true,
-        describe: "Logits [tokens × experts], one batch, or [steps × tokens × experts], routed step by step",
-      })
-      .option("top-k", {
-        type: "number",
-        requiresArg: true,
-        describe: "Experts per token",
-        defaultDescription: `${defaultTopK}, or all experts where there are fewer`,
-      })
+      .options(logitsOptions)
       .option("param", {
         type: "string",
         array: true,
@@ -65,8 +48,6 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       .option("out", { type: "string", demandOption: true, requiresArg: true, describe: "CSV file of the assignments" })
       .option("plan", { type: "string", requiresArg: true, describe: "Also write the transport plan, as float32 .npy" })
       .option("capacity-factor", { type: "number", requiresArg: true, describe: "As in a scenario" })
-      .option("tensor", { type: "string", requiresArg: true, describe: "Which tensor of a .safetensors file" })
-      .option("column", { type: "string", requiresArg: true, describe: "Which list column of a .parquet file" })
       .option("seed", { type: "number", requiresArg: true, default: 0, describe: "As in a scenario" })
       .option("backend", backendOption)
       .example("$0 route --router ssr --logits logits.npy --top-k 8 --out assignments.csv --plan plan.npy", "")
@@ -128,28 +109,18 @@ function checkOutputs({ logits, out, plan }: RouteArguments): void {
   if (realPath(plan) === realPath(out)) throw new InputError(`--plan and --out name the same file: ${out}`);
 }
 
-/** The scenario of one router over the file, checked as any other; a file with two dimensions is one batch. */
-async function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
-  const { router, logits, tensor, column, seed, "top-k": topK, "capacity-factor": capacityFactor } = options;
-  const reader = await openTensor(logits, { tensor, column });
-  const { shape } = reader;
-  await reader.close();
-  const hasSteps = shape.length === 3;
-  const experts = shape[shape.length - 1];
+/** The scenario of one router over the file. */
+function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+  const { router, seed, "capacity-factor": capacityFactor } = options;
   const overrides = options.param.map(parseOverride);
   for (const { path: parameter } of overrides) {
     if (notParameters.has(parameter[0])) throw new InputError(`--param ${parameter[0]}: is no parameter of a router`);
   }
-  const routerFields = overrides.reduce<unknown>(withOverride, { kind: router });
-  const written = {
-    name: router,
+  return scenarioOfLogits("route", options, {
     seed,
-    topK: topK ?? Math.min(defaultTopK, experts),
     ...(capacityFactor !== undefined && { capacityFactor }),
-    stream: { kind: "trace", path: path.resolve(logits), tensor, column, batchTokens: hasSteps ? undefined : shape[0] },
-    routers: [routerFields],
-  };
-  return { scenario: await resolveScenario(written, "route"), hasSteps };
+    routers: [overrides.reduce<unknown>(withOverride, { kind: router })],
+  });
 }
 
 /** Writes all batches and returns how many plans missed their tolerance. */

@@ -13,7 +13,6 @@ import {
   chooseBackend,
   outOption,
   positiveInteger,
-  regretWarning,
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
@@ -71,7 +70,6 @@ async function run(options: RunArguments): Promise<void> {
     summary,
     routeMs: timing.routeMs,
   }));
-  if (scenario.regret !== undefined) process.stderr.write(regretWarning);
   for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;

@@ -12,7 +12,6 @@ import {
   chooseBackend,
   outOption,
   positiveInteger,
-  regretWarning,
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
@@ -79,7 +78,6 @@ async function sweep(options: SweepArguments): Promise<void> {
       onProgress: progress.update,
     }),
   ).finally(() => progress.stop());
-  if (cells.some(({ scenario }) => scenario.regret !== undefined)) process.stderr.write(regretWarning);
   if (missed > 0) {
     process.stderr.write(
       `warning: plans missed their tolerance in ${missed} rows of summary.csv (not_converged_steps)\n`,

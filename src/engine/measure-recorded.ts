@@ -34,23 +34,24 @@ export async function measureRecorded(
     ranks,
     deadWindow: defaultDeadWindow(steps),
   });
-  const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples);
+  const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples, false);
   try {
     for (let step = await recorded.next(); step !== null; step = await recorded.next()) {
       const { tokens, load } = step;
       const pairs = tokens === null || topK === null ? load.reduce((sum, count) => sum + count, 0) : tokens * topK;
       const capacity = expertCapacity(pairs, { tokens: pairs, experts, topK: 1, capacityFactor: 1 });
       const metrics = { ...loadMetrics(load, capacity, pairs, rankLoad), score: null, churn: null, routerZ: null };
-      const record = { step: step.step, tokens, load, metrics };
+      const record = { step: step.step, tokens, load, metrics, regret: null };
       summaryBuilder.observe(record);
       files.write(record);
       onProgress(step.step + 1);
     }
+    files.finish(null);
   } finally {
     files.close();
   }
   await joinStepFiles(folder, 1);
   const summary = summaryBuilder.summary();
-  writeSummary(folder, [{ source, sizes: recorded, summary }]);
+  writeSummary(folder, [{ source, sizes: recorded, summary, dualRegret: null }]);
   return { router: source.router, summary, routeMs: null };
 }

@@ -2,7 +2,7 @@ import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import { type RouterResult, simulate } from "./simulate.ts";
+import { hasDualRegret, type RouterResult, simulate } from "./simulate.ts";
 
 /** Some routers of a scenario, by their positions in it, for one thread to run. Plain data. */
 export interface RouterTask {
@@ -22,15 +22,18 @@ export async function runRouters(task: RouterTask, onStep: () => void): Promise<
     for (const position of positions) {
       const router = scenario.routers[position];
       const source = rowSource(scenario, router);
-      files.set(router, createStepFiles(folder, position, source, scenario.steps, scenario.loadSamples));
+      const { steps, loadSamples } = scenario;
+      files.set(router, createStepFiles(folder, position, source, steps, loadSamples, hasDualRegret(scenario, router)));
     }
-    return await simulate(scenario, routers, {
+    const results = await simulate(scenario, routers, {
       kernels: createKernels(backend),
       onStep(router, record) {
         files.get(router)!.write(record);
         onStep();
       },
     });
+    for (const { router, dualRegret } of results) files.get(router)!.finish(dualRegret);
+    return results;
   } finally {
     for (const file of files.values()) file.close();
   }

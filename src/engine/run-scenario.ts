@@ -37,7 +37,12 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
   await joinStepFiles(folder, scenario.routers.length);
   writeSummary(
     folder,
-    ordered.map(({ router, summary }) => ({ source: rowSource(scenario, router), sizes: scenario, summary })),
+    ordered.map(({ router, summary, dualRegret }) => ({
+      source: rowSource(scenario, router),
+      sizes: scenario,
+      summary,
+      dualRegret: dualRegret?.at(-1) ?? null,
+    })),
   );
   writeTiming(
     folder,

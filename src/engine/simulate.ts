@@ -1,10 +1,12 @@
 import { setImmediate } from "node:timers/promises";
+import type { ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { createRandom } from "../core/random.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
+import { createOptimumFinder, createRegretMeter, type Optimum } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
-import { createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
+import { type BatchFacts, createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { findRouterKind } from "../routers/index.ts";
 import type { RoutedStep, Router } from "../routers/router.ts";
@@ -24,6 +26,11 @@ export interface RouterResult {
   readonly router: RouterChoice;
   readonly summary: RunSummary;
   readonly timing: Timing;
+  /**
+   * `[steps]`, the online dual regret summed up to each step, against the best bias in hindsight over the whole run; null
+   * for routers without a bias, or where the scenario asks for no regret.
+   */
+  readonly dualRegret: Float64Array | null;
 }
 
 export interface SimulationOptions {
@@ -54,8 +61,9 @@ async function simulateTogether(
   routers: readonly RouterChoice[],
   { kernels, onStep }: SimulationOptions,
 ): Promise<RouterResult[]> {
-  const { stream, facts, runs } = await withMemoryFor(scenario, async () => ({
+  const { stream, facts, optima, runs } = await withMemoryFor(scenario, async () => ({
     facts: createBatchFacts(kernels, scenario),
+    optima: createOptima(kernels, scenario, routers),
     runs: routers.map((router) => createRouterRun(scenario, router, kernels)),
     stream: await openStream(scenario, kernels),
   }));
@@ -65,8 +73,9 @@ async function simulateTogether(
       if (!Number.isFinite(routerZ)) {
         throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
       }
+      optima.find(batch);
       for (const run of runs) {
-        const record = run.step(batch, facts);
+        const record = run.step(batch, facts, optima.of(run.router.scores));
         onStep?.(run.router, record);
         stream.observe?.(run.load());
       }
@@ -84,6 +93,7 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
   const router = createRouter(scenario, choice, kernels);
   const maxSlots = kind.maxSlots?.(scenario) ?? scenario.topK;
   const meter = createStepMeter(kernels, scenario, choice.scores, scenario.capacity, scenario.ranks, maxSlots);
+  const regret = createRegretMeter(scenario, maxSlots);
   const summary = createRunSummary({ ...scenario, plan: kind.plan });
   const routeMs: number[] = [];
   let tokens = 0;
@@ -92,7 +102,7 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
   return {
     router: choice,
     load: () => load,
-    step(batch: TokenBatch, facts: ReturnType<typeof createBatchFacts>): StepRecord {
+    step(batch: TokenBatch, facts: BatchFacts, optimum: Optimum | null): StepRecord {
       const start = performance.now();
       const { assignment, solver }: RoutedStep = router.route(batch);
       routeMs.push(performance.now() - start);
@@ -103,13 +113,40 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
         tokens: batch.tokens,
         load,
         metrics: meter.measure(batch, facts, assignment),
+        regret: optimum === null ? null : regret.measure(optimum, assignment, batch),
         ...(solver !== undefined && { solver }),
       };
       summary.observe(record);
       return record;
     },
-    result: (): RouterResult => ({ router: choice, summary: summary.summary(), timing: { routeMs, tokens } }),
+    result: (): RouterResult => ({
+      router: choice,
+      summary: summary.summary(),
+      timing: { routeMs, tokens },
+      dualRegret: null,
+    }),
   };
+}
+
+/** The optimum of the batches on which the scenario asks for regret, for each kind of affinities that `routers` use. */
+function createOptima(kernels: Kernels, scenario: Scenario, routers: readonly RouterChoice[]) {
+  const { every, gap } = scenario.regret;
+  const kinds = every === 0 ? [] : new Set(routers.map(({ scores }) => scores));
+  const finders = Array.from(kinds, (kind) => [kind, createOptimumFinder(kernels, scenario, kind, gap)] as const);
+  const optima = new Map<ScoreKind, Optimum>();
+  return {
+    find(batch: TokenBatch): void {
+      optima.clear();
+      if (batch.step % every !== 0) return;
+      for (const [kind, finder] of finders) optima.set(kind, finder.find(batch));
+    },
+    of: (kind: ScoreKind): Optimum | null => optima.get(kind) ?? null,
+  };
+}
+
+/** Whether a router's dual regret will be known at the end. */
+export function hasDualRegret({ regret }: Scenario, { kind }: RouterChoice): boolean {
+  return regret.every > 0 && findRouterKind(kind)!.hasBias === true;
 }
 
 /** A router of a scenario in its first state; its random numbers depend on the scenario's seed and its kind alone. */

@@ -23,6 +23,11 @@ export interface RunSummary {
   readonly deadExperts: number;
   readonly droppedFraction: number;
   readonly score: number | null;
+  /** Mean of the steps' regret, and its sum, over the steps on which the optimum was computed; null when on none. */
+  readonly regretMean: number | null;
+  readonly regretCumulative: number | null;
+  /** The largest of the steps' proven gaps. */
+  readonly optimumGapMax: number | null;
   readonly churn: number | null;
   readonly rankMaxVio: number;
   readonly stepTimeMean: number;
@@ -61,12 +66,15 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
   const dropped = createWeightedMean();
   const score = createWeightedMean();
   const churn = createWeightedMean();
+  const regrets: number[] = [];
+  const optimumGaps: number[] = [];
+  let regretCumulative: number | null = null;
   let solverSteps = 0;
   let solverIterations = 0;
   let notConverged = 0;
 
   return {
-    observe({ tokens, load, metrics, solver }) {
+    observe({ tokens, load, metrics, regret, solver }) {
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
       maxVios.push(metrics.maxVio);
@@ -77,6 +85,11 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       dropped.add(metrics.droppedFraction, weight);
       if (metrics.score !== null) score.add(metrics.score, weight);
       if (metrics.churn !== null) churn.add(metrics.churn, weight);
+      if (regret !== null) {
+        regrets.push(regret.regret);
+        optimumGaps.push(regret.optimumGap);
+        regretCumulative = regret.regretCumulative;
+      }
       if (solver !== undefined) {
         solverSteps += 1;
         solverIterations += solver.iterations;
@@ -97,6 +110,9 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       deadExperts: idle.deadExperts(deadWindow),
       droppedFraction: dropped.value() ?? 0,
       score: score.value(),
+      regretMean: mean(regrets) ?? null,
+      regretCumulative,
+      optimumGapMax: max(optimumGaps) ?? null,
       churn: churn.value(),
       rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
       stepTimeMean: mean(stepTimes)!,

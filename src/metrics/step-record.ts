@@ -1,4 +1,5 @@
 import type { SolverReport } from "../core/solver-report.ts";
+import type { StepRegret } from "./regret.ts";
 import type { StepMetrics } from "./step-metrics.ts";
 
 /** What one router did on one step, as the summary and the files take it. */
@@ -9,6 +10,8 @@ export interface StepRecord {
   /** `[experts]`, overwritten by the next step. */
   readonly load: ArrayLike<number>;
   readonly metrics: StepMetrics;
+  /** Null on the steps on which the optimum was not computed. */
+  readonly regret: StepRegret | null;
   /** Present on the steps on which a transport solver ran. */
   readonly solver?: SolverReport;
 }

@@ -24,13 +24,12 @@ interface Column<Row> {
   readonly value: (row: Row) => CsvValue;
 }
 
-// Regret compares with the exact optimum, and until this program computes it these cells stay empty.
-const notComputed = (): CsvValue => null;
-
 export interface SummaryRow {
   readonly source: RowSource;
   readonly sizes: RunSizes;
   readonly summary: RunSummary;
+  /** Of the whole run; null for routers without a bias, or when it was not asked for. */
+  readonly dualRegret: number | null;
 }
 
 /** The columns of summary.csv, one row per router. */
@@ -56,10 +55,10 @@ export const summaryColumns: readonly Column<SummaryRow>[] = [
   { name: "dead_experts", value: ({ summary }) => summary.deadExperts },
   { name: "dropped_fraction", value: ({ summary }) => summary.droppedFraction },
   { name: "score", value: ({ summary }) => summary.score },
-  { name: "regret_mean", value: notComputed },
-  { name: "regret_cumulative", value: notComputed },
-  { name: "optimum_gap_max", value: notComputed },
-  { name: "dual_regret_cumulative", value: notComputed },
+  { name: "regret_mean", value: ({ summary }) => summary.regretMean },
+  { name: "regret_cumulative", value: ({ summary }) => summary.regretCumulative },
+  { name: "optimum_gap_max", value: ({ summary }) => summary.optimumGapMax },
+  { name: "dual_regret_cumulative", value: ({ dualRegret }) => dualRegret },
   { name: "churn", value: ({ summary }) => summary.churn },
   { name: "rank_max_vio", value: ({ summary }) => summary.rankMaxVio },
   { name: "step_time_mean", value: ({ summary }) => summary.stepTimeMean },
@@ -71,6 +70,8 @@ export const summaryColumns: readonly Column<SummaryRow>[] = [
 export interface StepRow {
   readonly source: RowSource;
   readonly record: StepRecord;
+  /** Summed up to this step; null for routers without a bias, or when it was not asked for. */
+  readonly dualRegret: number | null;
 }
 
 /** The columns of steps.csv, one row per router and step. */
@@ -85,10 +86,10 @@ export const stepColumns: readonly Column<StepRow>[] = [
   { name: "idle_fraction", value: ({ record }) => record.metrics.idleFraction },
   { name: "dropped_fraction", value: ({ record }) => record.metrics.droppedFraction },
   { name: "score", value: ({ record }) => record.metrics.score },
-  { name: "regret", value: notComputed },
-  { name: "regret_cumulative", value: notComputed },
-  { name: "optimum_gap", value: notComputed },
-  { name: "dual_regret_cumulative", value: notComputed },
+  { name: "regret", value: ({ record }) => record.regret?.regret ?? null },
+  { name: "regret_cumulative", value: ({ record }) => record.regret?.regretCumulative ?? null },
+  { name: "optimum_gap", value: ({ record }) => record.regret?.optimumGap ?? null },
+  { name: "dual_regret_cumulative", value: ({ dualRegret }) => dualRegret },
   { name: "churn", value: ({ record }) => record.metrics.churn },
   { name: "rank_max_vio", value: ({ record }) => record.metrics.rankMaxVio },
   { name: "step_time", value: ({ record }) => record.metrics.stepTime },

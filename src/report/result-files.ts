@@ -28,7 +28,10 @@ export const resultFiles = [
 
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
+  /** The record may be kept, but not what is overwritten by the next step. */
   write(record: StepRecord): void;
+  /** The last call before `close`: `dualRegret` `[steps]` of a router that has it, which is only known at the end. */
+  finish(dualRegret: Float64Array | null): void;
   close(): void;
 }
 
@@ -36,6 +39,7 @@ export interface StepFiles {
  * Opens the part files of the router at `position` among the run's, in `folder`.
  *
  * @param steps the steps to come, of which at most `loadSamples` go to loads.csv: evenly spaced, the last among them
+ * @param hasDualRegret whether the rows of steps.csv must wait for it
  */
 export function createStepFiles(
   folder: string,
@@ -43,18 +47,27 @@ export function createStepFiles(
   source: RowSource,
   steps: number,
   loadSamples: number,
+  hasDualRegret: boolean,
 ): StepFiles {
   const [stepFile, loadFile, diagnosticFile] = stepFiles.map((name) =>
     createCsvFile(partFile(folder, name, position), null),
   );
   const sampled = sampledSteps(steps, loadSamples);
+  const waiting: StepRecord[] = [];
   return {
     write(record) {
-      stepFile.write(cellsOf(stepColumns, { source, record }));
-      diagnosticFile.write(cellsOf(diagnosticColumns, { source, record }));
+      const row = { source, record, dualRegret: null };
+      if (hasDualRegret) waiting.push(record);
+      else stepFile.write(cellsOf(stepColumns, row));
+      diagnosticFile.write(cellsOf(diagnosticColumns, row));
       if (!sampled.has(record.step)) return;
       for (let expert = 0; expert < record.load.length; expert++) {
         loadFile.write([source.scenario, source.router, source.seed, record.step, expert, record.load[expert]]);
+      }
+    },
+    finish(dualRegret) {
+      for (const [step, record] of waiting.entries()) {
+        stepFile.write(cellsOf(stepColumns, { source, record, dualRegret: dualRegret?.[step] ?? null }));
       }
     },
     close() {

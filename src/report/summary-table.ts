@@ -19,6 +19,7 @@ const columns: readonly { header: string; value: (row: SummaryTableRow) => strin
   { header: "dead", value: ({ summary }) => summary.deadExperts },
   { header: "dropped\n%", value: ({ summary }) => 100 * summary.droppedFraction },
   { header: "score", value: ({ summary }) => summary.score },
+  { header: "regret\nmean", value: ({ summary }) => summary.regretMean },
   { header: "churn\n%", value: ({ summary }) => (summary.churn === null ? null : 100 * summary.churn) },
   { header: "step\ntime", value: ({ summary }) => summary.stepTimeMean },
   { header: "solver\nsteps", value: ({ summary }) => summary.solverSteps },

@@ -21,6 +21,7 @@ export const alfLbKind: RouterKind<AlfLbOptions> = {
   source: "Wang et al. 2024, arXiv 2408.15664, algorithm 1; theory arXiv 2512.03915",
   options: alfLbOptions,
   defaultScores: "sigmoid",
+  hasBias: true,
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
@@ -33,6 +34,7 @@ export const alfLbKind: RouterKind<AlfLbOptions> = {
         bias.learn(load, tokens);
         return { assignment };
       },
+      bias: bias.values,
       state: bias.state,
       restore: bias.restore,
     };

@@ -30,6 +30,7 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
   summary: "K largest of affinity plus bias inside the best groups of experts",
   source: "DeepSeek-V3, arXiv 2412.19437, section 2.1.2; group score as in its reference implementation",
   options: groupedTopkOptions,
+  hasBias: true,
   check({ groups, topGroups }, { experts, topK }) {
     const problems: OptionProblem[] = [];
     if (experts % groups !== 0) {
@@ -59,6 +60,7 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
         bias.learn(load, tokens);
         return { assignment };
       },
+      bias: bias.values,
       state: bias.state,
       restore: bias.restore,
     };

@@ -17,6 +17,11 @@ export type RouterState = { readonly [field: string]: unknown };
 /** A router of one run. It is stateful: batches must come in the order of their steps. */
 export interface Router {
   route(batch: TokenBatch): RoutedStep;
+  /**
+   * b `[experts]`, added to the affinities when the next batch is ranked; in their unit. Only routers that have such a
+   * bias.
+   */
+  readonly bias?: Float64Array;
   /** Writes the row-stochastic plan `[tokens × experts]` of `batch`, the one routed last. Only routers that have a plan. */
   writePlan?(batch: TokenBatch, plan: Float32Array): void;
   state(): RouterState;
@@ -52,6 +57,8 @@ export interface RouterKind<Options = unknown> {
   readonly defaultScores?: ScoreKind;
   /** The transport plan its routers follow, and can write with `writePlan`; absent for routers without one. */
   readonly plan?: PlanKind;
+  /** Whether its routers have a `bias`, and so dual regret. */
+  readonly hasBias?: boolean;
   /** The most slots its assignments can have; `topK` when absent. */
   maxSlots?(shape: RoutingShape): number;
   /** Problems that only show against the shape. */

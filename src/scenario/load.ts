@@ -7,6 +7,7 @@ import { defaultDeadWindow } from "../metrics/idle.ts";
 import { findRouterKind } from "../routers/index.ts";
 import { findStreamKind } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
+import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { type Override, withOverride } from "./overrides.ts";
 import { describeIssues, formatPath } from "./problems.ts";
 import type { RouterChoice, Scenario } from "./scenario.ts";
@@ -76,7 +77,7 @@ export async function resolveScenario(written: unknown, file: string): Promise<S
     ranks: fields.ranks,
     deadWindow: fields.deadWindow ?? defaultDeadWindow(shape.steps),
     loadSamples: fields.loadSamples,
-    ...(fields.regret !== undefined && { regret: fields.regret }),
+    regret: fields.regret ?? { every: shape.experts > mostAssignmentExperts ? 0 : 1, gap: 0 },
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,
     folder,
@@ -118,6 +119,11 @@ function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape)
   const problems: string[] = [];
   if (fields.topK > shape.experts) {
     problems.push(`topK: ${fields.topK} is more than the ${shape.experts} experts. Allowed: 1 to ${shape.experts}.`);
+  }
+  if (fields.regret !== undefined && fields.regret.every > 0 && shape.experts > mostAssignmentExperts) {
+    problems.push(
+      `regret: the optimum takes at most ${mostAssignmentExperts} experts, not ${shape.experts}. Allowed: every: 0.`,
+    );
   }
   if (shape.experts % fields.ranks !== 0) {
     problems.push(`ranks: ${fields.ranks} does not divide the ${shape.experts} experts.`);

@@ -29,8 +29,8 @@ export interface Scenario {
   readonly ranks: number;
   readonly deadWindow: number;
   readonly loadSamples: number;
-  /** How often and how exactly regret is asked for, if it is. */
-  readonly regret?: { readonly every: number; readonly gap: number };
+  /** The optimum is computed on every `every`-th step, never with 0, and to within `gap` per pair. */
+  readonly regret: { readonly every: number; readonly gap: number };
   readonly stream: StreamChoice;
   readonly routers: readonly RouterChoice[];
   /** The folder of the scenario file, against which the stream's relative paths are resolved first. */

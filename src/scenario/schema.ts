@@ -3,6 +3,7 @@ import { mostExperts, type ScoreKind, scoreKinds } from "../core/assignment.ts";
 import { capacityPolicies } from "../metrics/drops.ts";
 import { routerKinds } from "../routers/index.ts";
 import { streamKinds } from "../streams/index.ts";
+import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 
 /** The most steps that loads.csv holds, where nobody says how many. */
 export const defaultLoadSamples = 200;
@@ -86,11 +87,23 @@ export const scenarioSchema = z.strictObject({
   routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),
   regret: z
     .strictObject({
-      every: z.number().int().positive().default(1).describe("Compute the optimum on every n-th step."),
-      gap: z.number().nonnegative().default(0).describe("How far from the optimum, per pair, is good enough."),
+      every: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(1)
+        .describe("Compute the optimum on every n-th step, from the first on; 0 for no regret at all."),
+      gap: z
+        .number()
+        .nonnegative()
+        .default(0)
+        .describe("Stop when the optimum is proven to be this near, per pair; 0 for the exact optimum."),
     })
     .optional()
-    .describe("How often and how exactly regret is computed."),
+    .describe(
+      "How often and how exactly regret is computed; default every step and exactly, never where there are more than " +
+        `${mostAssignmentExperts} experts.`,
+    ),
   sweep: z
     .record(z.string(), z.array(z.unknown()).min(1))
     .optional()

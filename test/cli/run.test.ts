@@ -48,13 +48,11 @@ describe("moesim run", () => {
     expect(topkPairs.reduce((sum, load) => sum + load)).toBe(128 * 2);
   });
 
-  it("leaves empty what does not apply and what is not computed", () => {
+  it("leaves empty what does not apply", () => {
     const folder = temporaryFolder();
     moesim(["run", quickstart, ...short, "--out", folder]);
     for (const row of readCsv(path.join(folder, "summary.csv"))) {
-      for (const column of ["regret_mean", "regret_cumulative", "optimum_gap_max", "dual_regret_cumulative"]) {
-        expect(row[column]).toBe("");
-      }
+      expect(row.dual_regret_cumulative !== "").toBe(row.kind === "alf-lb");
       const hasPlan = row.kind === "ssr" || row.kind === "sinkhorn";
       expect(row.sinkhorn_steps).toBe(hasPlan ? (row.kind === "ssr" ? "3" : "12") : "");
       expect(row.not_converged_steps === "").toBe(!hasPlan);
@@ -105,9 +103,29 @@ describe("moesim run", () => {
     expect(stdout + stderr).toBe("");
   });
 
-  it("warns that regret is not computed when a scenario asks for it", () => {
-    const words = ["run", quickstart, ...short, "regret.every=2", "--out", temporaryFolder()];
-    expect(moesim(words).stderr).toMatch(/^warning: regret: this version does not compute it/m);
+  it("computes regret on every n-th step, its sum and its mean", () => {
+    const folder = temporaryFolder();
+    moesim(["run", quickstart, ...short, "regret.every=5", "--out", folder]);
+    const summary = readCsv(path.join(folder, "summary.csv"));
+    for (const { router, regret_mean, regret_cumulative, optimum_gap_max } of summary) {
+      const steps = readCsv(path.join(folder, "steps.csv")).filter((row) => row.router === router);
+      const computed = steps.filter(({ regret }) => regret !== "");
+      expect(computed.map(({ step }) => step)).toEqual(["0", "5", "10"]);
+      expect(steps.filter((row) => row.regret_cumulative !== "" || row.optimum_gap !== "")).toEqual(computed);
+      const regrets = computed.map(({ regret }) => Number(regret));
+      expect(Math.min(...regrets)).toBeGreaterThanOrEqual(0);
+      expect(Number(regret_cumulative)).toBe(regrets.reduce((sum, regret) => sum + regret));
+      expect(Number(regret_mean)).toBeCloseTo(Number(regret_cumulative) / 3, 14);
+      expect(optimum_gap_max).toBe("0");
+    }
+  });
+
+  it("computes no regret where the scenario asks for none", () => {
+    const folder = temporaryFolder();
+    moesim(["run", quickstart, ...short, "regret.every=0", "--out", folder]);
+    for (const row of [...readCsv(path.join(folder, "summary.csv")), ...readCsv(path.join(folder, "steps.csv"))]) {
+      expect(row.regret_cumulative + row.dual_regret_cumulative).toBe("");
+    }
   });
 
   it("warns of plans that missed their tolerance", () => {

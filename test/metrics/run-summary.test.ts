@@ -28,6 +28,8 @@ function summarise(options: { deadWindow?: number; plan?: PlanKind } = {}) {
       tokens: 4,
       load,
       metrics,
+      regret:
+        step === 0 ? null : { regret: 0.1 * step, regretCumulative: step === 1 ? 0.1 : 0.3, optimumGap: 0.01 / step },
       ...(step === 1 && { solver: { iterations: 7, marginalError: 0.5, converged: false } }),
     });
   }
@@ -71,6 +73,12 @@ describe("the summary of a run", () => {
     expect(churn).toBeNull();
     // Ranks carry 4, 4 · 4, 4 · 0, 8 of 8 pairs.
     expect(stepTimeMean).toBeCloseTo((1 + 1 + 2) / 3, 15);
+  });
+
+  it("averages regret over the steps on which the optimum was computed", () => {
+    const { regretMean, regretCumulative, optimumGapMax } = summarise();
+    expect(regretMean).toBeCloseTo(0.15, 15);
+    expect([regretCumulative, optimumGapMax]).toEqual([0.3, 0.01]);
   });
 
   it("counts solver steps only for routers with a plan", () => {

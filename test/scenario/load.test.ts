@@ -55,8 +55,22 @@ describe("resolveScenario", () => {
   });
 
   it("accepts the fields that other commands read", async () => {
-    const fields = { regret: { every: 5, gap: 0.01 }, sweep: { tokens: [8, 16] }, seeds: [1, 2, 3] };
+    const fields = { sweep: { tokens: [8, 16] }, seeds: [1, 2, 3] };
     await expect(resolveScenario({ ...minimal, ...fields }, "s.yaml")).resolves.toMatchObject({ name: "small" });
+  });
+});
+
+describe("regret", () => {
+  it("is exact and of every step unless the scenario says otherwise", async () => {
+    expect(await resolveScenario(minimal, "s.yaml")).toMatchObject({ regret: { every: 1, gap: 0 } });
+    const scenario = await resolveScenario({ ...minimal, regret: { every: 5 } }, "s.yaml");
+    expect(scenario).toMatchObject({ regret: { every: 5, gap: 0 } });
+  });
+
+  it("is left out, or refused when asked for, where there are more experts than the optimum takes", async () => {
+    const scenario = await resolveScenario({ ...minimal, experts: 5000 }, "s.yaml");
+    expect(scenario).toMatchObject({ regret: { every: 0 } });
+    expect(await problemOf({ experts: 5000, regret: {} })).toContain("regret: the optimum takes at most 4096 experts");
   });
 });
 

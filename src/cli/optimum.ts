@@ -1,0 +1,58 @@
+import type { CommandModule } from "yargs";
+import { InputError } from "../core/input-error.ts";
+import { optimumOfFile } from "../engine/optimum-of-file.ts";
+import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
+import { type CommonArguments, positiveInteger } from "./common-options.ts";
+import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
+
+const scoreNames = ["softmax", "sigmoid", "raw"] as const;
+
+interface OptimumArguments extends CommonArguments, LogitsArguments {
+  capacity?: number | undefined;
+  scores: (typeof scoreNames)[number];
+  gap: number;
+}
+
+export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = {
+  command: "optimum",
+  describe: "Print the best total score that any assignment within the capacity can have, as JSON, a line per step",
+  builder: (yargs) =>
+    yargs
+      .options(logitsOptions)
+      .option("capacity", {
+        type: "number",
+        requiresArg: true,
+        describe: "Tokens that an expert may have",
+        defaultDescription: "tokens · top-k / experts, rounded up",
+      })
+      .option("scores", {
+        choices: scoreNames,
+        default: "softmax" as const,
+        describe: "What is summed up; raw takes the logits, of which negative ones are never assigned",
+      })
+      .option("gap", {
+        type: "number",
+        requiresArg: true,
+        default: 0,
+        describe: "Stop when upper_bound - optimum is at most this for each of tokens · top-k pairs",
+      })
+      .example("$0 optimum --logits logits.npy --top-k 8", "")
+      .example("$0 optimum --logits logits.npy --top-k 8 --capacity 400 --scores sigmoid --gap 1e-4", ""),
+  handler: optimum,
+};
+
+async function optimum(options: OptimumArguments): Promise<void> {
+  const { gap } = options;
+  const capacity = options.capacity === undefined ? undefined : positiveInteger("capacity", options.capacity);
+  if (!(gap >= 0)) throw new InputError(`--gap: ${gap} is not allowed, a number from 0 on is expected`);
+  const { scenario } = await scenarioOfLogits("optimum", options, { routers: [{ kind: "topk" }] });
+  if (scenario.experts > mostAssignmentExperts) {
+    throw new InputError(
+      `${options.logits}: ${scenario.experts} experts; the optimum is found for at most ${mostAssignmentExperts}`,
+    );
+  }
+  const scores = options.scores === "raw" ? "logits" : options.scores;
+  for await (const { optimum, upperBound, exact } of optimumOfFile(scenario, { scores, capacity, gap }, "wasm")) {
+    process.stdout.write(`${JSON.stringify({ optimum, upper_bound: upperBound, exact })}\n`);
+  }
+}
