@@ -81,6 +81,30 @@ export const metricDescriptions: readonly MetricDescription[] = [
     source: "objective of BASE, arXiv 2103.16716",
   },
   {
+    name: "assignment regret",
+    range: "≥ 0",
+    definition:
+      "(OPT − F) / (T·K): OPT the best score of any assignment with at most K experts a token and C tokens an expert, F " +
+      "what the router scores when each expert over C keeps its C highest (and a token its K highest)",
+    columns: ["summary regret_{mean,cumulative}", "steps regret", "steps regret_cumulative"],
+    source: "objective of BASE, arXiv 2103.16716; this program",
+  },
+  {
+    name: "optimum gap",
+    range: "≥ 0",
+    definition: "proven upper bound of OPT minus the best assignment found, / (T·K); 0 when exact",
+    columns: ["summary optimum_gap_max", "steps optimum_gap"],
+    source: "linear programming duality",
+  },
+  {
+    name: "dual regret",
+    range: "≥ 0 for the whole run",
+    definition:
+      "Σ_n f_n(b_n) − f_n(b*), f(b) = (Σ_t K largest of S_t + b) / T − (K/E)·Σ b, b* the best fixed bias in hindsight",
+    columns: ["summary dual_regret_cumulative", "steps dual_regret_cumulative"],
+    source: "Han and Zhong 2025, arXiv 2512.03915",
+  },
+  {
     name: "router z",
     range: "≥ 0",
     definition: "mean over tokens of logsumexp(Z)²",

@@ -112,10 +112,13 @@ export function createAssignmentSolver(
     for (let e = 0; e < experts; e++) {
       while (load[e] > capacity) {
         const losses = graph.losses(e);
-        let to = ground;
-        for (let f = 0; f < experts; f++) {
-          if (load[f] < capacity && losses[f] + price[f] < losses[to] + nodePrice[to]) to = f;
-        }
+        let to: number;
+        do {
+          to = ground;
+          for (let f = 0; f < experts; f++) {
+            if (load[f] < capacity && losses[f] + price[f] < losses[to] + nodePrice[to]) to = f;
+          }
+        } while (!graph.confirm(e, to));
         graph.move(graph.mover(e, to), to);
       }
     }
@@ -124,6 +127,23 @@ export function createAssignmentSolver(
   /** What is lost by moving a pair from one node to another or, if that is allowed, an empty seat from the ground. */
   function lossOf(losses: Float64Array, from: number, to: number, emptySeats: boolean): number {
     return emptySeats && from === ground ? Math.min(losses[to], 0) : losses[to];
+  }
+
+  /** Takes the arc from a node that is done, if it is shorter. */
+  function reach(node: number, from: number, losses: Float64Array, emptySeats: boolean): void {
+    const cost = lossOf(losses, from, node, emptySeats) - nodePrice[from] + nodePrice[node];
+    const reached = distance[from] + Math.max(0, cost);
+    if (reached >= distance[node]) return;
+    distance[node] = reached;
+    parent[node] = from;
+  }
+
+  /** The arc that led here was longer than it seemed. */
+  function reachAgain(node: number, emptySeats: boolean): void {
+    distance[node] = Number.POSITIVE_INFINITY;
+    for (let from = 0; from <= experts; from++) {
+      if (isDone[from] === 1) reach(node, from, graph.losses(from), emptySeats);
+    }
   }
 
   /**
@@ -146,16 +166,16 @@ export function createAssignmentSolver(
         if (isDone[node] === 0 && (nearest < 0 || distance[node] < distance[nearest])) nearest = node;
       }
       if (nearest < 0 || distance[nearest] === Number.POSITIVE_INFINITY) return -1;
+      if (parent[nearest] >= 0 && !graph.confirm(parent[nearest], nearest)) {
+        reachAgain(nearest, emptySeats);
+        continue;
+      }
       if (isTarget(nearest)) return nearest;
       isDone[nearest] = 1;
       const losses = graph.losses(nearest);
       for (let node = 0; node <= experts; node++) {
         if (isDone[node] === 1) continue;
-        const cost = lossOf(losses, nearest, node, emptySeats) - nodePrice[nearest] + nodePrice[node];
-        const reached = distance[nearest] + Math.max(0, cost);
-        if (reached >= distance[node]) continue;
-        distance[node] = reached;
-        parent[node] = nearest;
+        reach(node, nearest, losses, emptySeats);
       }
     }
   }
@@ -176,6 +196,7 @@ export function createAssignmentSolver(
       augmentations += 1;
       if (!isWanted(source)) return;
       for (let arc = length - 1; arc > 0; arc--) {
+        graph.confirm(path[arc], path[arc - 1]);
         if (lossOf(graph.losses(path[arc]), path[arc], path[arc - 1], emptySeats) !== arcLoss[arc]) return;
       }
     }

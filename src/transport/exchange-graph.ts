@@ -17,20 +17,25 @@ export interface ExchangeGraph {
   /** Moves `pair` to `node`, where its token is not yet unless it is the ground. */
   move(pair: number, node: number): void;
   /**
-   * `[experts + 1]` for each node: the least score lost by moving one pair from `node` there, +∞ where none can go. The
-   * row belongs to the graph; it is up to date until the next move.
+   * `[experts + 1]` for each node: at most the least score lost by moving one pair from `node` there, +∞ where none can
+   * go; that loss itself for arcs that were confirmed since the last move. The row belongs to the graph.
    */
   losses(node: number): Float64Array;
-  /** The pair that loses least from `from` to `to`, where `losses(from)` is up to date and finite. */
+  /** Makes `losses(from)[to]` the least loss itself; returns whether it was that already. */
+  confirm(from: number, to: number): boolean;
+  /** The pair that loses least from `from` to `to`, for an arc that was confirmed since the last move and is not +∞. */
   mover(from: number, to: number): number;
   /** Σ of the scores of all pairs, summed in the order of the pairs. */
   value(): number;
 }
 
+/** In place of the mover of an arc whose best one is gone: the loss it had is a lower bound of what is left. */
+const gone = -2;
+
 /**
- * Keeps for each pair of nodes the best mover. A move makes its new node's row better by one candidate; the row it leaves
- * is only made anew when it is asked for and the pair was the best mover of some arc. So a move costs O(experts), and a
- * row O(load · experts).
+ * Keeps for each arc its best mover. A move adds one candidate to the arcs that leave its new node. From those that leave
+ * its old one it takes the best of some, which are searched anew, in O(load), only when an answer depends on them: most
+ * never do. So a move costs O(experts).
  */
 export function createExchangeGraph(kernels: Kernels, tokens: number, experts: number, topK: number): ExchangeGraph {
   const ground = experts;
@@ -51,7 +56,7 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
     loss: loss.subarray(node * nodes, (node + 1) * nodes),
     mover: movers.subarray(node * nodes, (node + 1) * nodes),
   }));
-  const isStale = new Uint8Array(nodes);
+  const isFilled = new Uint8Array(nodes);
   let pairs = 0;
 
   function link(pair: number, node: number): void {
@@ -70,41 +75,32 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
     load[node] -= 1;
   }
 
-  function refresh(node: number): void {
+  function fillRow(node: number): void {
     kernels.leastLosses(joining, held, first[node], next, topK, experts, rows[node].loss, rows[node].mover);
     if (node === ground) rows[node].loss[ground] = Number.POSITIVE_INFINITY;
-    isStale[node] = 0;
+    isFilled[node] = 1;
   }
 
   /** Finds the best mover of one arc anew. */
-  function refreshArc(from: number, to: number): void {
-    const row = rows[from];
+  function searchArc(from: number, to: number): void {
     let least = Number.POSITIVE_INFINITY;
+    let best = -1;
     for (let pair = first[from]; pair >= 0; pair = next[pair]) {
-      const lost = held[pair] - joining[Math.floor(pair / topK) * experts + to];
+      const lost = held[pair] - (to === ground ? 0 : joining[Math.floor(pair / topK) * experts + to]);
       if (lost >= least) continue;
       least = lost;
-      row.mover[to] = pair;
+      best = pair;
     }
-    row.loss[to] = least;
+    rows[from].loss[to] = least;
+    rows[from].mover[to] = best;
   }
 
-  /** Lets `pair`, new on `node`, compete for the arcs that leave it. */
-  function offer(pair: number, node: number): void {
-    if (isStale[node] === 1) return;
-    const { loss: least, mover } = rows[node];
-    const row = Math.floor(pair / topK) * experts;
-    for (let to = 0; to < experts; to++) {
-      const lost = held[pair] - joining[row + to];
-      if (lost < least[to]) {
-        least[to] = lost;
-        mover[to] = pair;
-      }
-    }
-    if (node !== ground && held[pair] < least[ground]) {
-      least[ground] = held[pair];
-      mover[ground] = pair;
-    }
+  /** Lets `pair` compete for an arc that leaves its node. */
+  function offer(pair: number, to: number, lost: number): void {
+    const { loss: least, mover } = rows[expert[pair]];
+    if (lost > least[to] || (lost === least[to] && mover[to] !== gone)) return;
+    least[to] = lost;
+    mover[to] = pair;
   }
 
   return {
@@ -118,35 +114,40 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
       load.fill(0);
       first.fill(-1);
       for (let pair = pairs - 1; pair >= 0; pair--) link(pair, ground);
-      isStale.fill(1);
+      isFilled.fill(0);
     },
     move(pair, to) {
       const from = expert[pair];
       const token = Math.floor(pair / topK);
       const row = token * experts;
       unlink(pair, from);
+      if (isFilled[from] === 1) {
+        const { mover } = rows[from];
+        for (let node = 0; node < nodes; node++) if (mover[node] === pair) mover[node] = gone;
+      }
       if (from !== ground) joining[row + from] = held[pair];
-      if (isStale[from] === 0 && rows[from].mover.includes(pair)) isStale[from] = 1;
       held[pair] = to === ground ? 0 : joining[row + to];
       if (to !== ground) joining[row + to] = Number.NEGATIVE_INFINITY;
       link(pair, to);
       for (let other = token * topK; other < (token + 1) * topK; other++) {
         const node = expert[other];
-        if (other === pair || isStale[node] === 1) continue;
-        if (to !== ground && rows[node].mover[to] === other) refreshArc(node, to);
-        if (from !== ground) {
-          const lost = held[other] - joining[row + from];
-          if (lost < rows[node].loss[from]) {
-            rows[node].loss[from] = lost;
-            rows[node].mover[from] = other;
-          }
-        }
+        if (other === pair || isFilled[node] === 0) continue;
+        if (to !== ground && rows[node].mover[to] === other) rows[node].mover[to] = gone;
+        if (from !== ground) offer(other, from, held[other] - joining[row + from]);
       }
-      offer(pair, to);
+      if (isFilled[to] === 0) return;
+      for (let node = 0; node < experts; node++) offer(pair, node, held[pair] - joining[row + node]);
+      if (to !== ground) offer(pair, ground, held[pair]);
     },
     losses(node) {
-      if (isStale[node] === 1) refresh(node);
+      if (isFilled[node] === 0) fillRow(node);
       return rows[node].loss;
+    },
+    confirm(from, to) {
+      if (rows[from].mover[to] !== gone) return true;
+      const bound = rows[from].loss[to];
+      searchArc(from, to);
+      return rows[from].loss[to] === bound;
     },
     mover: (from, to) => rows[from].mover[to],
     value() {
