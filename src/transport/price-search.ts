@@ -1,0 +1,153 @@
+import type { Kernels } from "../kernels/kernels.ts";
+import { createNewton } from "./newton.ts";
+import { createTopKDual } from "./topk-dual.ts";
+
+/** What a search came to. */
+export interface PriceSearchReport {
+  /** D at the prices found, up to rounding at least the score of every assignment within the capacity. */
+  readonly bound: number;
+  /** Σ_e max(0, load_e − C) when each token takes its K best experts at these prices, ties to the lower expert. */
+  readonly overload: number;
+  /** Walks over the tokens, one over every n-th token counted as 1/n. */
+  readonly evaluations: number;
+}
+
+/** Searches the prices of one batch after another with buffers allocated once. */
+export interface PriceSearch {
+  /**
+   * Lowers D from `price` `[experts]`, finite and ≥ 0, and leaves there the prices with the least overload that it met.
+   * `scores` `[tokens × experts]`, finite, from the kernels; `capacity` C > 0. With `isWarm` the prices are believed to be
+   * near: those of the batch before, say.
+   */
+  improve(
+    scores: Float64Array,
+    tokens: number,
+    capacity: number,
+    price: Float64Array,
+    isWarm: boolean,
+  ): PriceSearchReport;
+}
+
+/**
+ * The way from afar: every `stride`-th token, smoothed by 2^−halvings of the scores' spread. Where much is smoothed few
+ * tokens tell enough, and the number of a token's experts within the width, which the work goes with, is large.
+ */
+const coarseLevels = [
+  { stride: 64, halvings: 2 },
+  { stride: 16, halvings: 4 },
+  { stride: 16, halvings: 6 },
+  { stride: 4, halvings: 8 },
+] as const;
+const leastStride = 4;
+
+/** On all tokens the width falls by fours from the first to the last of these. */
+const firstHalvings = 10;
+const lastHalvings = 40;
+
+/** What the loads may be off, Σ_e |load_e − C|, relative to E·√C, the size of a random load's own noise. */
+const tolerance = { coarse: 0.25, first: 0.03, fine: 0.015 };
+const maxIterations = 20;
+/** How many widths, as which the prices first move where no token is near its threshold. */
+const radius = 32;
+/** Levels in succession that may fail, neither converged nor with less overload. */
+const maxFailures = 3;
+
+/**
+ * Prices at which the experts' demand meets their capacity: the minimum over p ≥ 0 of the dual D of the exact assignment
+ * (`topk-dual.ts`), approached through ever less smoothed duals, each minimised by Newton's method from the minimum of
+ * the one before. Ends when the K best experts of each token overload the experts by E/2 pairs: at the minimum of D
+ * itself about E pairs are tied, and no prices decide them.
+ *
+ * Where that end cannot be reached, with equal tokens for example, it gives up after a bounded number of levels.
+ *
+ * @param tokens the most tokens of a batch
+ */
+export function createPriceSearch(kernels: Kernels, tokens: number, experts: number, topK: number): PriceSearch {
+  const dual = createTopKDual(kernels, experts, topK);
+  const newton = createNewton(experts);
+  const sample = kernels.allocateFloat64(Math.ceil(tokens / leastStride) * experts);
+  const thresholds = kernels.allocateFloat64(tokens);
+  const load = new Float64Array(experts);
+  const best = new Float64Array(experts);
+  const row = new Float64Array(experts);
+
+  /** How far a token's best expert is above those that it will not get, on average; positive. */
+  function spreadOf(scores: Float64Array, count: number): number {
+    const stride = Math.ceil(count / 64);
+    let sum = 0;
+    for (let t = 0; t < count; t += stride) {
+      row.set(scores.subarray(t * experts, (t + 1) * experts));
+      row.sort();
+      sum += row[experts - 1] - row[Math.max(0, experts - 1 - 2 * topK)];
+    }
+    return sum / Math.ceil(count / stride) || 1;
+  }
+
+  function takeEvery(stride: number, scores: Float64Array, count: number): number {
+    let taken = 0;
+    for (let t = 0; t < count; t += stride) {
+      sample.set(scores.subarray(t * experts, (t + 1) * experts), taken * experts);
+      taken += 1;
+    }
+    return taken;
+  }
+
+  function overloadOf(capacity: number): number {
+    let overload = 0;
+    for (let e = 0; e < experts; e++) overload += Math.max(0, load[e] - capacity);
+    return overload;
+  }
+
+  return {
+    improve(scores, count, capacity, price, isWarm) {
+      const spread = spreadOf(scores, count);
+      let evaluations = 0;
+
+      function minimize(width: number, used: Float64Array, usedCount: number, relativeTolerance: number): boolean {
+        const share = usedCount / count;
+        const block = { scores: used, tokens: usedCount, threshold: thresholds };
+        dual.pose({ blocks: [block], capacity: capacity * share, floor: 0 }, width);
+        const report = newton.minimize(dual, price, {
+          maxIterations,
+          tolerance: relativeTolerance * experts * Math.sqrt((usedCount * topK) / experts),
+          radius: radius * width,
+          lowerBound: 0,
+        });
+        evaluations += share * (report.evaluations + report.iterations);
+        return report.converged;
+      }
+
+      thresholds.fill(Number.NaN);
+      if (!isWarm) {
+        // Fewer pairs than two to an expert tell nothing of its price.
+        const most = Math.floor((count * topK) / (2 * experts));
+        for (const { stride, halvings } of coarseLevels) {
+          const sparsity = Math.min(stride, most);
+          if (sparsity < leastStride) minimize(spread * 2 ** -halvings, scores, count, tolerance.coarse);
+          else minimize(spread * 2 ** -halvings, sample, takeEvery(sparsity, scores, count), tolerance.coarse);
+          thresholds.fill(Number.NaN);
+        }
+      }
+
+      let overload = Number.POSITIVE_INFINITY;
+      let bound = Number.POSITIVE_INFINITY;
+      let failures = 0;
+      for (let halvings = firstHalvings; halvings <= lastHalvings && failures < maxFailures; halvings += 2) {
+        const width = spread * 2 ** -halvings;
+        const converged = minimize(width, scores, count, halvings === firstHalvings ? tolerance.first : tolerance.fine);
+        const value = dual.exact(price, load);
+        evaluations += 1;
+        const found = overloadOf(capacity);
+        failures = converged || found < overload ? 0 : failures + 1;
+        if (found < overload) {
+          overload = found;
+          bound = value;
+          best.set(price);
+        }
+        if (overload <= experts / 2) break;
+      }
+      price.set(best);
+      return { bound, overload, evaluations };
+    },
+  };
+}

@@ -1,0 +1,147 @@
+import type { Kernels } from "../kernels/kernels.ts";
+import type { SmoothFunction } from "./newton.ts";
+
+/** Some tokens with what is remembered of them from one evaluation to the next. Arrays come from the kernels. */
+export interface TokenBlock {
+  /** S `[tokens × experts]`. */
+  readonly scores: Float64Array;
+  readonly tokens: number;
+  /** `[tokens]`, each token's threshold at the last evaluation, NaN before the first. */
+  readonly threshold: Float64Array;
+}
+
+/** What the dual is the dual of: at most `capacity` of the blocks' tokens for each expert. */
+export interface TopKProblem {
+  /** Walked once or twice an evaluation, each time the same. */
+  readonly blocks: Iterable<TokenBlock>;
+  /** C, which need not be whole. */
+  readonly capacity: number;
+  /** 0: a token takes up to K experts, and prices are non-negative. −∞: it takes K whatever they cost. */
+  readonly floor: number;
+}
+
+/** D of one problem at a time as a function of the prices, smoothed by `width`, in units of the scores. */
+export interface TopKDual extends SmoothFunction {
+  pose(problem: TopKProblem, width: number): void;
+  /** D itself, without smoothing. Writes into `load` `[experts]` what the experts get: ties go to the lower one. */
+  exact(price: Float64Array, load: Float64Array): number;
+}
+
+/**
+ * The Hessian is taken at this many times the width. Within one width of its threshold a token has few experts, and none
+ * of those that the next step will bring there: seen more widely, curvature is less a matter of chance.
+ */
+const curvatureWidth = 2;
+
+/**
+ * About how many entries of the Hessian are written to, at most. Where tokens have many experts near their threshold, a
+ * part of the tokens tells as much. Entries are one by one, and this many take as long as an evaluation of 2^21 scores.
+ */
+const curvatureEntries = 2 ** 22;
+
+/** Tokens are left out of the Hessian in runs of this length. */
+const run = 16;
+
+/**
+ * The dual of the assignment of K experts to each token, at most C tokens to an expert, in the experts' prices:
+ *
+ *     D(p) = Σ_t max { ⟨S_t − p, x⟩ : 0 ≤ x ≤ 1, Σ_e x_e ≤ K } + C·Σ_e p_e
+ *
+ * It is convex, and at least the score of every assignment for any p ≥ 0, or for any p at all where every token has K
+ * experts and every expert C tokens. Its smoothing adds (width/2)·Σ_e x_e·(1 − x_e) to what is maximised (Nesterov 2005,
+ * "Smooth minimization of non-smooth functions"), and the gradient is C − Σ_t x_te, see `Kernels.relaxedTopK`.
+ */
+export function createTopKDual(kernels: Kernels, experts: number, topK: number): TopKDual {
+  const prices = kernels.allocateFloat64(experts);
+  const mass = kernels.allocateFloat64(experts);
+  const curvature = kernels.allocateFloat64(experts * experts);
+  let problem: TopKProblem = { blocks: [], capacity: 0, floor: 0 };
+  let width = 0;
+
+  function valueAt(price: Float64Array, smoothing: number): number {
+    prices.set(price);
+    mass.fill(0);
+    let value = 0;
+    for (const { scores, tokens, threshold } of problem.blocks) {
+      value += kernels.relaxedTopK(
+        scores,
+        prices,
+        smoothing,
+        problem.floor,
+        tokens,
+        experts,
+        topK,
+        threshold,
+        mass,
+        null,
+      );
+    }
+    for (let e = 0; e < experts; e++) value += problem.capacity * price[e];
+    return value;
+  }
+
+  /** Adds up the curvature of about this fraction of the tokens, evenly spread; returns the fraction taken in fact. */
+  function sampleCurvature(fraction: number): number {
+    let taken = 0;
+    let all = 0;
+    let due = 0;
+    curvature.fill(0);
+    for (const { scores, tokens, threshold } of problem.blocks) {
+      all += tokens;
+      for (let from = 0; from < tokens; ) {
+        const to = Math.min(tokens, fraction < 1 ? from + run : tokens);
+        due += fraction * (to - from);
+        if (taken < due) {
+          kernels.relaxedTopK(
+            scores.subarray(from * experts, to * experts),
+            prices,
+            curvatureWidth * width,
+            problem.floor,
+            to - from,
+            experts,
+            topK,
+            threshold.subarray(from, to),
+            mass,
+            curvature,
+          );
+          taken += to - from;
+        }
+        from = to;
+      }
+    }
+    return taken / all;
+  }
+
+  /** Entries written for all tokens, from those of a fraction of `all`: a token's m near the threshold have a trace of m − 1. */
+  function entriesOf(all: number, fraction: number): number {
+    let trace = 0;
+    for (let e = 0; e < experts; e++) trace += curvature[e * experts + e];
+    const near = 1 + (trace * curvatureWidth * width) / (fraction * all);
+    return all * near * near;
+  }
+
+  return {
+    pose(next, smoothing) {
+      problem = next;
+      width = smoothing;
+    },
+    evaluate(price, gradient) {
+      const value = valueAt(price, width);
+      for (let e = 0; e < experts; e++) gradient[e] = problem.capacity - mass[e];
+      return value;
+    },
+    hessian(price, out) {
+      prices.set(price);
+      let tokens = 0;
+      for (const block of problem.blocks) tokens += block.tokens;
+      let fraction = sampleCurvature(1 / 16);
+      fraction = sampleCurvature(Math.min(1, curvatureEntries / entriesOf(tokens, fraction)));
+      for (let i = 0; i < out.length; i++) out[i] = curvature[i] / fraction;
+    },
+    exact(price, load) {
+      const value = valueAt(price, 0);
+      load.set(mass);
+      return value;
+    },
+  };
+}
