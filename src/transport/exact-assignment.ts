@@ -1,6 +1,7 @@
 import { sum } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createExchangeGraph } from "./exchange-graph.ts";
+import { createPriceSearch } from "./price-search.ts";
 import { createPricedChoice } from "./priced-choice.ts";
 
 /** max Σ S·x over x ∈ {0, 1} `[tokens × experts]` with at most K experts for each token and at most C tokens on each expert. */
@@ -80,6 +81,7 @@ export function createAssignmentSolver(
 ): AssignmentSolver {
   const graph = createExchangeGraph(kernels, tokens, experts, topK);
   const { ground } = graph;
+  const priceSearch = createPriceSearch(kernels, tokens, experts, topK);
   const choice = createPricedChoice(experts, topK);
   // The ground's price is 0 and stays so.
   const nodePrice = kernels.allocateFloat64(experts + 1);
@@ -254,8 +256,10 @@ export function createAssignmentSolver(
   return {
     price,
     solve(problem) {
-      const { tokens: count, capacity } = problem;
+      const { scores, tokens: count, capacity } = problem;
       augmentations = 0;
+      const isWarm = price.some((value) => value > 0);
+      priceSearch.improve(scores, count, capacity, price, isWarm);
       if (gap > 0) {
         const bound = select(problem);
         fitLoads(capacity);
