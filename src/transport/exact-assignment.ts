@@ -259,12 +259,14 @@ export function createAssignmentSolver(
       const { scores, tokens: count, capacity } = problem;
       augmentations = 0;
       const isWarm = price.some((value) => value > 0);
-      priceSearch.improve(scores, count, capacity, price, isWarm);
-      if (gap > 0) {
+      const isNear = () => {
         const bound = select(problem);
         fitLoads(capacity);
-        if (bound - graph.value() <= gap * count * topK) return solution(problem);
-      }
+        return bound - graph.value() <= gap * count * topK;
+      };
+      const isEnough = gap > 0 ? isNear : undefined;
+      priceSearch.improve(scores, count, capacity, price, isWarm, isEnough);
+      if (isEnough?.()) return solution(problem);
       select(problem);
       drainOverloads(capacity);
       fillPricedSeats(capacity);

@@ -17,7 +17,8 @@ export interface PriceSearch {
   /**
    * Lowers D from `price` `[experts]`, finite and ≥ 0, and leaves there the prices with the least overload that it met.
    * `scores` `[tokens × experts]`, finite, from the kernels; `capacity` C > 0. With `isWarm` the prices are believed to be
-   * near: those of the batch before, say.
+   * near: those of the batch before, say. Ends early where `isEnough` says so of D at the prices of a level; it may look
+   * at `price`.
    */
   improve(
     scores: Float64Array,
@@ -25,6 +26,7 @@ export interface PriceSearch {
     capacity: number,
     price: Float64Array,
     isWarm: boolean,
+    isEnough?: (bound: number) => boolean,
   ): PriceSearchReport;
 }
 
@@ -99,7 +101,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
   }
 
   return {
-    improve(scores, count, capacity, price, isWarm) {
+    improve(scores, count, capacity, price, isWarm, isEnough = () => false) {
       const spread = spreadOf(scores, count);
       let evaluations = 0;
 
@@ -144,7 +146,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
           bound = value;
           best.set(price);
         }
-        if (overload <= experts / 2) break;
+        if (overload <= experts / 2 || isEnough(value)) break;
       }
       price.set(best);
       return { bound, overload, evaluations };
