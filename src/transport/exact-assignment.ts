@@ -1,6 +1,7 @@
 import { sum } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createExchangeGraph } from "./exchange-graph.ts";
+import { createExchangePaths, noNode } from "./exchange-paths.ts";
 import { createPriceSearch } from "./price-search.ts";
 import { createPricedChoice } from "./priced-choice.ts";
 
@@ -31,8 +32,6 @@ export interface AssignmentSolution {
   readonly upperBound: number;
   /** Whether D(price) is `value` but for the rounding of the sums. */
   readonly exact: boolean;
-  /** Shortest paths along which pairs were moved. */
-  readonly augmentations: number;
 }
 
 /** The most experts of a problem: the graph has an arc for every two. */
@@ -86,17 +85,12 @@ export function createAssignmentSolver(
   // The ground's price is 0 and stays so.
   const nodePrice = kernels.allocateFloat64(experts + 1);
   const price = nodePrice.subarray(0, experts);
-  const distance = new Float64Array(experts + 1);
-  const parent = new Int32Array(experts + 1);
-  const isDone = new Uint8Array(experts + 1);
-  const path = new Int32Array(experts + 1);
-  const arcLoss = new Float64Array(experts + 1);
-  const movers = new Int32Array(experts + 1);
+  const paths = createExchangePaths(graph, nodePrice);
+  const { distance } = paths;
   const expert = new Int32Array(tokens * topK);
   const load = graph.load.subarray(0, experts);
   const threshold = kernels.allocateFloat64(tokens);
   const mass = kernels.allocateFloat64(experts);
-  let augmentations = 0;
 
   /** Gives every token its best experts at the prices; returns D(price). */
   function select({ scores, tokens: count, capacity }: AssignmentProblem): number {
@@ -126,92 +120,14 @@ export function createAssignmentSolver(
     }
   }
 
-  /** What is lost by moving a pair from one node to another or, if that is allowed, an empty seat from the ground. */
-  function lossOf(losses: Float64Array, from: number, to: number, emptySeats: boolean): number {
-    return emptySeats && from === ground ? Math.min(losses[to], 0) : losses[to];
-  }
-
-  /** Takes the arc from a node that is done, if it is shorter. */
-  function reach(node: number, from: number, losses: Float64Array, emptySeats: boolean): void {
-    const cost = lossOf(losses, from, node, emptySeats) - nodePrice[from] + nodePrice[node];
-    const reached = distance[from] + Math.max(0, cost);
-    if (reached >= distance[node]) return;
-    distance[node] = reached;
-    parent[node] = from;
-  }
-
-  /** The arc that led here was longer than it seemed. */
-  function reachAgain(node: number, emptySeats: boolean): void {
-    distance[node] = Number.POSITIVE_INFINITY;
-    for (let from = 0; from <= experts; from++) {
-      if (isDone[from] === 1) reach(node, from, graph.losses(from), emptySeats);
-    }
-  }
-
-  /**
-   * Dijkstra's algorithm from every source at once; returns the nearest target, to which `parent` leads, −1 where there
-   * is no way to any.
-   */
-  function nearestTarget(
-    isSource: (node: number) => boolean,
-    isTarget: (node: number) => boolean,
-    emptySeats: boolean,
-  ): number {
-    for (let node = 0; node <= experts; node++) {
-      distance[node] = isSource(node) ? 0 : Number.POSITIVE_INFINITY;
-      parent[node] = -1;
-    }
-    isDone.fill(0);
-    for (;;) {
-      let nearest = -1;
-      for (let node = 0; node <= experts; node++) {
-        if (isDone[node] === 0 && (nearest < 0 || distance[node] < distance[nearest])) nearest = node;
-      }
-      if (nearest < 0 || distance[nearest] === Number.POSITIVE_INFINITY) return -1;
-      if (parent[nearest] >= 0 && !graph.confirm(parent[nearest], nearest)) {
-        reachAgain(nearest, emptySeats);
-        continue;
-      }
-      if (isTarget(nearest)) return nearest;
-      isDone[nearest] = 1;
-      const losses = graph.losses(nearest);
-      for (let node = 0; node <= experts; node++) {
-        if (isDone[node] === 1) continue;
-        reach(node, nearest, losses, emptySeats);
-      }
-    }
-  }
-
-  /** Moves one thing along each arc of the path to `target`, and goes on as long as `isWanted` and no arc costs more. */
-  function augment(target: number, isWanted: (source: number) => boolean, emptySeats: boolean): void {
-    let length = 0;
-    for (let node = target; node >= 0; node = parent[node]) path[length++] = node;
-    const source = path[length - 1];
-    for (let arc = length - 1; arc > 0; arc--)
-      arcLoss[arc] = lossOf(graph.losses(path[arc]), path[arc], path[arc - 1], emptySeats);
-    for (;;) {
-      for (let arc = length - 1; arc > 0; arc--) {
-        const isSeat = emptySeats && path[arc] === ground && !(graph.losses(ground)[path[arc - 1]] <= 0);
-        movers[arc] = isSeat ? -1 : graph.mover(path[arc], path[arc - 1]);
-      }
-      for (let arc = length - 1; arc > 0; arc--) if (movers[arc] >= 0) graph.move(movers[arc], path[arc - 1]);
-      augmentations += 1;
-      if (!isWanted(source)) return;
-      for (let arc = length - 1; arc > 0; arc--) {
-        graph.confirm(path[arc], path[arc - 1]);
-        if (lossOf(graph.losses(path[arc]), path[arc], path[arc - 1], emptySeats) !== arcLoss[arc]) return;
-      }
-    }
-  }
-
   /** From overloaded experts to free seats or the ground; the prices of what lies nearer than the target rise. */
   function drainOverloads(capacity: number): void {
     const isSource = (node: number) => node !== ground && load[node] > capacity;
     const isTarget = (node: number) => node === ground || load[node] < capacity;
     while (load.some((pairs) => pairs > capacity)) {
-      const target = nearestTarget(isSource, isTarget, true);
+      const target = paths.find(isSource, isTarget, "pairs");
       for (let e = 0; e < experts; e++) price[e] += Math.max(0, distance[target] - distance[e]);
-      augment(target, (source) => isSource(source) && isTarget(target), true);
+      paths.augment(target, (source) => isSource(source) && isTarget(target));
     }
   }
 
@@ -219,20 +135,20 @@ export function createAssignmentSolver(
   function fillPricedSeats(capacity: number): void {
     const isTarget = (node: number) => node !== ground && load[node] < capacity && price[node] > 0;
     while (price.some((_, e) => isTarget(e))) {
-      const target = nearestTarget((node) => node === ground, isTarget, true);
+      const target = paths.find((node) => node === ground, isTarget, "pairs and empty seats");
       for (let e = 0; e < experts; e++) price[e] = Math.max(0, price[e] - Math.min(distance[target], distance[e]));
-      augment(target, () => isTarget(target), true);
+      paths.augment(target, () => isTarget(target));
     }
   }
 
-  /** From empty slots to free seats, as long as that loses nothing: what is optimal has as many pairs as can be. */
+  /** From empty slots to free seats, as long as that loses nothing: of the optimal, one with as many pairs as can be. */
   function fillSlots(capacity: number): void {
     const isTarget = (node: number) => node !== ground && load[node] < capacity;
     const most = roundingError * Math.max(...price);
     while (graph.load[ground] > 0 && load.some((_, e) => isTarget(e))) {
-      const target = nearestTarget((node) => node === ground, isTarget, false);
-      if (target < 0 || distance[target] > most) return;
-      augment(target, () => graph.load[ground] > 0 && isTarget(target), false);
+      const target = paths.find((node) => node === ground, isTarget, "pairs");
+      if (target === noNode || distance[target] > most) return;
+      paths.augment(target, () => graph.load[ground] > 0 && isTarget(target));
     }
   }
 
@@ -250,14 +166,13 @@ export function createAssignmentSolver(
     const bound = boundAt(scores, count, capacity);
     const value = graph.value();
     const exact = bound - value <= roundingError * (Math.abs(bound) + capacity * sum(price));
-    return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact, augmentations };
+    return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact };
   }
 
   return {
     price,
     solve(problem) {
       const { scores, tokens: count, capacity } = problem;
-      augmentations = 0;
       const isWarm = price.some((value) => value > 0);
       const isNear = () => {
         const bound = select(problem);

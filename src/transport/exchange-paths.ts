@@ -1,0 +1,106 @@
+import type { ExchangeGraph } from "./exchange-graph.ts";
+
+/** In place of a node where there is none. */
+export const noNode = -1;
+
+/** What moves along an arc: a pair; or from the ground also an empty seat, for a pair that leaves its expert. */
+export type Cargo = "pairs" | "pairs and empty seats";
+
+/**
+ * Shortest paths in an exchange graph, where the arc from e to f is as long as its loss at the nodes' prices,
+ * loss − p_e + p_f, never below 0 where every token has its best experts at these prices.
+ */
+export interface ExchangePaths {
+  /** `[experts + 1]`, how far each node is from the nearest source; at least as far as the target where not yet known. */
+  readonly distance: Float64Array;
+  /** Searches from every source at once; returns the nearest target, {@link noNode} where there is no way to any. */
+  find(isSource: (node: number) => boolean, isTarget: (node: number) => boolean, cargo: Cargo): number;
+  /**
+   * Moves one thing along each arc of the path to `target`, the one that was found, and goes on with the next best as long
+   * as `isWanted` and no arc is longer than the one before: equal tokens follow each other.
+   */
+  augment(target: number, isWanted: (source: number) => boolean): void;
+}
+
+/**
+ * Dijkstra's algorithm, with arcs that may turn out longer than they seemed: an arc is confirmed when the node that it
+ * leads to is the next nearest.
+ *
+ * @param price `[experts + 1]`, of each node, read at every search
+ */
+export function createExchangePaths(graph: ExchangeGraph, price: Float64Array): ExchangePaths {
+  const { ground } = graph;
+  const nodes = price.length;
+  const distance = new Float64Array(nodes);
+  const parent = new Int32Array(nodes);
+  const isDone = new Uint8Array(nodes);
+  const path = new Int32Array(nodes);
+  const arcLoss = new Float64Array(nodes);
+  const movers = new Int32Array(nodes);
+  let withSeats = false;
+
+  function lossOf(from: number, to: number): number {
+    const loss = graph.losses(from)[to];
+    return withSeats && from === ground ? Math.min(loss, 0) : loss;
+  }
+
+  /** Takes the arc from a node that is done, where it is a shorter way. */
+  function reach(node: number, from: number): void {
+    const reached = distance[from] + Math.max(0, lossOf(from, node) - price[from] + price[node]);
+    if (reached >= distance[node]) return;
+    distance[node] = reached;
+    parent[node] = from;
+  }
+
+  function nearestOpen(): number {
+    let nearest = noNode;
+    for (let node = 0; node < nodes; node++) {
+      if (isDone[node] === 0 && (nearest === noNode || distance[node] < distance[nearest])) nearest = node;
+    }
+    return nearest;
+  }
+
+  return {
+    distance,
+    find(isSource, isTarget, cargo) {
+      withSeats = cargo === "pairs and empty seats";
+      for (let node = 0; node < nodes; node++) {
+        distance[node] = isSource(node) ? 0 : Number.POSITIVE_INFINITY;
+        parent[node] = noNode;
+      }
+      isDone.fill(0);
+      for (;;) {
+        const nearest = nearestOpen();
+        if (nearest === noNode || distance[nearest] === Number.POSITIVE_INFINITY) return noNode;
+        if (parent[nearest] !== noNode && !graph.confirm(parent[nearest], nearest)) {
+          distance[nearest] = Number.POSITIVE_INFINITY;
+          for (let from = 0; from < nodes; from++) if (isDone[from] === 1) reach(nearest, from);
+          continue;
+        }
+        if (isTarget(nearest)) return nearest;
+        isDone[nearest] = 1;
+        for (let node = 0; node < nodes; node++) if (isDone[node] === 0) reach(node, nearest);
+      }
+    },
+    augment(target, isWanted) {
+      let arcs = 0;
+      path[0] = target;
+      for (let node = parent[target]; node !== noNode; node = parent[node]) path[++arcs] = node;
+      for (let arc = arcs; arc > 0; arc--) arcLoss[arc] = lossOf(path[arc], path[arc - 1]);
+      const isAsShort = () => {
+        for (let arc = arcs; arc > 0; arc--) {
+          graph.confirm(path[arc], path[arc - 1]);
+          if (lossOf(path[arc], path[arc - 1]) !== arcLoss[arc]) return false;
+        }
+        return true;
+      };
+      do {
+        for (let arc = arcs; arc > 0; arc--) {
+          const isSeat = withSeats && path[arc] === ground && !(graph.losses(ground)[path[arc - 1]] <= 0);
+          movers[arc] = isSeat ? noNode : graph.mover(path[arc], path[arc - 1]);
+        }
+        for (let arc = arcs; arc > 0; arc--) if (movers[arc] !== noNode) graph.move(movers[arc], path[arc - 1]);
+      } while (isWanted(path[arcs]) && isAsShort());
+    },
+  };
+}
