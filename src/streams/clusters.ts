@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { StreamKind } from "./stream.ts";
-import { createSyntheticStream } from "./synthetic-stream.ts";
+import { createSyntheticStream, repeatOption } from "./synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./token-mixture.ts";
 
-const clustersOptions = z.strictObject(mixtureFields);
+const clustersOptions = z.strictObject({ ...mixtureFields, repeat: repeatOption });
 
 export type ClustersOptions = z.infer<typeof clustersOptions>;
 
@@ -20,6 +20,6 @@ export const clustersKind: StreamKind<ClustersOptions> = {
   seesLoad: false,
   async create(context, options) {
     const mixture = createTokenMixture(context, options);
-    return createSyntheticStream(context, mixture.writeLogits);
+    return createSyntheticStream(context, mixture.writeLogits, options.repeat);
   },
 };

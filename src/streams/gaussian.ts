@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { RandomSource } from "../core/random.ts";
 import { createNoiseSource, repeatRow } from "./normal-source.ts";
 import type { StreamKind } from "./stream.ts";
-import { createSyntheticStream } from "./synthetic-stream.ts";
+import { createSyntheticStream, repeatOption } from "./synthetic-stream.ts";
 
 const gaussianOptions = z.strictObject({
   popularity: z
@@ -28,6 +28,7 @@ const gaussianOptions = z.strictObject({
     .max(1000)
     .default(1)
     .describe("Standard deviation of the noise on each logit; 0 makes all tokens equal."),
+  repeat: repeatOption,
 });
 
 export type GaussianOptions = z.infer<typeof gaussianOptions>;
@@ -61,9 +62,10 @@ export const gaussianKind: StreamKind<GaussianOptions> = {
     const popularity = drawPopularity(options, experts, random.derive("popularity"));
     const mean = Float32Array.from(popularity, (value) => options.skew * value);
     const addNoise = createNoiseSource(kernels, random.derive("noise"));
-    return createSyntheticStream(context, (logits) => {
+    const writeLogits = (logits: Float32Array) => {
       repeatRow(mean, logits, tokens);
       addNoise(logits, options.temperature, tokens * experts);
-    });
+    };
+    return createSyntheticStream(context, writeLogits, options.repeat);
   },
 };
