@@ -1,0 +1,58 @@
+import highsModule from "highs";
+import type { Matrix } from "./plain.ts";
+
+// The package's types are those of its CommonJS form; imported as an ES module, its default is the loader itself.
+const loadHighs = highsModule as unknown as typeof highsModule.default;
+const highs = await loadHighs();
+
+/** How much a column's reduced cost may have the wrong sign in an answer of HiGHS: the tightest that it takes. */
+export const highsTolerance = 1e-10;
+
+/**
+ * max Σ S·x over 0 ≤ x ≤ 1 with at most `topK` for each token and at most `capacity` on each expert, as a linear program
+ * that the simplex method of HiGHS solves (Huangfu & Hall 2018). The constraints are those of a bipartite graph, so that
+ * every vertex is integral. Returns the value of HiGHS's assignment, summed here: no more than the optimum whatever HiGHS
+ * did, and short of it by at most {@link highsTolerance} for each pair that HiGHS would have to add or drop. Throws where
+ * the answer is not optimal, not integral, or not allowed.
+ */
+export function highsOptimum(scores: Matrix, topK: number, capacity: number): number {
+  const [tokens, experts] = [scores.length, scores[0].length];
+  const [numRows, numCols] = [tokens + experts, tokens * experts];
+  const model = {
+    numRows,
+    numCols,
+    sense: highs.constants.objectiveSense.maximize,
+    colCost: scores.flat(),
+    colLower: new Array<number>(numCols).fill(0),
+    colUpper: new Array<number>(numCols).fill(1),
+    rowLower: new Array<number>(numRows).fill(-highs.infinity),
+    rowUpper: Array.from({ length: numRows }, (_, row) => (row < tokens ? topK : capacity)),
+    matrix: {
+      format: "csc" as const,
+      numRows,
+      numCols,
+      starts: Array.from({ length: numCols + 1 }, (_, column) => 2 * column),
+      indices: scores.flatMap((row, t) => row.flatMap((_, e) => [t, tokens + e])),
+      values: new Array<number>(2 * numCols).fill(1),
+    },
+  };
+  const shares = highs.withModel(model, (solver) => {
+    solver.options.set({ output_flag: false, solver: "simplex", dual_feasibility_tolerance: highsTolerance });
+    solver.run();
+    if (solver.getModelStatus() !== highs.constants.modelStatus.optimal) throw new Error("HiGHS found no optimum");
+    return solver.getSolution().colValue;
+  });
+  const used = new Array<number>(numRows).fill(0);
+  let value = 0;
+  shares.forEach((share, pair) => {
+    const x = Math.round(share);
+    // The tolerance of HiGHS on bounds is 1e-7.
+    if (Math.abs(share - x) > 1e-6) throw new Error(`HiGHS gave a pair ${share}`);
+    const [t, e] = [Math.floor(pair / experts), pair % experts];
+    value += x * scores[t][e];
+    used[t] += x;
+    used[tokens + e] += x;
+  });
+  if (used.some((pairs, row) => pairs > model.rowUpper[row])) throw new Error("HiGHS broke a constraint");
+  return value;
+}
