@@ -32,6 +32,8 @@ export interface AssignmentSolution {
   readonly upperBound: number;
   /** Whether D(price) is `value` but for the rounding of the sums. */
   readonly exact: boolean;
+  /** How often pairs were moved along a shortest path. */
+  readonly augmentations: number;
 }
 
 /** The most experts of a problem: the graph has an arc for every two. */
@@ -91,6 +93,7 @@ export function createAssignmentSolver(
   const load = graph.load.subarray(0, experts);
   const threshold = kernels.allocateFloat64(tokens);
   const mass = kernels.allocateFloat64(experts);
+  let augmentations = 0;
 
   /** Gives every token its best experts at the prices; returns D(price). */
   function select({ scores, tokens: count, capacity }: AssignmentProblem): number {
@@ -127,7 +130,7 @@ export function createAssignmentSolver(
     while (load.some((pairs) => pairs > capacity)) {
       const target = paths.find(isSource, isTarget, "pairs");
       for (let e = 0; e < experts; e++) price[e] += Math.max(0, distance[target] - distance[e]);
-      paths.augment(target, (source) => isSource(source) && isTarget(target));
+      augmentations += paths.augment(target, (source) => isSource(source) && isTarget(target));
     }
   }
 
@@ -137,7 +140,7 @@ export function createAssignmentSolver(
     while (price.some((_, e) => isTarget(e))) {
       const target = paths.find((node) => node === ground, isTarget, "pairs and empty seats");
       for (let e = 0; e < experts; e++) price[e] = Math.max(0, price[e] - Math.min(distance[target], distance[e]));
-      paths.augment(target, () => isTarget(target));
+      augmentations += paths.augment(target, () => isTarget(target));
     }
   }
 
@@ -148,7 +151,7 @@ export function createAssignmentSolver(
     while (graph.load[ground] > 0 && load.some((_, e) => isTarget(e))) {
       const target = paths.find((node) => node === ground, isTarget, "pairs");
       if (target === noNode || distance[target] > most) return;
-      paths.augment(target, () => graph.load[ground] > 0 && isTarget(target));
+      augmentations += paths.augment(target, () => graph.load[ground] > 0 && isTarget(target));
     }
   }
 
@@ -166,13 +169,14 @@ export function createAssignmentSolver(
     const bound = boundAt(scores, count, capacity);
     const value = graph.value();
     const exact = bound - value <= roundingError * (Math.abs(bound) + capacity * sum(price));
-    return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact };
+    return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact, augmentations };
   }
 
   return {
     price,
     solve(problem) {
       const { scores, tokens: count, capacity } = problem;
+      augmentations = 0;
       const isWarm = price.some((value) => value > 0);
       const isNear = () => {
         const bound = select(problem);

@@ -17,9 +17,9 @@ export interface ExchangePaths {
   find(isSource: (node: number) => boolean, isTarget: (node: number) => boolean, cargo: Cargo): number;
   /**
    * Moves one thing along each arc of the path to `target`, the one that was found, and goes on with the next best as long
-   * as `isWanted` and no arc is longer than the one before: equal tokens follow each other.
+   * as `isWanted` and no arc is longer than the one before: equal tokens follow each other. Returns how often.
    */
-  augment(target: number, isWanted: (source: number) => boolean): void;
+  augment(target: number, isWanted: (source: number) => boolean): number;
 }
 
 /**
@@ -94,13 +94,16 @@ export function createExchangePaths(graph: ExchangeGraph, price: Float64Array): 
         }
         return true;
       };
+      let times = 0;
       do {
         for (let arc = arcs; arc > 0; arc--) {
           const isSeat = withSeats && path[arc] === ground && !(graph.losses(ground)[path[arc - 1]] <= 0);
           movers[arc] = isSeat ? noNode : graph.mover(path[arc], path[arc - 1]);
         }
         for (let arc = arcs; arc > 0; arc--) if (movers[arc] !== noNode) graph.move(movers[arc], path[arc - 1]);
+        times += 1;
       } while (isWanted(path[arcs]) && isAsShort());
+      return times;
     },
   };
 }
