@@ -17,8 +17,8 @@ export interface PriceSearch {
   /**
    * Lowers D from `price` `[experts]`, finite and ≥ 0, and leaves there the prices with the least overload that it met.
    * `scores` `[tokens × experts]`, finite, from the kernels; `capacity` C > 0. With `isWarm` the prices are believed to be
-   * near: those of the batch before, say. Ends early where `isEnough` says so of D at the prices of a level; it may look
-   * at `price`.
+   * near: those of the batch before, say. Ends early where `isEnough` says so of the prices of a level, to which it may
+   * look in `price`.
    */
   improve(
     scores: Float64Array,
@@ -26,7 +26,7 @@ export interface PriceSearch {
     capacity: number,
     price: Float64Array,
     isWarm: boolean,
-    isEnough?: (bound: number) => boolean,
+    isEnough?: () => boolean,
   ): PriceSearchReport;
 }
 
@@ -51,21 +51,25 @@ const tolerance = { coarse: 0.25, first: 0.03, fine: 0.015 };
 const maxIterations = 20;
 /** How many widths, as which the prices first move where no token is near its threshold. */
 const radius = 32;
+/** See {@link createTopKDual}. */
+const curvatureWidth = 2;
 /** Levels in succession that may fail, neither converged nor with less overload. */
 const maxFailures = 3;
+/** No level is begun after so many walks over the tokens. */
+const maxEvaluations = 250;
 
 /**
  * Prices at which the experts' demand meets their capacity: the minimum over p ≥ 0 of the dual D of the exact assignment
  * (`topk-dual.ts`), approached through ever less smoothed duals, each minimised by Newton's method from the minimum of
- * the one before. Ends when the K best experts of each token overload the experts by E/2 pairs: at the minimum of D
- * itself about E pairs are tied, and no prices decide them.
+ * the one before. Ends when the K best experts of each token overload the experts by E pairs: at the minimum of D
+ * itself about as many are tied, and no prices decide them.
  *
  * Where that end cannot be reached, with equal tokens for example, it gives up after a bounded number of levels.
  *
  * @param tokens the most tokens of a batch
  */
 export function createPriceSearch(kernels: Kernels, tokens: number, experts: number, topK: number): PriceSearch {
-  const dual = createTopKDual(kernels, experts, topK);
+  const dual = createTopKDual(kernels, experts, topK, curvatureWidth);
   const newton = createNewton(experts);
   const sample = kernels.allocateFloat64(Math.ceil(tokens / leastStride) * experts);
   const thresholds = kernels.allocateFloat64(tokens);
@@ -107,7 +111,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
 
       function minimize(width: number, used: Float64Array, usedCount: number, relativeTolerance: number): boolean {
         const share = usedCount / count;
-        const block = { scores: used, tokens: usedCount, threshold: thresholds };
+        const block = { scores: used, tokens: usedCount, threshold: thresholds, weight: 1 };
         dual.pose({ blocks: [block], capacity: capacity * share, floor: 0 }, width);
         const report = newton.minimize(dual, price, {
           maxIterations,
@@ -134,7 +138,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
       let overload = Number.POSITIVE_INFINITY;
       let bound = Number.POSITIVE_INFINITY;
       let failures = 0;
-      for (let halvings = firstHalvings; halvings <= lastHalvings && failures < maxFailures; halvings += 2) {
+      for (let halvings = firstHalvings; halvings <= lastHalvings; halvings += 2) {
         const width = spread * 2 ** -halvings;
         const converged = minimize(width, scores, count, halvings === firstHalvings ? tolerance.first : tolerance.fine);
         const value = dual.exact(price, load);
@@ -146,7 +150,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
           bound = value;
           best.set(price);
         }
-        if (overload <= experts / 2 || isEnough(value)) break;
+        if (overload <= experts || isEnough() || failures === maxFailures || evaluations > maxEvaluations) break;
       }
       price.set(best);
       return { bound, overload, evaluations };

@@ -8,9 +8,11 @@ export interface TokenBlock {
   readonly tokens: number;
   /** `[tokens]`, each token's threshold at the last evaluation, NaN before the first. */
   readonly threshold: Float64Array;
+  /** What each of its tokens counts for, positive. */
+  readonly weight: number;
 }
 
-/** What the dual is the dual of: at most `capacity` of the blocks' tokens for each expert. */
+/** What the dual is the dual of: at most `capacity` of the blocks' weighted tokens for each expert. */
 export interface TopKProblem {
   /** Walked once or twice an evaluation, each time the same. */
   readonly blocks: Iterable<TokenBlock>;
@@ -25,19 +27,15 @@ export interface TopKDual extends SmoothFunction {
   pose(problem: TopKProblem, width: number): void;
   /** D itself, without smoothing. Writes into `load` `[experts]` what the experts get: ties go to the lower one. */
   exact(price: Float64Array, load: Float64Array): number;
+  /** By how much, at most, the smoothing raises the value at `price`: a bound of (width/2)·Σ x·(1 − x). */
+  smoothingBound(price: Float64Array): number;
 }
 
 /**
- * The Hessian is taken at this many times the width. Within one width of its threshold a token has few experts, and none
- * of those that the next step will bring there: seen more widely, curvature is less a matter of chance.
- */
-const curvatureWidth = 2;
-
-/**
  * About how many entries of the Hessian are written to, at most. Where tokens have many experts near their threshold, a
- * part of the tokens tells as much. Entries are one by one, and this many take as long as an evaluation of 2^21 scores.
+ * part of the tokens tells as much. Entries are one by one, and this many take about as long as three evaluations of 2^21 scores.
  */
-const curvatureEntries = 2 ** 22;
+const curvatureEntries = 2 ** 23;
 
 /** Tokens are left out of the Hessian in runs of this length. */
 const run = 16;
@@ -49,9 +47,14 @@ const run = 16;
  *
  * It is convex, and at least the score of every assignment for any p ≥ 0, or for any p at all where every token has K
  * experts and every expert C tokens. Its smoothing adds (width/2)·Σ_e x_e·(1 − x_e) to what is maximised (Nesterov 2005,
- * "Smooth minimization of non-smooth functions"), and the gradient is C − Σ_t x_te, see `Kernels.relaxedTopK`.
+ * "Smooth minimization of non-smooth functions"), and the gradient is C − Σ_t x_te, see `Kernels.relaxedTopK`. All sums
+ * over tokens are weighted.
+ *
+ * @param curvatureWidth how many times the width the Hessian is taken at. Within one width of its threshold a token has
+ *   few experts, and none of those that the next step will bring there: seen more widely, the curvature of few tokens is
+ *   less a matter of chance.
  */
-export function createTopKDual(kernels: Kernels, experts: number, topK: number): TopKDual {
+export function createTopKDual(kernels: Kernels, experts: number, topK: number, curvatureWidth: number): TopKDual {
   const prices = kernels.allocateFloat64(experts);
   const mass = kernels.allocateFloat64(experts);
   const curvature = kernels.allocateFloat64(experts * experts);
@@ -62,32 +65,33 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number):
     prices.set(price);
     mass.fill(0);
     let value = 0;
-    for (const { scores, tokens, threshold } of problem.blocks) {
-      value += kernels.relaxedTopK(
-        scores,
-        prices,
-        smoothing,
-        problem.floor,
-        tokens,
-        experts,
-        topK,
-        threshold,
-        mass,
-        null,
-      );
+    // The sums are in units of the current block's weight, which seldom changes.
+    let unit = 1;
+    for (const { scores, tokens, threshold, weight } of problem.blocks) {
+      if (weight !== unit) {
+        scale(mass, unit / weight);
+        value *= unit / weight;
+        unit = weight;
+      }
+      const { floor } = problem;
+      value += kernels.relaxedTopK(scores, prices, smoothing, floor, tokens, experts, topK, threshold, mass, null);
     }
+    scale(mass, unit);
+    value *= unit;
     for (let e = 0; e < experts; e++) value += problem.capacity * price[e];
     return value;
   }
 
-  /** Adds up the curvature of about this fraction of the tokens, evenly spread; returns the fraction taken in fact. */
-  function sampleCurvature(fraction: number): number {
+  /** Adds up the curvature of about this fraction of the tokens, evenly spread; returns the weight of those taken. */
+  function sampleCurvature(smoothing: number, fraction: number): number {
     let taken = 0;
-    let all = 0;
     let due = 0;
+    let takenWeight = 0;
+    let unit = 1;
     curvature.fill(0);
-    for (const { scores, tokens, threshold } of problem.blocks) {
-      all += tokens;
+    for (const { scores, tokens, threshold, weight } of problem.blocks) {
+      if (weight !== unit) scale(curvature, unit / weight);
+      unit = weight;
       for (let from = 0; from < tokens; ) {
         const to = Math.min(tokens, fraction < 1 ? from + run : tokens);
         due += fraction * (to - from);
@@ -95,7 +99,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number):
           kernels.relaxedTopK(
             scores.subarray(from * experts, to * experts),
             prices,
-            curvatureWidth * width,
+            smoothing,
             problem.floor,
             to - from,
             experts,
@@ -105,19 +109,19 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number):
             curvature,
           );
           taken += to - from;
+          takenWeight += weight * (to - from);
         }
         from = to;
       }
     }
-    return taken / all;
+    scale(curvature, unit);
+    return takenWeight;
   }
 
-  /** Entries written for all tokens, from those of a fraction of `all`: a token's m near the threshold have a trace of m − 1. */
-  function entriesOf(all: number, fraction: number): number {
-    let trace = 0;
-    for (let e = 0; e < experts; e++) trace += curvature[e * experts + e];
-    const near = 1 + (trace * curvatureWidth * width) / (fraction * all);
-    return all * near * near;
+  function trace(): number {
+    let sum = 0;
+    for (let e = 0; e < experts; e++) sum += curvature[e * experts + e];
+    return sum;
   }
 
   return {
@@ -132,16 +136,34 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number):
     },
     hessian(price, out) {
       prices.set(price);
+      const wide = curvatureWidth * width;
       let tokens = 0;
-      for (const block of problem.blocks) tokens += block.tokens;
-      let fraction = sampleCurvature(1 / 16);
-      fraction = sampleCurvature(Math.min(1, curvatureEntries / entriesOf(tokens, fraction)));
-      for (let i = 0; i < out.length; i++) out[i] = curvature[i] / fraction;
+      let weights = 0;
+      for (const block of problem.blocks) {
+        tokens += block.tokens;
+        weights += block.weight * block.tokens;
+      }
+      const pilot = sampleCurvature(wide, 1 / 16);
+      // The m experts that a token has near its threshold have a trace of (m − 1)/width.
+      const near = 1 + (trace() * wide) / pilot;
+      const sampled = sampleCurvature(wide, Math.min(1, curvatureEntries / (tokens * near * near)));
+      for (let i = 0; i < out.length; i++) out[i] = (curvature[i] * weights) / sampled;
     },
     exact(price, load) {
       const value = valueAt(price, 0);
       load.set(mass);
       return value;
     },
+    smoothingBound(price) {
+      prices.set(price);
+      sampleCurvature(width, 1);
+      // Of m entries Σ x·(1 − x) is at most m/4, which is at most (m − 1)/2, as one alone is never strictly between.
+      return (width * width * trace()) / 4;
+    },
   };
+}
+
+function scale(values: Float64Array, factor: number): void {
+  if (factor === 1) return;
+  for (let i = 0; i < values.length; i++) values[i] *= factor;
 }
