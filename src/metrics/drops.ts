@@ -56,11 +56,14 @@ export function dropOverCapacity(
 
 /** Keeps the `capacity` best of an expert's `pairs`, which are in the order of the tokens. */
 function dropLowest(pairs: Int32Array, capacity: number, pairScore: Float64Array, kept: Int32Array): void {
-  const sorted = Float64Array.from(pairs, (pair) => pairScore[pair]).sort();
+  const sorted = new Float64Array(pairs.length);
+  for (let i = 0; i < pairs.length; i++) sorted[i] = pairScore[pairs[i]];
+  sorted.sort();
   const edge = sorted[sorted.length - capacity] ?? Number.POSITIVE_INFINITY;
   let places = capacity;
-  for (const pair of pairs) if (pairScore[pair] > edge) places -= 1;
-  for (const pair of pairs) {
+  for (let i = sorted.length - 1; i >= 0 && sorted[i] > edge; i--) places -= 1;
+  for (let i = 0; i < pairs.length; i++) {
+    const pair = pairs[i];
     if (pairScore[pair] > edge) continue;
     if (pairScore[pair] === edge && places > 0) places -= 1;
     else kept[pair] = -1;
