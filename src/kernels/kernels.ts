@@ -227,6 +227,27 @@ export interface Kernels {
   ): void;
 
   /**
+   * The Hessian of Σ_t log Σ_e exp(logits[t, e]/epsilon + g_e) in g = `columnPotential`, from the large entries of the
+   * plan alone. With p̃_t the entries p_te ≥ `threshold` of row t of the plan and σ_t their sum,
+   *
+   *     hessian = Σ_t diag(p̃_t) − p̃_t·p̃_tᵀ / σ_t,     [experts × experts]
+   *
+   * symmetric, positive semi-definite and with rows that sum to 0 whatever the threshold ≥ 0; with 0 it is the exact
+   * diag(Pᵀ1) − PᵀP. `rowLogSum` `[tokens]` as {@link logSinkhornSweep} leaves it for the same potential. Entries are
+   * sums of terms of one sign, each to a relative error of 1e-14 plus that of the exponents.
+   */
+  entropicHessian(
+    logits: Float32Array,
+    epsilon: number,
+    columnPotential: Float64Array,
+    rowLogSum: Float64Array,
+    threshold: number,
+    tokens: number,
+    experts: number,
+    hessian: Float64Array,
+  ): void;
+
+  /**
    * For each expert the `capacity` tokens with the largest logit-derived key of its column (ties to the lower token):
    * `chosen` `[experts × capacity]`, tokens in ascending order, capacity ≤ tokens. With `softmax` the key is S, which
    * is not monotone in the logits along a column; near-ties are settled in float64 as in {@link selectTopK}. A

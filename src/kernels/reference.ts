@@ -1,5 +1,6 @@
 import type { Kernels } from "./kernels.ts";
 import { affinities, largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
+import { entropicHessian } from "./reference/entropic-hessian.ts";
 import { leastLosses } from "./reference/exchange.ts";
 import { gates, pairScores, planGates } from "./reference/gates.ts";
 import { loadGradient } from "./reference/load-gradient.ts";
@@ -64,6 +65,7 @@ export function createReferenceKernels(): Kernels {
     sinkhornSweep,
     logSinkhornSweep,
     entropicPlan,
+    entropicHessian,
     selectTokens,
     pairScores,
     leastLosses,

@@ -143,6 +143,18 @@ interface Assembly {
     out: number,
     scratch: number,
   ): void;
+  entropicHessianScratch(experts: number): number;
+  entropicHessian(
+    logits: number,
+    epsilon: number,
+    columnPotential: number,
+    rowLogSum: number,
+    threshold: number,
+    tokens: number,
+    experts: number,
+    hessian: number,
+    scratch: number,
+  ): void;
   tokensScratch(tokens: number): number;
   selectTokens(
     logits: number,
@@ -403,6 +415,20 @@ export function createWasmKernels(): Kernels {
         experts,
         addressOf(out, tokens * experts),
         scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    entropicHessian(logits, epsilon, columnPotential, rowLogSum, threshold, tokens, experts, hessian) {
+      assembly.entropicHessian(
+        addressOf(logits, tokens * experts),
+        epsilon,
+        addressOf(columnPotential, experts),
+        addressOf(rowLogSum, tokens),
+        threshold,
+        tokens,
+        experts,
+        addressOf(hessian, experts * experts),
+        scratch(assembly.entropicHessianScratch(experts)),
       );
     },
 

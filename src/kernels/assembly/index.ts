@@ -14,6 +14,7 @@ export { leastLosses } from "./exchange";
 export { loadGradient, loadGradientScratch } from "./load-gradient";
 export { normalisedSigmoidGates, normalisedSoftmaxGates, planGates, sigmoidGates, softmaxGates } from "./gates";
 export { entropicPlan, gibbsKernel, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
+export { entropicHessian, entropicHessianScratch } from "./entropic-hessian";
 export { selectTokens, tokensScratch } from "./tokens";
 
 /** The first byte that belongs to the host. */
