@@ -4,7 +4,10 @@ import { createConjugateGradient } from "./conjugate-gradient.ts";
 export interface SmoothFunction {
   /** Value at `x`; writes the gradient at `x` into `gradient`. Neither array may be kept. */
   evaluate(x: Float64Array, gradient: Float64Array): number;
-  /** Writes the Hessian `[n × n]`, symmetric and positive semi-definite, or one near to it, at `x`. */
+  /**
+   * Writes the Hessian `[n × n]`, symmetric and positive semi-definite, or one near to it, at `x`, which is the point
+   * that was evaluated last.
+   */
   hessian(x: Float64Array, out: Float64Array): void;
 }
 
@@ -26,6 +29,7 @@ export interface NewtonReport {
   readonly iterations: number;
   /** Calls of `evaluate`. */
   readonly evaluations: number;
+  /** Whether the tolerance was met. False also where no step descends any more, as at the limits of float64. */
   readonly converged: boolean;
 }
 
@@ -37,17 +41,27 @@ export interface Newton {
 
 const armijo = 1e-4;
 const maxHalvings = 40;
+// Where a step's decrease is rounding the function is all but quadratic, and a step that fails will fail shortened too.
+const maxHalvingsInRounding = 3;
 const maxConjugateSteps = 200;
+const sharedDamping = 0.1;
 
 /**
  * Newton's method with a projected line search (Bertsekas 1982, "Projected Newton methods", SIAM J. Control Optim. 20)
  * and truncated conjugate gradients (Dembo and Steihaug 1983):
  *
- *     free      = the coordinates that are above the bound or that −g leads away from it
- *     (H + diag(|g|)/radius)·d = −g      on the free coordinates, by conjugate gradients
- *     x         = max(lowerBound, x + 2^−i·d)      for the first i = 0, 1, … with sufficient decrease
+ *     free                      the coordinates that are above the bound or that −g leads away from it
+ *     (H + D)·d = −g            on the free coordinates, by conjugate gradients; D_i = (|g_i| + 0.1·mean |g|) / radius
+ *     x = max(lowerBound, x + 2^−i·d)      for the first i = 0, 1, … with sufficient decrease
  *
- * The diagonal that is added keeps steps short where H has no curvature, and vanishes with the gradient.
+ * D keeps steps short where H has no curvature, and vanishes with the gradient. Its second term holds back coordinates
+ * of little curvature and little gradient, for which |g_i| alone would allow a step of the radius, until the others have
+ * arrived.
+ *
+ * Sufficient decrease is f(y) ≤ f(x) + 1e-4·∇f(x)ᵀ(y − x) (Armijo), of which close to the minimum only rounding would be
+ * left. There gradients, which keep their precision, decide: a convex f has decreased by at least −∇f(y)ᵀ(y − x), and a
+ * quadratic one by half of −(∇f(x) + ∇f(y))ᵀ(y − x), which counts as long as the values differ by rounding only (Hager
+ * and Zhang 2005, the approximate Wolfe conditions).
  */
 export function createNewton(dimension: number): Newton {
   const hessian = new Float64Array(dimension * dimension);
@@ -85,13 +99,20 @@ export function createNewton(dimension: number): Newton {
   }
 
   function findDirection(radius: number, norm: number): void {
-    const least = (norm / dimension / radius) * 1e-12 + Number.MIN_VALUE;
+    const shared = (sharedDamping * norm) / dimension;
     for (let i = 0; i < dimension; i++) {
-      damping[i] = Math.abs(gradient[i]) / radius + least;
+      damping[i] = (Math.abs(gradient[i]) + shared) / radius + Number.MIN_VALUE;
       diagonal[i] = isFree[i] === 1 ? hessian[i * dimension + i] + damping[i] : 1;
       descent[i] = isFree[i] === 1 ? -gradient[i] : 0;
     }
     linear.solve(product, diagonal, descent, direction, Math.min(0.1, Math.sqrt(norm)), maxConjugateSteps);
+  }
+
+  /** `slopes`·(trial − x) */
+  function alongStep(slopes: Float64Array, x: Float64Array): number {
+    let sum = 0;
+    for (let i = 0; i < dimension; i++) sum += slopes[i] * (trial[i] - x[i]);
+    return sum;
   }
 
   return {
@@ -100,28 +121,38 @@ export function createNewton(dimension: number): Newton {
       let gradientNorm = chooseFree(x, lowerBound);
       let evaluations = 1;
       let iterations = 0;
+
+      /** Leaves the accepted point in `trial` and returns its value, or undefined when there is none. */
+      function searchLine(): number | undefined {
+        const rounding = 64 * Number.EPSILON * Math.abs(value);
+        let step = 1;
+        for (let halving = 0; halving < maxHalvings; halving++, step /= 2) {
+          for (let i = 0; i < dimension; i++) trial[i] = Math.max(lowerBound, x[i] + step * direction[i]);
+          const slope = alongStep(gradient, x);
+          if (halving > maxHalvingsInRounding && -slope <= rounding) return undefined;
+          const trialValue = f.evaluate(trial, trialGradient);
+          evaluations += 1;
+          const trialSlope = alongStep(trialGradient, x);
+          const isLower =
+            trialValue <= value + armijo * slope ||
+            trialSlope <= armijo * slope ||
+            (trialValue <= value + rounding && trialSlope <= (2 * armijo - 1) * slope);
+          if (slope < 0 && isLower) return trialValue;
+        }
+        return undefined;
+      }
+
       while (gradientNorm > tolerance && iterations < maxIterations) {
         f.hessian(x, hessian);
         findDirection(radius, gradientNorm);
-        let step = 1;
-        let accepted = false;
-        for (let halving = 0; halving < maxHalvings && !accepted; halving++, step /= 2) {
-          let slope = 0;
-          for (let i = 0; i < dimension; i++) {
-            trial[i] = Math.max(lowerBound, x[i] + step * direction[i]);
-            slope += gradient[i] * (trial[i] - x[i]);
-          }
-          const trialValue = f.evaluate(trial, trialGradient);
-          evaluations += 1;
-          accepted = trialValue <= value + armijo * slope;
-          if (accepted) value = trialValue;
-        }
-        if (!accepted) {
+        const trialValue = searchLine();
+        if (trialValue === undefined) {
           value = f.evaluate(x, gradient);
           evaluations += 1;
           break;
         }
         x.set(trial);
+        value = trialValue;
         gradient.set(trialGradient);
         gradientNorm = chooseFree(x, lowerBound);
         iterations += 1;
