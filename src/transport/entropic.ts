@@ -2,14 +2,17 @@ import { z } from "zod";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { EntropicProblem, EntropicSolution } from "./entropic-problem.ts";
 import { createSinkhorn } from "./sinkhorn.ts";
+import { createSinkhornNewtonSparse } from "./sinkhorn-newton-sparse.ts";
 
 /** The options of {@link createEntropicSolver}, spread into the schemas of the routers that use it. */
 export function entropicFields(defaults: { maxIterations: number }) {
   return {
     solver: z
-      .enum(["sinkhorn"])
+      .enum(["sinkhorn", "sns"])
       .default("sinkhorn")
-      .describe("How the plan is found: alternating row and column scaling."),
+      .describe(
+        "How the plan is found: alternating row and column scaling, or Sinkhorn–Newton–Sparse, which needs far fewer iterations where epsilon is small. Both find the same plan.",
+      ),
     epsilon: z
       .number()
       .min(1e-6)
@@ -22,7 +25,9 @@ export function entropicFields(defaults: { maxIterations: number }) {
       .int()
       .nonnegative()
       .default(defaults.maxIterations)
-      .describe("Most column updates per batch; 0 leaves the plan at the rows' softmax of logits / epsilon."),
+      .describe(
+        "Most column updates, with sns also Newton steps, per batch; 0 leaves the plan at the rows' softmax of logits / epsilon.",
+      ),
     tolerance: z
       .number()
       .nonnegative()
@@ -42,10 +47,10 @@ export interface EntropicSolver {
   writePlan(problem: EntropicProblem, plan: Float32Array): void;
 }
 
-const methods = { sinkhorn: createSinkhorn };
+const methods = { sinkhorn: createSinkhorn, sns: createSinkhornNewtonSparse };
 
 /**
- * The entropic plan by the method that `solver` names.
+ * The entropic plan by the method that `solver` names; either reaches the same one within the tolerance.
  *
  * @param tokens the most tokens of a problem
  */

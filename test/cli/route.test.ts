@@ -125,6 +125,21 @@ describe("moesim route", () => {
     }
   });
 
+  it("finds by Sinkhorn–Newton–Sparse the plan that Sinkhorn finds", () => {
+    const words = ["--logits", "batch.npy", "--out", "n.csv", "--plan", "n.npy"];
+    const fine = ["epsilon=0.1", "tolerance=1e-9", "solver=sns"];
+    const { code, stderr } = route("sinkhorn", [...words, "--param", ...fine]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const { values } = readNpy(path.join(folder, "n.npy"));
+    const expected = sinkhornPlan(logits.subarray(0, tokens * experts), 0.1, 20_000);
+    // Both have converged; what is left is float32.
+    expected.flat().forEach((mass, entry) => {
+      expect(values[entry]).toBeCloseTo(mass, 6);
+    });
+    expect(assignmentsOf("n.csv").map(({ expert }) => expert)).toEqual(expected.flatMap((row) => largest(row, topK)));
+  });
+
   it("writes a plan of two dimensions for a batch, with rows that sum to 1, for every router that has one", () => {
     for (const router of ["sinkhorn", "ssr", "scot"]) {
       expect(route(router, ["--logits", "batch.npy", "--out", "p.csv", "--plan", "p.npy"]).code).toBe(0);

@@ -1,9 +1,9 @@
 import { exp64 } from "./exp";
 import { hostLog } from "./host";
 
-// Every term is off the diagonal and of one sign, so that no entry suffers from cancellation: only the upper triangle of
-// Σ_t p̃_i·p̃_j/σ is summed, and a diagonal entry is minus the sum of its row. Rows of the plan that keep few entries add
-// them singly; fuller ones are gathered by fours and added as whole rows of the triangle.
+// Every term is off the diagonal and of one sign, so that no entry suffers from cancellation: only the upper triangle
+// of −Σ_t p̃_i·p̃_j/σ is summed, and a diagonal entry is minus the sum of its row. Rows of the plan that keep few entries
+// add theirs singly; fuller ones are gathered by fours and added as whole rows of the triangle.
 
 /**
  * Bytes of scratch that {@link entropicHessian} needs: experts and masses of a row's kept entries, four full rows, each
