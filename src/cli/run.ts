@@ -61,7 +61,7 @@ async function run(options: RunArguments): Promise<void> {
   const start = new Date();
   const results = await withOutputFolder(folder, async (partial) => {
     const results = await runScenario(scenario, partial, { workers, backend, onProgress: progress.update });
-    writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start));
+    writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start, results));
     return results;
   }).finally(() => progress.stop());
 
@@ -71,6 +71,11 @@ async function run(options: RunArguments): Promise<void> {
     routeMs: timing.routeMs,
   }));
   for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);
+  for (const { router, dualRegret } of results) {
+    if (dualRegret === null || dualRegret.keptFraction === 1) continue;
+    const percent = (100 * dualRegret.keptFraction).toPrecision(2);
+    process.stderr.write(`warning: ${router.name}: dual regret rests on a sample, ${percent} % of the tokens\n`);
+  }
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;
   process.stdout.write(

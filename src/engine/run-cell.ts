@@ -22,8 +22,8 @@ export async function runCell({ scenario, scenarioFile, folder, workFolder, back
   const start = new Date();
   const partial = mkdtempSync(path.join(workFolder, "cell-"));
   try {
-    await runScenario(scenario, partial, { workers: 1, backend, onProgress: () => undefined });
-    writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start));
+    const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: () => undefined });
+    writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start, results));
     mkdirSync(path.dirname(folder), { recursive: true });
     rmSync(folder, { recursive: true, force: true });
     renameSync(partial, folder);

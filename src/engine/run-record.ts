@@ -3,6 +3,7 @@ import type { KernelBackend } from "../kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { findInputFile } from "../streams/readers/input-file.ts";
 import { version } from "../version.ts";
+import type { RouterResult } from "./simulate.ts";
 
 /** Which file a scenario's stream reads, if any, and how it was: tells whether it has changed. */
 export async function inputRecord({ stream, folder }: Scenario): Promise<object | null> {
@@ -11,13 +12,17 @@ export async function inputRecord({ stream, folder }: Scenario): Promise<object 
   return { path: stream.options.path, bytes: size, modifiedMs: mtimeMs };
 }
 
-/** What run.json says of a run that began at `start` and ends now: all that is needed to run it again. */
+/**
+ * What run.json says of a run that began at `start` and ends now with `results`: all that is needed to run it again, and
+ * on what its dual regret rests.
+ */
 export async function runRecord(
   command: "run" | "sweep",
   scenarioFile: string,
   scenario: Scenario,
   backend: KernelBackend,
   start: Date,
+  results: readonly RouterResult[],
 ): Promise<object> {
   return {
     command,
@@ -26,6 +31,9 @@ export async function runRecord(
     input: await inputRecord(scenario),
     seed: scenario.seed,
     backend,
+    dualRegret: results.flatMap(({ router, dualRegret }) =>
+      dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
+    ),
     ...provenance(start),
   };
 }

@@ -32,7 +32,7 @@ export async function runRouters(task: RouterTask, onStep: () => void): Promise<
         onStep();
       },
     });
-    for (const { router, dualRegret } of results) files.get(router)!.finish(dualRegret);
+    for (const { router, dualRegret } of results) files.get(router)!.finish(dualRegret?.cumulative ?? null);
     return results;
   } finally {
     for (const file of files.values()) file.close();

@@ -41,7 +41,7 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
       source: rowSource(scenario, router),
       sizes: scenario,
       summary,
-      dualRegret: dualRegret?.at(-1) ?? null,
+      dualRegret: dualRegret?.cumulative.at(-1) ?? null,
     })),
   );
   writeTiming(

@@ -4,6 +4,7 @@ import { InputError } from "../core/input-error.ts";
 import { createRandom } from "../core/random.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
+import { createDualRegretMeter, type DualRegretMeter } from "../metrics/dual-regret.ts";
 import { createOptimumFinder, createRegretMeter, type Optimum } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
 import { type BatchFacts, createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
@@ -21,16 +22,23 @@ export interface Timing {
   readonly tokens: number;
 }
 
+/** How far a router's biases were from the best bias in hindsight. */
+export interface DualRegret {
+  /** `[steps]`, Σ f_i(b_i) − f_i(b*) up to each step, b* the best fixed bias over the whole run. */
+  readonly cumulative: Float64Array;
+  /** The sum over the run is proven to be at most this from the truth, on the tokens that were kept. */
+  readonly gap: number;
+  /** Tokens it rests on, of all tokens; below 1 where the run is larger than what is kept of it. */
+  readonly keptFraction: number;
+}
+
 /** What one router of a scenario came to. */
 export interface RouterResult {
   readonly router: RouterChoice;
   readonly summary: RunSummary;
   readonly timing: Timing;
-  /**
-   * `[steps]`, the online dual regret summed up to each step, against the best bias in hindsight over the whole run; null
-   * for routers without a bias, or where the scenario asks for no regret.
-   */
-  readonly dualRegret: Float64Array | null;
+  /** Null for routers without a bias, or where the scenario asks for no regret. */
+  readonly dualRegret: DualRegret | null;
 }
 
 export interface SimulationOptions {
@@ -61,9 +69,10 @@ async function simulateTogether(
   routers: readonly RouterChoice[],
   { kernels, onStep }: SimulationOptions,
 ): Promise<RouterResult[]> {
-  const { stream, facts, optima, runs } = await withMemoryFor(scenario, async () => ({
+  const { stream, facts, optima, duals, runs } = await withMemoryFor(scenario, async () => ({
     facts: createBatchFacts(kernels, scenario),
     optima: createOptima(kernels, scenario, routers),
+    duals: createDuals(kernels, scenario, routers),
     runs: routers.map((router) => createRouterRun(scenario, router, kernels)),
     stream: await openStream(scenario, kernels),
   }));
@@ -74,6 +83,7 @@ async function simulateTogether(
         throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
       }
       optima.find(batch);
+      for (const dual of duals.values()) dual.observe(batch);
       for (const run of runs) {
         const record = run.step(batch, facts, optima.of(run.router.scores));
         onStep?.(run.router, record);
@@ -85,7 +95,7 @@ async function simulateTogether(
   } finally {
     await stream.close();
   }
-  return runs.map((run) => run.result());
+  return runs.map((run) => run.result(duals));
 }
 
 function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kernels) {
@@ -96,6 +106,7 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
   const regret = createRegretMeter(scenario, maxSlots);
   const summary = createRunSummary({ ...scenario, plan: kind.plan });
   const routeMs: number[] = [];
+  const biases = hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps * scenario.experts) : null;
   let tokens = 0;
   let load: Int32Array;
 
@@ -103,6 +114,7 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
     router: choice,
     load: () => load,
     step(batch: TokenBatch, facts: BatchFacts, optimum: Optimum | null): StepRecord {
+      biases?.set(router.bias!, batch.step * batch.experts);
       const start = performance.now();
       const { assignment, solver }: RoutedStep = router.route(batch);
       routeMs.push(performance.now() - start);
@@ -119,11 +131,11 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
       summary.observe(record);
       return record;
     },
-    result: (): RouterResult => ({
+    result: (duals: ReadonlyMap<ScoreKind, DualRegretMeter>): RouterResult => ({
       router: choice,
       summary: summary.summary(),
       timing: { routeMs, tokens },
-      dualRegret: null,
+      dualRegret: biases === null ? null : dualRegretOf(duals.get(choice.scores)!, biases),
     }),
   };
 }
@@ -142,6 +154,17 @@ function createOptima(kernels: Kernels, scenario: Scenario, routers: readonly Ro
     },
     of: (kind: ScoreKind): Optimum | null => optima.get(kind) ?? null,
   };
+}
+
+/** What is kept of the batches for dual regret, for each kind of affinities that routers with a bias use. */
+function createDuals(kernels: Kernels, scenario: Scenario, routers: readonly RouterChoice[]) {
+  const kinds = new Set(routers.filter((router) => hasDualRegret(scenario, router)).map(({ scores }) => scores));
+  return new Map(Array.from(kinds, (kind) => [kind, createDualRegretMeter(kernels, scenario, kind)] as const));
+}
+
+function dualRegretOf(meter: DualRegretMeter, biases: Float64Array): DualRegret {
+  const { gap, keptFraction } = meter.hindsight();
+  return { cumulative: meter.regret(biases), gap, keptFraction };
 }
 
 /** Whether a router's dual regret will be known at the end. */

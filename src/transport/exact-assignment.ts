@@ -1,4 +1,4 @@
-import { sum } from "d3-array";
+import { Adder, fsum, max, sum } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createExchangeGraph } from "./exchange-graph.ts";
 import { createExchangePaths, noNode } from "./exchange-paths.ts";
@@ -53,6 +53,9 @@ export interface AssignmentSolver {
 
 /** Relative to the numbers summed: what float64 leaves of 0 after some thousand additions. */
 export const roundingError = 1e-13;
+
+/** Tokens whose part of the bound is summed plainly. */
+const boundTokens = 64;
 
 /**
  * The exact optimum, by prices and successive shortest paths on the graph of experts:
@@ -155,12 +158,16 @@ export function createAssignmentSolver(
     }
   }
 
-  /** D(price), by a way of its own. */
+  /** D(price), by a way of its own, and summed so that equal numbers do not add up their rounding. */
   function boundAt(scores: Float64Array, count: number, capacity: number): number {
+    const total = new Adder().add(capacity * fsum(price));
     threshold.fill(Number.NaN);
-    return (
-      kernels.relaxedTopK(scores, price, 0, 0, count, experts, topK, threshold, mass, null) + capacity * sum(price)
-    );
+    for (let from = 0; from < count; from += boundTokens) {
+      const rows = scores.subarray(from * experts);
+      const some = Math.min(boundTokens, count - from);
+      total.add(kernels.relaxedTopK(rows, price, 0, 0, some, experts, topK, threshold, mass, null));
+    }
+    return total.valueOf();
   }
 
   function solution({ scores, tokens: count, capacity }: AssignmentProblem): AssignmentSolution {
@@ -168,7 +175,9 @@ export function createAssignmentSolver(
     for (let pair = 0; pair < pairs; pair++) expert[pair] = graph.expert[pair] === ground ? -1 : graph.expert[pair];
     const bound = boundAt(scores, count, capacity);
     const value = graph.value();
-    const exact = bound - value <= roundingError * (Math.abs(bound) + capacity * sum(price));
+    // Of the numbers that were subtracted from each other.
+    const magnitude = Math.abs(bound) + capacity * sum(price) + pairs * max(price)!;
+    const exact = bound - value <= roundingError * magnitude;
     return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact, augmentations };
   }
 

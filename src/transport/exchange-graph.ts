@@ -1,3 +1,4 @@
+import { Adder } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
 
 /**
@@ -25,7 +26,7 @@ export interface ExchangeGraph {
   confirm(from: number, to: number): boolean;
   /** The pair that loses least from `from` to `to`, for an arc that was confirmed since the last move and is not +∞. */
   mover(from: number, to: number): number;
-  /** Σ of the scores of all pairs, summed in the order of the pairs. */
+  /** Σ of the scores of all pairs, to the last digit. */
   value(): number;
 }
 
@@ -151,9 +152,9 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
     },
     mover: (from, to) => rows[from].mover[to],
     value() {
-      let sum = 0;
-      for (let pair = 0; pair < pairs; pair++) sum += held[pair];
-      return sum;
+      const sum = new Adder();
+      for (let pair = 0; pair < pairs; pair++) sum.add(held[pair]);
+      return sum.valueOf();
     },
   };
 }
