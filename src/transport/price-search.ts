@@ -1,5 +1,5 @@
 import type { Kernels } from "../kernels/kernels.ts";
-import { createNewton } from "./newton.ts";
+import { createTopKDescent } from "./topk-descent.ts";
 import { createTopKDual } from "./topk-dual.ts";
 
 /** What a search came to. */
@@ -49,8 +49,6 @@ const lastHalvings = 40;
 /** What the loads may be off, Σ_e |load_e − C|, relative to E·√C, the size of a random load's own noise. */
 const tolerance = { coarse: 0.25, first: 0.03, fine: 0.015 };
 const maxIterations = 20;
-/** How many widths, as which the prices first move where no token is near its threshold. */
-const radius = 32;
 /** See {@link createTopKDual}. */
 const curvatureWidth = 2;
 /** Levels in succession that may fail, neither converged nor with less overload. */
@@ -70,7 +68,7 @@ const maxEvaluations = 250;
  */
 export function createPriceSearch(kernels: Kernels, tokens: number, experts: number, topK: number): PriceSearch {
   const dual = createTopKDual(kernels, experts, topK, curvatureWidth);
-  const newton = createNewton(experts);
+  const descent = createTopKDescent(dual, experts);
   const sample = kernels.allocateFloat64(Math.ceil(tokens / leastStride) * experts);
   const thresholds = kernels.allocateFloat64(tokens);
   const load = new Float64Array(experts);
@@ -112,14 +110,13 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
       function minimize(width: number, used: Float64Array, usedCount: number, relativeTolerance: number): boolean {
         const share = usedCount / count;
         const block = { scores: used, tokens: usedCount, threshold: thresholds, weight: 1 };
-        dual.pose({ blocks: [block], capacity: capacity * share, floor: 0 }, width);
-        const report = newton.minimize(dual, price, {
-          maxIterations,
+        const report = descent.minimize({ blocks: [block], capacity: capacity * share, floor: 0 }, price, {
+          width,
           tolerance: relativeTolerance * experts * Math.sqrt((usedCount * topK) / experts),
-          radius: radius * width,
+          maxIterations,
           lowerBound: 0,
         });
-        evaluations += share * (report.evaluations + report.iterations);
+        evaluations += share * report.evaluations;
         return report.converged;
       }
 

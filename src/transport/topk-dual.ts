@@ -60,6 +60,8 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
   const curvature = kernels.allocateFloat64(experts * experts);
   let problem: TopKProblem = { blocks: [], capacity: 0, floor: 0 };
   let width = 0;
+  /** How many experts a token has near its threshold on average, NaN before the first Hessian of a problem. */
+  let near = Number.NaN;
 
   function valueAt(price: Float64Array, smoothing: number): number {
     prices.set(price);
@@ -124,10 +126,16 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     return sum;
   }
 
+  /** As the m experts that a token has near its threshold have a trace of (m − 1)/width. */
+  function nearOf(weight: number, smoothing: number): number {
+    return 1 + (trace() * smoothing) / weight;
+  }
+
   return {
     pose(next, smoothing) {
       problem = next;
       width = smoothing;
+      near = Number.NaN;
     },
     evaluate(price, gradient) {
       const value = valueAt(price, width);
@@ -143,10 +151,9 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
         tokens += block.tokens;
         weights += block.weight * block.tokens;
       }
-      const pilot = sampleCurvature(wide, 1 / 16);
-      // The m experts that a token has near its threshold have a trace of (m − 1)/width.
-      const near = 1 + (trace() * wide) / pilot;
+      if (Number.isNaN(near)) near = nearOf(sampleCurvature(wide, 1 / 16), wide);
       const sampled = sampleCurvature(wide, Math.min(1, curvatureEntries / (tokens * near * near)));
+      near = nearOf(sampled, wide);
       for (let i = 0; i < out.length; i++) out[i] = (curvature[i] * weights) / sampled;
     },
     exact(price, load) {

@@ -1,0 +1,115 @@
+import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
+import type { TokenBatch } from "../core/token-batch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { findHindsightBias, type HindsightBias } from "./hindsight-bias.ts";
+import { createScoreBlocks } from "./score-batches.ts";
+
+/** Affinities that are kept of a run, at most: 256 MiB. */
+const mostScores = 2 ** 26;
+
+/** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this. */
+const hindsightTolerance = 1e-6;
+
+/** The batches of a run as all routers with a bias see them that share a kind of affinity. */
+export interface DualRegretMeter {
+  /** Keeps the affinities of `batch`, or of a sample of its tokens. To be called once a step. */
+  observe(batch: TokenBatch): void;
+  /** The best fixed bias of all that was observed, computed once. */
+  hindsight(): Hindsight;
+  /**
+   * Cumulative regret `[steps observed]`, Σ_{i ≤ n} f_i(b_i) − f_i(b*), of the biases b_i that a router had before it
+   * routed step i, `[steps observed × experts]`. It can fall, and be negative before the last step, where it is at least
+   * −`gap`.
+   */
+  regret(biases: Float64Array): Float64Array;
+}
+
+export interface Hindsight extends HindsightBias {
+  /** Tokens the regret rests on / tokens observed, in (0, 1]. */
+  readonly keptFraction: number;
+}
+
+/**
+ * The online dual regret of biases (arXiv 2512.03915; SPEC 3.1, 5.2), with f_n as in `hindsight-bias.ts`. Where a run of
+ * `steps` is larger than 2^26 affinities every so-many-th token of a batch stands for all, in b* as in f_n(b_n); of
+ * every batch at least one token is kept. Affinities are rounded to float32.
+ */
+export function createDualRegretMeter(
+  kernels: Kernels,
+  { tokens, experts, topK, steps }: RoutingShape & { readonly steps: number },
+  scores: ScoreKind,
+): DualRegretMeter {
+  const most = Math.min(tokens, Math.max(1, Math.floor(mostScores / (steps * experts))));
+  const logits = kernels.allocateFloat32(most * experts);
+  const affinities = kernels.allocateFloat64(most * experts);
+  const price = kernels.allocateFloat64(experts);
+  const load = kernels.allocateFloat64(experts);
+  const batches: Float32Array[] = [];
+  let observed = 0;
+  let kept = 0;
+  let best: Hindsight | undefined;
+
+  /** f_n(b) less f_n(b*), for each of the biases. */
+  function differences(biases: Float64Array, bias: Float64Array): Float64Array {
+    const blocks = createScoreBlocks(kernels, batches, experts);
+    const dualOf = (n: number, b: Float64Array) => {
+      let value = 0;
+      let shift = 0;
+      for (let e = 0; e < experts; e++) {
+        price[e] = -b[e];
+        shift += b[e];
+      }
+      blocks.reset();
+      for (const block of blocks.batch(n)) {
+        const infinite = Number.NEGATIVE_INFINITY;
+        value += kernels.relaxedTopK(
+          block.scores,
+          price,
+          0,
+          infinite,
+          block.tokens,
+          experts,
+          topK,
+          block.threshold,
+          load,
+          null,
+        );
+      }
+      return (value * experts) / batches[n].length - (topK / experts) * shift;
+    };
+    return Float64Array.from(
+      batches,
+      (_, n) => dualOf(n, biases.subarray(n * experts, (n + 1) * experts)) - dualOf(n, bias),
+    );
+  }
+
+  const hindsight = (): Hindsight => {
+    best ??= {
+      ...findHindsightBias(kernels, batches, experts, topK, hindsightTolerance),
+      keptFraction: kept / observed,
+    };
+    return best;
+  };
+
+  return {
+    observe(batch) {
+      const stride = Math.ceil(batch.tokens / most);
+      let count = 0;
+      for (let t = 0; t < batch.tokens; t += stride) {
+        logits.set(batch.logits.subarray(t * experts, (t + 1) * experts), count * experts);
+        count += 1;
+      }
+      kernels.affinities(logits, scores, count, experts, affinities);
+      batches.push(new Float32Array(affinities.subarray(0, count * experts)));
+      observed += batch.tokens;
+      kept += count;
+      best = undefined;
+    },
+    hindsight,
+    regret(biases) {
+      const regrets = differences(biases, hindsight().bias);
+      for (let n = 1; n < regrets.length; n++) regrets[n] += regrets[n - 1];
+      return regrets;
+    },
+  };
+}

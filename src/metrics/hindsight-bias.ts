@@ -1,0 +1,118 @@
+import { max, mean, min, sum } from "d3-array";
+import type { Kernels } from "../kernels/kernels.ts";
+import { createTopKDescent } from "../transport/topk-descent.ts";
+import { createTopKDual, type TokenBlock } from "../transport/topk-dual.ts";
+import { createScoreBlocks, type ScoreBatches } from "./score-batches.ts";
+
+/** The best fixed bias of a run, with its proof. */
+export interface HindsightBias {
+  /** b* `[experts]`, with mean 0. */
+  readonly bias: Float64Array;
+  /** Σ_n f_n(b*). */
+  readonly value: number;
+  /** `value` is at most this above the minimum. */
+  readonly gap: number;
+}
+
+/** The way there: about so many tokens, smoothed by 2^−halvings of the scores' spread. All tokens after these. */
+const coarseLevels = [
+  { tokens: 2 ** 9, halvings: 2 },
+  { tokens: 2 ** 11, halvings: 4 },
+  { tokens: 2 ** 13, halvings: 6 },
+  { tokens: 2 ** 15, halvings: 8 },
+  { tokens: 2 ** 17, halvings: 10 },
+] as const;
+const firstHalvings = 12;
+const lastHalvings = 40;
+
+const curvatureWidth = 1;
+const maxIterations = 30;
+/** ‖gradient‖₁ / (N·K) at which a level ends that only leads to the next. */
+const looseTolerance = 1e-3;
+
+/**
+ * Finds the b that minimises Σ_n f_n(b), f_n(b) = (1/T_n)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e over N
+ * batches of T_n tokens (arXiv 2512.03915; SPEC 5.2), which is the dual of `topk-dual.ts` at the prices −b: each token
+ * has K experts and each expert a share of N·K/E. Ever less smoothed duals are minimised by Newton's method, first on
+ * every so-many-th token, until the gap is at most `tolerance`.
+ *
+ * The gap is proven. With x and the residual r_e = Σ x_e − N·K/E of the smoothed dual's own maximisers, Σ_n f_n(b') ≥
+ * ⟨S, x⟩ + ⟨b', r⟩ for every b'. Some b* lies in a box, and over it the right side is at least the smoothed value, less
+ * what the smoothing adds, less max |b* − b|·‖r‖₁. The box is max b* − min b* ≤ 2, for scores in [0, 1]: the expert with
+ * the least b* is among the K best of some token, so at least E − K others are at most 1 above it; the one with the
+ * largest b* is not, or not wholly, of some token's K, so at least K others are at most 1 below it; and E + 2 experts in
+ * two groups must have one in common. As Σ_e r_e = 0, the middles of b and b* may be laid upon each other.
+ */
+export function findHindsightBias(
+  kernels: Kernels,
+  batches: ScoreBatches,
+  experts: number,
+  topK: number,
+  tolerance: number,
+): HindsightBias {
+  if (topK === experts) return { bias: new Float64Array(experts), value: sumOfMeans(batches, experts), gap: 0 };
+  const dual = createTopKDual(kernels, experts, topK, curvatureWidth);
+  const descent = createTopKDescent(dual, experts);
+  const blocks = createScoreBlocks(kernels, batches, experts);
+  const capacity = (batches.length * topK) / experts;
+  const price = new Float64Array(experts);
+  const load = new Float64Array(experts);
+
+  function minimize(chosen: Iterable<TokenBlock>, width: number, gradientNorm: number) {
+    return descent.minimize({ blocks: chosen, capacity, floor: Number.NEGATIVE_INFINITY }, price, {
+      width,
+      tolerance: gradientNorm,
+      maxIterations,
+      lowerBound: Number.NEGATIVE_INFINITY,
+    });
+  }
+
+  const tokens = sum(batches, (batch) => batch.length / experts);
+  const spread = spreadOf(blocks.every(Math.ceil(tokens / 64), 1), experts, topK);
+  const loose = looseTolerance * batches.length * topK;
+  for (const level of coarseLevels) {
+    const stride = Math.ceil(tokens / level.tokens);
+    const weight = batches.length / Math.ceil(tokens / stride);
+    minimize(blocks.every(stride, weight), spread * 2 ** -level.halvings, 10 * loose);
+    blocks.reset();
+  }
+
+  const best = new Float64Array(experts);
+  let value = Number.POSITIVE_INFINITY;
+  let lowerBound = Number.NEGATIVE_INFINITY;
+  let gradientNorm = loose;
+  for (let halvings = firstHalvings; halvings <= lastHalvings && value - lowerBound > tolerance; halvings += 2) {
+    const report = minimize(blocks.every(1, null), spread * 2 ** -halvings, gradientNorm);
+    const box = 1 + (max(price)! - min(price)!) / 2;
+    const smoothing = dual.smoothingBound(price);
+    lowerBound = Math.max(lowerBound, report.value - smoothing - box * report.gradientNorm);
+    const found = dual.exact(price, load);
+    if (found < value) {
+      value = found;
+      best.set(price);
+    }
+    // A quarter of the width adds about a sixteenth, as it lets a quarter of the tokens be near their threshold.
+    gradientNorm = Math.max(smoothing / 16, tolerance / 8) / box;
+  }
+  const middle = mean(best)!;
+  return { bias: best.map((p) => middle - p), value, gap: Math.max(0, value - lowerBound) };
+}
+
+/** Σ_n f_n where every token has every expert, whatever the bias. */
+function sumOfMeans(batches: ScoreBatches, experts: number): number {
+  return sum(batches, (scores) => (sum(scores) * experts) / scores.length);
+}
+
+/** How far a token's best expert is above those that it will not get, on average; positive. */
+function spreadOf(blocks: Iterable<TokenBlock>, experts: number, topK: number): number {
+  let total = 0;
+  let count = 0;
+  for (const { scores, tokens } of blocks) {
+    for (let t = 0; t < tokens; t++) {
+      const row = scores.slice(t * experts, (t + 1) * experts).sort();
+      total += row[experts - 1] - row[Math.max(0, experts - 1 - 2 * topK)];
+    }
+    count += tokens;
+  }
+  return total / count || 1;
+}
