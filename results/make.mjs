@@ -75,17 +75,19 @@ writeFileSync(new URL("recorded.svg", import.meta.url), `${chart.renderToSVGStri
 chart.dispose();
 
 const short = new Intl.NumberFormat("en-US", { maximumFractionDigits: 2 });
+const fine = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3 });
 const cells = [
   (row) => short.format(row.max_vio_global),
   (row) => short.format(row.max_vio_batch_mean),
   (row) => short.format(row.max_vio_batch_p95),
   (row) => `${short.format(100 * row.idle_fraction_mean)} %`,
   (row) => short.format(row.score),
+  (row) => fine.format(row.regret_mean),
 ];
 const summaries = panels.map(({ scenario }) =>
   parse(readFileSync(new URL(`${scenario}/summary.csv`, import.meta.url)), { columns: true }),
 );
-const names = ["MaxVio run", "batch", "p95", "idle", "score"];
+const names = ["MaxVio run", "batch", "p95", "idle", "score", "regret"];
 const table = [
   `| | ${panels.map(({ title }) => `**${title.toLowerCase()}:** ${names.join(" | ")}`).join(" | ")} |`,
   `|---|${"---:|".repeat(names.length * panels.length)}`,
