@@ -6,14 +6,15 @@ import { createSinkhornSweeps } from "./sinkhorn.ts";
 
 // Sweeps before Newton steps: they cost a fraction of one, and are what moves experts that hardly anybody wants.
 const firstSweeps = 3;
-// Sinkhorn goes on alone while at its present rate this many more sweeps would do.
-const patience = 20;
+// Sinkhorn goes on alone while at its present rate this many more sweeps would do: what the Newton steps cost that a
+// problem of nearly uniform rows takes, from whose Hessian nothing is left out.
+const patience = 40;
 // A path begins where the exponents of a row differ by no more than this, and ε falls by this factor on it.
 const pathRange = 20;
 const pathFactor = 4;
 // The marginal error at which ε falls. Further on the path's points are close enough to start from.
 const pathTolerance = 0.005;
-// To be reckoned with for each ε, twice for the last, and for the first sweeps. With fewer, sweeps may get further.
+// To be reckoned with for each ε on the path and twice for the last. With fewer left, sweeps may get further.
 const iterationsPerStage = 5;
 // In units of ε, as potentials are.
 const newtonRadius = 10;
@@ -135,7 +136,7 @@ export function createSinkhornNewtonSparse(
       if (marginalError > tolerance && iterations < maxIterations) {
         const fall = largestRowRange(problem, experts) / (pathRange * epsilon);
         const stages = Math.max(0, Math.ceil(Math.log(fall) / Math.log(pathFactor)));
-        const isWithinReach = maxIterations >= iterationsPerStage * (stages + 2);
+        const isWithinReach = maxIterations - iterations >= iterationsPerStage * (stages + 2);
         marginalError = isWithinReach ? followPath(problem, stages, marginalError) : sweepOn(marginalError, true);
       }
       return { columnPotential, iterations, marginalError, converged: marginalError <= tolerance };
