@@ -65,9 +65,10 @@ async function run(options: RunArguments): Promise<void> {
     return results;
   }).finally(() => progress.stop());
 
-  const rows = results.map(({ router, summary, timing }) => ({
+  const rows = results.map(({ router, summary, dualRegret, timing }) => ({
     router: router.name,
     summary,
+    dualRegret: dualRegret?.cumulative.at(-1) ?? null,
     routeMs: timing.routeMs,
   }));
   for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);

@@ -53,5 +53,5 @@ export async function measureRecorded(
   await joinStepFiles(folder, 1);
   const summary = summaryBuilder.summary();
   writeSummary(folder, [{ source, sizes: recorded, summary, dualRegret: null }]);
-  return { router: source.router, summary, routeMs: null };
+  return { router: source.router, summary, dualRegret: null, routeMs: null };
 }

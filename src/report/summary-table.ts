@@ -5,6 +5,8 @@ import { formatTable } from "./table.ts";
 export interface SummaryTableRow {
   readonly router: string;
   readonly summary: RunSummary;
+  /** Of the whole run; null for routers without a bias. */
+  readonly dualRegret: number | null;
   /** Milliseconds that `route` took, for each step; null for recorded choices. */
   readonly routeMs: readonly number[] | null;
 }
@@ -20,6 +22,7 @@ const columns: readonly { header: string; value: (row: SummaryTableRow) => strin
   { header: "dropped\n%", value: ({ summary }) => 100 * summary.droppedFraction },
   { header: "score", value: ({ summary }) => summary.score },
   { header: "regret\nmean", value: ({ summary }) => summary.regretMean },
+  { header: "dual\nregret", value: ({ dualRegret }) => dualRegret },
   { header: "churn\n%", value: ({ summary }) => (summary.churn === null ? null : 100 * summary.churn) },
   { header: "step\ntime", value: ({ summary }) => summary.stepTimeMean },
   { header: "solver\nsteps", value: ({ summary }) => summary.solverSteps },

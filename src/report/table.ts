@@ -1,10 +1,15 @@
 import Table from "cli-table3";
 
-const shortNumber = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4, useGrouping: false });
+const digits = 4;
+const shortNumber = new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false });
+/** Below this the zeros behind the point would be more than the digits after them. */
+const leastWritten = 1e-4;
 
 /** A number with four significant digits for people's eyes; a dash where there is none. */
 export function formatNumber(value: number | null): string {
-  return value === null ? "–" : shortNumber.format(value);
+  if (value === null) return "–";
+  const isTiny = value !== 0 && Math.abs(value) < leastWritten;
+  return isTiny ? value.toExponential(digits - 1) : shortNumber.format(value);
 }
 
 /**
