@@ -39,7 +39,9 @@ describe("a small run of each scenario gives the results on record", () => {
         const isNumber = line > 0 && cell !== "" && Number.isFinite(Number(cell));
         // Loads are whole numbers and must be the same; other V8 versions may round exp and log differently, which
         // shows in the last digits of scores and marginal errors.
-        if (isNumber) expect(Math.abs(Number(cell) - Number(recorded)), where).toBeLessThanOrEqual(1e-9);
+        // The best bias in hindsight is only sought until its gap is 1e-6.
+        const tolerance = rows[0][column] === "dual_regret_cumulative" ? 2e-6 : 1e-9;
+        if (isNumber) expect(Math.abs(Number(cell) - Number(recorded)), where).toBeLessThanOrEqual(tolerance);
         else expect(cell, where).toBe(recorded);
       }
     }
