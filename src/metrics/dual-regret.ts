@@ -59,7 +59,6 @@ export function createDualRegretMeter(
         price[e] = -b[e];
         shift += b[e];
       }
-      blocks.reset();
       for (const block of blocks.batch(n)) {
         const infinite = Number.NEGATIVE_INFINITY;
         value += kernels.relaxedTopK(
