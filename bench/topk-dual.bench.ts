@@ -2,6 +2,7 @@ import { bench, describe } from "vitest";
 import { createRandom } from "../src/core/random.ts";
 import { createKernels } from "../src/kernels/index.ts";
 import { findStreamKind } from "../src/streams/index.ts";
+import { createPriceSearch } from "../src/transport/price-search.ts";
 
 describe.each([
   { tokens: 8192, experts: 256, topK: 8 },
@@ -12,6 +13,8 @@ describe.each([
   const shape = { steps: 10, tokens, experts, topK, capacityFactor: 1 };
   const context = { shape, kernels, random: createRandom("bench"), folder: "." };
   const stream = await kind.create(context, kind.options.parse({}));
+  // The prices of the batch before are where a warm search begins.
+  const before = (await stream.next())!.logits.slice();
   const { logits } = (await stream.next())!;
   const scores = kernels.allocateFloat64(tokens * experts);
   const price = kernels.allocateFloat64(experts);
@@ -41,5 +44,21 @@ describe.each([
   });
   bench("relaxed-topk, width 0", () => {
     relaxed(0, null);
+  });
+
+  const capacity = Math.ceil((tokens * topK) / experts);
+  const search = createPriceSearch(kernels, tokens, experts, topK);
+  const scoresBefore = kernels.allocateFloat64(tokens * experts);
+  const logitsBefore = kernels.allocateFloat32(tokens * experts);
+  logitsBefore.set(before.subarray(0, tokens * experts));
+  kernels.affinities(logitsBefore, "softmax", tokens, experts, scoresBefore);
+  const priceBefore = new Float64Array(experts);
+  search.improve(scoresBefore, tokens, capacity, priceBefore, false);
+
+  bench("price search, cold", () => {
+    search.improve(scores, tokens, capacity, new Float64Array(experts), false);
+  });
+  bench("price search, warm", () => {
+    search.improve(scores, tokens, capacity, priceBefore.slice(), true);
   });
 });

@@ -48,6 +48,8 @@ const lastHalvings = 40;
 
 /** What the loads may be off, Σ_e |load_e − C|, relative to E·√C, the size of a random load's own noise. */
 const tolerance = { coarse: 0.25, first: 0.03, fine: 0.015 };
+/** Nor need they be nearer than this share of the overload at the width before. */
+const overloadShare = 0.1;
 const maxIterations = 20;
 /** See {@link createTopKDual}. */
 const curvatureWidth = 2;
@@ -107,12 +109,18 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
       const spread = spreadOf(scores, count);
       let evaluations = 0;
 
-      function minimize(width: number, used: Float64Array, usedCount: number, relativeTolerance: number): boolean {
+      function minimize(
+        width: number,
+        used: Float64Array,
+        usedCount: number,
+        relativeTolerance: number,
+        least = 0,
+      ): boolean {
         const share = usedCount / count;
         const block = { scores: used, tokens: usedCount, threshold: thresholds, weight: 1 };
         const report = descent.minimize({ blocks: [block], capacity: capacity * share, floor: 0 }, price, {
           width,
-          tolerance: relativeTolerance * experts * Math.sqrt((usedCount * topK) / experts),
+          tolerance: Math.max(least, relativeTolerance * experts * Math.sqrt((usedCount * topK) / experts)),
           maxIterations,
           lowerBound: 0,
         });
@@ -135,12 +143,14 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
       let overload = Number.POSITIVE_INFINITY;
       let bound = Number.POSITIVE_INFINITY;
       let failures = 0;
+      let found = 0;
       for (let halvings = firstHalvings; halvings <= lastHalvings; halvings += 2) {
-        const width = spread * 2 ** -halvings;
-        const converged = minimize(width, scores, count, halvings === firstHalvings ? tolerance.first : tolerance.fine);
+        const relativeTolerance = halvings === firstHalvings ? tolerance.first : tolerance.fine;
+        // What the ties within the width make of the load is not mended by a finer minimum.
+        const converged = minimize(spread * 2 ** -halvings, scores, count, relativeTolerance, overloadShare * found);
         const value = dual.exact(price, load);
         evaluations += 1;
-        const found = overloadOf(capacity);
+        found = overloadOf(capacity);
         failures = converged || found < overload ? 0 : failures + 1;
         if (found < overload) {
           overload = found;

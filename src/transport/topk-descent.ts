@@ -22,11 +22,11 @@ export interface DescentReport {
 }
 
 /** Steps between one choice of the radius and the next. */
-const round = 4;
+const round = 6;
 /** The radius in widths: at first and at least. It grows and shrinks by these factors. */
 const firstRadius = 32;
 const leastRadius = 2;
-const growth = 8;
+const growth = 4;
 const shrinkage = 4;
 
 /**
