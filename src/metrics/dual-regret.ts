@@ -2,7 +2,7 @@ import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { findHindsightBias, type HindsightBias } from "./hindsight-bias.ts";
-import { createScoreBlocks } from "./score-batches.ts";
+import { createScoreBlocks, type ScoreBlocks } from "./score-batches.ts";
 
 /** Affinities that are kept of a run, at most: 256 MiB. */
 const mostScores = 2 ** 26;
@@ -10,11 +10,11 @@ const mostScores = 2 ** 26;
 /** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this. */
 const hindsightTolerance = 1e-6;
 
-/** The batches of a run as all routers with a bias see them that share a kind of affinity. */
+/** Measures all biased routers of a run that share a kind of affinity. */
 export interface DualRegretMeter {
   /** Keeps the affinities of `batch`, or of a sample of its tokens. To be called once a step. */
   observe(batch: TokenBatch): void;
-  /** The best fixed bias of all that was observed, computed once. */
+  /** The best fixed bias of all that was observed, at least one batch; computed once. */
   hindsight(): Hindsight;
   /**
    * Cumulative regret `[steps observed]`, Σ_{i ≤ n} f_i(b_i) − f_i(b*), of the biases b_i that a router had before it
@@ -47,39 +47,34 @@ export function createDualRegretMeter(
   const batches: Float32Array[] = [];
   let observed = 0;
   let kept = 0;
+  let blocks: ScoreBlocks | undefined;
   let best: Hindsight | undefined;
 
-  /** f_n(b) less f_n(b*), for each of the biases. */
-  function differences(biases: Float64Array, bias: Float64Array): Float64Array {
-    const blocks = createScoreBlocks(kernels, batches, experts);
-    const dualOf = (n: number, b: Float64Array) => {
-      let value = 0;
-      let shift = 0;
-      for (let e = 0; e < experts; e++) {
-        price[e] = -b[e];
-        shift += b[e];
-      }
-      for (const block of blocks.batch(n)) {
-        const infinite = Number.NEGATIVE_INFINITY;
-        value += kernels.relaxedTopK(
-          block.scores,
-          price,
-          0,
-          infinite,
-          block.tokens,
-          experts,
-          topK,
-          block.threshold,
-          load,
-          null,
-        );
-      }
-      return (value * experts) / batches[n].length - (topK / experts) * shift;
-    };
-    return Float64Array.from(
-      batches,
-      (_, n) => dualOf(n, biases.subarray(n * experts, (n + 1) * experts)) - dualOf(n, bias),
-    );
+  /** f_n(b). */
+  function dualOf(n: number, bias: Float64Array): number {
+    let value = 0;
+    let shift = 0;
+    for (let e = 0; e < experts; e++) {
+      price[e] = -bias[e];
+      shift += bias[e];
+    }
+    blocks ??= createScoreBlocks(kernels, batches, experts);
+    const floor = Number.NEGATIVE_INFINITY;
+    for (const block of blocks.batch(n)) {
+      value += kernels.relaxedTopK(
+        block.scores,
+        price,
+        0,
+        floor,
+        block.tokens,
+        experts,
+        topK,
+        block.threshold,
+        load,
+        null,
+      );
+    }
+    return (value * experts) / batches[n].length - (topK / experts) * shift;
   }
 
   const hindsight = (): Hindsight => {
@@ -102,12 +97,18 @@ export function createDualRegretMeter(
       batches.push(new Float32Array(affinities.subarray(0, count * experts)));
       observed += batch.tokens;
       kept += count;
+      blocks = undefined;
       best = undefined;
     },
     hindsight,
     regret(biases) {
-      const regrets = differences(biases, hindsight().bias);
-      for (let n = 1; n < regrets.length; n++) regrets[n] += regrets[n - 1];
+      const { bias } = hindsight();
+      const regrets = new Float64Array(batches.length);
+      let sum = 0;
+      for (let n = 0; n < batches.length; n++) {
+        sum += dualOf(n, biases.subarray(n * experts, (n + 1) * experts)) - dualOf(n, bias);
+        regrets[n] = sum;
+      }
       return regrets;
     },
   };

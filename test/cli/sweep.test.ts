@@ -64,10 +64,10 @@ describe("moesim sweep", () => {
   });
 
   it("writes the same bytes with two workers, and when it is killed and resumed", async () => {
-    const whole = folderWith({ steps: 2000 });
+    const whole = folderWith({ steps: 400 });
     moesim([...words, "--workers", "2"], whole);
 
-    const folder = folderWith({ steps: 2000 });
+    const folder = folderWith({ steps: 400 });
     const killed = startMoesim(words, folder);
     while (!existsSync(path.join(folder, "out/cells/1"))) await setTimeout(10);
     killed.kill("SIGKILL");
