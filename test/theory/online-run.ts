@@ -47,6 +47,8 @@ export interface OnlineRun {
   readonly regret: number[];
   /** `[steps]`, |g_n|² of each step. */
   readonly squares: number[];
+  /** `[steps]`, the bias with which each step was routed. */
+  readonly biases: number[][];
 }
 
 /** Routes the batches by `alf-lb`, proportional, and compares with the fixed bias `best`. */
@@ -64,13 +66,15 @@ export function runOnline(
   });
   let total = 0;
   const squares: number[] = [];
+  const biases: number[][] = [];
   const regret = batches.map((logits, step) => {
     const { bias } = router.state() as { bias: number[] };
+    biases.push(bias);
     route(logits);
     const { value, gradient } = dualOf(steps[step], bias, topK);
     squares.push(gradient.reduce((sum, entry) => sum + entry ** 2, 0));
     total += value - dualOf(steps[step], best, topK).value;
     return total;
   });
-  return { regret, squares };
+  return { regret, squares, biases };
 }
