@@ -1,8 +1,8 @@
 import { mean } from "d3-array";
 import { linearRegression, linearRegressionLine, rSquared } from "simple-statistics";
-import { lagrangian } from "../../dist/metrics/lagrangian.js";
+import { createDualRegretMeter, createKernels, simulate } from "../../dist/index.js";
 import { colors, draw, format, table, writeRows } from "./output.mjs";
-import { loadTheory, record, replay, scoresOf } from "./recording.mjs";
+import { loadTheory, record } from "./recording.mjs";
 
 // Regret is bounded in expectation: the mean over these seeds, 1, 2, … stands for it.
 const seedCount = 8;
@@ -18,23 +18,6 @@ function createGradient({ kernels, logits }, { steps, tokens, experts, topK }, s
     kernels.selectTopK(logits, scores, prices, all, experts, topK, expert, load);
     return Float64Array.from(load, (pairs) => pairs / all - topK / experts);
   };
-}
-
-/** The minimiser of a convex function of `experts` variables, by gradient steps that are halved where the norm grows. */
-function descend(gradientAt, experts) {
-  const norm = (vector) => Math.hypot(...vector);
-  let bias = new Float64Array(experts);
-  let gradient = gradientAt(bias);
-  let rate = 0.5;
-  while (norm(gradient) > 2e-5 && rate > 1e-6) {
-    const nextBias = bias.map((value, e) => value - rate * gradient[e]);
-    const nextGradient = gradientAt(nextBias);
-    if (norm(nextGradient) < norm(gradient)) {
-      [bias, gradient] = [nextBias, nextGradient];
-      rate *= 1.2;
-    } else rate /= 2;
-  }
-  return bias;
 }
 
 /** The smallest curvature at `bias` across the direction (1, …, 1), along which the dual is constant. */
@@ -62,39 +45,39 @@ function leastCurvature(gradientAt, bias) {
 const stepSize = { constant: (rate) => rate, "inverse-sqrt": (rate, n) => rate / Math.sqrt(n), inverse: (rate, n) => rate / n };
 
 /**
- * Σ f_i(b_i) − f_i(b*) over the steps so far, of each router on one seed; b* is the best fixed bias over the run. With it
- * half the sum of u_i·|g_i|², the bound on its expectation under strong convexity, and the mean |g|² of the last half.
+ * The dual regret over the steps so far, of each router on one seed. With it half the sum of u_i·|g_i|², the bound on its
+ * expectation under strong convexity, and |g|² of each step.
  */
 async function regretOfSeed(scenario) {
-  const { steps, tokens, experts, topK } = scenario;
-  const recording = await record(scenario);
-  const { kernels, logits } = recording;
-  const { scores } = scenario.routers[0];
-  const gradientAt = createGradient(recording, scenario, scores);
-  const best = descend(gradientAt, experts);
-  const prices = kernels.allocateFloat64(experts);
-  prices.set(best);
-  const expert = kernels.allocateInt32(tokens * topK);
-  const load = kernels.allocateInt32(experts);
-  const pairScore = kernels.allocateFloat64(tokens * topK);
-  const least = Array.from({ length: steps }, (_, step) => {
-    const rows = logits.subarray(step * tokens * experts, (step + 1) * tokens * experts);
-    kernels.selectTopK(rows, scores, prices, tokens, experts, topK, expert, load);
-    scoresOf(recording, scenario, scores, step, expert, topK, pairScore);
-    return lagrangian({ expert, pairScore }, best, load, tokens, topK);
+  const { tokens } = scenario;
+  const squares = new Map(scenario.routers.map(({ name }) => [name, []]));
+  const results = await simulate(scenario, scenario.routers, {
+    kernels: createKernels(),
+    onStep: ({ name }, { load }) =>
+      squares.get(name).push(load.reduce((sum, pairs) => sum + ((pairs - mean(load)) / tokens) ** 2, 0)),
   });
-  const runs = scenario.routers.map((choice) => {
-    const { name, options, steps: routed } = replay(recording, scenario, choice);
-    let [regret, bound] = [0, 0];
-    const rows = routed.map(({ choice, bias, load }, step) => {
-      regret += lagrangian(choice, bias, load, tokens, topK) - least[step];
-      const square = load.reduce((sum, pairs) => sum + ((pairs - mean(load)) / tokens) ** 2, 0);
+  const runs = results.map(({ router: { name, options }, dualRegret }) => {
+    let bound = 0;
+    const rows = squares.get(name).map((square, step) => {
       bound += (stepSize[options.schedule](options.updateRate, step + 1) * square) / 2;
-      return { regret, bound, square };
+      return { regret: dualRegret.cumulative[step], bound, square };
     });
     return { name, options, rows };
   });
-  return { runs, curvature: leastCurvature(gradientAt, best) };
+  return { runs, curvature: await curvatureOf(scenario) };
+}
+
+/** The least curvature of the mean dual at the best bias in hindsight. */
+async function curvatureOf(scenario) {
+  const recording = await record(scenario);
+  const { scores } = scenario.routers[0];
+  const { tokens, experts } = scenario;
+  const meter = createDualRegretMeter(recording.kernels, scenario, scores);
+  for (let step = 0; step < scenario.steps; step++) {
+    const logits = recording.logits.subarray(step * tokens * experts, (step + 1) * tokens * experts);
+    meter.observe({ step, tokens, experts, logits });
+  }
+  return leastCurvature(createGradient(recording, scenario, scores), meter.hindsight().bias);
 }
 
 /** The regret of each router at some steps n, evenly spaced in log n; means over seeds. */
