@@ -4,8 +4,8 @@ import type { Kernels } from "../kernels/kernels.ts";
 import { findHindsightBias, type HindsightBias } from "./hindsight-bias.ts";
 import { createScoreBlocks, type ScoreBlocks } from "./score-batches.ts";
 
-/** Affinities that are kept of a run, at most: 256 MiB. */
-const mostScores = 2 ** 26;
+/** Affinities that are kept of a run, at most: 128 MiB. */
+const mostScores = 2 ** 25;
 
 /** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this. */
 const hindsightTolerance = 1e-6;
@@ -31,7 +31,7 @@ export interface Hindsight extends HindsightBias {
 
 /**
  * The online dual regret of biases (arXiv 2512.03915; SPEC 3.1, 5.2), with f_n as in `hindsight-bias.ts`. Where a run of
- * `steps` is larger than 2^26 affinities every so-many-th token of a batch stands for all, in b* as in f_n(b_n); of
+ * `steps` is larger than 2^25 affinities every so-many-th token of a batch stands for all, in b* as in f_n(b_n); of
  * every batch at least one token is kept. Affinities are rounded to float32.
  */
 export function createDualRegretMeter(

@@ -3,6 +3,7 @@ import type { Kernels } from "../kernels/kernels.ts";
 import { createTopKDescent } from "../transport/topk-descent.ts";
 import { createTopKDual, type TokenBlock } from "../transport/topk-dual.ts";
 import { createScoreBlocks, type ScoreBatches } from "./score-batches.ts";
+import { screenTokens } from "./settled-tokens.ts";
 
 /** The best fixed bias of a run, with its proof. */
 export interface HindsightBias {
@@ -14,16 +15,19 @@ export interface HindsightBias {
   readonly gap: number;
 }
 
-/** The way there: about so many tokens, smoothed by 2^−halvings of the scores' spread. All tokens after these. */
+/** The way there: about so many tokens, smoothed by 2^−halvings of the scores' spread. */
 const coarseLevels = [
   { tokens: 2 ** 9, halvings: 2 },
   { tokens: 2 ** 11, halvings: 4 },
   { tokens: 2 ** 13, halvings: 6 },
   { tokens: 2 ** 15, halvings: 8 },
-  { tokens: 2 ** 17, halvings: 10 },
 ] as const;
-const firstHalvings = 12;
+/** Then on all tokens; from the second of these levels on, on those that may still move. */
+const firstHalvings = 10;
 const lastHalvings = 40;
+/** How far, in widths, prices are reckoned to move against each other on one level, and by what factor that is mended. */
+const reachWidths = 32;
+const reachGrowth = 4;
 
 const curvatureWidth = 1;
 const maxIterations = 30;
@@ -34,7 +38,9 @@ const looseTolerance = 1e-3;
  * Finds the b that minimises Σ_n f_n(b), f_n(b) = (1/T_n)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e over N
  * batches of T_n tokens (arXiv 2512.03915; SPEC 5.2), which is the dual of `topk-dual.ts` at the prices −b: each token
  * has K experts and each expert a share of N·K/E. Ever less smoothed duals are minimised by Newton's method, first on
- * every so-many-th token, until the gap is at most `tolerance`.
+ * every so-many-th token, then on those that the remaining changes of the bias can move at all, until the gap is at most
+ * `tolerance`. The others' part of the dual is linear, and once the prices have moved by more than was reckoned with, the
+ * tokens are parted anew.
  *
  * The gap is proven. With x and the residual r_e = Σ x_e − N·K/E of the smoothed dual's own maximisers, Σ_n f_n(b') ≥
  * ⟨S, x⟩ + ⟨b', r⟩ for every b'. Some b* lies in a box, and over it the right side is at least the smoothed value, less
@@ -53,13 +59,13 @@ export function findHindsightBias(
   if (topK === experts) return { bias: new Float64Array(experts), value: sumOfMeans(batches, experts), gap: 0 };
   const dual = createTopKDual(kernels, experts, topK, curvatureWidth);
   const descent = createTopKDescent(dual, experts);
-  const blocks = createScoreBlocks(kernels, batches, experts);
-  const capacity = (batches.length * topK) / experts;
+  const share = (batches.length * topK) / experts;
+  const capacity = new Float64Array(experts).fill(share);
   const price = new Float64Array(experts);
   const load = new Float64Array(experts);
 
-  function minimize(chosen: Iterable<TokenBlock>, width: number, gradientNorm: number) {
-    return descent.minimize({ blocks: chosen, capacity, floor: Number.NEGATIVE_INFINITY }, price, {
+  function minimize(blocks: Iterable<TokenBlock>, width: number, gradientNorm: number) {
+    return descent.minimize({ blocks, capacity, floor: Number.NEGATIVE_INFINITY }, price, {
       width,
       tolerance: gradientNorm,
       maxIterations,
@@ -68,25 +74,60 @@ export function findHindsightBias(
   }
 
   const tokens = sum(batches, (batch) => batch.length / experts);
-  const spread = spreadOf(blocks.every(Math.ceil(tokens / 64), 1), experts, topK);
+  const all = createScoreBlocks(kernels, batches, experts);
+  const spread = spreadOf(all.every(Math.ceil(tokens / 64), 1), experts, topK);
   const loose = looseTolerance * batches.length * topK;
   for (const level of coarseLevels) {
     const stride = Math.ceil(tokens / level.tokens);
     const weight = batches.length / Math.ceil(tokens / stride);
-    minimize(blocks.every(stride, weight), spread * 2 ** -level.halvings, 10 * loose);
-    blocks.reset();
+    minimize(all.every(stride, weight), spread * 2 ** -level.halvings, 10 * loose);
+    all.reset();
   }
+
+  // Tokens are parted at some prices and within some reach, and the open ones again at later ones.
+  const screens: { price: Float64Array; reach: number }[] = [];
+  let open = all;
+  let settledScore = 0;
+
+  function screen(reach: number): void {
+    const at = kernels.allocateFloat64(experts);
+    at.set(price);
+    const screening = screenTokens(kernels, open.every(1, null), experts, topK, at, reach);
+    open = createScoreBlocks(kernels, screening.open, experts, screening.weights);
+    settledScore += screening.settledScore;
+    for (let e = 0; e < experts; e++) capacity[e] -= screening.settledLoad[e];
+    screens.push({ price: at, reach });
+  }
+
+  function openAll(): void {
+    screens.length = 0;
+    open = all;
+    settledScore = 0;
+    capacity.fill(share);
+  }
+
+  /** Whether what was settled is so at the present prices too. */
+  const holds = (width: number) => screens.every(({ price: at, reach }) => movement(at, price) + width <= reach);
 
   const best = new Float64Array(experts);
   let value = Number.POSITIVE_INFINITY;
   let lowerBound = Number.NEGATIVE_INFINITY;
   let gradientNorm = loose;
   for (let halvings = firstHalvings; halvings <= lastHalvings && value - lowerBound > tolerance; halvings += 2) {
-    const report = minimize(blocks.every(1, null), spread * 2 ** -halvings, gradientNorm);
+    const width = spread * 2 ** -halvings;
+    let reach = reachWidths * width;
+    if (halvings > firstHalvings) screen(reach);
+    let report = minimize(open.every(1, null), width, gradientNorm);
+    while (!holds(width)) {
+      openAll();
+      reach *= reachGrowth;
+      screen(reach);
+      report = minimize(open.every(1, null), width, gradientNorm);
+    }
     const box = 1 + (max(price)! - min(price)!) / 2;
     const smoothing = dual.smoothingBound(price);
-    lowerBound = Math.max(lowerBound, report.value - smoothing - box * report.gradientNorm);
-    const found = dual.exact(price, load);
+    lowerBound = Math.max(lowerBound, settledScore + report.value - smoothing - box * report.gradientNorm);
+    const found = settledScore + dual.exact(price, load);
     if (found < value) {
       value = found;
       best.set(price);
@@ -96,6 +137,16 @@ export function findHindsightBias(
   }
   const middle = mean(best)!;
   return { bias: best.map((p) => middle - p), value, gap: Math.max(0, value - lowerBound) };
+}
+
+/** How much more one price has risen than another. */
+function movement(before: Float64Array, after: Float64Array): number {
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let e = 0; e < after.length; e++) {
+    least = Math.min(least, after[e] - before[e]);
+    most = Math.max(most, after[e] - before[e]);
+  }
+  return most - least;
 }
 
 /** Σ_n f_n where every token has every expert, whatever the bias. */

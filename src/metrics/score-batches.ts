@@ -9,7 +9,7 @@ const blockScores = 2 ** 16;
 
 /** Walks over scores that are kept in float32, a block at a time in one buffer. */
 export interface ScoreBlocks {
-  /** Every `stride`-th of all tokens, each of which counts for `weight`, or for 1 / (tokens of its batch) if null. */
+  /** Every `stride`-th of all tokens, each of which counts for `weight`, or for its batch's if null. */
   every(stride: number, weight: number | null): Iterable<TokenBlock>;
   /** The tokens of one batch, each with the weight 1. */
   batch(n: number): Iterable<TokenBlock>;
@@ -17,7 +17,13 @@ export interface ScoreBlocks {
   reset(): void;
 }
 
-export function createScoreBlocks(kernels: Kernels, batches: ScoreBatches, experts: number): ScoreBlocks {
+/** @param weights what a token of each batch counts for; by default the batches are equal, whatever their size */
+export function createScoreBlocks(
+  kernels: Kernels,
+  batches: ScoreBatches,
+  experts: number,
+  weights: readonly number[] = batches.map((scores) => experts / scores.length),
+): ScoreBlocks {
   const most = Math.max(1, Math.floor(blockScores / experts));
   const narrow = kernels.allocateFloat32(most * experts);
   const scores = kernels.allocateFloat64(most * experts);
@@ -33,7 +39,7 @@ export function createScoreBlocks(kernels: Kernels, batches: ScoreBatches, exper
   function* walk(chosen: ScoreBatches, stride: number, weight: number | null): Iterable<TokenBlock> {
     let walked = 0;
     let next = 0;
-    for (const batch of chosen) {
+    for (const [n, batch] of chosen.entries()) {
       const kept = batch.length / experts;
       while (next < kept) {
         let count = 0;
@@ -46,7 +52,7 @@ export function createScoreBlocks(kernels: Kernels, batches: ScoreBatches, exper
           narrow.set(batch.subarray(next * experts, (next + 1) * experts), count * experts);
           count += 1;
         }
-        yield blockOf(count, walked, weight ?? 1 / kept);
+        yield blockOf(count, walked, weight ?? weights[n]);
         walked += count;
       }
       next -= kept;

@@ -74,6 +74,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
   const sample = kernels.allocateFloat64(Math.ceil(tokens / leastStride) * experts);
   const thresholds = kernels.allocateFloat64(tokens);
   const load = new Float64Array(experts);
+  const shares = new Float64Array(experts);
   const best = new Float64Array(experts);
   const row = new Float64Array(experts);
 
@@ -118,7 +119,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
       ): boolean {
         const share = usedCount / count;
         const block = { scores: used, tokens: usedCount, threshold: thresholds, weight: 1 };
-        const report = descent.minimize({ blocks: [block], capacity: capacity * share, floor: 0 }, price, {
+        const report = descent.minimize({ blocks: [block], capacity: shares.fill(capacity * share), floor: 0 }, price, {
           width,
           tolerance: Math.max(least, relativeTolerance * experts * Math.sqrt((usedCount * topK) / experts)),
           maxIterations,

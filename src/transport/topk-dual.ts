@@ -12,12 +12,12 @@ export interface TokenBlock {
   readonly weight: number;
 }
 
-/** What the dual is the dual of: at most `capacity` of the blocks' weighted tokens for each expert. */
+/** What the dual is the dual of: at most `capacity` of the blocks' weighted tokens for the experts. */
 export interface TopKProblem {
   /** Walked once or twice an evaluation, each time the same. */
   readonly blocks: Iterable<TokenBlock>;
-  /** C, which need not be whole. */
-  readonly capacity: number;
+  /** C `[experts]`, which need not be whole. */
+  readonly capacity: Float64Array;
   /** 0: a token takes up to K experts, and prices are non-negative. −∞: it takes K whatever they cost. */
   readonly floor: number;
 }
@@ -43,7 +43,7 @@ const run = 16;
 /**
  * The dual of the assignment of K experts to each token, at most C tokens to an expert, in the experts' prices:
  *
- *     D(p) = Σ_t max { ⟨S_t − p, x⟩ : 0 ≤ x ≤ 1, Σ_e x_e ≤ K } + C·Σ_e p_e
+ *     D(p) = Σ_t max { ⟨S_t − p, x⟩ : 0 ≤ x ≤ 1, Σ_e x_e ≤ K } + Σ_e C_e·p_e
  *
  * It is convex, and at least the score of every assignment for any p ≥ 0, or for any p at all where every token has K
  * experts and every expert C tokens. Its smoothing adds (width/2)·Σ_e x_e·(1 − x_e) to what is maximised (Nesterov 2005,
@@ -58,7 +58,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
   const prices = kernels.allocateFloat64(experts);
   const mass = kernels.allocateFloat64(experts);
   const curvature = kernels.allocateFloat64(experts * experts);
-  let problem: TopKProblem = { blocks: [], capacity: 0, floor: 0 };
+  let problem: TopKProblem = { blocks: [], capacity: new Float64Array(experts), floor: 0 };
   let width = 0;
   /** How many experts a token has near its threshold on average, NaN before the first Hessian of a problem. */
   let near = Number.NaN;
@@ -80,7 +80,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     }
     scale(mass, unit);
     value *= unit;
-    for (let e = 0; e < experts; e++) value += problem.capacity * price[e];
+    for (let e = 0; e < experts; e++) value += problem.capacity[e] * price[e];
     return value;
   }
 
@@ -139,7 +139,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     },
     evaluate(price, gradient) {
       const value = valueAt(price, width);
-      for (let e = 0; e < experts; e++) gradient[e] = problem.capacity - mass[e];
+      for (let e = 0; e < experts; e++) gradient[e] = problem.capacity[e] - mass[e];
       return value;
     },
     hessian(price, out) {

@@ -90,8 +90,8 @@ describe.each(backends)("the dual regret on $backend kernels", (kernels) => {
   });
 
   it("rests on every so-many-th token where the run is large, and says so", () => {
-    // Room for 2^26 / (2^22 · 5) = 3 tokens of a step.
-    const meter = createDualRegretMeter(kernels, { ...shape, steps: 2 ** 22 }, "sigmoid");
+    // Room for 2^25 / (2^21 · 5) = 3 tokens of a step.
+    const meter = createDualRegretMeter(kernels, { ...shape, steps: 2 ** 21 }, "sigmoid");
     for (let step = 0; step < 2; step++) meter.observe(batchOf(step, 20));
     const { keptFraction, bias, gap } = meter.hindsight();
     // Tokens 0, 7 and 14.

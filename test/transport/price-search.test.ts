@@ -88,10 +88,8 @@ describe("the price search", () => {
     const load = new Float64Array(usual.experts);
     const dual = createTopKDual(wasm, usual.experts, usual.topK, 1);
     const threshold = wasm.allocateFloat64(usual.tokens).fill(Number.NaN);
-    dual.pose(
-      { blocks: [{ scores, tokens: usual.tokens, threshold, weight: 1 }], capacity: usual.capacity, floor: 0 },
-      1,
-    );
+    const capacity = new Float64Array(usual.experts).fill(usual.capacity);
+    dual.pose({ blocks: [{ scores, tokens: usual.tokens, threshold, weight: 1 }], capacity, floor: 0 }, 1);
     for (let n = 1; n <= 300; n++) {
       lowest = Math.min(lowest, dual.exact(moved, load));
       load.forEach((l, e) => {

@@ -14,6 +14,7 @@ describe.each(backends)("the smoothed top-k dual on $backend kernels", (kernels)
     weight,
   });
   const price = Float64Array.from(normals(2, experts, 0.2), Math.abs);
+  const capacityOf = (tokensEach: number) => new Float64Array(experts).fill(tokensEach);
 
   it("is the same sum however the tokens are cut into blocks, and weighs them", () => {
     const dual = createTopKDual(kernels, experts, topK, 1);
@@ -24,7 +25,7 @@ describe.each(backends)("the smoothed top-k dual on $backend kernels", (kernels)
     const [first, second] = [whole, parts].map((blocks) => {
       const gradient = new Float64Array(experts);
       const hessian = new Float64Array(experts * experts);
-      dual.pose({ blocks, capacity: 10, floor: 0 }, 0.3);
+      dual.pose({ blocks, capacity: capacityOf(10), floor: 0 }, 0.3);
       const value = dual.evaluate(price, gradient);
       dual.hessian(price, hessian);
       return [value, dual.smoothingBound(price), ...gradient, ...hessian];
@@ -33,13 +34,13 @@ describe.each(backends)("the smoothed top-k dual on $backend kernels", (kernels)
       expect(Math.abs(number - first[i])).toBeLessThan(1e-11);
     });
     const gradient = new Float64Array(experts);
-    dual.pose({ blocks: [blockOf(0, 40, 2), blockOf(40, tokens, 3)], capacity: 0, floor: 0 }, 0.3);
+    dual.pose({ blocks: [blockOf(0, 40, 2), blockOf(40, tokens, 3)], capacity: capacityOf(0), floor: 0 }, 0.3);
     const mixed = dual.evaluate(price, gradient);
     const masses = gradient.slice();
-    dual.pose({ blocks: [blockOf(0, 40, 1)], capacity: 0, floor: 0 }, 0.3);
+    dual.pose({ blocks: [blockOf(0, 40, 1)], capacity: capacityOf(0), floor: 0 }, 0.3);
     let expected = 2 * dual.evaluate(price, gradient);
     const expectedMasses = gradient.map((g) => 2 * g);
-    dual.pose({ blocks: [blockOf(40, tokens, 1)], capacity: 0, floor: 0 }, 0.3);
+    dual.pose({ blocks: [blockOf(40, tokens, 1)], capacity: capacityOf(0), floor: 0 }, 0.3);
     expected += 3 * dual.evaluate(price, gradient);
     expect(Math.abs(mixed - expected)).toBeLessThan(1e-11);
     masses.forEach((m, e) => {
@@ -51,7 +52,7 @@ describe.each(backends)("the smoothed top-k dual on $backend kernels", (kernels)
     const dual = createTopKDual(kernels, experts, topK, 1);
     for (const floor of [0, Number.NEGATIVE_INFINITY]) {
       for (const width of [0.01, 0.3, 2]) {
-        dual.pose({ blocks: [blockOf(0, tokens, 1)], capacity: 7, floor }, width);
+        dual.pose({ blocks: [blockOf(0, tokens, 1)], capacity: capacityOf(7), floor }, width);
         const smoothed = dual.evaluate(price, new Float64Array(experts));
         const bound = dual.smoothingBound(price);
         const exact = dual.exact(price, new Float64Array(experts));
@@ -65,9 +66,12 @@ describe.each(backends)("the smoothed top-k dual on $backend kernels", (kernels)
   it("has its minimum where the demand meets the capacity", () => {
     const dual = createTopKDual(kernels, experts, topK, 1);
     const found = new Float64Array(experts);
-    const capacity = (tokens * topK) / experts;
     const report = createTopKDescent(dual, experts).minimize(
-      { blocks: [blockOf(0, tokens, 1)], capacity, floor: Number.NEGATIVE_INFINITY },
+      {
+        blocks: [blockOf(0, tokens, 1)],
+        capacity: capacityOf((tokens * topK) / experts),
+        floor: Number.NEGATIVE_INFINITY,
+      },
       found,
       { width: 0.5, tolerance: 1e-6, maxIterations: 60, lowerBound: Number.NEGATIVE_INFINITY },
     );
