@@ -1,8 +1,8 @@
 import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import { findHindsightBias, type HindsightBias } from "./hindsight-bias.ts";
-import { createScoreBlocks, type ScoreBlocks } from "./score-batches.ts";
+import { findHindsightBias, type HindsightBias } from "../transport/hindsight-bias.ts";
+import { createScoreBlocks, type ScoreBlocks } from "../transport/score-batches.ts";
 
 /** Affinities that are kept of a run, at most: 128 MiB. */
 const mostScores = 2 ** 25;

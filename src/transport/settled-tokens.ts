@@ -1,6 +1,6 @@
 import type { Kernels } from "../kernels/kernels.ts";
-import type { TokenBlock } from "../transport/topk-dual.ts";
 import type { ScoreBatches } from "./score-batches.ts";
+import type { TokenBlock } from "./topk-dual.ts";
 
 /** A run's tokens, parted into those that no small change of the prices can move, and the others. */
 export interface Screening {

@@ -1,9 +1,9 @@
 import { max, mean, min, sum } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
-import { createTopKDescent } from "../transport/topk-descent.ts";
-import { createTopKDual, type TokenBlock } from "../transport/topk-dual.ts";
 import { createScoreBlocks, type ScoreBatches } from "./score-batches.ts";
 import { screenTokens } from "./settled-tokens.ts";
+import { createTopKDescent } from "./topk-descent.ts";
+import { createTopKDual, type TokenBlock } from "./topk-dual.ts";
 
 /** The best fixed bias of a run, with its proof. */
 export interface HindsightBias {

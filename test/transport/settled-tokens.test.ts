@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../../src/core/random.ts";
-import { createScoreBlocks } from "../../src/metrics/score-batches.ts";
-import { screenTokens } from "../../src/metrics/settled-tokens.ts";
+import { createScoreBlocks } from "../../src/transport/score-batches.ts";
+import { screenTokens } from "../../src/transport/settled-tokens.ts";
 import { normals } from "../kernels/matrices.ts";
 import { backends } from "../support/backends.ts";
 import { largestIndices, sigmoid } from "../support/plain.ts";

@@ -1,5 +1,5 @@
 import type { Kernels } from "../kernels/kernels.ts";
-import type { TokenBlock } from "../transport/topk-dual.ts";
+import type { TokenBlock } from "./topk-dual.ts";
 
 /** The affinities S of the tokens kept of each batch of a run, `[kept tokens × experts]` each. */
 export type ScoreBatches = readonly Float32Array[];

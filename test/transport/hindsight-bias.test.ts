@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findHindsightBias, type HindsightBias } from "../../src/metrics/hindsight-bias.ts";
+import { findHindsightBias, type HindsightBias } from "../../src/transport/hindsight-bias.ts";
 import { normals } from "../kernels/matrices.ts";
 import { backends } from "../support/backends.ts";
 import { sigmoid } from "../support/plain.ts";
