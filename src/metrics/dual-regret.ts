@@ -30,7 +30,7 @@ export interface Hindsight extends HindsightBias {
 }
 
 /**
- * The online dual regret of biases (arXiv 2512.03915; SPEC 3.1, 5.2), with f_n as in `hindsight-bias.ts`. Where a run of
+ * The online dual regret of biases (Han and Zhong 2025, arXiv 2512.03915), with f_n as in `hindsight-bias.ts`. Where a run of
  * `steps` is larger than 2^25 affinities every so-many-th token of a batch stands for all, in b* as in f_n(b_n); of
  * every batch at least one token is kept. Affinities are rounded to float32.
  */

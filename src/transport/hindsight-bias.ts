@@ -36,7 +36,7 @@ const looseTolerance = 1e-3;
 
 /**
  * Finds the b that minimises Σ_n f_n(b), f_n(b) = (1/T_n)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e over N
- * batches of T_n tokens (arXiv 2512.03915; SPEC 5.2), which is the dual of `topk-dual.ts` at the prices −b: each token
+ * batches of T_n tokens (arXiv 2512.03915), which is the dual of `topk-dual.ts` at the prices −b: each token
  * has K experts and each expert a share of N·K/E. Ever less smoothed duals are minimised by Newton's method, first on
  * every so-many-th token, then on those that the remaining changes of the bias can move at all, until the gap is at most
  * `tolerance`. The others' part of the dual is linear, and once the prices have moved by more than was reckoned with, the
