@@ -3,9 +3,9 @@ export type { Assignment, RoutingShape, ScoreKind } from "./core/assignment.ts";
 export { InputError } from "./core/input-error.ts";
 export type { PlanKind, SolverReport } from "./core/solver-report.ts";
 export type { TokenBatch } from "./core/token-batch.ts";
+export type { DualRegret } from "./engine/regret.ts";
 export {
   createRouter,
-  type DualRegret,
   openStream,
   type RouterResult,
   type SimulationOptions,

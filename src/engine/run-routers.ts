@@ -2,7 +2,8 @@ import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import { hasDualRegret, type RouterResult, simulate } from "./simulate.ts";
+import { hasDualRegret } from "./regret.ts";
+import { type RouterResult, simulate } from "./simulate.ts";
 
 /** Some routers of a scenario, by their positions in it, for one thread to run. Plain data. */
 export interface RouterTask {

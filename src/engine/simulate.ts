@@ -4,8 +4,8 @@ import { InputError } from "../core/input-error.ts";
 import { createRandom } from "../core/random.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import { createDualRegretMeter, type DualRegretMeter } from "../metrics/dual-regret.ts";
-import { createOptimumFinder, createRegretMeter, type Optimum } from "../metrics/regret.ts";
+import type { DualRegretMeter } from "../metrics/dual-regret.ts";
+import { createRegretMeter, type Optimum } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
 import { type BatchFacts, createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
@@ -14,22 +14,13 @@ import type { RoutedStep, Router } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { findStreamKind } from "../streams/index.ts";
 import type { Stream } from "../streams/stream.ts";
+import { createDuals, createOptima, type DualRegret, dualRegretOf, hasDualRegret } from "./regret.ts";
 
 /** How long a router's `route` took, in milliseconds. */
 export interface Timing {
   /** `[steps]`. */
   readonly routeMs: readonly number[];
   readonly tokens: number;
-}
-
-/** How far a router's biases were from the best bias in hindsight. */
-export interface DualRegret {
-  /** `[steps]`, Σ f_i(b_i) − f_i(b*) up to each step, b* the best fixed bias over the whole run. */
-  readonly cumulative: Float64Array;
-  /** The sum over the run is proven to be at most this from the truth, on the tokens that were kept. */
-  readonly gap: number;
-  /** Tokens it rests on, of all tokens; below 1 where the run is larger than what is kept of it. */
-  readonly keptFraction: number;
 }
 
 /** What one router of a scenario came to. */
@@ -138,38 +129,6 @@ function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kern
       dualRegret: biases === null ? null : dualRegretOf(duals.get(choice.scores)!, biases),
     }),
   };
-}
-
-/** The optimum of the batches on which the scenario asks for regret, for each kind of affinities that `routers` use. */
-function createOptima(kernels: Kernels, scenario: Scenario, routers: readonly RouterChoice[]) {
-  const { every, gap } = scenario.regret;
-  const kinds = every === 0 ? [] : new Set(routers.map(({ scores }) => scores));
-  const finders = Array.from(kinds, (kind) => [kind, createOptimumFinder(kernels, scenario, kind, gap)] as const);
-  const optima = new Map<ScoreKind, Optimum>();
-  return {
-    find(batch: TokenBatch): void {
-      optima.clear();
-      if (batch.step % every !== 0) return;
-      for (const [kind, finder] of finders) optima.set(kind, finder.find(batch));
-    },
-    of: (kind: ScoreKind): Optimum | null => optima.get(kind) ?? null,
-  };
-}
-
-/** What is kept of the batches for dual regret, for each kind of affinities that routers with a bias use. */
-function createDuals(kernels: Kernels, scenario: Scenario, routers: readonly RouterChoice[]) {
-  const kinds = new Set(routers.filter((router) => hasDualRegret(scenario, router)).map(({ scores }) => scores));
-  return new Map(Array.from(kinds, (kind) => [kind, createDualRegretMeter(kernels, scenario, kind)] as const));
-}
-
-function dualRegretOf(meter: DualRegretMeter, biases: Float64Array): DualRegret {
-  const { gap, keptFraction } = meter.hindsight();
-  return { cumulative: meter.regret(biases), gap, keptFraction };
-}
-
-/** Whether a router's dual regret will be known at the end. */
-export function hasDualRegret({ regret }: Scenario, { kind }: RouterChoice): boolean {
-  return regret.every > 0 && findRouterKind(kind)!.hasBias === true;
 }
 
 /** A router of a scenario in its first state; its random numbers depend on the scenario's seed and its kind alone. */
