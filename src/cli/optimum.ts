@@ -44,7 +44,8 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
 async function optimum(options: OptimumArguments): Promise<void> {
   const { gap } = options;
   const capacity = options.capacity === undefined ? undefined : positiveInteger("capacity", options.capacity);
-  if (!(gap >= 0)) throw new InputError(`--gap: ${gap} is not allowed, a number from 0 on is expected`);
+  if (typeof gap !== "number" || !(gap >= 0))
+    throw new InputError(`--gap: ${gap} is not allowed, a number from 0 on is expected`);
   const { scenario } = await scenarioOfLogits("optimum", options, { routers: [{ kind: "topk" }] });
   if (scenario.experts > mostAssignmentExperts) {
     throw new InputError(
@@ -52,7 +53,10 @@ async function optimum(options: OptimumArguments): Promise<void> {
     );
   }
   const scores = options.scores === "raw" ? "logits" : options.scores;
+  // Of a file with a fault in a later step nothing is printed.
+  const lines: string[] = [];
   for await (const { optimum, upperBound, exact } of optimumOfFile(scenario, { scores, capacity, gap }, "wasm")) {
-    process.stdout.write(`${JSON.stringify({ optimum, upper_bound: upperBound, exact })}\n`);
+    lines.push(`${JSON.stringify({ optimum, upper_bound: upperBound, exact })}\n`);
   }
+  process.stdout.write(lines.join(""));
 }

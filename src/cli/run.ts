@@ -2,6 +2,7 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { runRecord } from "../engine/run-record.ts";
 import { runScenario } from "../engine/run-scenario.ts";
+import { hindsightTolerance } from "../metrics/dual-regret.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { convergenceWarnings, formatSummaryTable } from "../report/summary-table.ts";
 import { loadScenario } from "../scenario/load.ts";
@@ -73,9 +74,15 @@ async function run(options: RunArguments): Promise<void> {
   }));
   for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);
   for (const { router, dualRegret } of results) {
-    if (dualRegret === null || dualRegret.keptFraction === 1) continue;
-    const percent = (100 * dualRegret.keptFraction).toPrecision(2);
-    process.stderr.write(`warning: ${router.name}: dual regret rests on a sample, ${percent} % of the tokens\n`);
+    if (dualRegret === null) continue;
+    if (dualRegret.keptFraction < 1) {
+      const percent = (100 * dualRegret.keptFraction).toPrecision(2);
+      process.stderr.write(`warning: ${router.name}: dual regret rests on a sample, ${percent} % of the tokens\n`);
+    }
+    if (dualRegret.gap > hindsightTolerance) {
+      const gap = dualRegret.gap.toPrecision(2);
+      process.stderr.write(`warning: ${router.name}: dual regret may be up to ${gap} too low\n`);
+    }
   }
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;

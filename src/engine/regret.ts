@@ -5,6 +5,7 @@ import { createDualRegretMeter, type DualRegretMeter } from "../metrics/dual-reg
 import { createOptimumFinder, type Optimum } from "../metrics/regret.ts";
 import { findRouterKind } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { mostHindsightExperts } from "../transport/hindsight-bias.ts";
 
 /** How far a router's biases were from the best bias in hindsight. */
 export interface DualRegret {
@@ -45,6 +46,6 @@ export function dualRegretOf(meter: DualRegretMeter, biases: Float64Array): Dual
 }
 
 /** Whether a router's dual regret will be known at the end. */
-export function hasDualRegret({ regret }: Scenario, { kind }: RouterChoice): boolean {
-  return regret.every > 0 && findRouterKind(kind)!.hasBias === true;
+export function hasDualRegret({ regret, experts }: Scenario, { kind }: RouterChoice): boolean {
+  return regret.every > 0 && experts <= mostHindsightExperts && findRouterKind(kind)!.hasBias === true;
 }

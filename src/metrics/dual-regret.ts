@@ -7,8 +7,8 @@ import { createScoreBlocks, type ScoreBlocks } from "../transport/score-batches.
 /** Affinities that are kept of a run, at most: 128 MiB. */
 const mostScores = 2 ** 25;
 
-/** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this. */
-const hindsightTolerance = 1e-6;
+/** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this; where it is more the regret is too low by that. */
+export const hindsightTolerance = 1e-6;
 
 /** Measures all biased routers of a run that share a kind of affinity. */
 export interface DualRegretMeter {

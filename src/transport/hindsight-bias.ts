@@ -5,6 +5,9 @@ import { screenTokens } from "./settled-tokens.ts";
 import { createTopKDescent } from "./topk-descent.ts";
 import { createTopKDual, type TokenBlock } from "./topk-dual.ts";
 
+/** The most experts of a run for which it is worth the time: it grows with their square and more. */
+export const mostHindsightExperts = 512;
+
 /** The best fixed bias of a run, with its proof. */
 export interface HindsightBias {
   /** b* `[experts]`, with mean 0. */
@@ -28,9 +31,13 @@ const lastHalvings = 40;
 /** How far, in widths, prices are reckoned to move against each other on one level, and by what factor that is mended. */
 const reachWidths = 32;
 const reachGrowth = 4;
+/** Runs of no more scores than this are walked as a whole, in less time than it takes to part their tokens. */
+const fewestScreened = 2 ** 20;
 
 const curvatureWidth = 1;
-const maxIterations = 30;
+/** Steps on a level: as many as this number of scores can be looked at, but at least and at most so many. */
+const scoresForSteps = 2 ** 27;
+const [fewestSteps, mostSteps] = [30, 1000];
 /** ‖gradient‖₁ / (N·K) at which a level ends that only leads to the next. */
 const looseTolerance = 1e-3;
 
@@ -59,6 +66,8 @@ export function findHindsightBias(
   if (topK === experts) return { bias: new Float64Array(experts), value: sumOfMeans(batches, experts), gap: 0 };
   const dual = createTopKDual(kernels, experts, topK, curvatureWidth);
   const descent = createTopKDescent(dual, experts);
+  const tokens = sum(batches, (batch) => batch.length / experts);
+  const maxIterations = Math.max(fewestSteps, Math.min(mostSteps, scoresForSteps / (tokens * experts)));
   const share = (batches.length * topK) / experts;
   const capacity = new Float64Array(experts).fill(share);
   const price = new Float64Array(experts);
@@ -73,7 +82,6 @@ export function findHindsightBias(
     });
   }
 
-  const tokens = sum(batches, (batch) => batch.length / experts);
   const all = createScoreBlocks(kernels, batches, experts);
   const spread = spreadOf(all.every(Math.ceil(tokens / 64), 1), experts, topK);
   const loose = looseTolerance * batches.length * topK;
@@ -110,15 +118,19 @@ export function findHindsightBias(
   const holds = (width: number) => screens.every(({ price: at, reach }) => movement(at, price) + width <= reach);
 
   const best = new Float64Array(experts);
+  const start = new Float64Array(experts);
   let value = Number.POSITIVE_INFINITY;
   let lowerBound = Number.NEGATIVE_INFINITY;
   let gradientNorm = loose;
   for (let halvings = firstHalvings; halvings <= lastHalvings && value - lowerBound > tolerance; halvings += 2) {
     const width = spread * 2 ** -halvings;
     let reach = reachWidths * width;
-    if (halvings > firstHalvings) screen(reach);
+    if (halvings > firstHalvings && tokens * experts > fewestScreened) screen(reach);
+    start.set(price);
     let report = minimize(open.every(1, null), width, gradientNorm);
     while (!holds(width)) {
+      // Beyond the reach the dual of the open tokens says nothing, not even that it is bounded.
+      price.set(start);
       openAll();
       reach *= reachGrowth;
       screen(reach);
