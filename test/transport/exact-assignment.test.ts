@@ -271,6 +271,23 @@ describe.each(backends)("exact assignment, $backend kernels", (kernels) => {
     expect(Array.from(single.expert)).toEqual([0, -1]);
   });
 
+  it("fills a slot that was left empty on the way, when in the end a seat is free at no loss", () => {
+    // Worth 6 without token 2, which then can have expert 1 for what token 0 loses on expert 0.
+    const instance = {
+      scores: [
+        [1, 3, 0],
+        [3, 1, 3],
+        [-1, 2, -1],
+      ],
+      topK: 1,
+      capacity: 1,
+    };
+    const solution = solveFresh(kernels, instance);
+    expectOptimal(instance, solution);
+    expect(solution.value).toBe(6);
+    expect(Array.from(solution.expert)).toEqual([0, 2, 1]);
+  });
+
   it("finds the optimum of every problem of a sequence, whatever the prices it begins with", () => {
     for (const name of ["softmax of skewed logits", "raw scores of both signs", "whole numbers with many ties"]) {
       const random = createRandom(`sequence/${name}`);
@@ -319,6 +336,24 @@ describe.each(backends)("exact assignment, $backend kernels", (kernels) => {
       }
     }
     expect(stoppedEarly).toBeGreaterThan(0);
+  });
+
+  it("goes on where what it finds first is not near enough", () => {
+    let wentOn = 0;
+    for (let seed = 0; seed < 12; seed++) {
+      const drawRow = draws["softmax of skewed logits"](createRandom(`nearer/${seed}`), 8);
+      const instance = { scores: Array.from({ length: 60 }, drawRow), topK: 2, capacity: 15 };
+      const gapOf = (allowed: number) => {
+        const { upperBound, value } = solveFresh(kernels, instance, allowed);
+        return (upperBound - value) / (60 * 2);
+      };
+      // As far off as can be is allowed, so that this is the first.
+      const first = gapOf(1);
+      if (first === 0) continue;
+      wentOn += 1;
+      expect(gapOf(first / 2)).toBeLessThanOrEqual(first / 2);
+    }
+    expect(wentOn).toBeGreaterThan(0);
   });
 });
 
