@@ -89,6 +89,15 @@ describe.each(backends)("assignment regret, $backend kernels", (kernels) => {
     expect(createMeter(kernels, shape, "softmax")(logits, [[-1], [-1]]).regret).toBeCloseTo(1.125 / 2, 7);
   });
 
+  it("counts regret of a millionth of the score", () => {
+    const shape = { tokens: 2, experts: 2, topK: 1, capacityFactor: 1 };
+    const measure = createMeter(kernels, shape, "sigmoid");
+    // Four affinities of ½, of which the exchange misses the one that is larger by a quarter of the logit.
+    const { regret } = measure(Float32Array.of(0, 2 ** -18, 0, 0), [[0], [1]]);
+    // What float64 leaves of sums of size 1.
+    expect(Math.abs(regret - 2 ** -20 / 2)).toBeLessThan(1e-15);
+  });
+
   it("counts of a token with more than K experts the K best", () => {
     const shape = { tokens: 2, experts: 2, topK: 1, capacityFactor: 1 };
     const logits = logitsOf([
