@@ -86,7 +86,7 @@ async function simulateTogether(
   } finally {
     await stream.close();
   }
-  return runs.map((run) => run.result(duals));
+  return withMemoryFor(scenario, async () => runs.map((run) => run.result(duals)));
 }
 
 function createRouterRun(scenario: Scenario, choice: RouterChoice, kernels: Kernels) {
@@ -149,8 +149,9 @@ export async function withMemoryFor<Result>(scenario: Scenario, allocate: () => 
     return await allocate();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
+    const wayOut = scenario.regret.every > 0 ? "; regret takes part of it, and regret.every: 0 turns it off" : "";
     throw new InputError(
-      `${scenario.tokens} tokens × ${scenario.experts} experts for ${scenario.routers.length} routers: ${error.message}`,
+      `${scenario.tokens} tokens × ${scenario.experts} experts for ${scenario.routers.length} routers: ${error.message}${wayOut}`,
     );
   }
 }

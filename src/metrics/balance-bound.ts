@@ -2,7 +2,7 @@
  * How far experts can be from balance under the sign rule with constant step u on one and the same batch, followed step
  * by step:
  *
- *     |A_e − L| ≤ the largest N_e of the steps since expert e first crossed or met L
+ *     |A_e − L| ≤ the largest N_e since the step before the one on which expert e first crossed or met L
  *
  * with N_e the tokens within 2u of expert e's boundary (see `boundary-tokens.ts`): those inside it while e is overloaded,
  * those outside while it is underloaded, the larger number of the two when it is balanced. Proof: an overloaded expert's

@@ -49,6 +49,7 @@ export interface StepRegret {
 
 /** Measures one router's regret, step after step. */
 export interface RegretMeter {
+  /** Throws `Error` where the score is more than the optimum's bound allows, which is a fault of one of them. */
   measure(optimum: Optimum, assignment: Assignment, batch: TokenBatch): StepRegret;
 }
 
@@ -91,6 +92,7 @@ export function createRegretMeter(shape: RoutingShape, maxSlots: number): Regret
   return {
     measure(optimum, assignment, { tokens }) {
       const missed = optimum.upperBound - feasibleScore(optimum, assignment, tokens, expertCapacity(tokens, shape));
+      if (missed < -1e-9 * optimum.upperBound) throw new Error("A router scored more than the proven optimum.");
       // Two sums of the same scores in another order differ by as much.
       const regret = missed <= roundingError * optimum.upperBound ? 0 : missed / (tokens * topK);
       regretCumulative += regret;

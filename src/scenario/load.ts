@@ -15,6 +15,8 @@ import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema
 
 const defaultSteps = 100;
 const defaultTokens = 1024;
+/** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
+const defaultRegretExperts = 512;
 
 /** Reads a scenario file, YAML or JSON, as plain data. Throws `InputError` that names the file and the line. */
 export async function readScenarioFile(file: string): Promise<unknown> {
@@ -77,7 +79,7 @@ export async function resolveScenario(written: unknown, file: string): Promise<S
     ranks: fields.ranks,
     deadWindow: fields.deadWindow ?? defaultDeadWindow(shape.steps),
     loadSamples: fields.loadSamples,
-    regret: fields.regret ?? { every: shape.experts > mostAssignmentExperts ? 0 : 1, gap: 0 },
+    regret: fields.regret ?? { every: shape.experts > defaultRegretExperts ? 0 : 1, gap: 0 },
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,
     folder,

@@ -101,8 +101,8 @@ export const scenarioSchema = z.strictObject({
     })
     .optional()
     .describe(
-      "How often and how exactly regret is computed; default every step and exactly, never where there are more than " +
-        `${mostAssignmentExperts} experts.`,
+      "How often and how exactly regret is computed; by default exactly and on every step, but not with more than 512 " +
+        `experts. Allowed with up to ${mostAssignmentExperts}.`,
     ),
   sweep: z
     .record(z.string(), z.array(z.unknown()).min(1))

@@ -70,8 +70,9 @@ const boundTokens = 64;
  *
  * x stays optimal at p throughout, so it is optimal once all loads fit: the primal-dual method for transportation (Ford
  * and Fulkerson 1957; Edmonds and Karp 1972 for the potentials), condensed to the experts and one more node, since a token
- * has no constraint but its own K. Every path costs O(E² + its length · load · E), and there are at most
- * Σ max(0, load − C) ≤ T·K of them; good prices leave some tens. An auction (Bertsekas) ends exactly only on scores
+ * has no constraint but its own K. A path costs O(E²) and what its confirmations cost, O(load + E) each, seldom many.
+ * Overloads take at most Σ max(0, load − C) ≤ T·K paths, and good prices leave some tens; priced seats and empty slots take
+ * one each. An auction (Bertsekas) ends exactly only on scores
  * scaled to integers, and network simplex walks T·E arcs: this one takes scores as they are and walks E² arcs.
  *
  * @param tokens the most tokens of a problem

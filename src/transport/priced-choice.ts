@@ -38,6 +38,11 @@ export function createPricedChoice(experts: number, topK: number): PricedChoice 
     return found;
   }
 
+  function isTaken(e: number, from: number, to: number): boolean {
+    for (let place = from; place < to; place++) if (expert[place] === e) return true;
+    return false;
+  }
+
   /** Fills the places from the first that is tied with the edge on, each with the least loaded of the tied. */
   function settleTies(
     scores: Float64Array,
@@ -52,8 +57,7 @@ export function createPricedChoice(experts: number, topK: number): PricedChoice 
     for (const firstTied = place; place < topK; place++) {
       let least = -1;
       for (let e = 0; e < experts; e++) {
-        if (Math.abs(scores[row + e] - price[e] - edge) > margin || expert.subarray(firstTied, place).includes(e))
-          continue;
+        if (Math.abs(scores[row + e] - price[e] - edge) > margin || isTaken(e, firstTied, place)) continue;
         if (least < 0 || load[e] < load[least]) least = e;
       }
       expert[place] = least;
