@@ -60,7 +60,7 @@ const boundTokens = 64;
 /**
  * The exact optimum, by prices and successive shortest paths on the graph of experts:
  *
- *     p   = the prices of the problem before, 0 at first
+ *     p   = near-optimal prices, searched from those of the problem before      (see `price-search.ts`)
  *     x_t = the K experts with the largest S_te − p_e ≥ 0, for each token: optimal at p but for the loads
  *     while an expert has more than C tokens:
  *       find the shortest path from such an expert to a free seat, where an arc from e to f costs the least
@@ -71,9 +71,9 @@ const boundTokens = 64;
  * x stays optimal at p throughout, so it is optimal once all loads fit: the primal-dual method for transportation (Ford
  * and Fulkerson 1957; Edmonds and Karp 1972 for the potentials), condensed to the experts and one more node, since a token
  * has no constraint but its own K. A path costs O(E²) and what its confirmations cost, O(load + E) each, seldom many.
- * Overloads take at most Σ max(0, load − C) ≤ T·K paths, and good prices leave some tens; priced seats and empty slots take
- * one each. An auction (Bertsekas) ends exactly only on scores
- * scaled to integers, and network simplex walks T·E arcs: this one takes scores as they are and walks E² arcs.
+ * Overloads take at most Σ max(0, load − C) ≤ T·K paths, and good prices leave about E of them; priced seats and empty
+ * slots take one each. An auction (Bertsekas) ends exactly only on scores scaled to integers, and network simplex walks
+ * T·E arcs: this one takes scores as they are and walks E² arcs.
  *
  * @param tokens the most tokens of a problem
  */
