@@ -56,3 +56,40 @@ export function highsOptimum(scores: Matrix, topK: number, capacity: number): nu
   if (used.some((pairs, row) => pairs > model.rowUpper[row])) throw new Error("HiGHS broke a constraint");
   return value;
 }
+
+/**
+ * max Σ_t w_t·S_te·x_te over 0 ≤ x ≤ 1 with Σ_e x_te = `topK` for each token and Σ_t w_t·x_te = `share` on each expert: the
+ * linear program whose dual is the best fixed bias of a run. Tokens count for `weights` `[tokens]`.
+ */
+export function highsSharedOptimum(scores: Matrix, weights: number[], topK: number, share: number): number {
+  const [tokens, experts] = [scores.length, scores[0].length];
+  const [numRows, numCols] = [tokens + experts, tokens * experts];
+  const bounds = Array.from({ length: numRows }, (_, row) => (row < tokens ? topK : share));
+  const colCost = scores.flatMap((row, t) => row.map((score) => weights[t] * score));
+  const model = {
+    numRows,
+    numCols,
+    sense: highs.constants.objectiveSense.maximize,
+    colCost,
+    colLower: new Array<number>(numCols).fill(0),
+    colUpper: new Array<number>(numCols).fill(1),
+    rowLower: bounds,
+    rowUpper: bounds,
+    matrix: {
+      format: "csc" as const,
+      numRows,
+      numCols,
+      starts: Array.from({ length: numCols + 1 }, (_, column) => 2 * column),
+      indices: scores.flatMap((row, t) => row.flatMap((_, e) => [t, tokens + e])),
+      values: scores.flatMap((row, t) => row.flatMap(() => [1, weights[t]])),
+    },
+  };
+  return highs.withModel(model, (solver) => {
+    solver.options.set({ output_flag: false, solver: "simplex", dual_feasibility_tolerance: highsTolerance });
+    solver.run();
+    if (solver.getModelStatus() !== highs.constants.modelStatus.optimal) throw new Error("HiGHS found no optimum");
+    return solver
+      .getSolution()
+      .colValue.reduce((sum: number, x: number, column: number) => sum + x * colCost[column], 0);
+  });
+}
