@@ -49,6 +49,8 @@ export function createDualRegretMeter(
   let kept = 0;
   let blocks: ScoreBlocks | undefined;
   let best: Hindsight | undefined;
+  /** f_n(b*) of each batch. */
+  let least: Float64Array | undefined;
 
   /** f_n(b). */
   function dualOf(n: number, bias: Float64Array): number {
@@ -99,14 +101,16 @@ export function createDualRegretMeter(
       kept += count;
       blocks = undefined;
       best = undefined;
+      least = undefined;
     },
     hindsight,
     regret(biases) {
       const { bias } = hindsight();
+      least ??= Float64Array.from(batches, (_, n) => dualOf(n, bias));
       const regrets = new Float64Array(batches.length);
       let sum = 0;
       for (let n = 0; n < batches.length; n++) {
-        sum += dualOf(n, biases.subarray(n * experts, (n + 1) * experts)) - dualOf(n, bias);
+        sum += dualOf(n, biases.subarray(n * experts, (n + 1) * experts)) - least[n];
         regrets[n] = sum;
       }
       return regrets;

@@ -15,8 +15,8 @@ export interface ScoredChoice {
  *     f(b) = (1/T)·Σ_t Σ_{e in x_t} (S_te + b_e) − (K/E)·Σ_e b_e = (1/T)·(Σ S over the pairs + Σ_e b_e·(A_e − L))
  *
  * With that choice it is the dual function of auxiliary-loss-free balancing, convex in b with subgradient (A − L)/T
- * (Han & Zhong 2025, arXiv 2512.03915); with any other choice it is at most that. `load` `[experts]` and `bias` `[experts]` belong to
- * the same choice.
+ * (Han & Zhong 2025, arXiv 2512.03915); with any other choice it is at most that. `load` `[experts]` and `bias`
+ * `[experts]` belong to the same choice.
  */
 export function lagrangian(
   { pairScore }: ScoredChoice,

@@ -33,7 +33,7 @@ export interface TopKDual extends SmoothFunction {
 
 /**
  * About how many entries of the Hessian are written to, at most. Where tokens have many experts near their threshold, a
- * part of the tokens tells as much. Entries are one by one, and this many take about as long as three evaluations of 2^21 scores.
+ * part of the tokens tells as much. Entries are written one by one.
  */
 const curvatureEntries = 2 ** 23;
 
@@ -60,12 +60,17 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
   const curvature = kernels.allocateFloat64(experts * experts);
   let problem: TopKProblem = { blocks: [], capacity: new Float64Array(experts), floor: 0 };
   let width = 0;
+  // Of the problem, counted by each walk over all of it.
+  let tokenCount = 0;
+  let totalWeight = 0;
   /** How many experts a token has near its threshold on average, NaN before the first Hessian of a problem. */
   let near = Number.NaN;
 
   function valueAt(price: Float64Array, smoothing: number): number {
     prices.set(price);
     mass.fill(0);
+    tokenCount = 0;
+    totalWeight = 0;
     let value = 0;
     // The sums are in units of the current block's weight, which seldom changes.
     let unit = 1;
@@ -75,6 +80,8 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
         value *= unit / weight;
         unit = weight;
       }
+      tokenCount += tokens;
+      totalWeight += weight * tokens;
       const { floor } = problem;
       value += kernels.relaxedTopK(scores, prices, smoothing, floor, tokens, experts, topK, threshold, mass, null);
     }
@@ -145,16 +152,10 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     hessian(price, out) {
       prices.set(price);
       const wide = curvatureWidth * width;
-      let tokens = 0;
-      let weights = 0;
-      for (const block of problem.blocks) {
-        tokens += block.tokens;
-        weights += block.weight * block.tokens;
-      }
       if (Number.isNaN(near)) near = nearOf(sampleCurvature(wide, 1 / 16), wide);
-      const sampled = sampleCurvature(wide, Math.min(1, curvatureEntries / (tokens * near * near)));
+      const sampled = sampleCurvature(wide, Math.min(1, curvatureEntries / (tokenCount * near * near)));
       near = nearOf(sampled, wide);
-      for (let i = 0; i < out.length; i++) out[i] = (curvature[i] * weights) / sampled;
+      for (let i = 0; i < out.length; i++) out[i] = (curvature[i] * totalWeight) / sampled;
     },
     exact(price, load) {
       const value = valueAt(price, 0);
