@@ -33,3 +33,10 @@ export function expertCapacity(tokens: number, shape: RoutingShape): number {
   // Rounding to 12 digits first keeps 1.1 · 50 from becoming 56 because 1.1 has no exact double.
   return Math.ceil(Number(((shape.capacityFactor * tokens * shape.topK) / shape.experts).toPrecision(12)));
 }
+
+/** Pairs over capacity: Σ_e max(0, A_e − capacity). */
+export function pairsOverCapacity(load: ArrayLike<number>, capacity: number): number {
+  let over = 0;
+  for (let expert = 0; expert < load.length; expert++) over += Math.max(0, load[expert] - capacity);
+  return over;
+}

@@ -4,13 +4,6 @@ import type { Assignment } from "../core/assignment.ts";
 export const capacityPolicies = ["none", "drop", "drop-position"] as const;
 export type CapacityPolicy = (typeof capacityPolicies)[number];
 
-/** Pairs over capacity: Σ_e max(0, A_e − capacity). */
-export function pairsOverCapacity(load: ArrayLike<number>, capacity: number): number {
-  let over = 0;
-  for (let expert = 0; expert < load.length; expert++) over += Math.max(0, load[expert] - capacity);
-  return over;
-}
-
 /**
  * Pairs that a router left without an expert: `pairs` = tokens · topK less the assigned ones. 0 where a router assigns
  * more than that, as `expert-choice` does.

@@ -1,8 +1,14 @@
-import { type Assignment, expertCapacity, type RoutingShape, type ScoreKind } from "../core/assignment.ts";
+import {
+  type Assignment,
+  expertCapacity,
+  pairsOverCapacity,
+  type RoutingShape,
+  type ScoreKind,
+} from "../core/assignment.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createChurnMeter } from "./churn.ts";
-import { type CapacityPolicy, dropOverCapacity, pairsOverCapacity, unassignedPairs } from "./drops.ts";
+import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "./drops.ts";
 import { loadPerRank, stepTime } from "./expert-parallel.ts";
 import { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "./load.ts";
 

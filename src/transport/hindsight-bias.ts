@@ -1,6 +1,7 @@
 import { max, mean, min, sum } from "d3-array";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createScoreBlocks, type ScoreBatches } from "./score-batches.ts";
+import { meanSpread, spreadStride } from "./score-spread.ts";
 import { screenTokens } from "./settled-tokens.ts";
 import { createTopKDescent } from "./topk-descent.ts";
 import { createTopKDual, type TokenBlock } from "./topk-dual.ts";
@@ -83,7 +84,7 @@ export function findHindsightBias(
   }
 
   const all = createScoreBlocks(kernels, batches, experts);
-  const spread = spreadOf(all.every(Math.ceil(tokens / 64), 1), experts, topK);
+  const spread = meanSpread(all.every(spreadStride(tokens), 1), experts, topK);
   const loose = looseTolerance * batches.length * topK;
   for (const level of coarseLevels) {
     const stride = Math.ceil(tokens / level.tokens);
@@ -164,18 +165,4 @@ function movement(before: Float64Array, after: Float64Array): number {
 /** Σ_n f_n where every token has every expert, whatever the bias. */
 function sumOfMeans(batches: ScoreBatches, experts: number): number {
   return sum(batches, (scores) => (sum(scores) * experts) / scores.length);
-}
-
-/** How far a token's best expert is above those that it will not get, on average; positive. */
-function spreadOf(blocks: Iterable<TokenBlock>, experts: number, topK: number): number {
-  let total = 0;
-  let count = 0;
-  for (const { scores, tokens } of blocks) {
-    for (let t = 0; t < tokens; t++) {
-      const row = scores.slice(t * experts, (t + 1) * experts).sort();
-      total += row[experts - 1] - row[Math.max(0, experts - 1 - 2 * topK)];
-    }
-    count += tokens;
-  }
-  return total / count || 1;
 }

@@ -1,4 +1,6 @@
+import { pairsOverCapacity } from "../core/assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
+import { meanSpread, spreadStride } from "./score-spread.ts";
 import { createTopKDescent } from "./topk-descent.ts";
 import { createTopKDual } from "./topk-dual.ts";
 
@@ -76,19 +78,6 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
   const load = new Float64Array(experts);
   const shares = new Float64Array(experts);
   const best = new Float64Array(experts);
-  const row = new Float64Array(experts);
-
-  /** How far a token's best expert is above those that it will not get, on average; positive. */
-  function spreadOf(scores: Float64Array, count: number): number {
-    const stride = Math.ceil(count / 64);
-    let sum = 0;
-    for (let t = 0; t < count; t += stride) {
-      row.set(scores.subarray(t * experts, (t + 1) * experts));
-      row.sort();
-      sum += row[experts - 1] - row[Math.max(0, experts - 1 - 2 * topK)];
-    }
-    return sum / Math.ceil(count / stride) || 1;
-  }
 
   function takeEvery(stride: number, scores: Float64Array, count: number): number {
     let taken = 0;
@@ -99,15 +88,9 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
     return taken;
   }
 
-  function overloadOf(capacity: number): number {
-    let overload = 0;
-    for (let e = 0; e < experts; e++) overload += Math.max(0, load[e] - capacity);
-    return overload;
-  }
-
   return {
     improve(scores, count, capacity, price, isWarm, isEnough = () => false) {
-      const spread = spreadOf(scores, count);
+      const spread = meanSpread([{ scores, tokens: count }], experts, topK, spreadStride(count));
       let evaluations = 0;
 
       function minimize(
@@ -151,7 +134,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
         const converged = minimize(spread * 2 ** -halvings, scores, count, relativeTolerance, overloadShare * found);
         const value = dual.exact(price, load);
         evaluations += 1;
-        found = overloadOf(capacity);
+        found = pairsOverCapacity(load, capacity);
         failures = converged || found < overload ? 0 : failures + 1;
         if (found < overload) {
           overload = found;

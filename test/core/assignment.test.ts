@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { expertCapacity } from "../../src/core/assignment.ts";
+import { expertCapacity, pairsOverCapacity } from "../../src/core/assignment.ts";
 
 const shape = (experts: number, topK: number, capacityFactor: number) => ({
   tokens: 1,
@@ -41,5 +41,12 @@ describe("expertCapacity", () => {
       ),
       { seed: 1, numRuns: 5000 },
     );
+  });
+});
+
+describe("pairsOverCapacity", () => {
+  it("sums what each expert has above the capacity, and nothing for those below", () => {
+    expect(pairsOverCapacity([5, 0, 9, 4], 4)).toBe(6);
+    expect(pairsOverCapacity([4, 4], 4)).toBe(0);
   });
 });

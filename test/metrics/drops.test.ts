@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type CapacityPolicy, dropOverCapacity, pairsOverCapacity, unassignedPairs } from "../../src/metrics/drops.ts";
+import { pairsOverCapacity } from "../../src/core/assignment.ts";
+import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "../../src/metrics/drops.ts";
 import { countLoad, type Matrix, toMatrix } from "../support/plain.ts";
 
 type Policy = Exclude<CapacityPolicy, "none">;
@@ -65,13 +66,6 @@ const cases = fc
     experts,
     chosen: chosen.map((row) => [...row, ...new Array<number>(experts - row.length).fill(-1)]),
   }));
-
-describe("pairsOverCapacity", () => {
-  it("sums what each expert has above the capacity, and nothing for those below", () => {
-    expect(pairsOverCapacity([5, 0, 9, 4], 4)).toBe(6);
-    expect(pairsOverCapacity([4, 4], 4)).toBe(0);
-  });
-});
 
 describe("unassignedPairs", () => {
   it("is what a router left out, and 0 where it assigned as many or more", () => {
