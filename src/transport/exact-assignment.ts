@@ -188,14 +188,15 @@ export function createAssignmentSolver(
       const { scores, tokens: count, capacity } = problem;
       augmentations = 0;
       const isWarm = price.some((value) => value > 0);
-      const isNear = () => {
+      let isNear = false;
+      const isEnough = () => {
         const bound = select(problem);
         fitLoads(capacity);
-        return bound - graph.value() <= gap * count * topK;
+        isNear = bound - graph.value() <= gap * count * topK;
+        return isNear;
       };
-      const isEnough = gap > 0 ? isNear : undefined;
-      priceSearch.improve(scores, count, capacity, price, isWarm, isEnough);
-      if (isEnough?.()) return solution(problem);
+      priceSearch.improve(scores, count, capacity, price, isWarm, gap > 0 ? isEnough : undefined);
+      if (gap > 0 && (isNear || isEnough())) return solution(problem);
       select(problem);
       drainOverloads(capacity);
       fillPricedSeats(capacity);

@@ -19,8 +19,8 @@ export interface PriceSearch {
   /**
    * Lowers D from `price` `[experts]`, finite and ≥ 0, and leaves there the prices with the least overload that it met.
    * `scores` `[tokens × experts]`, finite, from the kernels; `capacity` C > 0. With `isWarm` the prices are believed to be
-   * near: those of the batch before, say. Ends early where `isEnough` says so of the prices of a level, to which it may
-   * look in `price`.
+   * near: those of the batch before, say. Ends early, and leaves these, where `isEnough` says so of the prices of a level,
+   * to which it may look in `price`.
    */
   improve(
     scores: Float64Array,
@@ -141,7 +141,8 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
           bound = value;
           best.set(price);
         }
-        if (overload <= experts || isEnough() || failures === maxFailures || evaluations > maxEvaluations) break;
+        if (overload <= experts || failures === maxFailures || evaluations > maxEvaluations) break;
+        if (isEnough()) return { bound: value, overload: found, evaluations };
       }
       price.set(best);
       return { bound, overload, evaluations };
