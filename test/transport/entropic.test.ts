@@ -1,31 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Kernels } from "../../src/kernels/kernels.ts";
-import { createEntropicSolver, type EntropicOptions } from "../../src/transport/entropic.ts";
+import type { EntropicOptions } from "../../src/transport/entropic.ts";
 import { backends } from "../support/backends.ts";
+import { expectNoMemory, extremeProblems, planTolerance, solveEntropic } from "../support/entropic.ts";
 import { columnError, largestDifference, type Matrix, plainSinkhorn, sigmoid, toMatrix } from "../support/plain.ts";
 import { randomLogits, skewedLogits } from "../support/random-logits.ts";
-
-// Plans are written as float32: half a unit in the last place of entries up to 1, and the kernels' error of 1e-6.
-const planTolerance = 2e-6;
 
 const defaults: EntropicOptions = { solver: "sinkhorn", epsilon: 1, maxIterations: 100, tolerance: 1e-4 };
 
 function solveWith(
   kernels: Kernels,
-  logits: Float32Array,
+  logits: ArrayLike<number>,
   tokens: number,
   experts: number,
   options: Partial<EntropicOptions> = {},
 ) {
-  const solver = createEntropicSolver(kernels, tokens, experts, { ...defaults, ...options });
-  const buffer = kernels.allocateFloat32(tokens * experts);
-  buffer.set(logits);
-  const plan = kernels.allocateFloat32(tokens * experts);
-  const problem = { logits: buffer, tokens };
-  const solution = solver.solve(problem);
-  solver.writePlan(problem, plan);
-  return { ...solution, columnPotential: Array.from(solution.columnPotential), plan: toMatrix(plan, tokens, experts) };
+  return solveEntropic(kernels, logits, tokens, experts, { ...defaults, ...options });
 }
 
 function largestRowError(plan: Matrix): number {
@@ -149,19 +140,7 @@ describe.each(backends)("createEntropicSolver on $backend kernels", (kernels) =>
   });
 
   it("solves a shorter batch for that batch's marginals, and remembers nothing of the one before", () => {
-    const solver = createEntropicSolver(kernels, 20, 4, defaults);
-    const logits = kernels.allocateFloat32(80);
-    logits.set(skewedLogits("long", 20, 4, 3));
-    solver.solve({ logits, tokens: 20 });
-    const short = skewedLogits("short", 7, 4, 1);
-    logits.set(short);
-    const { iterations, marginalError, columnPotential } = solver.solve({ logits, tokens: 7 });
-    const fresh = solve(short, 7, 4);
-    expect({ iterations, marginalError, columnPotential: Array.from(columnPotential) }).toEqual({
-      iterations: fresh.iterations,
-      marginalError: fresh.marginalError,
-      columnPotential: fresh.columnPotential,
-    });
+    expectNoMemory(kernels, defaults);
   });
 
   it("uses the float32 kernel for the default tolerance and float64 for finer ones or wider ranges", () => {
@@ -199,23 +178,9 @@ describe.each(backends)("createEntropicSolver on $backend kernels", (kernels) =>
   });
 
   it("is finite in every iterate and exact in its rows for |Z| ≤ 1e4 and ε ≥ 1e-3", () => {
-    const extreme = fc.oneof(
-      fc.constantFrom(-1e4, -1, 0, 1, 1e4),
-      fc.float({ min: -1e4, max: 1e4, noNaN: true }),
-      fc.float({ min: -1, max: 1, noNaN: true }),
-    );
-    const problems = fc
-      .record({ tokens: fc.integer({ min: 1, max: 8 }), experts: fc.integer({ min: 1, max: 5 }) })
-      .chain(({ tokens, experts }) =>
-        fc.record({
-          tokens: fc.constant(tokens),
-          experts: fc.constant(experts),
-          logits: fc.array(extreme, { minLength: tokens * experts, maxLength: tokens * experts }),
-        }),
-      );
     fc.assert(
       fc.property(
-        problems,
+        extremeProblems,
         fc.constantFrom(1e-3, 0.05, 1, 100),
         fc.constantFrom(1e-4, 1e-7),
         ({ tokens, experts, logits }, epsilon, tolerance) => {

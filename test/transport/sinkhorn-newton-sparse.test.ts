@@ -1,13 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Kernels } from "../../src/kernels/kernels.ts";
-import { createEntropicSolver, type EntropicOptions } from "../../src/transport/entropic.ts";
+import type { EntropicOptions } from "../../src/transport/entropic.ts";
 import { backends } from "../support/backends.ts";
+import { expectNoMemory, extremeProblems, planTolerance, solveEntropic } from "../support/entropic.ts";
 import { columnError, largestDifference, plainSinkhorn, sigmoid, toMatrix } from "../support/plain.ts";
 import { randomLogits, skewedLogits } from "../support/random-logits.ts";
-
-// Plans are written as float32: half a unit in the last place of entries up to 1, and the kernels' error of 1e-6.
-const planTolerance = 2e-6;
 
 const fine: EntropicOptions = { solver: "sns", epsilon: 1, maxIterations: 400, tolerance: 1e-10 };
 
@@ -36,20 +34,7 @@ function solveWith(
       seen.allFinite &&= words[7].every(Number.isFinite);
     },
   };
-  const solver = createEntropicSolver(watched, tokens, experts, settings);
-  const buffer = kernels.allocateFloat32(tokens * experts);
-  buffer.set(logits);
-  const plan = kernels.allocateFloat32(tokens * experts);
-  const problem = { logits: buffer, tokens };
-  const solution = solver.solve(problem);
-  solver.writePlan(problem, plan);
-  return {
-    ...solution,
-    ...seen,
-    errors,
-    columnPotential: Array.from(solution.columnPotential),
-    plan: toMatrix(plan, tokens, experts),
-  };
+  return { ...solveEntropic(watched, logits, tokens, experts, settings), ...seen, errors };
 }
 
 describe.each(backends)("the sns solver on $backend kernels", (kernels) => {
@@ -155,22 +140,8 @@ describe.each(backends)("the sns solver on $backend kernels", (kernels) => {
   });
 
   it("is finite in every iterate and no worse than Sinkhorn for |Z| ≤ 1e4 and ε ≥ 1e-3", () => {
-    const extreme = fc.oneof(
-      fc.constantFrom(-1e4, -1, 0, 1, 1e4),
-      fc.float({ min: -1e4, max: 1e4, noNaN: true }),
-      fc.float({ min: -1, max: 1, noNaN: true }),
-    );
-    const problems = fc
-      .record({ tokens: fc.integer({ min: 1, max: 8 }), experts: fc.integer({ min: 1, max: 5 }) })
-      .chain(({ tokens, experts }) =>
-        fc.record({
-          tokens: fc.constant(tokens),
-          experts: fc.constant(experts),
-          logits: fc.array(extreme, { minLength: tokens * experts, maxLength: tokens * experts }),
-        }),
-      );
     fc.assert(
-      fc.property(problems, fc.constantFrom(1e-3, 0.05, 1, 100), ({ tokens, experts, logits }, epsilon) => {
+      fc.property(extremeProblems, fc.constantFrom(1e-3, 0.05, 1, 100), ({ tokens, experts, logits }, epsilon) => {
         const options = { epsilon, tolerance: 1e-7, maxIterations: 150 };
         const solution = solve(logits, tokens, experts, options);
         expect(solution.allFinite).toBe(true);
@@ -231,19 +202,6 @@ describe.each(backends)("the sns solver on $backend kernels", (kernels) => {
   });
 
   it("solves a shorter batch for that batch's marginals, and remembers nothing of the one before", () => {
-    const options = { ...fine, epsilon: 0.1 };
-    const solver = createEntropicSolver(kernels, 20, 4, options);
-    const logits = kernels.allocateFloat32(80);
-    logits.set(skewedLogits("long", 20, 4, 3));
-    solver.solve({ logits, tokens: 20 });
-    const short = skewedLogits("short", 7, 4, 1);
-    logits.set(short);
-    const { iterations, marginalError, columnPotential } = solver.solve({ logits, tokens: 7 });
-    const fresh = solve(short, 7, 4, options);
-    expect({ iterations, marginalError, columnPotential: Array.from(columnPotential) }).toEqual({
-      iterations: fresh.iterations,
-      marginalError: fresh.marginalError,
-      columnPotential: fresh.columnPotential,
-    });
+    expectNoMemory(kernels, { ...fine, epsilon: 0.1 });
   });
 });
