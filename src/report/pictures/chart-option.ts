@@ -1,0 +1,23 @@
+import type { EChartsOption } from "echarts";
+import type { Picture } from "./picture.ts";
+import { type Theme, withTheme } from "./theme.ts";
+
+/** The family that PNGs are drawn with and that pages fall back to: shipped with the program, the same on every machine. */
+export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
+
+/**
+ * What ECharts is given to draw `picture` in the colours of `theme`. Runs in a page as well as without a browser. Axis
+ * names, ticks and legends take the theme's colours where the picture does not say otherwise.
+ */
+export function chartOption({ option, finding }: Picture, theme: Theme): EChartsOption {
+  return withTheme(
+    {
+      animation: false,
+      backgroundColor: "@background",
+      textStyle: { fontFamily, color: "@text" },
+      aria: { enabled: true, label: { description: finding } },
+      ...option,
+    },
+    theme,
+  );
+}

@@ -1,0 +1,11 @@
+import { maxVioPicture } from "./max-vio.ts";
+import type { Picture, PictureMaker } from "./picture.ts";
+import type { ReportData } from "./report-data.ts";
+
+/** Every kind of picture, in the order of the report. */
+const pictureMakers: readonly PictureMaker[] = [maxVioPicture];
+
+/** The pictures that the results have something to show in. */
+export function drawPictures(data: ReportData): Picture[] {
+  return pictureMakers.flatMap((draw) => draw(data) ?? []);
+}

@@ -1,0 +1,87 @@
+/**
+ * The colours of pictures and pages. A picture names them by tokens (`@text`, `@variant3`), and whoever draws it puts in
+ * those of the theme, so that one picture serves light and dark alike.
+ */
+export interface Theme {
+  readonly background: string;
+  readonly text: string;
+  /** Axis labels, captions. */
+  readonly mutedText: string;
+  readonly gridLine: string;
+  /** Cells of a heatmap, from no load to the most. */
+  readonly scale: readonly string[];
+  /** Experts without a token. */
+  readonly idle: string;
+  /** One for each router or sweep cell, in their order, and again from the first. */
+  readonly variants: readonly string[];
+}
+
+export type ThemeName = "light" | "dark";
+
+/**
+ * Okabe and Ito's palette (2008), which colour-blind people can tell apart, with its black and yellow set against the
+ * background. The scale is a single hue from faint to strong, whose order survives every colour blindness and print.
+ */
+export const themes: Readonly<Record<ThemeName, Theme>> = {
+  light: {
+    background: "#ffffff",
+    text: "#1b1f24",
+    mutedText: "#57606a",
+    gridLine: "#d8dee4",
+    scale: ["#eef4fb", "#9ecae1", "#4292c6", "#08519c", "#08204a"],
+    idle: "#d55e00",
+    variants: ["#1b1f24", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#b08900", "#7f7f7f"],
+  },
+  dark: {
+    background: "#0d1117",
+    text: "#e6edf3",
+    mutedText: "#9aa5b1",
+    gridLine: "#30363d",
+    scale: ["#16202c", "#1f4a75", "#2f7fc1", "#7fb8e6", "#e3f1ff"],
+    idle: "#ff8c42",
+    variants: ["#e6edf3", "#ff8c42", "#58a6ff", "#2fbf8f", "#e39cc4", "#8fd3ff", "#e3c04b", "#a5a5a5"],
+  },
+};
+
+/** The token of the variant at `position` among the results' variants: the same in every picture. */
+export function variantColor(position: number): string {
+  return `@variant${position % themes.light.variants.length}`;
+}
+
+const dashes = ["solid", "dashed", "dotted"] as const;
+
+/** The stroke that tells apart variants that share a colour, since there are more of them than colours. */
+export function variantDash(position: number): (typeof dashes)[number] {
+  return dashes[Math.floor(position / themes.light.variants.length) % dashes.length];
+}
+
+const colorKey = /color$/i;
+
+/**
+ * A picture's option with the colours of `theme` in the place of tokens, in a copy. Tokens stand only in fields whose name
+ * ends in "color": the name of a router that looks like a token stays as it is.
+ */
+export function withTheme<Option>(option: Option, theme: Theme): Option {
+  return replaceTokens(option, theme, false) as Option;
+}
+
+function replaceTokens(value: unknown, theme: Theme, isColor: boolean): unknown {
+  if (typeof value === "string") return isColor ? colorOf(value, theme) : value;
+  if (Array.isArray(value)) {
+    // Data is by far the most of an option, and numbers hold no colour.
+    return typeof value[0] === "number" ? value : value.map((item) => replaceTokens(item, theme, isColor));
+  }
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, replaceTokens(item, theme, colorKey.test(key))]),
+  );
+}
+
+function colorOf(token: string, theme: Theme): string {
+  if (!token.startsWith("@")) return token;
+  const [, name, position] = /^@([a-zA-Z]+)(\d*)$/.exec(token) ?? [];
+  const color = theme[(name === "variant" ? "variants" : name) as keyof Theme];
+  const found = typeof color === "string" ? color : color?.[Number(position)];
+  if (found === undefined) throw new RangeError(`${token} is no colour of the theme`);
+  return found;
+}

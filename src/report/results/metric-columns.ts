@@ -1,0 +1,37 @@
+/** A column of summary.csv as people compare it. */
+export interface MetricColumn {
+  readonly column: string;
+  /** What tables and pictures call it. */
+  readonly label: string;
+  /** Which way is better; null where neither is. */
+  readonly better: "lower" | "higher" | null;
+  /** Whether it is among the few that a terminal shows. */
+  readonly isMain: boolean;
+}
+
+/** The metrics of summary.csv, in its order. */
+export const metricColumns: readonly MetricColumn[] = [
+  { column: "max_vio_global", label: "MaxVio of the run", better: "lower", isMain: true },
+  { column: "max_vio_batch_mean", label: "MaxVio of a batch, mean", better: "lower", isMain: true },
+  { column: "max_vio_batch_p95", label: "MaxVio of a batch, 95th percentile", better: "lower", isMain: false },
+  { column: "max_vio_batch_max", label: "MaxVio of a batch, largest", better: "lower", isMain: false },
+  { column: "load_cv", label: "load CV", better: "lower", isMain: false },
+  { column: "load_gini", label: "load Gini", better: "lower", isMain: false },
+  { column: "load_entropy", label: "load entropy", better: "higher", isMain: false },
+  { column: "idle_fraction_mean", label: "idle experts, mean fraction", better: "lower", isMain: true },
+  { column: "idle_fraction_max", label: "idle experts, largest fraction", better: "lower", isMain: false },
+  { column: "idle_streak_max", label: "longest idle streak, steps", better: "lower", isMain: false },
+  { column: "dead_experts", label: "dead experts", better: "lower", isMain: true },
+  { column: "dropped_fraction", label: "dropped pairs, fraction", better: "lower", isMain: true },
+  { column: "score", label: "score", better: "higher", isMain: true },
+  { column: "regret_mean", label: "regret of a batch, mean", better: "lower", isMain: true },
+  { column: "regret_cumulative", label: "regret, cumulative", better: "lower", isMain: false },
+  { column: "optimum_gap_max", label: "optimum gap, largest", better: "lower", isMain: false },
+  { column: "dual_regret_cumulative", label: "dual regret, cumulative", better: "lower", isMain: true },
+  { column: "churn", label: "churn", better: null, isMain: false },
+  { column: "rank_max_vio", label: "MaxVio of ranks", better: "lower", isMain: false },
+  { column: "step_time_mean", label: "step time, mean", better: "lower", isMain: true },
+  { column: "sinkhorn_steps", label: "Sinkhorn steps", better: null, isMain: false },
+  { column: "solver_iterations_mean", label: "solver iterations, mean", better: null, isMain: false },
+  { column: "not_converged_steps", label: "steps not converged", better: "lower", isMain: false },
+];

@@ -1,0 +1,81 @@
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { InputError } from "../../core/input-error.ts";
+import { headerOf, summaryColumns } from "../result-columns.ts";
+import { cellOf, type ResultTable, readResultTable } from "./result-table.ts";
+
+/** The columns of summary.csv that every file of results has had from the first version on. */
+const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
+
+/** One folder with the files of one scenario and seed: what `run` and `measure` write, and `sweep` for each cell. */
+export interface Run {
+  readonly folder: string;
+  /** Of the rows of {@link Results.summary}, those of this run: its routers, in their order. */
+  readonly rows: readonly number[];
+}
+
+/** What a folder of results holds. */
+export interface Results {
+  readonly folder: string;
+  /** The scenario's name. */
+  readonly name: string;
+  /** What run.json says of the scenario; empty where there is none. */
+  readonly description: string;
+  readonly summary: ResultTable;
+  /** The swept paths: the columns of the summary behind those of every run. */
+  readonly parameters: readonly string[];
+  /** One for a run, one a cell for a sweep, in the summary's order. */
+  readonly runs: readonly Run[];
+}
+
+/**
+ * Opens the results in `folder`, which `run`, `sweep` or `measure` wrote. Reads the summary; the larger files are read
+ * by whoever needs them. Throws `InputError` where `folder` holds no finished results.
+ */
+export function openResults(folder: string): Results {
+  if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
+  const summaryFile = path.join(folder, "summary.csv");
+  if (!existsSync(summaryFile)) {
+    throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
+  }
+  const summary = readResultTable(summaryFile, requiredColumns);
+  const known = headerOf(summaryColumns);
+  const runs = existsSync(path.join(folder, "cells"))
+    ? openCells(folder, summary)
+    : [{ folder, rows: summary.rows.map((_, row) => row) }];
+  return {
+    folder,
+    name: cellOf(summary, 0, "scenario"),
+    description: readDescription(runs[0].folder),
+    summary,
+    parameters: summary.columns.filter((column) => !known.includes(column)),
+    runs,
+  };
+}
+
+/** The cells of a sweep, whose summary lists their rows one after the other. */
+function openCells(folder: string, summary: ResultTable): Run[] {
+  const runs: Run[] = [];
+  let next = 0;
+  while (next < summary.rows.length) {
+    const cell = path.join(folder, "cells", String(runs.length));
+    const count = readResultTable(path.join(cell, "summary.csv"), requiredColumns).rows.length;
+    if (next + count > summary.rows.length) {
+      throw new InputError(`${summary.file}: has fewer rows than its cells; sweep --resume writes it anew`);
+    }
+    runs.push({ folder: cell, rows: Array.from({ length: count }, (_, offset) => next + offset) });
+    next += count;
+  }
+  return runs;
+}
+
+function readDescription(folder: string): string {
+  const file = path.join(folder, "run.json");
+  if (!existsSync(file)) return "";
+  try {
+    const { scenario } = JSON.parse(readFileSync(file, "utf8")) as { scenario?: { description?: unknown } };
+    return typeof scenario?.description === "string" ? scenario.description : "";
+  } catch {
+    throw new InputError(`${file}: is not JSON`);
+  }
+}

@@ -1,0 +1,109 @@
+import { createReadStream, existsSync } from "node:fs";
+import { CsvError, parse } from "csv-parse";
+import { InputError } from "../../core/input-error.ts";
+import { checkColumns, parseNumber } from "./result-table.ts";
+
+/** What one router did, step by step. */
+export interface StepSeries {
+  /** `[recorded steps]`, rising. */
+  readonly step: readonly number[];
+  /** Of each other column that was asked for, `[recorded steps]`; NaN where the cell is empty. */
+  readonly columns: Readonly<Record<string, readonly number[]>>;
+}
+
+/** The loads of one router on the steps that loads.csv holds. */
+export interface LoadSeries {
+  /** `[recorded steps]`, rising. */
+  readonly step: readonly number[];
+  readonly experts: number;
+  /** `[recorded steps × experts]`. */
+  readonly load: readonly number[];
+}
+
+/**
+ * Reads the per-step columns `columns` of a run's steps.csv or diagnostics.csv, by router, in pieces: memory grows with
+ * the numbers asked for. Empty where there is no such file. Throws `InputError` where it is malformed.
+ */
+export async function readStepSeries(
+  file: string,
+  columns: readonly string[],
+): Promise<ReadonlyMap<string, StepSeries>> {
+  const series = new Map<string, { step: number[]; columns: Record<string, number[]> }>();
+  await readRows(file, ["router", "step", ...columns], (router, [step, ...values]) => {
+    let entry = series.get(router);
+    if (entry === undefined) {
+      entry = { step: [], columns: Object.fromEntries(columns.map((column) => [column, []])) };
+      series.set(router, entry);
+    }
+    entry.step.push(step);
+    for (const [position, column] of columns.entries()) entry.columns[column].push(values[position]);
+  });
+  return series;
+}
+
+/**
+ * Reads a run's loads.csv, by router. Empty where there is no such file. Throws `InputError` where it is malformed, or
+ * the steps of a router do not all list the experts 0, 1, … in order.
+ */
+export async function readLoadSeries(file: string): Promise<ReadonlyMap<string, LoadSeries>> {
+  const series = new Map<string, { step: number[]; load: number[]; experts: number; next: number }>();
+  const incomplete = (router: string) =>
+    new InputError(`${file}: the loads of router ${JSON.stringify(router)} are not those of all experts on each step`);
+  await readRows(file, ["router", "step", "expert", "load"], (router, [step, expert, load]) => {
+    let entry = series.get(router);
+    if (entry === undefined) {
+      entry = { step: [], load: [], experts: 0, next: 0 };
+      series.set(router, entry);
+    }
+    if (entry.step.at(-1) !== step) {
+      if (entry.step.length === 1) entry.experts = entry.next;
+      if (entry.next !== entry.experts && entry.step.length > 0) throw incomplete(router);
+      entry.step.push(step);
+      entry.next = 0;
+    }
+    if (expert !== entry.next) throw incomplete(router);
+    entry.load.push(load);
+    entry.next += 1;
+  });
+  for (const [router, entry] of series) {
+    if (entry.step.length === 1) entry.experts = entry.next;
+    if (entry.next !== entry.experts) throw incomplete(router);
+  }
+  return series;
+}
+
+/** Calls `onRow` with each row's router and the numbers in the other columns named; NaN for an empty cell. */
+async function readRows(
+  file: string,
+  columns: readonly string[],
+  onRow: (router: string, numbers: readonly number[]) => void,
+): Promise<void> {
+  if (!existsSync(file)) return;
+  const input = createReadStream(file);
+  const parser = input.pipe(parse({ bom: true }));
+  // A pipe does not pass errors on.
+  input.on("error", (error) => parser.destroy(error));
+  let positions: readonly number[] | null = null;
+  let row = 0;
+  try {
+    for await (const cells of parser as AsyncIterable<string[]>) {
+      if (positions === null) {
+        checkColumns(file, cells, columns);
+        positions = columns.map((column) => cells.indexOf(column));
+        continue;
+      }
+      const [router, ...rest] = positions;
+      const numbers = rest.map(
+        (position, index) => parseNumber(cells[position], file, row, columns[index + 1]) ?? Number.NaN,
+      );
+      onRow(cells[router], numbers);
+      row += 1;
+    }
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException;
+    if (!(error instanceof CsvError) && code === undefined) throw error;
+    throw new InputError(`${file}: cannot be read as CSV: ${message}`);
+  } finally {
+    input.destroy();
+  }
+}
