@@ -40,31 +40,39 @@ export function openResults(folder: string): Results {
   }
   const summary = readResultTable(summaryFile, requiredColumns);
   const known = headerOf(summaryColumns);
-  const runs = existsSync(path.join(folder, "cells"))
-    ? openCells(folder, summary)
-    : [{ folder, rows: summary.rows.map((_, row) => row) }];
+  const hasCells = existsSync(path.join(folder, "cells"));
+  const runs = hasCells ? openCells(folder, summary) : null;
+  if (hasCells && runs === null && !existsSync(path.join(folder, "run.json"))) {
+    throw new InputError(
+      `${summaryFile}: its rows are not those of the cells beside it; sweep --resume writes it anew`,
+    );
+  }
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),
-    description: readDescription(runs[0].folder),
+    description: readDescription(runs === null ? folder : runs[0].folder),
     summary,
     parameters: summary.columns.filter((column) => !known.includes(column)),
-    runs,
+    runs: runs ?? [{ folder, rows: summary.rows.map((_, row) => row) }],
   };
 }
 
-/** The cells of a sweep, whose summary lists their rows one after the other. */
-function openCells(folder: string, summary: ResultTable): Run[] {
+/**
+ * The cells of a sweep, whose summary lists their rows one after the other; null where its rows are not theirs, as after
+ * a run in the folder of an earlier sweep.
+ */
+function openCells(folder: string, summary: ResultTable): Run[] | null {
   const runs: Run[] = [];
   let next = 0;
   while (next < summary.rows.length) {
     const cell = path.join(folder, "cells", String(runs.length));
-    const count = readResultTable(path.join(cell, "summary.csv"), requiredColumns).rows.length;
-    if (next + count > summary.rows.length) {
-      throw new InputError(`${summary.file}: has fewer rows than its cells; sweep --resume writes it anew`);
-    }
-    runs.push({ folder: cell, rows: Array.from({ length: count }, (_, offset) => next + offset) });
-    next += count;
+    if (!existsSync(path.join(cell, "summary.csv"))) return null;
+    const { rows } = readResultTable(path.join(cell, "summary.csv"), requiredColumns);
+    const first = next;
+    const agrees = rows.every((row, offset) => row.every((value, i) => value === summary.rows[first + offset]?.[i]));
+    if (!agrees) return null;
+    runs.push({ folder: cell, rows: rows.map((_, offset) => first + offset) });
+    next += rows.length;
   }
   return runs;
 }
