@@ -1,0 +1,66 @@
+import { max } from "d3-array";
+import type { EChartsOption } from "echarts";
+import { stepAxis, tooltipStyle, vertical } from "./axes.ts";
+import { legendOf } from "./legend.ts";
+import { type Line, type Lines, lineSeries } from "./lines.ts";
+import { pictureWidth } from "./picture.ts";
+
+const plotHeight = 320;
+const leftMargin = 64;
+const rightMargin = 24;
+/** Of the largest value: what is below is noise beside it, and would squeeze the rest of a logarithmic axis. */
+const leastShown = 1e-6;
+
+/**
+ * Sums over the steps on a linear axis and, beside it, on a logarithmic one, which shows growth rates and small sums. The
+ * logarithmic panel is left out where no value is positive. `notes` says what that panel cannot show.
+ */
+export function cumulativePicture(
+  { lines, notes }: Lines,
+  yName: string,
+): { option: EChartsOption; height: number; notes: readonly string[] } {
+  const values = lines.flatMap(({ points }) => points.map(({ value }) => value));
+  const least = leastShown * max(values)!;
+  const logarithmic = least > 0 ? lines.flatMap((line) => positivePart(line, least)) : [];
+  const panels = logarithmic.length > 0 ? 2 : 1;
+  const { legend, height } = legendOf(lines.map(({ name }) => name));
+  const bottom = height + 48;
+  const width = pictureWidth / panels - leftMargin - rightMargin;
+  const steps = stepAxis(lines.flatMap(({ points }) => points.map(({ step }) => step)));
+  const isCut = values.some((value) => value < least);
+  return {
+    height: plotHeight + bottom,
+    notes: [
+      ...(panels === 2 ? ["The same on a linear axis (left) and on a logarithmic one (right)."] : []),
+      ...(panels === 2 && isCut
+        ? ["The logarithmic axis leaves out values of 0 and below, and those under a millionth of the largest."]
+        : []),
+      ...notes,
+    ],
+    option: {
+      legend,
+      grid: Array.from({ length: panels }, (_, panel) => ({
+        left: (panel * pictureWidth) / panels + leftMargin,
+        width,
+        top: 40,
+        bottom,
+      })),
+      xAxis: Array.from({ length: panels }, (_, gridIndex) => ({ ...steps, gridIndex })),
+      yAxis: [
+        { ...vertical, type: "value", name: yName, gridIndex: 0 },
+        ...(panels === 2 ? [{ ...vertical, type: "log", name: `${yName}, logarithmic`, gridIndex: 1 } as const] : []),
+      ],
+      tooltip: { trigger: "axis", ...tooltipStyle },
+      series: [
+        ...lines.flatMap((line) => lineSeries(line)),
+        ...logarithmic.flatMap((line) => lineSeries(line, 1, least)),
+      ],
+    },
+  };
+}
+
+/** The points of `line` that a logarithmic axis from `least` can show: the line, or nothing where there are none. */
+function positivePart(line: Line, least: number): Line[] {
+  const points = line.points.filter(({ value }) => value >= least);
+  return points.length === 0 ? [] : [{ ...line, points }];
+}

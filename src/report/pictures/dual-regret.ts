@@ -1,0 +1,23 @@
+import { cumulativePicture } from "./cumulative-picture.ts";
+import { namedMetric, rangeSentence } from "./findings.ts";
+import { linesOf } from "./lines.ts";
+import type { Picture } from "./picture.ts";
+import type { ReportData } from "./report-data.ts";
+
+/** Online dual regret of the routers with a bias, against the best fixed bias in hindsight. arXiv 2512.03915. */
+export function dualRegretPicture(data: ReportData): Picture | null {
+  const lines = linesOf(data, "dual_regret_cumulative", 2);
+  if (lines.lines.length === 0) return null;
+  const { notes, ...drawn } = cumulativePicture(lines, "cumulative dual regret");
+  return {
+    id: "dual-regret",
+    title: "Cumulative dual regret",
+    reading: [
+      "How much the biases lost so far, in the dual of the assignment, against the best fixed bias in hindsight: lower " +
+        "is better, below 0 they beat every fixed bias, and a line that flattens has learnt it.",
+      ...notes,
+    ].join(" "),
+    finding: rangeSentence("Cumulative dual regret at the end", namedMetric(data, "dual_regret_cumulative")),
+    ...drawn,
+  };
+}

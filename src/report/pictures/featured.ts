@@ -1,0 +1,28 @@
+import { ascending } from "d3-array";
+import { paretoFront } from "../results/pareto.ts";
+import type { Results } from "../results/results.ts";
+import { metricOf, type Variant } from "../results/variants.ts";
+
+/** Up to this many variants all have a line of their own in pictures. */
+const mostFeatured = 14;
+/** Of more than that, this many have one. */
+const featuredOfMany = 12;
+
+/**
+ * The variants that pictures tell apart: all where there are few of them, otherwise the best, in order. Those on the
+ * Pareto front of regret and MaxVio come first, then the others by MaxVio.
+ */
+export function featuredVariants(results: Results, variants: readonly Variant[]): readonly Variant[] {
+  if (variants.length <= mostFeatured) return variants;
+  const points = variants.map((variant) => ({
+    variant,
+    x: metricOf(results, variant, "regret_mean")?.mean ?? null,
+    y: metricOf(results, variant, "max_vio_batch_mean")?.mean ?? Number.POSITIVE_INFINITY,
+  }));
+  const withRegret = points.filter((point): point is typeof point & { x: number } => point.x !== null);
+  const front = new Set(paretoFront(withRegret).map((position) => withRegret[position].variant));
+  return points
+    .sort((a, b) => Number(front.has(b.variant)) - Number(front.has(a.variant)) || ascending(a.y, b.y))
+    .slice(0, featuredOfMany)
+    .map(({ variant }) => variant);
+}

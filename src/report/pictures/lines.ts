@@ -1,0 +1,131 @@
+import { ascending, mean } from "d3-array";
+import type { LineSeriesOption } from "echarts";
+import { confidenceInterval } from "../results/interval.ts";
+import type { StepSeries } from "../results/step-series.ts";
+import type { PicturedColumn, ReportData } from "./report-data.ts";
+import { drawnName, rounded } from "./text.ts";
+import { variantColor, variantDash } from "./theme.ts";
+import { thinnedPositions } from "./thinning.ts";
+
+/** The most points of a line: more than two thirds of the pixels it is drawn on, since two of them share an extreme. */
+const mostPointsOfLine = 600;
+/** The most points of a picture's lines and bands together, so that a page of pictures stays small. */
+const mostPoints = 12_000;
+/** A line that is drawn with its band counts as three. */
+const pointsWithBand = 3;
+
+/** What one variant did, mean over its seeds. */
+export interface Line {
+  readonly name: string;
+  readonly position: number;
+  /** Those of its steps that are drawn, rising. */
+  readonly points: readonly LinePoint[];
+}
+
+export interface LinePoint {
+  readonly step: number;
+  readonly value: number;
+  /** Half the width of the 95 % confidence interval over seeds; null where there is one seed. */
+  readonly halfWidth: number | null;
+}
+
+/** The lines of a picture over steps, and what its reader must know of them. */
+export interface Lines {
+  readonly lines: readonly Line[];
+  /** Sentences for the picture's `reading`. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * A line of `column` for each featured variant that has values of it: steps without one are left out and bridged.
+ *
+ * @param panels how often the picture draws each line
+ */
+export function linesOf({ variants }: ReportData, column: PicturedColumn, panels = 1): Lines {
+  const drawn = variants
+    .map((variant) => ({ variant, values: valuesByStep(variant.series, column) }))
+    .filter(({ values }) => values.length > 0)
+    // So that of many variants the best are listed first, in the order of their colours.
+    .sort((a, b) => ascending(a.variant.position, b.variant.position));
+  const hasBands = drawn.some(({ values }) => values.some(({ all }) => all.length > 1));
+  const budget = Math.floor(mostPoints / (drawn.length * panels * (hasBands ? pointsWithBand : 1)));
+  const most = Math.max(4, Math.min(mostPointsOfLine, budget));
+  const lines = drawn.map(({ variant: { name, position }, values }) => {
+    const means = values.map(({ all }) => mean(all)!);
+    const points = thinnedPositions(means, most).map((at) => {
+      const { step, all } = values[at];
+      return { step, value: means[at], halfWidth: confidenceInterval(all)!.halfWidth };
+    });
+    return { name: drawnName(name), position, points };
+  });
+  const notes = [
+    ...(hasBands ? ["Lines are means over the seeds, bands their 95 % confidence intervals."] : []),
+    ...(drawn.some(({ values }) => values.length > most)
+      ? [`Lines are thinned to ${most} points in a way that keeps peaks and dips.`]
+      : []),
+    ...leftOutNotes(variants),
+  ];
+  return { lines, notes };
+}
+
+/** Says how many variants have no line, where there are more than are featured. */
+export function leftOutNotes(variants: ReportData["variants"]): string[] {
+  const featured = variants.filter(({ isFeatured }) => isFeatured).length;
+  if (featured === variants.length) return [];
+  return [
+    `The ${featured} best of ${variants.length} variants are shown, those on the Pareto front of regret and MaxVio first; ` +
+      `${variants.length - featured} are left out.`,
+  ];
+}
+
+/** Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. */
+function valuesByStep(series: readonly StepSeries[], column: PicturedColumn): { step: number; all: number[] }[] {
+  const values = new Map<number, number[]>();
+  for (const { step, columns } of series) {
+    for (const [position, value] of columns[column].entries()) {
+      if (Number.isNaN(value)) continue;
+      const all = values.get(step[position]);
+      if (all === undefined) values.set(step[position], [value]);
+      else all.push(value);
+    }
+  }
+  return Array.from(values, ([step, all]) => ({ step, all })).sort((a, b) => ascending(a.step, b.step));
+}
+
+/**
+ * The series that draw `line` and its band in the panel whose axes stand at `panel`. They share the line's name, so that
+ * its entry in the legend hides all of them, in each panel. `least` bounds the band from below, for logarithmic axes.
+ */
+export function lineSeries(
+  { name, position, points }: Line,
+  panel = 0,
+  least = Number.NEGATIVE_INFINITY,
+): LineSeriesOption[] {
+  const place = { name, type: "line", xAxisIndex: panel, yAxisIndex: panel, color: variantColor(position) } as const;
+  const line: LineSeriesOption = {
+    ...place,
+    symbol: points.length === 1 ? "circle" : "none",
+    symbolSize: 8,
+    lineStyle: { type: variantDash(position), width: 2 },
+    data: points.map(({ step, value }) => [step, rounded(value)]),
+  };
+  if (points.every(({ halfWidth }) => halfWidth === null)) return [line];
+  const edge = {
+    ...place,
+    symbol: "none",
+    silent: true,
+    tooltip: { show: false },
+    lineStyle: { opacity: 0 },
+    stack: `band of ${panel} ${position}`,
+    stackStrategy: "all",
+  } as const;
+  const bounds = points.map(({ step, value, halfWidth }) => {
+    const low = Math.max(least, value - (halfWidth ?? 0));
+    return { step, low: rounded(low), width: rounded(value + (halfWidth ?? 0) - low) };
+  });
+  return [
+    { ...edge, data: bounds.map(({ step, low }) => [step, low]) },
+    { ...edge, areaStyle: { opacity: 0.18 }, data: bounds.map(({ step, width }) => [step, width]) },
+    line,
+  ];
+}

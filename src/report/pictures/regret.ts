@@ -1,0 +1,23 @@
+import { cumulativePicture } from "./cumulative-picture.ts";
+import { namedMetric, rangeSentence } from "./findings.ts";
+import { linesOf } from "./lines.ts";
+import type { Picture } from "./picture.ts";
+import type { ReportData } from "./report-data.ts";
+
+/** Assignment regret summed over the steps on which the optimum was computed, a line per variant. */
+export function regretPicture(data: ReportData): Picture | null {
+  const lines = linesOf(data, "regret_cumulative", 2);
+  if (lines.lines.length === 0) return null;
+  const { notes, ...drawn } = cumulativePicture(lines, "cumulative regret");
+  return {
+    id: "regret",
+    title: "Cumulative regret",
+    reading: [
+      "Score per pair that was lost against the best assignment within capacity, summed over the steps on which that " +
+        "was computed: lower is better, and a straight line on the linear axis loses the same on every step.",
+      ...notes,
+    ].join(" "),
+    finding: rangeSentence("Cumulative regret at the end", namedMetric(data, "regret_cumulative")),
+    ...drawn,
+  };
+}

@@ -1,0 +1,28 @@
+const digits = 5;
+const digitsInWords = 3;
+
+/** A number of a picture, with more digits than a pixel shows and no more, since pages hold many of them. */
+export function rounded(value: number): number {
+  return Number(value.toPrecision(digits));
+}
+
+/** Control characters, line breaks among them, and those that no XML document may hold. */
+const undrawable = /[\p{Cc}\uFFFE\uFFFF]+/gu;
+
+/** A router's name as pictures write it: on one line, whatever a scenario calls it. */
+export function drawnName(name: string): string {
+  return name.replace(undrawable, " ");
+}
+
+/** A number in a sentence. */
+export function inWords(value: number): string {
+  return String(Number(value.toPrecision(digitsInWords))).replace("-", "−");
+}
+
+/** `a`, `a and b`, `a, b and c`; of many the first few and how many more there are. */
+export function listed(items: readonly string[]): string {
+  const most = 5;
+  const shown = items.length > most ? [...items.slice(0, most - 1), `${items.length - most + 1} more`] : items;
+  if (shown.length < 2) return shown.join("");
+  return `${shown.slice(0, -1).join(", ")} and ${shown[shown.length - 1]}`;
+}
