@@ -9,7 +9,12 @@ const shared = {
 };
 
 /** The name of a horizontal axis stands below its middle. */
-export const horizontal = { ...shared, nameLocation: "middle", nameGap: 28 } as const;
+export const horizontal = {
+  ...shared,
+  nameLocation: "middle",
+  nameGap: 28,
+  splitLine: { ...shared.splitLine, show: false },
+} as const;
 
 /** The name of a vertical axis is written above it, so that it takes no width. */
 export const vertical = {

@@ -1,12 +1,27 @@
 import { dualRegretPicture } from "./dual-regret.ts";
 import { idlePicture } from "./idle.ts";
+import { loadCurvesPicture } from "./load-curves.ts";
+import { loadsPicture } from "./loads.ts";
 import { maxVioPicture } from "./max-vio.ts";
+import { paretoPicture } from "./pareto.ts";
 import type { Picture, PictureMaker } from "./picture.ts";
+import { rankSlowdownPicture } from "./rank-slowdown.ts";
 import { regretPicture } from "./regret.ts";
 import type { ReportData } from "./report-data.ts";
+import { solverPicture } from "./solver.ts";
 
 /** Every kind of picture, in the order of the report. */
-const pictureMakers: readonly PictureMaker[] = [maxVioPicture, regretPicture, dualRegretPicture, idlePicture];
+const pictureMakers: readonly PictureMaker[] = [
+  maxVioPicture,
+  loadsPicture,
+  loadCurvesPicture,
+  regretPicture,
+  dualRegretPicture,
+  idlePicture,
+  paretoPicture,
+  rankSlowdownPicture,
+  solverPicture,
+];
 
 /** The pictures that the results have something to show in. */
 export function drawPictures(data: ReportData): Picture[] {

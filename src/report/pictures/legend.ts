@@ -4,40 +4,60 @@ import { pictureWidth } from "./picture.ts";
 import { textWidth } from "./text-width.ts";
 
 const fontSize = 12;
-const iconWidth = 30;
-/** Between an entry's icon and its name, as ECharts has it. */
-const iconGap = 5;
+/** Wide enough to tell dashes apart. */
+const strokeWidth = 30;
+const symbolWidth = 14;
+/** Between an entry's mark and its name, as ECharts has it. */
+const markGap = 5;
 const entryGap = 10;
 const lineHeight = 14;
 const margin = 12;
 /** Pages may fall back to a font that is a little wider. */
 const allowance = 1.05;
-const widest = 280;
+/** At least so many columns, however long the names are. */
+const leastColumns = 2;
+
+/** A line or a point of a picture, as the legend lists it. */
+export interface LegendEntry {
+  readonly name: string;
+  readonly mark: "stroke" | "symbol";
+}
 
 /**
- * A legend of `names` in columns of equal width at the bottom of the picture, and its height in pixels. Longer names end
+ * A legend in columns of equal width at the bottom of the picture, and its height in pixels. Names that are too long end
  * in an ellipsis, and there are as many rows as it takes.
  *
  * @param bottom pixels between the legend and the picture's lower edge
  */
-export function legendOf(names: readonly string[], bottom = 0): { legend: LegendComponentOption; height: number } {
-  const needed = max(names, (name) => textWidth(name, fontSize)) ?? 0;
-  const width = Math.ceil(Math.min(widest, needed * allowance));
+export function legendOf(
+  entries: readonly LegendEntry[],
+  bottom = 0,
+): { legend: LegendComponentOption; height: number } {
+  const markWidth = entries.some(({ mark }) => mark === "symbol") ? symbolWidth : strokeWidth;
   const available = pictureWidth - 2 * margin;
-  const columns = Math.max(1, Math.floor((available + entryGap) / (iconWidth + iconGap + width + entryGap)));
-  const height = Math.ceil(names.length / columns) * (lineHeight + entryGap) + margin;
+  const beside = markWidth + markGap + entryGap;
+  const widest = (available + entryGap) / leastColumns - beside;
+  const needed = max(entries, ({ name }) => textWidth(name, fontSize)) ?? 0;
+  const width = Math.ceil(Math.min(widest - 1, needed * allowance));
+  const columns = Math.floor((available + entryGap) / (beside + width));
   return {
-    height,
+    height: Math.ceil(entries.length / columns) * (lineHeight + entryGap) + margin,
     legend: {
-      data: Array.from(names),
+      // The symbol that ECharts puts on a stroke is not on the line.
+      data: entries.map(({ name, mark }) => ({ name, itemStyle: { opacity: mark === "stroke" ? 0 : 1 } })),
       left: margin,
       width: available,
       bottom,
-      itemWidth: iconWidth,
+      itemWidth: markWidth,
       itemGap: entryGap,
       inactiveColor: "@gridLine",
       // A background, though nothing shows of it, makes a name take all of its width.
       textStyle: { color: "@text", fontSize, lineHeight, width, overflow: "truncate", backgroundColor: "transparent" },
     },
   };
+}
+
+/** Entries of lines. */
+export function strokes(names: readonly string[]): LegendEntry[] {
+  return names.map((name) => ({ name, mark: "stroke" }));
 }

@@ -2,6 +2,7 @@ import { ascending, mean } from "d3-array";
 import type { LineSeriesOption } from "echarts";
 import { confidenceInterval } from "../results/interval.ts";
 import type { StepSeries } from "../results/step-series.ts";
+import { leftOutNotes } from "./notes.ts";
 import type { PicturedColumn, ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
@@ -13,6 +14,8 @@ const mostPointsOfLine = 600;
 const mostPoints = 12_000;
 /** A line that is drawn with its band counts as three. */
 const pointsWithBand = 3;
+/** More bands than this hide each other and the lines. */
+const mostBands = 6;
 
 /** What one variant did, mean over its seeds. */
 export interface Line {
@@ -25,7 +28,7 @@ export interface Line {
 export interface LinePoint {
   readonly step: number;
   readonly value: number;
-  /** Half the width of the 95 % confidence interval over seeds; null where there is one seed. */
+  /** Half the width of the 95 % confidence interval over seeds; null where no band is drawn. */
   readonly halfWidth: number | null;
 }
 
@@ -41,41 +44,33 @@ export interface Lines {
  *
  * @param panels how often the picture draws each line
  */
-export function linesOf({ variants }: ReportData, column: PicturedColumn, panels = 1): Lines {
-  const drawn = variants
+export function linesOf(data: ReportData, column: PicturedColumn, panels = 1): Lines {
+  const drawn = data.variants
     .map((variant) => ({ variant, values: valuesByStep(variant.series, column) }))
     .filter(({ values }) => values.length > 0)
     // So that of many variants the best are listed first, in the order of their colours.
     .sort((a, b) => ascending(a.variant.position, b.variant.position));
-  const hasBands = drawn.some(({ values }) => values.some(({ all }) => all.length > 1));
+  const hasSeeds = drawn.some(({ values }) => values.some(({ all }) => all.length > 1));
+  const hasBands = hasSeeds && drawn.length <= mostBands;
   const budget = Math.floor(mostPoints / (drawn.length * panels * (hasBands ? pointsWithBand : 1)));
   const most = Math.max(4, Math.min(mostPointsOfLine, budget));
   const lines = drawn.map(({ variant: { name, position }, values }) => {
     const means = values.map(({ all }) => mean(all)!);
     const points = thinnedPositions(means, most).map((at) => {
       const { step, all } = values[at];
-      return { step, value: means[at], halfWidth: confidenceInterval(all)!.halfWidth };
+      return { step, value: means[at], halfWidth: hasBands ? confidenceInterval(all)!.halfWidth : null };
     });
     return { name: drawnName(name), position, points };
   });
   const notes = [
     ...(hasBands ? ["Lines are means over the seeds, bands their 95 % confidence intervals."] : []),
+    ...(hasSeeds && !hasBands ? ["Lines are means over the seeds."] : []),
     ...(drawn.some(({ values }) => values.length > most)
       ? [`Lines are thinned to ${most} points in a way that keeps peaks and dips.`]
       : []),
-    ...leftOutNotes(variants),
+    ...leftOutNotes(data),
   ];
   return { lines, notes };
-}
-
-/** Says how many variants have no line, where there are more than are featured. */
-export function leftOutNotes(variants: ReportData["variants"]): string[] {
-  const featured = variants.filter(({ isFeatured }) => isFeatured).length;
-  if (featured === variants.length) return [];
-  return [
-    `The ${featured} best of ${variants.length} variants are shown, those on the Pareto front of regret and MaxVio first; ` +
-      `${variants.length - featured} are left out.`,
-  ];
 }
 
 /** Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. */
@@ -94,19 +89,16 @@ function valuesByStep(series: readonly StepSeries[], column: PicturedColumn): { 
 
 /**
  * The series that draw `line` and its band in the panel whose axes stand at `panel`. They share the line's name, so that
- * its entry in the legend hides all of them, in each panel. `least` bounds the band from below, for logarithmic axes.
+ * its entry in the legend hides all of them, in each panel. The band ends at `least`, below which no value can be.
  */
-export function lineSeries(
-  { name, position, points }: Line,
-  panel = 0,
-  least = Number.NEGATIVE_INFINITY,
-): LineSeriesOption[] {
+export function lineSeries({ name, position, points }: Line, panel: number, least: number): LineSeriesOption[] {
   const place = { name, type: "line", xAxisIndex: panel, yAxisIndex: panel, color: variantColor(position) } as const;
   const line: LineSeriesOption = {
     ...place,
     symbol: points.length === 1 ? "circle" : "none",
     symbolSize: 8,
-    lineStyle: { type: variantDash(position), width: 2 },
+    lineStyle: { type: variantDash(position), width: 1.5 },
+    z: 3,
     data: points.map(({ step, value }) => [step, rounded(value)]),
   };
   if (points.every(({ halfWidth }) => halfWidth === null)) return [line];
@@ -123,9 +115,10 @@ export function lineSeries(
     const low = Math.max(least, value - (halfWidth ?? 0));
     return { step, low: rounded(low), width: rounded(value + (halfWidth ?? 0) - low) };
   });
+  // The legend takes its stroke from the first of a name.
   return [
+    line,
     { ...edge, data: bounds.map(({ step, low }) => [step, low]) },
     { ...edge, areaStyle: { opacity: 0.18 }, data: bounds.map(({ step, width }) => [step, width]) },
-    line,
   ];
 }

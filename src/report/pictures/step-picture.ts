@@ -1,14 +1,14 @@
 import type { EChartsOption } from "echarts";
 import { stepAxis, tooltipStyle, vertical } from "./axes.ts";
-import { legendOf } from "./legend.ts";
+import { legendOf, strokes } from "./legend.ts";
 import { type Line, lineSeries } from "./lines.ts";
 
 const plotHeight = 340;
 
-/** The option of a picture with one panel of lines over the steps, and its height in pixels. */
+/** The option of a picture of a metric that is never negative, a line per variant, and its height in pixels. */
 export function stepPicture(lines: readonly Line[], yName: string): { option: EChartsOption; height: number } {
-  const { legend, height } = legendOf(lines.map(({ name }) => name));
-  const bottom = height + 48;
+  const { legend, height } = legendOf(strokes(lines.map(({ name }) => name)));
+  const bottom = height + 44;
   return {
     height: plotHeight + bottom,
     option: {
@@ -17,7 +17,7 @@ export function stepPicture(lines: readonly Line[], yName: string): { option: EC
       xAxis: stepAxis(lines.flatMap(({ points }) => points.map(({ step }) => step))),
       yAxis: { ...vertical, type: "value", name: yName },
       tooltip: { trigger: "axis", ...tooltipStyle },
-      series: lines.flatMap((line) => lineSeries(line)),
+      series: lines.flatMap((line) => lineSeries(line, 0, 0)),
     },
   };
 }

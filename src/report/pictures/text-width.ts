@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import path from "node:path";
 import { Resvg, type ResvgRenderOptions } from "@resvg/resvg-js";
+import { drawnName } from "./text.ts";
 
 const fontFolder = path.join(
   path.dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")),
@@ -33,7 +34,7 @@ function characterWidth(character: string, isBold: boolean): number {
   let width = widths.get(key);
   if (width === undefined) {
     // Between two others, since the box around a drawing leaves out a space and the air beside a letter.
-    width = (drawnWidth(`x${character}x`, isBold) - drawnWidth("xx", isBold)) / measuredSize;
+    width = (drawnWidth(`x${drawnName(character)}x`, isBold) - drawnWidth("xx", isBold)) / measuredSize;
     widths.set(key, width);
   }
   return width;

@@ -7,7 +7,7 @@ export function rounded(value: number): number {
 }
 
 /** Control characters, line breaks among them, and those that no XML document may hold. */
-const undrawable = /[\p{Cc}\uFFFE\uFFFF]+/gu;
+const undrawable = /[\p{Cc}\p{Cs}\uFFFE\uFFFF]+/gu;
 
 /** A router's name as pictures write it: on one line, whatever a scenario calls it. */
 export function drawnName(name: string): string {

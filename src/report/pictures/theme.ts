@@ -55,6 +55,13 @@ export function variantDash(position: number): (typeof dashes)[number] {
   return dashes[Math.floor(position / themes.light.variants.length) % dashes.length];
 }
 
+const symbols = ["circle", "triangle", "diamond"] as const;
+
+/** The symbol that tells apart points of variants that share a colour. */
+export function variantSymbol(position: number): (typeof symbols)[number] {
+  return symbols[Math.floor(position / themes.light.variants.length) % symbols.length];
+}
+
 const colorKey = /color$/i;
 
 /**
