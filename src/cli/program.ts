@@ -1,6 +1,8 @@
 import yargs from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { version } from "../version.ts";
+import { checkCommand } from "./check.ts";
+import { CheckFailed } from "./check-failed.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
 import { optimumCommand } from "./optimum.ts";
@@ -10,8 +12,11 @@ import { schemaCommand } from "./schema.ts";
 import { sweepCommand } from "./sweep.ts";
 import { validateCommand } from "./validate.ts";
 
-/** Done; the input is at fault; the program is; what was printed could not be written (the last two as in sysexits.h). */
-export const exitCodes = { done: 0, badInput: 2, internalError: 70, outputError: 74 } as const;
+/**
+ * Done; a check failed; the input is at fault; the program is; what was printed could not be written (the last two as in
+ * sysexits.h).
+ */
+export const exitCodes = { done: 0, failedCheck: 1, badInput: 2, internalError: 70, outputError: 74 } as const;
 
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
@@ -25,6 +30,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(routeCommand)
     .command(measureCommand)
     .command(optimumCommand)
+    .command(checkCommand)
     .command(validateCommand)
     .command(schemaCommand)
     .command(listCommand)
@@ -44,6 +50,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     await parser.parseAsync();
     return exitCodes.done;
   } catch (error) {
+    if (error instanceof CheckFailed) return exitCodes.failedCheck;
     return reportError(error as Error, words.includes("--verbose"));
   }
 }

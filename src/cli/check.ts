@@ -1,0 +1,154 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { InputError } from "../core/input-error.ts";
+import { acceptResults, planAcceptance } from "../report/check/accept-results.ts";
+import { annotationsOf } from "../report/check/annotations.ts";
+import { checkAsJson } from "../report/check/check-json.ts";
+import { checkAsJunit } from "../report/check/check-junit.ts";
+import type { ResultCheck } from "../report/check/check-result.ts";
+import { bytesToCheck, checkResults } from "../report/check/check-results.ts";
+import { formatCheck, formatVerdict } from "../report/check/check-text.ts";
+import { checkIsResults } from "../report/check/checked-files.ts";
+import { defaultTolerance, parseTolerances } from "../report/check/tolerances.ts";
+import { checkOutputFile } from "../report/output-folder.ts";
+import { resultFiles } from "../report/result-files.ts";
+import { CheckFailed } from "./check-failed.ts";
+import type { CommonArguments } from "./common-options.ts";
+import { createProgress } from "./progress.ts";
+import { withOutputFolder } from "./with-output-folder.ts";
+
+interface CheckArguments extends CommonArguments {
+  folder: string;
+  baseline: string;
+  tolerance: number;
+  metric: string[];
+  update: boolean;
+  junit?: string | undefined;
+  github?: boolean | undefined;
+  json: boolean;
+}
+
+export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
+  command: "check <folder>",
+  describe: "Compare results with a baseline, for regression tests; exit with 1 when they differ",
+  builder: (yargs) =>
+    yargs
+      .positional("folder", { type: "string", demandOption: true, describe: "Results of run, sweep or measure" })
+      .option("baseline", {
+        type: "string",
+        demandOption: true,
+        requiresArg: true,
+        describe: "Results that are known to be good; the files it holds are compared",
+      })
+      .option("tolerance", {
+        type: "number",
+        requiresArg: true,
+        default: defaultTolerance,
+        describe: "Numbers agree when they are this near, relative to the baseline's or to 1, whichever is larger",
+      })
+      .option("metric", {
+        type: "string",
+        array: true,
+        requiresArg: true,
+        default: [] as string[],
+        describe: "name=tolerance: the tolerance of one column, e.g. max_vio=0.01",
+      })
+      .option("update", {
+        type: "boolean",
+        default: false,
+        describe: "Accept the results: put them in the place of the baseline, or make it",
+      })
+      .option("junit", { type: "string", requiresArg: true, describe: "Also write a JUnit XML report to this file" })
+      .option("github", {
+        type: "boolean",
+        describe: "Print annotations for GitHub workflows",
+        defaultDescription: "in one",
+      })
+      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
+      .example("$0 check results/quickstart --baseline baseline", "Compare all numbers, to a millionth")
+      .example(
+        "$0 check results/quickstart --baseline baseline --metric max_vio=0.01 score=0.001",
+        "Let two columns move more than the others",
+      )
+      .example("$0 check results/quickstart --baseline baseline --update", "Accept the results as the new baseline")
+      .example(
+        "$0 check results/quickstart --baseline baseline --junit check.xml",
+        "Write a report that CI systems show, too",
+      ),
+  handler: check,
+};
+
+async function check(options: CheckArguments): Promise<void> {
+  const { folder, baseline, junit, quiet } = options;
+  const tolerances = parseTolerances(options.tolerance, options.metric);
+  checkConflicts(options);
+  if (options.update) return update(options);
+  if (junit !== undefined) checkReportFile(junit);
+  checkIsResults(baseline);
+
+  const bytesPerMegabyte = 1e6;
+  const progress = createProgress(Math.ceil(bytesToCheck(baseline) / bytesPerMegabyte), "MB", quiet);
+  let bytes = 0;
+  const result = await checkResults(folder, baseline, tolerances, (more) => {
+    bytes += more;
+    progress.update(Math.round(bytes / bytesPerMegabyte));
+  }).finally(() => progress.stop());
+
+  if (junit !== undefined) {
+    await withOutputFolder(path.dirname(junit), async (partial) =>
+      writeFileSync(path.join(partial, path.basename(junit)), checkAsJunit(result)),
+    );
+  }
+  const verdict = formatVerdict(result, tolerances);
+  if (options.json) process.stdout.write(`${JSON.stringify(checkAsJson(result), null, 2)}\n`);
+  else {
+    const isGithub = options.github ?? process.env.GITHUB_ACTIONS === "true";
+    const text = quiet ? "" : formatCheck(result, tolerances);
+    if (isGithub && !result.equal) await printForGithub(result, baseline, text);
+    else process.stdout.write(text);
+  }
+  if (result.equal) return;
+  if (quiet) process.stderr.write(`${verdict}\n`);
+  throw new CheckFailed(verdict);
+}
+
+function checkConflicts({ update, junit, github, json }: CheckArguments): void {
+  if (json && github === true) throw new InputError("--json and --github both print to standard output; name one");
+  if (update && (junit !== undefined || json || github === true)) {
+    throw new InputError(
+      "--update accepts the results without comparing them; it goes without --junit, --github, --json",
+    );
+  }
+}
+
+/** Throws `InputError` where the report cannot be written to `file`, or would replace results. */
+function checkReportFile(file: string): void {
+  const names: readonly string[] = resultFiles;
+  if (names.includes(path.basename(file))) throw new InputError(`--junit ${file}: has the name of a file of results`);
+  checkOutputFile(file);
+}
+
+/** Prints `text` so that nothing in it is taken for a workflow command, and then the annotations. */
+async function printForGithub(result: ResultCheck, baseline: string, text: string): Promise<void> {
+  const { error } = await import("@actions/core");
+  const token = randomUUID();
+  process.stdout.write(`::stop-commands::${token}\n${text}::${token}::\n`);
+  for (const { title, message, file } of annotationsOf(result, baseline)) error(message, { title, file });
+}
+
+async function update({ folder, baseline, quiet }: CheckArguments): Promise<void> {
+  const isNew = !existsSync(baseline);
+  const acceptance = planAcceptance(folder, baseline);
+  await withOutputFolder(baseline, async (partial) => acceptResults(folder, baseline, partial, acceptance));
+  if (quiet) return;
+  const { files, surplus } = acceptance;
+  const ofRun = files.filter((file) => path.dirname(file) === ".");
+  const inCells = files.length - ofRun.length;
+  process.stdout.write(
+    `${isNew ? "made" : "updated"} ${baseline}: ${ofRun.join(", ")}` +
+      `${inCells === 0 ? "" : `, and ${inCells} files of cells`}` +
+      `${surplus.length === 0 ? "" : `; removed ${surplus.length} files of cells that there are no more`}\n`,
+  );
+}

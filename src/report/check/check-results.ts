@@ -1,0 +1,46 @@
+import { existsSync, realpathSync, statSync } from "node:fs";
+import path from "node:path";
+import { sum } from "d3-array";
+import { InputError } from "../../core/input-error.ts";
+import type { ResultCheck } from "./check-result.ts";
+import { checkedFilesIn, checkIsResults } from "./checked-files.ts";
+import { compareFiles } from "./compare-files.ts";
+import { createDifferenceCollector } from "./difference-collector.ts";
+import type { Tolerances } from "./tolerances.ts";
+
+/**
+ * Compares the results in `folder` with those in `baseline`: every file that the baseline holds of summary.csv, steps.csv,
+ * loads.csv and diagnostics.csv, and of a sweep those of its cells. Throws `InputError` where one of the folders holds no
+ * results, both are the same, or a file is malformed. `onBytes` is called with the baseline's bytes as they are read.
+ */
+export async function checkResults(
+  folder: string,
+  baseline: string,
+  tolerances: Tolerances,
+  onBytes: (bytes: number) => void = () => undefined,
+): Promise<ResultCheck> {
+  checkIsResults(folder);
+  checkIsResults(baseline);
+  checkAreApart(folder, baseline);
+  const collector = createDifferenceCollector();
+  for (const file of checkedFilesIn(baseline)) {
+    if (existsSync(path.join(folder, file))) {
+      await compareFiles(file, folder, baseline, tolerances, collector, onBytes);
+    } else {
+      const nothing = { router: null, row: {}, column: null, baseline: null, now: null };
+      collector.add({ kind: "missing file", file, ...nothing, difference: null, allowed: null });
+    }
+  }
+  return collector.result();
+}
+
+/** Throws `InputError` where both are the same folder, which always agrees with itself. */
+export function checkAreApart(folder: string, baseline: string): void {
+  if (realpathSync(folder) !== realpathSync(baseline)) return;
+  throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);
+}
+
+/** The bytes of the baseline that a check reads. */
+export function bytesToCheck(baseline: string): number {
+  return sum(checkedFilesIn(baseline), (file) => statSync(path.join(baseline, file)).size);
+}

@@ -1,0 +1,53 @@
+import { createReadStream } from "node:fs";
+import { CsvError, parse } from "csv-parse";
+import { InputError } from "../../core/input-error.ts";
+import { checkColumns } from "../results/result-table.ts";
+
+/** Reads a result file row by row, in pieces, so that memory does not grow with it. */
+export interface RowReader {
+  readonly columns: readonly string[];
+  /** The next row, as long as `columns`; null behind the last. Throws `InputError` where the file is malformed. */
+  next(): Promise<readonly string[] | null>;
+  close(): void;
+}
+
+/**
+ * Opens the CSV file `file` and reads its header. Throws `InputError` where it cannot be read or lacks one of the columns
+ * `required`. `onBytes` is called with the bytes of each piece that was read.
+ */
+export async function openRows(
+  file: string,
+  required: readonly string[],
+  onBytes: (bytes: number) => void,
+): Promise<RowReader> {
+  const input = createReadStream(file);
+  input.on("data", (piece) => onBytes(piece.length));
+  const parser = input.pipe(parse({ bom: true }));
+  // A pipe does not pass errors on.
+  input.on("error", (error) => parser.destroy(error));
+  const rows = (parser as AsyncIterable<string[]>)[Symbol.asyncIterator]();
+
+  async function next(): Promise<readonly string[] | null> {
+    try {
+      const { done, value } = await rows.next();
+      return done === true ? null : value;
+    } catch (error) {
+      const { message, code } = error as NodeJS.ErrnoException;
+      if (!(error instanceof CsvError) && code === undefined) throw error;
+      throw new InputError(`${file}: cannot be read as CSV: ${message}`);
+    }
+  }
+  function close(): void {
+    input.destroy();
+    parser.destroy();
+  }
+
+  try {
+    const columns = (await next()) ?? [];
+    checkColumns(file, columns, required);
+    return { columns, next, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
