@@ -18,7 +18,12 @@ export function checkAsJunit({ parts }: ResultCheck): string {
     if (differing === 0) continue;
     // The builder guards only the first end of a CDATA section.
     const table = formatDifferences([part]).replaceAll("]]>", "]] >");
-    test.failure(`${differing} differences from the baseline`, "difference").stacktrace(table);
+    test
+      .failure(
+        differing === 1 ? "1 difference from the baseline" : `${differing} differences from the baseline`,
+        "difference",
+      )
+      .stacktrace(table);
   }
   return builder.build();
 }
