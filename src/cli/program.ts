@@ -3,6 +3,7 @@ import { InputError } from "../core/input-error.ts";
 import { version } from "../version.ts";
 import { checkCommand } from "./check.ts";
 import { CheckFailed } from "./check-failed.ts";
+import { compareCommand } from "./compare.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
 import { optimumCommand } from "./optimum.ts";
@@ -30,6 +31,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(routeCommand)
     .command(measureCommand)
     .command(optimumCommand)
+    .command(compareCommand)
     .command(checkCommand)
     .command(validateCommand)
     .command(schemaCommand)

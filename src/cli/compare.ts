@@ -1,0 +1,71 @@
+import pc from "picocolors";
+import type { CommandModule } from "yargs";
+import { InputError } from "../core/input-error.ts";
+import { compareResults } from "../report/compare/compare-results.ts";
+import { formatComparison } from "../report/compare/compare-text.ts";
+import { printable } from "../report/printable.ts";
+import { type MetricColumn, metricColumns } from "../report/results/metric-columns.ts";
+import { openResults } from "../report/results/results.ts";
+import { suggestion } from "../scenario/problems.ts";
+import type { CommonArguments } from "./common-options.ts";
+
+interface CompareArguments extends CommonArguments {
+  folders: string[];
+  metric?: string[] | undefined;
+  all?: boolean | undefined;
+  json: boolean;
+}
+
+export const compareCommand: CommandModule<CommonArguments, CompareArguments> = {
+  command: "compare <folders..>",
+  describe: "Show the metrics of two or more results side by side, with their differences to the first",
+  builder: (yargs) =>
+    yargs
+      .positional("folders", {
+        type: "string",
+        array: true,
+        demandOption: true,
+        describe: "Results of run, sweep or measure; the first is the reference",
+      })
+      .option("metric", {
+        type: "string",
+        array: true,
+        requiresArg: true,
+        describe: "Columns of summary.csv to show",
+        defaultDescription: "the main ones",
+      })
+      .option("all", { type: "boolean", describe: "Show all metrics" })
+      .conflicts("metric", "all")
+      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
+      .example("$0 compare results/before results/after", "Show what a change of the scenario did")
+      .example(
+        "$0 compare results/a results/b results/c --metric churn load_gini",
+        "Show two metrics of three results",
+      ),
+  handler: compare,
+};
+
+function compare({ folders, metric, all, json, quiet }: CompareArguments): void {
+  if (folders.length < 2)
+    throw new InputError(`compare: ${folders.length} folder is named, and two or more are expected`);
+  const columns = chooseMetrics(metric, all === true);
+  const comparison = compareResults(folders.map(openResults), columns);
+  if (json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
+  else if (!quiet) {
+    const { green, red } = pc.createColors(process.stdout.isTTY && !process.env.NO_COLOR);
+    process.stdout.write(formatComparison(comparison, { better: green, worse: red }));
+  }
+}
+
+/** The metrics that are named, in that order; all, or else the main ones. Throws `InputError` for an unknown name. */
+function chooseMetrics(names: readonly string[] | undefined, all: boolean): readonly MetricColumn[] {
+  if (names === undefined) return metricColumns.filter(({ isMain }) => all || isMain);
+  return Array.from(new Set(names), (name) => {
+    const found = metricColumns.find(({ column }) => column === name);
+    if (found !== undefined) return found;
+    const known = metricColumns.map(({ column }) => column);
+    throw new InputError(
+      `--metric ${printable(name)}: summary.csv has no such metric.${suggestion(name, known)} Allowed: ${known.join(", ")}.`,
+    );
+  });
+}

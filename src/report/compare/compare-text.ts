@@ -1,0 +1,96 @@
+import { alignRight } from "../align-right.ts";
+import { printable } from "../printable.ts";
+import { formatNumber, formatTable } from "../table.ts";
+import type { ComparedCell, ComparedField, ComparedMetric, Comparison, MeanChange } from "./comparison.ts";
+
+/** How changes for the better and for the worse look. */
+export interface ChangeColors {
+  readonly better: (text: string) => string;
+  readonly worse: (text: string) => string;
+}
+
+/**
+ * The comparison as the terminal shows it: how the scenarios differ, then a table for each metric, with a column for each
+ * folder and from the second on its difference to the first.
+ */
+export function formatComparison(comparison: Comparison, colors: ChangeColors): string {
+  const { folders, metrics } = comparison;
+  const names = folders.map(({ name }) => printable(name));
+  return [
+    ...scenarioLines(comparison, names),
+    ...metrics.flatMap((metric) => ["", headingOf(metric), "", metricTable(metric, names, colors)]),
+    "",
+    legend(comparison, names[0]),
+  ]
+    .join("\n")
+    .concat("\n");
+}
+
+function scenarioLines({ folders, fields }: Comparison, names: readonly string[]): string[] {
+  const unknown = names.filter((_, position) => !folders[position].hasScenario);
+  return [
+    `${names.join(", ")}: ${fields.length === 0 ? "no known difference between their scenarios" : "their scenarios differ in"}`,
+    ...fields.map(({ path, values }: ComparedField) => {
+      const texts = values.map((value) => (value === null ? "–" : printable(value)));
+      return `  ${printable(path)}: ${texts.join(" → ")}`;
+    }),
+    ...unknown.map((name) => `  ${name}: no run.json tells which scenario it was`),
+  ];
+}
+
+function headingOf({ label, column, better }: ComparedMetric): string {
+  const remarks = [...(label === column ? [] : [column]), ...(better === null ? [] : [`${better} is better`])];
+  return remarks.length === 0 ? label : `${label} (${remarks.join(", ")})`;
+}
+
+function metricTable({ rows }: ComparedMetric, names: readonly string[], colors: ChangeColors): string {
+  const columns = names.flatMap((name, folder) => {
+    const cells = rows.map((row) => row.cells[folder]);
+    const values = aligned(name, cells.map(valueText));
+    if (folder === 0) return [values];
+    const changes = cells.map((cell) => cell?.change ?? null);
+    const [header, ...texts] = aligned("change", changes.map(changeText));
+    return [values, [header, ...texts.map((text, row) => colored(text, changes[row], colors))]];
+  });
+  return formatTable(
+    ["router", ...columns.map(([header]) => header)],
+    rows.map(({ router }, row) => [printable(router), ...columns.map(([, ...texts]) => texts[row])]),
+  );
+}
+
+function aligned(header: string, texts: readonly string[]): string[] {
+  return alignRight([header, ...texts]);
+}
+
+function valueText(cell: ComparedCell | null): string {
+  if (cell === null) return "–";
+  return withInterval(formatNumber(cell.mean), cell.halfWidth);
+}
+
+function changeText(change: MeanChange | null): string {
+  if (change === null) return "–";
+  const { difference, halfWidth, isClear } = change;
+  const sign = difference > 0 ? "+" : "";
+  // The blank keeps numbers with and without the mark below one another.
+  const mark = isClear === null ? "" : isClear ? " *" : "  ";
+  return withInterval(`${sign}${formatNumber(difference)}`, halfWidth) + mark;
+}
+
+function withInterval(text: string, halfWidth: number | null): string {
+  return halfWidth === null ? text : `${text} ± ${formatNumber(halfWidth)}`;
+}
+
+function colored(text: string, change: MeanChange | null, colors: ChangeColors): string {
+  const direction = change?.direction ?? null;
+  return direction === null ? text : colors[direction](text);
+}
+
+function legend({ metrics }: Comparison, reference: string): string {
+  const cells = metrics.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
+  const changes = `change: difference to ${reference}`;
+  if (cells.every((cell) => cell === null || cell.halfWidth === null)) return changes;
+  return (
+    `${changes} · ±: 95 % confidence interval over seeds, Student's t for means and Welch's for changes · ` +
+    "*: the change's interval leaves out 0"
+  );
+}

@@ -1,0 +1,111 @@
+import type { SeriesOption } from "echarts";
+import type { Picture } from "../pictures/picture.ts";
+import { variantColor } from "../pictures/theme.ts";
+import { formatNumber } from "../table.ts";
+import type { ComparedMetric, Comparison } from "./comparison.ts";
+
+const rowHeight = 28;
+const frameHeight = 130;
+/** The layer of lines; marks are on 2. */
+const behindMarks = 1;
+const symbols = ["circle", "diamond", "triangle", "rect"] as const;
+
+/** A picture for each metric of the comparison: the routers below one another, a mark for each folder. */
+export function comparisonPictures({ folders, metrics }: Comparison): Picture[] {
+  const names = folders.map(({ name }) => name);
+  return metrics.map((metric) => comparisonPicture(metric, names));
+}
+
+function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Picture {
+  const { column, label, better, rows } = metric;
+  const hasIntervals = rows.some(({ cells }) => cells.some((cell) => (cell?.halfWidth ?? null) !== null));
+  return {
+    id: `compare-${column}`,
+    title: label,
+    reading:
+      "A mark for each folder, those of a router joined by a line." +
+      (hasIntervals ? " The thin lines are 95 % confidence intervals over seeds." : "") +
+      (better === null ? "" : ` ${better === "lower" ? "Further left" : "Further right"} is better.`),
+    finding: findingOf(metric, names),
+    height: frameHeight + rowHeight * rows.length,
+    option: {
+      legend: { bottom: 0, data: Array.from(names) },
+      grid: { left: 20, right: 30, top: 20, bottom: 80, containLabel: true },
+      xAxis: { type: "value", scale: true, name: label, nameLocation: "middle", nameGap: 28 },
+      yAxis: {
+        type: "category",
+        data: rows.map(({ router }) => router),
+        inverse: true,
+        axisLabel: { width: 220, overflow: "truncate", interval: 0 },
+      },
+      tooltip: { trigger: "item" },
+      series: [rangeSeries(metric), ...names.map((name, folder) => folderSeries(metric, name, folder))],
+    },
+  };
+}
+
+/** The lines that join a router's marks, in a series without marks of its own. */
+function rangeSeries({ rows }: ComparedMetric): SeriesOption {
+  const ranges = rows.map(({ cells }) => cells.flatMap((cell) => cell?.mean ?? []));
+  return {
+    type: "scatter",
+    data: [],
+    silent: true,
+    markLine: {
+      z: behindMarks,
+      silent: true,
+      symbol: "none",
+      label: { show: false },
+      lineStyle: { color: "@gridLine", width: 4, type: "solid" },
+      data: ranges.flatMap((means, row) =>
+        means.length < 2 ? [] : [line(Math.min(...means), Math.max(...means), row)],
+      ),
+    },
+  };
+}
+
+function folderSeries({ rows }: ComparedMetric, name: string, folder: number): SeriesOption {
+  const cells = rows.map((row) => row.cells[folder]);
+  return {
+    name,
+    type: "scatter",
+    symbol: symbols[folder % symbols.length],
+    symbolSize: 11,
+    color: variantColor(folder),
+    itemStyle: { opacity: 1 },
+    data: cells.flatMap((cell, row) => (cell === null ? [] : [[cell.mean, row]])),
+    markLine: {
+      z: behindMarks,
+      silent: true,
+      symbol: "none",
+      label: { show: false },
+      lineStyle: { color: variantColor(folder), width: 1.5, type: "solid" },
+      data: cells.flatMap((cell, row) =>
+        cell === null || cell.halfWidth === null
+          ? []
+          : [line(cell.mean - cell.halfWidth, cell.mean + cell.halfWidth, row)],
+      ),
+    },
+  };
+}
+
+/** A line along a row; the row by its place, since a router's name could be taken for one. */
+function line(from: number, to: number, row: number): [{ coord: number[] }, { coord: number[] }] {
+  return [{ coord: [from, row] }, { coord: [to, row] }];
+}
+
+/** The largest change there is. */
+function findingOf({ rows }: ComparedMetric, names: readonly string[]): string {
+  const changes = rows.flatMap(({ router, cells }) =>
+    cells.flatMap((cell, folder) =>
+      cell === null || cell.change === null ? [] : [{ router, folder, cell, change: cell.change }],
+    ),
+  );
+  if (changes.length === 0) return `No router is both in ${names[0]} and in another.`;
+  const largest = changes.reduce((a, b) => (Math.abs(b.change.difference) > Math.abs(a.change.difference) ? b : a));
+  const { router, folder, cell, change } = largest;
+  if (change.difference === 0) return `No router differs from what it has in ${names[0]}.`;
+  const from = formatNumber(cell.mean - change.difference);
+  const verdict = change.direction === null ? "" : `, which is ${change.direction}`;
+  return `From ${names[0]} to ${names[folder]}, ${router} changes most: it goes from ${from} to ${formatNumber(cell.mean)}${verdict}.`;
+}

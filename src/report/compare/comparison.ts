@@ -1,0 +1,50 @@
+import type { Interval } from "../results/interval.ts";
+import type { MetricColumn } from "../results/metric-columns.ts";
+import type { MeanDifference } from "./mean-difference.ts";
+
+/** Results side by side, the first of them the reference. Plain data, for terminals, pages and scripts. */
+export interface Comparison {
+  readonly folders: readonly ComparedFolder[];
+  /** Where the scenarios differ. */
+  readonly fields: readonly ComparedField[];
+  readonly metrics: readonly ComparedMetric[];
+}
+
+export interface ComparedFolder {
+  readonly folder: string;
+  /** Short, and unlike that of the others. */
+  readonly name: string;
+  /** Whether run.json tells which scenario it was. */
+  readonly hasScenario: boolean;
+}
+
+/** A field of the scenario that not all have alike. */
+export interface ComparedField {
+  /** `stream.skew`, `routers.ssr.epsilon`. */
+  readonly path: string;
+  /** One a folder, as JSON; null where it has no such field or its scenario is unknown. */
+  readonly values: readonly (string | null)[];
+}
+
+/** One metric of all routers. */
+export interface ComparedMetric extends MetricColumn {
+  readonly rows: readonly ComparedRow[];
+}
+
+/** One metric of one router. */
+export interface ComparedRow {
+  /** The router's name, and the swept values behind it. */
+  readonly router: string;
+  /** One a folder; null where it has no such router, or the metric does not apply. */
+  readonly cells: readonly (ComparedCell | null)[];
+}
+
+export interface ComparedCell extends Interval {
+  /** From the reference; null for the reference itself and where it has no value. */
+  readonly change: MeanChange | null;
+}
+
+export interface MeanChange extends MeanDifference {
+  /** Which way it went; null where it did not, or where neither way is better. */
+  readonly direction: "better" | "worse" | null;
+}

@@ -1,0 +1,31 @@
+import tQuantile from "@stdlib/stats-base-dists-t-quantile";
+import type { Interval } from "../results/interval.ts";
+
+const upperQuantile = 0.975;
+
+/** How far the mean of one group of seeds is from that of another. */
+export interface MeanDifference {
+  readonly difference: number;
+  /** Half the width of the 95 % confidence interval around it; null where a group has a single value. */
+  readonly halfWidth: number | null;
+  /** Whether that interval leaves out 0; null where there is none. */
+  readonly isClear: boolean | null;
+}
+
+/**
+ * `mean` − `reference` with Welch's confidence interval (1947), which lets the groups have variances and sizes of their own.
+ * It takes the seeds of both to be independent; where both ran the same seeds, it is wider than one that pairs them.
+ */
+export function meanDifference(mean: Interval, reference: Interval): MeanDifference {
+  const difference = mean.mean - reference.mean;
+  if (mean.halfWidth === null || reference.halfWidth === null) return { difference, halfWidth: null, isClear: null };
+  const variances = [mean, reference].map(({ halfWidth, count }) => {
+    const standardError = halfWidth! / tQuantile(upperQuantile, count - 1);
+    return { variance: standardError ** 2, freedom: count - 1 };
+  });
+  const variance = variances[0].variance + variances[1].variance;
+  if (variance === 0) return { difference, halfWidth: 0, isClear: difference !== 0 };
+  const freedom = variance ** 2 / variances.reduce((sum, group) => sum + group.variance ** 2 / group.freedom, 0);
+  const halfWidth = tQuantile(upperQuantile, freedom) * Math.sqrt(variance);
+  return { difference, halfWidth, isClear: Math.abs(difference) > halfWidth };
+}
