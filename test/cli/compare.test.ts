@@ -1,0 +1,84 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { moesim, temporaryFolder } from "../support/program.ts";
+import { resultFolder, summaryRows } from "../support/result-folder.ts";
+import { runInProcess } from "../support/run-in-process.ts";
+
+/** Results of the routers topk and `other`, the scenario having `tokens`. */
+function resultsOf(other: string, score: string, tokens: number): string {
+  const rows = summaryRows([
+    ["topk", 0, score],
+    [other, 0, "0.125"],
+  ]);
+  const folder = resultFolder({ "summary.csv": rows });
+  writeFileSync(path.join(folder, "run.json"), JSON.stringify({ scenario: { tokens } }));
+  return folder;
+}
+
+const [before, after] = [resultsOf("ssr", "0.5", 512), resultsOf("base", "0.75", 1024)];
+const names = [before, after].map((folder) => path.basename(folder));
+
+describe("moesim compare", () => {
+  it("shows how the scenarios differ, and each metric with its change, in plain text where there is no terminal", () => {
+    const { code, stdout, stderr } = moesim(["compare", before, after]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toContain(`${names.join(", ")}: their scenarios differ in\n  tokens: 512 → 1024\n`);
+    const table = stdout.slice(stdout.indexOf("score (higher is better)"));
+    expect(table).toMatch(new RegExp(`^ router +${names[0]} +${names[1]} +change *$`, "m"));
+    expect(table).toMatch(/^ topk +0\.5 +0\.75 +\+0\.25 *$/m);
+    expect(table).toMatch(/^ ssr +0\.125 +– +– *$/m);
+    expect(table).toMatch(/^ base +– +0\.125 +– *$/m);
+    expect(stdout).toMatch(new RegExp(`^change: difference to ${names[0]}$`, "m"));
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+  });
+
+  it("shows the metrics that are asked for", async () => {
+    const headings = async (...words: string[]) => {
+      const { stdout } = await runInProcess(["compare", before, after, ...words]);
+      return Array.from(stdout.matchAll(/^\S.*is better\)$/gm), ([heading]) => heading.split(" (")[0]);
+    };
+    expect(await headings("--metric", "score", "max_vio_global")).toEqual(["score", "MaxVio of the run"]);
+    expect(await headings("--all")).toEqual(["MaxVio of the run", "score"]);
+  });
+
+  it("prints JSON for scripts", async () => {
+    const { code, stdout } = await runInProcess(["compare", before, after, before, "--json", "--metric", "score"]);
+    expect(code).toBe(0);
+    const { folders, fields, metrics } = JSON.parse(stdout);
+    expect(folders.map(({ folder }: { folder: string }) => folder)).toEqual([before, after, before]);
+    expect(fields).toEqual([{ path: "tokens", values: ["512", "1024", "512"] }]);
+    expect(metrics).toHaveLength(1);
+    expect(metrics[0].rows[0]).toMatchObject({
+      router: "topk",
+      cells: [{ mean: 0.5 }, { mean: 0.75, change: { difference: 0.25 } }, { change: { difference: 0 } }],
+    });
+  });
+
+  it("shows names that are hostile by their characters' codes", async () => {
+    const hostile = resultsOf("\u001b[31mred\n", "0.5", 512);
+    writeFileSync(path.join(hostile, "run.json"), JSON.stringify({ scenario: { "to\u001bkens": "\u0007" } }));
+    const { stdout } = await runInProcess(["compare", before, hostile]);
+    expect(stdout).toContain("\\u{1b}[31mred\\u{a}");
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+  });
+
+  it("prints nothing with --quiet", async () => {
+    expect(await runInProcess(["compare", before, after, "--quiet"])).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  it.each([
+    [["compare"], /Not enough non-option arguments/],
+    [["compare", before], /1 folder is named, and two or more are expected/],
+    [["compare", before, path.join(temporaryFolder(), "nowhere")], /there is no such folder/],
+    [["compare", before, temporaryFolder()], /has no summary\.csv/],
+    [["compare", before, after, "--metric", "scor"], /Did you mean "score"\?/],
+    [["compare", before, after, "--metric", "score", "--all"], /mutually exclusive/],
+  ])("refuses the words %j", async (words, message) => {
+    const { code, stdout, stderr } = await runInProcess(words);
+    expect(stderr).toMatch(message);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
+});
