@@ -276,6 +276,8 @@ describe("moesim check, given something wrong,", () => {
     [["check", results, "--baseline", sweep, "--metric", "max_vio"], /name=tolerance is expected/],
     [["check", results, "--baseline", sweep, "--json", "--github"], /--json and --github/],
     [["check", results, "--baseline", sweep, "--update", "--json"], /--update accepts/],
+    [["check", results, "--baseline", `${results}/run.json`, "--update"], /run\.json: is no folder/],
+    [["check", `${results}/run.json`, "--baseline", sweep], /run\.json: has no summary\.csv/],
     [["check", results, "--baseline", sweep, "--junit", `${folder}/summary.csv`], /name of a file of results/],
     [["check", results, "--baseline", sweep, "--junit", sweep], /sweep: cannot be written to/],
   ])("refuses the words %j", async (words, message) => {

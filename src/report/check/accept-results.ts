@@ -1,4 +1,14 @@
-import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { checkOutputFile } from "../output-folder.ts";
@@ -20,7 +30,9 @@ export interface Acceptance {
  */
 export function planAcceptance(folder: string, baseline: string): Acceptance {
   openResults(folder);
-  const isNew = !existsSync(baseline) || readdirSync(baseline).length === 0;
+  const exists = existsSync(baseline);
+  if (exists && !statSync(baseline).isDirectory()) throw new InputError(`${baseline}: is no folder`);
+  const isNew = !exists || readdirSync(baseline).length === 0;
   if (isNew) return { files: checkedFilesIn(folder), surplus: [] };
   checkAreApart(folder, baseline);
   const had = checkedFilesIn(baseline);

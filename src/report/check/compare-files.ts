@@ -125,28 +125,31 @@ function reportColumns(file: string, baseline: RowReader, now: RowReader, collec
     collector.note(`${file}: not in the baseline, and not compared: ${added.map(printable).join(", ")}`);
 }
 
-/** Rows whose partner is still to come, by key; rows of the same key wait in their order. */
+/** Rows whose partner is still to come, by key; rows of the same key wait in their order, each as one string to be small. */
 interface WaitingRows {
   add(key: string, row: Row): void;
   /** Removes and returns the row that waits longest under `key`; null where none does. */
   take(key: string): Row | null;
-  all(): Row[];
+  all(): Iterable<Row>;
 }
 
 function createWaitingRows(): WaitingRows {
-  const rows = new Map<string, Row[]>();
+  const rows = new Map<string, string[]>();
   return {
     add(key, row) {
+      const text = JSON.stringify(row);
       const same = rows.get(key);
-      if (same === undefined) rows.set(key, [row]);
-      else same.push(row);
+      if (same === undefined) rows.set(key, [text]);
+      else same.push(text);
     },
     take(key) {
       const same = rows.get(key);
-      const first = same?.shift() ?? null;
+      const first = same?.shift();
       if (same?.length === 0) rows.delete(key);
-      return first;
+      return first === undefined ? null : JSON.parse(first);
     },
-    all: () => Array.from(rows.values()).flat(),
+    *all() {
+      for (const same of rows.values()) for (const text of same) yield JSON.parse(text);
+    },
   };
 }
