@@ -2,11 +2,12 @@ import { expertCapacity } from "../core/assignment.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createRunSummary } from "../metrics/run-summary.ts";
 import { loadMetrics } from "../metrics/step-metrics.ts";
+import type { StepRecord } from "../metrics/step-record.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, joinStepFiles, writeSummary } from "../report/result-files.ts";
 import type { SummaryTableRow } from "../report/summary-table.ts";
 import { defaultLoadSamples } from "../scenario/schema.ts";
-import type { RecordedChoices } from "../streams/readers/recorded-choices.ts";
+import type { RecordedChoices, RecordedStep } from "../streams/readers/recorded-choices.ts";
 
 export interface MeasureOptions {
   /** What the files call the recording. */
@@ -17,9 +18,23 @@ export interface MeasureOptions {
 }
 
 /**
- * Takes the load, idle and rank metrics of what a real model did and writes summary.csv, steps.csv, loads.csv and
- * diagnostics.csv into `folder`, with router `recorded`. Without logits there is no score, churn or router z. A recording
- * of loads alone does not tell T·K, and takes the pairs that it counts for it. Throws `InputError` where the data is bad.
+ * The load, idle and rank metrics of one recorded step. Without logits there is no score, churn or router z. A recording
+ * of loads alone does not tell T·K, and takes the pairs that it counts for it. `rankLoad` `[ranks]` is scratch.
+ */
+export function recordedStepRecord(
+  { step, tokens, load }: RecordedStep,
+  topK: number | null,
+  rankLoad: Float64Array,
+): StepRecord {
+  const pairs = tokens === null || topK === null ? load.reduce((sum, count) => sum + count, 0) : tokens * topK;
+  const capacity = expertCapacity(pairs, { tokens: pairs, experts: load.length, topK: 1, capacityFactor: 1 });
+  const metrics = { ...loadMetrics(load, capacity, pairs, rankLoad), score: null, churn: null, routerZ: null };
+  return { step, tokens, load, metrics, regret: null };
+}
+
+/**
+ * Measures what a real model did and writes summary.csv, steps.csv, loads.csv and diagnostics.csv into `folder`, with
+ * router `recorded`. Throws `InputError` where the data is bad.
  */
 export async function measureRecorded(
   recorded: RecordedChoices,
@@ -37,11 +52,7 @@ export async function measureRecorded(
   const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples, false);
   try {
     for (let step = await recorded.next(); step !== null; step = await recorded.next()) {
-      const { tokens, load } = step;
-      const pairs = tokens === null || topK === null ? load.reduce((sum, count) => sum + count, 0) : tokens * topK;
-      const capacity = expertCapacity(pairs, { tokens: pairs, experts, topK: 1, capacityFactor: 1 });
-      const metrics = { ...loadMetrics(load, capacity, pairs, rankLoad), score: null, churn: null, routerZ: null };
-      const record = { step: step.step, tokens, load, metrics, regret: null };
+      const record = recordedStepRecord(step, topK, rankLoad);
       summaryBuilder.observe(record);
       files.write(record);
       onProgress(step.step + 1);
