@@ -1,32 +1,36 @@
-/** moesim as a library: the same engine, routers, streams and metrics as the command line's. */
-export type { Assignment, RoutingShape, ScoreKind } from "./core/assignment.ts";
+/**
+ * moesim as a library: the engine, routers, streams and metrics of the command line for programs. What is returned is plain
+ * data or a copy that nothing overwrites; what is wrong with an input throws {@link InputError}.
+ *
+ * @module
+ */
+export type { ScoreKind } from "./core/assignment.ts";
 export { InputError } from "./core/input-error.ts";
 export type { PlanKind, SolverReport } from "./core/solver-report.ts";
 export type { TokenBatch } from "./core/token-batch.ts";
-export type { DualRegret } from "./engine/regret.ts";
+export type { KernelBackend } from "./kernels/index.ts";
+export type { KindDescription } from "./library/kinds.ts";
+export { type Measurement, measure, type RecordedInput } from "./library/measure.ts";
+export * as metrics from "./library/metrics.ts";
+export * as routers from "./library/routers.ts";
+export type { RouterInput, ScenarioInput, StreamInput } from "./library/scenario-input.ts";
+export { expandSweep, loadScenario } from "./library/scenarios.ts";
 export {
-  createRouter,
-  openStream,
-  type RouterResult,
-  type SimulationOptions,
+  type DualRegretCertificate,
+  type RouterRun,
+  type SimulateOptions,
+  type Simulation,
   simulate,
-} from "./engine/simulate.ts";
-export { createKernels, type Kernels } from "./kernels/index.ts";
-export { createDualRegretMeter, type DualRegretMeter } from "./metrics/dual-regret.ts";
-export { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "./metrics/load.ts";
-export { createOptimumFinder, createRegretMeter, type Optimum, type StepRegret } from "./metrics/regret.ts";
+} from "./library/simulate.ts";
+export type { RunResult, StepResult } from "./library/step-result.ts";
+export * as streams from "./library/streams.ts";
+export * as transport from "./library/transport.ts";
+export type { CapacityPolicy } from "./metrics/drops.ts";
+export type { MetricDescription } from "./metrics/index.ts";
 export type { RunSummary } from "./metrics/run-summary.ts";
-export type { StepRecord } from "./metrics/step-record.ts";
-export { findRouterKind, routerKinds } from "./routers/index.ts";
-export type { RoutedStep, Router, RouterKind } from "./routers/router.ts";
-export { loadScenario, resolveScenario } from "./scenario/load.ts";
-export type { RouterChoice, Scenario } from "./scenario/scenario.ts";
+export type { StepMetrics } from "./metrics/step-metrics.ts";
+export type { RouterState } from "./routers/router.ts";
+export type { RouterChoice, Scenario, StreamChoice } from "./scenario/scenario.ts";
 export { scenarioJsonSchema } from "./scenario/schema.ts";
-export { findStreamKind, streamKinds } from "./streams/index.ts";
-export type { Stream, StreamKind } from "./streams/stream.ts";
-export {
-  type AssignmentProblem,
-  type AssignmentSolution,
-  type AssignmentSolver,
-  createAssignmentSolver,
-} from "./transport/exact-assignment.ts";
+export type { SweepCell } from "./scenario/sweep.ts";
+export { version } from "./version.ts";

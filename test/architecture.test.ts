@@ -15,6 +15,7 @@ const rooms = [
   "scenario",
   "report",
   "engine",
+  "library",
   "cli",
 ] as const;
 const source = projectPath("src");

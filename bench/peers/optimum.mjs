@@ -7,8 +7,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { median } from "d3-array";
 import { createRandom } from "../../dist/core/random.js";
-import { createKernels, findStreamKind } from "../../dist/index.js";
+import { createKernels } from "../../dist/kernels/index.js";
 import { formatTable } from "../../dist/report/table.js";
+import { findStreamKind } from "../../dist/streams/index.js";
 import { createAssignmentSolver } from "../../dist/transport/exact-assignment.js";
 
 const sizes = [

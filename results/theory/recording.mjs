@@ -1,5 +1,7 @@
 import { fileURLToPath } from "node:url";
-import { createKernels, createRouter, loadScenario, openStream } from "../../dist/index.js";
+import { createRouter, openStream } from "../../dist/engine/simulate.js";
+import { loadScenario } from "../../dist/index.js";
+import { createKernels } from "../../dist/kernels/index.js";
 
 /** The scenario `theory-<name>.yaml`. */
 export const loadTheory = (name) =>

@@ -1,6 +1,8 @@
 import { mean } from "d3-array";
 import { linearRegression, linearRegressionLine, rSquared } from "simple-statistics";
-import { createDualRegretMeter, createKernels, simulate } from "../../dist/index.js";
+import { simulate } from "../../dist/engine/simulate.js";
+import { createKernels } from "../../dist/kernels/index.js";
+import { createDualRegretMeter } from "../../dist/metrics/dual-regret.js";
 import { colors, draw, format, table, writeRows } from "./output.mjs";
 import { loadTheory, record } from "./recording.mjs";
 

@@ -12,6 +12,7 @@ export interface Assignment {
 
 /** How logits become affinities S in (0, 1): `softmax` of each row or `sigmoid` of each entry. */
 export const scoreKinds = ["softmax", "sigmoid"] as const;
+/** `softmax` or `sigmoid`. */
 export type ScoreKind = (typeof scoreKinds)[number];
 
 /** The most experts that anything is asked to handle. */

@@ -4,6 +4,7 @@ import { createWasmKernels } from "./wasm.ts";
 
 export type { Kernels, KeyKind } from "./kernels.ts";
 
+/** `wasm`, compiled, or `reference`, the same in plain TypeScript. */
 export type KernelBackend = Kernels["backend"];
 
 /** A new instance with memory of its own. `wasm` throws `Error` when the compiled kernels are missing. */

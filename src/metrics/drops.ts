@@ -2,6 +2,7 @@ import type { Assignment } from "../core/assignment.ts";
 
 /** What happens to pairs over capacity: nothing, the lowest score goes first, or the last to arrive goes first. */
 export const capacityPolicies = ["none", "drop", "drop-position"] as const;
+/** `none`, `drop` (the lowest score goes first) or `drop-position` (the last to arrive goes first). */
 export type CapacityPolicy = (typeof capacityPolicies)[number];
 
 /**

@@ -10,6 +10,7 @@ export interface RouterChoice {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** The stream of a scenario: a kind, and options as its schema left them. */
 export interface StreamChoice {
   readonly kind: string;
   readonly options: Readonly<Record<string, unknown>>;

@@ -1,0 +1,48 @@
+import type { z } from "zod";
+import { InputError } from "../core/input-error.ts";
+import { createKernels, type KernelBackend, type Kernels } from "../kernels/index.ts";
+import { describeIssues } from "../scenario/problems.ts";
+
+const backends: readonly KernelBackend[] = ["wasm", "reference"];
+
+/** What `schema` makes of `value`. Throws one `InputError` that begins with `where` and lists all problems. */
+export function checked<Schema extends z.ZodType>(where: string, schema: Schema, value: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new InputError(`${where}: ${describeIssues(parsed.error, schema, value).join("\n  ")}`);
+}
+
+/** Kernels with memory of their own. Throws `InputError` for a name that is no backend. */
+export function kernelsOf(backend: KernelBackend = "wasm"): Kernels {
+  if (backends.includes(backend)) return createKernels(backend);
+  throw new InputError(`backend: "${backend}" is not allowed. Allowed: ${backends.join(", ")}.`);
+}
+
+/**
+ * How many rows `values`, flat and row-major, has with `columns` entries each. Throws `InputError` where the last row is
+ * cut short, and where there is none.
+ */
+export function rowsOf(where: string, values: ArrayLike<number>, columns: number): number {
+  const rows = values.length / columns;
+  if (Number.isInteger(rows) && rows > 0) return rows;
+  throw new InputError(`${where}: ${values.length} entries are no whole rows of ${columns}; at least one is expected`);
+}
+
+/**
+ * Copies `values` `[rows × columns]` into `into`, which is at least as long. Throws `InputError`, naming row and column, where
+ * an entry is not finite in the precision of `into`.
+ */
+export function copyFinite(
+  where: string,
+  values: ArrayLike<number>,
+  columns: number,
+  into: Float32Array | Float64Array,
+): void {
+  into.set(values);
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(into[i])) {
+      const place = `token ${Math.floor(i / columns)}, expert ${i % columns}`;
+      throw new InputError(`${where}: ${place}: ${values[i]} is not allowed, a finite number is expected`);
+    }
+  }
+}
