@@ -1,0 +1,20 @@
+// How balanced is a model that exists? From the experts that its tokens went to, without logits.
+import { measure, metrics } from "moesim";
+
+// Six of 64 experts for each of 8327 tokens: one layer of a model of DeepSeek-V2-Lite's shape.
+const { summary, steps } = await measure({
+  selections: "scenarios/traces/deepseek-v2-lite-law-layer13-selections.npy",
+  experts: 64,
+  batchTokens: 1024,
+  ranks: 8,
+});
+console.log(`all tokens: MaxVio ${summary.maxVioGlobal.toFixed(4)}, CV ${summary.loadCv.toFixed(4)}`);
+console.log(
+  `a batch: MaxVio ${summary.maxVioBatchMean.toFixed(2)} on average, ${summary.maxVioBatchMax.toFixed(2)} at most`,
+);
+console.log(`8 devices: ${summary.stepTimeMean.toFixed(2)} times slower than in perfect balance`);
+
+// A load is an array of counts, and every metric of a load takes one.
+const total = steps[0].load.map((_, expert) => steps.reduce((sum, { load }) => sum + load[expert], 0));
+const busiest = total.indexOf(Math.max(...total));
+console.log(`expert ${busiest} took ${total[busiest]} pairs; Gini ${metrics.loadGini(total).toFixed(3)}`);
