@@ -7,6 +7,7 @@ import { compareCommand } from "./compare.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
 import { optimumCommand } from "./optimum.ts";
+import { reportCommand } from "./report.ts";
 import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
@@ -33,6 +34,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(optimumCommand)
     .command(compareCommand)
     .command(checkCommand)
+    .command(reportCommand)
     .command(validateCommand)
     .command(schemaCommand)
     .command(listCommand)

@@ -1,5 +1,3 @@
-import { existsSync, realpathSync } from "node:fs";
-import path from "node:path";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
@@ -12,7 +10,7 @@ import type { Scenario } from "../scenario/scenario.ts";
 import { type BackendName, backendOption, type CommonArguments, chooseBackend } from "./common-options.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
-import { withOutputFolder } from "./with-output-folder.ts";
+import { realPath, withOutputFile } from "./with-output-file.ts";
 
 /** Fields of a scenario's routers that `--param` cannot set: `--router` names the kind. */
 const notParameters = new Set(["kind", "label"]);
@@ -145,15 +143,4 @@ async function writeBatches(
     planWriter?.close();
   }
   return notConverged;
-}
-
-/** Lets `work` write a file that appears at `file`, or where a link of that name leads, whole or not at all. */
-function withOutputFile<Result>(file: string, work: (partial: string) => Promise<Result>): Promise<Result> {
-  const target = realPath(file);
-  return withOutputFolder(path.dirname(target), (folder) => work(path.join(folder, path.basename(target))));
-}
-
-/** The path without links; the absolute path where there is nothing yet. */
-function realPath(file: string): string {
-  return existsSync(file) ? realpathSync(file) : path.resolve(file);
 }

@@ -17,7 +17,7 @@ export interface LinearMemory {
 
 /** What is needed of a shared `WebAssembly.Memory`. */
 export interface GrowableMemory {
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   grow(pages: number): number;
 }
 

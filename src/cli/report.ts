@@ -1,0 +1,130 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { InputError } from "../core/input-error.ts";
+import { renderReport } from "../report/html/report-page.tsx";
+import { checkOutputFile } from "../report/output-folder.ts";
+import { drawPictures } from "../report/pictures/index.ts";
+import type { Picture } from "../report/pictures/picture.ts";
+import { renderPng, renderSvg } from "../report/pictures/render.ts";
+import { readReportData } from "../report/pictures/report-data.ts";
+import { type ThemeName, themes } from "../report/pictures/theme.ts";
+import { resultFiles } from "../report/result-files.ts";
+import { openResults, type Results } from "../report/results/results.ts";
+import { type CommonArguments, outOption } from "./common-options.ts";
+import { realPath, withOutputFile } from "./with-output-file.ts";
+import { withOutputFolder } from "./with-output-folder.ts";
+
+/** Pixels of a PNG for one of the picture: sharp on paper and on dense screens. */
+const pngScale = 2;
+
+interface ReportArguments extends CommonArguments {
+  folder: string;
+  out?: string | undefined;
+  svg?: string | undefined;
+  png?: string | undefined;
+  theme: ThemeName;
+  json: boolean;
+}
+
+export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
+  command: "report <folder>",
+  describe: "Write an HTML page with pictures and all figures of a folder that run, sweep or measure wrote",
+  builder: (yargs) =>
+    yargs
+      .positional("folder", { type: "string", demandOption: true, describe: "Folder with summary.csv" })
+      .option("out", {
+        type: "string",
+        requiresArg: true,
+        describe: "The page, one file that needs no other",
+        defaultDescription: "<folder>/report.html",
+      })
+      .option("svg", { ...outOption, describe: "Folder for the pictures as SVG" })
+      .option("png", { ...outOption, describe: "Folder for the pictures as PNG" })
+      .option("theme", {
+        choices: Object.keys(themes) as ThemeName[],
+        default: "light" as const,
+        describe: "Colours of SVG and PNG; the page has both",
+      })
+      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
+      .example("$0 report results/collapse", "")
+      .example("$0 report results/collapse --svg pictures --png pictures --theme dark", ""),
+  handler: report,
+};
+
+/** A picture, and where it was written besides the page. */
+interface WrittenPicture {
+  readonly id: string;
+  readonly title: string;
+  readonly finding: string;
+  readonly svg?: string;
+  readonly png?: string;
+}
+
+async function report(options: ReportArguments): Promise<void> {
+  const { folder, svg, png } = options;
+  const results = openResults(folder);
+  const out = options.out ?? path.join(folder, "report.html");
+  checkPage(out, results);
+  const data = await readReportData(results);
+  const pictures = drawPictures(data);
+  const page = renderReport(data, pictures);
+  const images = svg === undefined && png === undefined ? [] : renderImages(pictures, options);
+
+  await withOutputFile(out, async (file) => {
+    await writeImages(svg, images, "svg");
+    await writeImages(png, images, "png");
+    writeFileSync(file, page);
+  });
+
+  const written = pictures.map(
+    ({ id, title, finding }): WrittenPicture => ({
+      id,
+      title,
+      finding,
+      ...(svg !== undefined && { svg: path.join(svg, `${id}.svg`) }),
+      ...(png !== undefined && { png: path.join(png, `${id}.png`) }),
+    }),
+  );
+  if (options.json) process.stdout.write(`${JSON.stringify({ out, pictures: written }, null, 2)}\n`);
+  else if (!options.quiet) process.stdout.write(reportText(results.name, [out, svg, png], written));
+}
+
+/** Throws `InputError` where the page cannot be written, or would replace what it is made from. */
+function checkPage(out: string, { runs, folder }: Results): void {
+  if (out.endsWith("/")) throw new InputError(`${out}: names a folder, and a file is expected`);
+  checkOutputFile(out);
+  const sources = [folder, ...runs.map((run) => run.folder)].flatMap((each) =>
+    resultFiles.map((name) => realPath(path.join(each, name))),
+  );
+  if (sources.includes(realPath(out))) throw new InputError(`--out ${out}: is a file of the results themselves`);
+}
+
+interface Image {
+  readonly id: string;
+  readonly svg: string;
+  readonly png: Buffer | null;
+}
+
+function renderImages(pictures: readonly Picture[], { png, theme }: ReportArguments): Image[] {
+  return pictures.map((picture) => {
+    const svg = renderSvg(picture, themes[theme]);
+    return { id: picture.id, svg, png: png === undefined ? null : renderPng(svg, pngScale) };
+  });
+}
+
+async function writeImages(folder: string | undefined, images: readonly Image[], format: "svg" | "png"): Promise<void> {
+  if (folder === undefined) return;
+  await withOutputFolder(folder, async (partial) => {
+    for (const image of images) writeFileSync(path.join(partial, `${image.id}.${format}`), image[format]!);
+  });
+}
+
+function reportText(
+  name: string,
+  places: readonly (string | undefined)[],
+  pictures: readonly WrittenPicture[],
+): string {
+  const findings = pictures.map(({ title, finding }) => `${title}: ${finding}\n`);
+  return `${name}\n\n${findings.join("")}\nWritten to ${places.filter((place) => place !== undefined).join(", ")}\n`;
+}

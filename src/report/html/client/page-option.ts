@@ -1,0 +1,42 @@
+import type { EChartsOption } from "echarts";
+import { chartOption } from "../../pictures/chart-option.ts";
+import type { Picture } from "../../pictures/picture.ts";
+import type { Theme } from "../../pictures/theme.ts";
+
+/** Below this width in pixels a legend of many entries would leave no room for the picture. */
+const narrowWidth = 640;
+const fontFamily = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
+
+/**
+ * The picture's option for a chart `width` pixels wide in a page: tooltips in the theme's colours that stay inside the
+ * chart, the page's font, and on a phone legends of one line to leaf through.
+ */
+export function pageOption(picture: Picture, theme: Theme, width: number): EChartsOption {
+  const option = chartOption(picture, theme);
+  return {
+    ...option,
+    textStyle: { ...option.textStyle, fontFamily },
+    tooltip: mapOption(option.tooltip, (tooltip) => ({
+      confine: true,
+      backgroundColor: theme.background,
+      borderColor: theme.gridLine,
+      ...tooltip,
+      textStyle: { color: theme.text, ...tooltip.textStyle },
+    })),
+    ...(width < narrowWidth && {
+      legend: mapOption(option.legend, (legend) => ({
+        ...legend,
+        type: "scroll",
+        pageIconColor: theme.text,
+        pageIconInactiveColor: theme.gridLine,
+        pageTextStyle: { color: theme.mutedText },
+      })),
+    }),
+  };
+}
+
+/** Applies `change` to a component's option, or to each where a picture has several of it. */
+function mapOption<Option>(option: Option | Option[] | undefined, change: (option: Option) => Option) {
+  if (option === undefined) return [];
+  return Array.isArray(option) ? option.map(change) : change(option);
+}

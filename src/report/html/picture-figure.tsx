@@ -1,0 +1,25 @@
+import type { Picture } from "../pictures/picture.ts";
+
+/** A picture with its words. The page's script draws the chart; without it the words stand alone. */
+export function PictureFigure({ picture: { id, title, finding, reading, height } }: { picture: Picture }) {
+  return (
+    <section id={id} class="picture" aria-labelledby={`${id}-title`}>
+      <h3 id={`${id}-title`}>{title}</h3>
+      <figure>
+        <div class="needs-script" role="img" aria-label={finding}>
+          <div class="chart" data-picture={id} style={{ height: `${height}px` }} aria-hidden="true" />
+        </div>
+        <noscript>
+          <p class="note">The picture is drawn by a script, which this browser does not run.</p>
+        </noscript>
+        <figcaption>
+          <p>{finding}</p>
+          <p class="muted">{reading}</p>
+          <button type="button" class="needs-script" data-download={id} aria-label={`Download “${title}” as SVG`}>
+            Download SVG
+          </button>
+        </figcaption>
+      </figure>
+    </section>
+  );
+}
