@@ -6,9 +6,15 @@ import type { KernelBackend } from "../kernels/index.ts";
 export interface CommonArguments {
   quiet: boolean;
   verbose: boolean;
+  /** Print one JSON value and nothing else; warnings still go to standard error. */
+  json: boolean;
 }
 
+/** The headings of `--help` under which options stand that belong together. */
+export const optionGroups = { input: "Input:", output: "Output:", computation: "Computation:" } as const;
+
 export const outOption = {
+  group: optionGroups.output,
   type: "string",
   describe: "Folder for the files; made if need be",
   requiresArg: true,
@@ -22,15 +28,17 @@ export const scenarioPositional = {
 
 export const setOption = {
   type: "string",
+  group: optionGroups.input,
   array: true,
   default: [] as string[],
-  describe: "path=value: change the scenario, e.g. routers.alf-lb.updateRate=0.01",
+  describe: "path=value …: change the scenario; the path is dotted, a router in it goes by its name or number",
 } as const satisfies Options;
 
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
 export type BackendName = (typeof backends)[number];
 
 export const backendOption = {
+  group: optionGroups.computation,
   choices: backends,
   default: "auto" as const,
   describe: "What computes the kernels",
@@ -51,4 +59,10 @@ export function chooseBackend(name: BackendName): KernelBackend {
 export function positiveInteger(option: string, value: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isInteger(value) && value > 0 && value <= most) return value;
   throw new InputError(`--${option}: ${value} is not allowed, an integer from 1 to ${most} is expected`);
+}
+
+/** Checks an option that is a quantity above 0. Throws `InputError`. */
+export function positiveNumber(option: string, value: number): number {
+  if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
+  throw new InputError(`--${option}: ${value} is not allowed, a number above 0 is expected`);
 }

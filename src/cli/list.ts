@@ -5,12 +5,13 @@ import { formatTable } from "../report/table.ts";
 import { routerKinds } from "../routers/index.ts";
 import { streamKinds } from "../streams/index.ts";
 import type { CommonArguments } from "./common-options.ts";
+import { epilogue } from "./help.ts";
+import { colorsOf, printJson } from "./terminal.ts";
 
 const subjects = ["routers", "streams", "metrics"] as const;
 
 interface ListArguments extends CommonArguments {
   subject: (typeof subjects)[number];
-  json: boolean;
 }
 
 /** One option of a router or stream; `name` is its path in the scenario, under the router or the stream. */
@@ -35,15 +36,19 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
   builder: (yargs) =>
     yargs
       .positional("subject", { choices: subjects, demandOption: true, describe: "What to list" })
-      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
-      .example("$0 list routers", ""),
+      .example("$0 list routers", "All router kinds, with what --param and a scenario's routers take")
+      .example("$0 list metrics", "What each column of the CSV files means")
+      .example("$0 list streams --json", "The kinds of token streams, for scripts")
+      .epilogue(epilogue()),
   handler({ subject, json }) {
     const entries = subject === "metrics" ? metricDescriptions : describeKinds(subject);
-    process.stdout.write(json ? `${JSON.stringify(entries, null, 2)}\n` : listText(subject));
+    if (json) printJson(entries);
+    else process.stdout.write(listText(subject));
   },
 };
 
 function listText(subject: ListArguments["subject"]): string {
+  const colors = colorsOf(process.stdout);
   if (subject === "metrics") {
     return `${formatTable(
       ["metric", "range", "columns", "source", "definition"],
@@ -54,7 +59,7 @@ function listText(subject: ListArguments["subject"]): string {
         source,
         definition,
       ]),
-      50,
+      { wrapLast: 50, colors },
     )}\n`;
   }
   const preamble =
@@ -63,7 +68,7 @@ function listText(subject: ListArguments["subject"]): string {
       : "";
   return `${preamble}${describeKinds(subject)
     .map(({ kind, summary, source, parameters }) => {
-      const heading = `${kind}: ${summary}\n  ${source}\n`;
+      const heading = `${colors.bold(kind)}: ${summary}\n  ${source}\n`;
       if (parameters.length === 0) return heading;
       const rows = parameters.map((parameter) => [
         parameter.name,
@@ -71,7 +76,7 @@ function listText(subject: ListArguments["subject"]): string {
         parameter.allowed,
         parameter.description,
       ]);
-      return `${heading}${formatTable(["parameter", "default", "allowed", "meaning"], rows, 64)}\n`;
+      return `${heading}${formatTable(["parameter", "default", "allowed", "meaning"], rows, { wrapLast: 64, colors })}\n`;
     })
     .join("\n")}`;
 }

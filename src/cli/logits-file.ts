@@ -1,8 +1,10 @@
 import path from "node:path";
 import type { Options } from "yargs";
+import { InputError } from "../core/input-error.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { openTensor } from "../streams/readers/open-tensor.ts";
+import { optionGroups } from "./common-options.ts";
 
 const defaultTopK = 2;
 
@@ -17,23 +19,45 @@ export interface LogitsArguments {
 export const logitsOptions = {
   logits: {
     type: "string",
+    group: optionGroups.input,
     demandOption: true,
     requiresArg: true,
-    describe: "Logits [tokens × experts], one batch, or [steps × tokens × experts], taken step by step",
+    describe: "File of logits [tokens × experts], one batch, or [steps × tokens × experts], taken step by step",
   },
   "top-k": {
     type: "number",
+    group: optionGroups.input,
     requiresArg: true,
     describe: "Experts per token",
     defaultDescription: `${defaultTopK}, or all experts where there are fewer`,
   },
-  tensor: { type: "string", requiresArg: true, describe: "Which tensor of a .safetensors file" },
-  column: { type: "string", requiresArg: true, describe: "Which list column of a .parquet file" },
+  tensor: {
+    type: "string",
+    group: optionGroups.input,
+    requiresArg: true,
+    describe: "Which tensor of a .safetensors file",
+  },
+  column: {
+    type: "string",
+    group: optionGroups.input,
+    requiresArg: true,
+    describe: "Which list column of a .parquet file",
+  },
 } as const satisfies Record<string, Options>;
+
+/** The options that set a scenario's fields, by the path of the field. */
+const optionOfField: Readonly<Record<string, string>> = {
+  topK: "--top-k",
+  capacityFactor: "--capacity-factor",
+  seed: "--seed",
+  "stream.path": "--logits",
+  "stream.tensor": "--tensor",
+  "stream.column": "--column",
+};
 
 /**
  * The scenario whose stream is the file, with `fields` besides, checked as any other by `command`'s name; a file with two
- * dimensions is one batch. Throws `InputError`.
+ * dimensions is one batch. Throws `InputError`, which speaks of the options that were given.
  */
 export async function scenarioOfLogits(
   command: string,
@@ -52,5 +76,19 @@ export async function scenarioOfLogits(
     regret: { every: 0 },
     ...fields,
   };
-  return { scenario: await resolveScenario(written, command), hasSteps };
+  try {
+    return { scenario: await resolveScenario(written, command), hasSteps };
+  } catch (error) {
+    if (error instanceof InputError) throw new InputError(inOptions(error.message));
+    throw error;
+  }
+}
+
+/** A message about fields of the scenario, each named at the start of a line or behind the command, with their options. */
+function inOptions(message: string): string {
+  return message.replace(/^(\w+: | +)([\w.[\]]+)(?=: )/gm, (whole, start: string, field: string) => {
+    const parameter = /^routers\[0\]\.(.+)$/.exec(field)?.[1];
+    const option = parameter === undefined ? optionOfField[field] : `--param ${parameter}`;
+    return option === undefined ? whole : start + option;
+  });
 }

@@ -1,14 +1,19 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { mostExperts } from "../core/assignment.ts";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { measureRecorded } from "../engine/measure-recorded.ts";
 import { provenance } from "../engine/run-record.ts";
-import { writeRunRecord } from "../report/result-files.ts";
+import { printable } from "../report/printable.ts";
+import { resultFiles, writeRunRecord } from "../report/result-files.ts";
+import { summaryObject } from "../report/summary-object.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../streams/readers/recorded-choices.ts";
-import { type CommonArguments, outOption, positiveInteger } from "./common-options.ts";
+import { type CommonArguments, optionGroups, outOption, positiveInteger } from "./common-options.ts";
+import { epilogue, runFiles } from "./help.ts";
 import { createProgress } from "./progress.ts";
+import { printJson, tableStyle } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
 interface MeasureArguments extends CommonArguments {
@@ -25,20 +30,47 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
   describe: "Report the load, idle and rank metrics of what a real model did, from recorded choices or loads",
   builder: (yargs) =>
     yargs
-      .option("selections", { type: "string", requiresArg: true, describe: "Integers [tokens × topK], −1 = no expert" })
-      .option("loads", { type: "string", requiresArg: true, describe: "Counts [steps × experts]" })
+      .option("selections", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "File of integers [tokens × topK], −1 = no expert",
+      })
+      .option("loads", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "File of counts [steps × experts]",
+      })
       .conflicts("selections", "loads")
-      .option("experts", { type: "number", requiresArg: true, demandOption: true, describe: "Experts of the model" })
+      .option("experts", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        demandOption: true,
+        describe: "Experts of the model",
+      })
       .option("batch-tokens", {
         type: "number",
+        group: optionGroups.input,
         requiresArg: true,
         describe: "Tokens of a step, for selections",
         defaultDescription: "all of the file",
       })
-      .option("ranks", { type: "number", requiresArg: true, default: 1, describe: "Devices of expert parallelism" })
+      .option("ranks", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 1,
+        describe: "Devices of expert parallelism",
+      })
       .option("out", { ...outOption, defaultDescription: "results/<file name>" })
-      .example("$0 measure --selections selections.npy --experts 64 --batch-tokens 4096", "")
-      .example("$0 measure --loads loads.npy --experts 8 --ranks 4", ""),
+      .example(
+        "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
+        "Each token's experts, in batches",
+      )
+      .example("$0 measure --loads loads.npy --experts 8 --ranks 4", "Counts per step and expert, experts on 4 devices")
+      .epilogue(epilogue(runFiles.filter((line) => !line.startsWith("timing.csv")))),
   handler: measure,
 };
 
@@ -64,10 +96,15 @@ async function measure(options: MeasureArguments): Promise<void> {
       });
       return row;
     }).finally(() => progress.stop());
+    const files = resultFiles.filter((file) => file !== "timing.csv");
+    if (options.json) {
+      printJson({ name, out: folder, files, seed: null, routers: [summaryObject(row)] });
+      return;
+    }
     if (options.quiet) return;
-    process.stdout.write(`${name}: ${recorded.steps} recorded steps, ${experts} experts\n\n`);
-    process.stdout.write(`${formatSummaryTable([row])}\n\n`);
-    process.stdout.write(`Written to ${folder}: summary.csv, steps.csv, loads.csv, diagnostics.csv, run.json\n`);
+    process.stdout.write(`${printable(name)}: ${recorded.steps} recorded steps, ${experts} experts\n\n`);
+    process.stdout.write(`${formatSummaryTable([row], tableStyle())}\n\n`);
+    process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${files.join(", ")}\n`);
   } finally {
     await recorded.close();
   }

@@ -2,7 +2,8 @@ import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { optimumOfFile } from "../engine/optimum-of-file.ts";
 import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
-import { type CommonArguments, positiveInteger } from "./common-options.ts";
+import { type CommonArguments, optionGroups, positiveInteger } from "./common-options.ts";
+import { epilogue } from "./help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 
 const scoreNames = ["softmax", "sigmoid", "raw"] as const;
@@ -21,23 +22,27 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
       .options(logitsOptions)
       .option("capacity", {
         type: "number",
+        group: optionGroups.input,
         requiresArg: true,
         describe: "Tokens that an expert may have",
         defaultDescription: "tokens · top-k / experts, rounded up",
       })
       .option("scores", {
+        group: optionGroups.input,
         choices: scoreNames,
         default: "softmax" as const,
         describe: "What is summed up; raw takes the logits, of which negative ones are never assigned",
       })
       .option("gap", {
         type: "number",
+        group: optionGroups.computation,
         requiresArg: true,
         default: 0,
         describe: "Stop when upper_bound - optimum is at most this for each of tokens · top-k pairs",
       })
-      .example("$0 optimum --logits logits.npy --top-k 8", "")
-      .example("$0 optimum --logits logits.npy --top-k 8 --capacity 400 --scores sigmoid --gap 1e-4", ""),
+      .example("$0 optimum --logits logits.npy --top-k 8", "Exactly, with an equal share of the pairs as capacity")
+      .example("$0 optimum --logits logits.npy --capacity 400 --scores sigmoid --gap 1e-4", "To within 1e-4 a pair")
+      .epilogue(epilogue()),
   handler: optimum,
 };
 

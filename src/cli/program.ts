@@ -1,9 +1,12 @@
 import yargs from "yargs";
+import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { version } from "../version.ts";
 import { checkCommand } from "./check.ts";
 import { CheckFailed } from "./check-failed.ts";
 import { compareCommand } from "./compare.ts";
+import { completeWords } from "./completion.ts";
+import { programEpilogue } from "./help.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
 import { optimumCommand } from "./optimum.ts";
@@ -26,6 +29,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .scriptName("moesim")
     .usage("$0 <command>\n\nSimulates how Mixture-of-Experts routers spread tokens over experts.")
     .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors and warnings" })
+    .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts, and nothing else" })
     .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
     .command(runCommand)
     .command(sweepCommand)
@@ -38,6 +42,8 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(validateCommand)
     .command(schemaCommand)
     .command(listCommand)
+    .completion("completion", "Print a script that completes words, for ~/.bashrc or ~/.zshrc", completeWords)
+    .epilogue(programEpilogue)
     .demandCommand(1, "Name a command; moesim --help lists them.")
     .recommendCommands()
     .strict()
@@ -63,7 +69,7 @@ function reportError(error: Error, verbose: boolean): number {
   // yargs throws errors of its own for words it cannot make sense of.
   const isBadInput = error instanceof InputError || error.name === "YError";
   const message = isBadInput ? error.message : `internal error: ${error.message}`;
-  process.stderr.write(`moesim: ${message}\n`);
+  process.stderr.write(`moesim: ${escapeUnprintableInLines(message)}\n`);
   if (verbose) process.stderr.write(`${error.stack}\n`);
   else if (!isBadInput) process.stderr.write("This is a fault of moesim. --verbose shows where it happened.\n");
   return isBadInput ? exitCodes.badInput : exitCodes.internalError;

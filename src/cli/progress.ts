@@ -1,35 +1,84 @@
-import { Presets, SingleBar } from "cli-progress";
+import progressBars from "cli-progress";
 
 const quietMs = 2000;
+const barCharacters = 24;
 
-/** A progress bar on the terminal's standard error. */
+/** A line on the terminal's standard error that tells how far a command is. */
+export interface LiveLine {
+  /** `done` and `total` in any unit of work in which the time goes evenly. */
+  update(done: number, total: number): void;
+  /** Removes the line. */
+  stop(): void;
+}
+
+/**
+ * Shows nothing for the first two seconds, and never where output is piped or `quiet` is asked for. `label` tells in
+ * words what is done; what does not fit on the line is cut off.
+ */
+export function createLiveLine(label: () => string, quiet: boolean): LiveLine {
+  if (quiet || !process.stdout.isTTY || !process.stderr.isTTY)
+    return { update: () => undefined, stop: () => undefined };
+  const start = performance.now();
+  let fraction = 0;
+  const bar = new progressBars.SingleBar(
+    {
+      // The bar draws itself anew ten times a second, so that the time left goes on between two updates.
+      format(options) {
+        const seconds = (performance.now() - start) / 1000;
+        const parts = [
+          `${progressBars.Format.BarFormat(fraction, options)} ${Math.floor(100 * fraction)} %`,
+          fraction === 0 ? "" : `${progressBars.Format.TimeFormat(secondsLeft(seconds, fraction), options, 1)} left`,
+          label(),
+        ];
+        const line = parts.filter((part) => part !== "").join(" · ");
+        return Array.from(line)
+          .slice(0, process.stderr.columns - 1)
+          .join("");
+      },
+      barsize: barCharacters,
+      stream: process.stderr,
+      clearOnComplete: true,
+      // The line is cut to fit, and a terminal that was told not to wrap would stay so after a signal.
+      linewrap: true,
+      gracefulExit: false,
+    },
+    progressBars.Presets.shades_classic,
+  );
+  const timer = setTimeout(() => bar.start(1, 0), quietMs);
+  function stop(): void {
+    clearTimeout(timer);
+    bar.stop();
+    process.off("exit", stop);
+  }
+  // A signal ends the program where it stands.
+  process.on("exit", stop);
+  return {
+    update(done, total) {
+      fraction = done / total;
+    },
+    stop,
+  };
+}
+
+/** The live line of a command that takes `total` equal steps one after the other, each a `unit`. */
 export interface Progress {
   update(done: number): void;
   stop(): void;
 }
 
-/** Shows nothing for the first two seconds, and never where output is piped or `quiet` is asked for. */
 export function createProgress(total: number, unit: string, quiet: boolean): Progress {
-  if (quiet || !process.stdout.isTTY || !process.stderr.isTTY)
-    return { update: () => undefined, stop: () => undefined };
-  const bar = new SingleBar(
-    {
-      format: `{bar} {percentage}% · {value}/{total} ${unit} · {eta_formatted} left`,
-      stream: process.stderr,
-      clearOnComplete: true,
-    },
-    Presets.shades_classic,
-  );
-  const start = performance.now();
-  let shown = false;
+  let done = 0;
+  const line = createLiveLine(() => `${done}/${total} ${unit}`, quiet);
   return {
-    update(done) {
-      if (!shown && performance.now() - start > quietMs) {
-        bar.start(total, done);
-        shown = true;
-      }
-      if (shown) bar.update(done);
+    update(latest) {
+      done = latest;
+      line.update(done, total);
     },
-    stop: () => bar.stop(),
+    stop: line.stop,
   };
+}
+
+/** Seconds still to go when `fraction` of the work, above 0, took `seconds`. */
+function secondsLeft(seconds: number, fraction: number): number {
+  return Math.round((seconds * (1 - fraction)) / fraction);
 }

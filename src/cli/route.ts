@@ -1,4 +1,5 @@
 import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
 import { createAssignmentFile } from "../report/assignment-file.ts";
@@ -7,9 +8,17 @@ import { checkOutputFile } from "../report/output-folder.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { type BackendName, backendOption, type CommonArguments, chooseBackend } from "./common-options.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  optionGroups,
+} from "./common-options.ts";
+import { epilogue } from "./help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
+import { printJson, warn } from "./terminal.ts";
 import { realPath, withOutputFile } from "./with-output-file.ts";
 
 /** Fields of a scenario's routers that `--param` cannot set: `--router` names the kind. */
@@ -31,6 +40,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
   builder: (yargs) =>
     yargs
       .option("router", {
+        group: optionGroups.input,
         choices: routerKinds.map(({ kind }) => kind),
         demandOption: true,
         requiresArg: true,
@@ -39,17 +49,51 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       .options(logitsOptions)
       .option("param", {
         type: "string",
+        group: optionGroups.input,
         array: true,
         default: [] as string[],
-        describe: "name=value: a parameter of the router, e.g. epsilon=0.1 (see list routers)",
+        describe: "name=value …: a parameter of the router, e.g. epsilon=0.1 (see list routers)",
       })
-      .option("out", { type: "string", demandOption: true, requiresArg: true, describe: "CSV file of the assignments" })
-      .option("plan", { type: "string", requiresArg: true, describe: "Also write the transport plan, as float32 .npy" })
-      .option("capacity-factor", { type: "number", requiresArg: true, describe: "As in a scenario" })
-      .option("seed", { type: "number", requiresArg: true, default: 0, describe: "As in a scenario" })
+      .option("capacity-factor", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "An expert's capacity against an equal share, at least 1, for routers that mind it",
+        defaultDescription: "1",
+      })
+      .option("seed", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 0,
+        describe: "For routers that draw random numbers",
+      })
+      .option("out", {
+        type: "string",
+        group: optionGroups.output,
+        demandOption: true,
+        requiresArg: true,
+        describe: "CSV file of the assignments",
+      })
+      .option("plan", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Also write the transport plan, as float32 .npy",
+      })
       .option("backend", backendOption)
-      .example("$0 route --router ssr --logits logits.npy --top-k 8 --out assignments.csv --plan plan.npy", "")
-      .example("$0 route --router alf-lb --logits logits.npy --param updateRate=0.01 --out assignments.csv", ""),
+      .example("$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv", "Eight experts for each token")
+      .example("$0 route --router ssr --logits logits.npy --out chosen.csv --plan plan.npy", "The transport plan too")
+      .example(
+        "$0 route --router alf-lb --logits logits.npy --param updateRate=0.01 --out chosen.csv",
+        "With a parameter",
+      )
+      .epilogue(
+        epilogue([
+          "--out   step, token, slot, expert, gate: a row per token and chosen expert",
+          "--plan  [tokens × experts], or [steps × tokens × experts], rows that sum to 1",
+        ]),
+      ),
   handler: route,
 };
 
@@ -75,15 +119,19 @@ async function route(options: RouteArguments): Promise<void> {
   ).finally(() => progress.stop());
 
   if (notConverged > 0) {
-    process.stderr.write(
-      `warning: ${options.router}: on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance\n`,
-    );
+    warn(`${options.router}: on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance`);
+  }
+  const { router, out, plan = null } = options;
+  const { steps, tokens, experts, topK } = scenario;
+  if (options.json) {
+    const missed = kind.plan === undefined ? null : notConverged;
+    printJson({ router, steps, tokens, experts, top_k: topK, not_converged_steps: missed, out, plan });
+    return;
   }
   if (options.quiet) return;
-  const { steps, tokens, experts, topK } = scenario;
   process.stdout.write(
-    `${options.router}: ${steps} ${steps === 1 ? "step" : "steps"} of ${tokens} tokens, ${experts} experts, top-${topK}, written to ` +
-      `${[options.out, ...(options.plan === undefined ? [] : [options.plan])].join(" and ")}\n`,
+    `${router}: ${steps} ${steps === 1 ? "step" : "steps"} of ${tokens} tokens, ${experts} experts, top-${topK}, written to ` +
+      `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}\n`,
   );
 }
 

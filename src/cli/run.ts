@@ -1,23 +1,32 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { runRecord } from "../engine/run-record.ts";
-import { runScenario } from "../engine/run-scenario.ts";
-import { hindsightTolerance } from "../metrics/dual-regret.ts";
+import type { RouterStep } from "../engine/run-routers.ts";
+import { runScenario, summaryRow } from "../engine/run-scenario.ts";
+import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
-import { convergenceWarnings, formatSummaryTable } from "../report/summary-table.ts";
+import { summaryObject } from "../report/summary-object.ts";
+import { formatSummaryTable } from "../report/summary-table.ts";
+import { formatNumber } from "../report/table.ts";
+import { convergenceWarnings, dualRegretWarnings } from "../report/warnings.ts";
 import { loadScenario } from "../scenario/load.ts";
 import { parseOverride } from "../scenario/overrides.ts";
+import type { Scenario } from "../scenario/scenario.ts";
 import {
   type BackendName,
   backendOption,
   type CommonArguments,
   chooseBackend,
+  optionGroups,
   outOption,
   positiveInteger,
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
-import { createProgress } from "./progress.ts";
+import { epilogue, runFiles } from "./help.ts";
+import { createLiveLine } from "./progress.ts";
+import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
 interface RunArguments extends CommonArguments {
@@ -35,18 +44,27 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
   builder: (yargs) =>
     yargs
       .positional("scenario", scenarioPositional)
-      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
-      .option("seed", { type: "number", requiresArg: true, describe: "Use this seed instead of the scenario's" })
+      .option("seed", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "Use this seed instead of the scenario's",
+      })
       .option("set", setOption)
+      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
       .option("workers", {
         type: "number",
+        group: optionGroups.computation,
         requiresArg: true,
         default: 1,
         describe: "Threads; the routers are shared out",
       })
       .option("backend", backendOption)
-      .example("$0 run scenarios/quickstart.yaml", "")
-      .example("$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2", ""),
+      .example("$0 run scenarios/quickstart.yaml", "Compare the scenario's routers, files in results/quickstart")
+      .example("$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2", "With changes, on two threads")
+      .example("$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try", "Change a parameter of one router")
+      .example("$0 run my.yaml --json | jq '.routers[].max_vio_global'", "Take the summary into a script")
+      .epilogue(epilogue(runFiles)),
   handler: run,
 };
 
@@ -58,37 +76,47 @@ async function run(options: RunArguments): Promise<void> {
   const scenario = await loadScenario(options.scenario, overrides);
 
   const folder = options.out ?? path.join("results", scenario.name);
-  const progress = createProgress(scenario.steps * scenario.routers.length, "steps", options.quiet);
+  const { onStep, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
   const results = await withOutputFolder(folder, async (partial) => {
-    const results = await runScenario(scenario, partial, { workers, backend, onProgress: progress.update });
+    const results = await runScenario(scenario, partial, { workers, backend, onStep });
     writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start, results));
     return results;
-  }).finally(() => progress.stop());
+  }).finally(stop);
 
-  const rows = results.map(({ router, summary, dualRegret, timing }) => ({
-    router: router.name,
-    summary,
-    dualRegret: dualRegret?.cumulative.at(-1) ?? null,
-    routeMs: timing.routeMs,
-  }));
-  for (const warning of convergenceWarnings(rows)) process.stderr.write(`warning: ${warning}\n`);
-  for (const { router, dualRegret } of results) {
-    if (dualRegret === null) continue;
-    if (dualRegret.keptFraction < 1) {
-      const percent = (100 * dualRegret.keptFraction).toPrecision(2);
-      process.stderr.write(`warning: ${router.name}: dual regret rests on a sample, ${percent} % of the tokens\n`);
-    }
-    if (dualRegret.gap > hindsightTolerance) {
-      const gap = dualRegret.gap.toPrecision(2);
-      process.stderr.write(`warning: ${router.name}: dual regret may be up to ${gap} too low\n`);
-    }
+  const rows = results.map((result) => ({ ...summaryRow(scenario, result), routeMs: result.timing.routeMs }));
+  const bases = results.flatMap(({ router, dualRegret }) =>
+    dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
+  );
+  for (const warning of [...convergenceWarnings(rows), ...dualRegretWarnings(bases)]) warn(warning);
+  if (options.json) {
+    const { name, seed } = scenario;
+    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(summaryObject) });
+    return;
   }
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;
   process.stdout.write(
-    `${name}: ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, seed ${seed}\n\n`,
+    `${printable(name)}: ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, seed ${seed}\n\n`,
   );
-  process.stdout.write(`${formatSummaryTable(rows)}\n\n`);
-  process.stdout.write(`Written to ${folder}: ${resultFiles.join(", ")}\n`);
+  process.stdout.write(`${formatSummaryTable(rows, tableStyle())}\n\n`);
+  process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}\n`);
+}
+
+/** The live line of a run: how far it is, and each router's MaxVio of its latest batch. */
+function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
+  const total = steps * routers.length;
+  let done = 0;
+  const latest = new Map<string, number>();
+  const progress = createLiveLine(() => {
+    const maxVios = Array.from(latest, ([router, maxVio]) => `${printable(router)} ${formatNumber(maxVio)}`);
+    return `${done}/${total} steps · MaxVio ${maxVios.join(", ")}`;
+  }, quiet);
+  return {
+    onStep({ router, maxVio }: RouterStep): void {
+      latest.set(router, maxVio);
+      progress.update(++done, total);
+    },
+    stop: progress.stop,
+  };
 }

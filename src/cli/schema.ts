@@ -1,11 +1,17 @@
 import type { CommandModule } from "yargs";
 import { scenarioJsonSchema } from "../scenario/schema.ts";
+import { epilogue } from "./help.ts";
+import { printJson } from "./terminal.ts";
 
 export const schemaCommand: CommandModule = {
   command: "schema",
   describe: "Print the JSON Schema of a scenario file, for editors",
-  builder: (yargs) => yargs.example("$0 schema > scenario.schema.json", ""),
+  builder: (yargs) =>
+    yargs
+      .example("$0 schema > scenario.schema.json", "Keep it where editors find it")
+      .example("$0 schema --json", "The same: the schema is JSON in any case")
+      .epilogue(epilogue()),
   handler() {
-    process.stdout.write(`${JSON.stringify(scenarioJsonSchema(), null, 2)}\n`);
+    printJson(scenarioJsonSchema());
   },
 };

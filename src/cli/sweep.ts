@@ -1,7 +1,9 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { runSweep } from "../engine/run-sweep.ts";
+import { printable } from "../report/printable.ts";
 import { readScenarioFile } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import { sweepCells } from "../scenario/sweep.ts";
@@ -10,13 +12,20 @@ import {
   backendOption,
   type CommonArguments,
   chooseBackend,
+  optionGroups,
   outOption,
   positiveInteger,
+  positiveNumber,
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
-import { createProgress } from "./progress.ts";
+import { epilogue } from "./help.ts";
+import { createLiveLine } from "./progress.ts";
+import { sweepOutcome } from "./sweep-outcome.ts";
+import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
+
+const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -25,38 +34,63 @@ interface SweepArguments extends CommonArguments {
   workers: number;
   resume: boolean;
   "max-cells": number;
+  "max-vio": number;
   backend: BackendName;
 }
 
 export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
   command: "sweep <scenario>",
-  describe: "Run a scenario for every combination of its sweep: lists and seeds",
+  describe: "Run a scenario for every combination of its sweep: lists and seeds, and recommend one",
   builder: (yargs) =>
     yargs
       .positional("scenario", scenarioPositional)
-      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
       .option("set", setOption)
+      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
+      .option("resume", {
+        type: "boolean",
+        group: optionGroups.output,
+        default: false,
+        describe: "Keep the cells that an interrupted sweep finished",
+      })
+      .option("max-vio", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        default: 0.5,
+        describe: "Recommend the fastest variant whose mean MaxVio of a batch, half width included, is at most this",
+      })
       .option("workers", {
         type: "number",
+        group: optionGroups.computation,
         requiresArg: true,
         default: 1,
         describe: "Threads; the cells are shared out",
       })
-      .option("resume", {
-        type: "boolean",
-        default: false,
-        describe: "Keep the cells that an interrupted sweep finished",
+      .option("max-cells", {
+        type: "number",
+        group: optionGroups.computation,
+        requiresArg: true,
+        default: 1000,
+        describe: "Refuse to run more cells",
       })
-      .option("max-cells", { type: "number", requiresArg: true, default: 1000, describe: "Refuse to run more cells" })
       .option("backend", backendOption)
-      .example("$0 sweep scenarios/bias-rate.yaml --workers 2", "")
-      .example("$0 sweep scenarios/bias-rate.yaml --resume", ""),
+      .example("$0 sweep scenarios/bias-rate.yaml --workers 2", "Every combination and seed, on two threads")
+      .example("$0 sweep scenarios/bias-rate.yaml --resume", "Go on where an earlier sweep was stopped")
+      .example("$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest", "What keeps MaxVio at 0.2, for a script")
+      .epilogue(
+        epilogue([
+          "summary.csv    a row per cell and router, the swept values as further columns",
+          "intervals.csv  a row per variant: means over the seeds and half their 95 % confidence intervals",
+          "cells/0, 1, …  the files of `run` for each cell",
+        ]),
+      ),
   handler: sweep,
 };
 
 async function sweep(options: SweepArguments): Promise<void> {
   const workers = positiveInteger("workers", options.workers);
   const maxCells = positiveInteger("max-cells", options["max-cells"]);
+  const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
   const backend = chooseBackend(options.backend);
   const written = options.set
     .map(parseOverride)
@@ -68,23 +102,30 @@ async function sweep(options: SweepArguments): Promise<void> {
   }
 
   const folder = options.out ?? path.join("results", name);
-  const progress = createProgress(cells.length, "cells", options.quiet);
-  const missed = await withOutputFolder(folder, (partial) =>
+  let cellsDone = 0;
+  const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
+  const results = await withOutputFolder(folder, (partial) =>
     runSweep(cells, folder, partial, {
       scenarioFile: options.scenario,
       workers,
       backend,
       resume: options.resume,
-      onProgress: progress.update,
+      onProgress({ cells, work, totalWork }) {
+        cellsDone = cells;
+        progress.update(work, totalWork);
+      },
     }),
   ).finally(() => progress.stop());
-  if (missed > 0) {
-    process.stderr.write(
-      `warning: plans missed their tolerance in ${missed} rows of summary.csv (not_converged_steps)\n`,
-    );
+
+  const outcome = sweepOutcome(results, cells, maxVioLimit, { scenarioFile: options.scenario, set: options.set });
+  for (const warning of outcome.warnings()) warn(warning);
+  if (options.json) {
+    printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });
+    return;
   }
   if (options.quiet) return;
+  process.stdout.write(`${printable(name)}: ${outcome.text(tableStyle())}\n\n`);
   process.stdout.write(
-    `${name}: ${cells.length} cells, written to ${folder}: summary.csv, and each cell's files in cells\n`,
+    `Written to ${escapeUnprintable(folder)}: ${sweepFiles.join(", ")}, and each cell's files in cells\n`,
   );
 }

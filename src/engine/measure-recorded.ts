@@ -63,6 +63,7 @@ export async function measureRecorded(
   }
   await joinStepFiles(folder, 1);
   const summary = summaryBuilder.summary();
-  writeSummary(folder, [{ source, sizes: recorded, summary, dualRegret: null }]);
-  return { router: source.router, summary, dualRegret: null, routeMs: null };
+  const row = { source, sizes: recorded, summary, dualRegret: null };
+  writeSummary(folder, [row]);
+  return { ...row, routeMs: null };
 }

@@ -17,16 +17,34 @@ export interface CellTask {
   readonly backend: KernelBackend;
 }
 
+/** What of a sweep was done since the last time it was told. Plain data. */
+export interface CellProgress {
+  /** Of the cell's `cellWork`. */
+  readonly work: number;
+  /** Cells finished. */
+  readonly cells: number;
+}
+
+/** How much there is to do in a cell, next to others: logits to route, over all steps and routers. */
+export function cellWork({ steps, tokens, experts, routers }: Scenario): number {
+  return steps * tokens * experts * routers.length;
+}
+
 /** Runs a cell and writes the same files as a run of its scenario into its folder, in place of an earlier one's. */
-export async function runCell({ scenario, scenarioFile, folder, workFolder, backend }: CellTask): Promise<void> {
+export async function runCell(
+  { scenario, scenarioFile, folder, workFolder, backend }: CellTask,
+  onProgress: (progress: CellProgress) => void,
+): Promise<void> {
   const start = new Date();
   const partial = mkdtempSync(path.join(workFolder, "cell-"));
+  const onStep = () => onProgress({ work: scenario.tokens * scenario.experts, cells: 0 });
   try {
-    const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: () => undefined });
+    const results = await runScenario(scenario, partial, { workers: 1, backend, onStep });
     writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start, results));
     mkdirSync(path.dirname(folder), { recursive: true });
     rmSync(folder, { recursive: true, force: true });
     renameSync(partial, folder);
+    onProgress({ work: 0, cells: 1 });
   } finally {
     rmSync(partial, { recursive: true, force: true });
   }

@@ -14,8 +14,15 @@ export interface RouterTask {
   readonly backend: KernelBackend;
 }
 
+/** One router has routed one more batch. Plain data. */
+export interface RouterStep {
+  readonly router: string;
+  /** Of that batch. */
+  readonly maxVio: number;
+}
+
 /** Runs the routers of `task` and writes their part files. `onStep` is called after each step of each router. */
-export async function runRouters(task: RouterTask, onStep: () => void): Promise<RouterResult[]> {
+export async function runRouters(task: RouterTask, onStep: (step: RouterStep) => void): Promise<RouterResult[]> {
   const { scenario, positions, folder, backend } = task;
   const files = new Map<RouterChoice, StepFiles>();
   const routers = positions.map((position) => scenario.routers[position]);
@@ -30,7 +37,7 @@ export async function runRouters(task: RouterTask, onStep: () => void): Promise<
       kernels: createKernels(backend),
       onStep(router, record) {
         files.get(router)!.write(record);
-        onStep();
+        onStep({ router: router.name, maxVio: record.metrics.maxVio });
       },
     });
     for (const { router, dualRegret } of results) files.get(router)!.finish(dualRegret?.cumulative ?? null);

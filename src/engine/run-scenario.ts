@@ -1,8 +1,9 @@
 import { range } from "d3-array";
 import type { KernelBackend } from "../kernels/index.ts";
+import type { SummaryRow } from "../report/result-columns.ts";
 import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { type RouterTask, rowSource, runRouters } from "./run-routers.ts";
+import { type RouterStep, type RouterTask, rowSource, runRouters } from "./run-routers.ts";
 import type { RouterResult } from "./simulate.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
@@ -10,8 +11,8 @@ export interface RunOptions {
   /** Threads to use, at least 1; never more than there are routers. */
   readonly workers: number;
   readonly backend: KernelBackend;
-  /** Called with the router-steps done, of steps · routers. */
-  readonly onProgress: (done: number) => void;
+  /** Called after each step of each router. */
+  readonly onStep: (step: RouterStep) => void;
 }
 
 /**
@@ -26,27 +27,30 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
     const positions = range(scenario.routers.length).filter((position) => position % workers === worker);
     return { scenario, positions, folder, backend: options.backend };
   });
-  let done = 0;
-  const onStep = () => options.onProgress(++done);
   const results =
     workers === 1
-      ? [await runRouters(tasks[0], onStep)]
-      : await runOnWorkers<RouterTask, RouterResult[]>("routers", tasks, workers, onStep);
+      ? [await runRouters(tasks[0], options.onStep)]
+      : await runOnWorkers<RouterTask, RouterResult[], RouterStep>("routers", tasks, workers, options.onStep);
 
   const ordered = scenario.routers.map((_, position) => results[position % workers][Math.floor(position / workers)]);
   await joinStepFiles(folder, scenario.routers.length);
   writeSummary(
     folder,
-    ordered.map(({ router, summary, dualRegret }) => ({
-      source: rowSource(scenario, router),
-      sizes: scenario,
-      summary,
-      dualRegret: dualRegret?.cumulative.at(-1) ?? null,
-    })),
+    ordered.map((result) => summaryRow(scenario, result)),
   );
   writeTiming(
     folder,
     ordered.map(({ router, timing }) => ({ source: rowSource(scenario, router), ...timing })),
   );
   return ordered;
+}
+
+/** A router's row of summary.csv. */
+export function summaryRow(scenario: Scenario, { router, summary, dualRegret }: RouterResult): SummaryRow {
+  return {
+    source: rowSource(scenario, router),
+    sizes: scenario,
+    summary,
+    dualRegret: dualRegret?.cumulative.at(-1) ?? null,
+  };
 }

@@ -1,15 +1,18 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
+import { sum } from "d3-array";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { createCsvFile } from "../report/csv-file.ts";
+import { writeIntervals } from "../report/intervals-file.ts";
 import { headerOf, summaryColumns } from "../report/result-columns.ts";
 import { resultFiles } from "../report/result-files.ts";
+import { openResults, type Results } from "../report/results/results.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
-import { type CellTask, runCell } from "./run-cell.ts";
+import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
 import { inputRecord } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
@@ -20,23 +23,31 @@ export interface SweepOptions {
   readonly backend: KernelBackend;
   /** Whether cells that an earlier sweep finished are taken as they are. */
   readonly resume: boolean;
-  /** Called with the cells done, those taken from an earlier sweep included. */
-  readonly onProgress: (done: number) => void;
+  readonly onProgress: (progress: SweepProgress) => void;
+}
+
+/** How far a sweep has come. */
+export interface SweepProgress {
+  /** Cells done, those taken from an earlier sweep included. */
+  readonly cells: number;
+  /** Of all cells that are run, the `cellWork` done and to do. */
+  readonly work: number;
+  readonly totalWork: number;
 }
 
 /**
  * Runs the cells of a sweep into folders of their own, `folder`/cells/0, 1, …, which appear whole or not at all, and then
- * writes `into`/summary.csv from theirs: a row per cell and router, the swept parameters as further columns. Since the
- * rows come from the cells' files, an interrupted sweep that is resumed ends in the same bytes. Returns how many of
- * those rows have plans that missed their tolerance. Throws `InputError` where recorded data is bad, or something that is
- * no cell stands in a cell's place.
+ * writes `into`/summary.csv from theirs, a row per cell and router with the swept parameters as further columns, and
+ * `into`/intervals.csv, a row per variant. Since the rows come from the cells' files, an interrupted sweep that is
+ * resumed ends in the same bytes. Returns the results as they will be found in `folder`. Throws `InputError` where
+ * recorded data is bad, or something that is no cell stands in a cell's place.
  */
 export async function runSweep(
   cells: readonly SweepCell[],
   folder: string,
   into: string,
   { scenarioFile, workers, backend, resume, onProgress }: SweepOptions,
-): Promise<number> {
+): Promise<Results> {
   const cellsFolder = path.join(folder, "cells");
   const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
   checkPlaces(folders);
@@ -45,18 +56,23 @@ export async function runSweep(
     const task = { scenario, scenarioFile, folder: folders[index], workFolder: into, backend };
     if (!(resume && (await isFinished(task)))) tasks.push(task);
   }
-  let done = cells.length - tasks.length;
-  const onCell = () => onProgress(++done);
+  const totalWork = sum(tasks, ({ scenario }) => cellWork(scenario));
+  let progress: SweepProgress = { cells: cells.length - tasks.length, work: 0, totalWork };
+  const onCellProgress = (latest: CellProgress) => {
+    progress = { cells: progress.cells + latest.cells, work: progress.work + latest.work, totalWork };
+    onProgress(progress);
+  };
   if (workers === 1 || tasks.length < 2) {
-    for (const task of tasks) {
-      await runCell(task);
-      onCell();
-    }
+    for (const task of tasks) await runCell(task, onCellProgress);
   } else {
-    await runOnWorkers("cell", tasks, Math.min(workers, tasks.length), onCell);
+    const threads = Math.min(workers, tasks.length);
+    await runOnWorkers<CellTask, void, CellProgress>("cell", tasks, threads, onCellProgress);
   }
   removeSurplusCells(cellsFolder, cells.length);
-  return joinSummaries(cells, folders, into);
+  joinSummaries(cells, folders, into);
+  const results = openResults(folder, into);
+  writeIntervals(path.join(into, "intervals.csv"), results);
+  return results;
 }
 
 /** Removes the cells of a larger sweep that was here before, and nothing else. */
@@ -101,19 +117,12 @@ function summaryRows(folder: string): string[][] {
   return parse(readFileSync(path.join(folder, "summary.csv")), { from: 2 });
 }
 
-/** Writes summary.csv; returns how many of its rows have plans that missed their tolerance. */
-function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): number {
-  const notConverged = headerOf(summaryColumns).indexOf("not_converged_steps");
-  let missed = 0;
+function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {
   const paths = cells[0].parameters.map(({ path: parameter }) => parameter);
   const summary = createCsvFile(path.join(into, "summary.csv"), [...headerOf(summaryColumns), ...paths]);
   for (const [index, { parameters }] of cells.entries()) {
     const values = parameters.map(({ value }) => (typeof value === "object" ? JSON.stringify(value) : String(value)));
-    for (const row of summaryRows(folders[index])) {
-      summary.write([...row, ...values]);
-      if (Number(row[notConverged]) > 0) missed += 1;
-    }
+    for (const row of summaryRows(folders[index])) summary.write([...row, ...values]);
   }
   summary.close();
-  return missed;
 }

@@ -4,13 +4,13 @@ import type { WorkerAnswer } from "./worker-answer.ts";
 
 /**
  * Runs every task on one of `threads` worker threads and returns the results in the tasks' order. `name` is the function
- * of `worker.ts` to run; `onMessage` is called for each message it posts. Throws the first `InputError` of a task.
+ * of `worker.ts` to run; `onMessage` is called with each message it posts. Throws the first `InputError` of a task.
  */
-export async function runOnWorkers<Task, Result>(
+export async function runOnWorkers<Task, Result, Message>(
   name: "routers" | "cell",
   tasks: readonly Task[],
   threads: number,
-  onMessage: () => void,
+  onMessage: (message: Message) => void,
 ): Promise<Result[]> {
   const pool = new Piscina<Task, WorkerAnswer<Result>>({
     filename: new URL("./worker.js", import.meta.url).href,

@@ -5,17 +5,14 @@ import { type RouterTask, runRouters } from "./run-routers.ts";
 import type { RouterResult } from "./simulate.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
 
-/** Runs some routers of a scenario in a worker thread and posts a message after each of their steps. */
+/** Runs some routers of a scenario in a worker thread and posts each of their steps. */
 export function routers(task: RouterTask): Promise<WorkerAnswer<RouterResult[]>> {
-  return answer(() => runRouters(task, () => parentPort?.postMessage("step")));
+  return answer(() => runRouters(task, (step) => parentPort?.postMessage(step)));
 }
 
-/** Runs one cell of a sweep in a worker thread and posts a message when it is done. */
+/** Runs one cell of a sweep in a worker thread and posts its progress. */
 export function cell(task: CellTask): Promise<WorkerAnswer<void>> {
-  return answer(async () => {
-    await runCell(task);
-    parentPort?.postMessage("cell");
-  });
+  return answer(() => runCell(task, (progress) => parentPort?.postMessage(progress)));
 }
 
 async function answer<Result>(work: () => Promise<Result>): Promise<WorkerAnswer<Result>> {

@@ -14,6 +14,8 @@ export interface RunSummary {
   readonly maxVioBatchMean: number;
   readonly maxVioBatchP95: number;
   readonly maxVioBatchMax: number;
+  /** `[steps]`, of every batch. */
+  readonly maxVioBatches: readonly number[];
   readonly loadCv: number;
   readonly loadGini: number;
   readonly loadEntropy: number;
@@ -101,6 +103,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       maxVioBatchMean: mean(maxVios)!,
       maxVioBatchP95: quantile(maxVios, 0.95)!,
       maxVioBatchMax: max(maxVios)!,
+      maxVioBatches: maxVios,
       loadCv: loadCv(totalLoad),
       loadGini: loadGini(totalLoad),
       loadEntropy: loadEntropy(totalLoad),

@@ -130,6 +130,11 @@ export function headerOf<Row>(columns: readonly Column<Row>[]): string[] {
   return columns.map(({ name }) => name);
 }
 
+/** A row as an object for scripts: numbers as they are, null where the file has an empty cell. */
+export function objectOf<Row>(columns: readonly Column<Row>[], row: Row): Record<string, CsvValue> {
+  return Object.fromEntries(columns.map(({ name, value }) => [name, value(row)]));
+}
+
 export function cellsOf<Row>(columns: readonly Column<Row>[], row: Row): CsvValue[] {
   return columns.map(({ value }) => value(row));
 }

@@ -1,52 +1,95 @@
 import { median } from "d3-array";
-import type { RunSummary } from "../metrics/run-summary.ts";
-import { formatTable } from "./table.ts";
+import type { Colors } from "picocolors/types.js";
+import { printable } from "./printable.ts";
+import type { SummaryRow } from "./result-columns.ts";
+import { sparklines } from "./sparkline.ts";
+import { bestOf, columnsWithin, formatNumber, formatTable, type TableCell } from "./table.ts";
 
-export interface SummaryTableRow {
-  readonly router: string;
-  readonly summary: RunSummary;
-  /** Of the whole run; null for routers without a bias. */
-  readonly dualRegret: number | null;
+export interface SummaryTableRow extends SummaryRow {
   /** Milliseconds that `route` took, for each step; null for recorded choices. */
   readonly routeMs: readonly number[] | null;
 }
 
-const columns: readonly { header: string; value: (row: SummaryTableRow) => string | number | null }[] = [
-  { header: "router", value: ({ router }) => router },
-  { header: "MaxVio\nrun", value: ({ summary }) => summary.maxVioGlobal },
-  { header: "MaxVio\nbatch", value: ({ summary }) => summary.maxVioBatchMean },
-  { header: "MaxVio\np95", value: ({ summary }) => summary.maxVioBatchP95 },
-  { header: "load\nCV", value: ({ summary }) => summary.loadCv },
-  { header: "idle\n%", value: ({ summary }) => 100 * summary.idleFractionMean },
-  { header: "dead", value: ({ summary }) => summary.deadExperts },
-  { header: "dropped\n%", value: ({ summary }) => 100 * summary.droppedFraction },
-  { header: "score", value: ({ summary }) => summary.score },
-  { header: "regret\nmean", value: ({ summary }) => summary.regretMean },
-  { header: "dual\nregret", value: ({ dualRegret }) => dualRegret },
-  { header: "churn\n%", value: ({ summary }) => (summary.churn === null ? null : 100 * summary.churn) },
-  { header: "step\ntime", value: ({ summary }) => summary.stepTimeMean },
-  { header: "solver\nsteps", value: ({ summary }) => summary.solverSteps },
-  { header: "route\nms", value: ({ routeMs }) => (routeMs === null ? null : median(routeMs)!) },
-];
+/** A column of the table. */
+interface SummaryTableColumn {
+  readonly header: string;
+  readonly value: (row: SummaryTableRow) => TableCell;
+  /** Which way is better, for highlighting; null where neither is. */
+  readonly better: "lower" | "higher" | null;
+  /** Where the table is too wide, the column of the highest rank goes first, and one of rank 0 never. */
+  readonly rank: number;
+}
+
+/** A column with the MaxVio of the batches as a line, for each of `rows`; none where there is one batch. */
+function maxVioLines(rows: readonly SummaryTableRow[]): SummaryTableColumn[] {
+  if (rows.every(({ summary }) => summary.maxVioBatches.length < 2)) return [];
+  const { lines, top } = sparklines(rows.map(({ summary }) => summary.maxVioBatches));
+  return [
+    {
+      header: `MaxVio by step\n0 to ${formatNumber(top)}`,
+      value: (row) => lines[rows.indexOf(row)],
+      better: null,
+      rank: 5,
+    },
+  ];
+}
+
+function summaryTableColumns(rows: readonly SummaryTableRow[]): SummaryTableColumn[] {
+  return [
+    { header: "router", value: ({ source }) => printable(source.router), better: null, rank: 0 },
+    { header: "MaxVio\nrun", value: ({ summary }) => summary.maxVioGlobal, better: "lower", rank: 0 },
+    { header: "MaxVio\nbatch", value: ({ summary }) => summary.maxVioBatchMean, better: "lower", rank: 0 },
+    { header: "MaxVio\np95", value: ({ summary }) => summary.maxVioBatchP95, better: "lower", rank: 8 },
+    ...maxVioLines(rows),
+    { header: "load\nCV", value: ({ summary }) => summary.loadCv, better: "lower", rank: 12 },
+    { header: "idle\n%", value: ({ summary }) => 100 * summary.idleFractionMean, better: "lower", rank: 1 },
+    { header: "dead", value: ({ summary }) => summary.deadExperts, better: "lower", rank: 6 },
+    { header: "dropped\n%", value: ({ summary }) => 100 * summary.droppedFraction, better: "lower", rank: 4 },
+    { header: "score", value: ({ summary }) => summary.score, better: "higher", rank: 2 },
+    { header: "regret\nmean", value: ({ summary }) => summary.regretMean, better: "lower", rank: 1 },
+    { header: "dual\nregret", value: ({ dualRegret }) => dualRegret, better: "lower", rank: 7 },
+    {
+      header: "churn\n%",
+      value: ({ summary }) => (summary.churn === null ? null : 100 * summary.churn),
+      better: null,
+      rank: 11,
+    },
+    { header: "step\ntime", value: ({ summary }) => summary.stepTimeMean, better: "lower", rank: 9 },
+    { header: "solver\nsteps", value: ({ summary }) => summary.solverSteps, better: null, rank: 10 },
+    {
+      header: "route\nms",
+      value: ({ routeMs }) => (routeMs === null ? null : median(routeMs)!),
+      better: null,
+      rank: 3,
+    },
+  ];
+}
 
 /**
  * The comparison of routers that the terminal shows: one row per router, the main metrics of the run, without the columns
- * that apply to none of them.
+ * that apply to none of them, and as many of the others as fit into `width` characters. The best of each column is
+ * coloured.
  */
-export function formatSummaryTable(rows: readonly SummaryTableRow[]): string {
-  const shown = columns.filter(({ value }) => rows.some((row) => value(row) !== null));
-  return formatTable(
-    shown.map(({ header }) => header),
-    rows.map((row) => shown.map(({ value }) => value(row))),
+export function formatSummaryTable(
+  rows: readonly SummaryTableRow[],
+  { colors, width = Number.POSITIVE_INFINITY }: { readonly colors?: Colors; readonly width?: number } = {},
+): string {
+  const columns = summaryTableColumns(rows).filter(({ value }) => rows.some((row) => value(row) !== null));
+  const cells = rows.map((row) => columns.map(({ value }) => value(row)));
+  const header = columns.map((column) => column.header);
+  const kept = columnsWithin(
+    width,
+    header,
+    cells,
+    columns.map(({ rank }) => rank),
   );
-}
-
-/** One line for each router whose plans missed their tolerance, so that it is never silent. */
-export function convergenceWarnings(rows: readonly SummaryTableRow[]): string[] {
-  return rows
-    .filter(({ summary }) => (summary.notConvergedSteps ?? 0) > 0)
-    .map(
-      ({ router, summary }) =>
-        `${router}: on ${summary.notConvergedSteps} of ${summary.solverSteps} steps the plan missed its tolerance (marginal_error in steps.csv)`,
-    );
+  const best = kept.map((column) => {
+    const values = cells.map((row) => row[column]).map((cell) => (typeof cell === "number" ? cell : null));
+    return bestOf(values, columns[column].better);
+  });
+  return formatTable(
+    kept.map((column) => header[column]),
+    cells.map((row) => kept.map((column) => row[column])),
+    { ...(colors !== undefined && { colors }), isBest: (row, column) => best[column][row] },
+  );
 }

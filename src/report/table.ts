@@ -1,4 +1,6 @@
 import Table from "cli-table3";
+import { max, range, sum } from "d3-array";
+import type { Colors } from "picocolors/types.js";
 
 const digits = 4;
 const shortNumber = new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false });
@@ -12,19 +14,34 @@ export function formatNumber(value: number | null): string {
   return isTiny ? value.toExponential(digits - 1) : shortNumber.format(value);
 }
 
+export type TableCell = string | number | null;
+
+export interface TableOptions {
+  /** Breaks the last column into lines of that many characters. */
+  readonly wrapLast?: number;
+  /** Makes the header bold and the best cells green; without it nothing is coloured. */
+  readonly colors?: Colors;
+  readonly isBest?: (row: number, column: number) => boolean;
+  /** By column; where it is not given, columns without text are. */
+  readonly alignRight?: readonly boolean[];
+}
+
 /**
- * An aligned table for the terminal: text to the left, numbers to the right. `wrapLast` breaks the last column into lines
- * of that many characters.
+ * An aligned table for the terminal: text to the left, numbers to the right. Text that comes from a scenario must have
+ * been made `printable`.
  */
 export function formatTable(
   header: readonly string[],
-  rows: readonly (readonly (string | number | null)[])[],
-  wrapLast?: number,
+  rows: readonly (readonly TableCell[])[],
+  { wrapLast, colors, isBest, alignRight }: TableOptions = {},
 ): string {
-  const isNumeric = header.map((_, column) => rows.every((row) => typeof row[column] !== "string"));
+  const isRight = alignRight ?? header.map((_, column) => rows.every((row) => typeof row[column] !== "string"));
+  const bold = colors?.bold ?? String;
+  const green = colors?.green ?? String;
   const table = new Table({
-    head: Array.from(header),
-    colAligns: isNumeric.map((numeric) => (numeric ? "right" : "left")),
+    // Line by line, since a colour that goes over a line's end would go over the cells beside it.
+    head: header.map((title) => title.split("\n").map(bold).join("\n")),
+    colAligns: isRight.map((right) => (right ? "right" : "left")),
     colWidths: header.map((_, column) => (column === header.length - 1 ? (wrapLast ?? null) : null)),
     wordWrap: wrapLast !== undefined,
     style: { head: [], border: [], compact: true },
@@ -46,6 +63,54 @@ export function formatTable(
       middle: " ",
     },
   });
-  table.push(...rows.map((row) => row.map((cell) => (typeof cell === "string" ? cell : formatNumber(cell)))));
+  table.push(
+    ...rows.map((row, rowIndex) =>
+      row.map((cell, column) => (isBest?.(rowIndex, column) ? green(cellText(cell)) : cellText(cell))),
+    ),
+  );
   return table.toString();
+}
+
+/**
+ * The columns of a table that fit into `width` characters, in their order. Those of the highest `rank` are left out
+ * first; columns of rank 0 always stay.
+ */
+export function columnsWithin(
+  width: number,
+  header: readonly string[],
+  rows: readonly (readonly TableCell[])[],
+  rank: readonly number[],
+): number[] {
+  const widths = header.map(
+    (title, column) =>
+      max(
+        [title, ...rows.map((row) => cellText(row[column]))].flatMap((text) => text.split("\n")),
+        characters,
+      )!,
+  );
+  // A space before and behind each cell, and one between two.
+  const widthOf = (columns: readonly number[]) => sum(columns, (column) => widths[column] + 3) - 1;
+  let kept = range(header.length);
+  while (widthOf(kept) > width) {
+    const last = kept.reduce((highest, column) => (rank[column] > rank[highest] ? column : highest));
+    if (rank[last] === 0) break;
+    kept = kept.filter((column) => column !== last);
+  }
+  return kept;
+}
+
+/** Whether each of `values` is the best of them, for highlighting: nothing is where all are equal, or none is better. */
+export function bestOf(values: readonly (number | null)[], better: "lower" | "higher" | null): boolean[] {
+  const given = values.filter((value) => value !== null);
+  if (better === null || new Set(given).size < 2) return values.map(() => false);
+  const best = better === "lower" ? Math.min(...given) : Math.max(...given);
+  return values.map((value) => value === best);
+}
+
+function cellText(cell: TableCell): string {
+  return typeof cell === "string" ? cell : formatNumber(cell);
+}
+
+function characters(text: string): number {
+  return Array.from(text).length;
 }

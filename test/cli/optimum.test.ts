@@ -104,8 +104,8 @@ describe("moesim optimum", () => {
   });
 
   it.each([
-    [["--logits", "batch.npy", "--top-k", "7"], /topK: 7 is more than the 6 experts/],
-    [["--logits", "batch.npy", "--top-k", "0"], /topK: 0/],
+    [["--logits", "batch.npy", "--top-k", "7"], /optimum: --top-k: 7 is more than the 6 experts/],
+    [["--logits", "batch.npy", "--top-k", "0"], /--top-k: 0 is not allowed/],
     [["--logits", "bad.npy", "--top-k", "2"], /bad\.npy: the logit of step 1, token 3 .*expert 2 is NaN/],
     [["--logits", "short.npy", "--top-k", "2"], /short\.npy: truncated/],
     [["--logits", "gone.npy", "--top-k", "2"], /gone\.npy: no such file/],

@@ -145,7 +145,7 @@ describe("moesim sweep", () => {
     await once(killed, "exit");
     writeFileSync(path.join(folder, "grid.json"), JSON.stringify(scenario));
     moesim(words, folder);
-    expect(readdirSync(path.join(folder, "out")).sort()).toEqual(["cells", "summary.csv"]);
+    expect(readdirSync(path.join(folder, "out")).sort()).toEqual(["cells", "intervals.csv", "summary.csv"]);
   });
 
   it("warns of plans that missed their tolerance", () => {

@@ -11,9 +11,13 @@ export interface ResultTable {
 
 /**
  * Reads the CSV file `file`, whole; for the files that are small however long a run is. Throws `InputError` where it is
- * missing, malformed, empty or lacks one of the columns `required`.
+ * missing, malformed, empty or lacks one of the columns `required`, or has two of the same name not in `mayRepeat`.
  */
-export function readResultTable(file: string, required: readonly string[]): ResultTable {
+export function readResultTable(
+  file: string,
+  required: readonly string[],
+  mayRepeat: readonly string[] = [],
+): ResultTable {
   if (!existsSync(file)) throw new InputError(`${file}: there is no such file; run, sweep and measure write it`);
   let records: string[][];
   try {
@@ -24,20 +28,27 @@ export function readResultTable(file: string, required: readonly string[]): Resu
     throw new InputError(`${file}: cannot be read as CSV: ${message}`);
   }
   const [columns, ...rows] = records;
-  checkColumns(file, columns ?? [], required);
+  checkColumns(file, columns ?? [], required, mayRepeat);
   if (rows.length === 0) throw new InputError(`${file}: has no rows below its header`);
   return { file, columns, rows };
 }
 
-/** Throws `InputError` where a required column is missing, or one has no name of its own. */
-export function checkColumns(file: string, columns: readonly string[], required: readonly string[]): void {
+/** Throws `InputError` where a required column is missing, or one not in `mayRepeat` has no name of its own. */
+export function checkColumns(
+  file: string,
+  columns: readonly string[],
+  required: readonly string[],
+  mayRepeat: readonly string[] = [],
+): void {
   const missing = required.filter((column) => !columns.includes(column));
   if (missing.length > 0) {
     throw new InputError(
       `${file}: has no column ${missing.join(", ")}; a file written by run, sweep or measure has it`,
     );
   }
-  const repeated = columns.find((column, position) => columns.indexOf(column) !== position);
+  const repeated = columns.find(
+    (column, position) => columns.indexOf(column) !== position && !mayRepeat.includes(column),
+  );
   if (repeated !== undefined) throw new InputError(`${file}: has two columns named ${JSON.stringify(repeated)}`);
 }
 

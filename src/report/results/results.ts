@@ -7,6 +7,9 @@ import { cellOf, type ResultTable, readResultTable } from "./result-table.ts";
 /** The columns of summary.csv that every file of results has had from the first version on. */
 const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
 
+/** Sizes that have a column in every summary, and a second one behind it where they are swept. */
+const sweptSizes = ["steps", "tokens", "experts"];
+
 /** One folder with the files of one scenario and seed: what `run` and `measure` write, and `sweep` for each cell. */
 export interface Run {
   readonly folder: string;
@@ -31,50 +34,54 @@ export interface Results {
 /**
  * Opens the results in `folder`, which `run`, `sweep` or `measure` wrote. Reads the summary; the larger files are read
  * by whoever needs them. Throws `InputError` where `folder` holds no finished results.
+ *
+ * @param summaryFolder where summary.csv is; elsewhere while a sweep is still being written
  */
-export function openResults(folder: string): Results {
+export function openResults(folder: string, summaryFolder = folder): Results {
   if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
-  const summaryFile = path.join(folder, "summary.csv");
+  const summaryFile = path.join(summaryFolder, "summary.csv");
   if (!existsSync(summaryFile)) {
     throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
   }
-  const summary = readResultTable(summaryFile, requiredColumns);
+  const summary = readResultTable(summaryFile, requiredColumns, sweptSizes);
   const known = headerOf(summaryColumns);
-  const hasCells = existsSync(path.join(folder, "cells"));
-  const runs = hasCells ? openCells(folder, summary) : null;
-  if (hasCells && runs === null && !existsSync(path.join(folder, "run.json"))) {
-    throw new InputError(
-      `${summaryFile}: its rows are not those of the cells beside it; sweep --resume writes it anew`,
-    );
-  }
+  const runs = openCells(folder, summary) ?? [{ folder, rows: summary.rows.map((_, row) => row) }];
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),
-    description: readDescription(runs === null ? folder : runs[0].folder),
+    description: readDescription(runs[0].folder),
     summary,
-    parameters: summary.columns.filter((column) => !known.includes(column)),
-    runs: runs ?? [{ folder, rows: summary.rows.map((_, row) => row) }],
+    parameters: summary.columns.filter(
+      (column, position) => !known.includes(column) || summary.columns.indexOf(column) < position,
+    ),
+    runs,
   };
 }
 
 /**
- * The cells of a sweep, whose summary lists their rows one after the other; null where its rows are not theirs, as after
- * a run in the folder of an earlier sweep.
+ * The cells of a sweep, whose summary lists their rows one after the other; null where there are none, or where a later
+ * run into the same folder wrote the summary.
  */
 function openCells(folder: string, summary: ResultTable): Run[] | null {
+  if (!existsSync(path.join(folder, "cells"))) return null;
   const runs: Run[] = [];
   let next = 0;
   while (next < summary.rows.length) {
     const cell = path.join(folder, "cells", String(runs.length));
-    if (!existsSync(path.join(cell, "summary.csv"))) return null;
-    const { rows } = readResultTable(path.join(cell, "summary.csv"), requiredColumns);
     const first = next;
-    const agrees = rows.every((row, offset) => row.every((value, i) => value === summary.rows[first + offset]?.[i]));
-    if (!agrees) return null;
+    const rows = existsSync(cell) ? readResultTable(path.join(cell, "summary.csv"), requiredColumns).rows : [];
+    if (rows.length === 0 || !rows.every((row, offset) => startsWith(summary.rows[first + offset] ?? [], row))) {
+      if (existsSync(path.join(folder, "run.json"))) return null;
+      throw new InputError(`${summary.file}: its rows are not those of its cells; sweep --resume writes it anew`);
+    }
     runs.push({ folder: cell, rows: rows.map((_, offset) => first + offset) });
     next += rows.length;
   }
   return runs;
+}
+
+function startsWith(row: readonly string[], start: readonly string[]): boolean {
+  return start.every((cell, position) => cell === row[position]);
 }
 
 function readDescription(folder: string): string {

@@ -1,5 +1,5 @@
 import { confidenceInterval, type Interval } from "./interval.ts";
-import { cellOf, numberOf } from "./result-table.ts";
+import { cellOf, numberOf, type ResultTable } from "./result-table.ts";
 import type { Results, Run } from "./results.ts";
 
 /** A router with the parameters of its cell, over all the seeds it was run with: a line of a picture, a row of a table. */
@@ -22,7 +22,7 @@ export function variantsOf(results: Results): Variant[] {
   for (const run of runs) {
     for (const row of run.rows) {
       const router = cellOf(summary, row, "router");
-      const values = Object.fromEntries(parameters.map((path) => [path, cellOf(summary, row, path)]));
+      const values = Object.fromEntries(parameters.map((path) => [path, parameterOf(summary, row, path)]));
       const key = JSON.stringify([router, Object.values(values)]);
       const name = [router, ...parameters.map((path, i) => `${shortNames[i]}=${values[path]}`)].join(" ");
       const variant = variants.get(key);
@@ -42,8 +42,13 @@ export function metricOf({ summary }: Results, { members }: Variant, column: str
   return confidenceInterval(values);
 }
 
+/** A swept value; of a size, the one that was swept and not the one that recorded data came to. */
+function parameterOf({ columns, rows }: ResultTable, row: number, path: string): string {
+  return rows[row][columns.lastIndexOf(path)];
+}
+
 /** The last key of each path, or all of it where two paths end alike. */
-function shortParameterNames(paths: readonly string[]): string[] {
+export function shortParameterNames(paths: readonly string[]): string[] {
   const last = paths.map((path) => path.slice(path.lastIndexOf(".") + 1));
   return paths.map((path, i) => (last.indexOf(last[i]) === last.lastIndexOf(last[i]) ? last[i] : path));
 }

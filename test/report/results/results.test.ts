@@ -82,7 +82,7 @@ describe("openResults", () => {
     const folder = temporaryFolder();
     writeSweep(folder);
     writeSummary(path.join(folder, "cells", "3"), [summaryRow({ router: "a", seed: 8, max_vio_global: 29 })]);
-    expect(() => openResults(folder)).toThrow(/rows are not those of the cells/);
+    expect(() => openResults(folder)).toThrow(/rows are not those of its cells/);
     // A run in the folder of an earlier sweep leaves its cells behind.
     writeFileSync(path.join(folder, "run.json"), "{}");
     writeSummary(folder, [summaryRow({ router: "a", seed: 1 })]);

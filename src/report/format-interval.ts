@@ -1,0 +1,22 @@
+import type { Interval } from "./results/interval.ts";
+import { formatNumber } from "./table.ts";
+
+/** Digits that the half width is given with; the mean ends where it ends. */
+const halfWidthDigits = 2;
+/** With more digits behind the point than these, powers of ten are shorter. */
+const mostDecimals = 6;
+
+/**
+ * `0.312 ± 0.021`: a mean with the digits that its confidence interval leaves it; the mean alone for a single value, and
+ * a dash where there is none. `unit` multiplies both, 100 for percent.
+ */
+export function formatInterval(interval: Interval | null, unit = 1): string {
+  if (interval === null) return formatNumber(null);
+  const mean = unit * interval.mean;
+  if (interval.halfWidth === null) return formatNumber(mean);
+  const halfWidth = unit * interval.halfWidth;
+  if (halfWidth === 0) return `${formatNumber(mean)} ± 0`;
+  const decimals = Math.max(0, halfWidthDigits - 1 - Math.floor(Math.log10(halfWidth)));
+  if (decimals > mostDecimals) return `${formatNumber(mean)} ± ${halfWidth.toExponential(halfWidthDigits - 1)}`;
+  return `${mean.toFixed(decimals)} ± ${halfWidth.toFixed(decimals)}`;
+}

@@ -1,0 +1,66 @@
+import { formatInterval } from "./format-interval.ts";
+import { printable } from "./printable.ts";
+import { type Candidate, type Recommendation, upperEnd } from "./results/recommendation.ts";
+import type { Variant } from "./results/variants.ts";
+import { formatNumber } from "./table.ts";
+
+/** A variant as a recommendation weighs it. */
+export interface RecommendedVariant {
+  readonly variant: Variant;
+  readonly candidate: Candidate;
+}
+
+/**
+ * What a sweep recommends, in lines for the terminal: the Pareto-best variants, and the cheapest that keeps MaxVio at
+ * `maxVioLimit`, or that none does.
+ *
+ * @param swept the paths of the sweep
+ * @param commandOf the command that runs a variant again
+ */
+export function formatRecommendation(
+  all: readonly RecommendedVariant[],
+  { pareto, cheapest, nearest }: Recommendation,
+  maxVioLimit: number,
+  swept: readonly string[],
+  commandOf: (variant: Variant) => string,
+): string[] {
+  const front = withoutAlike(pareto.map((position) => all[position]));
+  const lines =
+    front.length === 0
+      ? ["Regret was not computed, so none is Pareto-best of MaxVio and regret."]
+      : [
+          "Pareto-best of MaxVio and regret, means over batches:",
+          ...front.map(({ variant, candidate }) => `  ${printable(variant.name)}: ${figures(candidate)}`),
+        ];
+  const chosen = all[cheapest ?? nearest];
+  const hasSeeds = all.some(({ candidate }) => candidate.maxVio.halfWidth !== null);
+  const kept = `MaxVio ≤ ${formatNumber(maxVioLimit)}${hasSeeds ? ", half width included" : ""}`;
+  const { variant, candidate } = chosen;
+  if (cheapest === null) {
+    lines.push(`None keeps ${kept}. The nearest, at ${formatNumber(upperEnd(candidate.maxVio))}:`);
+  } else {
+    lines.push(`Cheapest that keeps ${kept}:`);
+  }
+  lines.push(`  ${printable(variant.name)}: ${figures(candidate)}`, `  ${commandOf(variant)}`);
+  const others = swept.filter((path) => !path.startsWith("routers."));
+  if (others.length > 0) {
+    lines.push(`Not all of them route the same batches in the same way: ${printable(others.join(", "))} is swept too.`);
+  }
+  return lines;
+}
+
+/** One of each router's variants that came to the same, as those do whose router has no part in what is swept. */
+function withoutAlike(variants: readonly RecommendedVariant[]): RecommendedVariant[] {
+  const keyOf = ({ variant, candidate }: RecommendedVariant) =>
+    JSON.stringify([variant.router, candidate.maxVio.mean, candidate.regret!.mean]);
+  const keys = variants.map(keyOf);
+  return variants.filter((_, position) => keys.indexOf(keys[position]) === position);
+}
+
+function figures({ maxVio, regret, routeMs }: Candidate): string {
+  return [
+    `MaxVio ${formatInterval(maxVio)}`,
+    ...(regret === null ? [] : [`regret ${formatInterval(regret)}`]),
+    ...(routeMs === null ? [] : [`${formatNumber(routeMs)} ms a batch`]),
+  ].join(", ");
+}

@@ -1,0 +1,23 @@
+import path from "node:path";
+import { mean } from "d3-array";
+import { cellOf, numberOf, readResultTable } from "./result-table.ts";
+import type { Results } from "./results.ts";
+import type { Variant } from "./variants.ts";
+
+/**
+ * Milliseconds that each variant took to route a batch, from the timing.csv of its runs: the median over the steps, of
+ * that the mean over the seeds; null where none is recorded. Wall-clock time, so never the same twice. Throws
+ * `InputError` where a file is missing or malformed.
+ */
+export function routeTimes(results: Results, variants: readonly Variant[]): (number | null)[] {
+  const times = new Map(
+    results.runs.map((run) => {
+      const table = readResultTable(path.join(run.folder, "timing.csv"), ["router", "route_ms_median"]);
+      const byRouter = table.rows.map(
+        (_, row) => [cellOf(table, row, "router"), numberOf(table, row, "route_ms_median")] as const,
+      );
+      return [run, new Map(byRouter)] as const;
+    }),
+  );
+  return variants.map(({ router, members }) => mean(members, ({ run }) => times.get(run)!.get(router)) ?? null);
+}

@@ -1,0 +1,102 @@
+import type { Colors } from "picocolors/types.js";
+import { formatInterval } from "./format-interval.ts";
+import { printable } from "./printable.ts";
+import { metricColumns } from "./results/metric-columns.ts";
+import type { Results } from "./results/results.ts";
+import { metricOf, shortParameterNames, type Variant } from "./results/variants.ts";
+import { bestOf, columnsWithin, formatNumber, formatTable } from "./table.ts";
+
+/** The metrics that the table has room for; where it is too narrow, the last of the list goes first. */
+const metrics: readonly { readonly column: string; readonly header: string; readonly unit: number }[] = [
+  { column: "max_vio_batch_mean", header: "MaxVio\nbatch", unit: 1 },
+  { column: "regret_mean", header: "regret\nmean", unit: 1 },
+  { column: "score", header: "score", unit: 1 },
+  { column: "max_vio_global", header: "MaxVio\nrun", unit: 1 },
+  { column: "idle_fraction_mean", header: "idle\n%", unit: 100 },
+  { column: "dropped_fraction", header: "dropped\n%", unit: 100 },
+  { column: "dual_regret_cumulative", header: "dual\nregret", unit: 1 },
+  { column: "dead_experts", header: "dead", unit: 1 },
+  { column: "step_time_mean", header: "step\ntime", unit: 1 },
+];
+
+interface VariantTableColumn {
+  readonly header: string;
+  readonly cells: readonly string[];
+  readonly isBest: readonly boolean[];
+  readonly isText: boolean;
+  /** As `columnsWithin` takes it. */
+  readonly rank: number;
+}
+
+/**
+ * The comparison of a sweep's variants that the terminal shows: the swept values, and the main metrics with half the width
+ * of their 95 % confidence interval, without those that apply to none and as many as fit into `width` characters.
+ *
+ * @param routeMs milliseconds to route a batch, by variant; null where it is not known
+ */
+export function formatVariantTable(
+  results: Results,
+  variants: readonly Variant[],
+  routeMs: readonly (number | null)[],
+  { colors, width = Number.POSITIVE_INFINITY }: { readonly colors?: Colors; readonly width?: number } = {},
+): string {
+  const columns = [
+    textColumn(
+      "router",
+      variants.map(({ router }) => router),
+    ),
+    ...shortParameterNames(results.parameters).map((name, index) =>
+      textColumn(
+        name,
+        variants.map(({ parameters }) => parameters[results.parameters[index]]),
+      ),
+    ),
+    ...metrics.flatMap((metric, rank) => metricColumn(results, variants, metric, rank)),
+    { ...textColumn("route\nms", routeMs.map(formatNumber)), isText: false, rank: 3 },
+  ];
+  const header = columns.map((column) => column.header);
+  const rows = variants.map((_, row) => columns.map(({ cells }) => cells[row]));
+  const kept = columnsWithin(
+    width,
+    header,
+    rows,
+    columns.map(({ rank }) => rank),
+  );
+  return formatTable(
+    kept.map((column) => header[column]),
+    rows.map((row) => kept.map((column) => row[column])),
+    {
+      ...(colors !== undefined && { colors }),
+      isBest: (row, column) => columns[kept[column]].isBest[row],
+      alignRight: kept.map((column) => !columns[column].isText),
+    },
+  );
+}
+
+function textColumn(header: string, cells: readonly string[]): VariantTableColumn {
+  return { header, cells: cells.map(printable), isBest: cells.map(() => false), isText: true, rank: 0 };
+}
+
+/** None where the metric applies to no variant. */
+function metricColumn(
+  results: Results,
+  variants: readonly Variant[],
+  { column, header, unit }: (typeof metrics)[number],
+  rank: number,
+): VariantTableColumn[] {
+  const intervals = variants.map((variant) => metricOf(results, variant, column));
+  if (intervals.every((interval) => interval === null)) return [];
+  const { better } = metricColumns.find((metric) => metric.column === column)!;
+  return [
+    {
+      header,
+      cells: intervals.map((interval) => formatInterval(interval, unit)),
+      isBest: bestOf(
+        intervals.map((interval) => interval?.mean ?? null),
+        better,
+      ),
+      isText: false,
+      rank,
+    },
+  ];
+}
