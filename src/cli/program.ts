@@ -7,6 +7,7 @@ import { CheckFailed } from "./check-failed.ts";
 import { compareCommand } from "./compare.ts";
 import { completeWords } from "./completion.ts";
 import { programEpilogue } from "./help.ts";
+import { benchCommand } from "./bench.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
 import { optimumCommand } from "./optimum.ts";
@@ -39,6 +40,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(compareCommand)
     .command(checkCommand)
     .command(reportCommand)
+    .command(benchCommand)
     .command(validateCommand)
     .command(schemaCommand)
     .command(listCommand)

@@ -1,0 +1,83 @@
+import { cpus } from "node:os";
+import type { CommandModule } from "yargs";
+import { benchmarkNames, runBenchmarks } from "../engine/benchmarks.ts";
+import { formatTable } from "../report/table.ts";
+import { type CommonArguments, positiveInteger } from "./common-options.ts";
+import { createProgress } from "./progress.ts";
+
+interface BenchArguments extends CommonArguments {
+  tokens: number;
+  experts: number;
+  "top-k": number;
+  only?: string[] | undefined;
+  "time-ms": number;
+  json: boolean;
+}
+
+export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
+  command: "bench",
+  describe: "Measure the kernels and a whole step of every router on this machine",
+  builder: (yargs) =>
+    yargs
+      .option("tokens", { type: "number", requiresArg: true, default: 8192, describe: "Tokens of the batch" })
+      .option("experts", { type: "number", requiresArg: true, default: 256, describe: "Experts" })
+      .option("top-k", { type: "number", requiresArg: true, default: 8, describe: "Experts per token" })
+      .option("only", {
+        type: "string",
+        array: true,
+        requiresArg: true,
+        choices: benchmarkNames,
+        describe: "What to measure",
+        defaultDescription: "all",
+      })
+      .option("time-ms", { type: "number", requiresArg: true, default: 1000, describe: "How long to repeat each" })
+      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
+      .example("$0 bench", "Every benchmark at 8192 tokens × 256 experts, top-8: about half a minute")
+      .example(
+        "$0 bench --only topk-step alf-lb-step --experts 64 --json",
+        "Two routers at another size, for a script",
+      ),
+  handler: bench,
+};
+
+async function bench(options: BenchArguments): Promise<void> {
+  const { json, only } = options;
+  const tokens = positiveInteger("tokens", options.tokens);
+  const experts = positiveInteger("experts", options.experts);
+  const topK = positiveInteger("top-k", options["top-k"]);
+  const timeMs = positiveInteger("time-ms", options["time-ms"]);
+  const progress = createProgress(only?.length ?? benchmarkNames.length, "benchmarks", options.quiet || json);
+  const results = await runBenchmarks({
+    tokens,
+    experts,
+    topK,
+    only: only ?? null,
+    timeMs,
+    onProgress: progress.update,
+  }).finally(() => progress.stop());
+  if (json) {
+    const entries = results.map(({ name, medianMs }) => ({
+      name,
+      tokens,
+      experts,
+      top_k: topK,
+      threads: 1,
+      median_ms: medianMs,
+    }));
+    process.stdout.write(`${JSON.stringify(entries, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(
+    `${tokens} tokens × ${experts} experts, top-${topK}, one thread · ${cpus()[0]?.model ?? "unknown processor"} · Node ${process.version}\n\n`,
+  );
+  const header = ["benchmark", "median\nms", "least\nms", "deviation\nms", "repeats", "million\ntokens/s"];
+  const rows = results.map(({ name, medianMs, leastMs, deviationMs, repeats }) => [
+    name,
+    medianMs,
+    leastMs,
+    deviationMs,
+    repeats,
+    tokens / medianMs / 1000,
+  ]);
+  process.stdout.write(`${formatTable(header, rows)}\n`);
+}
