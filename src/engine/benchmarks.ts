@@ -1,4 +1,5 @@
 import { Bench } from "tinybench";
+import type { Assignment } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { createKernels } from "../kernels/index.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
@@ -56,7 +57,8 @@ export async function runBenchmarks(options: BenchmarkOptions): Promise<Benchmar
   const results: BenchmarkResult[] = [];
   for (const name of benchmarkNames.filter((name) => only?.includes(name) ?? true)) {
     onProgress(results.length);
-    results.push(await measure(name, await prepare(name, options), timeMs));
+    const { run } = await prepareBenchmark(name, options);
+    results.push(await measure(name, run, timeMs));
   }
   return results;
 }
@@ -71,8 +73,21 @@ async function measure(name: string, work: () => void, timeMs: number): Promise<
   return { name, medianMs: p50, leastMs: min, deviationMs: mad, repeats: samplesCount };
 }
 
-/** The work that is repeated, with everything allocated beforehand. */
-async function prepare(name: string, { tokens, experts, topK }: BenchmarkOptions): Promise<() => void> {
+/** A benchmark with everything allocated beforehand. */
+export interface PreparedBenchmark {
+  /** `[tokens × experts]`. */
+  readonly logits: Float32Array;
+  /** The work that is timed. */
+  readonly run: () => void;
+  /** What it resulted in last, by name; overwritten by the next. */
+  readonly result: () => Readonly<Record<string, ArrayLike<number>>>;
+}
+
+/** Prepares the benchmark `name`. Throws `InputError` for sizes that there are not. */
+export async function prepareBenchmark(
+  name: string,
+  { tokens, experts, topK }: Pick<BenchmarkOptions, "tokens" | "experts" | "topK">,
+): Promise<PreparedBenchmark> {
   const kind = findRouterKind(name.replace(/-step$/, ""))?.kind ?? "topk";
   const written = {
     name,
@@ -94,11 +109,13 @@ async function prepare(name: string, { tokens, experts, topK }: BenchmarkOptions
       kernels.gibbsKernel(logits, 1, tokens, experts, gibbs);
       const columnScaling = kernels.allocateFloat32(experts).fill(1);
       const columnSum = kernels.allocateFloat64(experts);
-      return () => kernels.sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum);
+      const run = () => kernels.sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum);
+      return { logits, run, result: () => ({ columns: columnSum }) };
     }
     case "softmax": {
       const scores = kernels.allocateFloat32(tokens * experts);
-      return () => kernels.scores(logits, "softmax", tokens, experts, scores);
+      const run = () => kernels.scores(logits, "softmax", tokens, experts, scores);
+      return { logits, run, result: () => ({ scores }) };
     }
     case "optimum": {
       if (experts > mostAssignmentExperts) {
@@ -108,17 +125,24 @@ async function prepare(name: string, { tokens, experts, topK }: BenchmarkOptions
       kernels.affinities(logits, "softmax", tokens, experts, scores);
       const capacity = Math.ceil((tokens * topK) / experts);
       const solver = createAssignmentSolver(kernels, tokens, experts, topK, { gap: 0 });
-      return () => {
+      const run = () => {
         solver.price.fill(0);
         solver.solve({ scores, tokens, capacity });
       };
+      return { logits, run, result: () => ({ price: solver.price }) };
     }
     default: {
       const router = createRouter(scenario, scenario.routers[0], kernels);
       let step = 0;
-      return () => {
-        router.route({ step: step++, tokens, experts, logits });
+      let assignment: Assignment;
+      const run = () => {
+        assignment = router.route({ step: step++, tokens, experts, logits }).assignment;
       };
+      const result = () => {
+        const { expert, gate, load } = assignment;
+        return { expert, gate, load };
+      };
+      return { logits, run, result };
     }
   }
 }
