@@ -49,7 +49,10 @@ function compare({ folders, metric, all, json, quiet }: CompareArguments): void 
   if (folders.length < 2)
     throw new InputError(`compare: ${folders.length} folder is named, and two or more are expected`);
   const columns = chooseMetrics(metric, all === true);
-  const comparison = compareResults(folders.map((folder) => openResults(folder)), columns);
+  const comparison = compareResults(
+    folders.map((folder) => openResults(folder)),
+    columns,
+  );
   if (json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
   else if (!quiet) {
     const { green, red } = pc.createColors(process.stdout.isTTY && !process.env.NO_COLOR);
