@@ -46,7 +46,7 @@ export function DataTable({ id, label, headingName, columns, rows }: DataTablePr
         </label>
       )}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
-      <section class="scroll" aria-label={label} tabIndex={0}>
+      <section class="scroll" aria-label={`${label}, table`} tabIndex={0}>
         <table id={id} aria-label={label}>
           <thead>
             <tr>

@@ -4,8 +4,6 @@ import { init } from "./echarts-parts.ts";
 import type { Look } from "./look.ts";
 import { pageOption } from "./page-option.ts";
 
-/** The width in pixels of a sheet of A4 or letter between its margins. */
-const printWidth = 680;
 /** Sharp on paper as well as on a screen that has fewer pixels. */
 const leastPixelRatio = 2;
 
@@ -23,7 +21,8 @@ export function createCharts(pictures: readonly Picture[], initialLook: Look): C
     if (element === null) return [];
     const chart = init(element, null, { devicePixelRatio: Math.max(leastPixelRatio, devicePixelRatio) });
     const draw = () => {
-      const width = look.isPrinting ? printWidth : element.clientWidth;
+      // On paper nobody leafs through a legend: the styles for print scale the whole picture down.
+      const width = look.isPrinting ? pictureWidth : element.clientWidth;
       if (width === 0) return;
       chart.resize({ width, height: picture.height });
       chart.setOption(pageOption(picture, themes[look.theme], width), { notMerge: true });

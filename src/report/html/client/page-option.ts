@@ -1,15 +1,14 @@
 import type { EChartsOption } from "echarts";
 import { chartOption } from "../../pictures/chart-option.ts";
-import type { Picture } from "../../pictures/picture.ts";
+import { type Picture, pictureWidth } from "../../pictures/picture.ts";
 import type { Theme } from "../../pictures/theme.ts";
 
-/** Below this width in pixels a legend of many entries would leave no room for the picture. */
-const narrowWidth = 640;
 const fontFamily = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
 
 /**
  * The picture's option for a chart `width` pixels wide in a page: tooltips in the theme's colours that stay inside the
- * chart, the page's font, and on a phone legends of one line to leaf through.
+ * chart, the page's font, and where it is narrower than it was laid out for, legends of one line to leaf through, which
+ * leave room for the picture.
  */
 export function pageOption(picture: Picture, theme: Theme, width: number): EChartsOption {
   const option = chartOption(picture, theme);
@@ -23,9 +22,11 @@ export function pageOption(picture: Picture, theme: Theme, width: number): EChar
       ...tooltip,
       textStyle: { color: theme.text, ...tooltip.textStyle },
     })),
-    ...(width < narrowWidth && {
-      legend: mapOption(option.legend, (legend) => ({
+    ...(width < pictureWidth && {
+      legend: mapOption(option.legend, ({ width: _, ...legend }) => ({
         ...legend,
+        left: 0,
+        right: 0,
         type: "scroll",
         pageIconColor: theme.text,
         pageIconInactiveColor: theme.gridLine,
