@@ -1,18 +1,22 @@
+import { writeFileSync } from "node:fs";
 import pc from "picocolors";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { compareResults } from "../report/compare/compare-results.ts";
 import { formatComparison } from "../report/compare/compare-text.ts";
+import { renderComparison } from "../report/html/comparison-page.tsx";
 import { printable } from "../report/printable.ts";
 import { type MetricColumn, metricColumns } from "../report/results/metric-columns.ts";
 import { openResults } from "../report/results/results.ts";
 import { suggestion } from "../scenario/problems.ts";
 import type { CommonArguments } from "./common-options.ts";
+import { withOutputFile } from "./with-output-file.ts";
 
 interface CompareArguments extends CommonArguments {
   folders: string[];
   metric?: string[] | undefined;
   all?: boolean | undefined;
+  html?: string | undefined;
   json: boolean;
 }
 
@@ -36,16 +40,15 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
       })
       .option("all", { type: "boolean", describe: "Show all metrics" })
       .conflicts("metric", "all")
+      .option("html", { type: "string", requiresArg: true, describe: "Also write a page with pictures to this file" })
       .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
       .example("$0 compare results/before results/after", "Show what a change of the scenario did")
-      .example(
-        "$0 compare results/a results/b results/c --metric churn load_gini",
-        "Show two metrics of three results",
-      ),
+      .example("$0 compare results/a results/b results/c --metric churn load_gini", "Show two metrics of three results")
+      .example("$0 compare results/before results/after --html compare.html", "Write a page with pictures, too"),
   handler: compare,
 };
 
-function compare({ folders, metric, all, json, quiet }: CompareArguments): void {
+async function compare({ folders, metric, all, html, json, quiet }: CompareArguments): Promise<void> {
   if (folders.length < 2)
     throw new InputError(`compare: ${folders.length} folder is named, and two or more are expected`);
   const columns = chooseMetrics(metric, all === true);
@@ -53,6 +56,7 @@ function compare({ folders, metric, all, json, quiet }: CompareArguments): void 
     folders.map((folder) => openResults(folder)),
     columns,
   );
+  if (html !== undefined) await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison)));
   if (json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
   else if (!quiet) {
     const { green, red } = pc.createColors(process.stdout.isTTY && !process.env.NO_COLOR);

@@ -113,6 +113,27 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     await page.close();
   });
 
+  it("opens a comparison without an error, its pictures drawn and its hostile names text", async () => {
+    const results = path.dirname(report);
+    const file = path.join(results, "compare.html");
+    expect(moesim(["compare", results, results, "--html", file, "--quiet"])).toMatchObject({ code: 0, stderr: "" });
+    const problems: string[] = [];
+    const page = await browser.newPage();
+    page.on("console", (message) => problems.push(message.text()));
+    page.on("pageerror", (error) => problems.push(error.message));
+    await page.goto(pathToFileURL(file).href);
+    for (const chart of await page.locator(".chart").all()) {
+      await chart.scrollIntoViewIfNeeded();
+      expect(colorsOf(await chart.screenshot())).toBeGreaterThan(20);
+    }
+    expect(await page.locator("tbody th", { hasText: hostile.labels[0] }).first().textContent()).toBe(
+      hostile.labels[0],
+    );
+    expect(await page.evaluate(() => "hacked" in window)).toBe(false);
+    expect(problems).toEqual([]);
+    await page.close();
+  });
+
   it.each(["light", "dark"] as const)("has no accessibility fault that axe finds, %s", async (colorScheme) => {
     const { page } = await open({ colorScheme });
     // The page's own policy lets no other script in, which is as it should be; the debugger's way is not bound by it.

@@ -261,8 +261,8 @@ describe("moesim check, given something wrong,", () => {
   it.each([
     [["check"], /Not enough non-option arguments/],
     [["check", results], /baseline/],
-    [["check", results, "--baseline", results], /the same folder/],
-    [["check", results, "--baseline", `${sweep}/../results`], /the same folder/],
+    [["check", results, "--baseline", results, "--update"], /the same folder/],
+    [["check", results, "--baseline", `${sweep}/../results`, "--update"], /the same folder/],
     [["check", `${folder}/nowhere`, "--baseline", results], /nowhere: there is no such folder/],
     [["check", results, "--baseline", `${folder}/nowhere`], /nowhere: there is no such folder/],
     [["check", folder, "--baseline", results], /has no summary\.csv/],

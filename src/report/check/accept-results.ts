@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -13,7 +14,6 @@ import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { checkOutputFile } from "../output-folder.ts";
 import { openResults } from "../results/results.ts";
-import { checkAreApart } from "./check-results.ts";
 import { cellsOf, checkedFilesIn, checkedNames } from "./checked-files.ts";
 
 /** What becomes of a baseline when results are accepted. Paths are relative to the folder. */
@@ -73,4 +73,10 @@ export function acceptResults(folder: string, baseline: string, partial: string,
 
 function removeIfEmpty(folder: string): void {
   if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+}
+
+/** Throws `InputError` where both are the same folder: there is nothing to accept. */
+function checkAreApart(folder: string, baseline: string): void {
+  if (realpathSync(folder) !== realpathSync(baseline)) return;
+  throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);
 }

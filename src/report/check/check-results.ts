@@ -1,7 +1,6 @@
-import { existsSync, realpathSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { sum } from "d3-array";
-import { InputError } from "../../core/input-error.ts";
 import type { ResultCheck } from "./check-result.ts";
 import { checkedFilesIn, checkIsResults } from "./checked-files.ts";
 import { compareFiles } from "./compare-files.ts";
@@ -21,7 +20,6 @@ export async function checkResults(
 ): Promise<ResultCheck> {
   checkIsResults(folder);
   checkIsResults(baseline);
-  checkAreApart(folder, baseline);
   const collector = createDifferenceCollector();
   for (const file of checkedFilesIn(baseline)) {
     if (existsSync(path.join(folder, file))) {
@@ -32,12 +30,6 @@ export async function checkResults(
     }
   }
   return collector.result();
-}
-
-/** Throws `InputError` where both are the same folder, which always agrees with itself. */
-export function checkAreApart(folder: string, baseline: string): void {
-  if (realpathSync(folder) !== realpathSync(baseline)) return;
-  throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);
 }
 
 /** The bytes of the baseline that a check reads. */
