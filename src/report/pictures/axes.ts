@@ -1,3 +1,5 @@
+import { max, min } from "d3-array";
+
 /** What all axes share: muted labels and faint lines in the theme's colours, and a name that is no louder than they. */
 const shared = {
   nameTextStyle: { color: "@mutedText" },
@@ -26,8 +28,7 @@ export const vertical = {
 
 /** An axis of the steps, which ends with the first and the last of `steps`. */
 export function stepAxis(steps: readonly number[]) {
-  const first = Math.min(...steps);
-  const last = Math.max(...steps);
+  const [first, last] = [min(steps)!, max(steps)!];
   // An axis needs a length.
   const ends = first < last ? { min: first, max: last } : {};
   return { ...horizontal, type: "value", name: "step", minInterval: 1, ...ends } as const;
@@ -36,10 +37,10 @@ export function stepAxis(steps: readonly number[]) {
 /** Lowest and highest of positive values this far apart are shown on a logarithmic axis. */
 const logarithmicRatio = 30;
 
-/** Whether positive values lie so far apart that only a logarithmic axis shows them all. */
-export function spansDecades(values: readonly number[]): boolean {
-  const lowest = Math.min(...values);
-  return lowest > 0 && Math.max(...values) >= logarithmicRatio * lowest;
+/** The axis for `values`: logarithmic where they are positive and so far apart that no other shows them all. */
+export function axisTypeOf(values: readonly number[]): "log" | "value" {
+  const lowest = min(values) ?? 0;
+  return lowest > 0 && max(values)! >= logarithmicRatio * lowest ? "log" : "value";
 }
 
 /** Where a picture shows what the pointer is at: plain text in the theme's colours. */

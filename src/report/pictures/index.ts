@@ -9,6 +9,7 @@ import { rankSlowdownPicture } from "./rank-slowdown.ts";
 import { regretPicture } from "./regret.ts";
 import type { ReportData } from "./report-data.ts";
 import { solverPicture } from "./solver.ts";
+import { sweepPicture } from "./sweep.ts";
 
 /** Every kind of picture, in the order of the report. */
 const pictureMakers: readonly PictureMaker[] = [
@@ -21,6 +22,7 @@ const pictureMakers: readonly PictureMaker[] = [
   paretoPicture,
   rankSlowdownPicture,
   solverPicture,
+  sweepPicture,
 ];
 
 /** The pictures that the results have something to show in. */

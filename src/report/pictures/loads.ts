@@ -16,8 +16,9 @@ const mostRows = 256;
 const leastPanelHeight = 128;
 const leastCellWidth = 2;
 const mostCellWidth = 24;
+const labelledRows = 8;
 const panelGap = 52;
-const titleHeight = 22;
+const titleHeight = 26;
 const axisHeight = 24;
 const scaleHeight = 56;
 /** The colour scale ends at this share of the cells, and not below twice the mean load. */
@@ -76,7 +77,9 @@ export function loadPanel({ step, experts, load }: LoadSeries, panels: number, w
   const groupSize = Math.ceil(experts / mostRows);
   const firstExperts = range(0, experts, groupSize);
   const affordable = Math.max(leastSteps, Math.floor(mostCells / (panels * firstExperts.length)));
-  const columns = Math.min(step.length, affordable, Math.floor(width / leastCellWidth));
+  // As many as fill the panel with cells of whole pixels.
+  const cellWidth = Math.max(leastCellWidth, Math.ceil(width / Math.min(step.length, affordable)));
+  const columns = Math.min(step.length, affordable, Math.max(leastSteps, Math.floor(width / cellWidth)));
   const positions = range(columns).map((i) =>
     columns === 1 ? 0 : Math.round((i * (step.length - 1)) / (columns - 1)),
   );
@@ -120,7 +123,7 @@ function heatmapOption(
     title: panels.map(({ name }, panel) => ({
       text: name,
       left: places[panel].left,
-      top: places[panel].top - titleHeight + 2,
+      top: places[panel].top - titleHeight + 8,
       padding: 0,
       textStyle: { color: "@text", fontSize: 12, fontWeight: "bold", width: slot - panelGap, overflow: "truncate" },
     })),
@@ -142,7 +145,7 @@ function heatmapOption(
       type: "category",
       gridIndex,
       data: firstExperts.map(String),
-      axisLabel: { ...vertical.axisLabel, fontSize: 10 },
+      axisLabel: { ...vertical.axisLabel, fontSize: 10, interval: Math.ceil(firstExperts.length / labelledRows) - 1 },
     })),
     tooltip: { trigger: "item", ...tooltipStyle },
     visualMap: [

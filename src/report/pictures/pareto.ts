@@ -32,10 +32,13 @@ export function paretoPicture({ results, variants }: ReportData): Picture | null
     id: "pareto",
     title: "Regret against MaxVio",
     reading: [
-      "Lower is better on both axes. The line joins the Pareto front: those that no other matches or beats on both axes.",
+      "Lower is better on both axes.",
+      ...(front.length > 1
+        ? ["The line joins the Pareto front: those that no other is as good as on both axes and better on one."]
+        : []),
       ...pointNotes(points),
     ].join(" "),
     finding: `On the Pareto front ${front.length === 1 ? "is" : "are"} ${front.length} of ${points.length}: ${listed(names)}.`,
-    ...pointsPicture(points, { x: "regret, mean", y: "MaxVio of a batch, mean" }, [frontLine]),
+    ...pointsPicture(points, { x: "regret, mean", y: "MaxVio of a batch, mean" }, front.length > 1 ? [frontLine] : []),
   };
 }

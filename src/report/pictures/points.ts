@@ -1,12 +1,18 @@
+import { max } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
-import { horizontal, spansDecades, tooltipStyle, vertical } from "./axes.ts";
+import { axisTypeOf, horizontal, tooltipStyle, vertical } from "./axes.ts";
+import { type AxisType, type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
 import type { VariantData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
+import { textWidth } from "./text-width.ts";
 import { variantColor, variantSymbol } from "./theme.ts";
 
 const plotHeight = 380;
+const labelSize = 11;
+/** Names that are longer than this in pixels, as those of a sweep's cells, are left to the legend. */
+const longestLabel = 150;
 
 /** A variant between two metrics, neither of which is ever negative. */
 export interface VariantPoint {
@@ -44,8 +50,9 @@ export function pointsPicture(
     ...strokes(lines.map(({ name }) => name)),
   ]);
   const bottom = height + 44;
-  const xType = typeOf(points.map(({ x }) => x.mean));
-  const yType = typeOf(points.map(({ y }) => y.mean));
+  const isLabelled = max(featured, ({ variant }) => textWidth(drawnName(variant.name), labelSize))! <= longestLabel;
+  const xType = axisTypeOf(points.map(({ x }) => x.mean));
+  const yType = axisTypeOf(points.map(({ y }) => y.mean));
   return {
     height: plotHeight + bottom,
     option: {
@@ -57,17 +64,17 @@ export function pointsPicture(
       series: [
         ...lines,
         ...(others.length === 0 ? [] : [otherPoints(others, axes)]),
-        ...featured.flatMap((point) => [namedPoint(point, axes), ...cross(point, xType, yType)]),
+        ...featured.flatMap((point) => [namedPoint(point, axes, isLabelled), ...cross(point, xType, yType)]),
       ],
     },
   };
 }
 
-function typeOf(values: readonly number[]): "log" | "value" {
-  return spansDecades(values) ? "log" : "value";
-}
-
-function namedPoint({ variant, x, y }: VariantPoint, axes: { x: string; y: string }): ScatterSeriesOption {
+function namedPoint(
+  { variant, x, y }: VariantPoint,
+  axes: { x: string; y: string },
+  isLabelled: boolean,
+): ScatterSeriesOption {
   return {
     name: drawnName(variant.name),
     type: "scatter",
@@ -77,15 +84,7 @@ function namedPoint({ variant, x, y }: VariantPoint, axes: { x: string; y: strin
     symbol: variantSymbol(variant.position),
     symbolSize: 11,
     z: 4,
-    label: {
-      show: true,
-      formatter: "{a}",
-      position: "right",
-      color: "@text",
-      fontSize: 11,
-      width: 180,
-      overflow: "truncate",
-    },
+    label: { show: isLabelled, formatter: "{a}", position: "right", color: "@text", fontSize: labelSize },
     itemStyle: { opacity: 0.9 },
     labelLayout: { hideOverlap: true },
     data: [[rounded(x.mean), rounded(y.mean)]],
@@ -107,29 +106,20 @@ function otherPoints(points: readonly VariantPoint[], axes: { x: string; y: stri
 }
 
 /** The confidence intervals of both metrics around the point. */
-function cross({ variant, x, y }: VariantPoint, xType: string, yType: string): LineSeriesOption[] {
-  const bars = [
-    ...endsOf(x, xType).map((end) => [end, rounded(y.mean)]),
-    [null, null],
-    ...endsOf(y, yType).map((end) => [rounded(x.mean), end]),
-  ];
-  if (bars.length === 1) return [];
-  return [
-    {
-      name: drawnName(variant.name),
-      type: "line",
-      color: variantColor(variant.position),
-      symbol: "none",
-      lineStyle: { width: 1.2 },
-      silent: true,
-      tooltip: { show: false },
-      data: bars as [number, number][],
-    },
-  ];
-}
-
-/** The ends of an interval of a metric that is never negative; none where a logarithmic axis could not show it. */
-function endsOf({ mean, halfWidth }: Interval, type: string): number[] {
-  if (halfWidth === null || (type === "log" && halfWidth >= mean)) return [];
-  return [rounded(Math.max(0, mean - halfWidth)), rounded(mean + halfWidth)];
+function cross({ variant, x, y }: VariantPoint, xType: AxisType, yType: AxisType): LineSeriesOption[] {
+  const across = endsOf(x, xType);
+  const upright = endsOf(y, yType);
+  const [xMean, yMean] = [rounded(x.mean), rounded(y.mean)];
+  const bars: ErrorBar[] = [];
+  if (across !== null)
+    bars.push([
+      [across[0], yMean],
+      [across[1], yMean],
+    ]);
+  if (upright !== null)
+    bars.push([
+      [xMean, upright[0]],
+      [xMean, upright[1]],
+    ]);
+  return errorBars(drawnName(variant.name), variantColor(variant.position), bars);
 }

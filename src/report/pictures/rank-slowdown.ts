@@ -1,4 +1,4 @@
-import { mean, quantile } from "d3-array";
+import { max, mean, quantile, tickStep } from "d3-array";
 import { metricOf } from "../results/variants.ts";
 import { horizontal, tooltipStyle, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
@@ -10,6 +10,9 @@ import { variantColor } from "./theme.ts";
 
 const barHeight = 26;
 const nameWidth = 220;
+const ticks = 6;
+/** Bars without a length would have no axis. */
+const leastSpan = 0.01;
 
 /** What imbalance between devices costs: step time against that of perfect balance, its mean and 95th percentile. */
 export function rankSlowdownPicture(data: ReportData): Picture | null {
@@ -22,6 +25,10 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
     return [{ name: drawnName(name), position, mean: mean(times)!, p95: quantile(times, 0.95)! }];
   });
   if (bars.length === 0) return null;
+  // A bar is the time lost, unless unrouted tokens make a step shorter than it should be.
+  const start = bars.every(({ mean }) => mean >= 1) ? 1 : 0;
+  const longest = max(bars, ({ p95, mean }) => Math.max(p95, mean))!;
+  const interval = tickStep(start, Math.max(longest, start + leastSpan), ticks);
   return {
     id: "rank-slowdown",
     title: "Slowdown of expert parallelism",
@@ -42,8 +49,9 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
         splitLine: vertical.splitLine,
         type: "value",
         name: "step time / step time in perfect balance",
-        // A bar is the time lost, unless unrouted tokens make a step shorter than it should be.
-        min: bars.every(({ mean }) => mean >= 1) ? 1 : 0,
+        min: start,
+        max: start + interval * Math.max(1, Math.ceil((longest - start) / interval)),
+        interval,
       },
       yAxis: {
         ...vertical,

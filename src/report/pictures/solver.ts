@@ -2,7 +2,7 @@ import { max, min } from "d3-array";
 import type { LineSeriesOption } from "echarts";
 import { confidenceInterval, type Interval } from "../results/interval.ts";
 import { metricOf } from "../results/variants.ts";
-import { spansDecades } from "./axes.ts";
+import { axisTypeOf } from "./axes.ts";
 import type { Picture } from "./picture.ts";
 import { pointNotes, pointsPicture, type VariantPoint } from "./points.ts";
 import type { ReportData, VariantData } from "./report-data.ts";
@@ -80,7 +80,7 @@ function referenceLine(
     tooltip: { show: false },
     data: [
       // A logarithmic axis has no 0.
-      [spansDecades(steps) ? min(steps)! : 0, rounded(value)],
+      [axisTypeOf(steps) === "log" ? min(steps)! : 0, rounded(value)],
       [max(steps)!, rounded(value)],
     ],
   };
