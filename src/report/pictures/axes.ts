@@ -4,7 +4,7 @@ import { max, min } from "d3-array";
 const shared = {
   nameTextStyle: { color: "@mutedText" },
   axisLabel: { color: "@mutedText", hideOverlap: true },
-  axisLine: { show: true, lineStyle: { color: "@gridLine" } },
+  axisLine: { show: true, onZero: false, lineStyle: { color: "@gridLine" } },
   axisTick: { show: true, lineStyle: { color: "@gridLine" } },
   splitLine: { lineStyle: { color: "@gridLine" } },
   minorTick: { lineStyle: { color: "@gridLine" } },
@@ -29,9 +29,11 @@ export const vertical = {
 /** An axis of the steps, which ends with the first and the last of `steps`. */
 export function stepAxis(steps: readonly number[]) {
   const [first, last] = [min(steps)!, max(steps)!];
-  // An axis needs a length.
-  const ends = first < last ? { min: first, max: last } : {};
-  return { ...horizontal, type: "value", name: "step", minInterval: 1, ...ends } as const;
+  const axis = { ...horizontal, type: "value", name: "step", minInterval: 1 } as const;
+  if (first < last) return { ...axis, min: first, max: last };
+  // An axis needs a length, though no step is at its ends.
+  const axisLabel = { ...axis.axisLabel, showMinLabel: false, showMaxLabel: false };
+  return { ...axis, min: first - 0.5, max: last + 0.5, interval: 0.5, axisLabel };
 }
 
 /** Lowest and highest of positive values this far apart are shown on a logarithmic axis. */
@@ -41,6 +43,22 @@ const logarithmicRatio = 30;
 export function axisTypeOf(values: readonly number[]): "log" | "value" {
   const lowest = min(values) ?? 0;
   return lowest > 0 && max(values)! >= logarithmicRatio * lowest ? "log" : "value";
+}
+
+/**
+ * A linear or logarithmic axis for `values`, as {@link axisTypeOf} finds. A logarithmic one is of whole decades that are
+ * given as such, since ECharts' own computation shows its rounding in the first label; a linear one leaves out the way
+ * up from 0 where that would be most of it.
+ */
+export function metricAxis(values: readonly number[]) {
+  if (axisTypeOf(values) === "value") return { type: "value", scale: min(values)! > max(values)! / 2 } as const;
+  return { type: "log", ...decadesAround(min(values)!, max(values)!) } as const;
+}
+
+/** The powers of ten at or below `lowest` and at or above `highest`, both positive. */
+export function decadesAround(lowest: number, highest: number): { min: number; max: number } {
+  const [first, last] = [Math.floor(Math.log10(lowest)), Math.ceil(Math.log10(highest))];
+  return { min: Number(`1e${first}`), max: Number(`1e${Math.max(last, first + 1)}`) };
 }
 
 /** Where a picture shows what the pointer is at: plain text in the theme's colours. */

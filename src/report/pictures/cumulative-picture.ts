@@ -1,6 +1,6 @@
 import { max, min } from "d3-array";
 import type { EChartsOption } from "echarts";
-import { stepAxis, tooltipStyle, vertical } from "./axes.ts";
+import { decadesAround, stepAxis, tooltipStyle, vertical } from "./axes.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { type Line, type Lines, lineSeries } from "./lines.ts";
 import { pictureWidth } from "./picture.ts";
@@ -22,8 +22,15 @@ export function cumulativePicture(
   const values = lines.flatMap(({ points }) => points.map(({ value }) => value));
   const least = leastShown * max(values)!;
   const logarithmic = least > 0 ? lines.flatMap((line) => positivePart(line, least)) : [];
-  const decade = 10 ** Math.floor(Math.log10(min(logarithmic, ({ points }) => min(points, ({ value }) => value)) ?? 1));
-  const panels = logarithmic.length > 0 ? 2 : 1;
+  const shown = logarithmic.flatMap(({ points }) => points);
+  const decades =
+    shown.length === 0
+      ? null
+      : decadesAround(
+          min(shown, ({ value }) => value)!,
+          max(shown, ({ value, halfWidth }) => value + (halfWidth ?? 0))!,
+        );
+  const panels = decades === null ? 1 : 2;
   const { legend, height } = legendOf(strokes(lines.map(({ name }) => name)));
   const bottom = height + 44;
   const width = pictureWidth / panels - leftMargin - rightMargin;
@@ -49,14 +56,14 @@ export function cumulativePicture(
       xAxis: Array.from({ length: panels }, (_, gridIndex) => ({ ...steps, gridIndex })),
       yAxis: [
         { ...vertical, type: "value", name: yName, gridIndex: 0 },
-        ...(panels === 2
-          ? [{ ...vertical, type: "log", name: `${yName}, logarithmic`, gridIndex: 1, min: decade } as const]
-          : []),
+        ...(decades === null
+          ? []
+          : [{ ...vertical, type: "log", name: `${yName}, logarithmic`, gridIndex: 1, ...decades } as const]),
       ],
       tooltip: { trigger: "axis", ...tooltipStyle },
       series: [
         ...lines.flatMap((line) => lineSeries(line, 0, Number.NEGATIVE_INFINITY)),
-        ...logarithmic.flatMap((line) => lineSeries(line, 1, decade)),
+        ...logarithmic.flatMap((line) => lineSeries(line, 1, decades?.min ?? 0)),
       ],
     },
   };

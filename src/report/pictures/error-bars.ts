@@ -28,7 +28,7 @@ export function errorBars(name: string, color: string, bars: readonly ErrorBar[]
       yAxisIndex: panel,
       color,
       symbol: "none",
-      lineStyle: { width: 1.2 },
+      lineStyle: { width: 1.2, opacity: 0.6 },
       silent: true,
       tooltip: { show: false },
       data: bars.flatMap(([from, to]) => [from, to, pause]) as [number, number][],

@@ -47,7 +47,7 @@ export function legendOf(
       data: entries.map(({ name, mark }) => ({ name, itemStyle: { opacity: mark === "stroke" ? 0 : 1 } })),
       left: margin,
       width: available,
-      bottom,
+      bottom: bottom + margin / 2,
       itemWidth: markWidth,
       itemGap: entryGap,
       inactiveColor: "@gridLine",

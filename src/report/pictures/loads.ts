@@ -17,6 +17,7 @@ const leastPanelHeight = 128;
 const leastCellWidth = 2;
 const mostCellWidth = 24;
 const labelledRows = 8;
+const labelledWidth = 44;
 const panelGap = 52;
 const titleHeight = 26;
 const axisHeight = 24;
@@ -77,9 +78,9 @@ export function loadPanel({ step, experts, load }: LoadSeries, panels: number, w
   const groupSize = Math.ceil(experts / mostRows);
   const firstExperts = range(0, experts, groupSize);
   const affordable = Math.max(leastSteps, Math.floor(mostCells / (panels * firstExperts.length)));
-  // As many as fill the panel with cells of whole pixels.
-  const cellWidth = Math.max(leastCellWidth, Math.ceil(width / Math.min(step.length, affordable)));
-  const columns = Math.min(step.length, affordable, Math.max(leastSteps, Math.floor(width / cellWidth)));
+  const wanted = Math.min(step.length, affordable, Math.max(leastSteps, Math.floor(width / leastCellWidth)));
+  // All, or as many as fill the panel with cells of whole pixels.
+  const columns = wanted === step.length ? wanted : Math.floor(width / Math.ceil(width / wanted));
   const positions = range(columns).map((i) =>
     columns === 1 ? 0 : Math.round((i * (step.length - 1)) / (columns - 1)),
   );
@@ -135,7 +136,11 @@ function heatmapOption(
       type: "category",
       gridIndex,
       data: steps.map(String),
-      axisLabel: { ...horizontal.axisLabel, fontSize: 10 },
+      axisLabel: {
+        ...horizontal.axisLabel,
+        fontSize: 10,
+        interval: Math.ceil((steps.length * labelledWidth) / places[gridIndex].width) - 1,
+      },
     })),
     yAxis: panels.map(({ firstExperts }, gridIndex) => ({
       ...vertical,

@@ -1,7 +1,7 @@
 import { max } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
-import { axisTypeOf, horizontal, tooltipStyle, vertical } from "./axes.ts";
+import { axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
 import { type AxisType, type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
 import type { VariantData } from "./report-data.ts";
@@ -58,8 +58,13 @@ export function pointsPicture(
     option: {
       legend,
       grid: { left: 64, right: 40, top: 40, bottom },
-      xAxis: { ...horizontal, splitLine: vertical.splitLine, type: xType, name: axes.x },
-      yAxis: { ...vertical, type: yType, name: axes.y },
+      xAxis: {
+        ...horizontal,
+        splitLine: vertical.splitLine,
+        ...metricAxis(points.map(({ x }) => x.mean)),
+        name: axes.x,
+      },
+      yAxis: { ...vertical, ...metricAxis(points.map(({ y }) => y.mean)), name: axes.y },
       tooltip: { trigger: "item", ...tooltipStyle },
       series: [
         ...lines,
@@ -84,7 +89,14 @@ function namedPoint(
     symbol: variantSymbol(variant.position),
     symbolSize: 11,
     z: 4,
-    label: { show: isLabelled, formatter: "{a}", position: "right", color: "@text", fontSize: labelSize },
+    label: {
+      show: isLabelled,
+      formatter: "{a}",
+      position: "right",
+      offset: [0, -8],
+      color: "@text",
+      fontSize: labelSize,
+    },
     itemStyle: { opacity: 0.9 },
     labelLayout: { hideOverlap: true },
     data: [[rounded(x.mean), rounded(y.mean)]],

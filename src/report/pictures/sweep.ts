@@ -2,7 +2,7 @@ import { ascending, group, min } from "d3-array";
 import type { EChartsOption, LegendComponentOption, LineSeriesOption, XAXisComponentOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
 import { metricOf, shortParameterNames } from "../results/variants.ts";
-import { axisTypeOf, horizontal, tooltipStyle, vertical } from "./axes.ts";
+import { axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { namedMetric, rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
@@ -114,7 +114,7 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
       xAxis: panels.map(parameterAxis),
       yAxis: panels.map((_, gridIndex) => ({
         ...vertical,
-        type: yType,
+        ...metricAxis(means),
         name: "MaxVio of a batch, mean",
         gridIndex,
       })),
@@ -127,9 +127,7 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
 function parameterAxis({ parameter, values, isNumeric }: SweepPanel, gridIndex: number): XAXisComponentOption {
   const shared = { ...horizontal, name: parameter, gridIndex };
   if (!isNumeric) return { ...shared, type: "category", data: values.map(String) };
-  return axisTypeOf(values.map(Number)) === "log"
-    ? { ...shared, type: "log" }
-    : { ...shared, type: "value", scale: true };
+  return { ...shared, ...metricAxis(values.map(Number)) };
 }
 
 function sweepSeries(
