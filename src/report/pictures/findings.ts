@@ -1,7 +1,7 @@
-import { ascending } from "d3-array";
+import { max, min } from "d3-array";
 import { metricOf } from "../results/variants.ts";
 import type { ReportData } from "./report-data.ts";
-import { drawnName, inWords } from "./text.ts";
+import { drawnName, inWords, listed } from "./text.ts";
 
 /** A variant and what is said of it. */
 export interface NamedValue {
@@ -11,11 +11,15 @@ export interface NamedValue {
 
 /** A sentence that says for whom of `values` (not empty) `subject` is lowest and highest. */
 export function rangeSentence(subject: string, values: readonly NamedValue[]): string {
-  const ranked = values.toSorted((a, b) => ascending(a.value, b.value));
-  const [lowest, highest] = [ranked[0], ranked[ranked.length - 1]];
-  if (values.length === 1) return `${subject} is ${inWords(lowest.value)} for ${lowest.name}.`;
-  if (lowest.value === highest.value) return `${subject} is ${inWords(lowest.value)} for all.`;
-  return `${subject} is lowest for ${lowest.name} (${inWords(lowest.value)}) and highest for ${highest.name} (${inWords(highest.value)}).`;
+  const [lowest, highest] = [min(values, ({ value }) => value)!, max(values, ({ value }) => value)!];
+  if (values.length === 1) return `${subject} is ${inWords(lowest)} for ${values[0].name}.`;
+  if (lowest === highest) return `${subject} is ${inWords(lowest)} for all.`;
+  return `${subject} is lowest for ${namesOf(values, lowest)} and highest for ${namesOf(values, highest)}.`;
+}
+
+function namesOf(values: readonly NamedValue[], value: number): string {
+  const names = values.filter((one) => one.value === value).map(({ name }) => name);
+  return `${listed(names)} (${inWords(value)})`;
 }
 
 /** The means of a column of summary.csv, of all variants that have one. */

@@ -93,12 +93,14 @@ function namedPoint(
       show: isLabelled,
       formatter: "{a}",
       position: "right",
-      offset: [0, -8],
+
       color: "@text",
       fontSize: labelSize,
+      minMargin: 5,
     },
     itemStyle: { opacity: 0.9 },
-    labelLayout: { hideOverlap: true },
+    // Above the bars of the intervals.
+    labelLayout: { hideOverlap: true, dy: -8 },
     data: [[rounded(x.mean), rounded(y.mean)]],
   };
 }

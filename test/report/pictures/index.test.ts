@@ -1,0 +1,172 @@
+import { PNG } from "pngjs";
+import { describe, expect, it } from "vitest";
+import { chartOption } from "../../../src/report/pictures/chart-option.ts";
+import { drawPictures } from "../../../src/report/pictures/index.ts";
+import { type Picture, pictureWidth } from "../../../src/report/pictures/picture.ts";
+import { renderPng, renderSvg } from "../../../src/report/pictures/render.ts";
+import { textWidth } from "../../../src/report/pictures/text-width.ts";
+import { themes } from "../../../src/report/pictures/theme.ts";
+import { dataOfMeasure, dataOfRun, dataOfSweep, smallScenario } from "./small-runs.ts";
+
+const hostile = '<img src=x onerror="alert(1)"> {a|b} {b} & @variant3 ]]>\n\u0001';
+const hostileDrawn = '<img src=x onerror="alert(1)"> {a|b} {b} & @variant3 ]]> ';
+
+const { routers } = smallScenario;
+const run = drawPictures(await dataOfRun(smallScenario));
+const sweep = drawPictures(
+  await dataOfSweep({
+    ...smallScenario,
+    routers: [routers[0], routers[1]],
+    sweep: { "routers.alf-lb.updateRate": [0.001, 0.01, 0.1] },
+    seeds: [1, 2],
+  }),
+);
+const oneStep = drawPictures(await dataOfRun({ ...smallScenario, steps: 1, routers: [routers[0], routers[1]] }));
+const measured = drawPictures(await dataOfMeasure());
+const named = drawPictures(
+  await dataOfRun({ ...smallScenario, routers: [{ ...routers[0], label: hostile }, routers[1], routers[2]] }),
+);
+const results = { run, sweep, oneStep, measured, named };
+const everyPicture = Object.entries(results).flatMap(([name, pictures]) =>
+  pictures.map((picture) => ({ name: `${name}: ${picture.id}`, picture })),
+);
+
+function pictureOf(pictures: readonly Picture[], id: string): Picture {
+  return pictures.find((picture) => picture.id === id)!;
+}
+
+/** Every text of an SVG document, with its place. */
+function textsOf(svg: string): { text: string; x: number; y: number; size: number }[] {
+  const pattern = /<text ([^>]*)>([^<]*)<\/text>/g;
+  return Array.from(svg.matchAll(pattern), ([, attributes, text]) => {
+    const [, x, y] = /translate\(([-\d.]+) ([-\d.]+)\)/.exec(attributes) ?? [null, "0", "0"];
+    const plainX = /\bx="([-\d.]+)"/.exec(attributes)?.[1] ?? "0";
+    const plainY = /\by="([-\d.]+)"/.exec(attributes)?.[1] ?? "0";
+    const size = Number(/font-size:([\d.]+)px/.exec(attributes)![1]);
+    return { text: unescaped(text), x: Number(x) + Number(plainX), y: Number(y) + Number(plainY), size };
+  });
+}
+
+function unescaped(text: string): string {
+  const characters: Record<string, string> = { lt: "<", gt: ">", quot: '"', "#39": "'", amp: "&" };
+  return text.replace(/&([^;]+);/g, (_, name) => characters[name]);
+}
+
+describe("the pictures of a report", () => {
+  it("are all there for a run, in the order of the report", () => {
+    expect(run.map(({ id }) => id)).toEqual([
+      "max-vio",
+      "loads",
+      "load-curves",
+      "regret",
+      "dual-regret",
+      "idle",
+      "pareto",
+      "rank-slowdown",
+      "solver",
+    ]);
+  });
+
+  it("have one for the parameters of a sweep", () => {
+    expect(sweep.map(({ id }) => id)).toContain("sweep");
+  });
+
+  it("are those that loads alone allow where nothing else was recorded", () => {
+    expect(measured.map(({ id }) => id)).toEqual(["max-vio", "loads", "load-curves", "idle"]);
+  });
+
+  it("leave out the slowdown of ranks where there is one rank", async () => {
+    const alone = drawPictures(await dataOfRun({ ...smallScenario, ranks: 1, routers: [routers[0]] }));
+    expect(alone.map(({ id }) => id)).not.toContain("rank-slowdown");
+  });
+
+  it("say what expert-choice reaches by construction", () => {
+    expect(pictureOf(run, "max-vio").finding).toContain("lowest for scot and expert-choice (0)");
+  });
+});
+
+describe("every picture", () => {
+  it.each(everyPicture)("$name is plain data", ({ picture }) => {
+    expect(JSON.parse(JSON.stringify(picture.option))).toEqual(picture.option);
+  });
+
+  it.each(everyPicture)("$name says how to read it and what it shows", ({ picture }) => {
+    expect(picture.title).toMatch(/^[A-Z]/);
+    expect(picture.reading).toMatch(/\.$/);
+    expect(picture.finding).toMatch(/\.$/);
+    expect(`${picture.reading} ${picture.finding}`).not.toMatch(/NaN|undefined|null|Infinity/);
+  });
+
+  it.each(everyPicture)("$name knows its colours in both themes", ({ picture }) => {
+    for (const theme of Object.values(themes)) {
+      const text = JSON.stringify(chartOption(picture, theme));
+      expect(text).not.toMatch(/"[^"]*color[^"]*":"@/i);
+      expect(text).not.toContain('"@scale');
+    }
+  });
+
+  it.each(everyPicture)("$name is drawn: neither blank nor malformed nor cut at an edge", ({ picture }) => {
+    const svg = renderSvg(picture, themes.light);
+    // The renderer refuses what is not well-formed XML.
+    const { width, height, data } = PNG.sync.read(renderPng(svg, 1));
+    expect([width, height]).toEqual([pictureWidth, picture.height]);
+    let inked = 0;
+    for (let pixel = 0; pixel < data.length; pixel += 4) if (data[pixel + 1] < 250) inked += 1;
+    expect(inked / (width * height)).toBeGreaterThan(0.005);
+    const edges = [...Array(width).keys()].flatMap((x) => [4 * x, 4 * ((height - 1) * width + x)]);
+    expect(edges.every((pixel) => data[pixel + 1] > 250)).toBe(true);
+  });
+
+  it.each(everyPicture)("$name has no number with more digits than are seen", ({ picture }) => {
+    const numbers = JSON.stringify((picture.option as { series: object[] }).series).match(/-?\d+\.\d+(e-?\d+)?/g) ?? [];
+    for (const number of numbers) expect(Number(number)).toBe(Number(Number(number).toPrecision(5)));
+  });
+
+  it.each(run)("$id names the routers", (picture) => {
+    const texts = textsOf(renderSvg(picture, themes.light)).map(({ text }) => text);
+    const expected: Record<string, readonly string[]> = {
+      "dual-regret": ["alf-lb"],
+      solver: ["topk", "ssr", "scot"],
+    };
+    for (const router of expected[picture.id] ?? routers.map(({ kind }) => kind)) expect(texts).toContain(router);
+  });
+});
+
+describe("the name of a router", () => {
+  it("is drawn as it is, whatever it looks like", () => {
+    for (const id of ["max-vio", "loads", "regret", "idle", "load-curves"]) {
+      const svg = renderSvg(pictureOf(named, id), themes.dark);
+      expect(svg).not.toContain("<img");
+      expect(
+        textsOf(svg).some(({ text }) => hostileDrawn.startsWith(text.replace(/(\.\.\.|…)$/, "")) && text.length > 20),
+      ).toBe(true);
+    }
+  });
+
+  it("keeps what looks like a colour of the theme", () => {
+    expect(JSON.stringify(chartOption(pictureOf(named, "max-vio"), themes.dark))).toContain("& @variant3 ]]>");
+  });
+});
+
+describe("a legend of fourteen long names", async () => {
+  const labels = Array.from({ length: 14 }, (_, i) => `alf-lb updateRate=0.00${i} WWWWWWWW`);
+  const pictures = drawPictures(
+    await dataOfRun({ ...smallScenario, steps: 2, routers: labels.map((label) => ({ kind: "topk", label })) }),
+  );
+
+  it.each(["max-vio", "regret", "pareto"])("is whole and tidy in %s", (id) => {
+    const { height } = pictureOf(pictures, id);
+    const all = textsOf(renderSvg(pictureOf(pictures, id), themes.light));
+    const entries = all.filter(({ text }) => text.startsWith("alf-lb") && text.length > 0);
+    expect(new Set(entries.map(({ text }) => text)).size).toBe(14);
+    for (const { text, x, y, size } of entries) {
+      expect(x).toBeGreaterThanOrEqual(0);
+      expect(x + textWidth(text, size)).toBeLessThanOrEqual(pictureWidth);
+      expect(y + size / 2).toBeLessThanOrEqual(height);
+      for (const other of entries) {
+        const isRightBeside = other !== undefined && other.y === y && other.x > x;
+        if (isRightBeside) expect(other.x).toBeGreaterThan(x + textWidth(text, size));
+      }
+    }
+  });
+});

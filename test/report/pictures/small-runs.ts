@@ -1,0 +1,59 @@
+import { copyFileSync } from "node:fs";
+import path from "node:path";
+import { measureRecorded } from "../../../src/engine/measure-recorded.ts";
+import { runScenario } from "../../../src/engine/run-scenario.ts";
+import { runSweep } from "../../../src/engine/run-sweep.ts";
+import { type ReportData, readReportData } from "../../../src/report/pictures/report-data.ts";
+import { openResults } from "../../../src/report/results/results.ts";
+import { resolveScenario } from "../../../src/scenario/load.ts";
+import { sweepCells } from "../../../src/scenario/sweep.ts";
+import { openLoads } from "../../../src/streams/readers/recorded-choices.ts";
+import { projectPath, temporaryFolder } from "../../support/program.ts";
+
+/** Eight experts of which some stay idle, with a router of each sort: plain, with a bias, with a plan, without drops. */
+export const smallScenario = {
+  name: "small",
+  seed: 1,
+  steps: 8,
+  tokens: 64,
+  experts: 8,
+  topK: 2,
+  ranks: 2,
+  regret: { every: 2 },
+  stream: { kind: "clusters", clusters: 6, exponent: 1.6 },
+  routers: [
+    { kind: "topk" },
+    { kind: "alf-lb", updateRate: 0.01 },
+    { kind: "ssr", select: { mode: "every", n: 2 } },
+    { kind: "scot" },
+    { kind: "expert-choice" },
+  ],
+} as const;
+
+const quietly = { workers: 1, backend: "wasm", onProgress: () => undefined } as const;
+
+/** What a run of `written` leaves. */
+export async function dataOfRun(written: object): Promise<ReportData> {
+  const folder = temporaryFolder();
+  await runScenario(await resolveScenario(written, "small"), folder, quietly);
+  return readReportData(openResults(folder));
+}
+
+/** What a sweep of `written` leaves. */
+export async function dataOfSweep(written: object): Promise<ReportData> {
+  const folder = temporaryFolder();
+  const cells = await sweepCells(written, "small", 100);
+  const into = temporaryFolder();
+  await runSweep(cells, folder, into, { ...quietly, scenarioFile: "small", resume: false });
+  copyFileSync(path.join(into, "summary.csv"), path.join(folder, "summary.csv"));
+  return readReportData(openResults(folder));
+}
+
+/** What measuring the recorded loads of a model with 8 experts leaves. */
+export async function dataOfMeasure(): Promise<ReportData> {
+  const folder = temporaryFolder();
+  const recorded = await openLoads(projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy"), 8);
+  await measureRecorded(recorded, folder, { name: "recorded", ranks: 1, onProgress: () => undefined });
+  await recorded.close();
+  return readReportData(openResults(folder));
+}
