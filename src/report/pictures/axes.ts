@@ -29,18 +29,21 @@ export const vertical = {
 /** An axis of the steps, which ends with the first and the last of `steps`. */
 export function stepAxis(steps: readonly number[]) {
   const [first, last] = [min(steps)!, max(steps)!];
-  const axis = { ...horizontal, type: "value", name: "step", minInterval: 1 } as const;
+  const axisPointer = { label: { precision: 0 } };
+  const axis = { ...horizontal, type: "value", name: "step", minInterval: 1, axisPointer } as const;
   if (first < last) return { ...axis, min: first, max: last };
   // An axis needs a length, though no step is at its ends.
   const axisLabel = { ...axis.axisLabel, showMinLabel: false, showMaxLabel: false };
   return { ...axis, min: first - 0.5, max: last + 0.5, interval: 0.5, axisLabel };
 }
 
+export type AxisType = "log" | "value";
+
 /** Lowest and highest of positive values this far apart are shown on a logarithmic axis. */
 const logarithmicRatio = 30;
 
 /** The axis for `values`: logarithmic where they are positive and so far apart that no other shows them all. */
-export function axisTypeOf(values: readonly number[]): "log" | "value" {
+export function axisTypeOf(values: readonly number[]): AxisType {
   const lowest = min(values) ?? 0;
   return lowest > 0 && max(values)! >= logarithmicRatio * lowest ? "log" : "value";
 }

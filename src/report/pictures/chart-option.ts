@@ -6,8 +6,7 @@ import { type Theme, withTheme } from "./theme.ts";
 export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
 
 /**
- * What ECharts is given to draw `picture` in the colours of `theme`. Runs in a page as well as without a browser. Axis
- * names, ticks and legends take the theme's colours where the picture does not say otherwise.
+ * What ECharts is given to draw `picture` in the colours of `theme`. Runs in a page as well as without a browser.
  */
 export function chartOption({ option, finding }: Picture, theme: Theme): EChartsOption {
   return withTheme(

@@ -1,8 +1,7 @@
 import type { LineSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
+import type { AxisType } from "./axes.ts";
 import { rounded } from "./text.ts";
-
-export type AxisType = "log" | "value";
 
 /** A place on both axes; a category by its name. */
 export type ErrorBarEnd = readonly [x: number | string, y: number];
@@ -10,7 +9,10 @@ export type ErrorBarEnd = readonly [x: number | string, y: number];
 /** A bar that joins two points of a picture. */
 export type ErrorBar = readonly [from: ErrorBarEnd, to: ErrorBarEnd];
 
-/** The ends of an interval of a metric that is never negative; null where there is none, or a logarithmic axis could not show it. */
+/**
+ * The ends of an interval of a metric that is never negative; null where there is no interval, or a logarithmic axis could
+ * not show it.
+ */
 export function endsOf({ mean, halfWidth }: Interval, axis: AxisType): [number, number] | null {
   if (halfWidth === null || (axis === "log" && halfWidth >= mean)) return null;
   return [rounded(Math.max(0, mean - halfWidth)), rounded(mean + halfWidth)];

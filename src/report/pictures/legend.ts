@@ -26,13 +26,8 @@ export interface LegendEntry {
 /**
  * A legend in columns of equal width at the bottom of the picture, and its height in pixels. Names that are too long end
  * in an ellipsis, and there are as many rows as it takes.
- *
- * @param bottom pixels between the legend and the picture's lower edge
  */
-export function legendOf(
-  entries: readonly LegendEntry[],
-  bottom = 0,
-): { legend: LegendComponentOption; height: number } {
+export function legendOf(entries: readonly LegendEntry[]): { legend: LegendComponentOption; height: number } {
   const markWidth = entries.some(({ mark }) => mark === "symbol") ? symbolWidth : strokeWidth;
   const available = pictureWidth - 2 * margin;
   const beside = markWidth + markGap + entryGap;
@@ -47,7 +42,7 @@ export function legendOf(
       data: entries.map(({ name, mark }) => ({ name, itemStyle: { opacity: mark === "stroke" ? 0 : 1 } })),
       left: margin,
       width: available,
-      bottom: bottom + margin / 2,
+      bottom: margin / 2,
       itemWidth: markWidth,
       itemGap: entryGap,
       inactiveColor: "@gridLine",

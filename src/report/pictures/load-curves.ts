@@ -45,7 +45,7 @@ export function loadCurvesPicture(data: ReportData): Picture | null {
       grid: { left: 64, right: 24, top: 40, bottom },
       xAxis: { ...horizontal, type: "value", name: "share of the experts, least loaded first", min: 0, max: 1 },
       yAxis: { ...vertical, type: "value", name: "share of the pairs", min: 0, max: 1 },
-      tooltip: { trigger: "item", ...tooltipStyle },
+      tooltip: { trigger: "axis", ...tooltipStyle },
       series: [
         {
           name: perfect,
@@ -54,6 +54,7 @@ export function loadCurvesPicture(data: ReportData): Picture | null {
           symbol: "none",
           lineStyle: { type: "dotted", width: 1 },
           silent: true,
+          tooltip: { show: false },
           data: [
             [0, 0],
             [1, 1],

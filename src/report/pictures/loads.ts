@@ -1,43 +1,30 @@
-import { max, mean, quantile, range } from "d3-array";
+import { max, mean, quantile } from "d3-array";
 import type { EChartsOption, HeatmapSeriesOption } from "echarts";
-import type { LoadSeries } from "../results/step-series.ts";
 import { horizontal, tooltipStyle, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
+import { type LoadPanel, loadPanel } from "./load-panel.ts";
 import { firstSeedNotes, leftOutNotes } from "./notes.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName } from "./text.ts";
+import { themes } from "./theme.ts";
 
-/** The most cells of all panels together, so that a page stays small. */
-const mostCells = 40_000;
-const leastSteps = 12;
-/** More experts than this are drawn in groups of neighbours: a row is at least a pixel high. */
-const mostRows = 256;
 const leastPanelHeight = 128;
-const leastCellWidth = 2;
 const mostCellWidth = 24;
 const labelledRows = 8;
 const labelledWidth = 44;
+/** Between panels, for the labels of the rows. */
 const panelGap = 52;
+const leftMargin = 40;
 const titleHeight = 26;
+const titleGap = 8;
 const axisHeight = 24;
 const scaleHeight = 56;
+const idleKeyLeft = 600;
 /** The colour scale ends at this share of the cells, and not below twice the mean load. */
 const scaleQuantile = 0.98;
 const leastTop = 200;
 const scaleStep = 50;
-
-/** A panel of the heatmap: one router's loads, as far as they are drawn. */
-export interface LoadPanel {
-  /** The steps drawn, `[columns]`. */
-  readonly steps: readonly number[];
-  /** The first expert of each group, `[rows]`. */
-  readonly firstExperts: readonly number[];
-  /** Neighbouring experts in a row; the last may have fewer. */
-  readonly groupSize: number;
-  /** `[columns × rows]`: the mean load of the row's experts in percent of the mean of all experts on that step. */
-  readonly percent: readonly number[];
-}
 
 /** Loads of the experts over the steps, a panel per variant, on one colour scale; idle experts stand out. */
 export function loadsPicture(data: ReportData): Picture | null {
@@ -70,32 +57,6 @@ export function loadsPicture(data: ReportData): Picture | null {
   };
 }
 
-/**
- * Takes from `loads` what a panel `width` pixels wide shows beside `panels` − 1 others: evenly spaced steps, and groups of
- * experts where there are too many.
- */
-export function loadPanel({ step, experts, load }: LoadSeries, panels: number, width: number): LoadPanel {
-  const groupSize = Math.ceil(experts / mostRows);
-  const firstExperts = range(0, experts, groupSize);
-  const affordable = Math.max(leastSteps, Math.floor(mostCells / (panels * firstExperts.length)));
-  const wanted = Math.min(step.length, affordable, Math.max(leastSteps, Math.floor(width / leastCellWidth)));
-  // All, or as many as fill the panel with cells of whole pixels.
-  const columns = wanted === step.length ? wanted : Math.floor(width / Math.ceil(width / wanted));
-  const positions = range(columns).map((i) =>
-    columns === 1 ? 0 : Math.round((i * (step.length - 1)) / (columns - 1)),
-  );
-  const percent = positions.flatMap((position) => {
-    const ofStep = load.slice(position * experts, (position + 1) * experts);
-    const average = mean(ofStep)!;
-    return firstExperts.map((first) => {
-      const ofGroup = mean(ofStep.slice(first, first + groupSize))!;
-      // Rounding must not make an expert idle that is not.
-      return ofGroup === 0 ? 0 : Math.max(1, Math.round((100 * ofGroup) / average));
-    });
-  });
-  return { steps: positions.map((position) => step[position]), firstExperts, groupSize, percent };
-}
-
 /** Whole pixels a row, as many as make the panel high enough. */
 function heightOf(rows: number): number {
   return rows * Math.ceil(leastPanelHeight / rows);
@@ -112,7 +73,7 @@ function heatmapOption(
     // Whole pixels a cell: between fractions of one the background would shine through.
     const cell = Math.min(mostCellWidth, Math.max(1, Math.floor((slot - panelGap) / steps.length)));
     return {
-      left: (panel % columns) * slot + panelGap - 12,
+      left: (panel % columns) * slot + leftMargin,
       top: Math.floor(panel / columns) * (titleHeight + panelHeight + axisHeight) + titleHeight,
       width: cell * steps.length,
       height: heightOf(firstExperts.length),
@@ -124,7 +85,7 @@ function heatmapOption(
     title: panels.map(({ name }, panel) => ({
       text: name,
       left: places[panel].left,
-      top: places[panel].top - titleHeight + 8,
+      top: places[panel].top - titleHeight + titleGap,
       padding: 0,
       textStyle: { color: "@text", fontSize: 12, fontWeight: "bold", width: slot - panelGap, overflow: "truncate" },
     })),
@@ -161,14 +122,15 @@ function heatmapOption(
         min: 0,
         max: top,
         orient: "horizontal",
-        left: panelGap - 12,
+        left: leftMargin,
         bottom: 8,
         itemWidth: 14,
         itemHeight: 180,
         text: [`${top} % of the mean load, and more`, "0 %"],
         textStyle: { color: "@mutedText" },
-        inRange: { color: range(5).map((position) => `@scale${position}`) },
-        outOfRange: { color: "@scale4" },
+        inRange: { color: themes.light.scale.map((_, position) => `@scale${position}`) },
+        // Loads above the scale; idle experts are not of this series.
+        outOfRange: { color: `@scale${themes.light.scale.length - 1}` },
       },
       {
         type: "piecewise",
@@ -176,7 +138,7 @@ function heatmapOption(
         dimension: 2,
         pieces: [{ value: 0, label: "idle: no token", color: "@idle" }],
         orient: "horizontal",
-        left: 600,
+        left: idleKeyLeft,
         bottom: 8,
         itemSymbol: "rect",
         textStyle: { color: "@mutedText" },

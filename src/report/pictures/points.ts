@@ -1,8 +1,8 @@
 import { max } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
-import { axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
-import { type AxisType, type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
+import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
 import type { VariantData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
@@ -26,7 +26,7 @@ export function pointNotes(points: readonly VariantPoint[]): string[] {
   const hasOthers = points.some(({ variant }) => !variant.isFeatured);
   const featured = points.filter(({ variant }) => variant.isFeatured);
   return [
-    ...(featured.some(({ x, y }) => (x.halfWidth ?? y.halfWidth) !== null)
+    ...(featured.some(({ x, y }) => x.halfWidth !== null || y.halfWidth !== null)
       ? ["Points are means over the seeds, crosses their 95 % confidence intervals."]
       : []),
     ...(hasOthers ? ["The best variants are named; the others are small grey dots."] : []),
@@ -93,7 +93,6 @@ function namedPoint(
       show: isLabelled,
       formatter: "{a}",
       position: "right",
-
       color: "@text",
       fontSize: labelSize,
       minMargin: 5,
@@ -121,19 +120,9 @@ function otherPoints(points: readonly VariantPoint[], axes: { x: string; y: stri
 
 /** The confidence intervals of both metrics around the point. */
 function cross({ variant, x, y }: VariantPoint, xType: AxisType, yType: AxisType): LineSeriesOption[] {
-  const across = endsOf(x, xType);
-  const upright = endsOf(y, yType);
   const [xMean, yMean] = [rounded(x.mean), rounded(y.mean)];
-  const bars: ErrorBar[] = [];
-  if (across !== null)
-    bars.push([
-      [across[0], yMean],
-      [across[1], yMean],
-    ]);
-  if (upright !== null)
-    bars.push([
-      [xMean, upright[0]],
-      [xMean, upright[1]],
-    ]);
+  const across = endsOf(x, xType)?.map((end) => [end, yMean] as const);
+  const upright = endsOf(y, yType)?.map((end) => [xMean, end] as const);
+  const bars = [across, upright].flatMap((ends): ErrorBar[] => (ends === undefined ? [] : [[ends[0], ends[1]]]));
   return errorBars(drawnName(variant.name), variantColor(variant.position), bars);
 }

@@ -2,11 +2,11 @@ import { ascending, group, min } from "d3-array";
 import type { EChartsOption, LegendComponentOption, LineSeriesOption, XAXisComponentOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
 import { metricOf, shortParameterNames } from "../results/variants.ts";
-import { axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { namedMetric, rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
@@ -14,6 +14,9 @@ import { variantColor, variantDash } from "./theme.ts";
 const plotHeight = 280;
 const aboveHeight = 40;
 const belowHeight = 56;
+const leftMargin = 64;
+const rightMargin = 40;
+const labelGap = 8;
 /** More lines than this hide each other; the best of them stay. */
 const mostLines = 12;
 
@@ -100,9 +103,8 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
     const names = lines.map(({ name }) => name);
     const gridTop = top + aboveHeight;
     const { legend, height } = legendOf(strokes(names));
-    const { bottom, ...placed } = legend;
-    grids.push({ left: 64, right: 40, top: gridTop, height: plotHeight });
-    legends.push({ ...placed, top: gridTop + plotHeight + belowHeight });
+    grids.push({ left: leftMargin, right: rightMargin, top: gridTop, height: plotHeight });
+    legends.push({ ...legend, bottom: "auto", top: gridTop + plotHeight + belowHeight });
     series.push(...lines.flatMap((line, position) => sweepSeries(line, position, index, yType)));
     top = gridTop + plotHeight + belowHeight + height;
   }
@@ -126,7 +128,11 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
 
 function parameterAxis({ parameter, values, isNumeric }: SweepPanel, gridIndex: number): XAXisComponentOption {
   const shared = { ...horizontal, name: parameter, gridIndex };
-  if (!isNumeric) return { ...shared, type: "category", data: values.map(String) };
+  if (!isNumeric) {
+    const width = (pictureWidth - leftMargin - rightMargin) / values.length - labelGap;
+    const axisLabel = { ...horizontal.axisLabel, interval: 0, width, overflow: "truncate" } as const;
+    return { ...shared, type: "category", data: values.map(String), axisLabel };
+  }
   return { ...shared, ...metricAxis(values.map(Number)) };
 }
 
@@ -134,18 +140,13 @@ function sweepSeries(
   { name, points }: SweepLine,
   position: number,
   panel: number,
-  yType: "log" | "value",
+  yType: AxisType,
 ): LineSeriesOption[] {
   const bars = points.flatMap(({ value, maxVio }): ErrorBar[] => {
     const ends = endsOf(maxVio, yType);
-    return ends === null
-      ? []
-      : [
-          [
-            [value, ends[0]],
-            [value, ends[1]],
-          ],
-        ];
+    if (ends === null) return [];
+    const [from, to] = ends.map((end) => [value, end] as const);
+    return [[from, to]];
   });
   return [
     {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadPanel } from "../../../src/report/pictures/loads.ts";
+import { loadPanel } from "../../../src/report/pictures/load-panel.ts";
 
 describe("a panel of the load heatmap", () => {
   it("shows loads in percent of the mean of their step", () => {
