@@ -10,7 +10,8 @@ const featuredOfMany = 12;
 
 /**
  * The variants that pictures tell apart: all where there are few of them, otherwise the best, in order. Those on the
- * Pareto front of regret and MaxVio come first, then the others by MaxVio.
+ * Pareto front of regret and MaxVio come first, then the others by MaxVio. Of those that are equal in both, as routers are
+ * that a swept parameter does not concern, all but the first stand back.
  */
 export function featuredVariants(results: Results, variants: readonly Variant[]): readonly Variant[] {
   if (variants.length <= mostFeatured) return variants;
@@ -21,8 +22,18 @@ export function featuredVariants(results: Results, variants: readonly Variant[])
   }));
   const withRegret = points.filter((point): point is typeof point & { x: number } => point.x !== null);
   const front = new Set(paretoFront(withRegret).map((position) => withRegret[position].variant));
+  const seen = new Set<string>();
+  const isRepeated = new Map(
+    points.map(({ variant, x, y }) => {
+      const place = `${variant.router} ${x} ${y}`;
+      const repeated = seen.has(place);
+      seen.add(place);
+      return [variant, repeated];
+    }),
+  );
+  const rankOf = (variant: Variant) => (isRepeated.get(variant) ? 2 : front.has(variant) ? 0 : 1);
   return points
-    .sort((a, b) => Number(front.has(b.variant)) - Number(front.has(a.variant)) || ascending(a.y, b.y))
+    .sort((a, b) => rankOf(a.variant) - rankOf(b.variant) || ascending(a.y, b.y))
     .slice(0, featuredOfMany)
     .map(({ variant }) => variant);
 }

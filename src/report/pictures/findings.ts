@@ -3,6 +3,9 @@ import { metricOf } from "../results/variants.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, inWords, listed } from "./text.ts";
 
+/** Of names that share a value, how many parts the list of them may have. */
+const mostNames = 3;
+
 /** A variant and what is said of it. */
 export interface NamedValue {
   readonly name: string;
@@ -19,7 +22,7 @@ export function rangeSentence(subject: string, values: readonly NamedValue[]): s
 
 function namesOf(values: readonly NamedValue[], value: number): string {
   const names = values.filter((one) => one.value === value).map(({ name }) => name);
-  return `${listed(names)} (${inWords(value)})`;
+  return `${listed(names, mostNames)} (${inWords(value)})`;
 }
 
 /** The means of a column of summary.csv, of all variants that have one. */

@@ -7,6 +7,7 @@ import { firstSeedNotes, leftOutNotes } from "./notes.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName } from "./text.ts";
+import { textWidth } from "./text-width.ts";
 import { themes } from "./theme.ts";
 
 const leastPanelHeight = 128;
@@ -16,8 +17,11 @@ const labelledWidth = 44;
 /** Between panels, for the labels of the rows. */
 const panelGap = 52;
 const leftMargin = 40;
-const titleHeight = 26;
+const titleSize = 12;
+const titleLine = 14;
 const titleGap = 8;
+/** A longer name ends in an ellipsis. */
+const mostTitleLines = 3;
 const axisHeight = 24;
 const scaleHeight = 56;
 const idleKeyLeft = 600;
@@ -33,6 +37,10 @@ export function loadsPicture(data: ReportData): Picture | null {
   const columns = drawn.length === 4 ? 2 : Math.min(3, drawn.length);
   const width = Math.floor(pictureWidth / columns) - panelGap;
   const panels = drawn.map(({ name, loads }) => ({ name, ...loadPanel(loads, drawn.length, width) }));
+  const longest = max(panels, ({ name }) => textWidth(name, titleSize, true))!;
+  // Lines break between words, before they are full.
+  const titleLines = longest <= width ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / width));
+  const titleHeight = titleLines * titleLine + 2 * titleGap;
   const grouped = max(panels, ({ groupSize }) => groupSize)!;
   const panelHeight = max(panels, ({ firstExperts }) => heightOf(firstExperts.length))!;
   const percents = panels.flatMap(({ percent }) => percent);
@@ -53,7 +61,7 @@ export function loadsPicture(data: ReportData): Picture | null {
       panels.map(({ name, percent }) => ({ name, value: 100 * mean(percent, (value) => Number(value === 0))! })),
     ),
     height: Math.ceil(panels.length / columns) * (titleHeight + panelHeight + axisHeight) + scaleHeight,
-    option: heatmapOption(panels, columns, panelHeight, top),
+    option: heatmapOption(panels, columns, { panelHeight, titleHeight }, top),
   };
 }
 
@@ -65,7 +73,7 @@ function heightOf(rows: number): number {
 function heatmapOption(
   panels: readonly (LoadPanel & { name: string })[],
   columns: number,
-  panelHeight: number,
+  { panelHeight, titleHeight }: { panelHeight: number; titleHeight: number },
   top: number,
 ): EChartsOption {
   const slot = Math.floor(pictureWidth / columns);
@@ -87,7 +95,16 @@ function heatmapOption(
       left: places[panel].left,
       top: places[panel].top - titleHeight + titleGap,
       padding: 0,
-      textStyle: { color: "@text", fontSize: 12, fontWeight: "bold", width: slot - panelGap, overflow: "truncate" },
+      textStyle: {
+        color: "@text",
+        fontSize: titleSize,
+        fontWeight: "bold",
+        lineHeight: titleLine,
+        width: slot - panelGap,
+        height: titleHeight - 2 * titleGap,
+        overflow: "break",
+        lineOverflow: "truncate",
+      },
     })),
     grid: places.map((place) => ({ ...place, outerBoundsMode: "none" })),
     xAxis: panels.map(({ steps }, gridIndex) => ({

@@ -6,10 +6,14 @@ import { leftOutNotes } from "./notes.ts";
 import type { Picture } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
+import { textWidth } from "./text-width.ts";
 import { variantColor } from "./theme.ts";
 
 const barHeight = 26;
-const nameWidth = 220;
+const nameSize = 12;
+const longestName = 420;
+/** Pages may fall back to a font that is a little wider. */
+const nameSpare = 12;
 const ticks = 6;
 /** Bars without a length would have no axis. */
 const leastSpan = 0.01;
@@ -28,6 +32,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
   // A bar is the time lost, unless unrouted tokens make a step shorter than it should be.
   const start = bars.every(({ mean }) => mean >= 1) ? 1 : 0;
   const longest = max(bars, ({ p95, mean }) => Math.max(p95, mean))!;
+  const nameWidth = Math.min(longestName, Math.ceil(max(bars, ({ name }) => textWidth(name, nameSize))!) + nameSpare);
   const interval = tickStep(start, Math.max(longest, start + leastSpan), ticks);
   return {
     id: "rank-slowdown",
@@ -43,7 +48,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
     ),
     height: bars.length * barHeight + 70,
     option: {
-      grid: { left: nameWidth + 16, right: 40, top: 10, bottom: 56, outerBoundsMode: "none" },
+      grid: { left: nameWidth + 24, right: 40, top: 10, bottom: 56, outerBoundsMode: "none" },
       xAxis: {
         ...horizontal,
         splitLine: vertical.splitLine,
@@ -60,7 +65,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
         data: bars.map(({ name }) => name),
         splitLine: { show: false },
         axisTick: { show: false },
-        axisLabel: { color: "@text", fontSize: 12, width: nameWidth, overflow: "truncate", interval: 0 },
+        axisLabel: { color: "@text", fontSize: nameSize, width: nameWidth, overflow: "truncate", interval: 0 },
       },
       tooltip: { trigger: "axis", axisPointer: { type: "shadow" }, ...tooltipStyle },
       series: [

@@ -19,9 +19,8 @@ export function inWords(value: number): string {
   return String(Number(value.toPrecision(digitsInWords))).replace("-", "−");
 }
 
-/** `a`, `a and b`, `a, b and c`; of many the first few and how many more there are. */
-export function listed(items: readonly string[]): string {
-  const most = 5;
+/** `a`, `a and b`, `a, b and c`; of more than `most` the first few and how many more there are. */
+export function listed(items: readonly string[], most = 5): string {
   const shown = items.length > most ? [...items.slice(0, most - 1), `${items.length - most + 1} more`] : items;
   if (shown.length < 2) return shown.join("");
   return `${shown.slice(0, -1).join(", ")} and ${shown[shown.length - 1]}`;

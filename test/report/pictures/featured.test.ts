@@ -33,3 +33,15 @@ it("features of many those of least MaxVio where there is no regret", () => {
   const names = featured(Array.from({ length: 20 }, (_, i) => [20 - i, ""]));
   expect(names).toEqual(Array.from({ length: 12 }, (_, i) => `router ${19 - i}`));
 });
+
+it("features one of those that are equal in both before another of them", () => {
+  const rows = Array.from({ length: 16 }, (_, i) => ({
+    router: i < 8 ? "topk" : `router ${i}`,
+    kind: "topk",
+    p: String(i),
+    max_vio_batch_mean: i < 8 ? 1 : 1 + i,
+  }));
+  const results = plainResults(rows, ["p"]);
+  const names = featuredVariants(results, variantsOf(results)).map(({ router }) => router);
+  expect(names.slice(0, 9)).toEqual(["topk", ...Array.from({ length: 8 }, (_, i) => `router ${i + 8}`)]);
+});
