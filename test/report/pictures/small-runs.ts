@@ -30,7 +30,12 @@ export const smallScenario = {
   ],
 } as const;
 
-const quietly = { workers: 1, backend: "wasm", onProgress: () => undefined } as const;
+const quietly = {
+  workers: 1,
+  backend: "wasm",
+  onStep: () => undefined,
+  onProgress: () => undefined,
+} as const;
 
 /** What a run of `written` leaves. */
 export async function dataOfRun(written: object): Promise<ReportData> {
