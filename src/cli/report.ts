@@ -6,7 +6,6 @@ import { renderReport } from "../report/html/report-page.tsx";
 import { checkOutputFile } from "../report/output-folder.ts";
 import { drawPictures } from "../report/pictures/index.ts";
 import type { Picture } from "../report/pictures/picture.ts";
-import { renderPng, renderSvg } from "../report/pictures/render.ts";
 import { readReportData } from "../report/pictures/report-data.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { resultFiles } from "../report/result-files.ts";
@@ -69,7 +68,7 @@ async function report(options: ReportArguments): Promise<void> {
   const data = await readReportData(results);
   const pictures = drawPictures(data);
   const page = renderReport(data, pictures);
-  const images = svg === undefined && png === undefined ? [] : renderImages(pictures, options);
+  const images = svg === undefined && png === undefined ? [] : await renderImages(pictures, options);
 
   await withOutputFile(out, async (file) => {
     await writeImages(svg, images, "svg");
@@ -106,7 +105,9 @@ interface Image {
   readonly png: Buffer | null;
 }
 
-function renderImages(pictures: readonly Picture[], { png, theme }: ReportArguments): Image[] {
+async function renderImages(pictures: readonly Picture[], { png, theme }: ReportArguments): Promise<Image[]> {
+  // Loading ECharts takes longer than all else that the program loads, and no other command needs it.
+  const { renderPng, renderSvg } = await import("../report/pictures/render.ts");
   return pictures.map((picture) => {
     const svg = renderSvg(picture, themes[theme]);
     return { id: picture.id, svg, png: png === undefined ? null : renderPng(svg, pngScale) };
