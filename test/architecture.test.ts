@@ -33,7 +33,7 @@ function roomOf(file: string): number {
 }
 
 const files = readdirSync(source, { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".ts") && file.includes(path.sep) && !file.includes("assembly"))
+  .filter((file) => /\.tsx?$/.test(file) && file.includes(path.sep) && !file.includes("assembly"))
   .sort();
 
 it("has every source file in a room of its own kind", () => {
