@@ -1,5 +1,4 @@
 import { writeFileSync } from "node:fs";
-import pc from "picocolors";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { compareResults } from "../report/compare/compare-results.ts";
@@ -10,6 +9,7 @@ import { type MetricColumn, metricColumns } from "../report/results/metric-colum
 import { openResults } from "../report/results/results.ts";
 import { suggestion } from "../scenario/problems.ts";
 import type { CommonArguments } from "./common-options.ts";
+import { colorsOf } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 
 interface CompareArguments extends CommonArguments {
@@ -59,7 +59,7 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
   if (html !== undefined) await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison)));
   if (json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
   else if (!quiet) {
-    const { green, red } = pc.createColors(process.stdout.isTTY && !process.env.NO_COLOR);
+    const { green, red } = colorsOf(process.stdout);
     process.stdout.write(formatComparison(comparison, { better: green, worse: red }));
   }
 }
