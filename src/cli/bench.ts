@@ -4,6 +4,7 @@ import { benchmarkNames, runBenchmarks } from "../engine/benchmarks.ts";
 import { formatTable } from "../report/table.ts";
 import { type CommonArguments, positiveInteger } from "./common-options.ts";
 import { createProgress } from "./progress.ts";
+import { printJson } from "./terminal.ts";
 
 interface BenchArguments extends CommonArguments {
   tokens: number;
@@ -11,7 +12,6 @@ interface BenchArguments extends CommonArguments {
   "top-k": number;
   only?: string[] | undefined;
   "time-ms": number;
-  json: boolean;
 }
 
 export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
@@ -31,7 +31,6 @@ export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
         defaultDescription: "all",
       })
       .option("time-ms", { type: "number", requiresArg: true, default: 1000, describe: "How long to repeat each" })
-      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
       .example("$0 bench", "Every benchmark at 8192 tokens × 256 experts, top-8: about half a minute")
       .example(
         "$0 bench --only topk-step alf-lb-step --experts 64 --json",
@@ -64,7 +63,7 @@ async function bench(options: BenchArguments): Promise<void> {
       threads: 1,
       median_ms: medianMs,
     }));
-    process.stdout.write(`${JSON.stringify(entries, null, 2)}\n`);
+    printJson(entries);
     return;
   }
   process.stdout.write(

@@ -6,7 +6,6 @@ import { InputError } from "../core/input-error.ts";
 import { acceptResults, planAcceptance } from "../report/check/accept-results.ts";
 import { annotationsOf } from "../report/check/annotations.ts";
 import { checkAsJson } from "../report/check/check-json.ts";
-import { checkAsJunit } from "../report/check/check-junit.ts";
 import type { ResultCheck } from "../report/check/check-result.ts";
 import { bytesToCheck, checkResults } from "../report/check/check-results.ts";
 import { formatCheck, formatVerdict } from "../report/check/check-text.ts";
@@ -17,6 +16,8 @@ import { resultFiles } from "../report/result-files.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { CommonArguments } from "./common-options.ts";
 import { createProgress } from "./progress.ts";
+import { printJson } from "./terminal.ts";
+import { withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
 interface CheckArguments extends CommonArguments {
@@ -27,7 +28,6 @@ interface CheckArguments extends CommonArguments {
   update: boolean;
   junit?: string | undefined;
   github?: boolean | undefined;
-  json: boolean;
 }
 
 export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
@@ -66,7 +66,6 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
         describe: "Print annotations for GitHub workflows",
         defaultDescription: "in one",
       })
-      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
       .example("$0 check results/quickstart --baseline baseline", "Compare all numbers, to a millionth")
       .example(
         "$0 check results/quickstart --baseline baseline --metric max_vio=0.01 score=0.001",
@@ -97,12 +96,11 @@ async function check(options: CheckArguments): Promise<void> {
   }).finally(() => progress.stop());
 
   if (junit !== undefined) {
-    await withOutputFolder(path.dirname(junit), async (partial) =>
-      writeFileSync(path.join(partial, path.basename(junit)), checkAsJunit(result)),
-    );
+    const { checkAsJunit } = await import("../report/check/check-junit.ts");
+    await withOutputFile(junit, async (file) => writeFileSync(file, checkAsJunit(result)));
   }
   const verdict = formatVerdict(result, tolerances);
-  if (options.json) process.stdout.write(`${JSON.stringify(checkAsJson(result), null, 2)}\n`);
+  if (options.json) printJson(checkAsJson(result));
   else {
     const isGithub = options.github ?? process.env.GITHUB_ACTIONS === "true";
     const text = quiet ? "" : formatCheck(result, tolerances);

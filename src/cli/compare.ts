@@ -1,15 +1,13 @@
 import { writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
-import { compareResults } from "../report/compare/compare-results.ts";
 import { formatComparison } from "../report/compare/compare-text.ts";
-import { renderComparison } from "../report/html/comparison-page.tsx";
 import { printable } from "../report/printable.ts";
 import { type MetricColumn, metricColumns } from "../report/results/metric-columns.ts";
 import { openResults } from "../report/results/results.ts";
 import { suggestion } from "../scenario/problems.ts";
 import type { CommonArguments } from "./common-options.ts";
-import { colorsOf } from "./terminal.ts";
+import { colorsOf, printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 
 interface CompareArguments extends CommonArguments {
@@ -17,7 +15,6 @@ interface CompareArguments extends CommonArguments {
   metric?: string[] | undefined;
   all?: boolean | undefined;
   html?: string | undefined;
-  json: boolean;
 }
 
 export const compareCommand: CommandModule<CommonArguments, CompareArguments> = {
@@ -41,7 +38,6 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
       .option("all", { type: "boolean", describe: "Show all metrics" })
       .conflicts("metric", "all")
       .option("html", { type: "string", requiresArg: true, describe: "Also write a page with pictures to this file" })
-      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
       .example("$0 compare results/before results/after", "Show what a change of the scenario did")
       .example("$0 compare results/a results/b results/c --metric churn load_gini", "Show two metrics of three results")
       .example("$0 compare results/before results/after --html compare.html", "Write a page with pictures, too"),
@@ -52,12 +48,16 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
   if (folders.length < 2)
     throw new InputError(`compare: ${folders.length} folder is named, and two or more are expected`);
   const columns = chooseMetrics(metric, all === true);
+  const { compareResults } = await import("../report/compare/compare-results.ts");
   const comparison = compareResults(
     folders.map((folder) => openResults(folder)),
     columns,
   );
-  if (html !== undefined) await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison)));
-  if (json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
+  if (html !== undefined) {
+    const { renderComparison } = await import("../report/html/comparison-page.tsx");
+    await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison)));
+  }
+  if (json) printJson(comparison);
   else if (!quiet) {
     const { green, red } = colorsOf(process.stdout);
     process.stdout.write(formatComparison(comparison, { better: green, worse: red }));

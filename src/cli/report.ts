@@ -2,15 +2,13 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
-import { renderReport } from "../report/html/report-page.tsx";
 import { checkOutputFile } from "../report/output-folder.ts";
-import { drawPictures } from "../report/pictures/index.ts";
 import type { Picture } from "../report/pictures/picture.ts";
-import { readReportData } from "../report/pictures/report-data.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { resultFiles } from "../report/result-files.ts";
 import { openResults, type Results } from "../report/results/results.ts";
 import { type CommonArguments, outOption } from "./common-options.ts";
+import { printJson } from "./terminal.ts";
 import { realPath, withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
@@ -23,7 +21,6 @@ interface ReportArguments extends CommonArguments {
   svg?: string | undefined;
   png?: string | undefined;
   theme: ThemeName;
-  json: boolean;
 }
 
 export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
@@ -45,9 +42,11 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         default: "light" as const,
         describe: "Colours of SVG and PNG; the page has both",
       })
-      .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts" })
-      .example("$0 report results/collapse", "")
-      .example("$0 report results/collapse --svg pictures --png pictures --theme dark", ""),
+      .example("$0 report results/collapse", "Write results/collapse/report.html")
+      .example(
+        "$0 report results/collapse --svg pictures --png pictures --theme dark",
+        "The pictures by themselves, too",
+      ),
   handler: report,
 };
 
@@ -65,6 +64,10 @@ async function report(options: ReportArguments): Promise<void> {
   const results = openResults(folder);
   const out = options.out ?? path.join(folder, "report.html");
   checkPage(out, results);
+  // None of what draws is needed by another command, and loading it takes time.
+  const { readReportData } = await import("../report/pictures/report-data.ts");
+  const { drawPictures } = await import("../report/pictures/index.ts");
+  const { renderReport } = await import("../report/html/report-page.tsx");
   const data = await readReportData(results);
   const pictures = drawPictures(data);
   const page = renderReport(data, pictures);
@@ -85,7 +88,7 @@ async function report(options: ReportArguments): Promise<void> {
       ...(png !== undefined && { png: path.join(png, `${id}.png`) }),
     }),
   );
-  if (options.json) process.stdout.write(`${JSON.stringify({ out, pictures: written }, null, 2)}\n`);
+  if (options.json) printJson({ out, pictures: written });
   else if (!options.quiet) process.stdout.write(reportText(results.name, [out, svg, png], written));
 }
 

@@ -2,7 +2,6 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
-import { runSweep } from "../engine/run-sweep.ts";
 import { printable } from "../report/printable.ts";
 import { readScenarioFile } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
@@ -21,7 +20,6 @@ import {
 } from "./common-options.ts";
 import { epilogue } from "./help.ts";
 import { createLiveLine } from "./progress.ts";
-import { sweepOutcome } from "./sweep-outcome.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
@@ -101,6 +99,9 @@ async function sweep(options: SweepArguments): Promise<void> {
     throw new InputError(`${options.scenario}: sweep: the name cannot be swept, since it names the output folder`);
   }
 
+  // The statistics of a sweep take time to load, which no other command should wait for.
+  const { runSweep } = await import("../engine/run-sweep.ts");
+  const { sweepOutcome } = await import("./sweep-outcome.ts");
   const folder = options.out ?? path.join("results", name);
   let cellsDone = 0;
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
