@@ -1,5 +1,5 @@
+import { numberIn } from "../results/result-table.ts";
 import { type ResultCheck, worstOf } from "./check-result.ts";
-import { numberIn } from "./compare-cells.ts";
 
 /** The most differences that are listed. */
 const mostListed = 1000;

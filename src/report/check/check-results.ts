@@ -1,8 +1,9 @@
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { sum } from "d3-array";
+import { checkIsResults } from "../results/results.ts";
 import type { ResultCheck } from "./check-result.ts";
-import { checkedFilesIn, checkIsResults } from "./checked-files.ts";
+import { checkedFilesIn } from "./checked-files.ts";
 import { compareFiles } from "./compare-files.ts";
 import { createDifferenceCollector } from "./difference-collector.ts";
 import type { Tolerances } from "./tolerances.ts";
@@ -10,7 +11,7 @@ import type { Tolerances } from "./tolerances.ts";
 /**
  * Compares the results in `folder` with those in `baseline`: every file that the baseline holds of summary.csv, steps.csv,
  * loads.csv and diagnostics.csv, and of a sweep those of its cells. Throws `InputError` where one of the folders holds no
- * results, both are the same, or a file is malformed. `onBytes` is called with the baseline's bytes as they are read.
+ * results, or a file is malformed. `onBytes` is called with the baseline's bytes as they are read.
  */
 export async function checkResults(
   folder: string,

@@ -1,9 +1,9 @@
 import { rollup, sum } from "d3-array";
 import { alignRight } from "../align-right.ts";
 import { printable } from "../printable.ts";
+import { numberIn } from "../results/result-table.ts";
 import { formatNumber, formatTable } from "../table.ts";
 import { columnOf, type Difference, type ResultCheck, type RouterCheck, worstOf } from "./check-result.ts";
-import { numberIn } from "./compare-cells.ts";
 import type { Tolerances } from "./tolerances.ts";
 
 const mostRows = 20;

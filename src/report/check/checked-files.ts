@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
-import { InputError } from "../../core/input-error.ts";
 import { diagnosticColumns, headerOf, loadHeader, stepColumns, summaryColumns } from "../result-columns.ts";
 
 /** The files whose numbers are the same on every run, with their columns. */
@@ -52,12 +51,4 @@ export function cellsOf(folder: string): string[] {
   if (!existsSync(cells) || !statSync(cells).isDirectory()) return [];
   const positions = readdirSync(cells).filter((name) => /^\d+$/.test(name));
   return positions.sort((a, b) => Number(a) - Number(b)).map((name) => path.join("cells", name));
-}
-
-/** Throws `InputError` where `folder` holds no finished results. */
-export function checkIsResults(folder: string): void {
-  if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
-  if (!existsSync(path.join(folder, "summary.csv"))) {
-    throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
-  }
 }

@@ -1,3 +1,5 @@
+import { numberIn } from "../results/result-table.ts";
+
 /** How two cells differ: numbers by how much, and how much is allowed; anything else has no such figures. */
 export interface CellDifference {
   readonly difference: number | null;
@@ -15,10 +17,4 @@ export function compareCells(baseline: string, now: string, tolerance: number): 
   const difference = Math.abs(found - expected);
   const allowed = tolerance * Math.max(1, Math.abs(expected));
   return difference <= allowed ? null : { difference, allowed };
-}
-
-/** The finite number that a cell holds; null where it holds anything else. */
-export function numberIn(cell: string): number | null {
-  const number = Number(cell);
-  return cell.trim() !== "" && Number.isFinite(number) ? number : null;
 }

@@ -1,9 +1,9 @@
 import path from "node:path";
 import { printable } from "../printable.ts";
+import { openRows, type RowReader } from "../results/row-reader.ts";
 import { keyColumnsOf, requiredKeys } from "./checked-files.ts";
 import { compareCells } from "./compare-cells.ts";
 import type { DifferenceCollector } from "./difference-collector.ts";
-import { openRows, type RowReader } from "./row-reader.ts";
 import { type Tolerances, toleranceOf } from "./tolerances.ts";
 
 type Row = readonly string[];
@@ -31,7 +31,7 @@ export async function compareFiles(
   const required = requiredKeys(file);
   const baselineRows = await openRows(path.join(baseline, file), required, onBytes);
   try {
-    const nowRows = await openRows(path.join(folder, file), required, () => undefined);
+    const nowRows = await openRows(path.join(folder, file), required);
     try {
       await compareRows(file, baselineRows, nowRows, tolerances, collector);
     } finally {

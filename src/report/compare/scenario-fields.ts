@@ -1,8 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
-import path from "node:path";
-import { InputError } from "../../core/input-error.ts";
 import { cellOf } from "../results/result-table.ts";
 import type { Results } from "../results/results.ts";
+import { readRunJson } from "../results/run-json.ts";
 import type { ComparedField } from "./comparison.ts";
 
 /** A field of a scenario. */
@@ -24,12 +22,10 @@ const ignored = new Set(["description"]);
  * no scenario. Throws `InputError` where it is not JSON.
  */
 export function scenarioFields(results: Results): ScenarioFields | null {
-  const file = path.join(results.runs[0].folder, "run.json");
-  if (!existsSync(file)) return null;
-  const { scenario } = readRecord(file);
-  if (!isRecord(scenario)) return null;
+  const record = readRunJson(results.runs[0].folder);
+  if (!isRecord(record) || !isRecord(record.scenario)) return null;
   const fields = new Map<string, ScenarioField>();
-  addFields(fields, "", scenario, null);
+  addFields(fields, "", record.scenario, null);
   for (const swept of results.parameters) fields.delete(swept);
   const { summary } = results;
   const seeds = new Set(summary.rows.map((_, row) => cellOf(summary, row, "seed")));
@@ -48,15 +44,6 @@ export function differingFields(scenarios: readonly (ScenarioFields | null)[]): 
     .filter(([, router]) => router === null || known.every((fields) => fields.has(router)))
     .filter(([path]) => new Set(known.map((fields) => fields.get(path)?.value)).size > 1)
     .map(([path]) => ({ path, values: scenarios.map((fields) => fields?.get(path)?.value ?? null) }));
-}
-
-function readRecord(file: string): { scenario?: unknown } {
-  try {
-    const record: unknown = JSON.parse(readFileSync(file, "utf8"));
-    return isRecord(record) ? record : {};
-  } catch {
-    throw new InputError(`${file}: is not JSON`);
-  }
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

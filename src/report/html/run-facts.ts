@@ -1,7 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
-import path from "node:path";
 import { z } from "zod";
 import type { Results } from "../results/results.ts";
+import { readRunJson } from "../results/run-json.ts";
 import { formatNumber } from "../table.ts";
 
 /** One thing that is known of what was run. */
@@ -39,7 +38,7 @@ export function runFacts({ summary, parameters, runs }: Results): Fact[] {
     const cells = position < 0 ? [] : summary.rows.map((row) => row[position]);
     return Array.from(new Set(cells.filter((cell) => cell !== ""))).join(", ");
   };
-  const record = readRecord(runs[0].folder);
+  const record = recordSchema.catch(recordSchema.parse({})).parse(readRunJson(runs[0].folder) ?? {});
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["Steps", distinct("steps")],
     ["Tokens in a step", distinct("tokens")],
@@ -95,11 +94,4 @@ function timeText({ start, end }: RunRecord): string | undefined {
   const day = `${start.slice(0, 10)} ${start.slice(11, 16)} UTC`;
   if (end === undefined) return day;
   return `${day}, in ${formatNumber((Date.parse(end) - Date.parse(start)) / 1000)} s`;
-}
-
-/** Whether it is JSON at all was seen when the results were opened. */
-function readRecord(folder: string): RunRecord {
-  const file = path.join(folder, "run.json");
-  const written: unknown = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
-  return recordSchema.catch(recordSchema.parse({})).parse(written);
 }

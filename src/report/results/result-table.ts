@@ -23,14 +23,19 @@ export function readResultTable(
   try {
     records = parse(readFileSync(file), { bom: true });
   } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException;
-    if (!(error instanceof CsvError) && code === undefined) throw error;
-    throw new InputError(`${file}: cannot be read as CSV: ${message}`);
+    throw csvProblem(file, error);
   }
   const [columns, ...rows] = records;
   checkColumns(file, columns ?? [], required, mayRepeat);
   if (rows.length === 0) throw new InputError(`${file}: has no rows below its header`);
   return { file, columns, rows };
+}
+
+/** What to throw for an error from reading `file` as CSV: `InputError`, but the error itself where the file is not at fault. */
+export function csvProblem(file: string, error: unknown): unknown {
+  const { message, code } = error as NodeJS.ErrnoException;
+  if (!(error instanceof CsvError) && code === undefined) return error;
+  return new InputError(`${file}: cannot be read as CSV: ${message}`);
 }
 
 /** Throws `InputError` where a required column is missing, or one not in `mayRepeat` has no name of its own. */
@@ -69,7 +74,13 @@ export function numberOf(table: ResultTable, row: number, column: string): numbe
  */
 export function parseNumber(cell: string, file: string, row: number, column: string): number | null {
   if (cell === "") return null;
-  const number = Number(cell);
-  if (Number.isFinite(number) && cell.trim() !== "") return number;
+  const number = numberIn(cell);
+  if (number !== null) return number;
   throw new InputError(`${file}: row ${row + 2}, ${column}: ${JSON.stringify(cell.slice(0, 40))} is not a number`);
+}
+
+/** The finite number that a cell holds; null where it holds anything else. */
+export function numberIn(cell: string): number | null {
+  const number = Number(cell);
+  return cell.trim() !== "" && Number.isFinite(number) ? number : null;
 }

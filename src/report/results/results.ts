@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { headerOf, summaryColumns } from "../result-columns.ts";
 import { cellOf, type ResultTable, readResultTable } from "./result-table.ts";
+import { readRunJson } from "./run-json.ts";
 
 /** The columns of summary.csv that every file of results has had from the first version on. */
 const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
@@ -38,12 +39,8 @@ export interface Results {
  * @param summaryFolder where summary.csv is; elsewhere while a sweep is still being written
  */
 export function openResults(folder: string, summaryFolder = folder): Results {
-  if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
-  const summaryFile = path.join(summaryFolder, "summary.csv");
-  if (!existsSync(summaryFile)) {
-    throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
-  }
-  const summary = readResultTable(summaryFile, requiredColumns, sweptSizes);
+  checkIsResults(folder, summaryFolder);
+  const summary = readResultTable(path.join(summaryFolder, "summary.csv"), requiredColumns, sweptSizes);
   const known = headerOf(summaryColumns);
   const runs = openCells(folder, summary) ?? [{ folder, rows: summary.rows.map((_, row) => row) }];
   return {
@@ -56,6 +53,14 @@ export function openResults(folder: string, summaryFolder = folder): Results {
     ),
     runs,
   };
+}
+
+/** Throws `InputError` where `folder` holds no finished results; `summaryFolder` as for {@link openResults}. */
+export function checkIsResults(folder: string, summaryFolder = folder): void {
+  if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
+  if (!existsSync(path.join(summaryFolder, "summary.csv"))) {
+    throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
+  }
 }
 
 /**
@@ -85,12 +90,7 @@ function startsWith(row: readonly string[], start: readonly string[]): boolean {
 }
 
 function readDescription(folder: string): string {
-  const file = path.join(folder, "run.json");
-  if (!existsSync(file)) return "";
-  try {
-    const { scenario } = JSON.parse(readFileSync(file, "utf8")) as { scenario?: { description?: unknown } };
-    return typeof scenario?.description === "string" ? scenario.description : "";
-  } catch {
-    throw new InputError(`${file}: is not JSON`);
-  }
+  const record = readRunJson(folder) as { scenario?: { description?: unknown } } | null | undefined;
+  const description = record?.scenario?.description;
+  return typeof description === "string" ? description : "";
 }

@@ -1,7 +1,7 @@
-import { createReadStream, existsSync } from "node:fs";
-import { CsvError, parse } from "csv-parse";
+import { existsSync } from "node:fs";
 import { InputError } from "../../core/input-error.ts";
-import { checkColumns, parseNumber } from "./result-table.ts";
+import { parseNumber } from "./result-table.ts";
+import { openRows } from "./row-reader.ts";
 
 /** What one router did, step by step. */
 export interface StepSeries {
@@ -79,31 +79,19 @@ async function readRows(
   onRow: (router: string, numbers: readonly number[]) => void,
 ): Promise<void> {
   if (!existsSync(file)) return;
-  const input = createReadStream(file);
-  const parser = input.pipe(parse({ bom: true }));
-  // A pipe does not pass errors on.
-  input.on("error", (error) => parser.destroy(error));
-  let positions: readonly number[] | null = null;
-  let row = 0;
+  const reader = await openRows(file, columns);
   try {
-    for await (const cells of parser as AsyncIterable<string[]>) {
-      if (positions === null) {
-        checkColumns(file, cells, columns);
-        positions = columns.map((column) => cells.indexOf(column));
-        continue;
-      }
-      const [router, ...rest] = positions;
-      const numbers = rest.map(
-        (position, index) => parseNumber(cells[position], file, row, columns[index + 1]) ?? Number.NaN,
+    const [router, ...positions] = columns.map((column) => reader.columns.indexOf(column));
+    let row = 0;
+    for (let cells = await reader.next(); cells !== null; cells = await reader.next()) {
+      const ofRow = cells;
+      const numbers = positions.map(
+        (position, index) => parseNumber(ofRow[position], file, row, columns[index + 1]) ?? Number.NaN,
       );
       onRow(cells[router], numbers);
       row += 1;
     }
-  } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException;
-    if (!(error instanceof CsvError) && code === undefined) throw error;
-    throw new InputError(`${file}: cannot be read as CSV: ${message}`);
   } finally {
-    input.destroy();
+    reader.close();
   }
 }

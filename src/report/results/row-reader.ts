@@ -1,7 +1,6 @@
 import { createReadStream } from "node:fs";
-import { CsvError, parse } from "csv-parse";
-import { InputError } from "../../core/input-error.ts";
-import { checkColumns } from "../results/result-table.ts";
+import { parse } from "csv-parse";
+import { checkColumns, csvProblem } from "./result-table.ts";
 
 /** Reads a result file row by row, in pieces, so that memory does not grow with it. */
 export interface RowReader {
@@ -18,7 +17,7 @@ export interface RowReader {
 export async function openRows(
   file: string,
   required: readonly string[],
-  onBytes: (bytes: number) => void,
+  onBytes: (bytes: number) => void = () => undefined,
 ): Promise<RowReader> {
   const input = createReadStream(file);
   input.on("data", (piece) => onBytes(piece.length));
@@ -32,9 +31,7 @@ export async function openRows(
       const { done, value } = await rows.next();
       return done === true ? null : value;
     } catch (error) {
-      const { message, code } = error as NodeJS.ErrnoException;
-      if (!(error instanceof CsvError) && code === undefined) throw error;
-      throw new InputError(`${file}: cannot be read as CSV: ${message}`);
+      throw csvProblem(file, error);
     }
   }
   function close(): void {
