@@ -1,5 +1,5 @@
-/** What a terminal would obey or hide instead of showing it. */
-const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}]/gu;
+/** What a terminal, a log or an XML file would obey, hide or refuse instead of showing it. */
+export const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}]/gu;
 
 /**
  * `text` with every control, formatting or other invisible character, line feeds among them, as `\u001b`: the escape that

@@ -15,8 +15,8 @@ export function formatInterval(interval: Interval | null, unit = 1): string {
   const mean = unit * interval.mean;
   if (interval.halfWidth === null) return formatNumber(mean);
   const halfWidth = unit * interval.halfWidth;
-  if (halfWidth === 0) return `${formatNumber(mean)} ± 0`;
   const decimals = Math.max(0, halfWidthDigits - 1 - Math.floor(Math.log10(halfWidth)));
-  if (decimals > mostDecimals) return `${formatNumber(mean)} ± ${halfWidth.toExponential(halfWidthDigits - 1)}`;
+  // A spread far below what is written, as of sums that only rounding sets apart, has no digits to show.
+  if (halfWidth === 0 || decimals > mostDecimals) return `${formatNumber(mean)} ± ${formatNumber(halfWidth)}`;
   return `${mean.toFixed(decimals)} ± ${halfWidth.toFixed(decimals)}`;
 }

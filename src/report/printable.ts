@@ -1,5 +1,5 @@
-/** What a terminal, a log or an XML file would obey or refuse instead of showing it. */
-const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}]/gu;
+import { unprintable } from "../core/escape-unprintable.ts";
+
 const mostCharacters = 60;
 
 /**

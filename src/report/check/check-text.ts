@@ -1,5 +1,4 @@
 import { rollup, sum } from "d3-array";
-import { alignRight } from "../align-right.ts";
 import { printable } from "../printable.ts";
 import { numberIn } from "../results/result-table.ts";
 import { formatNumber, formatTable } from "../table.ts";
@@ -69,20 +68,46 @@ function formatWorst(shown: readonly Difference[]): string {
   // What all rows have in common, as they do the scenario's name, would only make the table wider.
   const keys = names.filter((name) => name !== "scenario" || new Set(shown.map(({ row }) => row[name])).size > 1);
   const texts = shown.map(textsOf);
-  const numbers = (cells: string[]) => alignRight(cells.map((cell) => (cell === "" ? "–" : cell)));
-  const columns: (readonly [string, readonly string[]])[] = [
-    ["file", shown.map(({ file }) => file)],
-    ["router", shown.map(({ router }) => printable(router ?? ""))],
-    ...keys.map((name) => [printable(name), shown.map(({ row }) => printable(row[name] ?? ""))] as const),
-    ["column", shown.map(whatOf)],
-    ["baseline", numbers(texts.map(([before]) => before))],
-    ["now", numbers(texts.map(([, after]) => after))],
-    ["difference", numbers(shown.map(({ difference }) => formatNumber(difference)))],
-    ["allowed", numbers(shown.map(({ allowed }) => (allowed === null ? "" : toleranceText(allowed))))],
+  const orDash = (cell: string) => (cell === "" ? "–" : cell);
+  const text = (header: string, cells: readonly string[]) => ({ header, cells, isNumber: false });
+  const number = (header: string, cells: readonly string[]) => ({ header, cells: cells.map(orDash), isNumber: true });
+  const columns = [
+    text(
+      "file",
+      shown.map(({ file }) => file),
+    ),
+    text(
+      "router",
+      shown.map(({ router }) => printable(router ?? "")),
+    ),
+    ...keys.map((name) =>
+      text(
+        printable(name),
+        shown.map(({ row }) => printable(row[name] ?? "")),
+      ),
+    ),
+    text("column", shown.map(whatOf)),
+    number(
+      "baseline",
+      texts.map(([before]) => before),
+    ),
+    number(
+      "now",
+      texts.map(([, after]) => after),
+    ),
+    number(
+      "difference",
+      shown.map(({ difference }) => formatNumber(difference)),
+    ),
+    number(
+      "allowed",
+      shown.map(({ allowed }) => (allowed === null ? "" : toleranceText(allowed))),
+    ),
   ];
   return formatTable(
-    columns.map(([header]) => header),
-    shown.map((_, row) => columns.map(([, cells]) => cells[row])),
+    columns.map(({ header }) => header),
+    shown.map((_, row) => columns.map(({ cells }) => cells[row])),
+    { alignRight: columns.map(({ isNumber }) => isNumber) },
   );
 }
 

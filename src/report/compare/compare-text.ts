@@ -1,4 +1,3 @@
-import { alignRight } from "../align-right.ts";
 import { printable } from "../printable.ts";
 import { formatNumber, formatTable } from "../table.ts";
 import type { ComparedCell, ComparedField, ComparedMetric, Comparison, MeanChange } from "./comparison.ts";
@@ -46,20 +45,16 @@ function headingOf({ label, column, better }: ComparedMetric): string {
 function metricTable({ rows }: ComparedMetric, names: readonly string[], colors: ChangeColors): string {
   const columns = names.flatMap((name, folder) => {
     const cells = rows.map((row) => row.cells[folder]);
-    const values = aligned(name, cells.map(valueText));
+    const values = { header: name, texts: cells.map(valueText) };
     if (folder === 0) return [values];
     const changes = cells.map((cell) => cell?.change ?? null);
-    const [header, ...texts] = aligned("change", changes.map(changeText));
-    return [values, [header, ...texts.map((text, row) => colored(text, changes[row], colors))]];
+    return [values, { header: "change", texts: changes.map((change) => colored(changeText(change), change, colors)) }];
   });
   return formatTable(
-    ["router", ...columns.map(([header]) => header)],
-    rows.map(({ router }, row) => [printable(router), ...columns.map(([, ...texts]) => texts[row])]),
+    ["router", ...columns.map(({ header }) => header)],
+    rows.map(({ router }, row) => [printable(router), ...columns.map(({ texts }) => texts[row])]),
+    { alignRight: [false, ...columns.map(() => true)] },
   );
-}
-
-function aligned(header: string, texts: readonly string[]): string[] {
-  return alignRight([header, ...texts]);
 }
 
 function valueText(cell: ComparedCell | null): string {

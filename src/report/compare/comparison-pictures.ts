@@ -1,11 +1,16 @@
 import type { SeriesOption } from "echarts";
+import { horizontal, vertical } from "../pictures/axes.ts";
+import { legendOf } from "../pictures/legend.ts";
 import type { Picture } from "../pictures/picture.ts";
 import { variantColor } from "../pictures/theme.ts";
 import { formatNumber } from "../table.ts";
 import type { ComparedMetric, Comparison } from "./comparison.ts";
 
 const rowHeight = 28;
-const frameHeight = 130;
+/** Above and below the rows, without the legend. */
+const frameHeight = 94;
+/** Below the rows, for the axis and its name. */
+const axisHeight = 44;
 /** The layer of lines; marks are on 2. */
 const behindMarks = 1;
 const symbols = ["circle", "diamond", "triangle", "rect"] as const;
@@ -18,6 +23,7 @@ export function comparisonPictures({ folders, metrics }: Comparison): Picture[] 
 
 function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Picture {
   const { column, label, better, rows } = metric;
+  const legend = legendOf(names.map((name) => ({ name, mark: "symbol" })));
   const hasIntervals = rows.some(({ cells }) => cells.some((cell) => (cell?.halfWidth ?? null) !== null));
   return {
     id: `compare-${column}`,
@@ -27,16 +33,18 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
       (hasIntervals ? " The thin lines are 95 % confidence intervals over seeds." : "") +
       (better === null ? "" : ` ${better === "lower" ? "Further left" : "Further right"} is better.`),
     finding: findingOf(metric, names),
-    height: frameHeight + rowHeight * rows.length,
+    height: frameHeight + legend.height + rowHeight * rows.length,
     option: {
-      legend: { bottom: 0, data: Array.from(names) },
-      grid: { left: 20, right: 30, top: 20, bottom: 80, containLabel: true },
-      xAxis: { type: "value", scale: true, name: label, nameLocation: "middle", nameGap: 28 },
+      legend: legend.legend,
+      grid: { left: 20, right: 30, top: 20, bottom: axisHeight + legend.height, containLabel: true },
+      xAxis: { ...horizontal, splitLine: vertical.splitLine, type: "value", scale: true, name: label },
       yAxis: {
+        ...vertical,
         type: "category",
         data: rows.map(({ router }) => router),
         inverse: true,
-        axisLabel: { width: 220, overflow: "truncate", interval: 0 },
+        splitLine: { show: false },
+        axisLabel: { ...vertical.axisLabel, width: 220, overflow: "truncate", interval: 0 },
       },
       tooltip: { trigger: "item" },
       series: [rangeSeries(metric), ...names.map((name, folder) => folderSeries(metric, name, folder))],

@@ -1,8 +1,8 @@
 import type { ComparedCell, ComparedMetric, Comparison } from "../compare/comparison.ts";
 import { comparisonPictures } from "../compare/comparison-pictures.ts";
+import { formatInterval } from "../format-interval.ts";
 import { formatNumber } from "../table.ts";
 import { type DataCell, DataTable } from "./data-table.tsx";
-import { intervalText } from "./interval-text.ts";
 import { renderPage } from "./page.tsx";
 import { PictureFigure } from "./picture-figure.tsx";
 
@@ -80,7 +80,7 @@ interface MetricSectionProps {
 }
 
 function meanCell(cell: ComparedCell | null): DataCell {
-  return cell === null ? { text: "" } : { text: intervalText(cell), sortKey: cell.mean };
+  return cell === null ? { text: "" } : { text: formatInterval(cell), sortKey: cell.mean };
 }
 
 function changeCell(cell: ComparedCell | null): DataCell {

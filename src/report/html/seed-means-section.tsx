@@ -1,9 +1,9 @@
+import { formatInterval } from "../format-interval.ts";
 import type { VariantData } from "../pictures/report-data.ts";
 import type { Results } from "../results/results.ts";
 import { metricOf } from "../results/variants.ts";
 import { columnHelp, headerTitle } from "./column-help.ts";
 import { DataTable } from "./data-table.tsx";
-import { intervalText } from "./interval-text.ts";
 
 export const seedMeansId = "means-over-seeds";
 
@@ -40,7 +40,7 @@ export function SeedMeansSection({ results, variants }: { results: Results; vari
             { text: String(members.length) },
             ...columns.map(({ intervals }) => {
               const interval = intervals[row];
-              return interval === null ? { text: "" } : { text: intervalText(interval), sortKey: interval.mean };
+              return interval === null ? { text: "" } : { text: formatInterval(interval), sortKey: interval.mean };
             }),
           ],
         }))}

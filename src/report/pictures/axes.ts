@@ -63,11 +63,3 @@ export function decadesAround(lowest: number, highest: number): { min: number; m
   const [first, last] = [Math.floor(Math.log10(lowest)), Math.ceil(Math.log10(highest))];
   return { min: Number(`1e${first}`), max: Number(`1e${Math.max(last, first + 1)}`) };
 }
-
-/** Where a picture shows what the pointer is at: plain text in the theme's colours. */
-export const tooltipStyle = {
-  confine: true,
-  backgroundColor: "@background",
-  borderColor: "@gridLine",
-  textStyle: { color: "@text", fontSize: 12 },
-} as const;

@@ -5,6 +5,14 @@ import { type Theme, withTheme } from "./theme.ts";
 /** The family that PNGs are drawn with and that pages fall back to: shipped with the program, the same on every machine. */
 export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
 
+/** Where a picture shows what the pointer is at: plain text in the theme's colours. */
+const tooltipStyle = {
+  confine: true,
+  backgroundColor: "@background",
+  borderColor: "@gridLine",
+  textStyle: { color: "@text", fontSize: 12 },
+} as const;
+
 /**
  * What ECharts is given to draw `picture` in the colours of `theme`. Runs in a page as well as without a browser.
  */
@@ -16,6 +24,7 @@ export function chartOption({ option, finding }: Picture, theme: Theme): ECharts
       textStyle: { fontFamily, color: "@text" },
       aria: { enabled: true, label: { description: finding } },
       ...option,
+      tooltip: { ...tooltipStyle, ...option.tooltip },
     },
     theme,
   );

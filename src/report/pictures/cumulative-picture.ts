@@ -1,6 +1,6 @@
 import { max, min } from "d3-array";
 import type { EChartsOption } from "echarts";
-import { decadesAround, stepAxis, tooltipStyle, vertical } from "./axes.ts";
+import { decadesAround, stepAxis, vertical } from "./axes.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { type Line, type Lines, lineSeries } from "./lines.ts";
 import { pictureWidth } from "./picture.ts";
@@ -60,7 +60,7 @@ export function cumulativePicture(
           ? []
           : [{ ...vertical, type: "log", name: `${yName}, logarithmic`, gridIndex: 1, ...decades } as const]),
       ],
-      tooltip: { trigger: "axis", ...tooltipStyle },
+      tooltip: { trigger: "axis" },
       series: [
         ...lines.flatMap((line) => lineSeries(line, 0, Number.NEGATIVE_INFINITY)),
         ...logarithmic.flatMap((line) => lineSeries(line, 1, decades?.min ?? 0)),

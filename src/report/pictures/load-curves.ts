@@ -1,7 +1,7 @@
 import { ascending, cumsum, range } from "d3-array";
 import type { LineSeriesOption } from "echarts";
 import type { LoadSeries } from "../results/step-series.ts";
-import { horizontal, tooltipStyle, vertical } from "./axes.ts";
+import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { firstSeedNotes, leftOutNotes } from "./notes.ts";
@@ -45,7 +45,7 @@ export function loadCurvesPicture(data: ReportData): Picture | null {
       grid: { left: 64, right: 24, top: 40, bottom },
       xAxis: { ...horizontal, type: "value", name: "share of the experts, least loaded first", min: 0, max: 1 },
       yAxis: { ...vertical, type: "value", name: "share of the pairs", min: 0, max: 1 },
-      tooltip: { trigger: "axis", ...tooltipStyle },
+      tooltip: { trigger: "axis" },
       series: [
         {
           name: perfect,

@@ -1,6 +1,6 @@
 import { max, mean, quantile } from "d3-array";
 import type { EChartsOption, HeatmapSeriesOption } from "echarts";
-import { horizontal, tooltipStyle, vertical } from "./axes.ts";
+import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { type LoadPanel, loadPanel } from "./load-panel.ts";
 import { firstSeedNotes, leftOutNotes } from "./notes.ts";
@@ -130,7 +130,7 @@ function heatmapOption(
       data: firstExperts.map(String),
       axisLabel: { ...vertical.axisLabel, fontSize: 10, interval: Math.ceil(firstExperts.length / labelledRows) - 1 },
     })),
-    tooltip: { trigger: "item", ...tooltipStyle },
+    tooltip: { trigger: "item" },
     visualMap: [
       {
         type: "continuous",

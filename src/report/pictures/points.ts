@@ -1,7 +1,7 @@
 import { max } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
-import { type AxisType, axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
 import type { VariantData } from "./report-data.ts";
@@ -65,7 +65,7 @@ export function pointsPicture(
         name: axes.x,
       },
       yAxis: { ...vertical, ...metricAxis(points.map(({ y }) => y.mean)), name: axes.y },
-      tooltip: { trigger: "item", ...tooltipStyle },
+      tooltip: { trigger: "item" },
       series: [
         ...lines,
         ...(others.length === 0 ? [] : [otherPoints(others, axes)]),

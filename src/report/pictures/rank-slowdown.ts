@@ -1,6 +1,6 @@
 import { max, mean, quantile, tickStep } from "d3-array";
 import { metricOf } from "../results/variants.ts";
-import { horizontal, tooltipStyle, vertical } from "./axes.ts";
+import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { leftOutNotes } from "./notes.ts";
 import type { Picture } from "./picture.ts";
@@ -67,7 +67,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
         axisTick: { show: false },
         axisLabel: { color: "@text", fontSize: nameSize, width: nameWidth, overflow: "truncate", interval: 0 },
       },
-      tooltip: { trigger: "axis", axisPointer: { type: "shadow" }, ...tooltipStyle },
+      tooltip: { trigger: "axis", axisPointer: { type: "shadow" } },
       series: [
         {
           name: "mean",

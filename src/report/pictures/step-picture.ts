@@ -1,5 +1,5 @@
 import type { EChartsOption } from "echarts";
-import { stepAxis, tooltipStyle, vertical } from "./axes.ts";
+import { stepAxis, vertical } from "./axes.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { type Line, lineSeries } from "./lines.ts";
 
@@ -16,7 +16,7 @@ export function stepPicture(lines: readonly Line[], yName: string): { option: EC
       grid: { left: 64, right: 24, top: 40, bottom },
       xAxis: stepAxis(lines.flatMap(({ points }) => points.map(({ step }) => step))),
       yAxis: { ...vertical, type: "value", name: yName },
-      tooltip: { trigger: "axis", ...tooltipStyle },
+      tooltip: { trigger: "axis" },
       series: lines.flatMap((line) => lineSeries(line, 0, 0)),
     },
   };

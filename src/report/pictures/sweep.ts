@@ -2,7 +2,7 @@ import { ascending, group, min } from "d3-array";
 import type { EChartsOption, LegendComponentOption, LineSeriesOption, XAXisComponentOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
 import { metricOf, shortParameterNames } from "../results/variants.ts";
-import { type AxisType, axisTypeOf, horizontal, metricAxis, tooltipStyle, vertical } from "./axes.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { namedMetric, rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
@@ -120,7 +120,7 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
         name: "MaxVio of a batch, mean",
         gridIndex,
       })),
-      tooltip: { trigger: "item", ...tooltipStyle },
+      tooltip: { trigger: "item" },
       series,
     },
   };

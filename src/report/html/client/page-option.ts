@@ -6,22 +6,14 @@ import type { Theme } from "../../pictures/theme.ts";
 const fontFamily = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
 
 /**
- * The picture's option for a chart `width` pixels wide in a page: tooltips in the theme's colours that stay inside the
- * chart, the page's font, and where it is narrower than it was laid out for, legends of one line to leaf through, which
- * leave room for the picture.
+ * The picture's option for a chart `width` pixels wide in a page: in the page's font, and where it is narrower than it was
+ * laid out for, with legends of one line to leaf through, which leave room for the picture.
  */
 export function pageOption(picture: Picture, theme: Theme, width: number): EChartsOption {
   const option = chartOption(picture, theme);
   return {
     ...option,
     textStyle: { ...option.textStyle, fontFamily },
-    tooltip: mapOption(option.tooltip, (tooltip) => ({
-      confine: true,
-      backgroundColor: theme.background,
-      borderColor: theme.gridLine,
-      ...tooltip,
-      textStyle: { color: theme.text, ...tooltip.textStyle },
-    })),
     ...(width < pictureWidth && {
       legend: mapOption(option.legend, ({ width: _, ...legend }) => ({
         ...legend,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { intervalText } from "../../../src/report/html/interval-text.ts";
+import { formatInterval } from "../../src/report/format-interval.ts";
 
 describe("a mean with its interval", () => {
   it.each([
@@ -12,6 +12,6 @@ describe("a mean with its interval", () => {
     [0.3, 5.5e-17, "0.3 ± 5.500e-17"],
     [2, null, "2"],
   ])("of %d and %d is %s", (mean, halfWidth, text) => {
-    expect(intervalText({ mean, halfWidth, count: 3 })).toBe(text);
+    expect(formatInterval({ mean, halfWidth, count: 3 })).toBe(text);
   });
 });
