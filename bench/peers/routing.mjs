@@ -125,8 +125,8 @@ try {
       times.two.push(...(await peers.ask({ peer, name, threads: 2, repeats })).ms);
     }
     const [ours, one, two] = [times.ours, times.one, times.two].map((ms) => median(ms));
-    const spread = `${quantile(times.ours, 0.25).toPrecision(3)}–${quantile(times.ours, 0.75).toPrecision(3)}`;
-    rows.push([name, peer, ours, spread, one, two, one / ours, two / ours]);
+    const middleHalf = `${quantile(times.ours, 0.25).toPrecision(3)}–${quantile(times.ours, 0.75).toPrecision(3)}`;
+    rows.push([name, peer, ours, middleHalf, one, two, one / ours, two / ours]);
   }
   peers.stop();
 } finally {

@@ -15,6 +15,7 @@ import { resultFiles } from "../report/result-files.ts";
 import { checkIsResults } from "../report/results/results.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { CommonArguments } from "./common-options.ts";
+import { epilogue } from "./help.ts";
 import { createProgress } from "./progress.ts";
 import { printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
@@ -75,7 +76,8 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
       .example(
         "$0 check results/quickstart --baseline baseline --junit check.xml",
         "Write a report that CI systems show, too",
-      ),
+      )
+      .epilogue(epilogue()),
   handler: check,
 };
 

@@ -8,6 +8,7 @@ import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { resultFiles } from "../report/result-files.ts";
 import { openResults, type Results } from "../report/results/results.ts";
 import { type CommonArguments, outOption } from "./common-options.ts";
+import { epilogue } from "./help.ts";
 import { printJson } from "./terminal.ts";
 import { realPath, withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
@@ -46,7 +47,8 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
       .example(
         "$0 report results/collapse --svg pictures --png pictures --theme dark",
         "The pictures by themselves, too",
-      ),
+      )
+      .epilogue(epilogue()),
   handler: report,
 };
 
