@@ -24,7 +24,6 @@ describe.each(["wasm", "reference"] as const)("kernels, %s", async (backend) => 
   const logits = await logitsOf(kernels);
   const out = kernels.allocateFloat32(tokens * experts);
   const gibbs = kernels.allocateFloat32(tokens * experts);
-  kernels.gibbsKernel(logits, 1, tokens, experts, gibbs);
   const columnScaling = kernels.allocateFloat32(experts).fill(1);
   const columnSum = kernels.allocateFloat64(experts);
   const expert = kernels.allocateInt32(tokens * topK);

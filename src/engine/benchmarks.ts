@@ -102,9 +102,9 @@ export async function prepareBenchmark(
   switch (name) {
     case "sinkhorn-sweep": {
       const gibbs = kernels.allocateFloat32(tokens * experts);
-      kernels.gibbsKernel(logits, 1, tokens, experts, gibbs);
       const columnScaling = kernels.allocateFloat32(experts).fill(1);
       const columnSum = kernels.allocateFloat64(experts);
+      kernels.gibbsSweep(logits, 1, tokens, experts, gibbs, columnSum);
       const run = () => kernels.sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum);
       return { logits, run, result: () => ({ columns: columnSum }) };
     }

@@ -179,11 +179,20 @@ export interface Kernels {
   ): void;
 
   /**
-   * The Gibbs kernel `out[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens ×
-   * experts]`. Returns the largest exponent's magnitude, max over rows of (max − min) / epsilon: where it exceeds 80,
-   * entries underflow and {@link logSinkhornSweep} must be used instead.
+   * The Gibbs kernel `gibbs[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens ×
+   * experts]` whose relative error grows with the exponent x as 1.3e-7·|x|, and the first {@link sinkhornSweep} over it,
+   * with column scalings of 1. Returns the largest exponent's magnitude, max over rows of (max − min) / epsilon, Infinity if
+   * float32 does not hold it: where it exceeds 80, entries underflow, nothing of the output is to be read and
+   * {@link logSinkhornSweep} must be used instead.
    */
-  gibbsKernel(logits: Float32Array, epsilon: number, tokens: number, experts: number, out: Float32Array): number;
+  gibbsSweep(
+    logits: Float32Array,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    gibbs: Float32Array,
+    columnSum: Float64Array,
+  ): number;
 
   /**
    * One fused Sinkhorn sweep over a Gibbs kernel, each row read once while it is in cache: row scalings

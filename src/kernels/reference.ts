@@ -8,7 +8,7 @@ import { addNormal, fillNormal } from "./reference/normal.ts";
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
 import { addOffsets, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
-import { entropicPlan, gibbsKernel, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
+import { entropicPlan, gibbsSweep, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
 
 /**
  * The kernels in plain TypeScript, each the shortest correct way to compute its result: float64 throughout, rounded
@@ -61,7 +61,7 @@ export function createReferenceKernels(): Kernels {
     loadGradient,
     gates,
     planGates,
-    gibbsKernel,
+    gibbsSweep,
     sinkhornSweep,
     logSinkhornSweep,
     entropicPlan,

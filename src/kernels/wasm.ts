@@ -115,7 +115,15 @@ interface Assembly {
     gate: number,
     scratch: number,
   ): void;
-  gibbsKernel(logits: number, epsilon: number, tokens: number, experts: number, out: number): number;
+  gibbsSweep(
+    logits: number,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    gibbs: number,
+    columnSum: number,
+    scratch: number,
+  ): number;
   sinkhornSweep(
     gibbs: number,
     columnScaling: number,
@@ -377,9 +385,17 @@ export function createWasmKernels(): Kernels {
       );
     },
 
-    gibbsKernel(logits, epsilon, tokens, experts, out) {
+    gibbsSweep(logits, epsilon, tokens, experts, gibbs, columnSum) {
       const entries = tokens * experts;
-      return assembly.gibbsKernel(addressOf(logits, entries), epsilon, tokens, experts, addressOf(out, entries));
+      return assembly.gibbsSweep(
+        addressOf(logits, entries),
+        epsilon,
+        tokens,
+        experts,
+        addressOf(gibbs, entries),
+        addressOf(columnSum, experts),
+        scratch(assembly.rowScratch(experts)),
+      );
     },
 
     sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum) {

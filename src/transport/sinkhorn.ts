@@ -44,16 +44,16 @@ export function createSinkhornSweeps(
   let problem: EntropicProblem;
   let useGibbs = false;
 
-  function makeRowsExact(): void {
-    if (useGibbs) {
-      for (let e = 0; e < experts; e++) columnScaling[e] = Math.exp(columnPotential[e]);
-      kernels.sinkhornSweep(gibbs, columnScaling, problem.tokens, experts, columnSum);
-      for (let e = 0; e < experts; e++) logColumnSum[e] = Math.log(columnSum[e]);
-    } else {
-      const { logits } = problem;
-      kernels.logSinkhornSweep(logits, epsilon, columnPotential, problem.tokens, experts, rowLogSum, logColumnSum);
-      for (let e = 0; e < experts; e++) columnSum[e] = Math.exp(logColumnSum[e]);
-    }
+  function sweepLogits(): void {
+    const { logits } = problem;
+    kernels.logSinkhornSweep(logits, epsilon, columnPotential, problem.tokens, experts, rowLogSum, logColumnSum);
+    for (let e = 0; e < experts; e++) columnSum[e] = Math.exp(logColumnSum[e]);
+  }
+
+  function sweepGibbs(): void {
+    for (let e = 0; e < experts; e++) columnScaling[e] = Math.exp(columnPotential[e]);
+    kernels.sinkhornSweep(gibbs, columnScaling, problem.tokens, experts, columnSum);
+    for (let e = 0; e < experts; e++) logColumnSum[e] = Math.log(columnSum[e]);
   }
 
   function marginalError(): number {
@@ -67,10 +67,12 @@ export function createSinkhornSweeps(
     columnPotential,
     start(next) {
       problem = next;
-      useGibbs =
-        mayUseGibbs && kernels.gibbsKernel(problem.logits, epsilon, problem.tokens, experts, gibbs) <= gibbsRange;
       columnPotential.fill(0);
-      makeRowsExact();
+      useGibbs =
+        mayUseGibbs &&
+        kernels.gibbsSweep(problem.logits, epsilon, problem.tokens, experts, gibbs, columnSum) <= gibbsRange;
+      if (useGibbs) for (let e = 0; e < experts; e++) logColumnSum[e] = Math.log(columnSum[e]);
+      else sweepLogits();
       return marginalError();
     },
     next() {
@@ -81,7 +83,8 @@ export function createSinkhornSweeps(
         largest = Math.max(largest, columnPotential[e]);
       }
       for (let e = 0; e < experts; e++) columnPotential[e] -= largest;
-      makeRowsExact();
+      if (useGibbs) sweepGibbs();
+      else sweepLogits();
       return marginalError();
     },
   };

@@ -1,4 +1,4 @@
-import { promoteHigh, promoteLow, sumLanes64 } from "./lanes";
+import { everyLane, everyLane64, promoteHigh, promoteLow, sumLanes64 } from "./lanes";
 
 // e^x = 2^k · e^r with k the integer next to x/ln 2 and |r| ≤ ln 2 / 2. Adding 1.5·2^23 (1.5·2^52 in float64) to
 // x/ln 2 rounds it to k and leaves k in the low bits of the sum, from where a shift puts it into the exponent field.
@@ -8,49 +8,87 @@ import { promoteHigh, promoteLow, sumLanes64 } from "./lanes";
 
 // @ts-ignore: decorator
 @inline
-const ROUND: f32 = 12582912;
-// @ts-ignore: decorator
-@inline
-const ROUND64: f64 = 6755399441055744;
-// @ts-ignore: decorator
-@inline
 const LOG2E: f32 = 1.44269504;
-// @ts-ignore: decorator
-@inline
-const LOG2E64: f64 = 1.4426950408889634;
-// 355/512 has 9 bits, so that its product with |k| < 2^15 is exact.
-// @ts-ignore: decorator
-@inline
-const LN2_HIGH: f32 = 0.693359375;
-// @ts-ignore: decorator
-@inline
-const LN2_LOW: f32 = -2.12194440e-4;
 
-/** e^r · 2^exponentField, for |r| ≤ ln 2 / 2; an exponent field (biased by 127) in each lane's low 9 bits. */
+// Constants in memory, for `everyLane`.
+const POLYNOMIAL = memory.data<f32>([
+  0.4999999337, 0.1666651952, 0.04166840113, 0.008368851036, 0.001381431744,
+]);
+// 2^r − 1, r in [−½, ½], degree 5.
+const POLYNOMIAL2 = memory.data<f32>([0.6931469752, 0.2402223883, 0.05550736323, 0.009671725503, 0.001326445438]);
+const POLYNOMIAL64 = memory.data<f64>([
+  0.499999999999982908, 0.1666666666661067247, 0.04166666666815987685, 0.008333333371320474727,
+  0.001388888851181186868, 0.0001984118456021694142, 0.00002480193439830747881, 2.763530076636610379e-6,
+  2.747650419017687712e-7,
+]);
+const ROUND = memory.data<f32>([12582912]);
+const ROUND64 = memory.data<f64>([6755399441055744]);
+const PER_LN2 = memory.data<f32>([LOG2E]);
+const PER_LN2_64 = memory.data<f64>([1.4426950408889634]);
+// 355/512 has 9 bits, so that its product with |k| < 2^15 is exact.
+const LN2_HIGH = memory.data<f32>([0.693359375]);
+const LN2_LOW = memory.data<f32>([-2.12194440e-4]);
+const LN2_64 = memory.data<f64>([0.6931471805599453]);
+// Short enough for an exact product with k.
+const LN2_HIGH64 = memory.data<f64>([0.693147180369123816490]);
+const LN2_LOW64 = memory.data<f64>([1.90821492927058770002e-10]);
+const ONE = memory.data<f32>([1]);
+const ONE64 = memory.data<f64>([1]);
+const LEAST64 = memory.data<f64>([-708]);
+
 // @ts-ignore: decorator
 @inline
-function scaledPolynomial(r: v128, exponentField: v128): v128 {
-  const square = f32x4.mul(r, r);
-  let high = f32x4.add(f32x4.mul(r, f32x4.splat(0.001381431744)), f32x4.splat(0.008368851036));
-  const low = f32x4.add(f32x4.mul(r, f32x4.splat(0.1666651952)), f32x4.splat(0.4999999337));
-  high = f32x4.add(f32x4.mul(r, high), f32x4.splat(0.04166840113));
-  const quotient = f32x4.add(f32x4.mul(square, high), low);
-  const polynomial = f32x4.add(f32x4.add(f32x4.mul(square, quotient), r), f32x4.splat(1));
-  return f32x4.mul(polynomial, i32x4.shl(exponentField, 23));
+function coefficient(degree: usize): v128 {
+  return everyLane(POLYNOMIAL + ((degree - 2) << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+function coefficient64(degree: usize): v128 {
+  return everyLane64(POLYNOMIAL64 + ((degree - 2) << 3));
 }
 
 /**
- * e^x · 2^s on four lanes, `shift` = s + 127 as int32 lanes; relative error below 1e-7 (8.2e-8, one unit
- * in the last place, measured over 2^21 points). |x| ≤ 2^14, and the result must be a normal float32: clamp x first and
- * choose s to make room.
+ * e^r · 2^k for |r| ≤ ln 2 / 2 and k in the low 9 bits of each lane, as int32. Horner's rule, since what other forms gain
+ * in shorter chains they lose in registers.
  */
 // @ts-ignore: decorator
 @inline
-export function scaledExp(x: v128, shift: v128): v128 {
-  const rounded = f32x4.add(f32x4.mul(x, f32x4.splat(LOG2E)), f32x4.splat(ROUND));
-  const k = f32x4.sub(rounded, f32x4.splat(ROUND));
-  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(k, f32x4.splat(LN2_HIGH))), f32x4.mul(k, f32x4.splat(LN2_LOW)));
-  return scaledPolynomial(r, i32x4.add(rounded, shift));
+function scaledPolynomial(r: v128, k: v128): v128 {
+  let sum = f32x4.add(f32x4.mul(r, coefficient(6)), coefficient(5));
+  sum = f32x4.add(f32x4.mul(r, sum), coefficient(4));
+  sum = f32x4.add(f32x4.mul(r, sum), coefficient(3));
+  sum = f32x4.add(f32x4.mul(r, sum), coefficient(2));
+  sum = f32x4.add(f32x4.mul(r, sum), everyLane(ONE));
+  sum = f32x4.add(f32x4.mul(r, sum), everyLane(ONE));
+  return i32x4.add(sum, i32x4.shl(k, 23));
+}
+
+/** 2^y on four lanes, y in [−126, 127]; relative error below 2.5e-7. */
+// @ts-ignore: decorator
+@inline
+export function exp2(y: v128): v128 {
+  const rounded = f32x4.add(y, everyLane(ROUND));
+  const r = f32x4.sub(y, f32x4.sub(rounded, everyLane(ROUND)));
+  let sum = f32x4.add(f32x4.mul(r, everyLane(POLYNOMIAL2 + 16)), everyLane(POLYNOMIAL2 + 12));
+  sum = f32x4.add(f32x4.mul(r, sum), everyLane(POLYNOMIAL2 + 8));
+  sum = f32x4.add(f32x4.mul(r, sum), everyLane(POLYNOMIAL2 + 4));
+  sum = f32x4.add(f32x4.mul(r, sum), everyLane(POLYNOMIAL2));
+  sum = f32x4.add(f32x4.mul(r, sum), everyLane(ONE));
+  return i32x4.add(sum, i32x4.shl(rounded, 23));
+}
+
+/**
+ * e^x · 2^s on four lanes, `s` int32; relative error below 1e-7 (8.2e-8, one unit in the last place, measured over 2^21
+ * points). |x| ≤ 2^14, and the result must be a normal float32: clamp x first and choose s to make room.
+ */
+// @ts-ignore: decorator
+@inline
+export function scaledExp(x: v128, s: v128): v128 {
+  const rounded = f32x4.add(f32x4.mul(x, everyLane(PER_LN2)), everyLane(ROUND));
+  const k = f32x4.sub(rounded, everyLane(ROUND));
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(k, everyLane(LN2_HIGH))), f32x4.mul(k, everyLane(LN2_LOW)));
+  return scaledPolynomial(r, i32x4.add(rounded, s));
 }
 
 /** The integer next to x / ln 2, as {@link scaledExp} rounds it. */
@@ -71,15 +109,15 @@ export function wideExp(low: v128, high: v128): v128 {
   const least = f64x2.splat(-120);
   const x0 = f64x2.pmax(least, low);
   const x1 = f64x2.pmax(least, high);
-  const rounded0 = f64x2.add(f64x2.mul(x0, f64x2.splat(LOG2E64)), f64x2.splat(ROUND64));
-  const rounded1 = f64x2.add(f64x2.mul(x1, f64x2.splat(LOG2E64)), f64x2.splat(ROUND64));
-  const k0 = f64x2.sub(rounded0, f64x2.splat(ROUND64));
-  const k1 = f64x2.sub(rounded1, f64x2.splat(ROUND64));
-  const r0 = f64x2.sub(x0, f64x2.mul(k0, f64x2.splat(0.6931471805599453)));
-  const r1 = f64x2.sub(x1, f64x2.mul(k1, f64x2.splat(0.6931471805599453)));
+  const rounded0 = f64x2.add(f64x2.mul(x0, everyLane64(PER_LN2_64)), everyLane64(ROUND64));
+  const rounded1 = f64x2.add(f64x2.mul(x1, everyLane64(PER_LN2_64)), everyLane64(ROUND64));
+  const k0 = f64x2.sub(rounded0, everyLane64(ROUND64));
+  const k1 = f64x2.sub(rounded1, everyLane64(ROUND64));
+  const r0 = f64x2.sub(x0, f64x2.mul(k0, everyLane64(LN2_64)));
+  const r1 = f64x2.sub(x1, f64x2.mul(k1, everyLane64(LN2_64)));
   const r = v128.shuffle<i64>(f32x4.demote_f64x2_zero(r0), f32x4.demote_f64x2_zero(r1), 0, 2);
   const k = v128.shuffle<i32>(rounded0, rounded1, 0, 2, 4, 6);
-  return scaledPolynomial(r, i32x4.add(k, i32x4.splat(127 + 60)));
+  return scaledPolynomial(r, i32x4.add(k, i32x4.splat(60)));
 }
 
 /** 2^−60, which undoes the room that {@link wideExp} makes. */
@@ -91,25 +129,24 @@ export const UNSCALE: f32 = 8.673617379884035e-19;
 // @ts-ignore: decorator
 @inline
 export function clampedExp64(x: v128): v128 {
-  const clamped = f64x2.pmax(f64x2.splat(-708), x);
-  const rounded = f64x2.add(f64x2.mul(clamped, f64x2.splat(LOG2E64)), f64x2.splat(ROUND64));
-  const k = f64x2.sub(rounded, f64x2.splat(ROUND64));
-  // ln 2 in two parts, the first short enough for an exact product with k.
+  const clamped = f64x2.pmax(everyLane64(LEAST64), x);
+  const rounded = f64x2.add(f64x2.mul(clamped, everyLane64(PER_LN2_64)), everyLane64(ROUND64));
+  const k = f64x2.sub(rounded, everyLane64(ROUND64));
   const r = f64x2.sub(
-    f64x2.sub(clamped, f64x2.mul(k, f64x2.splat(0.693147180369123816490))),
-    f64x2.mul(k, f64x2.splat(1.90821492927058770002e-10)),
+    f64x2.sub(clamped, f64x2.mul(k, everyLane64(LN2_HIGH64))),
+    f64x2.mul(k, everyLane64(LN2_LOW64)),
   );
   const square = f64x2.mul(r, r);
   const fourth = f64x2.mul(square, square);
-  const p0 = f64x2.add(f64x2.mul(r, f64x2.splat(0.1666666666661067247)), f64x2.splat(0.499999999999982908));
-  const p1 = f64x2.add(f64x2.mul(r, f64x2.splat(0.008333333371320474727)), f64x2.splat(0.04166666666815987685));
-  const p2 = f64x2.add(f64x2.mul(r, f64x2.splat(0.0001984118456021694142)), f64x2.splat(0.001388888851181186868));
-  const p3 = f64x2.add(f64x2.mul(r, f64x2.splat(2.763530076636610379e-6)), f64x2.splat(0.00002480193439830747881));
-  const p4 = f64x2.splat(2.747650419017687712e-7);
+  const p0 = f64x2.add(f64x2.mul(r, coefficient64(3)), coefficient64(2));
+  const p1 = f64x2.add(f64x2.mul(r, coefficient64(5)), coefficient64(4));
+  const p2 = f64x2.add(f64x2.mul(r, coefficient64(7)), coefficient64(6));
+  const p3 = f64x2.add(f64x2.mul(r, coefficient64(9)), coefficient64(8));
+  const p4 = coefficient64(10);
   const low = f64x2.add(p0, f64x2.mul(square, p1));
   const middle = f64x2.add(p2, f64x2.mul(square, p3));
   const quotient = f64x2.add(low, f64x2.mul(fourth, f64x2.add(middle, f64x2.mul(fourth, p4))));
-  const polynomial = f64x2.add(f64x2.add(f64x2.mul(square, quotient), r), f64x2.splat(1));
+  const polynomial = f64x2.add(f64x2.add(f64x2.mul(square, quotient), r), everyLane64(ONE64));
   const power = i64x2.shl(i64x2.add(rounded, i64x2.splat(1023)), 52);
   return f64x2.mul(polynomial, power);
 }
@@ -118,7 +155,7 @@ export function clampedExp64(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function exp64(x: v128): v128 {
-  return v128.and(clampedExp64(x), f64x2.ge(x, f64x2.splat(-708)));
+  return v128.and(clampedExp64(x), f64x2.ge(x, everyLane64(LEAST64)));
 }
 
 /**
@@ -131,7 +168,7 @@ export function sigmoid(x: v128): v128 {
   // Above 40 the result is 1 and below −110 it is 0. Between, e^−x · 2^−60 neither overflows nor is denormal.
   const clamped = f32x4.pmin(f32x4.splat(110), f32x4.pmax(f32x4.splat(-40), f32x4.neg(x)));
   const unit = f32x4.splat(UNSCALE);
-  return f32x4.div(unit, f32x4.add(unit, scaledExp(clamped, i32x4.splat(127 - 60))));
+  return f32x4.div(unit, f32x4.add(unit, scaledExp(clamped, i32x4.splat(-60))));
 }
 
 /**
@@ -142,7 +179,7 @@ export function sigmoid(x: v128): v128 {
 @inline
 export function wideSigmoid(x: v128): v128 {
   const clamped = f32x4.pmin(f32x4.splat(130), f32x4.pmax(f32x4.splat(-40), f32x4.neg(x)));
-  const inverse = f32x4.add(f32x4.splat(UNSCALE), scaledExp(clamped, i32x4.splat(127 - 60)));
+  const inverse = f32x4.add(f32x4.splat(UNSCALE), scaledExp(clamped, i32x4.splat(-60)));
   return v128.and(f32x4.div(f32x4.splat(1), inverse), f32x4.gt(x, f32x4.splat(-130)));
 }
 
@@ -150,7 +187,7 @@ export function wideSigmoid(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function sigmoid64(x: v128): v128 {
-  const one = f64x2.splat(1);
+  const one = everyLane64(ONE64);
   const w = exp64(f64x2.neg(f64x2.abs(x)));
   return f64x2.div(v128.bitselect(w, one, f64x2.lt(x, f64x2.splat(0))), f64x2.add(one, w));
 }

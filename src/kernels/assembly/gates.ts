@@ -133,7 +133,8 @@ export function planGates(
       if (chosen >= 0) {
         const e = <usize>chosen;
         x = <f64>load<f32>(row + (e << 2)) * inverse + load<f64>(potential + (e << 3));
-        largest = max(largest, x);
+        // No max, which V8 makes four branches of.
+        if (x > largest) largest = x;
       }
       store<f64>(exponents + (slot << 3), x);
     }

@@ -13,7 +13,7 @@ export { groupedScratch, selectGroupedTopK } from "./grouped";
 export { leastLosses } from "./exchange";
 export { loadGradient, loadGradientScratch } from "./load-gradient";
 export { normalisedSigmoidGates, normalisedSoftmaxGates, planGates, sigmoidGates, softmaxGates } from "./gates";
-export { entropicPlan, gibbsKernel, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
+export { entropicPlan, gibbsSweep, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
 export { entropicHessian, entropicHessianScratch } from "./entropic-hessian";
 export { selectTokens, tokensScratch } from "./tokens";
 

@@ -10,6 +10,17 @@ export function softmaxScores(logits: usize, tokens: i32, experts: i32, scores: 
 
 export function sigmoidScores(logits: usize, entries: i32, scores: usize): void {
   let i = 0;
+  for (; i + 16 <= entries; i += 16) {
+    const at = (<usize>i) << 2;
+    const s0 = sigmoid(v128.load(logits + at));
+    const s1 = sigmoid(v128.load(logits + at, 16));
+    const s2 = sigmoid(v128.load(logits + at, 32));
+    const s3 = sigmoid(v128.load(logits + at, 48));
+    v128.store(scores + at, s0);
+    v128.store(scores + at, s1, 16);
+    v128.store(scores + at, s2, 32);
+    v128.store(scores + at, s3, 48);
+  }
   for (; i + 4 <= entries; i += 4) {
     const at = (<usize>i) << 2;
     v128.store(scores + at, sigmoid(v128.load(logits + at)));

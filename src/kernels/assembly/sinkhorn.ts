@@ -1,56 +1,55 @@
-import { clampedExp64, UNSCALE, wideExp } from "./exp";
+import { clampedExp64, exp2, wideExp } from "./exp";
 import { hostExp, hostLog } from "./host";
-import { largestOf, promoteHigh, promoteLow, smallestOf, sumLanes, sumLanes64 } from "./lanes";
-import { scaleRow, softmaxWeight, softmaxWeights } from "./softmax";
+import {
+  largestOf,
+  loadPartial,
+  promoteHigh,
+  promoteLow,
+  minLanes,
+  storePartial,
+  sumLanes,
+  sumLanes64,
+} from "./lanes";
+import { scaleRow } from "./softmax";
 
-export function gibbsKernel(logits: usize, epsilon: f64, tokens: i32, experts: i32, out: usize): f64 {
-  const width = (<usize>experts) << 2;
-  let range: f64 = 0;
-  for (let t: usize = 0; t < <usize>tokens; t++) {
-    const from = logits + t * width;
-    const to = out + t * width;
-    const largest = largestOf(from, experts);
-    range = max(range, <f64>largest - <f64>smallestOf(from, experts));
-    if (epsilon == 1) unitGibbsRow(from, experts, largest, to);
-    else gibbsRow(from, experts, <f64>largest, 1 / epsilon, to);
-  }
-  return range / epsilon;
-}
+// @ts-ignore: decorator
+@inline
+const LN2: f64 = 0.6931471805599453;
 
-/** With epsilon 1 the softmax's weights will do, which are cheaper: divided by that of the largest, and at most 1. */
-function unitGibbsRow(from: usize, experts: i32, largest: f32, to: usize): void {
-  softmaxWeights(from, experts, largest, to);
-  const inverse: f32 = 1 / softmaxWeight(largest, largest);
-  const factor = f32x4.splat(inverse);
-  const one = f32x4.splat(1);
+/** Writes the row's entries to `to` as powers of 2 and returns the smallest exponents in their lanes. */
+// @ts-ignore: decorator
+@inline
+function gibbsRow(from: usize, experts: i32, largest: f32, perEpsilon: f32, to: usize): v128 {
+  const origin = f32x4.splat(largest);
+  const factor = f32x4.splat(perEpsilon);
+  let least = f32x4.splat(0);
   let i = 0;
-  for (; i + 4 <= experts; i += 4) {
-    const at = to + ((<usize>i) << 2);
-    v128.store(at, f32x4.pmin(one, f32x4.mul(v128.load(at), factor)));
+  for (; i + 16 <= experts; i += 16) {
+    const at = (<usize>i) << 2;
+    const y0 = f32x4.mul(f32x4.sub(v128.load(from + at), origin), factor);
+    const y1 = f32x4.mul(f32x4.sub(v128.load(from + at, 16), origin), factor);
+    const y2 = f32x4.mul(f32x4.sub(v128.load(from + at, 32), origin), factor);
+    const y3 = f32x4.mul(f32x4.sub(v128.load(from + at, 48), origin), factor);
+    least = f32x4.pmin(least, f32x4.pmin(f32x4.pmin(y0, y1), f32x4.pmin(y2, y3)));
+    const w0 = exp2(y0);
+    const w1 = exp2(y1);
+    const w2 = exp2(y2);
+    const w3 = exp2(y3);
+    v128.store(to + at, w0);
+    v128.store(to + at, w1, 16);
+    v128.store(to + at, w2, 32);
+    v128.store(to + at, w3, 48);
   }
-  for (; i < experts; i++) {
-    const at = to + ((<usize>i) << 2);
-    store<f32>(at, min<f32>(1, load<f32>(at) * inverse));
-  }
-}
-
-function gibbsRow(from: usize, experts: i32, largest: f64, inverse: f64, to: usize): void {
-  const origin = f64x2.splat(largest);
-  const factor = f64x2.splat(inverse);
-  const unscale = f32x4.splat(UNSCALE);
-  let i = 0;
   for (; i + 4 <= experts; i += 4) {
     const at = (<usize>i) << 2;
-    const z = v128.load(from + at);
-    const low = f64x2.mul(f64x2.sub(promoteLow(z), origin), factor);
-    const high = f64x2.mul(f64x2.sub(promoteHigh(z), origin), factor);
-    v128.store(to + at, f32x4.mul(wideExp(low, high), unscale));
+    const y = f32x4.mul(f32x4.sub(v128.load(from + at), origin), factor);
+    least = f32x4.pmin(least, y);
+    v128.store(to + at, exp2(y));
   }
-  for (; i < experts; i++) {
-    const at = (<usize>i) << 2;
-    const x = f64x2.splat((<f64>load<f32>(from + at) - largest) * inverse);
-    store<f32>(to + at, f32x4.extract_lane(wideExp(x, x), 0) * UNSCALE);
-  }
+  const at = (<usize>i) << 2;
+  const y = f32x4.mul(f32x4.sub(loadPartial(from + at, experts - i, largest), origin), factor);
+  storePartial(to + at, exp2(y), experts - i);
+  return f32x4.pmin(least, y);
 }
 
 /** Σ_e row[e] · scaling[e] of the experts from `start` on. */
@@ -102,12 +101,94 @@ function addToColumn(columnSum: usize, at: usize, value: f32): void {
   store<f64>(columnSum + (at << 1), load<f64>(columnSum + (at << 1)) + <f64>value);
 }
 
-/**
- * Eight rows at a time, which fit the first-level cache: once for their sums and once, scaled, into the columns. Row
- * sums and columns over 64 rows are float32, in `partial` of `rowScratch`, columns over all tokens float64. Experts are
- * taken by eights, the rest singly.
- */
-export function sinkhornSweep(
+// A sweep takes eight rows at a time, which fit the first-level cache: once for their sums and once, scaled, into the
+// columns. Row sums and columns over 64 rows are float32, in `partial`, columns over all tokens float64. Experts are taken
+// by eights, the rest singly.
+
+/** Bytes of scratch that the kernels of this file need: a float64 a column. */
+export function rowScratch(experts: i32): usize {
+  return (<usize>experts) << 3;
+}
+
+// @ts-ignore: decorator
+@inline
+function startSweep(experts: i32, columnSum: usize, partial: usize): void {
+  memory.fill(columnSum, 0, (<usize>experts) << 3);
+  memory.fill(partial, 0, (<usize>experts) << 2);
+}
+
+/** Eight rows from `block` on, the first of them row `t`, a multiple of eight. */
+function sweepEightRows(block: usize, t: i32, scaling: usize, experts: i32, columnSum: usize, partial: usize): void {
+  const width = (<usize>experts) << 2;
+  const whole = experts & ~7;
+  const end = (<usize>whole) << 2;
+  const zero = f32x4.splat(0);
+  let s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero, s7 = zero;
+  for (let at: usize = 0; at < end; at += 32) {
+    const low = v128.load(scaling + at);
+    const high = v128.load(scaling + at, 16);
+    let row = block + at;
+    s0 = addProducts(s0, row, low, high);
+    s1 = addProducts(s1, (row += width), low, high);
+    s2 = addProducts(s2, (row += width), low, high);
+    s3 = addProducts(s3, (row += width), low, high);
+    s4 = addProducts(s4, (row += width), low, high);
+    s5 = addProducts(s5, (row += width), low, high);
+    s6 = addProducts(s6, (row += width), low, high);
+    s7 = addProducts(s7, (row += width), low, high);
+  }
+  const u0 = rowScaling(s0, block, scaling, whole, experts);
+  const u1 = rowScaling(s1, block + width, scaling, whole, experts);
+  const u2 = rowScaling(s2, block + 2 * width, scaling, whole, experts);
+  const u3 = rowScaling(s3, block + 3 * width, scaling, whole, experts);
+  const u4 = rowScaling(s4, block + 4 * width, scaling, whole, experts);
+  const u5 = rowScaling(s5, block + 5 * width, scaling, whole, experts);
+  const u6 = rowScaling(s6, block + 6 * width, scaling, whole, experts);
+  const u7 = rowScaling(s7, block + 7 * width, scaling, whole, experts);
+  for (let at: usize = 0; at < end; at += 32) {
+    let row = block + at;
+    let low = f32x4.mul(u0, v128.load(row));
+    let high = f32x4.mul(u0, v128.load(row, 16));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u1, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u1, v128.load(row, 16)));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u2, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u2, v128.load(row, 16)));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u3, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u3, v128.load(row, 16)));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u4, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u4, v128.load(row, 16)));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u5, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u5, v128.load(row, 16)));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u6, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u6, v128.load(row, 16)));
+    row += width;
+    low = f32x4.add(low, f32x4.mul(u7, v128.load(row)));
+    high = f32x4.add(high, f32x4.mul(u7, v128.load(row, 16)));
+    addToPartial(partial + at, low);
+    addToPartial(partial + at + 16, high);
+  }
+  if ((t & 63) == 56) flushPartial(partial, whole, columnSum);
+  for (let at = end; at < width; at += 4) {
+    let row = block + at;
+    addToColumn(columnSum, at, f32x4.extract_lane(u0, 0) * load<f32>(row));
+    addToColumn(columnSum, at, f32x4.extract_lane(u1, 0) * load<f32>((row += width)));
+    addToColumn(columnSum, at, f32x4.extract_lane(u2, 0) * load<f32>((row += width)));
+    addToColumn(columnSum, at, f32x4.extract_lane(u3, 0) * load<f32>((row += width)));
+    addToColumn(columnSum, at, f32x4.extract_lane(u4, 0) * load<f32>((row += width)));
+    addToColumn(columnSum, at, f32x4.extract_lane(u5, 0) * load<f32>((row += width)));
+    addToColumn(columnSum, at, f32x4.extract_lane(u6, 0) * load<f32>((row += width)));
+    addToColumn(columnSum, at, f32x4.extract_lane(u7, 0) * load<f32>((row += width)));
+  }
+}
+
+/** The rows that are left after the last eight, and the columns' own scalings. */
+function finishSweep(
   gibbs: usize,
   scaling: usize,
   tokens: i32,
@@ -118,79 +199,10 @@ export function sinkhornSweep(
   const width = (<usize>experts) << 2;
   const whole = experts & ~7;
   const end = (<usize>whole) << 2;
-  const zero = f32x4.splat(0);
-  memory.fill(columnSum, 0, (<usize>experts) << 3);
-  memory.fill(partial, 0, end);
-  let t = 0;
-  for (; t + 8 <= tokens; t += 8) {
-    const block = gibbs + (<usize>t) * width;
-    let s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero, s7 = zero;
-    for (let at: usize = 0; at < end; at += 32) {
-      const low = v128.load(scaling + at);
-      const high = v128.load(scaling + at, 16);
-      let row = block + at;
-      s0 = addProducts(s0, row, low, high);
-      s1 = addProducts(s1, (row += width), low, high);
-      s2 = addProducts(s2, (row += width), low, high);
-      s3 = addProducts(s3, (row += width), low, high);
-      s4 = addProducts(s4, (row += width), low, high);
-      s5 = addProducts(s5, (row += width), low, high);
-      s6 = addProducts(s6, (row += width), low, high);
-      s7 = addProducts(s7, (row += width), low, high);
-    }
-    const u0 = rowScaling(s0, block, scaling, whole, experts);
-    const u1 = rowScaling(s1, block + width, scaling, whole, experts);
-    const u2 = rowScaling(s2, block + 2 * width, scaling, whole, experts);
-    const u3 = rowScaling(s3, block + 3 * width, scaling, whole, experts);
-    const u4 = rowScaling(s4, block + 4 * width, scaling, whole, experts);
-    const u5 = rowScaling(s5, block + 5 * width, scaling, whole, experts);
-    const u6 = rowScaling(s6, block + 6 * width, scaling, whole, experts);
-    const u7 = rowScaling(s7, block + 7 * width, scaling, whole, experts);
-    for (let at: usize = 0; at < end; at += 32) {
-      let row = block + at;
-      let low = f32x4.mul(u0, v128.load(row));
-      let high = f32x4.mul(u0, v128.load(row, 16));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u1, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u1, v128.load(row, 16)));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u2, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u2, v128.load(row, 16)));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u3, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u3, v128.load(row, 16)));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u4, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u4, v128.load(row, 16)));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u5, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u5, v128.load(row, 16)));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u6, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u6, v128.load(row, 16)));
-      row += width;
-      low = f32x4.add(low, f32x4.mul(u7, v128.load(row)));
-      high = f32x4.add(high, f32x4.mul(u7, v128.load(row, 16)));
-      addToPartial(partial + at, low);
-      addToPartial(partial + at + 16, high);
-    }
-    if ((t & 63) == 56) flushPartial(partial, whole, columnSum);
-    for (let at = end; at < width; at += 4) {
-      let row = block + at;
-      addToColumn(columnSum, at, f32x4.extract_lane(u0, 0) * load<f32>(row));
-      addToColumn(columnSum, at, f32x4.extract_lane(u1, 0) * load<f32>((row += width)));
-      addToColumn(columnSum, at, f32x4.extract_lane(u2, 0) * load<f32>((row += width)));
-      addToColumn(columnSum, at, f32x4.extract_lane(u3, 0) * load<f32>((row += width)));
-      addToColumn(columnSum, at, f32x4.extract_lane(u4, 0) * load<f32>((row += width)));
-      addToColumn(columnSum, at, f32x4.extract_lane(u5, 0) * load<f32>((row += width)));
-      addToColumn(columnSum, at, f32x4.extract_lane(u6, 0) * load<f32>((row += width)));
-      addToColumn(columnSum, at, f32x4.extract_lane(u7, 0) * load<f32>((row += width)));
-    }
-  }
   flushPartial(partial, whole, columnSum);
-  for (; t < tokens; t++) {
+  for (let t = tokens & ~7; t < tokens; t++) {
     const row = gibbs + (<usize>t) * width;
-    let sums = zero;
+    let sums = f32x4.splat(0);
     for (let at: usize = 0; at < end; at += 32) {
       sums = addProducts(sums, row + at, v128.load(scaling + at), v128.load(scaling + at, 16));
     }
@@ -200,6 +212,50 @@ export function sinkhornSweep(
   for (let at: usize = 0; at < width; at += 4) {
     store<f64>(columnSum + (at << 1), load<f64>(columnSum + (at << 1)) * <f64>load<f32>(scaling + at));
   }
+}
+
+export function sinkhornSweep(
+  gibbs: usize,
+  scaling: usize,
+  tokens: i32,
+  experts: i32,
+  columnSum: usize,
+  partial: usize,
+): void {
+  startSweep(experts, columnSum, partial);
+  for (let t = 0; t + 8 <= tokens; t += 8) {
+    sweepEightRows(gibbs + (((<usize>t) * experts) << 2), t, scaling, experts, columnSum, partial);
+  }
+  finishSweep(gibbs, scaling, tokens, experts, columnSum, partial);
+}
+
+/** Rows are swept while they are in cache, with scalings of 1 behind `partial`. */
+export function gibbsSweep(
+  logits: usize,
+  epsilon: f64,
+  tokens: i32,
+  experts: i32,
+  gibbs: usize,
+  columnSum: usize,
+  partial: usize,
+): f64 {
+  const width = (<usize>experts) << 2;
+  const perEpsilon = <f32>(1 / (epsilon * LN2));
+  const ones = partial + width;
+  for (let at: usize = 0; at < width; at += 4) store<f32>(ones + at, 1);
+  startSweep(experts, columnSum, partial);
+  let least = f32x4.splat(0);
+  // The next row's largest does not wait for this row's exponentials.
+  let next = largestOf(logits, experts);
+  for (let t = 0; t < tokens; t++) {
+    const at = (<usize>t) * width;
+    const largest = next;
+    if (t + 1 < tokens) next = largestOf(logits + at + width, experts);
+    least = f32x4.pmin(least, gibbsRow(logits + at, experts, largest, perEpsilon, gibbs + at));
+    if ((t & 7) == 7) sweepEightRows(gibbs + at - 7 * width, t - 7, ones, experts, columnSum, partial);
+  }
+  finishSweep(gibbs, ones, tokens, experts, columnSum, partial);
+  return -(<f64>minLanes(least)) * LN2;
 }
 
 /** Writes z·inverse + potential of a row as float64 to `to` and returns the largest. */
@@ -233,11 +289,6 @@ function rowExponents(from: usize, inverse: f64, potential: usize, experts: i32,
 // @ts-ignore: decorator
 @inline
 const COLUMN_UNDERFLOW: f64 = 1e-200;
-
-/** Bytes of scratch that the kernels of this file need: a float64 a column. */
-export function rowScratch(experts: i32): usize {
-  return (<usize>experts) << 3;
-}
 
 /**
  * Each exponential is computed once; the few columns whose plan entries all underflow are summed again as logarithms.
@@ -295,7 +346,7 @@ export function logSinkhornSweep(
 }
 
 /**
- * log Σ_t exp(z_t·inverse + potential − rowLogSum_t) of the column whose first logit is at `first`, `stride` bytes
+ * log Σ_t exp2(z_t·inverse + potential − rowLogSum_t) of the column whose first logit is at `first`, `stride` bytes
  * apart.
  */
 function logColumnSumOf(

@@ -20,7 +20,7 @@ const ROOM: i32 = 60;
 @inline
 function weightsOf(from: usize, count: i32, largest: f32, to: usize, keep: bool): f64 {
   const offset: f32 = abs(largest) >= 256 ? largest : 0;
-  const shift = i32x4.splat(127 + ROOM - exponentOf(largest - offset));
+  const shift = i32x4.splat(ROOM - exponentOf(largest - offset));
   const least = f32x4.splat(largest - offset - 120);
   const origin = f32x4.splat(offset);
   let low = f64x2.splat(0);
@@ -73,7 +73,7 @@ export function softmaxWeightSum(from: usize, count: i32, largest: f32): f64 {
 /** The weight of one logit of that row, the same number as in {@link softmaxWeights}. */
 export function softmaxWeight(z: f32, largest: f32): f32 {
   const offset: f32 = abs(largest) >= 256 ? largest : 0;
-  const shift = i32x4.splat(127 + ROOM - exponentOf(largest - offset));
+  const shift = i32x4.splat(ROOM - exponentOf(largest - offset));
   return f32x4.extract_lane(scaledExp(f32x4.splat(max(z - offset, largest - offset - 120)), shift), 0);
 }
 

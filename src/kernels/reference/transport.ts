@@ -1,21 +1,23 @@
 import { largestOf, sumExp } from "./affinity.ts";
 
-export function gibbsKernel(
+export function gibbsSweep(
   logits: Float32Array,
   epsilon: number,
   tokens: number,
   experts: number,
-  out: Float32Array,
+  gibbs: Float32Array,
+  columnSum: Float64Array,
 ): number {
   let range = 0;
   for (let row = 0; row < tokens * experts; row += experts) {
     const largest = largestOf(logits, row, experts);
     for (let entry = row; entry < row + experts; entry++) {
       const exponent = (logits[entry] - largest) / epsilon;
-      out[entry] = Math.exp(exponent);
+      gibbs[entry] = Math.exp(exponent);
       range = Math.max(range, -exponent);
     }
   }
+  sinkhornSweep(gibbs, new Float32Array(experts).fill(1), tokens, experts, columnSum);
   return range;
 }
 
