@@ -11,9 +11,13 @@ import { keyError, writeExactKeys } from "./keys";
 // @ts-ignore: decorator
 @inline
 const COUNTED: i32 = 80;
+/** Room for that many in blocks of 24. */
+// @ts-ignore: decorator
+@inline
+const COUNTED_BLOCKS: i32 = 96;
 
 // The scratch: float64 keys, float32 keys, float32 biases, candidates, heap and order of up to E experts each, and the
-// composite keys of the counted candidates.
+// keys and places of the counted candidates.
 
 // @ts-ignore: decorator
 @inline
@@ -23,7 +27,7 @@ export function padded(experts: i32): usize {
 
 /** Bytes of scratch of a selection among `experts`, a multiple of 8. */
 export function selectScratch(experts: i32): usize {
-  return 28 * padded(experts) + 8 * (COUNTED + 4);
+  return 28 * padded(experts) + 8 * COUNTED_BLOCKS;
 }
 
 // @ts-ignore: decorator
@@ -77,28 +81,63 @@ function orderedBits(key: f32): i32 {
 }
 
 /**
- * Orders up to {@link COUNTED} candidates: the place of each is the number of those before it. Key and index are one
- * int64, so that no two are equal.
+ * Orders up to {@link COUNTED} candidates without branches: the place of each is the number of those before it, counted
+ * for 24 at a time in registers. `sorted` is scratch for the candidates' keys and places.
  */
-function orderByCounting(keys: usize, candidates: usize, size: i32, composites: usize, order: usize): void {
+function orderByCounting(keys: usize, candidates: usize, size: i32, sorted: usize, order: usize): void {
+  const end = sorted + ((<usize>size) << 2);
+  for (let at = sorted, from = candidates; at < end; at += 4, from += 4) {
+    store<f32>(at, load<f32>(keys + ((<usize>load<i32>(from)) << 2)));
+  }
+  for (let block = sorted; block < end; block += 96) {
+    const k0 = v128.load(block);
+    const k1 = v128.load(block, 16);
+    const k2 = v128.load(block, 32);
+    const k3 = v128.load(block, 48);
+    const k4 = v128.load(block, 64);
+    const k5 = v128.load(block, 80);
+    let p0 = i32x4.splat(0);
+    let p1 = p0, p2 = p0, p3 = p0, p4 = p0, p5 = p0;
+    for (let at = sorted; at < end; at += 4) {
+      const other = v128.load32_splat(at);
+      p0 = i32x4.sub(p0, f32x4.gt(other, k0));
+      p1 = i32x4.sub(p1, f32x4.gt(other, k1));
+      p2 = i32x4.sub(p2, f32x4.gt(other, k2));
+      p3 = i32x4.sub(p3, f32x4.gt(other, k3));
+      p4 = i32x4.sub(p4, f32x4.gt(other, k4));
+      p5 = i32x4.sub(p5, f32x4.gt(other, k5));
+    }
+    const to = block + 4 * COUNTED_BLOCKS;
+    v128.store(to, p0);
+    v128.store(to, p1, 16);
+    v128.store(to, p2, 32);
+    v128.store(to, p3, 48);
+    v128.store(to, p4, 64);
+    v128.store(to, p5, 80);
+  }
+  let places = 0;
+  for (let at = sorted, from = candidates; at < end; at += 4, from += 4) {
+    const place = load<i32>(at + 4 * COUNTED_BLOCKS);
+    places += place;
+    store<i32>(order + ((<usize>place) << 2), load<i32>(from));
+  }
+  // Equal keys have counted themselves to the same place, too low for all but one.
+  if (places != (size * (size - 1)) >> 1) orderTiesByCounting(keys, candidates, size, sorted, order);
+}
+
+/** The same where keys are equal: key and index are one int64, so that no two are. */
+function orderTiesByCounting(keys: usize, candidates: usize, size: i32, composites: usize, order: usize): void {
   for (let i: usize = 0; i < <usize>size; i++) {
     const index = load<i32>(candidates + (i << 2));
     const key = load<f32>(keys + ((<usize>index) << 2));
     store<i64>(composites + (i << 3), ((<i64>orderedBits(key)) << 32) | (<i64>(<u32>~index)));
   }
   const end = composites + ((<usize>size) << 3);
-  // Padding that is before nothing.
   v128.store(end, i64x2.splat(i64.MIN_VALUE));
-  v128.store(end, i64x2.splat(i64.MIN_VALUE), 16);
   for (let i: usize = 0; i < <usize>size; i++) {
     const own = v128.load64_splat(composites + (i << 3));
     let before = i64x2.splat(0);
-    let beforeToo = before;
-    for (let at = composites; at < end; at += 32) {
-      before = i64x2.sub(before, i64x2.gt_s(v128.load(at), own));
-      beforeToo = i64x2.sub(beforeToo, i64x2.gt_s(v128.load(at, 16), own));
-    }
-    before = i64x2.add(before, beforeToo);
+    for (let at = composites; at < end; at += 16) before = i64x2.sub(before, i64x2.gt_s(v128.load(at), own));
     const place = <usize>(i64x2.extract_lane(before, 0) + i64x2.extract_lane(before, 1));
     store<i32>(order + (place << 2), load<i32>(candidates + (i << 2)));
   }
@@ -158,6 +197,30 @@ function isTie(first: usize, second: usize, row: usize, bias: usize): bool {
 }
 
 /**
+ * Whether each of the `count` first in order is further from the next than any two errors among them, which grow with
+ * |key| and so are no larger than those at the ends. Nearly always, and quickly known.
+ */
+// @ts-ignore: decorator
+@inline
+function areApart(order: usize, count: i32, keys: usize, most: f32, largestBias: f32): bool {
+  let key = orderedKey(order, 0, keys);
+  const last = orderedKey(order, count - 1, keys);
+  const margin: f32 = 2 * (keyError(key, most, largestBias) + keyError(last, most, largestBias));
+  for (let place = 1; place < count; place++) {
+    const next = orderedKey(order, place, keys);
+    if (!(key - next > margin)) return false;
+    key = next;
+  }
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline
+function orderedKey(order: usize, place: i32, keys: usize): f32 {
+  return load<f32>(keys + ((<usize>load<i32>(order + ((<usize>place) << 2))) << 2));
+}
+
+/**
  * Whether the order of the float32 keys is the true one as far as its first `topK` go. `count` of the `size` candidates
  * are in order.
  */
@@ -172,6 +235,7 @@ function isSettled(
   most: f32,
   largestBias: f32,
 ): bool {
+  if (areApart(order, min(topK + 1, size), keys, most, largestBias)) return true;
   for (let place = 1; place < count; place++) {
     const first = <usize>load<i32>(order + ((<usize>(place - 1)) << 2));
     const second = <usize>load<i32>(order + ((<usize>place) << 2));

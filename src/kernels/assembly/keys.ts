@@ -34,34 +34,53 @@ export function roundBiases(bias: usize, experts: i32, to: usize): f32 {
   return largest;
 }
 
-/** Writes from · factor + biases of a row to `to`, which may be `from`. */
-function addBiases(from: usize, factor: f32, biases: usize, experts: i32, to: usize): void {
-  const lanes = f32x4.splat(factor);
+/** Writes from + biases of a row to `to`, which may be `from`. */
+function addBiases(from: usize, biases: usize, experts: i32, to: usize): void {
   let e = 0;
-  for (; e + 4 <= experts; e += 4) {
+  for (; e + 8 <= experts; e += 8) {
     const at = (<usize>e) << 2;
-    v128.store(to + at, f32x4.add(f32x4.mul(v128.load(from + at), lanes), v128.load(biases + at)));
+    const low = f32x4.add(v128.load(from + at), v128.load(biases + at));
+    const high = f32x4.add(v128.load(from + at, 16), v128.load(biases + at, 16));
+    v128.store(to + at, low);
+    v128.store(to + at, high, 16);
   }
   for (; e < experts; e++) {
     const at = (<usize>e) << 2;
-    store<f32>(to + at, load<f32>(from + at) * factor + load<f32>(biases + at));
+    store<f32>(to + at, load<f32>(from + at) + load<f32>(biases + at));
+  }
+}
+
+/** Writes weights · factor + biases in place of a row's weights. */
+function scaleAndAddBiases(weights: usize, factor: f32, biases: usize, experts: i32): void {
+  const lanes = f32x4.splat(factor);
+  let e = 0;
+  for (; e + 8 <= experts; e += 8) {
+    const at = (<usize>e) << 2;
+    const low = f32x4.add(f32x4.mul(v128.load(weights + at), lanes), v128.load(biases + at));
+    const high = f32x4.add(f32x4.mul(v128.load(weights + at, 16), lanes), v128.load(biases + at, 16));
+    v128.store(weights + at, low);
+    v128.store(weights + at, high, 16);
+  }
+  for (; e < experts; e++) {
+    const at = (<usize>e) << 2;
+    store<f32>(weights + at, load<f32>(weights + at) * factor + load<f32>(biases + at));
   }
 }
 
 /** Writes the row's float32 keys to `to` and returns S_max, the most an affinity of the row can be; 0 for logits. */
 export function rowKeys(row: usize, kind: i32, biases: usize, experts: i32, to: usize): f32 {
   if (kind == LOGITS) {
-    addBiases(row, 1, biases, experts, to);
+    addBiases(row, biases, experts, to);
     return 0;
   }
   if (kind == SOFTMAX) {
     const largest = largestOf(row, experts);
     const inverse = <f32>(1 / softmaxWeights(row, experts, largest, to));
-    addBiases(to, inverse, biases, experts, to);
+    scaleAndAddBiases(to, inverse, biases, experts);
     return softmaxWeight(largest, largest) * inverse;
   }
   sigmoidScores(row, experts, to);
-  addBiases(to, 1, biases, experts, to);
+  addBiases(to, biases, experts, to);
   return 1;
 }
 
