@@ -3,6 +3,7 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { checkOutputFile } from "../report/output-folder.ts";
+import { pageFile } from "../report/page-file.ts";
 import type { Picture } from "../report/pictures/picture.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { resultFiles } from "../report/result-files.ts";
@@ -34,7 +35,7 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         type: "string",
         requiresArg: true,
         describe: "The page, one file that needs no other",
-        defaultDescription: "<folder>/report.html",
+        defaultDescription: `<folder>/${pageFile}`,
       })
       .option("svg", { ...outOption, describe: "Folder for the pictures as SVG" })
       .option("png", { ...outOption, describe: "Folder for the pictures as PNG" })
@@ -64,7 +65,7 @@ interface WrittenPicture {
 async function report(options: ReportArguments): Promise<void> {
   const { folder, svg, png } = options;
   const results = openResults(folder);
-  const out = options.out ?? path.join(folder, "report.html");
+  const out = options.out ?? path.join(folder, pageFile);
   checkPage(out, results);
   // None of what draws is needed by another command, and loading it takes time.
   const { readReportData } = await import("../report/pictures/report-data.ts");

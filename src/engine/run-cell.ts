@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import path from "node:path";
 import type { KernelBackend } from "../kernels/index.ts";
 import { writeRunRecord } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
+import { replaceCell } from "./cell-folder.ts";
 import { runRecord } from "./run-record.ts";
 import { runScenario } from "./run-scenario.ts";
 
@@ -42,8 +43,7 @@ export async function runCell(
     const results = await runScenario(scenario, partial, { workers: 1, backend, onStep });
     writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start, results));
     mkdirSync(path.dirname(folder), { recursive: true });
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(partial, folder);
+    replaceCell(folder, partial);
     onProgress({ work: 0, cells: 1 });
   } finally {
     rmSync(partial, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
 import { sum } from "d3-array";
@@ -12,6 +12,7 @@ import { openResults, type Results } from "../report/results/results.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
+import { clearCellFolder, isCellFolder } from "./cell-folder.ts";
 import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
 import { inputRecord } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
@@ -50,7 +51,7 @@ export async function runSweep(
 ): Promise<Results> {
   const cellsFolder = path.join(folder, "cells");
   const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
-  checkPlaces(folders);
+  checkPlaces(cellsFolder, folders);
   const tasks: CellTask[] = [];
   for (const [index, { scenario }] of cells.entries()) {
     const task = { scenario, scenarioFile, folder: folders[index], workFolder: into, backend };
@@ -75,28 +76,30 @@ export async function runSweep(
   return results;
 }
 
-/** Removes the cells of a larger sweep that was here before, and nothing else. */
+/** Removes the cells of a larger sweep that was here before, and nothing that moesim did not write. */
 function removeSurplusCells(cellsFolder: string, cells: number): void {
   for (const name of readdirSync(cellsFolder)) {
     const folder = path.join(cellsFolder, name);
-    if (/^\d+$/.test(name) && Number(name) >= cells && isCell(folder)) rmSync(folder, { recursive: true });
+    if (/^\d+$/.test(name) && Number(name) >= cells && isCellFolder(folder)) clearCellFolder(folder);
   }
 }
 
-/** Whether `folder` holds a run's files and nothing else, and so may be replaced. */
-function isCell(folder: string): boolean {
-  const names: readonly string[] = resultFiles;
-  return statSync(folder).isDirectory() && readdirSync(folder).every((name) => names.includes(name));
-}
-
-/** Throws `InputError` where something that is no cell stands in a cell's place. */
-function checkPlaces(folders: readonly string[]): void {
-  const occupied = folders.find((folder) => existsSync(folder) && !isCell(folder));
+/** Throws `InputError` where something stands in the place of `cellsFolder` or of one of its cells `folders`. */
+function checkPlaces(cellsFolder: string, folders: readonly string[]): void {
+  if (isThere(cellsFolder) && !(existsSync(cellsFolder) && statSync(cellsFolder).isDirectory())) {
+    throw new InputError(`${cellsFolder}: a folder for the cells goes here; move what is here or change --out`);
+  }
+  const occupied = folders.find((folder) => isThere(folder) && !isCellFolder(folder));
   if (occupied !== undefined) {
     throw new InputError(
       `${occupied}: a cell of the sweep goes here, and what is here is none; move it or change --out`,
     );
   }
+}
+
+/** Whether anything is called `file`, be it a link that leads nowhere. */
+function isThere(file: string): boolean {
+  return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** Whether the task's folder holds all results of this very scenario, backend, version and recorded input. */

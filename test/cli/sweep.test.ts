@@ -116,6 +116,44 @@ describe("moesim sweep", () => {
     expect(existsSync(path.join(folder, "out/cells/2024/own.txt"))).toBe(true);
   });
 
+  it("says so when a file is in the way of the cells", () => {
+    const folder = folderWith();
+    mkdirSync(path.join(folder, "out"));
+    writeFileSync(path.join(folder, "out/cells"), "mine");
+    const { code, stderr } = moesim(words, folder);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/out\/cells: a folder for the cells goes here/);
+    expect(listFiles(folder)).toEqual(["grid.json", "out", "out/cells"]);
+  });
+
+  it("replaces, resumes and removes cells that a report was made of, and leaves what it did not write", () => {
+    const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
+    moesim(words, folder);
+    for (const cell of ["0", "1"]) expect(moesim(["report", `out/cells/${cell}`], folder).code).toBe(0);
+    const notes = path.join(folder, "out/cells/1/notes.txt");
+    writeFileSync(notes, "mine");
+    const record = (cell: number) => readFileSync(path.join(folder, `out/cells/${cell}/run.json`), "utf8");
+    const before = [record(0), record(1)];
+
+    expect(moesim([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
+    expect([record(0), record(1)]).toEqual(before);
+    expect(existsSync(path.join(folder, "out/cells/0/report.html"))).toBe(true);
+
+    expect(moesim(words, folder)).toMatchObject({ code: 0, stderr: "" });
+    expect(record(0)).not.toBe(before[0]);
+    expect(record(1)).not.toBe(before[1]);
+    // The pages showed the old files.
+    expect(listFiles(path.join(folder, "out/cells")).filter((file) => file.endsWith(".html"))).toEqual([]);
+
+    writeFileSync(
+      path.join(folder, "grid.json"),
+      JSON.stringify({ ...scenario, sweep: { topK: [1] }, seeds: undefined }),
+    );
+    expect(moesim(words, folder).code).toBe(0);
+    expect(readFileSync(notes, "utf8")).toBe("mine");
+    expect(readdirSync(path.join(folder, "out/cells/1")).sort()).toEqual(["notes.txt", "run.json"]);
+  });
+
   it("does not take over the cells of recorded data that has changed", () => {
     const write = (seed: number) =>
       writeFileSync(

@@ -1,0 +1,20 @@
+import { closeSync, openSync, readSync } from "node:fs";
+
+/** The name of the page that `report` writes into a folder of results when it is told no other. */
+export const pageFile = "report.html";
+
+const mark = '<meta name="generator" content="moesim ';
+/** The mark stands in the first lines of a page, before its styles. */
+const headBytes = 4096;
+
+/** Whether the file `file` is a page that moesim made, and so can make again. */
+export function isOwnPage(file: string): boolean {
+  const descriptor = openSync(file, "r");
+  try {
+    const head = Buffer.alloc(headBytes);
+    const length = readSync(descriptor, head, 0, headBytes, 0);
+    return head.toString("utf8", 0, length).includes(mark);
+  } finally {
+    closeSync(descriptor);
+  }
+}
