@@ -58,7 +58,8 @@ export function chooseBackend(name: BackendName): KernelBackend {
 /** Checks an option that counts something. Throws `InputError`. */
 export function positiveInteger(option: string, value: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isInteger(value) && value > 0 && value <= most) return value;
-  throw new InputError(`--${option}: ${value} is not allowed, an integer from 1 to ${most} is expected`);
+  const range = most === Number.MAX_SAFE_INTEGER ? "from 1 on" : `from 1 to ${most}`;
+  throw new InputError(`--${option}: ${value} is not allowed, an integer ${range} is expected`);
 }
 
 /** Checks an option that is a quantity above 0. Throws `InputError`. */

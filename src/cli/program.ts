@@ -5,6 +5,7 @@ import { version } from "../version.ts";
 import { benchCommand } from "./bench.ts";
 import { checkCommand } from "./check.ts";
 import { CheckFailed } from "./check-failed.ts";
+import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
 import { compareCommand } from "./compare.ts";
 import { completeWords } from "./completion.ts";
 import { programEpilogue } from "./help.ts";
@@ -16,6 +17,7 @@ import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 import { sweepCommand } from "./sweep.ts";
+import { columnsOf } from "./terminal.ts";
 import { validateCommand } from "./validate.ts";
 
 /**
@@ -23,6 +25,9 @@ import { validateCommand } from "./validate.ts";
  * sysexits.h).
  */
 export const exitCodes = { done: 0, failedCheck: 1, badInput: 2, internalError: 70, outputError: 74 } as const;
+
+/** Characters a line of help at most: longer ones are hard to read. */
+const mostHelpColumns = 110;
 
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
@@ -52,11 +57,13 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .version(version)
     .help()
     .alias("help", "h")
-    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .check((values, options) => checkOptionValues(values, options as unknown as KnownOptions), true)
+    // What it says is read below, and the help around it is English.
+    .locale("en")
+    .wrap(Math.min(mostHelpColumns, columnsOf(process.stdout)))
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
-      // Of a command it does not know yargs says no more than that.
-      throw new InputError(message.startsWith("Did you mean") ? `unknown command "${words[0]}". ${message}` : message);
+      throw new InputError(parsingProblem(message, words));
     });
   try {
     await parser.parseAsync();

@@ -1,4 +1,5 @@
 import progressBars from "cli-progress";
+import { columnsOf } from "./terminal.ts";
 
 const quietMs = 2000;
 const barCharacters = 24;
@@ -32,7 +33,7 @@ export function createLiveLine(label: () => string, quiet: boolean): LiveLine {
         ];
         const line = parts.filter((part) => part !== "").join(" · ");
         return Array.from(line)
-          .slice(0, process.stderr.columns - 1)
+          .slice(0, columnsOf(process.stderr) - 1)
           .join("");
       },
       barsize: barCharacters,

@@ -11,6 +11,15 @@ export function colorsOf(stream: NodeJS.WriteStream): Colors {
   return pc.createColors(stream.isTTY === true && noColor === "" && terminal !== "dumb");
 }
 
+/** Characters a line of a terminal that does not tell how many it has. */
+const usualColumns = 80;
+
+/** Characters that fit on a line of `stream`; infinite where it is no terminal. */
+export function columnsOf(stream: NodeJS.WriteStream): number {
+  if (stream.isTTY !== true) return Number.POSITIVE_INFINITY;
+  return stream.columns > 0 ? stream.columns : usualColumns;
+}
+
 /** How a table may look. */
 export interface TableStyle {
   readonly colors: Colors;
@@ -20,8 +29,7 @@ export interface TableStyle {
 
 /** How a table may look on standard output: coloured and as wide as the terminal, or neither where it is no terminal. */
 export function tableStyle(): TableStyle {
-  const { isTTY, columns } = process.stdout;
-  return { colors: colorsOf(process.stdout), width: isTTY ? columns : Number.POSITIVE_INFINITY };
+  return { colors: colorsOf(process.stdout), width: columnsOf(process.stdout) };
 }
 
 /** Writes a warning to standard error. */

@@ -1,0 +1,39 @@
+import { InputError } from "../core/input-error.ts";
+
+/** What yargs knows of the options of the command that it parsed. */
+export interface KnownOptions {
+  /** All names, also of words without a dash. */
+  readonly key: Readonly<Record<string, unknown>>;
+  /** The names of those that take several values. */
+  readonly array: readonly string[];
+  /** The names of those that take numbers. */
+  readonly number: readonly string[];
+}
+
+/** Throws `InputError` for an option of one value that has two, and for one that takes a number and has none. */
+export function checkOptionValues(values: Readonly<Record<string, unknown>>, options: KnownOptions): true {
+  const given = Object.keys(options.key).filter((name) => values[name] !== undefined);
+  const twice = given.find((name) => Array.isArray(values[name]) && !options.array.includes(name));
+  if (twice !== undefined) throw new InputError(`--${twice}: is there twice, and takes one value`);
+  const notNumber = given.find((name) => options.number.includes(name) && Number.isNaN(values[name]));
+  if (notNumber !== undefined) throw new InputError(`--${notNumber}: what it is given is no number`);
+  return true;
+}
+
+/** What yargs says, in English, of a command line `words` that it cannot parse, so that it names what is wrong there. */
+export function parsingProblem(message: string, words: readonly string[]): string {
+  const command = words.find((word) => !word.startsWith("-")) ?? "";
+  // Of a command it does not know yargs says no more than that.
+  if (message.startsWith("Did you mean")) return `unknown command "${command}". ${message}`;
+  const help = `moesim ${command} --help`;
+  if (message.startsWith("Not enough non-option arguments")) {
+    return `${command}: a word is missing behind the command; ${help} shows which`;
+  }
+  const unknown = /^Unknown arguments?: (.*)$/s.exec(message)?.[1];
+  if (unknown === undefined) return message;
+  // Of an option that is written with dashes it names the name without them, too.
+  const option = words.find((word) => word.startsWith("-") && unknown.includes(word.split("=")[0].replace(/^-+/, "")));
+  return option === undefined
+    ? `${command}: ${unknown}: more words than it takes; ${help} shows which`
+    : `${command}: unknown option ${option.split("=")[0]}; ${help} lists them`;
+}

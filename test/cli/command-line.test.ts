@@ -1,0 +1,126 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { moesim, projectPath, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
+
+const commands = [
+  "run",
+  "sweep",
+  "route",
+  "measure",
+  "optimum",
+  "compare",
+  "check",
+  "report",
+  "bench",
+  "validate",
+  "schema",
+  "list",
+];
+const main = projectPath("dist/cli/main.js");
+
+/** Help as it is printed, in a process of its own with `environment` besides. */
+function help(command: string, environment: NodeJS.ProcessEnv = {}): string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, command, "--help"], {
+    encoding: "utf8",
+    env: { ...process.env, ...environment },
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  return stdout;
+}
+
+describe("moesim --help", () => {
+  it("lists every command with what it does", () => {
+    const { code, stdout } = moesim(["--help"]);
+    expect(code).toBe(0);
+    for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}moesim ${command}( \\S+)? {2,}[A-Z]`, "m"));
+  });
+
+  it.each(commands)("of %s describes each option, has an example of the command and fits 110 columns", (command) => {
+    const text = help(command);
+    const lines = text.split("\n");
+    for (const line of lines) expect(Array.from(line).length).toBeLessThanOrEqual(110);
+    // Examples below are broken where they are long, also before a dash.
+    const options = lines.slice(0, lines.indexOf("Examples:")).filter((line) => /^ +(-\w, +)?--\w/.test(line));
+    expect(options.length).toBeGreaterThanOrEqual(5);
+    for (const line of options) expect(line).toMatch(/^ +(-\w, +)?--[\w-]+ {2,}[A-Za-z=]+/);
+    const examples = text.slice(text.indexOf("Examples:"), text.indexOf("Exit codes:"));
+    expect(examples).toContain(`moesim ${command}`);
+  });
+
+  it("is English whatever the language of the system, as all that the program prints", () => {
+    expect(help("list", { LANG: "fr_FR.UTF-8", LC_ALL: "fr_FR.UTF-8" })).toBe(help("list"));
+  });
+});
+
+describe("a command line that cannot be parsed", () => {
+  it.each([
+    [["lst"], 'unknown command "lst". Did you mean list?'],
+    [["--json", "lst"], 'unknown command "lst". Did you mean list?'],
+    [["run"], "run: a word is missing behind the command; moesim run --help shows which"],
+    [["run", "a", "b"], "run: b: more words than it takes; moesim run --help shows which"],
+    [["run", "a", "--workrs", "2"], "run: unknown option --workrs; moesim run --help lists them"],
+    [["sweep", "a", "--max-vioo=2"], "sweep: unknown option --max-vioo; moesim sweep --help lists them"],
+    [["run", "a", "--out", "b", "--out", "c"], "--out: is there twice, and takes one value"],
+    [
+      ["route", "--router", "topk", "--logits", "a", "--logits", "b", "--out", "c"],
+      "--logits: is there twice, and takes one value",
+    ],
+    [["run", "a", "--workers", "two"], "--workers: what it is given is no number"],
+    [["run", "a", "--workers", "0"], "--workers: 0 is not allowed, an integer from 1 on is expected"],
+    [["sweep", "a", "--max-vio", "-1"], "--max-vio: -1 is not allowed, a number above 0 is expected"],
+    [[], "Name a command; moesim --help lists them."],
+  ])("%j is refused in one line that names what is wrong", async (words, message) => {
+    expect(await runInProcess(words)).toEqual({ code: 2, stdout: "", stderr: `moesim: ${message}\n` });
+  });
+
+  it("is told in English whatever the language of the system", () => {
+    const { stderr } = spawnSync(process.execPath, [main, "lst"], {
+      encoding: "utf8",
+      env: { ...process.env, LANG: "fr_FR.UTF-8", LC_ALL: "fr_FR.UTF-8" },
+    });
+    expect(stderr).toBe('moesim: unknown command "lst". Did you mean list?\n');
+  });
+
+  it("lets options of several values be there several times", async () => {
+    const { code, stderr } = await runInProcess(["run", "none.yaml", "--set", "steps=1", "--set", "tokens=2"]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/^moesim: none\.yaml: cannot be read/) });
+  });
+});
+
+describe("moesim completion", () => {
+  it.each(["bash", "zsh"])("prints a script for %s", (shell) => {
+    const { stdout } = spawnSync(process.execPath, [main, "completion"], {
+      encoding: "utf8",
+      env: { ...process.env, SHELL: `/bin/${shell}`, ZSH_NAME: "" },
+    });
+    expect(stdout).toContain(shell === "zsh" ? "compdef _moesim" : "complete -o bashdefault");
+    // Where the machine has no zsh, its script is only looked at.
+    const { status, stderr, error } = spawnSync(shell, ["-n"], { input: stdout, encoding: "utf8" });
+    if (error === undefined) expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    else expect(shell).toBe("zsh");
+  });
+
+  it.each([
+    ["commands", ["re"], "report"],
+    ["what list lists", ["list", "s"], "streams"],
+    ["options", ["sweep", "--max-c"], "--max-cells"],
+    ["what an option allows", ["report", "x", "--theme", "d"], "dark"],
+  ])("completes %s in bash", (_, words, expected) => {
+    const setWords = `COMP_WORDS=(moesim ${words.join(" ")}); COMP_CWORD=${words.length}`;
+    // The script expects the program on the path.
+    const program = `moesim() { '${process.execPath}' '${main}' "$@"; }`;
+    const script = `${program}\n${moesim(["completion"]).stdout}\n${setWords}; _moesim_yargs_completions; echo "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync("bash", ["--norc"], {
+      input: script,
+      encoding: "utf8",
+      cwd: temporaryFolder(),
+    });
+    expect({ offered: stdout.trim(), stderr }).toEqual({ offered: expected, stderr: "" });
+  });
+
+  it("leaves the place of a file to the shell", () => {
+    const { stdout } = moesim(["--get-yargs-completions", "moesim", "run", ""]);
+    expect(stdout.trim()).toBe("");
+  });
+});
