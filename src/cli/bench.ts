@@ -65,6 +65,7 @@ async function bench(options: BenchArguments): Promise<void> {
     printJson(entries);
     return;
   }
+  if (options.quiet) return;
   process.stdout.write(
     `${tokens} tokens × ${experts} experts, top-${topK}, one thread · ${cpus()[0]?.model ?? "unknown processor"} · Node ${process.version}\n\n`,
   );

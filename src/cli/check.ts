@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { acceptResults, planAcceptance } from "../report/check/accept-results.ts";
 import { annotationsOf } from "../report/check/annotations.ts";
@@ -147,7 +148,7 @@ async function update({ folder, baseline, quiet }: CheckArguments): Promise<void
   const ofRun = files.filter((file) => path.dirname(file) === ".");
   const inCells = files.length - ofRun.length;
   process.stdout.write(
-    `${isNew ? "made" : "updated"} ${baseline}: ${ofRun.join(", ")}` +
+    `${isNew ? "made" : "updated"} ${escapeUnprintable(baseline)}: ${ofRun.join(", ")}` +
       `${inCells === 0 ? "" : `, and ${inCells} files of cells`}` +
       `${surplus.length === 0 ? "" : `; removed ${surplus.length} files of cells that there are no more`}\n`,
   );

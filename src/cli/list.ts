@@ -10,6 +10,9 @@ import { colorsOf, printJson } from "./terminal.ts";
 
 const subjects = ["routers", "streams", "metrics"] as const;
 
+/** Characters a line of a list at most. */
+const listCharacters = 80;
+
 interface ListArguments extends CommonArguments {
   subject: (typeof subjects)[number];
 }
@@ -40,45 +43,50 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
       .example("$0 list metrics", "What each column of the CSV files means")
       .example("$0 list streams --json", "The kinds of token streams, for scripts")
       .epilogue(epilogue()),
-  handler({ subject, json }) {
+  handler({ subject, json, quiet }) {
     const entries = subject === "metrics" ? metricDescriptions : describeKinds(subject);
     if (json) printJson(entries);
-    else process.stdout.write(listText(subject));
+    else if (!quiet) process.stdout.write(listText(subject));
   },
 };
 
 function listText(subject: ListArguments["subject"]): string {
-  const colors = colorsOf(process.stdout);
   if (subject === "metrics") {
-    return `${formatTable(
-      ["metric", "range", "columns", "source", "definition"],
-      metricDescriptions.map(({ name, range, definition, columns, source }) => [
-        name,
-        range,
-        columns.join("\n"),
-        source,
-        definition,
-      ]),
-      { wrapLast: 50, colors },
-    )}\n`;
+    const metrics = metricDescriptions.map(({ name, range, definition, columns, source }): Definition => {
+      return { name, lines: [definition, `${range} · ${source}`, columns.join(", ")] };
+    });
+    return definitionTable("metric", metrics);
   }
+  const { bold } = colorsOf(process.stdout);
   const preamble =
     subject === "routers"
       ? "Every router also takes `scores` (softmax or sigmoid) and `label`, its name in tables.\n\n"
       : "";
   return `${preamble}${describeKinds(subject)
     .map(({ kind, summary, source, parameters }) => {
-      const heading = `${colors.bold(kind)}: ${summary}\n  ${source}\n`;
+      const heading = `${bold(kind)}: ${summary}\n  ${source}\n`;
       if (parameters.length === 0) return heading;
-      const rows = parameters.map((parameter) => [
-        parameter.name,
-        parameter.default ?? "",
-        parameter.allowed,
-        parameter.description,
-      ]);
-      return `${heading}${formatTable(["parameter", "default", "allowed", "meaning"], rows, { wrapLast: 64, colors })}\n`;
+      const definitions = parameters.map(({ name, allowed, default: standard, description }): Definition => {
+        return { name, lines: [description, standard === null ? allowed : `${allowed}, default ${standard}`] };
+      });
+      return heading + definitionTable("parameter", definitions);
     })
     .join("\n")}`;
+}
+
+/** A name, and what there is to say of it. */
+interface Definition {
+  readonly name: string;
+  readonly lines: readonly string[];
+}
+
+/** Definitions below each other, broken to fit a terminal of 80 characters. */
+function definitionTable(header: string, definitions: readonly Definition[]): string {
+  const rows = definitions.map(({ name, lines }) => [name, lines.filter((line) => line !== "").join("\n")]);
+  const nameCharacters = Math.max(header.length, ...definitions.map(({ name }) => name.length));
+  // A space before and behind each cell, and one between two; the width of the last includes its own two.
+  const wrapLast = listCharacters - nameCharacters - 3;
+  return `${formatTable([header, "meaning"], rows, { wrapLast, colors: colorsOf(process.stdout) })}\n`;
 }
 
 function describeKinds(subject: "routers" | "streams"): KindDescription[] {

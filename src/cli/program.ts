@@ -34,7 +34,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
   const parser = yargs(Array.from(words))
     .scriptName("moesim")
     .usage("$0 <command>\n\nSimulates how Mixture-of-Experts routers spread tokens over experts.")
-    .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors and warnings" })
+    .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors, warnings and JSON" })
     .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts, and nothing else" })
     .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
     .command(runCommand)

@@ -1,11 +1,13 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { checkOutputFile } from "../report/output-folder.ts";
 import { pageFile } from "../report/page-file.ts";
 import type { Picture } from "../report/pictures/picture.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
+import { printable } from "../report/printable.ts";
 import { resultFiles } from "../report/result-files.ts";
 import { openResults, type Results } from "../report/results/results.ts";
 import { type CommonArguments, outOption } from "./common-options.ts";
@@ -133,5 +135,7 @@ function reportText(
   pictures: readonly WrittenPicture[],
 ): string {
   const findings = pictures.map(({ title, finding }) => `${title}: ${finding}\n`);
-  return `${name}\n\n${findings.join("")}\nWritten to ${places.filter((place) => place !== undefined).join(", ")}\n`;
+  const written = Array.from(new Set(places.filter((place) => place !== undefined)));
+  const text = `${printable(name)}\n\n${findings.join("")}\nWritten to ${written.join(", ")}\n`;
+  return escapeUnprintableInLines(text);
 }

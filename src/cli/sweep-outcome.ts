@@ -67,10 +67,11 @@ export function sweepOutcome(
     },
     text(style) {
       const seeds = Math.max(...variants.map(({ members }) => members.length));
-      const over = seeds === 1 ? "one seed" : `${seeds} seeds, means ± half a 95 % confidence interval`;
+      const over =
+        seeds === 1 ? "one seed" : `${seeds} seeds, means ± half the width of their 95 % confidence intervals`;
       const all = variants.map((variant, position) => ({ variant, candidate: candidates[position] }));
       return [
-        `${cells.length} cells, ${variants.length} variants over ${over}\n`,
+        `${counted(cells.length, "cell")}, ${counted(variants.length, "variant")} over ${over}\n`,
         `${formatVariantTable(results, variants, routeMs, style)}\n`,
         ...formatRecommendation(all, recommendation, maxVioLimit, results.parameters, commandOf),
       ].join("\n");
@@ -93,4 +94,8 @@ export function sweepOutcome(
       };
     },
   };
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -38,7 +38,7 @@ interface SweepArguments extends CommonArguments {
 
 export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
   command: "sweep <scenario>",
-  describe: "Run a scenario for every combination of its sweep: lists and seeds, and recommend one",
+  describe: "Run every combination of the lists under a scenario's `sweep` and `seeds`, and recommend one",
   builder: (yargs) =>
     yargs
       .positional("scenario", scenarioPositional)
@@ -78,7 +78,7 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
       .epilogue(
         epilogue([
           "summary.csv    a row per cell and router, the swept values as further columns",
-          "intervals.csv  a row per variant: means over the seeds and half their 95 % confidence intervals",
+          "intervals.csv  a row per variant: means over the seeds, half the width of their 95 % confidence intervals",
           "cells/0, 1, …  the files of `run` for each cell",
         ]),
       ),

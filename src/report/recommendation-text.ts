@@ -1,3 +1,4 @@
+import { parsePath } from "../scenario/overrides.ts";
 import { formatInterval } from "./format-interval.ts";
 import { printable } from "./printable.ts";
 import { type Candidate, type Recommendation, upperEnd } from "./results/recommendation.ts";
@@ -42,9 +43,12 @@ export function formatRecommendation(
     lines.push(`Cheapest that keeps ${kept}:`);
   }
   lines.push(`  ${printable(variant.name)}: ${figures(candidate)}`, `  ${commandOf(variant)}`);
-  const others = swept.filter((path) => !path.startsWith("routers."));
+  const others = swept.filter((path) => parsePath(path)[0] !== "routers");
   if (others.length > 0) {
-    lines.push(`Not all of them route the same batches in the same way: ${printable(others.join(", "))} is swept too.`);
+    const are = others.length === 1 ? "is" : "are";
+    lines.push(
+      `Not only routers differ: ${printable(others.join(", "))} ${are} swept too, so figures may not compare.`,
+    );
   }
   return lines;
 }

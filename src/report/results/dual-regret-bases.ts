@@ -1,18 +1,22 @@
-import { readFileSync } from "node:fs";
 import path from "node:path";
+import { z } from "zod";
 import { InputError } from "../../core/input-error.ts";
 import type { DualRegretBasis } from "../warnings.ts";
 import type { Results } from "./results.ts";
+import { readRunJson } from "./run-json.ts";
 
-/** On what the dual regret of each router of each run rests, from their run.json. Throws `InputError` where one is bad. */
+const recordSchema = z.object({
+  dualRegret: z.array(z.object({ router: z.string(), gap: z.number(), keptFraction: z.number() })).default([]),
+});
+
+/**
+ * On what the dual regret of each router of each run rests, from their run.json; nothing of a run whose run.json is
+ * missing or does not tell. Throws `InputError` where one holds something else.
+ */
 export function dualRegretBases({ runs }: Results): DualRegretBasis[] {
   return runs.flatMap(({ folder }) => {
-    const file = path.join(folder, "run.json");
-    try {
-      const { dualRegret } = JSON.parse(readFileSync(file, "utf8")) as { dualRegret: readonly DualRegretBasis[] };
-      return Array.from(dualRegret);
-    } catch (error) {
-      throw new InputError(`${file}: cannot be read as the record of a run: ${(error as Error).message}`);
-    }
+    const record = recordSchema.safeParse(readRunJson(folder) ?? {});
+    if (record.success) return record.data.dualRegret;
+    throw new InputError(`${path.join(folder, "run.json")}: dualRegret is not as run and sweep write it`);
   });
 }
