@@ -15,7 +15,8 @@ const recordSchema = z.object({
  */
 export function dualRegretBases({ runs }: Results): DualRegretBasis[] {
   return runs.flatMap(({ folder }) => {
-    const record = recordSchema.safeParse(readRunJson(folder) ?? {});
+    const written = readRunJson(folder);
+    const record = recordSchema.safeParse(written === undefined ? {} : written);
     if (record.success) return record.data.dualRegret;
     throw new InputError(`${path.join(folder, "run.json")}: dualRegret is not as run and sweep write it`);
   });
