@@ -1,0 +1,136 @@
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { npyBytes } from "../support/npy.ts";
+import { moesim, temporaryFolder } from "../support/program.ts";
+import { hasPseudoTerminal, program, screenOf, seenOnTerminal } from "../support/pseudo-terminal.ts";
+
+const escapeCode = "\u001b";
+
+/** A folder with the scenario grid.json, and its results of run in `run`, of sweep in `sweep`. */
+function folderWithResults(): string {
+  const folder = temporaryFolder();
+  const scenario = {
+    name: "grid",
+    steps: 6,
+    tokens: 32,
+    experts: 8,
+    ranks: 2,
+    stream: { kind: "clusters" },
+    routers: [{ kind: "topk" }, { kind: "alf-lb" }, { kind: "sinkhorn" }, { kind: "ssr", label: "ssr, seldom" }],
+    sweep: { topK: [1, 2] },
+    seeds: [1, 2],
+  };
+  writeFileSync(path.join(folder, "grid.json"), JSON.stringify(scenario));
+  writeFileSync(
+    path.join(folder, "logits.npy"),
+    npyBytes(
+      [4, 3],
+      Array.from({ length: 12 }, (_, i) => Math.sin(i)),
+    ),
+  );
+  writeFileSync(path.join(folder, "loads.csv"), "1,2,3\n4,1,1\n");
+  for (const command of ["run", "sweep"]) {
+    expect(moesim([command, "grid.json", "--out", command, "--quiet"], folder).code).toBe(0);
+  }
+  return folder;
+}
+
+const folder = folderWithResults();
+
+/** Every command that prints for people. */
+const commands = [
+  "run grid.json --out run",
+  "sweep grid.json --out sweep --resume",
+  "route --router topk --logits logits.npy --out chosen.csv",
+  "measure --loads loads.csv --experts 3 --out measured",
+  "compare run run --metric score",
+  "check run --baseline run",
+  "report run",
+  "bench --only softmax --time-ms 1 --tokens 8 --experts 8",
+  "validate grid.json",
+  "list metrics",
+  "list routers",
+  "list streams",
+  "run --help",
+  "run nothing.json",
+];
+
+describe("output that goes to no terminal", () => {
+  it("has no escape code, even where colours are forced or a CI system runs it", () => {
+    for (const command of commands) {
+      const { stdout, stderr } = spawnSync("sh", ["-c", `${program} ${command}`], {
+        cwd: folder,
+        encoding: "utf8",
+        env: { ...process.env, NO_COLOR: "", FORCE_COLOR: "1", CI: "true", TERM: "xterm-256color" },
+      });
+      expect(`${stdout}${stderr}`, command).not.toBe("");
+      expect(`${stdout}${stderr}`, command).not.toContain(escapeCode);
+    }
+  });
+});
+
+// Where there is no `script` to give the program a terminal, nothing can be seen on one.
+describe.skipIf(!hasPseudoTerminal)("output on a terminal", () => {
+  it("has colours, unless NO_COLOR is set or the terminal has none, also where a CI system runs it", () => {
+    const all = commands.map((command) => `${program} ${command}`).join("; ");
+    expect(seenOnTerminal(`${program} ${commands[0]}`, folder, 80)).toContain(`${escapeCode}[32m`);
+    const plain = [
+      seenOnTerminal(all, folder, 80, { NO_COLOR: "1", FORCE_COLOR: "1", CI: "true" }),
+      seenOnTerminal(`${program} ${commands[0]}`, folder, 80, { TERM: "dumb" }),
+    ];
+    for (const seen of plain) {
+      expect(seen).toContain("grid: 6 steps");
+      expect(seen).not.toContain(escapeCode);
+    }
+  });
+
+  it.each([
+    [60, 60],
+    [80, 80],
+    [120, 120],
+    // What a terminal has that does not tell.
+    [null, 80],
+  ])("has tables that fit the terminal: %s columns", (columns, width) => {
+    const seen = seenOnTerminal(`${program} ${commands[0]}; ${program} ${commands[1]}`, folder, columns, {
+      NO_COLOR: "1",
+    });
+    const rules = seen.split("\n").filter((line) => line.startsWith("─"));
+    expect(rules.length).toBe(2);
+    for (const rule of rules) {
+      expect(rule.length).toBeLessThanOrEqual(width);
+      // More than the columns that always stay.
+      expect(rule.length).toBeGreaterThan(width / 2);
+    }
+  });
+
+  it("tells after two seconds how far a command is, and leaves nothing of that; not where its output is piped", () => {
+    const command = (steps: number) =>
+      `${program} run grid.json --set tokens=256 experts=64 steps=${steps} regret.every=0 loadSamples=1 --out long`;
+    let steps = 2000;
+    let seen = "";
+    for (let seconds = 0; seconds < 3.5; steps *= 2) {
+      const start = performance.now();
+      seen = seenOnTerminal(command(steps), folder, 80, { NO_COLOR: "1" });
+      seconds = (performance.now() - start) / 1000;
+    }
+    const total = 4 * (steps / 2);
+    const live = seen.split(`${escapeCode}[1G`).filter((line) => line.includes("left ·"));
+    expect(live.length).toBeGreaterThan(3);
+    for (const line of live) {
+      const [shown] = line.split(escapeCode);
+      expect(Array.from(shown).length).toBeLessThanOrEqual(79);
+      const [, percent, done] = /^[█░]{24} (\d+) % · \S+ left · (\d+)\//.exec(shown)!;
+      // Whole percent, rounded down.
+      expect(Math.abs(Number(percent) - (100 * Number(done)) / total)).toBeLessThanOrEqual(1);
+    }
+    const screen = screenOf(seen);
+    expect(screen.join("\n")).not.toMatch(/[█░]{24}|left ·/);
+    expect(screen.find((line) => line !== "")).toMatch(/^warning: |^grid: /);
+
+    const piped = seenOnTerminal(`${command(steps / 2)} | cat`, folder, 80);
+    expect(piped).toContain(`grid: ${steps / 2} steps`);
+    expect(piped).not.toContain("left ·");
+  });
+});
