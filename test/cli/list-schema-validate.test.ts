@@ -33,6 +33,19 @@ describe("moesim list", () => {
     for (const word of ["MaxVio", "max_vio_global", "dead experts", "step_time_mean"]) expect(stdout).toContain(word);
   });
 
+  it.each(["routers", "streams", "metrics"])("fits %s into tables of 80 characters, and cuts no word", (subject) => {
+    const { stdout } = moesim(["list", subject]);
+    const rules = stdout.split("\n").filter((line) => line.startsWith("─"));
+    expect(rules.length).toBeGreaterThan(0);
+    for (const rule of rules) expect(rule.length).toBeLessThanOrEqual(80);
+    // What a table shows in the place of what it cut; lists of numbers, as in `n = 1, 2, …`, have it behind a blank.
+    expect(stdout).not.toMatch(/\S…/);
+  });
+
+  it("prints nothing with --quiet", () => {
+    expect(moesim(["list", "streams", "--quiet"])).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
   it("refuses another subject", () => {
     expect(moesim(["list", "tokens"])).toMatchObject({ code: 2, stdout: "" });
   });

@@ -58,6 +58,20 @@ describe("moesim report", () => {
     expect(Object.keys(pictures[0])).toEqual(["id", "title", "finding"]);
   });
 
+  it("shows no control character of a scenario's name, and names a folder of pictures once", () => {
+    const folder = measured();
+    for (const file of ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"]) {
+      const text = readFileSync(path.join(folder, file), "utf8");
+      writeFileSync(path.join(folder, file), text.replaceAll("mixtral-8x7b-instruct-loads", "evil\u001b[2Jname"));
+    }
+    const pictures = path.join(folder, "pictures");
+    const { code, stdout } = moesim(["report", folder, "--svg", pictures, "--png", pictures]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^evil\\u\{1b\}\[2Jname\n/);
+    expect(stdout).not.toContain("\u001b");
+    expect(stdout.split(pictures).length).toBe(2);
+  });
+
   it("writes the same bytes again", () => {
     const page = path.join(results, "report.html");
     moesim(["report", results, "--quiet"]);

@@ -57,6 +57,14 @@ describe("moesim sweep", () => {
     expect(cell).toEqual(run.map((row) => ({ ...row, "routers.alf-lb.updateRate": "0.1", topK: "3" })));
   });
 
+  it("counts cells, variants and seeds in words that agree with them", () => {
+    const folder = folderWith({ routers: [{ kind: "topk" }], sweep: { "routers[0].renormalize": [true] }, seeds: [1] });
+    const { stdout } = moesim(words, folder);
+    expect(stdout).toMatch(/^grid: 1 cell, 1 variant over one seed\n/);
+    // No more than a router is swept, however its path is written.
+    expect(stdout).not.toContain("swept too");
+  });
+
   it("takes the scenario's own seed where it names no seeds", () => {
     const folder = folderWith({ seeds: undefined, sweep: { topK: [1] } });
     moesim(words, folder);
