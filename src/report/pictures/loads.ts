@@ -42,6 +42,7 @@ export function loadsPicture(data: ReportData): Picture | null {
   const titleLines = longest <= width ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / width));
   const titleHeight = titleLines * titleLine + 2 * titleGap;
   const grouped = max(panels, ({ groupSize }) => groupSize)!;
+  const binned = max(panels, ({ binSize }) => binSize)!;
   const panelHeight = max(panels, ({ firstExperts }) => heightOf(firstExperts.length))!;
   const percents = panels.flatMap(({ percent }) => percent);
   const top = Math.max(leastTop, Math.ceil(quantile(percents, scaleQuantile)! / scaleStep) * scaleStep);
@@ -52,13 +53,21 @@ export function loadsPicture(data: ReportData): Picture | null {
       "Each panel is a router, each row an expert, from 0 at the bottom, and each column a step: the load in percent of " +
         "the mean over the experts, on one colour scale. Even colour is balance, a cell of the contrasting colour an " +
         "expert without a token.",
-      ...(grouped > 1 ? [`A row stands for up to ${grouped} neighbouring experts, idle when all of them are.`] : []),
+      ...(binned > 1
+        ? [
+            `A column stands for up to ${binned} consecutive steps of loads.csv, from the one that its axis names: loads ` +
+              "are summed over them, and an expert that is idle on any of them is shown as idle.",
+          ]
+        : []),
+      ...(grouped > 1
+        ? [`A row stands for up to ${grouped} neighbouring experts, idle where all of them are on the same step.`]
+        : []),
       ...firstSeedNotes(data),
       ...leftOutNotes(data),
     ].join(" "),
     finding: rangeSentence(
-      "The share of idle cells, in percent,",
-      panels.map(({ name, percent }) => ({ name, value: 100 * mean(percent, (value) => Number(value === 0))! })),
+      "The share of idle experts, in percent of all on the steps that loads.csv holds,",
+      drawn.map(({ name, loads }) => ({ name, value: 100 * mean(loads.load, (load) => Number(load === 0))! })),
     ),
     height: Math.ceil(panels.length / columns) * (titleHeight + panelHeight + axisHeight) + scaleHeight,
     option: heatmapOption(panels, columns, { panelHeight, titleHeight }, top),
@@ -77,13 +86,13 @@ function heatmapOption(
   top: number,
 ): EChartsOption {
   const slot = Math.floor(pictureWidth / columns);
-  const places = panels.map(({ steps, firstExperts }, panel) => {
+  const places = panels.map(({ firstSteps, firstExperts }, panel) => {
     // Whole pixels a cell: between fractions of one the background would shine through.
-    const cell = Math.min(mostCellWidth, Math.max(1, Math.floor((slot - panelGap) / steps.length)));
+    const cell = Math.min(mostCellWidth, Math.max(1, Math.floor((slot - panelGap) / firstSteps.length)));
     return {
       left: (panel % columns) * slot + leftMargin,
       top: Math.floor(panel / columns) * (titleHeight + panelHeight + axisHeight) + titleHeight,
-      width: cell * steps.length,
+      width: cell * firstSteps.length,
       height: heightOf(firstExperts.length),
     };
   });
@@ -107,17 +116,17 @@ function heatmapOption(
       },
     })),
     grid: places.map((place) => ({ ...place, outerBoundsMode: "none" })),
-    xAxis: panels.map(({ steps }, gridIndex) => ({
+    xAxis: panels.map(({ firstSteps }, gridIndex) => ({
       ...horizontal,
       axisLine,
       axisTick,
       type: "category",
       gridIndex,
-      data: steps.map(String),
+      data: firstSteps.map(String),
       axisLabel: {
         ...horizontal.axisLabel,
         fontSize: 10,
-        interval: Math.ceil((steps.length * labelledWidth) / places[gridIndex].width) - 1,
+        interval: Math.ceil((firstSteps.length * labelledWidth) / places[gridIndex].width) - 1,
       },
     })),
     yAxis: panels.map(({ firstExperts }, gridIndex) => ({

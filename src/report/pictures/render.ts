@@ -1,6 +1,7 @@
 import { Resvg } from "@resvg/resvg-js";
 import * as echarts from "echarts";
 import { chartOption } from "./chart-option.ts";
+import { compactSvg } from "./compact-svg.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 import { pictureFont, textWidth } from "./text-width.ts";
 import type { Theme } from "./theme.ts";
@@ -13,22 +14,13 @@ echarts.setPlatformAPI({
   },
 });
 
-/**
- * What ECharts marks elements with for a page that brings them to life, more than half of a heatmap's size. Text holds
- * no quotation marks that are not escaped.
- */
-const pageAttributes = / (?:ecmeta_\w+|class)="[^"]*"/g;
-
 /** The picture as an SVG document, drawn without a browser. */
 export function renderSvg(picture: Picture, theme: Theme): string {
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: pictureWidth, height: picture.height });
   try {
     chart.setOption(chartOption(picture, theme));
     const label = echarts.format.encodeHTML(`${picture.title}. ${picture.finding}`);
-    return chart
-      .renderToSVGString()
-      .replace(/^<svg /, () => `<svg role="img" aria-label="${label}" `)
-      .replaceAll(pageAttributes, "");
+    return compactSvg(chart.renderToSVGString()).replace(/^<svg /, () => `<svg role="img" aria-label="${label}" `);
   } finally {
     // An open chart would keep the program running.
     chart.dispose();

@@ -132,6 +132,28 @@ describe("every picture", () => {
   });
 });
 
+describe("the loads of many experts", async () => {
+  const labels = Array.from({ length: 14 }, (_, i) => `${i}`);
+  const routers = labels.map((label) => ({ kind: "random", label }));
+  const pictures = drawPictures(
+    await dataOfRun({ ...smallScenario, steps: 16, tokens: 128, experts: 256, regret: { every: 0 }, routers }),
+  );
+
+  it("are a small file for the most panels and rows that there can be, and idle cells are in it", () => {
+    const svg = renderSvg(pictureOf(pictures, "loads"), themes.light);
+    // As ECharts writes them they take millions.
+    expect(Buffer.byteLength(svg)).toBeLessThan(600_000);
+    expect(svg).toContain('stroke="#d55e00"');
+  });
+
+  it("are summed over steps in each column, which the words say", () => {
+    expect(pictureOf(pictures, "loads").reading).toContain(
+      "A column stands for up to 2 consecutive steps of loads.csv",
+    );
+    expect(pictureOf(run, "loads").reading).not.toContain("A column stands");
+  });
+});
+
 describe("the name of a router", () => {
   it("is drawn as it is, whatever it looks like", () => {
     for (const id of ["max-vio", "loads", "regret", "idle", "load-curves"]) {

@@ -6,7 +6,8 @@ describe("a panel of the load heatmap", () => {
   it("shows loads in percent of the mean of their step", () => {
     const panel = loadPanel({ step: [0, 9], experts: 4, load: [1, 2, 3, 2, 0, 0, 40, 0] }, 1, 300);
     expect(panel).toEqual({
-      steps: [0, 9],
+      firstSteps: [0, 9],
+      binSize: 1,
       firstExperts: [0, 1, 2, 3],
       groupSize: 1,
       percent: [50, 100, 150, 100, 0, 0, 400, 0],
@@ -32,11 +33,38 @@ describe("a panel of the load heatmap", () => {
     expect(panel.percent[171]).toBeGreaterThan(0);
   });
 
+  it("sums the loads of consecutive steps where they are too many, and hides no idle step of an expert", () => {
+    // 30 steps in 15 columns of 2 pixels. Expert 1 is idle on step 5 alone; expert 2 has 1 and 3 tokens in turn.
+    const load = Array.from({ length: 30 }, (_, step) => [2, step === 5 ? 0 : 4, step % 2 === 0 ? 1 : 3]).flat();
+    const step = Array.from({ length: 30 }, (_, i) => 10 * i);
+    const panel = loadPanel({ step, experts: 3, load }, 1, 30);
+    expect(panel.binSize).toBe(2);
+    expect(panel.firstSteps).toEqual(Array.from({ length: 15 }, (_, i) => 20 * i));
+    const columns = Array.from({ length: 15 }, (_, i) => panel.percent.slice(3 * i, 3 * i + 3));
+    for (const [i, column] of columns.entries()) {
+      // 4, 8 and 4 tokens: 75, 150 and 75 % of their mean; without the four of the idle step 4, 4 and 4.
+      expect(column).toEqual(i === 2 ? [100, 0, 100] : [75, 150, 75]);
+    }
+  });
+
+  it("keeps every step in one of columns that differ by a step at most", () => {
+    const step = Array.from({ length: 200 }, (_, i) => i);
+    const load = new Array<number>(200).fill(1);
+    for (const idle of step) {
+      const { percent, binSize, firstSteps } = loadPanel({ step, experts: 1, load: load.with(idle, 0) }, 1, 268);
+      expect(percent.filter((value) => value === 0)).toHaveLength(1);
+      const ends = [...firstSteps.slice(1), 200];
+      for (const [column, end] of ends.entries()) {
+        expect([binSize - 1, binSize]).toContain(end - firstSteps[column]);
+      }
+    }
+  });
+
   it("has no cell where a step has no load at all", () => {
     expect(loadPanel({ step: [0], experts: 2, load: [0, 0] }, 1, 300).percent).toEqual([0, 0]);
   });
 
-  it("keeps within 40000 cells in all, at least 12 steps, the first and the last among them", () => {
+  it("keeps within 40000 cells in all, at least 12 columns from the first step on", () => {
     const sizes = fc.record({
       experts: fc.integer({ min: 1, max: 600 }),
       steps: fc.integer({ min: 1, max: 400 }),
@@ -49,13 +77,12 @@ describe("a panel of the load heatmap", () => {
         const panel = loadPanel({ step, experts, load }, panels, 268);
         const rows = panel.firstExperts.length;
         expect(rows).toBeLessThanOrEqual(256);
-        expect(panel.steps.length).toBeGreaterThanOrEqual(Math.min(12, steps));
-        // 14 panels of 256 rows and 12 steps are a few more.
-        expect(panels * rows * panel.steps.length).toBeLessThanOrEqual(Math.max(40_000, panels * rows * 12));
-        expect(panel.steps[0]).toBe(0);
-        expect(panel.steps.at(-1)).toBe(step.at(-1));
-        expect(new Set(panel.steps).size).toBe(panel.steps.length);
-        expect(panel.percent).toEqual(new Array(panel.steps.length * rows).fill(100));
+        expect(panel.firstSteps.length).toBeGreaterThanOrEqual(Math.min(12, steps));
+        // 14 panels of 256 rows and 12 columns are a few more.
+        expect(panels * rows * panel.firstSteps.length).toBeLessThanOrEqual(Math.max(40_000, panels * rows * 12));
+        expect(panel.firstSteps[0]).toBe(0);
+        expect(new Set(panel.firstSteps).size).toBe(panel.firstSteps.length);
+        expect(panel.percent).toEqual(new Array(panel.firstSteps.length * rows).fill(100));
       }),
       { seed: 1, numRuns: 40 },
     );

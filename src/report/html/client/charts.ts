@@ -1,3 +1,4 @@
+import { compactSvg } from "../../pictures/compact-svg.ts";
 import { type Picture, pictureWidth } from "../../pictures/picture.ts";
 import { themes } from "../../pictures/theme.ts";
 import { init } from "./echarts-parts.ts";
@@ -49,7 +50,7 @@ export function drawSvg(picture: Picture, { theme }: Look): string {
   const size = { width: pictureWidth, height: picture.height };
   const chart = init(null, null, { renderer: "svg", ssr: true, ...size });
   chart.setOption(pageOption(picture, themes[theme], pictureWidth));
-  const svg = chart.renderToSVGString();
+  const svg = compactSvg(chart.renderToSVGString());
   chart.dispose();
   return svg;
 }
