@@ -11,23 +11,24 @@ interface Stroke {
 }
 
 /**
- * An SVG document that ECharts wrote, as one that looks the same and is several times smaller where it is a heatmap: cells of one
- * colour become a single path whose strokes are as thick as the cells are high. Cells must have places and sizes in whole
- * pixels. What is no cell stays, without the attributes that only ECharts itself reads.
+ * An SVG document that ECharts wrote, as one that looks the same and is several times smaller where it is a heatmap: cells
+ * of one colour become a single path whose strokes are as thick as the cells are high. Cells must have places and sizes in
+ * whole pixels. What is no cell stays, without the attributes that only ECharts itself reads.
  */
 export function compactSvg(svg: string): string {
   const written: string[] = [];
-  let cells: RegExpExecArray[] = [];
-  for (const line of svg.replaceAll(pageAttributes, "").split("\n")) {
-    const found = cell.exec(line);
-    if (found !== null) {
+  const lines = svg.replaceAll(pageAttributes, "").split("\n");
+  for (let next = 0; next < lines.length; ) {
+    const cells: RegExpExecArray[] = [];
+    for (let found = cell.exec(lines[next]); found !== null; found = cell.exec(lines[next + cells.length] ?? "")) {
       cells.push(found);
-      continue;
     }
-    written.push(...pathsOf(cells), line);
-    cells = [];
+    // One by itself may be what others are clipped by, which a stroke cannot be.
+    if (cells.length < 2) written.push(lines[next]);
+    else written.push(...pathsOf(cells));
+    next += Math.max(1, cells.length);
   }
-  return [...written, ...pathsOf(cells)].join("\n");
+  return written.join("\n");
 }
 
 /** A path for each colour and height of `cells`, which do not overlap. */

@@ -46,16 +46,32 @@ it("draws cells of one colour as one path, to the pixel", () => {
   }
 });
 
+it("leaves what clips others a shape, which ECharts writes as it does a cell", () => {
+  const clip = [
+    '<defs><clipPath id="a">',
+    cellPath(10, 4, 8, 8, "#000").replace(/ ecmeta_\w+="[^"]*"/, ""),
+    "</clipPath></defs>",
+  ];
+  const svg = documentOf([
+    ...clip,
+    '<g clip-path="url(#a)">',
+    '<rect width="40" height="24" fill="#ff0000"></rect>',
+    "</g>",
+  ]);
+  expect(compactSvg(svg)).toBe(svg);
+});
+
 it("leaves all else where it stands, before and behind the cells", () => {
   const before = '<rect width="40" height="24" fill="#ffffff"></rect>';
   const line = '<path d="M1 2L3 4" fill="none" stroke="#000"></path>';
   const text = "<text>&lt;path d=&quot;M1 1l2 0l0 2l-2 0Z&quot; fill=&quot;red&quot;&gt;</text>";
-  const written = compactSvg(documentOf([before, cellPath(4, 4, 2, 2, red), line, cellPath(6, 4, 2, 2, red), text]));
+  const cellsAt = (x: number) => [cellPath(x, 4, 2, 2, red), cellPath(x + 2, 4, 2, 2, red)];
+  const written = compactSvg(documentOf([before, ...cellsAt(4), line, ...cellsAt(8), text]));
   expect(written.split("\n").slice(1, -1)).toEqual([
     before,
-    expect.stringContaining('d="M4 4h2"'),
+    expect.stringContaining('d="M4 4h4"'),
     line,
-    expect.stringContaining('d="M6 4h2"'),
+    expect.stringContaining('d="M8 4h4"'),
     text,
   ]);
 });

@@ -47,6 +47,12 @@ function textsOf(svg: string): { text: string; x: number; y: number; size: numbe
   });
 }
 
+/** The colours of a picture's series, in the light theme, whose marks are not faint. */
+function colorsOfSeries(picture: Picture): string[] {
+  const { series } = chartOption(picture, themes.light) as { series: { color?: string; data: unknown[] }[] };
+  return series.flatMap(({ color, data }) => (color === undefined || data.length < 2 ? [] : [color]));
+}
+
 function unescaped(text: string): string {
   const characters: Record<string, string> = { lt: "<", gt: ">", quot: '"', "#39": "'", amp: "&" };
   return text.replace(/&([^;]+);/g, (_, name) => characters[name]);
@@ -115,6 +121,13 @@ describe("every picture", () => {
     expect(inked / (width * height)).toBeGreaterThan(0.005);
     const edges = [...Array(width).keys()].flatMap((x) => [4 * x, 4 * ((height - 1) * width + x)]);
     expect(edges.every((pixel) => data[pixel + 1] > 250)).toBe(true);
+  });
+
+  it.each(run.filter(({ id }) => id !== "loads"))("$id shows each router's colour", (picture) => {
+    const { data } = PNG.sync.read(renderPng(renderSvg(picture, themes.light), 2));
+    const seen = new Set<string>();
+    for (let pixel = 0; pixel < data.length; pixel += 4) seen.add(data.toString("hex", pixel, pixel + 3));
+    for (const color of colorsOfSeries(picture)) expect(seen, color).toContain(color.slice(1));
   });
 
   it.each(everyPicture)("$name has no number with more digits than are seen", ({ picture }) => {
