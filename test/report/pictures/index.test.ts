@@ -123,11 +123,15 @@ describe("every picture", () => {
     expect(edges.every((pixel) => data[pixel + 1] > 250)).toBe(true);
   });
 
-  it.each(run.filter(({ id }) => id !== "loads"))("$id shows each router's colour", (picture) => {
-    const { data } = PNG.sync.read(renderPng(renderSvg(picture, themes.light), 2));
+  it.each(run.filter(({ id }) => id !== "loads"))("$id has its lines above its legend, not in it alone", (picture) => {
+    const { width, height, data } = PNG.sync.read(renderPng(renderSvg(picture, themes.light), 2));
+    const [{ bottom }] = [(picture.option as { grid: { bottom: number } | { bottom: number }[] }).grid].flat();
     const seen = new Set<string>();
-    for (let pixel = 0; pixel < data.length; pixel += 4) seen.add(data.toString("hex", pixel, pixel + 3));
-    for (const color of colorsOfSeries(picture)) expect(seen, color).toContain(color.slice(1));
+    const end = 4 * width * (height - 2 * bottom);
+    for (let pixel = 0; pixel < end; pixel += 4) seen.add(data.toString("hex", pixel, pixel + 3));
+    // Some may be hidden by others, all cannot be.
+    const colors = colorsOfSeries(picture);
+    expect(colors.length === 0 || colors.some((color) => seen.has(color.slice(1)))).toBe(true);
   });
 
   it.each(everyPicture)("$name has no number with more digits than are seen", ({ picture }) => {
