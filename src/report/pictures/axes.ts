@@ -58,6 +58,18 @@ export function metricAxis(values: readonly number[]) {
   return { type: "log", ...decadesAround(min(values)!, max(values)!) } as const;
 }
 
+/** Where the axis that {@link metricAxis} makes for `values` has each: 0 at its start, and at most 1. */
+export function placesOnAxis(values: readonly number[]): number[] {
+  const axis = metricAxis(values);
+  if (axis.type === "log") {
+    const length = Math.log(axis.max / axis.min);
+    return values.map((value) => Math.log(value / axis.min) / length);
+  }
+  const start = axis.scale ? min(values)! : Math.min(0, min(values)!);
+  const length = max(values)! - start;
+  return values.map((value) => (length === 0 ? 0 : (value - start) / length));
+}
+
 /** The powers of ten at or below `lowest` and at or above `highest`, both positive. */
 export function decadesAround(lowest: number, highest: number): { min: number; max: number } {
   const [first, last] = [Math.floor(Math.log10(lowest)), Math.ceil(Math.log10(highest))];

@@ -1,17 +1,21 @@
-import { max } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
-import { type AxisType, axisTypeOf, horizontal, metricAxis, vertical } from "./axes.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, placesOnAxis, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
+import { pictureWidth } from "./picture.ts";
+import { labelRise, labelSize, type PointLabel, pointLabels } from "./point-labels.ts";
 import type { VariantData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { textWidth } from "./text-width.ts";
 import { variantColor, variantSymbol } from "./theme.ts";
 
-const plotHeight = 380;
-const labelSize = 11;
-/** Names that are longer than this in pixels, as those of a sweep's cells, are left to the legend. */
+const plotHeight = 340;
+/** Above the plot, for the name of the vertical axis. */
+const aboveHeight = 40;
+const leftMargin = 64;
+const rightMargin = 40;
+/** Where names are longer than this in pixels, as those of a sweep's cells, they are left to the legend. */
 const longestLabel = 150;
 
 /** A variant between two metrics, neither of which is ever negative. */
@@ -50,14 +54,14 @@ export function pointsPicture(
     ...strokes(lines.map(({ name }) => name)),
   ]);
   const bottom = height + 44;
-  const isLabelled = max(featured, ({ variant }) => textWidth(drawnName(variant.name), labelSize))! <= longestLabel;
   const xType = axisTypeOf(points.map(({ x }) => x.mean));
   const yType = axisTypeOf(points.map(({ y }) => y.mean));
+  const labels = labelsOf(points);
   return {
-    height: plotHeight + bottom,
+    height: aboveHeight + plotHeight + bottom,
     option: {
       legend,
-      grid: { left: 64, right: 40, top: 40, bottom },
+      grid: { left: leftMargin, right: rightMargin, top: aboveHeight, bottom },
       xAxis: {
         ...horizontal,
         splitLine: vertical.splitLine,
@@ -69,38 +73,49 @@ export function pointsPicture(
       series: [
         ...lines,
         ...(others.length === 0 ? [] : [otherPoints(others, axes)]),
-        ...featured.flatMap((point) => [namedPoint(point, axes, isLabelled), ...cross(point, xType, yType)]),
+        ...featured.flatMap((point, i) => [namedPoint(point, axes, labels[i]), ...cross(point, xType, yType)]),
       ],
     },
   };
 }
 
+/** The labels of the featured among `points`, in their order; null for all where the names are too long. */
+function labelsOf(points: readonly VariantPoint[]): (PointLabel | null)[] {
+  const width = pictureWidth - leftMargin - rightMargin;
+  const [xs, ys] = [placesOnAxis(points.map(({ x }) => x.mean)), placesOnAxis(points.map(({ y }) => y.mean))];
+  const placed = points.flatMap(({ variant }, i) =>
+    variant.isFeatured ? [{ name: drawnName(variant.name), x: xs[i] * width, y: (1 - ys[i]) * plotHeight }] : [],
+  );
+  const isTooLong = placed.some(({ name }) => textWidth(name, labelSize) > longestLabel);
+  return isTooLong ? placed.map(() => null) : pointLabels(placed, width);
+}
+
 function namedPoint(
   { variant, x, y }: VariantPoint,
   axes: { x: string; y: string },
-  isLabelled: boolean,
+  label: PointLabel | null,
 ): ScatterSeriesOption {
   return {
     name: drawnName(variant.name),
     type: "scatter",
-    dimensions: [axes.x, axes.y],
-    encode: { x: 0, y: 1, tooltip: [0, 1] },
+    // A label that is a value is written as it is; ECharts would fill in what looks like a placeholder in a format.
+    dimensions: [axes.x, axes.y, { name: "label", type: "ordinal" }],
+    encode: { x: 0, y: 1, tooltip: [0, 1], label: 2 },
     color: variantColor(variant.position),
     symbol: variantSymbol(variant.position),
     symbolSize: 11,
     z: 4,
     label: {
-      show: isLabelled,
-      formatter: "{a}",
-      position: "right",
+      show: label !== null,
+      position: label?.position ?? "right",
       color: "@text",
       fontSize: labelSize,
       minMargin: 5,
     },
     itemStyle: { opacity: 0.9 },
     // Above the bars of the intervals.
-    labelLayout: { hideOverlap: true, dy: -8 },
-    data: [[rounded(x.mean), rounded(y.mean)]],
+    labelLayout: { hideOverlap: true, dy: -labelRise },
+    data: [[rounded(x.mean), rounded(y.mean), label?.text ?? ""]],
   };
 }
 

@@ -34,14 +34,7 @@ export function solverPicture(data: ReportData): Picture | null {
     ...pointsPicture(
       points,
       { x: "steps with a solver", y: "MaxVio of a batch, mean" },
-      reference === null
-        ? []
-        : [
-            referenceLine(
-              reference,
-              points.map(({ x }) => x.mean),
-            ),
-          ],
+      reference === null ? [] : [referenceLine(reference, points)],
     ),
   };
 }
@@ -68,8 +61,9 @@ function plainTopK({ results, variants }: ReportData): { variant: VariantData; v
 
 function referenceLine(
   { variant, value }: { variant: VariantData; value: number },
-  steps: readonly number[],
+  points: readonly VariantPoint[],
 ): LineSeriesOption & { name: string } {
+  const steps = points.map(({ x }) => x.mean);
   return {
     name: drawnName(variant.router),
     type: "line",
@@ -81,7 +75,7 @@ function referenceLine(
     data: [
       // A logarithmic axis has no 0.
       [axisTypeOf(steps) === "log" ? min(steps)! : 0, rounded(value)],
-      [max(steps)!, rounded(value)],
+      [rounded(max(points, ({ x }) => x.mean + (x.halfWidth ?? 0))!), rounded(value)],
     ],
   };
 }

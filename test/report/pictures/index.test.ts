@@ -182,6 +182,21 @@ describe("the name of a router", () => {
     }
   });
 
+  it("is beside its point as it is, though it looks like a placeholder", async () => {
+    const labels = ["{a0} {b} {c0}", "$& {@label}", "{x|$1}"];
+    const pictures = drawPictures(
+      await dataOfRun({ ...smallScenario, routers: labels.map((label, i) => ({ ...routers[[0, 3, 4][i]], label })) }),
+    );
+    const beside = textsOf(renderSvg(pictureOf(pictures, "pareto"), themes.light)).filter(({ size }) => size === 11);
+    expect(
+      beside
+        .map(({ text }) => text)
+        .join(" and ")
+        .split(" and ")
+        .sort(),
+    ).toEqual(labels.toSorted());
+  });
+
   it("keeps what looks like a colour of the theme", () => {
     expect(JSON.stringify(chartOption(pictureOf(named, "max-vio"), themes.dark))).toContain("& @variant3 ]]>");
   });

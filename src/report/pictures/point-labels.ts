@@ -1,0 +1,81 @@
+import { listed } from "./text.ts";
+import { textWidth } from "./text-width.ts";
+
+export const labelSize = 11;
+/** How far a label is raised above its point, and so above the bars of its intervals. */
+export const labelRise = 8;
+/** Between the middle of a point and its label. */
+const labelDistance = 11;
+const labelHalfHeight = 7;
+const pointHalfSize = 6;
+/** Points that are closer than this on both axes would have labels on top of one another. */
+const closest = 14;
+/** Of names in one label, how many parts the list of them may have. */
+const mostNames = 3;
+
+/** A point of a picture, its place in pixels from the upper left of the plot. */
+export interface PlacedPoint {
+  readonly name: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface PointLabel {
+  readonly text: string;
+  readonly position: "left" | "right";
+}
+
+interface Box {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/**
+ * The label of each of `points` in a plot `width` pixels wide; null where the label of an earlier point, which is as good as
+ * at the same place, has its name too. Labels stand towards the middle of the plot, where there is room for them, or on the
+ * other side where they would cover a point or an earlier label.
+ */
+export function pointLabels(points: readonly PlacedPoint[], width: number): (PointLabel | null)[] {
+  const groups: PlacedPoint[][] = [];
+  for (const point of points) {
+    const near = groups.find(([{ x, y }]) => Math.abs(x - point.x) < closest && Math.abs(y - point.y) < closest);
+    if (near === undefined) groups.push([point]);
+    else near.push(point);
+  }
+  const taken: Box[] = [];
+  const labels = new Map<PlacedPoint, PointLabel>();
+  for (const group of groups) {
+    const [first] = group;
+    const text = listed(
+      group.map(({ name }) => name),
+      mostNames,
+    );
+    const others = points.filter((point) => !group.includes(point)).map(boxOfPoint);
+    const isFree = (position: PointLabel["position"]) => {
+      const box = boxOfLabel(first, text, position);
+      return box.left >= 0 && box.right <= width && ![...taken, ...others].some((other) => overlap(box, other));
+    };
+    const [inwards, outwards] = first.x > width / 2 ? (["left", "right"] as const) : (["right", "left"] as const);
+    const position = isFree(inwards) || !isFree(outwards) ? inwards : outwards;
+    taken.push(boxOfLabel(first, text, position));
+    labels.set(first, { text, position });
+  }
+  return points.map((point) => labels.get(point) ?? null);
+}
+
+function boxOfPoint({ x, y }: PlacedPoint): Box {
+  return { left: x - pointHalfSize, right: x + pointHalfSize, top: y - pointHalfSize, bottom: y + pointHalfSize };
+}
+
+function boxOfLabel({ x, y }: PlacedPoint, text: string, position: PointLabel["position"]): Box {
+  const width = textWidth(text, labelSize);
+  const left = position === "right" ? x + labelDistance : x - labelDistance - width;
+  const middle = y - labelRise;
+  return { left, right: left + width, top: middle - labelHalfHeight, bottom: middle + labelHalfHeight };
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}
