@@ -1,4 +1,4 @@
-import { max, min } from "d3-array";
+import { max, min, nice } from "d3-array";
 
 /** What all axes share: muted labels and faint lines in the theme's colours, and a name that is no louder than they. */
 const shared = {
@@ -58,16 +58,18 @@ export function metricAxis(values: readonly number[]) {
   return { type: "log", ...decadesAround(min(values)!, max(values)!) } as const;
 }
 
-/** Where the axis that {@link metricAxis} makes for `values` has each: 0 at its start, and at most 1. */
+/** Into how many stretches ECharts divides a linear axis, or about so many. */
+const stretches = 5;
+
+/** Where the axis that {@link metricAxis} makes for `values` has each: 0 at its start and 1 at its end. */
 export function placesOnAxis(values: readonly number[]): number[] {
   const axis = metricAxis(values);
   if (axis.type === "log") {
     const length = Math.log(axis.max / axis.min);
     return values.map((value) => Math.log(value / axis.min) / length);
   }
-  const start = axis.scale ? min(values)! : Math.min(0, min(values)!);
-  const length = max(values)! - start;
-  return values.map((value) => (length === 0 ? 0 : (value - start) / length));
+  const [start, end] = nice(axis.scale ? min(values)! : Math.min(0, min(values)!), max(values)!, stretches);
+  return values.map((value) => (start === end ? 0 : (value - start) / (end - start)));
 }
 
 /** The powers of ten at or below `lowest` and at or above `highest`, both positive. */

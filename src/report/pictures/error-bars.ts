@@ -3,8 +3,8 @@ import type { Interval } from "../results/interval.ts";
 import type { AxisType } from "./axes.ts";
 import { rounded } from "./text.ts";
 
-/** A place on both axes; a category by its name. */
-export type ErrorBarEnd = readonly [x: number | string, y: number];
+/** A place on both axes. */
+export type ErrorBarEnd = readonly [x: number, y: number];
 
 /** A bar that joins two points of a picture. */
 export type ErrorBar = readonly [from: ErrorBarEnd, to: ErrorBarEnd];
@@ -19,15 +19,13 @@ export function endsOf({ mean, halfWidth }: Interval, axis: AxisType): [number, 
 }
 
 /** The series that draws `bars`, not touched by the pointer. Of the name of what they belong to, they hide with it. */
-export function errorBars(name: string, color: string, bars: readonly ErrorBar[], panel = 0): LineSeriesOption[] {
+export function errorBars(name: string, color: string, bars: readonly ErrorBar[]): LineSeriesOption[] {
   if (bars.length === 0) return [];
   const pause = [null, null];
   return [
     {
       name,
       type: "line",
-      xAxisIndex: panel,
-      yAxisIndex: panel,
       color,
       symbol: "none",
       lineStyle: { width: 1.2, opacity: 0.6 },

@@ -22,7 +22,7 @@ export interface PlacedPoint {
 
 export interface PointLabel {
   readonly text: string;
-  readonly position: "left" | "right";
+  readonly position: "left" | "right" | "top";
 }
 
 interface Box {
@@ -34,8 +34,8 @@ interface Box {
 
 /**
  * The label of each of `points` in a plot `width` pixels wide; null where the label of an earlier point, which is as good as
- * at the same place, has its name too. Labels stand towards the middle of the plot, where there is room for them, or on the
- * other side where they would cover a point or an earlier label.
+ * at the same place, has its name too. Labels stand towards the middle of the plot, where there is room for them; where they
+ * would cover a point or an earlier label there, on the other side or above, if these are free.
  */
 export function pointLabels(points: readonly PlacedPoint[], width: number): (PointLabel | null)[] {
   const groups: PlacedPoint[][] = [];
@@ -57,8 +57,8 @@ export function pointLabels(points: readonly PlacedPoint[], width: number): (Poi
       const box = boxOfLabel(first, text, position);
       return box.left >= 0 && box.right <= width && ![...taken, ...others].some((other) => overlap(box, other));
     };
-    const [inwards, outwards] = first.x > width / 2 ? (["left", "right"] as const) : (["right", "left"] as const);
-    const position = isFree(inwards) || !isFree(outwards) ? inwards : outwards;
+    const sides = first.x > width / 2 ? (["left", "right", "top"] as const) : (["right", "left", "top"] as const);
+    const position = sides.find(isFree) ?? sides[0];
     taken.push(boxOfLabel(first, text, position));
     labels.set(first, { text, position });
   }
@@ -71,8 +71,8 @@ function boxOfPoint({ x, y }: PlacedPoint): Box {
 
 function boxOfLabel({ x, y }: PlacedPoint, text: string, position: PointLabel["position"]): Box {
   const width = textWidth(text, labelSize);
-  const left = position === "right" ? x + labelDistance : x - labelDistance - width;
-  const middle = y - labelRise;
+  const left = { left: x - labelDistance - width, right: x + labelDistance, top: x - width / 2 }[position];
+  const middle = y - labelRise - (position === "top" ? labelDistance + labelHalfHeight : 0);
   return { left, right: left + width, top: middle - labelHalfHeight, bottom: middle + labelHalfHeight };
 }
 

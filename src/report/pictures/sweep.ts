@@ -16,7 +16,15 @@ const aboveHeight = 40;
 const belowHeight = 56;
 const leftMargin = 64;
 const rightMargin = 40;
+const plotWidth = pictureWidth - leftMargin - rightMargin;
 const labelGap = 8;
+const yName = "MaxVio of a batch, mean";
+/** Pixels between the points of lines with intervals at the same value, so that no bar hides another. */
+const dodge = 5;
+/** Pixels between the first and the last of them, however many there are. */
+const mostDodge = 24;
+/** Between the ends of an axis of numbers and the first and last of them, in pixels. */
+const endGap = 24;
 /** More lines than this hide each other; the best of them stay. */
 const mostLines = 12;
 
@@ -48,7 +56,11 @@ export function sweepPicture(data: ReportData): Picture | null {
     reading: [
       "MaxVio of a batch, mean over the steps, against one parameter at a time; a line joins the cells that differ in it " +
         "alone. Lower is better. Colours are the panel's own.",
-      ...(hasSeeds ? ["Points are means over the seeds, bars their 95 % confidence intervals."] : []),
+      ...(hasSeeds
+        ? [
+            "Points are means over the seeds, bars their 95 % confidence intervals; those of one value stand beside one another.",
+          ]
+        : []),
       ...(leftOut ? [`Each panel shows the ${mostLines} lines that get lowest.`] : []),
     ].join(" "),
     finding: rangeSentence("MaxVio of a batch", namedMetric(data, "max_vio_batch_mean")),
@@ -95,17 +107,19 @@ function lowestOf({ points }: SweepLine): number {
 function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height: number } {
   const grids: object[] = [];
   const legends: LegendComponentOption[] = [];
+  const xAxes: XAXisComponentOption[] = [];
   const series: LineSeriesOption[] = [];
   const means = panels.flatMap(({ lines }) => lines.flatMap(({ points }) => points.map(({ maxVio }) => maxVio.mean)));
   const yType = axisTypeOf(means);
   let top = 0;
-  for (const [index, { lines }] of panels.entries()) {
-    const names = lines.map(({ name }) => name);
+  for (const [index, panel] of panels.entries()) {
     const gridTop = top + aboveHeight;
-    const { legend, height } = legendOf(strokes(names));
+    const { legend, height } = legendOf(strokes(panel.lines.map(({ name }) => name)));
     grids.push({ left: leftMargin, right: rightMargin, top: gridTop, height: plotHeight });
     legends.push({ ...legend, bottom: "auto", top: gridTop + plotHeight + belowHeight });
-    series.push(...lines.flatMap((line, position) => sweepSeries(line, position, index, yType)));
+    const axes = { xAxisIndex: xAxes.length, yAxisIndex: index };
+    series.push(...panelSeries(panel, yType).map((line) => ({ ...line, ...axes })));
+    xAxes.push(...parameterAxes(panel, index));
     top = gridTop + plotHeight + belowHeight + height;
   }
   return {
@@ -113,53 +127,82 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
     option: {
       legend: legends,
       grid: grids,
-      xAxis: panels.map(parameterAxis),
-      yAxis: panels.map((_, gridIndex) => ({
-        ...vertical,
-        ...metricAxis(means),
-        name: "MaxVio of a batch, mean",
-        gridIndex,
-      })),
+      xAxis: xAxes,
+      yAxis: panels.map((_, gridIndex) => ({ ...vertical, ...metricAxis(means), name: yName, gridIndex })),
       tooltip: { trigger: "item" },
       series,
     },
   };
 }
 
-function parameterAxis({ parameter, values, isNumeric }: SweepPanel, gridIndex: number): XAXisComponentOption {
+/** The axis of a panel; words are read from a second one, since points stand beside their places. */
+function parameterAxes(panel: SweepPanel, gridIndex: number): XAXisComponentOption[] {
+  const { values, isNumeric, parameter } = panel;
   const shared = { ...horizontal, name: parameter, gridIndex };
-  if (!isNumeric) {
-    const width = (pictureWidth - leftMargin - rightMargin) / values.length - labelGap;
-    const axisLabel = { ...horizontal.axisLabel, interval: 0, width, overflow: "truncate" } as const;
-    return { ...shared, type: "category", data: values.map(String), axisLabel };
+  if (isNumeric) {
+    const customValues = values.map(Number);
+    const beyond = endGap / plotWidth;
+    return [
+      {
+        ...shared,
+        type: axisTypeOf(customValues),
+        min: placeOf(panel, values[0], -beyond),
+        max: placeOf(panel, values[values.length - 1], beyond),
+        axisLabel: { ...horizontal.axisLabel, customValues },
+        axisTick: { ...horizontal.axisTick, customValues },
+      },
+    ];
   }
-  return { ...shared, ...metricAxis(values.map(Number)) };
+  const width = plotWidth / values.length - labelGap;
+  const axisLabel = { ...horizontal.axisLabel, interval: 0, width, overflow: "truncate" } as const;
+  return [
+    { type: "value", gridIndex, show: false, min: -0.5, max: values.length - 0.5 },
+    { ...shared, type: "category", position: "bottom", data: values.map(String), axisLabel },
+  ];
 }
 
-function sweepSeries(
-  { name, points }: SweepLine,
-  position: number,
-  panel: number,
-  yType: AxisType,
-): LineSeriesOption[] {
-  const bars = points.flatMap(({ value, maxVio }): ErrorBar[] => {
-    const ends = endsOf(maxVio, yType);
-    if (ends === null) return [];
-    const [from, to] = ends.map((end) => [value, end] as const);
-    return [[from, to]];
-  });
-  return [
-    {
-      name,
+/** Where a value stands on the axis of its panel, moved to the right by a share of that axis. */
+function placeOf({ values, isNumeric }: SweepPanel, value: number | string, share: number): number {
+  if (!isNumeric) return values.indexOf(value) + share * values.length;
+  const numbers = values.map(Number);
+  const [first, last] = [numbers[0], numbers[numbers.length - 1]];
+  // Without the gaps at its ends.
+  const ofValues = share / (1 - (2 * endGap) / plotWidth);
+  return axisTypeOf(numbers) === "log"
+    ? Number(value) * (last / first) ** ofValues
+    : Number(value) + ofValues * (last - first);
+}
+
+/** The series of all lines of a panel, those with intervals beside one another in their order. */
+export function panelSeries(panel: SweepPanel, yType: AxisType): LineSeriesOption[] {
+  const withBars = panel.lines.filter(({ points }) => points.some(({ maxVio }) => endsOf(maxVio, yType) !== null));
+  const apart = Math.min(dodge, mostDodge / Math.max(1, withBars.length - 1)) / plotWidth;
+  return panel.lines.flatMap((line, position) => {
+    const beside = withBars.includes(line) ? withBars.indexOf(line) - (withBars.length - 1) / 2 : 0;
+    const points = line.points.map((point) => ({ ...point, x: rounded(placeOf(panel, point.value, beside * apart)) }));
+    const bars = points.flatMap(({ x, maxVio }): ErrorBar[] => {
+      const ends = endsOf(maxVio, yType);
+      return ends === null
+        ? []
+        : [
+            [
+              [x, ends[0]],
+              [x, ends[1]],
+            ],
+          ];
+    });
+    const drawn: LineSeriesOption = {
+      name: line.name,
       type: "line",
-      xAxisIndex: panel,
-      yAxisIndex: panel,
+      // The pointer is told the value itself, not the place beside it.
+      dimensions: ["place", yName, { name: panel.parameter, type: "ordinal" }],
+      encode: { x: 0, y: 1, tooltip: [2, 1] },
       color: variantColor(position),
       symbol: "circle",
       symbolSize: 7,
       lineStyle: { type: variantDash(position), width: 1.5 },
-      data: points.map(({ value, maxVio }) => [value, rounded(maxVio.mean)]),
-    },
-    ...errorBars(name, variantColor(position), bars, panel),
-  ];
+      data: points.map(({ x, value, maxVio }) => [x, rounded(maxVio.mean), String(value)]),
+    };
+    return [drawn, ...errorBars(line.name, variantColor(position), bars)];
+  });
 }

@@ -37,6 +37,14 @@ describe("labels of points", () => {
     expect(pointLabels([points[0]], width)[0]!.position).toBe("right");
   });
 
+  it("stand above where both sides are taken", () => {
+    const points = [
+      { name: "too long for the left", x: 60, y: 100 },
+      { name: "b", x: 100, y: 92 },
+    ];
+    expect(pointLabels(points, width)[0]!.position).toBe("top");
+  });
+
   it("stay in the plot, though they cover what is beside them", () => {
     const points = [
       { name: "far too long to stand to the left", x: 20, y: 100 },
@@ -50,6 +58,8 @@ describe("places on an axis", () => {
   it("are those of the axis as it is drawn", () => {
     expect(metricAxis([0, 4, 8])).toEqual({ type: "value", scale: false });
     expect(placesOnAxis([0, 4, 8])).toEqual([0, 0.5, 1]);
+    // Up to the next round number.
+    expect(placesOnAxis([0, 0.06, 0.1006])).toEqual([0, 0.5, expect.closeTo(0.838, 3)]);
     expect(metricAxis([6, 7, 8])).toEqual({ type: "value", scale: true });
     expect(placesOnAxis([6, 7, 8])).toEqual([0, 0.5, 1]);
     // Decades from 0.01 to 100.

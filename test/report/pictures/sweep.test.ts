@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { sweepPanel } from "../../../src/report/pictures/sweep.ts";
+import { panelSeries, sweepPanel } from "../../../src/report/pictures/sweep.ts";
 import { plainData, plainResults } from "./plain-results.ts";
 
 const rate = "routers.alf-lb.updateRate";
@@ -59,4 +59,49 @@ it("keeps the twelve lines that get lowest", () => {
   const panel = sweepPanel(plainData(plainResults(rows, ["p"])), "p")!;
   expect(panel.leftOut).toBe(8);
   expect(panel.lines.map(({ name }) => name)).toEqual(Array.from({ length: 12 }, (_, i) => `r${i + 8}`));
+});
+
+/** The points of the lines of a panel, without its bars. */
+function placesOf(path: string) {
+  const series = panelSeries(sweepPanel(data, path)!, "value");
+  return series.filter(({ symbol }) => symbol === "circle").map((line) => line.data as [number, number, string][]);
+}
+
+it("puts lines with intervals beside one another, in their order, and tells the pointer the value itself", () => {
+  const [sign, proportional] = placesOf(rate);
+  for (const [i, value] of [0.25, 0.5, 2].entries()) {
+    // 5 pixels apart on an axis from 0.25 to 2 that is 856 pixels long without 24 at each end; places have five digits.
+    expect(proportional[i][0] - sign[i][0]).toBeCloseTo((5 / 808) * 1.75, 3);
+    expect((proportional[i][0] + sign[i][0]) / 2).toBeCloseTo(value, 3);
+    expect([sign[i][2], proportional[i][2]]).toEqual([String(value), String(value)]);
+  }
+  const words = placesOf(rule);
+  for (const [line, points] of words.entries()) {
+    for (const [i, word] of ["sign", "proportional"].entries()) {
+      // Two words share the axis, and the line in the middle of three stands where they do.
+      expect(points[i][0]).toBeCloseTo(i + (line - 1) * (5 / 856) * 2, 3);
+      expect(points[i][2]).toBe(word);
+    }
+  }
+});
+
+it("draws each bar through its point", () => {
+  const series = panelSeries(sweepPanel(data, rate)!, "value");
+  for (const [i, bars] of series.entries()) {
+    if (bars.symbol !== "none") continue;
+    const [[x, y]] = series[i - 1].data as [number, number][];
+    const [[fromX, from], [toX, to]] = bars.data as [number, number][];
+    expect([fromX, toX]).toEqual([x, x]);
+    expect(from <= y && y <= to).toBe(true);
+  }
+  expect(series.filter(({ symbol }) => symbol === "none")).toHaveLength(2);
+});
+
+it("leaves lines without intervals at their values", () => {
+  const rows = ["1", "2"].flatMap((p) =>
+    ["a", "b"].map((router) => ({ router, kind: "ssr", p, max_vio_batch_mean: 1 })),
+  );
+  for (const { data } of panelSeries(sweepPanel(plainData(plainResults(rows, ["p"])), "p")!, "value")) {
+    expect((data as number[][]).map(([x]) => x)).toEqual([1, 2]);
+  }
 });
