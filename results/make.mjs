@@ -1,78 +1,30 @@
-// Makes the picture and the table of the README from the runs of the two recorded scenarios, which `npm run results` runs
+// Makes the pictures and the table of the README from the runs of the two recorded scenarios, which `npm run results` runs
 // first.
 import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
-import { group } from "d3-array";
-import * as echarts from "echarts";
+import { maxVioPicture } from "../dist/report/pictures/max-vio.js";
+import { renderSvg } from "../dist/report/pictures/render.js";
+import { readReportData } from "../dist/report/pictures/report-data.js";
+import { themes } from "../dist/report/pictures/theme.js";
+import { openResults } from "../dist/report/results/results.js";
 
-const width = 1040;
-const height = 430;
 const panels = [
-  { scenario: "trace", title: "Trained without balancing" },
-  { scenario: "trace-balanced", title: "Trained with an auxiliary loss" },
+  { scenario: "trace", title: "Trained without balancing", file: "recorded.svg" },
+  { scenario: "trace-balanced", title: "Trained with an auxiliary loss", file: "recorded-balanced.svg" },
 ];
-// Okabe and Ito's palette, which colour-blind people can tell apart; dashes tell the lines apart in print.
-const routers = [
-  { name: "topk", color: "#000000", type: "solid" },
-  { name: "aux-loss", color: "#d55e00", type: "solid" },
-  { name: "alf-lb", color: "#0072b2", type: "solid" },
-  { name: "ssr", color: "#009e73", type: "dashed" },
-  { name: "sinkhorn", color: "#cc79a7", type: "solid" },
-  { name: "random", color: "#999999", type: "dotted" },
-];
+// More lines than these would hide each other.
+const routers = ["topk", "alf-lb", "aux-loss", "sinkhorn", "ssr", "random"];
+// The same for both, so that they can be compared.
+const highestMaxVio = 6;
 
-/** MaxVio of each step, by router. */
-function maxVioOf(scenario) {
-  const rows = parse(readFileSync(new URL(`${scenario}/steps.csv`, import.meta.url)), { columns: true });
-  return group(rows, (row) => row.router);
+for (const { scenario, title, file } of panels) {
+  const data = await readReportData(openResults(fileURLToPath(new URL(scenario, import.meta.url))));
+  const picture = maxVioPicture({ ...data, variants: data.variants.filter(({ router }) => routers.includes(router)) });
+  const yAxis = { ...picture.option.yAxis, max: highestMaxVio, name: `MaxVio, ${title.toLowerCase()}` };
+  const svg = renderSvg({ ...picture, option: { ...picture.option, yAxis } }, themes.light);
+  writeFileSync(new URL(file, import.meta.url), `${svg}\n`);
 }
-
-const runs = panels.map(({ scenario }) => maxVioOf(scenario));
-const highest = Math.ceil(
-  Math.max(...runs.flatMap((run) => [...run.values()].flat().map((row) => Number(row.max_vio)))),
-);
-const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
-chart.setOption({
-  animation: false,
-  backgroundColor: "#ffffff",
-  textStyle: { fontFamily: "sans-serif" },
-  title: panels.map(({ title }, panel) => ({
-    text: title,
-    left: panel === 0 ? 60 : 60 + width / 2,
-    top: 8,
-    textStyle: { fontSize: 15 },
-  })),
-  legend: { bottom: 4, data: routers.map(({ name }) => name), itemWidth: 34 },
-  grid: panels.map((_, panel) => ({
-    left: panel === 0 ? 60 : 60 + width / 2,
-    width: width / 2 - 90,
-    top: 44,
-    bottom: 86,
-  })),
-  xAxis: panels.map((_, panel) => ({
-    gridIndex: panel,
-    type: "value",
-    name: "recorded step",
-    nameLocation: "middle",
-    nameGap: 26,
-  })),
-  yAxis: panels.map((_, panel) => ({ gridIndex: panel, type: "value", name: "MaxVio", nameLocation: "middle", nameGap: 28, min: 0, max: highest })),
-  series: runs.flatMap((run, panel) =>
-    routers.map(({ name, color, type }) => ({
-      name,
-      type: "line",
-      xAxisIndex: panel,
-      yAxisIndex: panel,
-      showSymbol: false,
-      color,
-      lineStyle: { width: 2, type },
-      data: run.get(name).map(({ step, max_vio }) => [Number(step), Number(max_vio)]),
-    })),
-  ),
-});
-writeFileSync(new URL("recorded.svg", import.meta.url), `${chart.renderToSVGString()}\n`);
-// An open chart would keep the program running.
-chart.dispose();
 
 const short = new Intl.NumberFormat("en-US", { maximumFractionDigits: 2 });
 const fine = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3 });

@@ -4,7 +4,7 @@ import * as echarts from "echarts";
 
 const width = 1040;
 const height = 400;
-// Okabe and Ito's palette, as in make.mjs.
+// Okabe and Ito's palette, which colour-blind people can tell apart.
 export const colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
 
 const short = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3, useGrouping: false });
