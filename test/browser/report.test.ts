@@ -1,141 +1,279 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
 import { PNG } from "pngjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { themes } from "../../src/report/pictures/theme.ts";
 import { hostile, runHostileScenario } from "../support/hostile-scenario.ts";
-import { moesim } from "../support/program.ts";
+import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
 import { findChromium } from "./browser.ts";
 
 const executablePath = findChromium();
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** How many different colours a picture of the screen has. */
-function colorsOf(png: Buffer): number {
-  const { data } = PNG.sync.read(png);
+/** A sweep that has something to show in every kind of picture. */
+const sweep = {
+  name: "in a browser",
+  description: "Which router?",
+  steps: 12,
+  tokens: 64,
+  experts: 8,
+  ranks: 4,
+  stream: { kind: "clusters" },
+  routers: ["topk", "alf-lb", "ssr", "base"].map((kind) => ({ kind })),
+  sweep: { "routers.alf-lb.updateRate": [0.01, 0.1] },
+  seeds: [1, 2],
+};
+
+/** Runs `sweep` and returns the folder of its results. */
+function runSweep(): string {
+  const folder = temporaryFolder();
+  const file = path.join(folder, "sweep.json");
+  writeFileSync(file, JSON.stringify(sweep));
+  const out = path.join(folder, "results");
+  expect(moesim(["sweep", file, "--quiet", "--out", out]).code).toBe(0);
+  return out;
+}
+
+/** How many different colours an element has on the screen: text with its smoothed edges alone has dozens, a blank one one. */
+async function colorsOf(element: Locator): Promise<number> {
+  const { data } = PNG.sync.read(await element.screenshot());
   return new Set(new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4)).size;
+}
+
+/** The colour of the pixel in the upper left corner of an element, as `#rrggbb`. */
+async function cornerOf(element: Locator): Promise<string> {
+  const { data } = PNG.sync.read(await element.screenshot());
+  return `#${data.subarray(0, 3).toString("hex")}`;
+}
+
+/** The cells of a column of the summary from top to bottom, by the text of its header. */
+async function columnOf(page: Page, name: string): Promise<string[]> {
+  const headers = await page.locator("#summary-table thead th").allTextContents();
+  const column = headers.indexOf(name) + 1;
+  return page.locator(`#summary-table tbody tr > :nth-child(${column})`).allTextContents();
 }
 
 describe.skipIf(executablePath === undefined)("the report in a browser (skipped without Chromium)", () => {
   let browser: Browser;
+  let results: string;
+  let pictures: readonly { id: string; finding: string }[];
   let report: string;
+  let hostileResults: string;
+  let page: Page;
+  /** What the console of `page` shows and what it would fetch. */
+  const problems: string[] = [];
 
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
-    const results = runHostileScenario();
+    results = runSweep();
+    pictures = JSON.parse(moesim(["report", results, "--json"]).stdout).pictures;
     report = path.join(results, "report.html");
-    expect(moesim(["report", results]).code).toBe(0);
+    hostileResults = runHostileScenario();
+    expect(moesim(["report", hostileResults]).code).toBe(0);
+    page = await open(report);
   });
   afterAll(() => browser?.close());
 
-  /** The report opened from disk; `problems` gathers what a console shows and what would be fetched. */
-  async function open(options: BrowserContextOptions = {}): Promise<{ page: Page; problems: string[] }> {
-    const problems: string[] = [];
-    const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
-    page.on("console", (message) => problems.push(message.text()));
-    page.on("pageerror", (error) => problems.push(error.message));
-    page.on("request", (request) => {
-      if (request.url() !== pathToFileURL(report).href && !request.url().startsWith("data:")) {
+  /** A page opened from disk, its charts drawn. */
+  async function open(file: string, options: BrowserContextOptions = {}): Promise<Page> {
+    const opened = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: "light", ...options });
+    opened.on("console", (message) => problems.push(message.text()));
+    opened.on("pageerror", (error) => problems.push(error.message));
+    opened.on("dialog", (dialog) => {
+      problems.push(dialog.message());
+      void dialog.dismiss();
+    });
+    opened.on("request", (request) => {
+      if (request.url() !== pathToFileURL(file).href && !/^(data|blob):/.test(request.url())) {
         problems.push(request.url());
       }
     });
-    await page.goto(pathToFileURL(report).href);
-    await page.waitForFunction(() => document.querySelectorAll(".chart canvas, .chart svg").length > 0);
-    return { page, problems };
+    await opened.goto(pathToFileURL(file).href);
+    await opened.locator(".chart canvas").first().waitFor();
+    return opened;
   }
 
-  it("opens from disk without an error or a request, and every picture is drawn", async () => {
-    const { page, problems } = await open();
+  /** What the tooltip of the picture `id` says with the pointer at `x`, `y`, parts of the chart's width and pixels of its height. */
+  async function tooltipAt(of: Page, id: string, x: number, y: number): Promise<string> {
+    const chart = of.locator(`[data-picture='${id}']`);
+    await chart.scrollIntoViewIfNeeded();
+    const { width } = (await chart.boundingBox())!;
+    await chart.hover({ position: { x: x * width, y } });
+    // The chart itself is painted: text in its element is the tooltip's.
+    await of.waitForFunction(
+      (picture) => document.querySelector(`[data-picture='${picture}']`)!.textContent !== "",
+      id,
+    );
+    return (await chart.textContent())!;
+  }
+
+  it("opens from disk, and every kind of picture is drawn", async () => {
+    expect(pictures.map(({ id }) => id)).toEqual([
+      "max-vio",
+      "loads",
+      "load-curves",
+      "regret",
+      "dual-regret",
+      "idle",
+      "pareto",
+      "rank-slowdown",
+      "solver",
+      "sweep",
+    ]);
     const charts = await page.locator(".chart").all();
-    expect(charts.length).toBeGreaterThanOrEqual(6);
-    for (const chart of charts) {
-      await chart.scrollIntoViewIfNeeded();
-      // Text with its smoothed edges alone has dozens; an empty chart has one colour.
-      expect(colorsOf(await chart.screenshot())).toBeGreaterThan(20);
-    }
-    expect(problems).toEqual([]);
-    await page.close();
+    expect(charts).toHaveLength(pictures.length);
+    for (const chart of charts) expect(await colorsOf(chart)).toBeGreaterThan(20);
+  });
+
+  it.each(["max-vio", "idle", "load-curves", "regret"])("tells the pointer each router's value in %s", async (id) => {
+    const text = await tooltipAt(page, id, 0.25, 200);
+    for (const name of ["topk updateRate=0.01", "base updateRate=0.1"]) expect(text).toContain(name);
+    expect(text).toMatch(/\d/);
+  });
+
+  it("tells the pointer a cell's step, expert and load", async () => {
+    const { width } = (await page.locator("[data-picture='loads']").boundingBox())!;
+    expect(await tooltipAt(page, "loads", 60 / width, 60)).toMatch(/step.*expert.*load, % of the mean/s);
+  });
+
+  it("tells the pointer how much longer a router's steps take", async () => {
+    expect(await tooltipAt(page, "rank-slowdown", 0.5, 24)).toMatch(/updateRate=0\.01.*mean.*95th percentile/s);
+  });
+
+  it("tells the pointer the value that was swept, where points stand beside it", async () => {
+    // The first value is 24 pixels from the axis, and the middle ones of the four lines 2.5 pixels to its sides.
+    const chart = page.locator("[data-picture='sweep']");
+    await chart.scrollIntoViewIfNeeded();
+    const box = (await chart.boundingBox())!;
+    for (let y = 40; y < 320 && (await chart.textContent()) === ""; y += 4)
+      await page.mouse.move(box.x + 88, box.y + y);
+    expect(await chart.textContent()).toMatch(/updateRate\s*0\.01.*MaxVio of a batch, mean/s);
+  });
+
+  it("hides a router in a picture by its entry in the legend", async () => {
+    expect(await tooltipAt(page, "max-vio", 0.5, 200)).toContain("topk updateRate=0.01");
+    // The first entry, below the plot of 340 pixels and the 44 of its axis.
+    await page.locator("[data-picture='max-vio']").click({ position: { x: 27, y: 407 } });
+    await expect.poll(() => tooltipAt(page, "max-vio", 0.52, 200)).not.toContain("topk updateRate=0.01");
+    expect(await tooltipAt(page, "max-vio", 0.5, 200)).toContain("base updateRate=0.1");
   });
 
   it("keeps hostile text text, in the page and in what the pointer shows", async () => {
-    const { page } = await open();
-    expect(await page.title()).toBe(hostile.name);
-    for (const label of hostile.labels) {
-      expect(await page.locator("#summary-table tbody th", { hasText: label }).first().textContent()).toBe(label);
-    }
-    const chart = page.locator(".chart").first();
-    await chart.scrollIntoViewIfNeeded();
-    await chart.hover();
-    // The chart itself is painted: text in its element is the tooltip's.
-    await page.waitForFunction(
-      (label) => document.querySelector(".chart")!.textContent.includes(label),
-      hostile.labels[0],
-    );
-    expect(await page.evaluate(() => "hacked" in window)).toBe(false);
-    expect(await page.locator("img, main script").count()).toBe(0);
-    await page.close();
+    const hostilePage = await open(path.join(hostileResults, "report.html"));
+    expect(await hostilePage.title()).toBe(hostile.name);
+    expect(await hostilePage.locator(".description").textContent()).toBe(hostile.description);
+    expect(await columnOf(hostilePage, "router")).toEqual(hostile.labels);
+    const shown = await tooltipAt(hostilePage, "max-vio", 0.5, 150);
+    for (const label of hostile.labels) expect(shown).toContain(label);
+    for (const chart of await hostilePage.locator(".chart").all()) await chart.hover();
+    expect(await hostilePage.evaluate(() => "hacked" in window)).toBe(false);
+    expect(await hostilePage.locator("img, main script").count()).toBe(0);
+    const [download] = await Promise.all([
+      hostilePage.waitForEvent("download"),
+      hostilePage.locator("[data-download='max-vio']").click(),
+    ]);
+    expect(download.suggestedFilename()).toBe("max-vio.svg");
+    const svg = readFileSync(await download.path(), "utf8");
+    expect(svg).toMatch(/^<svg /);
+    expect(svg).toContain("&lt;script&gt;window.hacked");
+    expect(svg).not.toContain("<script");
+    await hostilePage.close();
   });
 
-  it("sorts the table by a column, up and down, by click and by keyboard", async () => {
-    const { page } = await open();
-    const header = page.locator("#summary-table thead th", { hasText: "max_vio_global" });
-    const column = await header.evaluate((cell) => (cell as HTMLTableCellElement).cellIndex);
-    const numbers = async () =>
-      (await page.locator(`#summary-table tbody tr > :nth-child(${column + 1})`).allTextContents()).map(Number);
-    const ascending = (await numbers()).toSorted((a, b) => a - b);
-    await header.locator("button").click();
-    expect(await numbers()).toEqual(ascending);
+  it("sorts the table by a column, up and down, by click and by keyboard, empty cells last", async () => {
+    const rows = readCsv(path.join(results, "summary.csv"));
+    const sorted = (column: string, sign: number) => [
+      ...rows
+        .map((row) => row[column])
+        .filter((cell) => cell !== "")
+        .sort((a, b) => sign * (Number(a) - Number(b))),
+      ...rows.map((row) => row[column]).filter((cell) => cell === ""),
+    ];
+    const header = page.locator("#summary-table th", { hasText: "max_vio_global" });
+    await header.getByRole("button").click();
+    expect(await columnOf(page, "max_vio_global")).toEqual(sorted("max_vio_global", 1));
     expect(await header.getAttribute("aria-sort")).toBe("ascending");
-    await header.locator("button").press("Enter");
-    expect(await numbers()).toEqual(ascending.toReversed());
+    await page.keyboard.press("Enter");
+    expect(await columnOf(page, "max_vio_global")).toEqual(sorted("max_vio_global", -1));
     expect(await header.getAttribute("aria-sort")).toBe("descending");
-    await page.close();
-  });
 
-  it("is dark where the system is, and changes by its button, pictures included", async () => {
-    const { page } = await open({ colorScheme: "dark" });
-    const chart = page.locator(".chart").first();
-    const background = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
-    const corner = async () => Array.from(PNG.sync.read(await chart.screenshot()).data.subarray(0, 3));
-    expect(await background()).toBe("rgb(13, 17, 23)");
-    expect(await corner()).toEqual([13, 17, 23]);
-    await page.locator("#theme-switch").click();
-    expect(await background()).toBe("rgb(255, 255, 255)");
-    expect(await corner()).toEqual([255, 255, 255]);
-    await page.close();
-  });
-
-  it("fits a phone: nothing but tables scrolls sideways", async () => {
-    const { page } = await open({ viewport: { width: 390, height: 800 } });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
-    await page.close();
-  });
-
-  it("opens a comparison without an error, its pictures drawn and its hostile names text", async () => {
-    const results = path.dirname(report);
-    const file = path.join(results, "compare.html");
-    expect(moesim(["compare", results, results, "--html", file, "--quiet"])).toMatchObject({ code: 0, stderr: "" });
-    const problems: string[] = [];
-    const page = await browser.newPage();
-    page.on("console", (message) => problems.push(message.text()));
-    page.on("pageerror", (error) => problems.push(error.message));
-    await page.goto(pathToFileURL(file).href);
-    for (const chart of await page.locator(".chart").all()) {
-      await chart.scrollIntoViewIfNeeded();
-      expect(colorsOf(await chart.screenshot())).toBeGreaterThan(20);
+    const dualRegret = page.locator("#summary-table th", { hasText: "dual_regret_cumulative" }).getByRole("button");
+    for (const sign of [1, -1]) {
+      await dualRegret.press(sign === 1 ? "Enter" : "Space");
+      expect(await columnOf(page, "dual_regret_cumulative")).toEqual(sorted("dual_regret_cumulative", sign));
     }
-    expect(await page.locator("tbody th", { hasText: hostile.labels[0] }).first().textContent()).toBe(
-      hostile.labels[0],
+    expect(sorted("dual_regret_cumulative", 1).at(-1)).toBe("");
+    expect(await header.getAttribute("aria-sort")).toBe(null);
+
+    await page.locator("#summary-table th").first().getByRole("button").press("Enter");
+    expect(await columnOf(page, "router")).toEqual(rows.map(({ router }) => router).sort());
+  });
+
+  it("shows the main columns of the summary at first, and all when asked to", async () => {
+    const gini = page.locator("#summary-table th", { hasText: "load_gini" });
+    expect(await gini.isVisible()).toBe(false);
+    const all = page.locator("#summary").locator("..").getByLabel("All columns");
+    await all.check();
+    expect(await gini.isVisible()).toBe(true);
+    // Those of every summary, and the parameter that was swept.
+    expect(await page.locator("#summary-table thead th:visible").count()).toBe(32);
+    await all.uncheck();
+  });
+
+  it("leads the keyboard from a link past the contents through all that can be pressed", async () => {
+    const keyboardPage = await open(report);
+    await keyboardPage.keyboard.press("Tab");
+    const skip = keyboardPage.getByRole("link", { name: "Skip to the content" });
+    expect(await skip.evaluate((link) => link === document.activeElement)).toBe(true);
+    expect((await skip.boundingBox())!.y).toBeGreaterThanOrEqual(0);
+    await keyboardPage.keyboard.press("Enter");
+    expect(await keyboardPage.evaluate(() => document.activeElement?.id)).toBe("main");
+    await keyboardPage.getByRole("region", { name: "Summary, table" }).focus();
+    expect(await keyboardPage.evaluate(() => getComputedStyle(document.activeElement!).outlineStyle)).toBe("solid");
+    await keyboardPage.close();
+  });
+
+  it("fits a phone: nothing but panels and tables scrolls sideways, its charts at a height to read", async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    const canvas = page.locator("[data-picture='max-vio'] canvas");
+    await expect.poll(async () => (await canvas.boundingBox())!.width).toBeLessThan(390);
+    for (const chart of await page.locator(".chart").all()) {
+      expect((await chart.boundingBox())!.height).toBeGreaterThan(200);
+      expect(await colorsOf(chart)).toBeGreaterThan(20);
+    }
+    await page.setViewportSize({ width: 1280, height: 900 });
+    // The chart follows its place in the page: 1080 pixels at most, less the margins.
+    await expect.poll(async () => (await canvas.boundingBox())!.width).toBeGreaterThan(1000);
+  });
+
+  it("is light on paper, its pictures and its tables whole", async () => {
+    await page.emulateMedia({ media: "print", colorScheme: "dark" });
+    // A4 between its margins, at 96 pixels an inch.
+    await page.setViewportSize({ width: 680, height: 1000 });
+    const chart = page.locator(".chart").first();
+    await expect.poll(() => cornerOf(chart)).toBe(themes.light.background);
+    expect((await chart.boundingBox())!.width).toBeLessThanOrEqual(680);
+    expect(await page.locator("button:visible:not(thead button)").count()).toBe(0);
+    const region = page.getByRole("region", { name: "Summary, table" });
+    expect(await region.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBe(0);
+    await page.emulateMedia({ media: null, colorScheme: "dark" });
+    const pdf = (await page.pdf({ preferCSSPageSize: true })).toString("latin1");
+    const sheets = Array.from(pdf.matchAll(/\/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]/g), ([, width, height]) =>
+      Number(width) > Number(height) ? "landscape" : "portrait",
     );
-    expect(await page.evaluate(() => "hacked" in window)).toBe(false);
-    expect(problems).toEqual([]);
-    await page.close();
+    expect(sheets[0]).toBe("portrait");
+    expect(sheets.at(-1)).toBe("landscape");
+    await expect.poll(() => cornerOf(chart)).toBe(themes.dark.background);
+    await page.emulateMedia({ media: null, colorScheme: "light" });
+    await page.setViewportSize({ width: 1280, height: 900 });
   });
 
   it.each(["light", "dark"] as const)("has no accessibility fault that axe finds, %s", async (colorScheme) => {
-    const { page } = await open({ colorScheme });
+    await page.emulateMedia({ colorScheme });
     // The page's own policy lets no other script in, which is as it should be; the debugger's way is not bound by it.
     const session = await page.context().newCDPSession(page);
     await session.send("Runtime.evaluate", { expression: axeSource });
@@ -145,6 +283,55 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
       awaitPromise: true,
     });
     expect(JSON.parse(result.value as string)).toEqual([]);
-    await page.close();
+  });
+
+  it("is light or dark as the system is, until its button says otherwise, pictures included", async () => {
+    await page.emulateMedia({ colorScheme: "light" });
+    const chart = page.locator(".chart").first();
+    const button = page.getByRole("button", { name: "Dark theme" });
+    const looks = async () => [
+      await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor),
+      await cornerOf(chart),
+      await button.getAttribute("aria-pressed"),
+    ];
+    const light = ["rgb(255, 255, 255)", themes.light.background, "false"];
+    const dark = ["rgb(13, 17, 23)", themes.dark.background, "true"];
+    expect(await looks()).toEqual(light);
+    await page.emulateMedia({ colorScheme: "dark" });
+    expect(await looks()).toEqual(dark);
+    await button.click();
+    expect(await looks()).toEqual(light);
+    await button.press("Enter");
+    expect(await looks()).toEqual(dark);
+    await page.emulateMedia({ colorScheme: "light" });
+    expect(await looks()).toEqual(dark);
+  });
+
+  it("says the findings where no script runs", async () => {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const plain = await context.newPage();
+    await plain.goto(pathToFileURL(report).href);
+    for (const { finding } of pictures) expect(await plain.getByText(finding).first().isVisible()).toBe(true);
+    expect(await plain.locator(".note:visible").count()).toBe(pictures.length);
+    expect(await plain.locator(".needs-script:visible").count()).toBe(0);
+    await context.close();
+  });
+
+  it("opens a comparison, its pictures drawn and its hostile names text", async () => {
+    const file = path.join(hostileResults, "compare.html");
+    expect(moesim(["compare", hostileResults, hostileResults, "--html", file, "--quiet"])).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
+    const comparison = await open(file);
+    for (const chart of await comparison.locator(".chart").all()) expect(await colorsOf(chart)).toBeGreaterThan(20);
+    const heading = comparison.locator("tbody th", { hasText: hostile.labels[0] }).first();
+    expect(await heading.textContent()).toBe(hostile.labels[0]);
+    expect(await comparison.evaluate(() => "hacked" in window)).toBe(false);
+    await comparison.close();
+  });
+
+  it("has shown nothing on the console and asked for nothing but itself in all of this", () => {
+    expect(problems).toEqual([]);
   });
 });
