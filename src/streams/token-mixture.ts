@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createAliasTable } from "./alias-table.ts";
-import { createNormalRows, createNormalSource } from "./normal-source.ts";
+import { createNormalRows, createNoiseSource } from "./normal-source.ts";
 import type { StreamContext } from "./stream.ts";
 import { createUniformSource } from "./uniform-source.ts";
 import { zipfWeights } from "./zipf.ts";
@@ -77,7 +77,7 @@ export function createTokenMixture({ shape, kernels, random }: StreamContext, op
   const zipf = zipfWeights(clusters, exponent);
   const table = createAliasTable(zipf);
   const chooseUniform = createUniformSource(random.derive("cluster choice"));
-  const fillNoise = createNormalSource(kernels, random.derive("noise"));
+  const addNoise = createNoiseSource(kernels, random.derive("noise"));
   const hidden = kernels.allocateFloat32(tokens * dimension);
 
   return {
@@ -85,11 +85,11 @@ export function createTokenMixture({ shape, kernels, random }: StreamContext, op
     zipf,
     setWeights: table.setWeights,
     writeLogits(logits) {
-      fillNoise(hidden, tokens * dimension);
       for (let row = 0; row < tokens * dimension; row += dimension) {
         const centre = table.draw(chooseUniform()) * dimension;
-        for (let d = 0; d < dimension; d++) hidden[row + d] = centres[centre + d] + spread * hidden[row + d];
+        for (let d = 0; d < dimension; d++) hidden[row + d] = centres[centre + d];
       }
+      addNoise(hidden, spread, tokens * dimension);
       kernels.multiply(hidden, router, logits, tokens, dimension, experts, false);
     },
   };
