@@ -1,4 +1,5 @@
 import progressBars from "cli-progress";
+import stringWidth from "string-width";
 import { columnsOf } from "./terminal.ts";
 
 const quietMs = 2000;
@@ -32,9 +33,7 @@ export function createLiveLine(label: () => string, quiet: boolean): LiveLine {
           label(),
         ];
         const line = parts.filter((part) => part !== "").join(" · ");
-        return Array.from(line)
-          .slice(0, columnsOf(process.stderr) - 1)
-          .join("");
+        return firstColumns(line, columnsOf(process.stderr) - 1);
       },
       barsize: barCharacters,
       stream: process.stderr,
@@ -77,6 +76,18 @@ export function createProgress(total: number, unit: string, quiet: boolean): Pro
     },
     stop: line.stop,
   };
+}
+
+/** As much of `text` as is at most `columns` wide on a terminal, where some characters take two. */
+function firstColumns(text: string, columns: number): string {
+  let kept = "";
+  let width = 0;
+  for (const character of text) {
+    width += stringWidth(character);
+    if (width > columns) break;
+    kept += character;
+  }
+  return kept;
 }
 
 /** Seconds still to go when `fraction` of the work, above 0, took `seconds`. */

@@ -47,7 +47,7 @@ export function formatRecommendation(
   if (others.length > 0) {
     const are = others.length === 1 ? "is" : "are";
     lines.push(
-      `Not only routers differ: ${printable(others.join(", "))} ${are} swept too, so figures may not compare.`,
+      `Not only routers differ: ${printable(others.join(", "))} ${are} swept too, so their figures may not be comparable.`,
     );
   }
   return lines;

@@ -1,6 +1,7 @@
 import Table from "cli-table3";
 import { max, range, sum } from "d3-array";
 import type { Colors } from "picocolors/types.js";
+import stringWidth from "string-width";
 
 const digits = 4;
 const shortNumber = new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false });
@@ -72,7 +73,7 @@ export function formatTable(
 }
 
 /**
- * The columns of a table that fit into `width` characters, in their order. Those of the highest `rank` are left out
+ * The columns of a table that fit into `width` characters of a terminal, in their order. Those of the highest `rank` are left out
  * first; columns of rank 0 always stay.
  */
 export function columnsWithin(
@@ -85,7 +86,7 @@ export function columnsWithin(
     (title, column) =>
       max(
         [title, ...rows.map((row) => cellText(row[column]))].flatMap((text) => text.split("\n")),
-        characters,
+        stringWidth,
       )!,
   );
   // A space before and behind each cell, and one between two.
@@ -109,8 +110,4 @@ export function bestOf(values: readonly (number | null)[], better: "lower" | "hi
 
 function cellText(cell: TableCell): string {
   return typeof cell === "string" ? cell : formatNumber(cell);
-}
-
-function characters(text: string): number {
-  return Array.from(text).length;
 }

@@ -85,8 +85,11 @@ it("names once what came to the same, as a router does that has no part in what 
 
 it.each([
   [["routers.a.u", "routers[0].v", "routers"], null],
-  [["routers.a.u", "topK"], "Not only routers differ: topK is swept too, so figures may not compare."],
-  [["topK", "stream.skew"], "Not only routers differ: topK, stream.skew are swept too, so figures may not compare."],
+  [["routers.a.u", "topK"], "Not only routers differ: topK is swept too, so their figures may not be comparable."],
+  [
+    ["topK", "stream.skew"],
+    "Not only routers differ: topK, stream.skew are swept too, so their figures may not be comparable.",
+  ],
 ])("warns where more than routers is swept: %j", (swept, warning) => {
   const last = linesOf([["a", 0.2, 0.1]], 1, swept).at(-1);
   expect(last).toBe(warning ?? "  run a");
