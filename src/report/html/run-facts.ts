@@ -38,13 +38,14 @@ export function runFacts({ summary, parameters, runs }: Results): Fact[] {
     const cells = position < 0 ? [] : summary.rows.map((row) => row[position]);
     return Array.from(new Set(cells.filter((cell) => cell !== ""))).join(", ");
   };
+  const seeds = distinct("seed");
   const record = recordSchema.catch(recordSchema.parse({})).parse(readRunJson(runs[0].folder) ?? {});
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["Steps", distinct("steps")],
     ["Tokens in a step", distinct("tokens")],
     ["Experts", distinct("experts")],
     ["Experts per token", distinct("top_k")],
-    ["Seeds", distinct("seed")],
+    [seeds.includes(",") ? "Seeds" : "Seed", seeds],
     ...parameters.map((parameter) => [`Swept: ${parameter}`, distinct(parameter)] as const),
     ["Recorded file", record.file],
     ...scenarioFacts(record, new Set(parameters)),
