@@ -53,7 +53,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
         ...horizontal,
         splitLine: vertical.splitLine,
         type: "value",
-        name: "step time / step time in perfect balance",
+        name: "slowdown",
         min: start,
         max: start + interval * Math.max(1, Math.ceil((longest - start) / interval)),
         interval,
