@@ -12,6 +12,8 @@ const pointHalfSize = 6;
 const closest = 14;
 /** Of names in one label, how many parts the list of them may have. */
 const mostNames = 3;
+/** A list that is wider than this in pixels is cut to its first name. */
+const widestList = 225;
 
 /** A point of a picture, its place in pixels from the upper left of the plot. */
 export interface PlacedPoint {
@@ -48,10 +50,7 @@ export function pointLabels(points: readonly PlacedPoint[], width: number): (Poi
   const labels = new Map<PlacedPoint, PointLabel>();
   for (const group of groups) {
     const [first] = group;
-    const text = listed(
-      group.map(({ name }) => name),
-      mostNames,
-    );
+    const text = textOf(group.map(({ name }) => name));
     const others = points.filter((point) => !group.includes(point)).map(boxOfPoint);
     const isFree = (position: PointLabel["position"]) => {
       const box = boxOfLabel(first, text, position);
@@ -63,6 +62,14 @@ export function pointLabels(points: readonly PlacedPoint[], width: number): (Poi
     labels.set(first, { text, position });
   }
   return points.map((point) => labels.get(point) ?? null);
+}
+
+/** The names as a list, or the first and how many more there are. */
+function textOf(names: readonly string[]): string {
+  const text = listed(names, mostNames);
+  return names.length > 1 && textWidth(text, labelSize) > widestList
+    ? `${names[0]} and ${names.length - 1} more`
+    : text;
 }
 
 function boxOfPoint({ x, y }: PlacedPoint): Box {

@@ -26,6 +26,8 @@ describe("labels of points", () => {
     ]);
     const many = Array.from({ length: 6 }, (_, i) => at(`r${i}`, 50));
     expect(pointLabels(many, width)[0]!.text).toBe("r0, r1 and 4 more");
+    const long = [1, 2].map((i) => at(`a name of some length ${i}`, 50));
+    expect(pointLabels(long, width)[0]!.text).toBe("a name of some length 1 and 1 more");
   });
 
   it("stand on the other side of a point where they would cover another or its label", () => {
