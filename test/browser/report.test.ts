@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
 import { PNG } from "pngjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { drawnName } from "../../src/report/pictures/text.ts";
 import { themes } from "../../src/report/pictures/theme.ts";
 import { hostile, runHostileScenario } from "../support/hostile-scenario.ts";
 import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
@@ -167,8 +168,11 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     expect(await hostilePage.locator(".description").textContent()).toBe(hostile.description);
     expect(await columnOf(hostilePage, "router")).toEqual(hostile.labels);
     const shown = await tooltipAt(hostilePage, "max-vio", 0.5, 150);
-    for (const label of hostile.labels) expect(shown).toContain(label);
+    for (const label of hostile.labels) expect(shown).toContain(drawnName(label));
     for (const chart of await hostilePage.locator(".chart").all()) await chart.hover();
+    await hostilePage.setViewportSize({ width: 390, height: 844 });
+    await tooltipAt(hostilePage, "max-vio", 0.5, 150);
+    expect(await hostilePage.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
     expect(await hostilePage.evaluate(() => "hacked" in window)).toBe(false);
     expect(await hostilePage.locator("img, main script").count()).toBe(0);
     const [download] = await Promise.all([

@@ -14,6 +14,8 @@ export const hostile = {
     "@text",
     "=HYPERLINK(1)",
     "{@text}%s",
+    "\u202Ebackwards",
+    "W".repeat(200),
   ],
 };
 

@@ -2,6 +2,7 @@ import type { SeriesOption } from "echarts";
 import { horizontal, vertical } from "../pictures/axes.ts";
 import { legendOf } from "../pictures/legend.ts";
 import type { Picture } from "../pictures/picture.ts";
+import { capitalized, drawnName } from "../pictures/text.ts";
 import { variantColor } from "../pictures/theme.ts";
 import { formatNumber } from "../table.ts";
 import type { ComparedMetric, Comparison } from "./comparison.ts";
@@ -17,7 +18,7 @@ const symbols = ["circle", "diamond", "triangle", "rect"] as const;
 
 /** A picture for each metric of the comparison: the routers below one another, a mark for each folder. */
 export function comparisonPictures({ folders, metrics }: Comparison): Picture[] {
-  const names = folders.map(({ name }) => name);
+  const names = folders.map(({ name }) => drawnName(name));
   return metrics.map((metric) => comparisonPicture(metric, names));
 }
 
@@ -27,7 +28,7 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
   const hasIntervals = rows.some(({ cells }) => cells.some((cell) => (cell?.halfWidth ?? null) !== null));
   return {
     id: `compare-${column}`,
-    title: label,
+    title: capitalized(label),
     reading:
       "A mark for each folder, those of a router joined by a line." +
       (hasIntervals ? " The thin lines are 95 % confidence intervals over seeds." : "") +
@@ -41,7 +42,7 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
       yAxis: {
         ...vertical,
         type: "category",
-        data: rows.map(({ router }) => router),
+        data: rows.map(({ router }) => drawnName(router)),
         inverse: true,
         splitLine: { show: false },
         axisLabel: { ...vertical.axisLabel, width: 220, overflow: "truncate", interval: 0 },
@@ -115,5 +116,5 @@ function findingOf({ rows }: ComparedMetric, names: readonly string[]): string {
   if (change.difference === 0) return `No router differs from what it has in ${names[0]}.`;
   const from = formatNumber(cell.mean - change.difference);
   const verdict = change.direction === null ? "" : `, which is ${change.direction}`;
-  return `From ${names[0]} to ${names[folder]}, ${router} changes most: it goes from ${from} to ${formatNumber(cell.mean)}${verdict}.`;
+  return `From ${names[0]} to ${names[folder]}, ${drawnName(router)} changes most: it goes from ${from} to ${formatNumber(cell.mean)}${verdict}.`;
 }

@@ -1,6 +1,7 @@
 import type { ComparedCell, ComparedMetric, Comparison } from "../compare/comparison.ts";
 import { comparisonPictures } from "../compare/comparison-pictures.ts";
 import { formatInterval } from "../format-interval.ts";
+import { capitalized } from "../pictures/text.ts";
 import { formatNumber } from "../table.ts";
 import { type DataCell, DataTable } from "./data-table.tsx";
 import { renderPage } from "./page.tsx";
@@ -54,7 +55,7 @@ function MetricSection({ metric: { column, label, better, rows }, names }: Metri
   const headers = names.flatMap((name, i) => (i === 0 ? [name] : [name, `change in ${name}`]));
   return (
     <section aria-labelledby={tableId(column)} class="wide">
-      <h2 id={tableId(column)}>{label}</h2>
+      <h2 id={tableId(column)}>{capitalized(label)}</h2>
       <p class="muted">
         {column}
         {better === null ? "" : `, ${better} is better`}

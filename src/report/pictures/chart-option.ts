@@ -11,6 +11,8 @@ const tooltipStyle = {
   backgroundColor: "@background",
   borderColor: "@gridLine",
   textStyle: { color: "@text", fontSize: 12 },
+  // No wider than the picture, however long names are.
+  extraCssText: "max-width: 100%; white-space: normal; overflow-wrap: anywhere",
 } as const;
 
 /**

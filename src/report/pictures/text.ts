@@ -6,12 +6,20 @@ export function rounded(value: number): number {
   return Number(value.toPrecision(digits));
 }
 
-/** Control characters, line breaks among them, and those that no XML document may hold. */
-const undrawable = /[\p{Cc}\p{Cs}\uFFFE\uFFFF]+/gu;
+/**
+ * Control characters, line breaks among them, those that no XML document may hold, and those that turn the direction of
+ * the text around them.
+ */
+const undrawable = /[\p{Cc}\p{Cs}\p{Bidi_Control}\uFFFE\uFFFF]+/gu;
 
 /** A router's name as pictures write it: on one line, whatever a scenario calls it. */
 export function drawnName(name: string): string {
   return name.replace(undrawable, " ");
+}
+
+/** A phrase as a title. */
+export function capitalized(phrase: string): string {
+  return phrase.charAt(0).toUpperCase() + phrase.slice(1);
 }
 
 /** A number in a sentence. */

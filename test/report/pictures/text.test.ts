@@ -9,6 +9,7 @@ it("rounds numbers of pictures to five digits, whatever their size", () => {
 it("draws names on one line and without what no document may hold", () => {
   expect(drawnName("a\nb\u0000\u001bc\uFFFE")).toBe("a b c ");
   expect(drawnName("lone \uD800 half")).toBe("lone   half");
+  expect(drawnName("\u202Ebackwards\u2066\u200F")).toBe(" backwards ");
   expect(drawnName('<b title="x">&amp;</b> 国 é')).toBe('<b title="x">&amp;</b> 国 é');
 });
 
