@@ -144,14 +144,25 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     expect(await tooltipAt(page, "rank-slowdown", 0.5, 24)).toMatch(/updateRate=0\.01.*mean.*95th percentile/s);
   });
 
-  it("tells the pointer the value that was swept, where points stand beside it", async () => {
-    // The first value is 24 pixels from the axis, and the middle ones of the four lines 2.5 pixels to its sides.
-    const chart = page.locator("[data-picture='sweep']");
+  /** What the tooltip of the picture `id` says of the first point that the pointer meets from the top down at `x` pixels. */
+  async function tooltipDown(id: string, x: number): Promise<string> {
+    const chart = page.locator(`[data-picture='${id}']`);
     await chart.scrollIntoViewIfNeeded();
     const box = (await chart.boundingBox())!;
-    for (let y = 40; y < 320 && (await chart.textContent()) === ""; y += 4)
-      await page.mouse.move(box.x + 88, box.y + y);
-    expect(await chart.textContent()).toMatch(/updateRate\s*0\.01.*MaxVio of a batch, mean/s);
+    for (let y = 40; y < 390 && (await chart.textContent()) === ""; y += 4) await page.mouse.move(box.x + x, box.y + y);
+    return (await chart.textContent())!;
+  }
+
+  it("tells the pointer the value that was swept, where points stand beside it", async () => {
+    // The first value is 24 pixels from the axis, and the middle ones of the four lines 2.5 pixels to its sides.
+    expect(await tooltipDown("sweep", 64 + 24)).toMatch(/updateRate\s*0\.01.*MaxVio of a batch, mean/s);
+  });
+
+  it("tells the pointer both metrics of a point, and not its label", async () => {
+    // Nothing but the exact optimum has no regret, and so stands on the axis.
+    const text = await tooltipDown("pareto", 64);
+    expect(text).toMatch(/base updateRate=0\.0?1.*regret, mean\s*0.*MaxVio of a batch, mean\s*0\.\d+$/s);
+    expect(text).not.toContain("label");
   });
 
   it("hides a router in a picture by its entry in the legend", async () => {
