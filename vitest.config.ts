@@ -4,6 +4,6 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 60_000,
-    benchmark: { include: ["bench/**/*.bench.ts"] },
+    benchmark: { include: ["bench/**/*.bench.ts"], reporters: ["./bench/reporter.ts"] },
   },
 });

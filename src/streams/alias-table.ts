@@ -50,7 +50,9 @@ export function createAliasTable(weights: ArrayLike<number>): AliasTable {
     draw(uniform) {
       const place = uniform * count;
       const column = Math.floor(place);
-      return place - column < share[column] ? column : alias[column];
+      // −1, all bits, in the column's own share and 0 beyond it: a branch on a random number is mispredicted half the time.
+      const own = Math.floor(place - column - share[column]);
+      return (column & own) | (alias[column] & ~own);
     },
   };
 }

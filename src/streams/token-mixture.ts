@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createAliasTable } from "./alias-table.ts";
-import { createNormalRows, createNoiseSource } from "./normal-source.ts";
+import { createNoiseSource, createNormalRows } from "./normal-source.ts";
 import type { StreamContext } from "./stream.ts";
 import { createUniformSource } from "./uniform-source.ts";
 import { zipfWeights } from "./zipf.ts";
