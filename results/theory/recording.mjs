@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { createRouter, openStream } from "../../dist/engine/simulate.js";
+import { createRouter, openStream } from "../../dist/engine/open-scenario.js";
 import { loadScenario } from "../../dist/index.js";
 import { createKernels } from "../../dist/kernels/index.js";
 

@@ -5,7 +5,7 @@ import { createKernels } from "../kernels/index.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../transport/exact-assignment.ts";
-import { createRouter, openStream } from "./simulate.ts";
+import { createRouter, openStream } from "./open-scenario.ts";
 
 /** The size that is measured, and for how long. */
 export interface BenchmarkOptions {

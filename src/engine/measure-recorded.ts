@@ -49,7 +49,7 @@ export async function measureRecorded(
     ranks,
     deadWindow: defaultDeadWindow(steps),
   });
-  const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples, false);
+  const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples);
   try {
     for (let step = await recorded.next(); step !== null; step = await recorded.next()) {
       const record = recordedStepRecord(step, topK, rankLoad);
@@ -57,11 +57,10 @@ export async function measureRecorded(
       files.write(record);
       onProgress(step.step + 1);
     }
-    files.finish(null);
   } finally {
     files.close();
   }
-  await joinStepFiles(folder, 1);
+  await joinStepFiles(folder, [{ source, regrets: [], every: 0, dualRegret: null }]);
   const summary = summaryBuilder.summary();
   const row = { source, sizes: recorded, summary, dualRegret: null };
   writeSummary(folder, [row]);

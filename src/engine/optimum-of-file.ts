@@ -3,7 +3,7 @@ import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { KeyKind } from "../kernels/kernels.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { createAssignmentSolver } from "../transport/exact-assignment.ts";
-import { openStream, withMemoryFor } from "./simulate.ts";
+import { openStream, withMemoryFor } from "./open-scenario.ts";
 
 export interface OptimumOptions {
   /** What is summed up: affinities, or the logits themselves, of which negative ones are never assigned. */

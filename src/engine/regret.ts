@@ -1,51 +1,107 @@
 import type { ScoreKind } from "../core/assignment.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import { createDualRegretMeter, type DualRegretMeter } from "../metrics/dual-regret.ts";
 import { createOptimumFinder, type Optimum } from "../metrics/regret.ts";
 import { findRouterKind } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { mostHindsightExperts } from "../transport/hindsight-bias.ts";
 
-/** How far a router's biases were from the best bias in hindsight. */
-export interface DualRegret {
-  /** `[steps]`, Σ f_i(b_i) − f_i(b*) up to each step, b* the best fixed bias over the whole run. */
-  readonly cumulative: Float64Array;
-  /** The sum over the run is proven to be at most this from the truth, on the tokens that were kept. */
-  readonly gap: number;
-  /** Tokens it rests on, of all tokens; below 1 where the run is larger than what is kept of it. */
-  readonly keptFraction: number;
+/** The optima of the batches on steps first·every … (end − 1)·every, by one kind of affinities. */
+export interface OptimumPart {
+  readonly scores: ScoreKind;
+  readonly first: number;
+  readonly end: number;
 }
 
-/** The optimum of the batches on which the scenario asks for regret, for each kind of affinities that `routers` use. */
-export function createOptima(kernels: Kernels, scenario: Scenario, routers: readonly RouterChoice[]) {
-  const { every, gap } = scenario.regret;
-  const kinds = every === 0 ? [] : new Set(routers.map(({ scores }) => scores));
-  const finders = Array.from(kinds, (kind) => [kind, createOptimumFinder(kernels, scenario, kind, gap)] as const);
-  const optima = new Map<ScoreKind, Optimum>();
-  return {
-    find(batch: TokenBatch): void {
-      optima.clear();
-      if (batch.step % every !== 0) return;
-      for (const [kind, finder] of finders) optima.set(kind, finder.find(batch));
-    },
-    of: (kind: ScoreKind): Optimum | null => optima.get(kind) ?? null,
-  };
+/** Whether the optimum of the batch on `step` is one of `part`. */
+export function isInPart(scenario: Scenario, { first, end }: OptimumPart, step: number): boolean {
+  const problem = step / scenario.regret.every;
+  return hasRegret(scenario, step) && first <= problem && problem < end;
 }
 
-/** What is kept of the batches for dual regret, for each kind of affinities that routers with a bias use. */
-export function createDuals(kernels: Kernels, scenario: Scenario, routers: readonly RouterChoice[]) {
-  const kinds = new Set(routers.filter((router) => hasDualRegret(scenario, router)).map(({ scores }) => scores));
-  return new Map(Array.from(kinds, (kind) => [kind, createDualRegretMeter(kernels, scenario, kind)] as const));
+/** Exact optima in succession whose search starts from the prices of the one before. */
+const exactChain = 8;
+
+/** Whether the scenario asks for the regret of a step. */
+export function hasRegret({ regret }: Scenario, step: number): boolean {
+  return regret.every > 0 && step % regret.every === 0;
 }
 
-/** The dual regret of the biases `[steps × experts]` that a router had before it routed each step. */
-export function dualRegretOf(meter: DualRegretMeter, biases: Float64Array): DualRegret {
-  const { gap, keptFraction } = meter.hindsight();
-  return { cumulative: meter.regret(biases), gap, keptFraction };
+/** On how many steps that is. */
+export function problemCount({ steps, regret }: Scenario): number {
+  return regret.every === 0 ? 0 : Math.ceil(steps / regret.every);
+}
+
+/**
+ * After how many optima the search starts anew, so that threads can share them out and still all find the same. Where
+ * they need not be exact they are as good as where the search started, and it starts but once.
+ */
+export function chainLength({ regret }: Scenario): number {
+  return regret.gap > 0 ? Number.POSITIVE_INFINITY : exactChain;
+}
+
+/** The first of `routers` whose own work proves the optimum by `scores` as exactly as the scenario asks, if any does. */
+export function optimumRouter(
+  { regret }: Scenario,
+  routers: readonly RouterChoice[],
+  scores: ScoreKind,
+): RouterChoice | undefined {
+  return routers.find((router) => {
+    const gap = findRouterKind(router.kind)!.optimumGap?.(router.options);
+    return router.scores === scores && gap !== undefined && gap <= regret.gap;
+  });
+}
+
+/** The kinds of affinities by which some of `routers` have dual regret. */
+export function dualKinds(scenario: Scenario, routers: readonly RouterChoice[]): ScoreKind[] {
+  return Array.from(new Set(routers.filter((router) => hasDualRegret(scenario, router)).map(({ scores }) => scores)));
 }
 
 /** Whether a router's dual regret will be known at the end. */
 export function hasDualRegret({ regret, experts }: Scenario, { kind }: RouterChoice): boolean {
   return regret.every > 0 && experts <= mostHindsightExperts && findRouterKind(kind)!.hasBias === true;
+}
+
+/** What regret on the present batch is measured by, for each kind of affinities. */
+export interface Optima {
+  find(batch: TokenBatch): void;
+  /** S `[tokens × experts]`, float64; null on steps without regret. */
+  scores(kind: ScoreKind): Float64Array | null;
+  /** Null on steps without regret, and where it is no part of those that are to be found here. */
+  optimum(kind: ScoreKind): Optimum | null;
+}
+
+/** The affinities that `routers` use on the batches on which the scenario asks for regret, and the optima of `parts`. */
+export function createOptima(
+  kernels: Kernels,
+  scenario: Scenario,
+  routers: readonly RouterChoice[],
+  parts: readonly OptimumPart[],
+): Optima {
+  const { tokens, experts, regret } = scenario;
+  const kinds = regret.every === 0 ? [] : new Set([...routers, ...parts].map(({ scores }) => scores));
+  const searches = Array.from(kinds, (kind) => {
+    const own = parts.filter((part) => part.scores === kind);
+    const scores = kernels.allocateFloat64(tokens * experts);
+    const finder = own.length === 0 ? null : createOptimumFinder(kernels, scenario, regret.gap);
+    return { kind, own, scores, finder };
+  });
+  const found = new Map<ScoreKind, { readonly scores: Float64Array; readonly optimum: Optimum | null }>();
+  return {
+    find({ step, logits, tokens: count }) {
+      found.clear();
+      if (!hasRegret(scenario, step)) return;
+      for (const { kind, own, scores, finder } of searches) {
+        kernels.affinities(logits, kind, count, experts, scores);
+        let optimum = null;
+        if (finder !== null && own.some((part) => isInPart(scenario, part, step))) {
+          if ((step / regret.every) % chainLength(scenario) === 0) finder.restart();
+          optimum = finder.find(scores, count);
+        }
+        found.set(kind, { scores, optimum });
+      }
+    },
+    scores: (kind) => found.get(kind)?.scores ?? null,
+    optimum: (kind) => found.get(kind)?.optimum ?? null,
+  };
 }

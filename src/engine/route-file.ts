@@ -2,7 +2,7 @@ import type { Assignment } from "../core/assignment.ts";
 import type { SolverReport } from "../core/solver-report.ts";
 import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { createRouter, openStream, withMemoryFor } from "./simulate.ts";
+import { createRouter, openStream, withMemoryFor } from "./open-scenario.ts";
 
 /** What `routeFile` hands over for each step; all arrays are overwritten by the next. */
 export interface RoutedBatch {

@@ -3,7 +3,7 @@ import type { KernelBackend } from "../kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { findInputFile } from "../streams/readers/input-file.ts";
 import { version } from "../version.ts";
-import type { RouterResult } from "./simulate.ts";
+import type { RouterResult } from "./router-results.ts";
 
 /** Which file a scenario's stream reads, if any, and how it was: tells whether it has changed. */
 export async function inputRecord({ stream, folder }: Scenario): Promise<object | null> {

@@ -1,14 +1,15 @@
-import { range } from "d3-array";
 import type { KernelBackend } from "../kernels/index.ts";
 import type { SummaryRow } from "../report/result-columns.ts";
 import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { type RouterStep, type RouterTask, rowSource, runRouters } from "./run-routers.ts";
-import type { RouterResult } from "./simulate.ts";
+import type { PassResult } from "./pass.ts";
+import { planPasses } from "./pass-plan.ts";
+import { type RouterResult, routerResults } from "./router-results.ts";
 import { runOnWorkers } from "./worker-pool.ts";
+import { type PassTask, type RouterStep, rowSource, writePass } from "./write-pass.ts";
 
 export interface RunOptions {
-  /** Threads to use, at least 1; never more than there are routers. */
+  /** Threads to use, at least 1; never more than there are passes to make. */
   readonly workers: number;
   readonly backend: KernelBackend;
   /** Called after each step of each router. */
@@ -18,31 +19,35 @@ export interface RunOptions {
 /**
  * Runs all routers of `scenario` and writes summary.csv, steps.csv, loads.csv, diagnostics.csv and timing.csv into
  * `folder`. All but timing.csv are the same bytes for the same scenario, seed and backend, whatever the number of
- * workers: each router's rows are made by one thread from its own stream of batches and joined in the scenario's order.
+ * workers: what a router does, an optimum or a bias in hindsight depends on nothing else that its pass over the stream is
+ * for, and all are put together in the scenario's order.
  */
 export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<RouterResult[]> {
-  const workers = Math.min(options.workers, scenario.routers.length);
-  const tasks = Array.from({ length: workers }, (_, worker): RouterTask => {
-    // Dealt in turn, since neighbours in a scenario are often variants of one another and cost the same.
-    const positions = range(scenario.routers.length).filter((position) => position % workers === worker);
-    return { scenario, positions, folder, backend: options.backend };
-  });
-  const results =
-    workers === 1
-      ? [await runRouters(tasks[0], options.onStep)]
-      : await runOnWorkers<RouterTask, RouterResult[], RouterStep>("routers", tasks, workers, options.onStep);
+  const { workers, backend, onStep } = options;
+  const tasks = planPasses(scenario, workers).map((plan): PassTask => ({ scenario, plan, folder, backend }));
+  const passes: PassResult[] = [];
+  if (workers === 1) for (const task of tasks) passes.push(await writePass(task, onStep));
+  else passes.push(...(await runOnWorkers<PassTask, PassResult, RouterStep>("pass", tasks, workers, onStep)));
 
-  const ordered = scenario.routers.map((_, position) => results[position % workers][Math.floor(position / workers)]);
-  await joinStepFiles(folder, scenario.routers.length);
+  const results = routerResults(scenario, passes);
+  await joinStepFiles(
+    folder,
+    results.map(({ router, regrets, dualRegret }) => ({
+      source: rowSource(scenario, router),
+      regrets,
+      every: scenario.regret.every,
+      dualRegret: dualRegret?.cumulative ?? null,
+    })),
+  );
   writeSummary(
     folder,
-    ordered.map((result) => summaryRow(scenario, result)),
+    results.map((result) => summaryRow(scenario, result)),
   );
   writeTiming(
     folder,
-    ordered.map(({ router, timing }) => ({ source: rowSource(scenario, router), ...timing })),
+    results.map(({ router, timing }) => ({ source: rowSource(scenario, router), ...timing })),
   );
-  return ordered;
+  return results;
 }
 
 /** A router's row of summary.csv. */

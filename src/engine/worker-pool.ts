@@ -3,19 +3,20 @@ import { InputError } from "../core/input-error.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
 
 /**
- * Runs every task on one of `threads` worker threads and returns the results in the tasks' order. `name` is the function
+ * Runs every task on one of at most `threads` worker threads, the first ones first, and returns the results in the tasks' order. `name` is the function
  * of `worker.ts` to run; `onMessage` is called with each message it posts. Throws the first `InputError` of a task.
  */
 export async function runOnWorkers<Task, Result, Message>(
-  name: "routers" | "cell",
+  name: "pass" | "cell",
   tasks: readonly Task[],
   threads: number,
   onMessage: (message: Message) => void,
 ): Promise<Result[]> {
+  const count = Math.min(threads, tasks.length);
   const pool = new Piscina<Task, WorkerAnswer<Result>>({
     filename: new URL("./worker.js", import.meta.url).href,
-    minThreads: threads,
-    maxThreads: threads,
+    minThreads: count,
+    maxThreads: count,
   });
   pool.on("message", onMessage);
   try {

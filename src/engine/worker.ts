@@ -1,13 +1,13 @@
 import { parentPort } from "node:worker_threads";
 import { InputError } from "../core/input-error.ts";
+import type { PassResult } from "./pass.ts";
 import { type CellTask, runCell } from "./run-cell.ts";
-import { type RouterTask, runRouters } from "./run-routers.ts";
-import type { RouterResult } from "./simulate.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
+import { type PassTask, writePass } from "./write-pass.ts";
 
-/** Runs some routers of a scenario in a worker thread and posts each of their steps. */
-export function routers(task: RouterTask): Promise<WorkerAnswer<RouterResult[]>> {
-  return answer(() => runRouters(task, (step) => parentPort?.postMessage(step)));
+/** Makes a pass over a scenario's stream in a worker thread and posts each step of its routers. */
+export function pass(task: PassTask): Promise<WorkerAnswer<PassResult>> {
+  return answer(() => writePass(task, (step) => parentPort?.postMessage(step)));
 }
 
 /** Runs one cell of a sweep in a worker thread and posts its progress. */

@@ -1,10 +1,10 @@
 import type { ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
+import { withMemoryFor } from "../engine/open-scenario.ts";
 import { createOptima } from "../engine/regret.ts";
-import { withMemoryFor } from "../engine/simulate.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
-import { createRegretMeter } from "../metrics/regret.ts";
+import { createFeasibleScore, createRegretMeter } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
 import { createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
@@ -71,11 +71,12 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
   const { logits, facts, optima, meter, buffers } = await withMemoryFor(scenario, async () => ({
     logits: kernels.allocateFloat32(mostTokens * experts),
     facts: createBatchFacts(kernels, scenario),
-    optima: createOptima(kernels, scenario, scenario.routers),
+    optima: createOptima(kernels, scenario, scenario.routers, [{ scores, first: 0, end: Number.POSITIVE_INFINITY }]),
     meter: createStepMeter(kernels, scenario, scores, capacity, ranks, maxSlots),
     buffers: createAssignmentBuffers(kernels, { ...scenario, topK: maxSlots }),
   }));
-  const regret = createRegretMeter(scenario, maxSlots);
+  const feasibleScore = createFeasibleScore(scenario, maxSlots);
+  const regret = createRegretMeter(topK);
   const records: StepRecord[] = [];
 
   return {
@@ -94,13 +95,17 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       const assignment = { ...buffers, slots };
       facts.observe(batch);
       optima.find(batch);
-      const optimum = optima.of(scores);
+      const optimum = optima.optimum(scores);
+      const affinities = optima.scores(scores);
       const record: StepRecord = {
         step: batch.step,
         tokens,
         load: buffers.load.slice(),
         metrics: meter.measure(batch, facts, assignment),
-        regret: optimum === null ? null : regret.measure(optimum, assignment, batch),
+        regret:
+          optimum === null || affinities === null
+            ? null
+            : regret.measure(optimum, feasibleScore(affinities, assignment, tokens), tokens),
       };
       records.push(record);
       return stepResultOf(record);

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import type { PlanKind, SolverReport } from "../core/solver-report.ts";
-import { createRouter, withMemoryFor } from "../engine/simulate.ts";
+import { createRouter, withMemoryFor } from "../engine/open-scenario.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import type { RouterKind, RouterState } from "../routers/router.ts";

@@ -1,4 +1,5 @@
-import { type RouterResult, simulate as runRouters } from "../engine/simulate.ts";
+import type { RouterResult } from "../engine/router-results.ts";
+import { simulate as runRouters } from "../engine/simulate.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { kernelsOf } from "./checked.ts";

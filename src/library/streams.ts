@@ -5,7 +5,7 @@
  */
 import { InputError } from "../core/input-error.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
-import { openStream, withMemoryFor } from "../engine/simulate.ts";
+import { openStream, withMemoryFor } from "../engine/open-scenario.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { findStreamKind, streamKinds } from "../streams/index.ts";

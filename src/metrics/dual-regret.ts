@@ -2,10 +2,7 @@ import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { findHindsightBias, type HindsightBias } from "../transport/hindsight-bias.ts";
-import { createScoreBlocks, type ScoreBlocks } from "../transport/score-batches.ts";
-
-/** Affinities that are kept of a run, at most: 128 MiB. */
-const mostScores = 2 ** 25;
+import { createDualFunction, type DualFunction, type KeptScores } from "./dual-function.ts";
 
 /** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this; where it is more the regret is too low by that. */
 export const hindsightTolerance = 1e-6;
@@ -25,95 +22,61 @@ export interface DualRegretMeter {
 }
 
 export interface Hindsight extends HindsightBias {
+  /** `[steps observed]`, f_n(b*). */
+  readonly least: Float64Array;
   /** Tokens the regret rests on / tokens observed, in (0, 1]. */
   readonly keptFraction: number;
 }
 
 /**
- * The online dual regret of biases (Han and Zhong 2025, arXiv 2512.03915), with f_n as in `hindsight-bias.ts`. Where a run of
- * `steps` is larger than 2^25 affinities every so-many-th token of a batch stands for all, in b* as in f_n(b_n); of
- * every batch at least one token is kept. Affinities are rounded to float32.
+ * The online dual regret of biases (Han and Zhong 2025, arXiv 2512.03915), with f_n as in `dual-function.ts`, b* and f_n(b_n)
+ * on the tokens that are kept there.
+ *
+ * @param dual of the same sizes and affinities, where there is one already
  */
 export function createDualRegretMeter(
   kernels: Kernels,
-  { tokens, experts, topK, steps }: RoutingShape & { readonly steps: number },
+  shape: RoutingShape & { readonly steps: number },
   scores: ScoreKind,
+  dual: DualFunction = createDualFunction(kernels, shape, scores),
 ): DualRegretMeter {
-  const most = Math.min(tokens, Math.max(1, Math.floor(mostScores / (steps * experts))));
-  const logits = kernels.allocateFloat32(most * experts);
-  const affinities = kernels.allocateFloat64(most * experts);
-  const price = kernels.allocateFloat64(experts);
-  const load = kernels.allocateFloat64(experts);
-  const batches: Float32Array[] = [];
+  const { experts, topK } = shape;
+  const batches: KeptScores[] = [];
   let observed = 0;
   let kept = 0;
-  let blocks: ScoreBlocks | undefined;
   let best: Hindsight | undefined;
-  /** f_n(b*) of each batch. */
-  let least: Float64Array | undefined;
-
-  /** f_n(b). */
-  function dualOf(n: number, bias: Float64Array): number {
-    let value = 0;
-    let shift = 0;
-    for (let e = 0; e < experts; e++) {
-      price[e] = -bias[e];
-      shift += bias[e];
-    }
-    blocks ??= createScoreBlocks(kernels, batches, experts);
-    const floor = Number.NEGATIVE_INFINITY;
-    for (const block of blocks.batch(n)) {
-      value += kernels.relaxedTopK(
-        block.scores,
-        price,
-        0,
-        floor,
-        block.tokens,
-        experts,
-        topK,
-        block.threshold,
-        load,
-        null,
-      );
-    }
-    return (value * experts) / batches[n].length - (topK / experts) * shift;
-  }
 
   const hindsight = (): Hindsight => {
-    best ??= {
-      ...findHindsightBias(kernels, batches, experts, topK, hindsightTolerance),
-      keptFraction: kept / observed,
-    };
+    if (best === undefined) {
+      const found = findHindsightBias(kernels, batches, experts, topK, hindsightTolerance);
+      const least = Float64Array.from(batches, (batch) => dual.value(batch, found.bias));
+      best = { ...found, least, keptFraction: kept / observed };
+    }
     return best;
   };
 
   return {
     observe(batch) {
-      const stride = Math.ceil(batch.tokens / most);
-      let count = 0;
-      for (let t = 0; t < batch.tokens; t += stride) {
-        logits.set(batch.logits.subarray(t * experts, (t + 1) * experts), count * experts);
-        count += 1;
-      }
-      kernels.affinities(logits, scores, count, experts, affinities);
-      batches.push(new Float32Array(affinities.subarray(0, count * experts)));
+      const scores = dual.keep(batch).slice();
+      batches.push(scores);
       observed += batch.tokens;
-      kept += count;
-      blocks = undefined;
+      kept += scores.length / experts;
       best = undefined;
-      least = undefined;
     },
     hindsight,
-    regret(biases) {
-      const { bias } = hindsight();
-      least ??= Float64Array.from(batches, (_, n) => dualOf(n, bias));
-      const regrets = new Float64Array(batches.length);
-      let sum = 0;
-      for (let n = 0; n < batches.length; n++) {
-        sum += dualOf(n, biases.subarray(n * experts, (n + 1) * experts)) - least[n];
-        regrets[n] = sum;
-      }
-      return regrets;
-    },
+    regret: (biases) =>
+      dualRegret(
+        batches.map((batch, n) => dual.value(batch, biases.subarray(n * experts, (n + 1) * experts))),
+        hindsight().least,
+      ),
   };
+}
+
+/** Σ_{i ≤ n} f_i(b_i) − f_i(b*) `[steps]` from `values` f_n(b_n) and `least` f_n(b*). */
+export function dualRegret(values: ArrayLike<number>, least: Float64Array): Float64Array {
+  let sum = 0;
+  return least.map((value, n) => {
+    sum += values[n] - value;
+    return sum;
+  });
 }

@@ -1,13 +1,10 @@
-import { type Assignment, expertCapacity, type RoutingShape, type ScoreKind } from "../core/assignment.ts";
-import type { TokenBatch } from "../core/token-batch.ts";
+import { type Assignment, expertCapacity, type RoutingShape } from "../core/assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createAssignmentSolver, roundingError } from "../transport/exact-assignment.ts";
 import { dropOverCapacity } from "./drops.ts";
 
-/** The best that any assignment could score on a batch, by one kind of affinities. Overwritten by the next batch. */
+/** The best that any assignment could score on a batch, by one kind of affinities. */
 export interface Optimum {
-  /** S `[tokens × experts]`, float64. */
-  readonly scores: Float64Array;
   /** A proven upper bound of Σ S over the pairs of any assignment within the capacity; OPT itself when exact. */
   readonly upperBound: number;
   /** Upper bound minus the best assignment that was found, per pair of tokens · topK; 0 when exact. */
@@ -16,23 +13,22 @@ export interface Optimum {
 
 /** Finds the optimum of batch after batch. One serves all routers that use the same affinities. */
 export interface OptimumFinder {
-  find(batch: TokenBatch): Optimum;
+  /** Of affinities S `[tokens × experts]`, float64, from the kernels. */
+  find(scores: Float64Array, tokens: number): Optimum;
+  /** Forgets the batches before, from whose prices the search for the next one's begins. */
+  restart(): void;
 }
 
 /** @param gap how far from the optimum, per pair, is good enough; 0 for the optimum itself */
-export function createOptimumFinder(
-  kernels: Kernels,
-  shape: RoutingShape,
-  scoreKind: ScoreKind,
-  gap: number,
-): OptimumFinder {
-  const scores = kernels.allocateFloat64(shape.tokens * shape.experts);
+export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: number): OptimumFinder {
   const solver = createAssignmentSolver(kernels, shape.tokens, shape.experts, shape.topK, { gap });
   return {
-    find({ logits, tokens, experts }) {
-      kernels.affinities(logits, scoreKind, tokens, experts, scores);
+    find(scores, tokens) {
       const { value, upperBound } = solver.solve({ scores, tokens, capacity: expertCapacity(tokens, shape) });
-      return { scores, upperBound, gap: (upperBound - value) / (tokens * shape.topK) };
+      return { upperBound, gap: (upperBound - value) / (tokens * shape.topK) };
+    },
+    restart() {
+      solver.price.fill(0);
     },
   };
 }
@@ -49,18 +45,42 @@ export interface StepRegret {
 
 /** Measures one router's regret, step after step. */
 export interface RegretMeter {
-  /** Throws `Error` where the score is more than the optimum's bound allows, which is a fault of one of them. */
-  measure(optimum: Optimum, assignment: Assignment, batch: TokenBatch): StepRegret;
+  /**
+   * `feasibleScore` is the router's, of a batch of `tokens`. Throws `Error` where it is more than the optimum's bound
+   * allows, which is a fault of one of them.
+   */
+  measure(optimum: Optimum, feasibleScore: number, tokens: number): StepRegret;
 }
 
 /**
- * Assignment regret: the optimum minus the router's feasible score F. On each expert over capacity C only the C highest
- * scores count, and of a token with more than K experts (`expert-choice`) only its K highest: what remains is feasible
- * for the optimum's problem, so that regret is never negative, whichever proven bound of the optimum it is taken from.
+ * Assignment regret: the optimum minus the router's feasible score F (see {@link createFeasibleScore}), never negative,
+ * whichever proven bound of the optimum it is taken from.
+ */
+export function createRegretMeter(topK: number): RegretMeter {
+  let regretCumulative = 0;
+  return {
+    measure({ upperBound, gap }, feasibleScore, tokens) {
+      const missed = upperBound - feasibleScore;
+      if (missed < -1e-9 * upperBound) throw new Error("A router scored more than the proven optimum.");
+      // Two sums of the same scores in another order differ by as much.
+      const regret = missed <= roundingError * upperBound ? 0 : missed / (tokens * topK);
+      regretCumulative += regret;
+      return { regret, regretCumulative, optimumGap: gap };
+    },
+  };
+}
+
+/** F of an assignment on a batch of `tokens` with affinities S `[tokens × experts]`. */
+export type FeasibleScore = (scores: Float64Array, assignment: Assignment, tokens: number) => number;
+
+/**
+ * What a router's choice is worth within the capacity: on each expert over capacity C only the C highest scores count, and
+ * of a token with more than K experts (`expert-choice`) only its K highest. What remains is feasible for the optimum's
+ * problem.
  *
  * @param maxSlots the most slots of the router's assignments
  */
-export function createRegretMeter(shape: RoutingShape, maxSlots: number): RegretMeter {
+export function createFeasibleScore(shape: RoutingShape, maxSlots: number): FeasibleScore {
   const { experts, topK } = shape;
   const pairs = shape.tokens * maxSlots;
   const pairScore = new Float64Array(pairs);
@@ -68,15 +88,12 @@ export function createRegretMeter(shape: RoutingShape, maxSlots: number): Regret
   const order = new Int32Array(pairs);
   const start = new Int32Array(experts + 1);
   const own = new Float64Array(maxSlots);
-  let regretCumulative = 0;
-
-  /** F. */
-  function feasibleScore({ scores }: Optimum, assignment: Assignment, tokens: number, capacity: number): number {
+  return (scores, assignment, tokens) => {
     const { expert, slots } = assignment;
     for (let pair = 0; pair < tokens * slots; pair++) {
       if (expert[pair] >= 0) pairScore[pair] = scores[Math.floor(pair / slots) * experts + expert[pair]];
     }
-    dropOverCapacity(assignment, tokens, capacity, "drop", pairScore, kept, order, start);
+    dropOverCapacity(assignment, tokens, expertCapacity(tokens, shape), "drop", pairScore, kept, order, start);
     let total = 0;
     for (let token = 0; token < tokens; token++) {
       let count = 0;
@@ -87,16 +104,5 @@ export function createRegretMeter(shape: RoutingShape, maxSlots: number): Regret
       for (let i = 0; i < Math.min(count, topK); i++) total += own[i];
     }
     return total;
-  }
-
-  return {
-    measure(optimum, assignment, { tokens }) {
-      const missed = optimum.upperBound - feasibleScore(optimum, assignment, tokens, expertCapacity(tokens, shape));
-      if (missed < -1e-9 * optimum.upperBound) throw new Error("A router scored more than the proven optimum.");
-      // Two sums of the same scores in another order differ by as much.
-      const regret = missed <= roundingError * optimum.upperBound ? 0 : missed / (tokens * topK);
-      regretCumulative += regret;
-      return { regret, regretCumulative, optimumGap: optimum.gap };
-    },
   };
 }

@@ -3,6 +3,7 @@ import type { PlanKind } from "../core/solver-report.ts";
 import { loadPerRank } from "./expert-parallel.ts";
 import { createIdleTracker } from "./idle.ts";
 import { loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
+import type { StepRegret } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
 
 /**
@@ -68,9 +69,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
   const dropped = createWeightedMean();
   const score = createWeightedMean();
   const churn = createWeightedMean();
-  const regrets: number[] = [];
-  const optimumGaps: number[] = [];
-  let regretCumulative: number | null = null;
+  const regrets: StepRegret[] = [];
   let solverSteps = 0;
   let solverIterations = 0;
   let notConverged = 0;
@@ -87,11 +86,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       dropped.add(metrics.droppedFraction, weight);
       if (metrics.score !== null) score.add(metrics.score, weight);
       if (metrics.churn !== null) churn.add(metrics.churn, weight);
-      if (regret !== null) {
-        regrets.push(regret.regret);
-        optimumGaps.push(regret.optimumGap);
-        regretCumulative = regret.regretCumulative;
-      }
+      if (regret !== null) regrets.push(regret);
       if (solver !== undefined) {
         solverSteps += 1;
         solverIterations += solver.iterations;
@@ -113,9 +108,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       deadExperts: idle.deadExperts(deadWindow),
       droppedFraction: dropped.value() ?? 0,
       score: score.value(),
-      regretMean: mean(regrets) ?? null,
-      regretCumulative,
-      optimumGapMax: max(optimumGaps) ?? null,
+      ...summarizeRegret(regrets),
       churn: churn.value(),
       rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
       stepTimeMean: mean(stepTimes)!,
@@ -124,6 +117,17 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       solverIterationsMean: solverSteps === 0 ? null : solverIterations / solverSteps,
       notConvergedSteps: plan === undefined ? null : notConverged,
     }),
+  };
+}
+
+/** The regret of a whole run from that of its steps; null where there is none. */
+export function summarizeRegret(
+  regrets: readonly StepRegret[],
+): Pick<RunSummary, "regretMean" | "regretCumulative" | "optimumGapMax"> {
+  return {
+    regretMean: mean(regrets, ({ regret }) => regret) ?? null,
+    regretCumulative: regrets.at(-1)?.regretCumulative ?? null,
+    optimumGapMax: max(regrets, ({ optimumGap }) => optimumGap) ?? null,
   };
 }
 

@@ -74,6 +74,9 @@ export interface StepRow {
   readonly dualRegret: number | null;
 }
 
+/** How many columns of steps.csv, from the first on, tell whose row it is. */
+export const sourceColumns = 3;
+
 /** The columns of steps.csv, one row per router and step. */
 export const stepColumns: readonly Column<StepRow>[] = [
   { name: "scenario", value: ({ source }) => source.scenario },

@@ -2,8 +2,9 @@ import { createReadStream, createWriteStream, rmSync, writeFileSync } from "node
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { mean, median, quantile } from "d3-array";
+import type { StepRegret } from "../metrics/regret.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
-import { createCsvFile } from "./csv-file.ts";
+import { type CsvFile, createCsvFile } from "./csv-file.ts";
 import {
   cellsOf,
   diagnosticColumns,
@@ -11,10 +12,12 @@ import {
   loadHeader,
   type RowSource,
   type SummaryRow,
+  sourceColumns,
   stepColumns,
   summaryColumns,
   timingHeader,
 } from "./result-columns.ts";
+import { createStepRows, readStepRows } from "./step-rows.ts";
 
 const stepFiles = ["steps", "loads", "diagnostics"] as const;
 
@@ -28,10 +31,7 @@ export const resultFiles = [
 
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
-  /** The record may be kept, but not what is overwritten by the next step. */
   write(record: StepRecord): void;
-  /** The last call before `close`: `dualRegret` `[steps]` of a router that has it, which is only known at the end. */
-  finish(dualRegret: Float64Array | null): void;
   close(): void;
 }
 
@@ -39,7 +39,6 @@ export interface StepFiles {
  * Opens the part files of the router at `position` among the run's, in `folder`.
  *
  * @param steps the steps to come, of which at most `loadSamples` go to loads.csv: evenly spaced, the last among them
- * @param hasDualRegret whether the rows of steps.csv must wait for it
  */
 export function createStepFiles(
   folder: string,
@@ -47,31 +46,23 @@ export function createStepFiles(
   source: RowSource,
   steps: number,
   loadSamples: number,
-  hasDualRegret: boolean,
 ): StepFiles {
-  const [stepFile, loadFile, diagnosticFile] = stepFiles.map((name) =>
-    createCsvFile(partFile(folder, name, position), null),
-  );
+  const stepRows = createStepRows(partFile(folder, "steps", position));
+  const loadFile = createCsvFile(partFile(folder, "loads", position), null);
+  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null);
   const sampled = sampledSteps(steps, loadSamples);
-  const waiting: StepRecord[] = [];
   return {
     write(record) {
       const row = { source, record, dualRegret: null };
-      if (hasDualRegret) waiting.push(record);
-      else stepFile.write(cellsOf(stepColumns, row));
+      stepRows.write(row);
       diagnosticFile.write(cellsOf(diagnosticColumns, row));
       if (!sampled.has(record.step)) return;
       for (let expert = 0; expert < record.load.length; expert++) {
         loadFile.write([source.scenario, source.router, source.seed, record.step, expert, record.load[expert]]);
       }
     },
-    finish(dualRegret) {
-      for (const [step, record] of waiting.entries()) {
-        stepFile.write(cellsOf(stepColumns, { source, record, dualRegret: dualRegret?.[step] ?? null }));
-      }
-    },
     close() {
-      for (const file of [stepFile, loadFile, diagnosticFile]) file.close();
+      for (const file of [stepRows, loadFile, diagnosticFile]) file.close();
     },
   };
 }
@@ -84,17 +75,61 @@ export function sampledSteps(steps: number, samples: number): ReadonlySet<number
   return new Set(Array.from({ length: count }, (_, i) => (count === 1 ? last : Math.round((i * last) / (count - 1)))));
 }
 
-/** Joins the part files of `routers` routers into steps.csv, loads.csv and diagnostics.csv, routers in their order. */
-export async function joinStepFiles(folder: string, routers: number): Promise<void> {
-  const headers = { steps: headerOf(stepColumns), loads: loadHeader, diagnostics: headerOf(diagnosticColumns) };
-  for (const name of stepFiles) {
+const lateCells = {
+  regret: stepCell("regret"),
+  regretCumulative: stepCell("regret_cumulative"),
+  optimumGap: stepCell("optimum_gap"),
+  dualRegret: stepCell("dual_regret_cumulative"),
+};
+
+/** Where a column of steps.csv is among the cells after the source's. */
+function stepCell(column: string): number {
+  return stepColumns.findIndex(({ name }) => name === column) - sourceColumns;
+}
+
+/** What of a router's rows in steps.csv is only known when the run is over. */
+export interface LateColumns {
+  readonly source: RowSource;
+  /** Of the steps 0, every, 2·every, … */
+  readonly regrets: readonly StepRegret[];
+  readonly every: number;
+  /** `[steps]`; null for routers without. */
+  readonly dualRegret: Float64Array | null;
+}
+
+/** Joins the part files of routers, in their order, into steps.csv, loads.csv and diagnostics.csv. */
+export async function joinStepFiles(folder: string, routers: readonly LateColumns[]): Promise<void> {
+  const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(stepColumns));
+  for (const [position, late] of routers.entries()) {
+    const part = partFile(folder, "steps", position);
+    writeStepRows(steps, part, late);
+    rmSync(part);
+  }
+  steps.close();
+  for (const [name, header] of [
+    ["loads", loadHeader],
+    ["diagnostics", headerOf(diagnosticColumns)],
+  ] as const) {
     const whole = path.join(folder, `${name}.csv`);
-    createCsvFile(whole, headers[name]).close();
-    for (let position = 0; position < routers; position++) {
+    createCsvFile(whole, header).close();
+    for (const position of routers.keys()) {
       const part = partFile(folder, name, position);
       await pipeline(createReadStream(part), createWriteStream(whole, { flags: "a" }));
       rmSync(part);
     }
+  }
+}
+
+function writeStepRows(file: CsvFile, part: string, { source, regrets, every, dualRegret }: LateColumns): void {
+  let step = 0;
+  for (const cells of readStepRows(part)) {
+    const regret = every > 0 && step % every === 0 ? regrets[step / every] : undefined;
+    cells[lateCells.regret] = regret?.regret ?? null;
+    cells[lateCells.regretCumulative] = regret?.regretCumulative ?? null;
+    cells[lateCells.optimumGap] = regret?.optimumGap ?? null;
+    cells[lateCells.dualRegret] = dualRegret?.[step] ?? null;
+    file.write([source.scenario, source.router, source.seed, ...cells]);
+    step += 1;
   }
 }
 

@@ -30,6 +30,8 @@ export const baseKind: RouterKind<BaseOptions> = {
   summary: "the assignment with the highest total affinity among those with every load within the capacity",
   source: "Lewis et al. 2021 (BASE), arXiv 2103.16716, section 3.1",
   options: baseOptions,
+  optimumGap: ({ gap }) => gap,
+  relativeCost: 150,
   check: (_, { experts }) =>
     experts <= mostAssignmentExperts
       ? []
@@ -57,7 +59,7 @@ export const baseKind: RouterKind<BaseOptions> = {
           }
         }
         kernels.gates(logits, scoreKind, false, expert, tokens, experts, topK, gate);
-        return { assignment };
+        return { assignment, optimum: { value: solution.value, upperBound: solution.upperBound } };
       },
       state: () => ({ price: Array.from(solver.price) }),
       restore(state) {

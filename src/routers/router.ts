@@ -9,6 +9,15 @@ export interface RoutedStep {
   readonly assignment: Assignment;
   /** Present on the steps on which a transport solver ran. */
   readonly solver?: SolverReport;
+  /** Of routers that solve the assignment problem which regret is measured against, so that nobody solves it again. */
+  readonly optimum?: OptimumCertificate;
+}
+
+/** How much any assignment within the capacity can score, and what the best one that was found does: Σ of affinities. */
+export interface OptimumCertificate {
+  readonly value: number;
+  /** Proven. */
+  readonly upperBound: number;
 }
 
 /** Everything a router must remember between batches, serialisable as JSON. */
@@ -59,6 +68,13 @@ export interface RouterKind<Options = unknown> {
   readonly plan?: PlanKind;
   /** Whether its routers have a `bias`, and so dual regret. */
   readonly hasBias?: boolean;
+  /**
+   * How far its `optimum`, per pair, can be from the truth; absent for kinds that find none. The optimum is of the
+   * router's own affinities and the scenario's capacity.
+   */
+  optimumGap?(options: Options): number;
+  /** About how many times as long as plain top-k one batch takes, to share out work evenly; 3 when absent. */
+  readonly relativeCost?: number;
   /** The most slots its assignments can have; `topK` when absent. */
   maxSlots?(shape: RoutingShape): number;
   /** Problems that only show against the shape. */

@@ -55,6 +55,7 @@ export const scotKind: RouterKind<ScotOptions> = {
   summary: "K largest non-zeros of each row of the sparsity-constrained transport plan",
   source: "Liu, Puigcerver & Blondel 2022, arXiv 2209.15466",
   options: scotOptions,
+  relativeCost: 500,
   plan: "sparsity-constrained",
   check({ maxTokens }, { tokens, experts }) {
     if (maxTokens === "capacity" || maxTokens * experts >= tokens) return [];

@@ -24,6 +24,7 @@ export const sinkhornKind: RouterKind<SinkhornOptions> = {
   summary: "K largest of each row of the entropic transport plan, on every step",
   source: "Clark et al. 2022 (S-BASE), arXiv 2202.01169, section 3.1; Cuturi 2013, arXiv 1306.0895",
   options: sinkhornOptions,
+  relativeCost: 8,
   plan: "entropic",
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;

@@ -18,6 +18,7 @@ export const topkKind: RouterKind<TopkOptions> = {
   summary: "K largest affinities, no balancing",
   source: "Shazeer et al. 2017, arXiv 1701.06538, eq. 5 without noise; Fedus et al. 2021, arXiv 2101.03961, eq. 2",
   options: topkOptions,
+  relativeCost: 1,
   create({ shape, scores, kernels }, { renormalize }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);

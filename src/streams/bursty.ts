@@ -74,12 +74,20 @@ export const burstyKind: StreamKind<BurstyOptions> = {
     const mixture = createTokenMixture(context, options);
     const nextTopic = createTopicChain(mixture.zipf, burstLength, context.random.derive("topics"));
     const weights = new Float64Array(options.clusters);
-    return createSyntheticStream(context, (logits) => {
-      const topic = nextTopic();
-      for (let c = 0; c < weights.length; c++) weights[c] = (1 - dominance) * mixture.zipf[c];
-      weights[topic] += dominance;
-      mixture.setWeights(weights);
-      mixture.writeLogits(logits);
-    });
+    return createSyntheticStream(
+      context,
+      (logits) => {
+        const topic = nextTopic();
+        for (let c = 0; c < weights.length; c++) weights[c] = (1 - dominance) * mixture.zipf[c];
+        weights[topic] += dominance;
+        mixture.setWeights(weights);
+        mixture.writeLogits(logits);
+      },
+      false,
+      () => {
+        nextTopic();
+        mixture.passTokens();
+      },
+    );
   },
 };

@@ -20,6 +20,6 @@ export const clustersKind: StreamKind<ClustersOptions> = {
   seesLoad: false,
   async create(context, options) {
     const mixture = createTokenMixture(context, options);
-    return createSyntheticStream(context, mixture.writeLogits, options.repeat);
+    return createSyntheticStream(context, mixture.writeLogits, options.repeat, mixture.passTokens);
   },
 };

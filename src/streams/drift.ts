@@ -75,9 +75,17 @@ export const driftKind: StreamKind<DriftOptions> = {
       if (mode === "periodic") part.swing((2 * Math.PI * (step % period)) / period);
     }
 
-    return createSyntheticStream(context, (logits, step) => {
-      move(step);
-      mixture.writeLogits(logits);
-    });
+    return createSyntheticStream(
+      context,
+      (logits, step) => {
+        move(step);
+        mixture.writeLogits(logits);
+      },
+      false,
+      (step) => {
+        move(step);
+        mixture.passTokens();
+      },
+    );
   },
 };

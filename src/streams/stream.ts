@@ -15,6 +15,11 @@ export interface StreamShape {
 export interface Stream {
   /** The next batch, or null after the last. Throws `InputError` when recorded data is bad. */
   next(): Promise<TokenBatch | null>;
+  /**
+   * Goes past the next batch, of which there must be one, as `next` does but without its logits; only streams that are
+   * much faster so.
+   */
+  skip?(): void;
   /** The load `[experts]` of the router under test on the last batch; only streams with `seesLoad` have it. */
   observe?(load: Int32Array): void;
   close(): Promise<void>;

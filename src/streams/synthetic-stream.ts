@@ -12,12 +12,14 @@ export const repeatOption = z
 
 /**
  * A stream of `steps` full batches that `writeLogits` makes up, all in one buffer. With `repeat` it is called for the
- * first step alone, whose batch every step is.
+ * first step alone, whose batch every step is. Where a step's logits are not wanted `passStep` is called instead, if there
+ * is one: it must leave the random numbers and all that moves as `writeLogits` would.
  */
 export function createSyntheticStream(
   { shape, kernels }: StreamContext,
   writeLogits: WriteLogits,
   repeat = false,
+  passStep?: (step: number) => void,
 ): Stream {
   const { steps, tokens, experts } = shape;
   const logits = kernels.allocateFloat32(tokens * experts);
@@ -28,6 +30,13 @@ export function createSyntheticStream(
       if (step === 0 || !repeat) writeLogits(logits, step);
       return { step: step++, tokens, experts, logits };
     },
+    ...(passStep !== undefined &&
+      !repeat && {
+        skip() {
+          passStep(step);
+          step += 1;
+        },
+      }),
     async close() {},
   };
 }

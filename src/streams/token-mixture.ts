@@ -49,6 +49,8 @@ export interface TokenMixture {
   setWeights(weights: ArrayLike<number>): void;
   /** Draws the next tokens and writes their logits `[tokens × experts]`. */
   writeLogits(logits: Float32Array): void;
+  /** Draws the next tokens and forgets them. */
+  passTokens(): void;
 }
 
 /**
@@ -91,6 +93,10 @@ export function createTokenMixture({ shape, kernels, random }: StreamContext, op
       }
       addNoise(hidden, spread, tokens * dimension);
       kernels.multiply(hidden, router, logits, tokens, dimension, experts, false);
+    },
+    passTokens() {
+      for (let token = 0; token < tokens; token++) chooseUniform();
+      addNoise(hidden, spread, tokens * dimension);
     },
   };
 }

@@ -2,7 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expertCapacity, type RoutingShape, type ScoreKind, scoreKinds } from "../../src/core/assignment.ts";
 import type { Kernels } from "../../src/kernels/kernels.ts";
-import { createOptimumFinder, createRegretMeter, type StepRegret } from "../../src/metrics/regret.ts";
+import {
+  createFeasibleScore,
+  createOptimumFinder,
+  createRegretMeter,
+  type StepRegret,
+} from "../../src/metrics/regret.ts";
 import { routerKinds } from "../../src/routers/index.ts";
 import { backends } from "../support/backends.ts";
 import { highsOptimum, highsTolerance } from "../support/highs.ts";
@@ -38,21 +43,22 @@ function createMeter(
   scores: ScoreKind,
   gap = 0,
 ): (logits: Float32Array, chosen: Matrix) => StepRegret {
-  const finder = createOptimumFinder(kernels, shape, scores, gap);
-  const meter = createRegretMeter(shape, shape.experts);
+  const finder = createOptimumFinder(kernels, shape, gap);
+  const feasibleScore = createFeasibleScore(shape, shape.experts);
+  const meter = createRegretMeter(shape.topK);
   const buffer = kernels.allocateFloat32(shape.tokens * shape.experts);
-  let step = 0;
+  const affinity = kernels.allocateFloat64(shape.tokens * shape.experts);
   return (logits, chosen) => {
     buffer.set(logits);
     const tokens = logits.length / shape.experts;
-    const batch = { step: step++, tokens, experts: shape.experts, logits: buffer };
+    kernels.affinities(buffer, scores, tokens, shape.experts, affinity);
     const assignment = {
       slots: chosen[0].length,
       expert: Int32Array.from(chosen.flat()),
       gate: new Float32Array(chosen.flat().length),
       load: Int32Array.from(countLoad(chosen, shape.experts)),
     };
-    return meter.measure(finder.find(batch), assignment, batch);
+    return meter.measure(finder.find(affinity, tokens), feasibleScore(affinity, assignment, tokens), tokens);
   };
 }
 

@@ -18,6 +18,7 @@ function bareMixture(clusters: number, dimension: number, exponent: number): Tok
       mixture.weights = Float64Array.from(weights);
     },
     writeLogits: () => {},
+    passTokens: () => {},
   };
   return mixture;
 }

@@ -2,14 +2,14 @@ import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import { hasDualRegret } from "./regret.ts";
-import { type RouterResult, simulate } from "./simulate.ts";
+import { type PassResult, runPass } from "./pass.ts";
+import type { PassPlan } from "./pass-plan.ts";
 
-/** Some routers of a scenario, by their positions in it, for one thread to run. Plain data. */
-export interface RouterTask {
+/** A pass over a scenario's stream, for one thread to make. Plain data. */
+export interface PassTask {
   readonly scenario: Scenario;
-  readonly positions: readonly number[];
-  /** Where the part files go. */
+  readonly plan: PassPlan;
+  /** Where the routers' part files go. */
   readonly folder: string;
   readonly backend: KernelBackend;
 }
@@ -21,27 +21,25 @@ export interface RouterStep {
   readonly maxVio: number;
 }
 
-/** Runs the routers of `task` and writes their part files. `onStep` is called after each step of each router. */
-export async function runRouters(task: RouterTask, onStep: (step: RouterStep) => void): Promise<RouterResult[]> {
-  const { scenario, positions, folder, backend } = task;
+/** Makes the pass of `task` and writes its routers' part files. `onStep` is called after each step of each router. */
+export async function writePass(
+  { scenario, plan, folder, backend }: PassTask,
+  onStep: (step: RouterStep) => void,
+): Promise<PassResult> {
   const files = new Map<RouterChoice, StepFiles>();
-  const routers = positions.map((position) => scenario.routers[position]);
   try {
-    for (const position of positions) {
+    for (const position of plan.routers) {
       const router = scenario.routers[position];
-      const source = rowSource(scenario, router);
       const { steps, loadSamples } = scenario;
-      files.set(router, createStepFiles(folder, position, source, steps, loadSamples, hasDualRegret(scenario, router)));
+      files.set(router, createStepFiles(folder, position, rowSource(scenario, router), steps, loadSamples));
     }
-    const results = await simulate(scenario, routers, {
+    return await runPass(scenario, plan, {
       kernels: createKernels(backend),
       onStep(router, record) {
         files.get(router)!.write(record);
         onStep({ router: router.name, maxVio: record.metrics.maxVio });
       },
     });
-    for (const { router, dualRegret } of results) files.get(router)!.finish(dualRegret?.cumulative ?? null);
-    return results;
   } finally {
     for (const file of files.values()) file.close();
   }

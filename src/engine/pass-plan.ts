@@ -1,0 +1,107 @@
+import { sum } from "d3-array";
+import type { ScoreKind } from "../core/assignment.ts";
+import { mostKeptScores } from "../metrics/dual-function.ts";
+import { findRouterKind } from "../routers/index.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { findStreamKind } from "../streams/index.ts";
+import { chainLength, dualKinds, type OptimumPart, optimumRouter, problemCount } from "./regret.ts";
+
+/** What is done on one pass over a scenario's stream, by one thread. Plain data. */
+export interface PassPlan {
+  /** Routers, by their positions in the scenario. */
+  readonly routers: readonly number[];
+  readonly optima: readonly OptimumPart[];
+  /** The kinds of affinities for which the best bias in hindsight is sought. */
+  readonly hindsight: readonly ScoreKind[];
+}
+
+// In units of plain top-k's time for a batch, as measured with 256 experts; only the balance of threads depends on them.
+const defaultCost = 3;
+const streamCost = 3;
+const factsCost = 6;
+const measuringCost = 2;
+const optimumCost = 200;
+const hindsightCost = 90;
+
+/** All that the routers at `positions` need, in one pass. */
+export function wholePass(scenario: Scenario, positions: readonly number[]): PassPlan {
+  const routers = positions.map((position) => scenario.routers[position]);
+  return { routers: positions, optima: optimumParts(scenario, routers), hindsight: dualKinds(scenario, routers) };
+}
+
+/**
+ * The passes that `workers` threads are to share, those that take longest first. One thread makes one pass. With more the
+ * optima and the biases in hindsight have passes of their own, and the routers as few as keep all threads busy, since each
+ * pass makes the batches anew. Where each router has a stream of its own, each has a pass of its own.
+ */
+export function planPasses(scenario: Scenario, workers: number): PassPlan[] {
+  const positions = scenario.routers.map((_, position) => position);
+  const isShared = !findStreamKind(scenario.stream.kind)!.seesLoad;
+  if (!isShared)
+    return longestFirst(
+      scenario,
+      positions.map((position) => wholePass(scenario, [position])),
+    );
+  const whole = wholePass(scenario, positions);
+  if (workers === 1) return [whole];
+  const others = [
+    ...whole.optima.map((part): PassPlan => ({ routers: [], optima: [part], hindsight: [] })),
+    ...whole.hindsight.map((kind): PassPlan => ({ routers: [], optima: [], hindsight: [kind] })),
+  ];
+  const most = Math.min(workers, positions.length);
+  for (let groups = 1; ; groups++) {
+    const passes = longestFirst(scenario, [...dealRouters(scenario, groups), ...others]);
+    const share = sum(passes, (pass) => passWork(scenario, pass)) / workers;
+    const longest = passes.find(({ routers }) => routers.length > 0)!;
+    if (groups === most || passWork(scenario, longest) <= share) return passes;
+  }
+}
+
+/** How long a pass takes, next to others, in logits that plain top-k could route in the same time. */
+export function passWork(scenario: Scenario, { routers, optima, hindsight }: PassPlan): number {
+  const { steps, tokens, experts } = scenario;
+  const batch = tokens * experts;
+  const measured =
+    routers.length === 0 ? 0 : factsCost + sum(routers, (position) => routerCost(scenario.routers[position]));
+  return (
+    steps * batch * (streamCost + measured) +
+    sum(optima, ({ first, end }) => end - first) * batch * optimumCost +
+    hindsight.length * Math.min(steps * batch, mostKeptScores) * hindsightCost
+  );
+}
+
+function routerCost({ kind }: RouterChoice): number {
+  return measuringCost + (findRouterKind(kind)!.relativeCost ?? defaultCost);
+}
+
+function longestFirst(scenario: Scenario, passes: readonly PassPlan[]): PassPlan[] {
+  return passes.toSorted((a, b) => passWork(scenario, b) - passWork(scenario, a));
+}
+
+/** Deals the routers to `groups` passes, each in turn to the one with the least to do, the slowest first. */
+function dealRouters({ routers }: Scenario, groups: number): PassPlan[] {
+  const dealt = Array.from({ length: groups }, () => ({ positions: [] as number[], cost: 0 }));
+  const slowestFirst = [...routers.entries()].toSorted(([, a], [, b]) => routerCost(b) - routerCost(a));
+  for (const [position, router] of slowestFirst) {
+    const idlest = dealt.reduce((least, group) => (group.cost < least.cost ? group : least));
+    idlest.positions.push(position);
+    idlest.cost += routerCost(router);
+  }
+  return dealt.map(({ positions }) => ({ routers: positions.toSorted((a, b) => a - b), optima: [], hindsight: [] }));
+}
+
+/** What of the optima no router of `routers` finds, in parts that do not depend on each other. */
+function optimumParts(scenario: Scenario, routers: readonly RouterChoice[]): OptimumPart[] {
+  const count = problemCount(scenario);
+  const length = Math.min(chainLength(scenario), count);
+  const kinds = new Set(routers.map(({ scores }) => scores));
+  return Array.from(kinds)
+    .filter((scores) => optimumRouter(scenario, routers, scores) === undefined)
+    .flatMap((scores) =>
+      Array.from({ length: Math.ceil(count / length) }, (_, part) => ({
+        scores,
+        first: part * length,
+        end: Math.min((part + 1) * length, count),
+      })),
+    );
+}

@@ -1,0 +1,148 @@
+import { setImmediate } from "node:timers/promises";
+import type { ScoreKind } from "../core/assignment.ts";
+import { InputError } from "../core/input-error.ts";
+import type { TokenBatch } from "../core/token-batch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { createDualFunction } from "../metrics/dual-function.ts";
+import { createDualRegretMeter } from "../metrics/dual-regret.ts";
+import type { Optimum } from "../metrics/regret.ts";
+import { type BatchFacts, createBatchFacts } from "../metrics/step-metrics.ts";
+import type { StepRecord } from "../metrics/step-record.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { openStream, withMemoryFor } from "./open-scenario.ts";
+import type { PassPlan } from "./pass-plan.ts";
+import { createOptima, dualKinds, isInPart, optimumRouter } from "./regret.ts";
+import { createRouterRun, type RoutedRun } from "./router-run.ts";
+
+/** What dual regret is reckoned from, of the best fixed bias in hindsight. */
+export interface HindsightResult {
+  /** `[steps]`, f_n(b*). */
+  readonly least: Float64Array;
+  /** The sum over the run is proven to be at most this from the truth, on the tokens that were kept. */
+  readonly gap: number;
+  /** Tokens it rests on, of all tokens; below 1 where the run is larger than what is kept of it. */
+  readonly keptFraction: number;
+}
+
+/** What came of a pass. Plain data. */
+export interface PassResult {
+  readonly plan: PassPlan;
+  /** As `plan.routers`. */
+  readonly runs: readonly RoutedRun[];
+  /** As `plan.optima`: those of each part, in the order of their steps. */
+  readonly optima: readonly (readonly Optimum[])[];
+  /** As `plan.hindsight`. */
+  readonly hindsight: readonly HindsightResult[];
+}
+
+export interface PassOptions {
+  readonly kernels: Kernels;
+  /** Called for each router on each step, in the order of the steps. */
+  readonly onStep?: ((router: RouterChoice, record: StepRecord) => void) | undefined;
+}
+
+/**
+ * Goes over a scenario's stream once and does what `plan` says. All its routers see the same batches, and what one of them
+ * does depends on neither the others nor their order. A record has its regret where the optimum is found on the same pass.
+ * Throws `InputError` where recorded data is bad or the sizes need more memory than the kernels can have.
+ */
+export async function runPass(
+  scenario: Scenario,
+  plan: PassPlan,
+  { kernels, onStep }: PassOptions,
+): Promise<PassResult> {
+  const routers = plan.routers.map((position) => scenario.routers[position]);
+  const { facts, optima, duals, hindsight, runs, stream } = await withMemoryFor(scenario, async () => {
+    const kinds = new Set([...dualKinds(scenario, routers), ...plan.hindsight]);
+    const duals = new Map(Array.from(kinds, (kind) => [kind, createDualFunction(kernels, scenario, kind)] as const));
+    return {
+      facts: routers.length === 0 ? null : createBatchFacts(kernels, scenario),
+      optima: createOptima(kernels, scenario, routers, plan.optima),
+      duals,
+      hindsight: plan.hindsight.map((kind) => createDualRegretMeter(kernels, scenario, kind, duals.get(kind))),
+      runs: plan.routers.map((position) => createRouterRun(scenario, position, kernels)),
+      stream: await openStream(scenario, kernels),
+    };
+  });
+  const found = plan.optima.map((): Optimum[] => []);
+
+  function observe(batch: TokenBatch): void {
+    const finiteOnly = facts?.observe(batch) ?? sumOf(batch);
+    if (!Number.isFinite(finiteOnly)) {
+      throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
+    }
+    optima.find(batch);
+    for (const [index, part] of plan.optima.entries()) {
+      if (isInPart(scenario, part, batch.step)) found[index].push(optima.optimum(part.scores)!);
+    }
+    for (const meter of hindsight) meter.observe(batch);
+    if (facts !== null) measure(batch, facts);
+  }
+
+  function measure(batch: TokenBatch, facts: BatchFacts): void {
+    const shared = new Map(
+      Array.from(new Set(routers.map(({ scores }) => scores)), (kind) => {
+        const dual = duals.get(kind);
+        const kept = dual === undefined ? null : { dual, scores: dual.keep(batch) };
+        return [kind, { scores: optima.scores(kind), kept }] as const;
+      }),
+    );
+    for (const run of runs) run.route(batch, shared.get(run.choice.scores)!);
+    for (const run of runs) {
+      const kind = run.choice.scores;
+      const record = run.measure(batch, facts, shared.get(kind)!, optima.optimum(kind) ?? provenOptimum(kind));
+      onStep?.(run.choice, record);
+      stream.observe?.(run.load());
+    }
+  }
+
+  /** What a router of the pass proved of the present batch. */
+  function provenOptimum(kind: ScoreKind): Optimum | null {
+    const router = optimumRouter(scenario, routers, kind);
+    return runs.find(({ choice }) => choice === router)?.optimum() ?? null;
+  }
+
+  try {
+    const end = stepsOf(scenario, plan);
+    for (let step = 0; step < end; step++) {
+      if (stream.skip !== undefined && !isWanted(scenario, plan, step)) {
+        stream.skip();
+      } else {
+        const batch = await stream.next();
+        if (batch === null) break;
+        observe(batch);
+      }
+      // Synthetic streams never wait, so without this neither a signal nor a progress bar would get its turn.
+      await setImmediate();
+    }
+  } finally {
+    await stream.close();
+  }
+  return withMemoryFor(scenario, async () => ({
+    plan,
+    runs: runs.map((run) => run.result()),
+    optima: found,
+    hindsight: hindsight.map((meter): HindsightResult => {
+      const { least, gap, keptFraction } = meter.hindsight();
+      return { least, gap, keptFraction };
+    }),
+  }));
+}
+
+/** Whether `plan` does anything with the batch of `step`. */
+function isWanted(scenario: Scenario, { routers, optima, hindsight }: PassPlan, step: number): boolean {
+  return routers.length > 0 || hindsight.length > 0 || optima.some((part) => isInPart(scenario, part, step));
+}
+
+/** How many steps `plan` goes. */
+function stepsOf({ steps, regret }: Scenario, { routers, optima, hindsight }: PassPlan): number {
+  if (routers.length > 0 || hindsight.length > 0) return steps;
+  return Math.max(...optima.map(({ end }) => (end - 1) * regret.every + 1));
+}
+
+/** Finite where all logits are. */
+function sumOf({ logits, tokens, experts }: TokenBatch): number {
+  let sum = 0;
+  for (let entry = 0; entry < tokens * experts; entry++) sum += logits[entry];
+  return sum;
+}

@@ -1,0 +1,111 @@
+import type { TokenBatch } from "../core/token-batch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import type { DualFunction, KeptScores } from "../metrics/dual-function.ts";
+import { createFeasibleScore, createRegretMeter, type Optimum } from "../metrics/regret.ts";
+import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
+import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
+import type { StepRecord } from "../metrics/step-record.ts";
+import { findRouterKind } from "../routers/index.ts";
+import type { RoutedStep } from "../routers/router.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { createRouter } from "./open-scenario.ts";
+import { hasDualRegret } from "./regret.ts";
+
+/** How long a router's `route` took, in milliseconds. */
+export interface Timing {
+  /** `[steps]`. */
+  readonly routeMs: readonly number[];
+  readonly tokens: number;
+}
+
+/** What one router did on a pass, before it is known how well it could have done. Plain data. */
+export interface RoutedRun {
+  /** In the scenario. */
+  readonly position: number;
+  /** Without regret. */
+  readonly summary: RunSummary;
+  readonly timing: Timing;
+  /** F on each step with regret, and the tokens of its batch. */
+  readonly feasible: readonly { readonly score: number; readonly tokens: number }[];
+  /** On each step with regret, of a router that proves the optimum itself; else empty. */
+  readonly optima: readonly Optimum[];
+  /** `[steps]`, f_n(b_n); null for routers without dual regret. */
+  readonly duals: Float64Array | null;
+}
+
+/** What of a batch all routers with the same affinities share. */
+export interface BatchScores {
+  /** S `[tokens × experts]`, float64; null on steps without regret. */
+  readonly scores: Float64Array | null;
+  /** What dual regret rests on; null where no router of the kind has it. */
+  readonly kept: { readonly dual: DualFunction; readonly scores: KeptScores } | null;
+}
+
+/** A router that is being run. For each batch `route` comes first and then `measure`. */
+export interface RouterRun {
+  readonly choice: RouterChoice;
+  route(batch: TokenBatch, shared: BatchScores): void;
+  /** The optimum that the router proved of the batch, on steps with regret, if it is one that does. */
+  optimum(): Optimum | null;
+  /** Where `optimum` is null, as the batch has none or it is found elsewhere, the record has no regret. */
+  measure(batch: TokenBatch, facts: BatchFacts, shared: BatchScores, optimum: Optimum | null): StepRecord;
+  /** `[experts]`, of the last batch. */
+  load(): Int32Array;
+  result(): RoutedRun;
+}
+
+export function createRouterRun(scenario: Scenario, position: number, kernels: Kernels): RouterRun {
+  const choice = scenario.routers[position];
+  const kind = findRouterKind(choice.kind)!;
+  const router = createRouter(scenario, choice, kernels);
+  const maxSlots = kind.maxSlots?.(scenario) ?? scenario.topK;
+  const meter = createStepMeter(kernels, scenario, choice.scores, scenario.capacity, scenario.ranks, maxSlots);
+  const feasibleScore = createFeasibleScore(scenario, maxSlots);
+  const regretMeter = createRegretMeter(scenario.topK);
+  const summary = createRunSummary({ ...scenario, plan: kind.plan });
+  const routeMs: number[] = [];
+  const feasible: { score: number; tokens: number }[] = [];
+  const optima: Optimum[] = [];
+  const duals = hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null;
+  let tokens = 0;
+  let routed: RoutedStep;
+  let optimum: Optimum | null = null;
+
+  return {
+    choice,
+    route(batch, { scores, kept }) {
+      if (duals !== null && kept !== null) duals[batch.step] = kept.dual.value(kept.scores, router.bias!);
+      const start = performance.now();
+      routed = router.route(batch);
+      routeMs.push(performance.now() - start);
+      tokens += batch.tokens;
+      optimum = null;
+      if (scores === null || routed.optimum === undefined) return;
+      const { value, upperBound } = routed.optimum;
+      optimum = { upperBound, gap: (upperBound - value) / (batch.tokens * scenario.topK) };
+      optima.push(optimum);
+    },
+    optimum: () => optimum,
+    measure(batch, facts, { scores }, best) {
+      const { assignment, solver } = routed;
+      let regret = null;
+      if (scores !== null) {
+        const score = feasibleScore(scores, assignment, batch.tokens);
+        feasible.push({ score, tokens: batch.tokens });
+        if (best !== null) regret = regretMeter.measure(best, score, batch.tokens);
+      }
+      const record: StepRecord = {
+        step: batch.step,
+        tokens: batch.tokens,
+        load: assignment.load,
+        metrics: meter.measure(batch, facts, assignment),
+        regret,
+        ...(solver !== undefined && { solver }),
+      };
+      summary.observe({ ...record, regret: null });
+      return record;
+    },
+    load: () => routed.assignment.load,
+    result: () => ({ position, summary: summary.summary(), timing: { routeMs, tokens }, feasible, optima, duals }),
+  };
+}

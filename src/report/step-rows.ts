@@ -1,0 +1,56 @@
+import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
+import type { CsvValue } from "./csv-file.ts";
+import { cellsOf, type StepRow, sourceColumns, stepColumns } from "./result-columns.ts";
+
+const rowsPerWrite = 512;
+const numbersPerRow = stepColumns.length - sourceColumns;
+
+/** The numbers of rows of steps.csv, in float64, until what is only known at the end of a run can be put in. */
+export interface StepRows {
+  write(row: StepRow): void;
+  close(): void;
+}
+
+/** Opens `file` for the numbers of one router's rows, NaN for an empty cell, replacing what is there. */
+export function createStepRows(file: string): StepRows {
+  const descriptor = openSync(file, "w");
+  const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
+  let rows = 0;
+
+  function flush(): void {
+    writeFileSync(descriptor, numbers.subarray(0, rows * numbersPerRow));
+    rows = 0;
+  }
+
+  return {
+    write(row) {
+      const cells = cellsOf(stepColumns, row).slice(sourceColumns);
+      numbers.set(
+        cells.map((cell) => (cell === null ? Number.NaN : Number(cell))),
+        rows * numbersPerRow,
+      );
+      rows += 1;
+      if (rows === rowsPerWrite) flush();
+    },
+    close() {
+      flush();
+      closeSync(descriptor);
+    },
+  };
+}
+
+/** The cells of steps.csv after the first ones, which tell the source, of each row in `file`. */
+export function* readStepRows(file: string): Iterable<CsvValue[]> {
+  const descriptor = openSync(file, "r");
+  const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
+  try {
+    for (let bytes = readSync(descriptor, numbers); bytes > 0; bytes = readSync(descriptor, numbers)) {
+      const end = bytes / numbers.BYTES_PER_ELEMENT;
+      for (let from = 0; from < end; from += numbersPerRow) {
+        yield Array.from(numbers.subarray(from, from + numbersPerRow), (value) => (Number.isNaN(value) ? null : value));
+      }
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
