@@ -3,7 +3,7 @@ import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { runRecord } from "../engine/run-record.ts";
 import { runScenario, summaryRow } from "../engine/run-scenario.ts";
-import type { RouterStep } from "../engine/write-pass.ts";
+import type { RouterProgress } from "../engine/write-pass.ts";
 import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
@@ -76,10 +76,10 @@ async function run(options: RunArguments): Promise<void> {
   const scenario = await loadScenario(options.scenario, overrides);
 
   const folder = options.out ?? path.join("results", scenario.name);
-  const { onStep, stop } = createRunProgress(scenario, options.quiet);
+  const { onProgress, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
   const results = await withOutputFolder(folder, async (partial) => {
-    const results = await runScenario(scenario, partial, { workers, backend, onStep });
+    const results = await runScenario(scenario, partial, { workers, backend, onProgress });
     writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start, results));
     return results;
   }).finally(stop);
@@ -113,9 +113,10 @@ function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
     return `${done}/${total} steps · MaxVio ${maxVios.join(", ")}`;
   }, quiet);
   return {
-    onStep({ router, maxVio }: RouterStep): void {
+    onProgress({ router, steps: more, maxVio }: RouterProgress): void {
       latest.set(router, maxVio);
-      progress.update(++done, total);
+      done += more;
+      progress.update(done, total);
     },
     stop: progress.stop,
   };

@@ -1,5 +1,4 @@
 import { setImmediate } from "node:timers/promises";
-import type { ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
@@ -53,8 +52,8 @@ export async function runPass(
 ): Promise<PassResult> {
   const routers = plan.routers.map((position) => scenario.routers[position]);
   const { facts, optima, duals, hindsight, runs, stream } = await withMemoryFor(scenario, async () => {
-    const kinds = new Set([...dualKinds(scenario, routers), ...plan.hindsight]);
-    const duals = new Map(Array.from(kinds, (kind) => [kind, createDualFunction(kernels, scenario, kind)] as const));
+    const dual = new Set([...dualKinds(scenario, routers), ...plan.hindsight]);
+    const duals = new Map(Array.from(dual, (kind) => [kind, createDualFunction(kernels, scenario, kind)] as const));
     return {
       facts: routers.length === 0 ? null : createBatchFacts(kernels, scenario),
       optima: createOptima(kernels, scenario, routers, plan.optima),
@@ -65,10 +64,17 @@ export async function runPass(
     };
   });
   const found = plan.optima.map((): Optimum[] => []);
+  const kinds = new Set(routers.map(({ scores }) => scores));
+  // Routers of the pass that find the optimum themselves.
+  const provers = new Map(
+    Array.from(
+      kinds,
+      (kind) => [kind, runs.find(({ choice }) => choice === optimumRouter(scenario, routers, kind))] as const,
+    ),
+  );
 
   function observe(batch: TokenBatch): void {
-    const finiteOnly = facts?.observe(batch) ?? sumOf(batch);
-    if (!Number.isFinite(finiteOnly)) {
+    if (!Number.isFinite(facts?.observe(batch) ?? sumOf(batch, leastStride(batch)))) {
       throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
     }
     optima.find(batch);
@@ -79,9 +85,15 @@ export async function runPass(
     if (facts !== null) measure(batch, facts);
   }
 
+  /** Which tokens are looked at when there are no routers: every so-many-th. */
+  function leastStride(batch: TokenBatch): number {
+    const strides = plan.hindsight.map((kind) => duals.get(kind)!.stride(batch));
+    return plan.optima.length > 0 ? 1 : Math.min(...strides);
+  }
+
   function measure(batch: TokenBatch, facts: BatchFacts): void {
     const shared = new Map(
-      Array.from(new Set(routers.map(({ scores }) => scores)), (kind) => {
+      Array.from(kinds, (kind) => {
         const dual = duals.get(kind);
         const kept = dual === undefined ? null : { dual, scores: dual.keep(batch) };
         return [kind, { scores: optima.scores(kind), kept }] as const;
@@ -90,16 +102,11 @@ export async function runPass(
     for (const run of runs) run.route(batch, shared.get(run.choice.scores)!);
     for (const run of runs) {
       const kind = run.choice.scores;
-      const record = run.measure(batch, facts, shared.get(kind)!, optima.optimum(kind) ?? provenOptimum(kind));
+      const best = optima.optimum(kind) ?? provers.get(kind)?.optimum() ?? null;
+      const record = run.measure(batch, facts, shared.get(kind)!, best);
       onStep?.(run.choice, record);
       stream.observe?.(run.load());
     }
-  }
-
-  /** What a router of the pass proved of the present batch. */
-  function provenOptimum(kind: ScoreKind): Optimum | null {
-    const router = optimumRouter(scenario, routers, kind);
-    return runs.find(({ choice }) => choice === router)?.optimum() ?? null;
   }
 
   try {
@@ -140,9 +147,11 @@ function stepsOf({ steps, regret }: Scenario, { routers, optima, hindsight }: Pa
   return Math.max(...optima.map(({ end }) => (end - 1) * regret.every + 1));
 }
 
-/** Finite where all logits are. */
-function sumOf({ logits, tokens, experts }: TokenBatch): number {
+/** Finite where all logits of every `stride`-th token are. */
+function sumOf({ logits, tokens, experts }: TokenBatch, stride: number): number {
   let sum = 0;
-  for (let entry = 0; entry < tokens * experts; entry++) sum += logits[entry];
+  for (let token = 0; token < tokens; token += stride) {
+    for (let entry = token * experts; entry < (token + 1) * experts; entry++) sum += logits[entry];
+  }
   return sum;
 }

@@ -6,6 +6,7 @@ import type { Scenario } from "../scenario/scenario.ts";
 import { replaceCell } from "./cell-folder.ts";
 import { runRecord } from "./run-record.ts";
 import { runScenario } from "./run-scenario.ts";
+import type { RouterProgress } from "./write-pass.ts";
 
 /** One cell of a sweep, for one thread to run. Plain data. */
 export interface CellTask {
@@ -38,9 +39,10 @@ export async function runCell(
 ): Promise<void> {
   const start = new Date();
   const partial = mkdtempSync(path.join(workFolder, "cell-"));
-  const onStep = () => onProgress({ work: scenario.tokens * scenario.experts, cells: 0 });
+  const onSteps = ({ steps }: RouterProgress) =>
+    onProgress({ work: steps * scenario.tokens * scenario.experts, cells: 0 });
   try {
-    const results = await runScenario(scenario, partial, { workers: 1, backend, onStep });
+    const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps });
     writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start, results));
     mkdirSync(path.dirname(folder), { recursive: true });
     replaceCell(folder, partial);

@@ -6,14 +6,14 @@ import type { PassResult } from "./pass.ts";
 import { planPasses } from "./pass-plan.ts";
 import { type RouterResult, routerResults } from "./router-results.ts";
 import { runOnWorkers } from "./worker-pool.ts";
-import { type PassTask, type RouterStep, rowSource, writePass } from "./write-pass.ts";
+import { type PassTask, type RouterProgress, rowSource, writePass } from "./write-pass.ts";
 
 export interface RunOptions {
   /** Threads to use, at least 1; never more than there are passes to make. */
   readonly workers: number;
   readonly backend: KernelBackend;
-  /** Called after each step of each router. */
-  readonly onStep: (step: RouterStep) => void;
+  /** Called now and then for each router, and after its last step. */
+  readonly onProgress: (progress: RouterProgress) => void;
 }
 
 /**
@@ -23,11 +23,11 @@ export interface RunOptions {
  * for, and all are put together in the scenario's order.
  */
 export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<RouterResult[]> {
-  const { workers, backend, onStep } = options;
+  const { workers, backend, onProgress } = options;
   const tasks = planPasses(scenario, workers).map((plan): PassTask => ({ scenario, plan, folder, backend }));
   const passes: PassResult[] = [];
-  if (workers === 1) for (const task of tasks) passes.push(await writePass(task, onStep));
-  else passes.push(...(await runOnWorkers<PassTask, PassResult, RouterStep>("pass", tasks, workers, onStep)));
+  if (workers === 1) for (const task of tasks) passes.push(await writePass(task, onProgress));
+  else passes.push(...(await runOnWorkers<PassTask, PassResult, RouterProgress>("pass", tasks, workers, onProgress)));
 
   const results = routerResults(scenario, passes);
   await joinStepFiles(

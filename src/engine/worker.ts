@@ -5,9 +5,9 @@ import { type CellTask, runCell } from "./run-cell.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
 import { type PassTask, writePass } from "./write-pass.ts";
 
-/** Makes a pass over a scenario's stream in a worker thread and posts each step of its routers. */
+/** Makes a pass over a scenario's stream in a worker thread and posts its routers' progress. */
 export function pass(task: PassTask): Promise<WorkerAnswer<PassResult>> {
-  return answer(() => writePass(task, (step) => parentPort?.postMessage(step)));
+  return answer(() => writePass(task, (progress) => parentPort?.postMessage(progress)));
 }
 
 /** Runs one cell of a sweep in a worker thread and posts its progress. */

@@ -14,19 +14,25 @@ export interface PassTask {
   readonly backend: KernelBackend;
 }
 
-/** One router has routed one more batch. Plain data. */
-export interface RouterStep {
+/** One router has routed some more batches. Plain data. */
+export interface RouterProgress {
   readonly router: string;
-  /** Of that batch. */
+  /** Steps since it was last told. */
+  readonly steps: number;
+  /** Of the last of them. */
   readonly maxVio: number;
 }
 
-/** Makes the pass of `task` and writes its routers' part files. `onStep` is called after each step of each router. */
+/** Told more often, progress would pile up on its way from one thread to the other. */
+const progressMs = 50;
+
+/** Makes the pass of `task` and writes its routers' part files. `onProgress` is called now and then for each router. */
 export async function writePass(
   { scenario, plan, folder, backend }: PassTask,
-  onStep: (step: RouterStep) => void,
+  onProgress: (progress: RouterProgress) => void,
 ): Promise<PassResult> {
   const files = new Map<RouterChoice, StepFiles>();
+  const told = new Map(plan.routers.map((position) => [scenario.routers[position], { at: 0, steps: 0 }]));
   try {
     for (const position of plan.routers) {
       const router = scenario.routers[position];
@@ -37,7 +43,12 @@ export async function writePass(
       kernels: createKernels(backend),
       onStep(router, record) {
         files.get(router)!.write(record);
-        onStep({ router: router.name, maxVio: record.metrics.maxVio });
+        const last = told.get(router)!;
+        const now = performance.now();
+        if (now - last.at < progressMs && record.step < scenario.steps - 1) return;
+        const steps = record.step + 1 - last.steps;
+        onProgress({ router: router.name, steps, maxVio: record.metrics.maxVio });
+        told.set(router, { at: now, steps: record.step + 1 });
       },
     });
   } finally {

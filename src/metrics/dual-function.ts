@@ -13,6 +13,8 @@ export type KeptScores = Float32Array;
 
 /** f_n of one batch after another. */
 export interface DualFunction {
+  /** Every so-many-th token of `batch` is kept. */
+  stride(batch: TokenBatch): number;
   /** The affinities of `batch`, or of a sample of its tokens, taken once; overwritten by the next batch. */
   keep(batch: TokenBatch): KeptScores;
   /** f_n(b) on these, b `[experts]`. */
@@ -44,13 +46,14 @@ export function createDualFunction(
   const load = kernels.allocateFloat64(experts);
   let last: TokenBatch | undefined;
   let count = 0;
+  const stride = (batch: TokenBatch) => Math.ceil(batch.tokens / most);
   return {
+    stride,
     keep(batch) {
       if (batch === last) return kept.subarray(0, count * experts);
       last = batch;
-      const stride = Math.ceil(batch.tokens / most);
       count = 0;
-      for (let t = 0; t < batch.tokens; t += stride) {
+      for (let t = 0; t < batch.tokens; t += stride(batch)) {
         logits.set(batch.logits.subarray(t * experts, (t + 1) * experts), count * experts);
         count += 1;
       }

@@ -1,4 +1,4 @@
-import { max } from "d3-array";
+import { largest } from "./load.ts";
 
 /**
  * Sums the load `[experts]` over `ranks` equal contiguous groups of experts into `rankLoad` `[ranks]`: the pairs each
@@ -16,5 +16,5 @@ export function loadPerRank(load: ArrayLike<number>, ranks: number, rankLoad: Fl
  * least 1 unless the router left pairs unassigned; 1 when there are no pairs.
  */
 export function stepTime(rankLoad: Float64Array, pairs: number): number {
-  return pairs === 0 ? 1 : (max(rankLoad)! * rankLoad.length) / pairs;
+  return pairs === 0 ? 1 : (largest(rankLoad) * rankLoad.length) / pairs;
 }

@@ -1,15 +1,15 @@
-import { max, min, sum } from "d3-array";
-
 /** Maximal violation of balance: max_e A_e / mean A − 1, ≥ 0 (Wang et al. 2024, MaxVio). 0 for an all-zero load. */
 export function maxVio(load: ArrayLike<number>): number {
   const mean = meanLoad(load);
-  return mean === 0 ? 0 : max(load as ArrayLike<number> & Iterable<number>)! / mean - 1;
+  return mean === 0 ? 0 : largest(load) / mean - 1;
 }
 
 /** 1 − min_e A_e / mean A, in [0, 1]; 1 when an expert is idle. 0 for an all-zero load. */
 export function minVio(load: ArrayLike<number>): number {
   const mean = meanLoad(load);
-  return mean === 0 ? 0 : 1 - min(load as ArrayLike<number> & Iterable<number>)! / mean;
+  let least = Number.POSITIVE_INFINITY;
+  for (let expert = 0; expert < load.length; expert++) least = Math.min(least, load[expert]);
+  return mean === 0 ? 0 : 1 - least / mean;
 }
 
 /** Coefficient of variation: population standard deviation / mean. 0 for an all-zero load. */
@@ -23,8 +23,8 @@ export function loadCv(load: ArrayLike<number>): number {
 
 /** Gini coefficient of the loads, in [0, 1 − 1/E]; 0 is balanced. 0 for an all-zero load. */
 export function loadGini(load: ArrayLike<number>): number {
-  const sorted = Float64Array.from(load).sort();
-  const total = sum(sorted);
+  const sorted = new Float64Array(load).sort();
+  const total = totalLoad(sorted);
   if (total === 0) return 0;
   let weighted = 0;
   for (let rank = 0; rank < sorted.length; rank++) weighted += (2 * (rank + 1) - sorted.length - 1) * sorted[rank];
@@ -33,7 +33,7 @@ export function loadGini(load: ArrayLike<number>): number {
 
 /** Normalised entropy Σ −q ln q / ln E with q = A/ΣA, in [0, 1]; 1 is balanced, and 1 by definition for one expert or no load. */
 export function loadEntropy(load: ArrayLike<number>): number {
-  const total = sum(load as ArrayLike<number> & Iterable<number>);
+  const total = totalLoad(load);
   if (load.length === 1 || total === 0) return 1;
   let entropy = 0;
   for (let expert = 0; expert < load.length; expert++) {
@@ -51,6 +51,20 @@ export function idleFraction(load: ArrayLike<number>): number {
   return idle / load.length;
 }
 
+/** The largest of the loads; −∞ of none. */
+export function largest(load: ArrayLike<number>): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (let expert = 0; expert < load.length; expert++) most = Math.max(most, load[expert]);
+  return most;
+}
+
 function meanLoad(load: ArrayLike<number>): number {
-  return sum(load as ArrayLike<number> & Iterable<number>) / load.length;
+  return totalLoad(load) / load.length;
+}
+
+/** By index, for an iterator would leave as much garbage as there are experts on every step of every router. */
+function totalLoad(load: ArrayLike<number>): number {
+  let total = 0;
+  for (let expert = 0; expert < load.length; expert++) total += load[expert];
+  return total;
 }

@@ -2,7 +2,7 @@ import { max, mean, quantile } from "d3-array";
 import type { PlanKind } from "../core/solver-report.ts";
 import { loadPerRank } from "./expert-parallel.ts";
 import { createIdleTracker } from "./idle.ts";
-import { loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
+import { largest, loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
 import type { StepRegret } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
 
@@ -64,8 +64,10 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
   const totalLoad = new Float64Array(experts);
   const idle = createIdleTracker(experts);
   const maxVios: number[] = [];
-  const idleFractions: number[] = [];
-  const stepTimes: number[] = [];
+  const maxVioMean = createWeightedMean();
+  const idleFraction = createWeightedMean();
+  let idleFractionMax = 0;
+  const stepTime = createWeightedMean();
   const dropped = createWeightedMean();
   const score = createWeightedMean();
   const churn = createWeightedMean();
@@ -79,8 +81,10 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
       maxVios.push(metrics.maxVio);
-      idleFractions.push(metrics.idleFraction);
-      stepTimes.push(metrics.stepTime);
+      maxVioMean.add(metrics.maxVio, 1);
+      idleFraction.add(metrics.idleFraction, 1);
+      idleFractionMax = Math.max(idleFractionMax, metrics.idleFraction);
+      stepTime.add(metrics.stepTime, 1);
       // Every token has topK pairs, so tokens weigh the steps as pairs would.
       const weight = tokens ?? 1;
       dropped.add(metrics.droppedFraction, weight);
@@ -95,15 +99,15 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
     },
     summary: () => ({
       maxVioGlobal: maxVio(totalLoad),
-      maxVioBatchMean: mean(maxVios)!,
+      maxVioBatchMean: maxVioMean.value()!,
       maxVioBatchP95: quantile(maxVios, 0.95)!,
-      maxVioBatchMax: max(maxVios)!,
+      maxVioBatchMax: largest(maxVios),
       maxVioBatches: maxVios,
       loadCv: loadCv(totalLoad),
       loadGini: loadGini(totalLoad),
       loadEntropy: loadEntropy(totalLoad),
-      idleFractionMean: mean(idleFractions)!,
-      idleFractionMax: max(idleFractions)!,
+      idleFractionMean: idleFraction.value()!,
+      idleFractionMax,
       idleStreakMax: idle.longestStreak(),
       deadExperts: idle.deadExperts(deadWindow),
       droppedFraction: dropped.value() ?? 0,
@@ -111,7 +115,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       ...summarizeRegret(regrets),
       churn: churn.value(),
       rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
-      stepTimeMean: mean(stepTimes)!,
+      stepTimeMean: stepTime.value()!,
       solverSteps: plan === undefined ? null : solverSteps,
       sinkhornSteps: plan === "entropic" ? solverSteps : null,
       solverIterationsMean: solverSteps === 0 ? null : solverIterations / solverSteps,

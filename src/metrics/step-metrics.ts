@@ -123,12 +123,11 @@ export function createStepMeter(
       }
       let score = 0;
       for (let pair = 0; pair < tokens * slots; pair++) if (remaining[pair] >= 0) score += pairScore[pair];
-      return {
-        ...loadMetrics(load, capacity, pairs, rankLoad),
+      return Object.assign(loadMetrics(load, capacity, pairs, rankLoad), {
         score: score / pairs,
         routerZ: facts.routerZ,
         churn: churn.measure(expert, slots, facts.topKExpert, shape.topK, tokens),
-      };
+      });
     },
   };
 }

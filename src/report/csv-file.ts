@@ -4,7 +4,7 @@ import { stringify } from "csv-stringify/sync";
 /** A cell: null is written as nothing; a number so that reading it back gives the same double. */
 export type CsvValue = string | number | null;
 
-const rowsPerWrite = 512;
+const bytesPerWrite = 2 ** 16;
 
 /** Writes a CSV file (RFC 4180, line feeds) in pieces, so that memory does not grow with it. */
 export interface CsvFile {
@@ -15,18 +15,41 @@ export interface CsvFile {
 /** Opens `file` for writing, replacing what is there. `header` null leaves the header row out. */
 export function createCsvFile(file: string, header: readonly string[] | null): CsvFile {
   const descriptor = openSync(file, "w");
-  let rows: (readonly CsvValue[])[] = header === null ? [] : [header];
+  // Texts are few and come again in row after row, while most cells are numbers, which need no quotes.
+  const quoted = new Map<string, string>();
+  const pending = Buffer.allocUnsafe(bytesPerWrite);
+  let bytes = 0;
 
-  function flush(): void {
-    if (rows.length > 0) writeFileSync(descriptor, stringify(rows as CsvValue[][]));
-    rows = [];
+  function cellOf(value: CsvValue): string {
+    if (value === null) return "";
+    if (typeof value === "number") return String(value);
+    let cell = quoted.get(value);
+    if (cell === undefined) {
+      cell = stringify([[value]], { eof: false });
+      quoted.set(value, cell);
+    }
+    return cell;
   }
 
+  function write(row: readonly CsvValue[]): void {
+    let line = cellOf(row[0]);
+    for (let i = 1; i < row.length; i++) line += `,${cellOf(row[i])}`;
+    line += "\n";
+    const length = Buffer.byteLength(line);
+    if (bytes + length > bytesPerWrite) flush();
+    if (length > bytesPerWrite) writeFileSync(descriptor, line);
+    else bytes += pending.write(line, bytes);
+  }
+
+  function flush(): void {
+    writeFileSync(descriptor, pending.subarray(0, bytes));
+    quoted.clear();
+    bytes = 0;
+  }
+
+  if (header !== null) write(header);
   return {
-    write(row) {
-      rows.push(row);
-      if (rows.length >= rowsPerWrite) flush();
-    },
+    write,
     close() {
       flush();
       closeSync(descriptor);

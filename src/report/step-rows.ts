@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import type { CsvValue } from "./csv-file.ts";
-import { cellsOf, type StepRow, sourceColumns, stepColumns } from "./result-columns.ts";
+import { type StepRow, sourceColumns, stepColumns } from "./result-columns.ts";
 
 const rowsPerWrite = 512;
 const numbersPerRow = stepColumns.length - sourceColumns;
@@ -24,11 +24,10 @@ export function createStepRows(file: string): StepRows {
 
   return {
     write(row) {
-      const cells = cellsOf(stepColumns, row).slice(sourceColumns);
-      numbers.set(
-        cells.map((cell) => (cell === null ? Number.NaN : Number(cell))),
-        rows * numbersPerRow,
-      );
+      for (let i = 0; i < numbersPerRow; i++) {
+        const cell = stepColumns[sourceColumns + i].value(row);
+        numbers[rows * numbersPerRow + i] = cell === null ? Number.NaN : Number(cell);
+      }
       rows += 1;
       if (rows === rowsPerWrite) flush();
     },
@@ -39,15 +38,23 @@ export function createStepRows(file: string): StepRows {
   };
 }
 
-/** The cells of steps.csv after the first ones, which tell the source, of each row in `file`. */
+/**
+ * The cells of steps.csv after the first ones, which tell the source, of each row in `file`: one array, overwritten by the
+ * next row.
+ */
 export function* readStepRows(file: string): Iterable<CsvValue[]> {
   const descriptor = openSync(file, "r");
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
+  const cells: CsvValue[] = new Array(numbersPerRow).fill(null);
   try {
     for (let bytes = readSync(descriptor, numbers); bytes > 0; bytes = readSync(descriptor, numbers)) {
       const end = bytes / numbers.BYTES_PER_ELEMENT;
       for (let from = 0; from < end; from += numbersPerRow) {
-        yield Array.from(numbers.subarray(from, from + numbersPerRow), (value) => (Number.isNaN(value) ? null : value));
+        for (let i = 0; i < numbersPerRow; i++) {
+          const value = numbers[from + i];
+          cells[i] = Number.isNaN(value) ? null : value;
+        }
+        yield cells;
       }
     }
   } finally {

@@ -28,7 +28,7 @@ async function summaryOf(file: string): Promise<string> {
   if (file === "drift.yaml") overrides.push(parseOverride("stream.steps=[3, 6]"));
   const scenario = await loadScenario(projectPath("scenarios", file), overrides);
   const folder = temporaryFolder();
-  await runScenario(scenario, folder, { workers: 1, backend: "wasm", onStep: () => undefined });
+  await runScenario(scenario, folder, { workers: 1, backend: "wasm", onProgress: () => undefined });
   // The rest would make the record large, and follows from the same numbers.
   for (const name of readdirSync(folder)) if (name !== "summary.csv") rmSync(path.join(folder, name));
   return folder;

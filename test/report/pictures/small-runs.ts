@@ -33,7 +33,6 @@ export const smallScenario = {
 const quietly = {
   workers: 1,
   backend: "wasm",
-  onStep: () => undefined,
   onProgress: () => undefined,
 } as const;
 
