@@ -1,8 +1,9 @@
-import { max, mean, quantile } from "d3-array";
+import { max, mean } from "d3-array";
 import type { PlanKind } from "../core/solver-report.ts";
 import { loadPerRank } from "./expert-parallel.ts";
 import { createIdleTracker } from "./idle.ts";
 import { largest, loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
+import { quantileOf } from "./quantile.ts";
 import type { StepRegret } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
 
@@ -100,7 +101,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
     summary: () => ({
       maxVioGlobal: maxVio(totalLoad),
       maxVioBatchMean: maxVioMean.value()!,
-      maxVioBatchP95: quantile(maxVios, 0.95)!,
+      maxVioBatchP95: quantileOf(maxVios, 0.95),
       maxVioBatchMax: largest(maxVios),
       maxVioBatches: maxVios,
       loadCv: loadCv(totalLoad),

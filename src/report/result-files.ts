@@ -1,7 +1,8 @@
-import { createReadStream, createWriteStream, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
-import { mean, median, quantile } from "d3-array";
+import { setImmediate } from "node:timers/promises";
+import { quantileOf } from "../metrics/quantile.ts";
 import type { StepRegret } from "../metrics/regret.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { type CsvFile, createCsvFile } from "./csv-file.ts";
@@ -75,6 +76,9 @@ export function sampledSteps(steps: number, samples: number): ReadonlySet<number
   return new Set(Array.from({ length: count }, (_, i) => (count === 1 ? last : Math.round((i * last) / (count - 1)))));
 }
 
+/** After so many rows a signal or a progress bar gets its turn. */
+const rowsPerTurn = 512;
+
 const lateCells = {
   regret: stepCell("regret"),
   regretCumulative: stepCell("regret_cumulative"),
@@ -100,12 +104,15 @@ export interface LateColumns {
 /** Joins the part files of routers, in their order, into steps.csv, loads.csv and diagnostics.csv. */
 export async function joinStepFiles(folder: string, routers: readonly LateColumns[]): Promise<void> {
   const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(stepColumns));
-  for (const [position, late] of routers.entries()) {
-    const part = partFile(folder, "steps", position);
-    writeStepRows(steps, part, late);
-    rmSync(part);
+  try {
+    for (const [position, late] of routers.entries()) {
+      const part = partFile(folder, "steps", position);
+      await writeStepRows(steps, part, late);
+      rmSync(part);
+    }
+  } finally {
+    steps.close();
   }
-  steps.close();
   for (const [name, header] of [
     ["loads", loadHeader],
     ["diagnostics", headerOf(diagnosticColumns)],
@@ -114,13 +121,14 @@ export async function joinStepFiles(folder: string, routers: readonly LateColumn
     createCsvFile(whole, header).close();
     for (const position of routers.keys()) {
       const part = partFile(folder, name, position);
-      await pipeline(createReadStream(part), createWriteStream(whole, { flags: "a" }));
+      await appendFile(whole, part);
       rmSync(part);
     }
   }
 }
 
-function writeStepRows(file: CsvFile, part: string, { source, regrets, every, dualRegret }: LateColumns): void {
+async function writeStepRows(file: CsvFile, part: string, late: LateColumns): Promise<void> {
+  const { source, regrets, every, dualRegret } = late;
   let step = 0;
   for (const cells of readStepRows(part)) {
     const regret = every > 0 && step % every === 0 ? regrets[step / every] : undefined;
@@ -130,6 +138,22 @@ function writeStepRows(file: CsvFile, part: string, { source, regrets, every, du
     cells[lateCells.dualRegret] = dualRegret?.[step] ?? null;
     file.write([source.scenario, source.router, source.seed, ...cells]);
     step += 1;
+    if (step % rowsPerTurn === 0) await setImmediate();
+  }
+}
+
+/** Appends the bytes of `part` to `whole`, all through one buffer. */
+async function appendFile(whole: string, part: string): Promise<void> {
+  const buffer = new Uint8Array(2 ** 16);
+  const [from, to] = [await open(part), await open(whole, "a")];
+  try {
+    for (;;) {
+      const { bytesRead } = await from.read(buffer);
+      if (bytesRead === 0) return;
+      await to.writeFile(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await Promise.all([from.close(), to.close()]);
   }
 }
 
@@ -156,17 +180,17 @@ export interface TimingRow {
 export function writeTiming(folder: string, rows: readonly TimingRow[]): void {
   const file = createCsvFile(path.join(folder, "timing.csv"), timingHeader);
   for (const { source, routeMs, tokens } of rows) {
-    const seconds = (mean(routeMs)! * routeMs.length) / 1000;
+    const total = routeMs.reduce((sum, milliseconds) => sum + milliseconds, 0);
     file.write([
       source.scenario,
       source.router,
       source.seed,
       routeMs.length,
       tokens,
-      mean(routeMs)!,
-      median(routeMs)!,
-      quantile(routeMs, 0.95)!,
-      tokens / seconds,
+      total / routeMs.length,
+      quantileOf(routeMs, 0.5),
+      quantileOf(routeMs, 0.95),
+      (1000 * tokens) / total,
     ]);
   }
   file.close();
