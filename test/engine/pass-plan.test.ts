@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import { passWork, planPasses } from "../../src/engine/pass-plan.ts";
+import { resolveScenario } from "../../src/scenario/load.ts";
+
+const routers = [
+  { kind: "topk" },
+  { kind: "alf-lb" },
+  { kind: "sinkhorn" },
+  { kind: "topk", label: "by sigmoid", scores: "sigmoid" },
+];
+
+function scenarioOf(fields: object = {}) {
+  const sizes = { name: "plan", steps: 100, tokens: 64, experts: 8, topK: 2, regret: { every: 5 } };
+  return resolveScenario({ ...sizes, stream: { kind: "clusters" }, routers, ...fields }, "plan.yaml");
+}
+
+describe("the passes over a scenario's stream", () => {
+  it("are one for one thread, which does everything", async () => {
+    const [pass, ...others] = planPasses(await scenarioOf(), 1);
+    expect(others).toEqual([]);
+    expect(pass.routers).toEqual([0, 1, 2, 3]);
+    expect(pass.hindsight).toEqual(["sigmoid"]);
+  });
+
+  it.each([2, 3, 8])(
+    "share out among %i threads each router, optimum and bias once, the longest first",
+    async (workers) => {
+      const scenario = await scenarioOf();
+      const [whole] = planPasses(scenario, 1);
+      const passes = planPasses(scenario, workers);
+      expect(passes.flatMap((pass) => pass.routers).toSorted()).toEqual(whole.routers);
+      expect(passes.flatMap((pass) => pass.hindsight)).toEqual(whole.hindsight);
+      const optima = passes.flatMap((pass) => pass.optima);
+      expect(optima).toHaveLength(whole.optima.length);
+      expect(optima).toEqual(expect.arrayContaining([...whole.optima]));
+      const work = passes.map((pass) => passWork(scenario, pass));
+      expect(work).toEqual(work.toSorted((a, b) => b - a));
+    },
+  );
+
+  it("find the optima in parts that do not depend on the number of threads, of every affinity and every n-th step", async () => {
+    const [{ optima }] = planPasses(await scenarioOf(), 1);
+    for (const scores of ["softmax", "sigmoid"]) {
+      const own = optima.filter((part) => part.scores === scores);
+      // 100 steps, every fifth: 20 optima, of which 8 at a time start from one another.
+      expect(own.map(({ first, end }) => [first, end])).toEqual([
+        [0, 8],
+        [8, 16],
+        [16, 20],
+      ]);
+    }
+  });
+
+  it("find them in one part where they need not be exact, since what is found depends on where the search began", async () => {
+    const [{ optima }] = planPasses(await scenarioOf({ regret: { every: 5, gap: 1e-3 } }), 1);
+    expect(optima.map(({ first, end }) => [first, end])).toEqual([
+      [0, 20],
+      [0, 20],
+    ]);
+  });
+
+  it("leave to base the optima that it finds itself, if it does so as exactly as is asked for", async () => {
+    const kindsOf = async (base: object) => {
+      const scenario = await scenarioOf({ routers: [...routers, { kind: "base", ...base }] });
+      return new Set(planPasses(scenario, 2).flatMap(({ optima }) => optima.map(({ scores }) => scores)));
+    };
+    expect(await kindsOf({})).toEqual(new Set(["sigmoid"]));
+    expect(await kindsOf({ scores: "sigmoid" })).toEqual(new Set(["softmax"]));
+    expect(await kindsOf({ gap: 1e-3 })).toEqual(new Set(["softmax", "sigmoid"]));
+  });
+
+  it("are for routers alone where no regret is asked for, and as many as threads", async () => {
+    const passes = planPasses(await scenarioOf({ regret: { every: 0 } }), 2);
+    expect(passes.map(({ optima, hindsight }) => optima.length + hindsight.length)).toEqual([0, 0]);
+    expect(planPasses(await scenarioOf({ regret: { every: 0 } }), 9)).toHaveLength(routers.length);
+  });
+
+  it("are each router's own where each has a stream of its own", async () => {
+    const passes = planPasses(await scenarioOf({ stream: { kind: "adversarial" } }), 2);
+    expect(passes.map((pass) => pass.routers).toSorted()).toEqual([[0], [1], [2], [3]]);
+    for (const pass of passes) expect(pass.optima).not.toEqual([]);
+  });
+});
