@@ -11,12 +11,11 @@ import type { ResultCheck } from "../report/check/check-result.ts";
 import { bytesToCheck, checkResults } from "../report/check/check-results.ts";
 import { formatCheck, formatVerdict } from "../report/check/check-text.ts";
 import { defaultTolerance, parseTolerances } from "../report/check/tolerances.ts";
-import { checkOutputFile } from "../report/output-folder.ts";
-import { resultFiles } from "../report/result-files.ts";
 import { checkIsResults } from "../report/results/results.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { CommonArguments } from "./common-options.ts";
 import { epilogue } from "./help.ts";
+import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
@@ -87,7 +86,7 @@ async function check(options: CheckArguments): Promise<void> {
   const tolerances = parseTolerances(options.tolerance, options.metric);
   checkConflicts(options);
   if (options.update) return update(options);
-  if (junit !== undefined) checkReportFile(junit);
+  if (junit !== undefined) checkTarget("junit", junit, [folder, baseline].flatMap(filesOfResults));
   checkIsResults(baseline);
 
   const bytesPerMegabyte = 1e6;
@@ -122,13 +121,6 @@ function checkConflicts({ update, junit, github, json }: CheckArguments): void {
       "--update accepts the results without comparing them; it goes without --junit, --github, --json",
     );
   }
-}
-
-/** Throws `InputError` where the report cannot be written to `file`, or would replace results. */
-function checkReportFile(file: string): void {
-  const names: readonly string[] = resultFiles;
-  if (names.includes(path.basename(file))) throw new InputError(`--junit ${file}: has the name of a file of results`);
-  checkOutputFile(file);
 }
 
 /** Prints `text` so that nothing in it is taken for a workflow command, and then the annotations. */

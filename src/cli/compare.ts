@@ -8,6 +8,7 @@ import { openResults } from "../report/results/results.ts";
 import { suggestion } from "../scenario/problems.ts";
 import type { CommonArguments } from "./common-options.ts";
 import { epilogue } from "./help.ts";
+import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { colorsOf, printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 
@@ -50,6 +51,7 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
   if (folders.length < 2)
     throw new InputError(`compare: ${folders.length} folder is named, and two or more are expected`);
   const columns = chooseMetrics(metric, all === true);
+  if (html !== undefined) checkTarget("html", html, folders.flatMap(filesOfResults));
   const { compareResults } = await import("../report/compare/compare-results.ts");
   const comparison = compareResults(
     folders.map((folder) => openResults(folder)),

@@ -12,6 +12,7 @@ import { formatSummaryTable } from "../report/summary-table.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../streams/readers/recorded-choices.ts";
 import { type CommonArguments, optionGroups, outOption, positiveInteger } from "./common-options.ts";
 import { epilogue, runFiles } from "./help.ts";
+import { checkKept } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { printJson, tableStyle } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
@@ -84,6 +85,7 @@ async function measure(options: MeasureArguments): Promise<void> {
   const progress = createProgress(recorded.steps, "steps", options.quiet);
   const start = new Date();
   try {
+    checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
     const row = await withOutputFolder(folder, async (partial) => {
       const row = await measureRecorded(recorded, partial, { name, ranks, onProgress: progress.update });
       writeRunRecord(partial, {

@@ -2,18 +2,16 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
-import { InputError } from "../core/input-error.ts";
-import { checkOutputFile } from "../report/output-folder.ts";
 import { pageFile } from "../report/page-file.ts";
 import type { Picture } from "../report/pictures/picture.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { printable } from "../report/printable.ts";
-import { resultFiles } from "../report/result-files.ts";
-import { openResults, type Results } from "../report/results/results.ts";
+import { openResults } from "../report/results/results.ts";
 import { type CommonArguments, outOption } from "./common-options.ts";
 import { epilogue } from "./help.ts";
+import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { printJson } from "./terminal.ts";
-import { realPath, withOutputFile } from "./with-output-file.ts";
+import { withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
 /** Pixels of a PNG for one of the picture: sharp on paper and on dense screens. */
@@ -68,7 +66,7 @@ async function report(options: ReportArguments): Promise<void> {
   const { folder, svg, png } = options;
   const results = openResults(folder);
   const out = options.out ?? path.join(folder, pageFile);
-  checkPage(out, results);
+  checkTarget("out", out, filesOfResults(folder));
   // None of what draws is needed by another command, and loading it takes time.
   const { readReportData } = await import("../report/pictures/report-data.ts");
   const { drawPictures } = await import("../report/pictures/index.ts");
@@ -95,16 +93,6 @@ async function report(options: ReportArguments): Promise<void> {
   );
   if (options.json) printJson({ out, pictures: written });
   else if (!options.quiet) process.stdout.write(reportText(results.name, [out, svg, png], written));
-}
-
-/** Throws `InputError` where the page cannot be written, or would replace what it is made from. */
-function checkPage(out: string, { runs, folder }: Results): void {
-  if (out.endsWith("/")) throw new InputError(`${out}: names a folder, and a file is expected`);
-  checkOutputFile(out);
-  const sources = [folder, ...runs.map((run) => run.folder)].flatMap((each) =>
-    resultFiles.map((name) => realPath(path.join(each, name))),
-  );
-  if (sources.includes(realPath(out))) throw new InputError(`--out ${out}: is a file of the results themselves`);
 }
 
 interface Image {

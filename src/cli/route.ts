@@ -4,7 +4,6 @@ import { InputError } from "../core/input-error.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
 import { createAssignmentFile } from "../report/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
-import { checkOutputFile } from "../report/output-folder.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
@@ -16,10 +15,11 @@ import {
   optionGroups,
 } from "./common-options.ts";
 import { epilogue } from "./help.ts";
+import { checkTarget } from "./kept-files.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
 import { printJson, warn } from "./terminal.ts";
-import { realPath, withOutputFile } from "./with-output-file.ts";
+import { withOutputFile } from "./with-output-file.ts";
 
 /** Fields of a scenario's routers that `--param` cannot set: `--router` names the kind. */
 const notParameters = new Set(["kind", "label"]);
@@ -142,17 +142,11 @@ function checkPlan(router: string): void {
   }
 }
 
-/** Throws `InputError` where an output would replace the logits, the other output, or something that is no file. */
+/** Throws `InputError` where an output would replace the logits, the other output, or results. */
 function checkOutputs({ logits, out, plan }: RouteArguments): void {
-  for (const file of [out, plan]) {
-    if (file?.endsWith("/")) throw new InputError(`${file}: names a folder, and a file is expected`);
-  }
-  checkOutputFile(out);
-  if (realPath(out) === realPath(logits)) throw new InputError(`--out and --logits name the same file: ${out}`);
-  if (plan === undefined) return;
-  checkOutputFile(plan);
-  if (realPath(plan) === realPath(logits)) throw new InputError(`--plan and --logits name the same file: ${plan}`);
-  if (realPath(plan) === realPath(out)) throw new InputError(`--plan and --out name the same file: ${out}`);
+  const source = { name: "--logits", file: logits };
+  checkTarget("out", out, [source]);
+  if (plan !== undefined) checkTarget("plan", plan, [source, { name: "--out", file: out }]);
 }
 
 /** The scenario of one router over the file. */

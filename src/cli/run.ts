@@ -25,6 +25,7 @@ import {
   setOption,
 } from "./common-options.ts";
 import { epilogue, runFiles } from "./help.ts";
+import { checkKept, filesReadBy } from "./kept-files.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
@@ -76,6 +77,7 @@ async function run(options: RunArguments): Promise<void> {
   const scenario = await loadScenario(options.scenario, overrides);
 
   const folder = options.out ?? path.join("results", scenario.name);
+  checkKept(folder, await filesReadBy(options.scenario, [scenario]));
   const { onProgress, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
   const results = await withOutputFolder(folder, async (partial) => {

@@ -3,6 +3,7 @@ import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { printable } from "../report/printable.ts";
+import { sweepFiles } from "../report/result-files.ts";
 import { readScenarioFile } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import { sweepCells } from "../scenario/sweep.ts";
@@ -19,11 +20,10 @@ import {
   setOption,
 } from "./common-options.ts";
 import { epilogue } from "./help.ts";
+import { checkKept, filesReadBy } from "./kept-files.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
-
-const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -103,6 +103,8 @@ async function sweep(options: SweepArguments): Promise<void> {
   const { runSweep } = await import("../engine/run-sweep.ts");
   const { sweepOutcome } = await import("./sweep-outcome.ts");
   const folder = options.out ?? path.join("results", name);
+  const scenarios = cells.map(({ scenario }) => scenario);
+  checkKept(folder, await filesReadBy(options.scenario, scenarios));
   let cellsDone = 0;
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
   const results = await withOutputFolder(folder, (partial) =>

@@ -5,11 +5,17 @@ import { findInputFile } from "../streams/readers/input-file.ts";
 import { version } from "../version.ts";
 import type { RouterResult } from "./router-results.ts";
 
+/** Where the file is that a scenario's stream reads; null where it reads none. Throws `InputError` where it is gone. */
+export async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {
+  return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
+}
+
 /** Which file a scenario's stream reads, if any, and how it was: tells whether it has changed. */
-export async function inputRecord({ stream, folder }: Scenario): Promise<object | null> {
-  if (typeof stream.options.path !== "string") return null;
-  const { size, mtimeMs } = await stat(await findInputFile(stream.options.path, folder));
-  return { path: stream.options.path, bytes: size, modifiedMs: mtimeMs };
+export async function inputRecord(scenario: Scenario): Promise<object | null> {
+  const file = await inputFileOf(scenario);
+  if (file === null) return null;
+  const { size, mtimeMs } = await stat(file);
+  return { path: scenario.stream.options.path, bytes: size, modifiedMs: mtimeMs };
 }
 
 /**

@@ -30,6 +30,12 @@ export const resultFiles = [
   "run.json",
 ] as const;
 
+/** The names of the files that a sweep writes besides those of its cells. */
+export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
+
+/** The names of all files that run, sweep or measure write. */
+export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, ...sweepFiles]));
+
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
   write(record: StepRecord): void;

@@ -1,0 +1,67 @@
+import path from "node:path";
+import { InputError } from "../core/input-error.ts";
+import { inputFileOf } from "../engine/run-record.ts";
+import { cellsOf } from "../report/check/checked-files.ts";
+import { checkOutputFile } from "../report/output-folder.ts";
+import { resultNames } from "../report/result-files.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { realPath } from "./with-output-file.ts";
+
+/** A file that a command reads, and so must not replace. */
+export interface ReadFile {
+  /** What names it: an option, or a field of the scenario. */
+  readonly name: string;
+  readonly file: string;
+}
+
+/** The files of the results in `folder`, whether they are there or not. */
+export function filesOfResults(folder: string): ReadFile[] {
+  return ["", ...cellsOf(folder)].flatMap((part) =>
+    resultNames.map((name) => ({ name: `the results in ${folder}`, file: path.join(folder, part, name) })),
+  );
+}
+
+/** The files that `scenarios`, which come from `scenarioFile`, are read from and read. */
+export async function filesReadBy(scenarioFile: string, scenarios: readonly Scenario[]): Promise<ReadFile[]> {
+  const inputs = new Set(await Promise.all(scenarios.map(inputFileOf)));
+  inputs.delete(null);
+  return [
+    { name: "the scenario", file: scenarioFile },
+    ...Array.from(inputs, (file) => ({ name: `${scenarioFile}: stream.path`, file: file! })),
+  ];
+}
+
+/**
+ * Throws `InputError` where the file that `option` names cannot be written, is one of `inputs`, or has the name of a file
+ * of results, be it where a link leads: such a file, of whatever folder, is replaced by `run`, `sweep` and `measure` alone.
+ */
+export function checkTarget(option: string, file: string, inputs: readonly ReadFile[]): void {
+  if (file.endsWith("/")) throw new InputError(`--${option} ${file}: names a folder, and a file is expected`);
+  checkOutputFile(file);
+  const target = realPath(file);
+  const input = inputs.find((one) => realPath(one.file) === target);
+  if (input !== undefined) throw new InputError(`--${option} and ${input.name} name the same file: ${file}`);
+  if ([file, target].some((one) => resultNames.includes(path.basename(one)))) {
+    throw new InputError(`--${option} ${file}: has the name of a file of results; choose another name`);
+  }
+}
+
+/** Throws `InputError` where results that go into `folder` would take the place of one of `inputs`. */
+export function checkKept(folder: string, inputs: readonly ReadFile[]): void {
+  const into = realPath(folder);
+  for (const { name, file } of inputs) {
+    // A link that is replaced is lost as a name of the file, and a file as the end of a link.
+    const places = [path.join(realPath(path.dirname(file)), path.basename(file)), realPath(file)];
+    if (places.some((place) => isPlaceOfResults(path.relative(into, place)))) {
+      throw new InputError(
+        `${name}: ${file} has the place of a file of the results that go into ${folder}; name another folder with --out`,
+      );
+    }
+  }
+}
+
+/** Whether a path, relative to a folder of results, is that of a file that a run or a sweep may replace there. */
+function isPlaceOfResults(relative: string): boolean {
+  const { dir, base } = path.parse(relative);
+  return resultNames.includes(base) && (dir === "" || /^cells[/\\]\d+$/.test(dir));
+}
