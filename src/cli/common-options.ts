@@ -1,6 +1,7 @@
 import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
+import { defaultMaxCells } from "../scenario/sweep.ts";
 
 /** What every command is given besides its own options. */
 export interface CommonArguments {
@@ -32,6 +33,14 @@ export const setOption = {
   array: true,
   default: [] as string[],
   describe: "path=value …: change the scenario; the path is dotted, a router in it goes by its name or number",
+} as const satisfies Options;
+
+export const maxCellsOption = {
+  type: "number",
+  group: optionGroups.computation,
+  requiresArg: true,
+  default: defaultMaxCells,
+  describe: "Refuse a sweep of more cells",
 } as const satisfies Options;
 
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;

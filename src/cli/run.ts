@@ -10,9 +10,10 @@ import { summaryObject } from "../report/summary-object.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
 import { formatNumber } from "../report/table.ts";
 import { convergenceWarnings, dualRegretWarnings } from "../report/warnings.ts";
-import { loadScenario } from "../scenario/load.ts";
-import { parseOverride } from "../scenario/overrides.ts";
+import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
+import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
+import { checkSweep } from "../scenario/sweep.ts";
 import {
   type BackendName,
   backendOption,
@@ -44,7 +45,10 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
   describe: "Route a scenario's stream through all its routers; print a table and write the reports",
   builder: (yargs) =>
     yargs
-      .positional("scenario", scenarioPositional)
+      .positional("scenario", {
+        ...scenarioPositional,
+        describe: "Scenario file, YAML or JSON, or the run.json of a run",
+      })
       .option("seed", {
         type: "number",
         group: optionGroups.input,
@@ -64,6 +68,7 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
       .example("$0 run scenarios/quickstart.yaml", "Compare the scenario's routers, files in results/quickstart")
       .example("$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2", "With changes, on two threads")
       .example("$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try", "Change a parameter of one router")
+      .example("$0 run results/quickstart/run.json --out again", "Repeat a run, from the record that it wrote")
       .example("$0 run my.yaml --json | jq '.routers[].max_vio_global'", "Take the summary into a script")
       .epilogue(epilogue(runFiles)),
   handler: run,
@@ -74,7 +79,10 @@ async function run(options: RunArguments): Promise<void> {
   const backend = chooseBackend(options.backend);
   const overrides = options.set.map(parseOverride);
   if (options.seed !== undefined) overrides.push({ path: ["seed"], value: options.seed });
-  const scenario = await loadScenario(options.scenario, overrides);
+  const { written, origin } = await readScenarioFile(options.scenario);
+  const changed = overrides.reduce<unknown>(withOverride, written);
+  const scenario = await resolveScenario(changed, options.scenario, path.dirname(origin));
+  checkSweep(scenario, changed, written, options.scenario);
 
   const folder = options.out ?? path.join("results", scenario.name);
   checkKept(folder, await filesReadBy(options.scenario, [scenario]));
@@ -82,7 +90,7 @@ async function run(options: RunArguments): Promise<void> {
   const start = new Date();
   const results = await withOutputFolder(folder, async (partial) => {
     const results = await runScenario(scenario, partial, { workers, backend, onProgress });
-    writeRunRecord(partial, await runRecord("run", options.scenario, scenario, backend, start, results));
+    writeRunRecord(partial, await runRecord("run", origin, scenario, backend, start, results));
     return results;
   }).finally(stop);
 

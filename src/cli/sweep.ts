@@ -1,7 +1,6 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
-import { InputError } from "../core/input-error.ts";
 import { printable } from "../report/printable.ts";
 import { sweepFiles } from "../report/result-files.ts";
 import { readScenarioFile } from "../scenario/load.ts";
@@ -12,6 +11,7 @@ import {
   backendOption,
   type CommonArguments,
   chooseBackend,
+  maxCellsOption,
   optionGroups,
   outOption,
   positiveInteger,
@@ -64,13 +64,7 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         default: 1,
         describe: "Threads; the cells are shared out",
       })
-      .option("max-cells", {
-        type: "number",
-        group: optionGroups.computation,
-        requiresArg: true,
-        default: 1000,
-        describe: "Refuse to run more cells",
-      })
+      .option("max-cells", maxCellsOption)
       .option("backend", backendOption)
       .example("$0 sweep scenarios/bias-rate.yaml --workers 2", "Every combination and seed, on two threads")
       .example("$0 sweep scenarios/bias-rate.yaml --resume", "Go on where an earlier sweep was stopped")
@@ -90,14 +84,10 @@ async function sweep(options: SweepArguments): Promise<void> {
   const maxCells = positiveInteger("max-cells", options["max-cells"]);
   const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
   const backend = chooseBackend(options.backend);
-  const written = options.set
-    .map(parseOverride)
-    .reduce<unknown>(withOverride, await readScenarioFile(options.scenario));
-  const cells = await sweepCells(written, options.scenario, maxCells);
+  const { written, origin } = await readScenarioFile(options.scenario);
+  const changed = options.set.map(parseOverride).reduce<unknown>(withOverride, written);
+  const cells = await sweepCells(changed, options.scenario, maxCells, path.dirname(origin));
   const { name } = cells[0].scenario;
-  if (cells.some(({ scenario }) => scenario.name !== name)) {
-    throw new InputError(`${options.scenario}: sweep: the name cannot be swept, since it names the output folder`);
-  }
 
   // The statistics of a sweep take time to load, which no other command should wait for.
   const { runSweep } = await import("../engine/run-sweep.ts");
@@ -109,7 +99,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
   const results = await withOutputFolder(folder, (partial) =>
     runSweep(cells, folder, partial, {
-      scenarioFile: options.scenario,
+      scenarioFile: origin,
       workers,
       backend,
       resume: options.resume,

@@ -1,35 +1,49 @@
+import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { printable } from "../report/printable.ts";
-import { loadScenario } from "../scenario/load.ts";
-import { type CommonArguments, scenarioPositional } from "./common-options.ts";
+import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
+import { sweepCells } from "../scenario/sweep.ts";
+import { type CommonArguments, maxCellsOption, positiveInteger, scenarioPositional } from "./common-options.ts";
 import { epilogue } from "./help.ts";
 import { printJson } from "./terminal.ts";
 
 interface ValidateArguments extends CommonArguments {
   scenario: string;
+  "max-cells": number;
 }
 
 export const validateCommand: CommandModule<CommonArguments, ValidateArguments> = {
   command: "validate <scenario>",
-  describe: "Check a scenario, and the header of the recorded file it names, without running it",
+  describe:
+    "Check a scenario, every cell of its sweep, and the header of the recorded file it names, without running it",
   builder: (yargs) =>
     yargs
       .positional("scenario", scenarioPositional)
+      .option("max-cells", maxCellsOption)
       .example("$0 validate scenarios/quickstart.yaml", "Say whether it is valid, and all that is wrong with it if not")
       .example("$0 validate scenario.json --quiet && echo fine", "In a script, by the exit code")
       .epilogue(epilogue()),
-  async handler(options) {
-    const { name, steps, tokens, experts, topK, routers, stream } = await loadScenario(options.scenario);
-    if (options.json) {
-      const kinds = routers.map((router) => ({ router: router.name, kind: router.kind }));
-      printJson({ valid: true, name, stream: stream.kind, steps, tokens, experts, top_k: topK, routers: kinds });
-      return;
-    }
-    if (options.quiet) return;
-    process.stdout.write(
-      `${escapeUnprintable(options.scenario)} is valid: ${printable(name)}, ${stream.kind} stream, ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, ` +
-        `routers ${routers.map((router) => printable(router.name)).join(", ")}\n`,
-    );
-  },
+  handler: validate,
 };
+
+async function validate(options: ValidateArguments): Promise<void> {
+  const maxCells = positiveInteger("max-cells", options["max-cells"]);
+  const { written, origin } = await readScenarioFile(options.scenario);
+  const folder = path.dirname(origin);
+  const scenario = await resolveScenario(written, options.scenario, folder);
+  const cells = await sweepCells(written, options.scenario, maxCells, folder);
+  const { name, steps, tokens, experts, topK, routers, stream } = scenario;
+  if (options.json) {
+    const kinds = routers.map((router) => ({ router: router.name, kind: router.kind }));
+    const sizes = { steps, tokens, experts, top_k: topK };
+    printJson({ valid: true, name, stream: stream.kind, ...sizes, cells: cells.length, routers: kinds });
+    return;
+  }
+  if (options.quiet) return;
+  const count = cells.length === 1 ? "" : `, ${cells.length} cells`;
+  process.stdout.write(
+    `${escapeUnprintable(options.scenario)} is valid${count}: ${printable(name)}, ${stream.kind} stream, ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, ` +
+      `routers ${routers.map((router) => printable(router.name)).join(", ")}\n`,
+  );
+}

@@ -1,11 +1,8 @@
 import { loadScenario as loadScenarioFile } from "../scenario/load.ts";
 import { parseOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { type SweepCell, sweepCells } from "../scenario/sweep.ts";
+import { defaultMaxCells, type SweepCell, sweepCells } from "../scenario/sweep.ts";
 import type { ScenarioInput } from "./scenario-input.ts";
-
-/** With more cells, a sweep is more likely a mistake. */
-const defaultMaxCells = 1000;
 
 /**
  * Reads a scenario file, YAML or JSON, and checks it; every default is filled in. Its relative paths start at its folder.

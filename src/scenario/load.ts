@@ -18,8 +18,32 @@ const defaultTokens = 1024;
 /** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
 const defaultRegretExperts = 512;
 
-/** Reads a scenario file, YAML or JSON, as plain data. Throws `InputError` that names the file and the line. */
-export async function readScenarioFile(file: string): Promise<unknown> {
+/** A scenario as a file has it: plain data that nothing is known of. */
+export interface WrittenScenario {
+  readonly written: unknown;
+  /** The file that it was written in first, at whose folder relative paths start: another where a run's record was read. */
+  readonly origin: string;
+}
+
+/**
+ * Reads a scenario file, YAML or JSON, or the scenario in the run.json of `run` or a cell of `sweep`. Throws `InputError`
+ * that names the file and the line.
+ */
+export async function readScenarioFile(file: string): Promise<WrittenScenario> {
+  const data = await readData(file);
+  const { command, versions, scenario, scenarioFile } = (data ?? {}) as Record<string, unknown>;
+  if (typeof (versions as { moesim?: unknown } | null | undefined)?.moesim !== "string") {
+    return { written: data, origin: file };
+  }
+  if (typeof scenario !== "object" || scenario === null) {
+    throw new InputError(
+      `${file}: the record of ${JSON.stringify(command)} holds no scenario; those of run and sweep do`,
+    );
+  }
+  return { written: scenario, origin: typeof scenarioFile === "string" ? scenarioFile : file };
+}
+
+async function readData(file: string): Promise<unknown> {
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -38,22 +62,28 @@ export async function readScenarioFile(file: string): Promise<unknown> {
  * sizes, recorded data's included, and every default filled in. Throws one `InputError` that lists all problems.
  */
 export async function loadScenario(file: string, overrides: readonly Override[] = []): Promise<Scenario> {
-  const written = overrides.reduce<unknown>(withOverride, await readScenarioFile(file));
-  return resolveScenario(written, file);
+  const { written, origin } = await readScenarioFile(file);
+  return resolveScenario(overrides.reduce<unknown>(withOverride, written), file, path.dirname(origin));
 }
 
-/** Checks and resolves scenario data that came from `file`, whose folder is where relative paths start. */
-export async function resolveScenario(written: unknown, file: string): Promise<Scenario> {
+/**
+ * Checks and resolves scenario data. Messages begin with `where` it comes from, a file as a rule; relative paths start at
+ * `folder`.
+ */
+export async function resolveScenario(
+  written: unknown,
+  where: string,
+  folder = path.dirname(where),
+): Promise<Scenario> {
   const parsed = scenarioSchema.safeParse(written);
-  if (!parsed.success) throw problemsError(file, describeIssues(parsed.error, scenarioSchema, written));
+  if (!parsed.success) throw problemsError(where, describeIssues(parsed.error, scenarioSchema, written));
   // The unions are made from the registries, so their types cannot tell what each kind's own schema guarantees.
   const fields = parsed.data as ScenarioFields;
-  const folder = path.dirname(file);
 
   const streamKind = findStreamKind(fields.stream.kind)!;
   const { kind: _, ...streamOptions } = fields.stream;
   await streamKind.checkInput?.(streamOptions, folder);
-  const streamShape = await shapeOf(fields, streamOptions, folder, file);
+  const streamShape = await shapeOf(fields, streamOptions, folder, where);
   const shape = { ...streamShape, topK: fields.topK, capacityFactor: fields.capacityFactor };
 
   const routers = fields.routers.map((router) => chooseRouter(router, fields.scores));
@@ -64,7 +94,7 @@ export async function resolveScenario(written: unknown, file: string): Promise<S
     ),
     ...routerProblems(routers, shape),
   ];
-  if (problems.length > 0) throw problemsError(file, problems);
+  if (problems.length > 0) throw problemsError(where, problems);
 
   return {
     name: fields.name,
@@ -90,7 +120,7 @@ async function shapeOf(
   fields: ScenarioFields,
   streamOptions: Record<string, unknown>,
   folder: string,
-  file: string,
+  where: string,
 ): Promise<StreamShape> {
   const { steps, tokens, experts } = fields;
   const streamKind = findStreamKind(fields.stream.kind)!;
@@ -102,7 +132,7 @@ async function shapeOf(
     };
     return streamKind.shape(streamOptions, wanted, folder);
   }
-  if (experts === undefined) throw problemsError(file, ["experts: missing, a positive integer expected."]);
+  if (experts === undefined) throw problemsError(where, ["experts: missing, a positive integer expected."]);
   return { steps: steps ?? defaultSteps, tokens: tokens ?? defaultTokens, experts };
 }
 
@@ -149,10 +179,11 @@ function routerProblems(routers: readonly RouterChoice[], shape: RoutingShape): 
   });
 }
 
-function problemsError(file: string, problems: readonly string[]): InputError {
+/** One error for all `problems` of what comes from `where`. */
+export function problemsError(where: string, problems: readonly string[]): InputError {
   return new InputError(
     problems.length === 1
-      ? `${file}: ${problems[0]}`
-      : `${file}: ${problems.length} problems\n  ${problems.join("\n  ")}`,
+      ? `${where}: ${problems[0]}`
+      : `${where}: ${problems.length} problems\n  ${problems.join("\n  ")}`,
   );
 }

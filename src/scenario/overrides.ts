@@ -1,5 +1,6 @@
 import { parse } from "yaml";
 import { InputError } from "../core/input-error.ts";
+import { suggestion } from "./problems.ts";
 
 /** One `path=value` of the command line. */
 export interface Override {
@@ -62,7 +63,7 @@ function entryIndex(list: readonly unknown[], part: string, path: readonly strin
   const index = names.indexOf(part);
   if (index < 0) {
     throw new InputError(
-      `${path.join(".")}: no entry "${part}". Allowed: 0 to ${list.length - 1}, or one of ${names.join(", ")}`,
+      `${path.join(".")}: no entry "${part}".${suggestion(part, names)} Allowed: 0 to ${list.length - 1}, or one of ${names.join(", ")}`,
     );
   }
   return String(index);

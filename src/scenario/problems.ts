@@ -11,7 +11,7 @@ export function formatPath(path: readonly PropertyKey[]): string {
 }
 
 /** One line for each thing that is wrong with `input`, which `schema` refused: the path, the problem, what is allowed. */
-export function describeIssues(error: z.ZodError, schema: z.core.$ZodType, input: unknown): string[] {
+export function describeIssues(error: Pick<z.ZodError, "issues">, schema: z.core.$ZodType, input: unknown): string[] {
   return error.issues.flatMap((issue) => describeIssue(issue, schema, input));
 }
 

@@ -1,9 +1,12 @@
+import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { cross } from "d3-array";
 import { InputError } from "../core/input-error.ts";
-import { resolveScenario } from "./load.ts";
+import { problemsError, resolveScenario } from "./load.ts";
 import { type Override, parsePath, withOverride } from "./overrides.ts";
+import { describeIssues } from "./problems.ts";
 import type { Scenario } from "./scenario.ts";
+import { scenarioSchema } from "./schema.ts";
 
 /** One cell of a sweep: a scenario, and the values that set it apart, by the paths that `sweep:` names. */
 export interface SweepCell {
@@ -11,21 +14,35 @@ export interface SweepCell {
   readonly parameters: readonly { readonly path: string; readonly value: unknown }[];
 }
 
+/** With more cells, a sweep is more likely a mistake. */
+export const defaultMaxCells = 1000;
+
+/** The `sweep:` and `seeds:` of scenario data that the schema accepts. */
+interface SweepFields {
+  /** Dotted paths, each with the values to try. */
+  readonly lists: readonly (readonly [path: string, values: readonly unknown[]])[];
+  /** The scenario's own where it names none. */
+  readonly seeds: readonly number[];
+}
+
 /**
- * The cells of the scenario data `written`, which came from `file`: every combination of the values of its `sweep:`
- * lists, the last path changing fastest, and for each the `seeds` (default: the scenario's own seed). All cells are
- * checked. Throws `InputError` where there are more than `maxCells`, before any is made, and where one is refused.
+ * The cells of the scenario data `written`: every combination of the values of its `sweep:` lists, the last path changing
+ * fastest, and for each the `seeds` (default: the scenario's own seed). All cells are checked. Throws `InputError`, whose
+ * message begins with `where` the data comes from, where there are more than `maxCells`, before any is made, and where one
+ * is refused. Relative paths start at `folder`.
  */
-export async function sweepCells(written: unknown, file: string, maxCells: number): Promise<SweepCell[]> {
-  // Refuses a `sweep` or `seeds` of the wrong form, so that they can be trusted below.
-  const { seed } = await resolveScenario(written, file);
-  const { sweep = {}, seeds = [seed] } = written as { sweep?: Record<string, unknown[]>; seeds?: number[] };
-  const lists = Object.entries(sweep);
-  checkDistinct(lists, seeds, file);
+export async function sweepCells(
+  written: unknown,
+  where: string,
+  maxCells: number,
+  folder = path.dirname(where),
+): Promise<SweepCell[]> {
+  const { lists, seeds } = sweepFields(written, await resolveScenario(written, where, folder));
+  checkLists({ lists, seeds }, written, where);
   const count = lists.reduce((product, [, values]) => product * values.length, seeds.length);
   if (count > maxCells) {
     const factors = [...lists.map(([path, values]) => `${values.length} of ${path}`), `${seeds.length} seeds`];
-    throw new InputError(`${file}: sweep: ${count} cells (${factors.join(" × ")}), more than --max-cells ${maxCells}`);
+    throw new InputError(`${where}: sweep: ${count} cells (${factors.join(" × ")}), more than --max-cells ${maxCells}`);
   }
   const axes = [...lists.map(([path, values]) => values.map((value) => ({ path, value }))), seeds.map(seedOverride)];
   const combinations = (cross as (...axes: unknown[]) => { path: string; value: unknown }[][])(...axes);
@@ -36,37 +53,77 @@ export async function sweepCells(written: unknown, file: string, maxCells: numbe
     const changed = overrides.reduce<unknown>(withOverride, written);
     const undone = overrides.find((override) => !isDeepStrictEqual(withOverride(changed, override), changed));
     if (undone !== undefined) {
-      throw new InputError(`${file}: sweep.${undone.path.join(".")}: another path of the sweep sets the same field`);
+      throw new InputError(`${where}: sweep.${undone.path.join(".")}: another path of the sweep sets the same field`);
     }
-    const scenario = await resolveScenario(changed, file);
+    // The seed has a column of its own already.
+    const parameters = combination.slice(0, -1);
+    const values = (all: typeof combination) => all.map(({ path, value }) => `${path} = ${JSON.stringify(value)}`);
+    const cell = parameters.length === 0 ? "" : `: sweep: the cell ${values(parameters).join(", ")}`;
+    const scenario = await resolveScenario(changed, where + cell, folder);
     const text = JSON.stringify(scenario);
     if (seen.has(text)) {
-      const values = combination.map(({ path, value }) => `${path} = ${JSON.stringify(value)}`);
-      throw new InputError(`${file}: sweep: the cell ${values.join(", ")} is the same as another`);
+      throw new InputError(`${where}: sweep: the cell ${values(combination).join(", ")} is the same as another`);
     }
     seen.add(text);
-    // The seed has a column of its own already.
-    cells.push({ scenario, parameters: combination.slice(0, -1) });
+    cells.push({ scenario, parameters });
   }
   return cells;
 }
 
-/** Throws `InputError` where two cells would be the same, or rows of summary.csv could not be told apart. */
-function checkDistinct(
-  lists: readonly (readonly [string, readonly unknown[]])[],
-  seeds: readonly number[],
-  file: string,
-): void {
+/**
+ * Throws `InputError` where the `sweep:` or `seeds:` of `written`, the data that `scenario` came of, could not be swept
+ * whatever the values: unknown paths, those that cannot be swept, and repetitions. `base` is what the paths lead into:
+ * `written` before it was changed, since a change may take away what is swept.
+ */
+export function checkSweep(scenario: Scenario, written: unknown, base: unknown, where: string): void {
+  checkLists(sweepFields(written, scenario), base, where);
+}
+
+function sweepFields(written: unknown, { seed }: Scenario): SweepFields {
+  const { sweep = {}, seeds = [seed] } = written as { sweep?: Record<string, unknown[]>; seeds?: number[] };
+  return { lists: Object.entries(sweep), seeds };
+}
+
+/** Throws `InputError` where two cells would be the same, or their rows could not be told apart, or a path leads nowhere. */
+function checkLists({ lists, seeds }: SweepFields, base: unknown, where: string): void {
   for (const [name, values] of [
     ...lists.map(([path, list]) => [`sweep.${path}`, list] as const),
     ["seeds", seeds] as const,
   ]) {
     const texts = values.map((value) => JSON.stringify(value));
     const twice = texts.find((text, index) => texts.indexOf(text) < index);
-    if (twice !== undefined) throw new InputError(`${file}: ${name}: ${twice} is there twice`);
+    if (twice !== undefined) throw new InputError(`${where}: ${name}: ${twice} is there twice`);
   }
   if (lists.some(([path]) => path === "seed")) {
-    throw new InputError(`${file}: sweep.seed: the seeds of a sweep go into \`seeds\``);
+    throw new InputError(`${where}: sweep.seed: the seeds of a sweep go into \`seeds\``);
+  }
+  if (lists.some(([path]) => path === "name")) {
+    throw new InputError(`${where}: sweep.name: the name cannot be swept, since it names the output folder`);
+  }
+  checkPaths(lists, base, where);
+}
+
+/** Throws `InputError` for the paths that lead to no field of a scenario, or of one with the first values of all lists. */
+function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): void {
+  let first = base;
+  for (const [path, [value]] of lists) {
+    try {
+      first = withOverride(first, { path: parsePath(path), value });
+    } catch (error) {
+      if (error instanceof InputError) throw new InputError(`${where}: sweep.${error.message}`);
+      throw error;
+    }
+  }
+  const parsed = scenarioSchema.safeParse(first);
+  if (parsed.success) return;
+  // What is wrong with values depends on those of the other lists.
+  const unknown = parsed.error.issues.filter(({ code }) => code === "unrecognized_keys");
+  const problems = describeIssues({ issues: unknown }, scenarioSchema, first);
+  if (problems.length > 0) {
+    throw problemsError(
+      where,
+      problems.map((problem) => `sweep.${problem}`),
+    );
   }
 }
 
