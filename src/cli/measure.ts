@@ -15,7 +15,7 @@ import { epilogue, runFiles } from "./help.ts";
 import { checkKept } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { printJson, tableStyle } from "./terminal.ts";
-import { withOutputFolder } from "./with-output-folder.ts";
+import { withResultsFolder } from "./with-results-folder.ts";
 
 interface MeasureArguments extends CommonArguments {
   selections?: string | undefined;
@@ -86,7 +86,7 @@ async function measure(options: MeasureArguments): Promise<void> {
   const start = new Date();
   try {
     checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
-    const row = await withOutputFolder(folder, async (partial) => {
+    const row = await withResultsFolder(folder, false, async (partial) => {
       const row = await measureRecorded(recorded, partial, { name, ranks, onProgress: progress.update });
       writeRunRecord(partial, {
         command: "measure",

@@ -29,7 +29,7 @@ import { epilogue, runFiles } from "./help.ts";
 import { checkKept, filesReadBy } from "./kept-files.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
-import { withOutputFolder } from "./with-output-folder.ts";
+import { withResultsFolder } from "./with-results-folder.ts";
 
 interface RunArguments extends CommonArguments {
   scenario: string;
@@ -88,7 +88,7 @@ async function run(options: RunArguments): Promise<void> {
   checkKept(folder, await filesReadBy(options.scenario, [scenario]));
   const { onProgress, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
-  const results = await withOutputFolder(folder, async (partial) => {
+  const results = await withResultsFolder(folder, false, async (partial) => {
     const results = await runScenario(scenario, partial, { workers, backend, onProgress });
     writeRunRecord(partial, await runRecord("run", origin, scenario, backend, start, results));
     return results;

@@ -23,7 +23,7 @@ import { epilogue } from "./help.ts";
 import { checkKept, filesReadBy } from "./kept-files.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
-import { withOutputFolder } from "./with-output-folder.ts";
+import { withResultsFolder } from "./with-results-folder.ts";
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -97,7 +97,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   checkKept(folder, await filesReadBy(options.scenario, scenarios));
   let cellsDone = 0;
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
-  const results = await withOutputFolder(folder, (partial) =>
+  const results = await withResultsFolder(folder, true, (partial) =>
     runSweep(cells, folder, partial, {
       scenarioFile: origin,
       workers,

@@ -9,16 +9,19 @@ const signals = { SIGINT: 2, SIGTERM: 15 } as const;
 /**
  * Lets `work` write into a partial folder and moves what it wrote into `folder` when it is done. When `work` fails or
  * the program is told to stop (Ctrl-C), nothing of it remains and what was in `folder` before is as it was.
+ *
+ * @param obsoleteFiles names the files in `folder` that go away when those in the partial folder come
  */
 export async function withOutputFolder<Result>(
   folder: string,
   work: (partial: string) => Promise<Result>,
+  obsoleteFiles: (partial: string) => readonly string[] = () => [],
 ): Promise<Result> {
   const output = openOutputFolder(folder);
   const stop = stopOnSignal(output);
   try {
     const result = await work(output.partial);
-    output.commit();
+    output.commit(obsoleteFiles(output.partial));
     return result;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

@@ -1,8 +1,8 @@
-import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { isOwnPage, pageFile } from "../report/page-file.ts";
 import { resultFiles } from "../report/result-files.ts";
-import { readRunJson } from "../report/results/run-json.ts";
+import { isRunRecord, readRunJson } from "../report/results/run-json.ts";
 
 /** By what a folder that holds other things too is known as a cell; stays where those do. */
 const recordFile = "run.json";
@@ -45,6 +45,24 @@ export function replaceCell(folder: string, partial: string): void {
   for (const name of [...names, lastFile]) renameSync(path.join(partial, name), path.join(folder, name));
 }
 
+/**
+ * Removes the cells of a sweep from the results in `folder`, which are those of something else now, and nothing that moesim
+ * did not write.
+ */
+export function removeCells(folder: string): void {
+  const cellsFolder = path.join(folder, "cells");
+  if (lstatSync(cellsFolder, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+  for (const name of readdirSync(cellsFolder)) {
+    const cell = path.join(cellsFolder, name);
+    if (/^\d+$/.test(name) && isCellFolder(cell) && isSweepRecord(recordOf(cell))) clearCellFolder(cell);
+  }
+  if (readdirSync(cellsFolder).length === 0) rmdirSync(cellsFolder);
+}
+
+function isSweepRecord(record: unknown): boolean {
+  return isRunRecord(record) && record.command === "sweep";
+}
+
 function isOwnFile(folder: string, name: string): boolean {
   const names: readonly string[] = resultFiles;
   const file = path.join(folder, name);
@@ -52,11 +70,14 @@ function isOwnFile(folder: string, name: string): boolean {
 }
 
 function hasRunRecord(folder: string): boolean {
+  return isRunRecord(recordOf(folder));
+}
+
+/** What run.json in `folder` holds; undefined where it is missing or no JSON. */
+function recordOf(folder: string): unknown {
   try {
-    const record = readRunJson(folder) as { versions?: { moesim?: unknown } | null } | null | undefined;
-    return typeof record?.versions?.moesim === "string";
+    return readRunJson(folder);
   } catch {
-    // What is no JSON is no record of moesim.
-    return false;
+    return undefined;
   }
 }

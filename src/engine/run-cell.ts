@@ -3,6 +3,7 @@ import path from "node:path";
 import type { KernelBackend } from "../kernels/index.ts";
 import { writeRunRecord } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
+import { cellDigests } from "./cell-digests.ts";
 import { replaceCell } from "./cell-folder.ts";
 import { runRecord } from "./run-record.ts";
 import { runScenario } from "./run-scenario.ts";
@@ -43,7 +44,8 @@ export async function runCell(
     onProgress({ work: steps * scenario.tokens * scenario.experts, cells: 0 });
   try {
     const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps });
-    writeRunRecord(partial, await runRecord("sweep", scenarioFile, scenario, backend, start, results));
+    const record = await runRecord("sweep", scenarioFile, scenario, backend, start, results);
+    writeRunRecord(partial, { ...record, sha256: await cellDigests(partial) });
     mkdirSync(path.dirname(folder), { recursive: true });
     replaceCell(folder, partial);
     onProgress({ work: 0, cells: 1 });

@@ -12,6 +12,7 @@ import { openResults, type Results } from "../report/results/results.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
+import { cellDigests } from "./cell-digests.ts";
 import { clearCellFolder, isCellFolder } from "./cell-folder.ts";
 import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
 import { inputRecord } from "./run-record.ts";
@@ -102,14 +103,15 @@ function isThere(file: string): boolean {
   return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
-/** Whether the task's folder holds all results of this very scenario, backend, version and recorded input. */
+/** Whether the task's folder holds all results of this very scenario, backend, version and recorded input, as they were. */
 async function isFinished({ folder, scenario, backend }: CellTask): Promise<boolean> {
   if (resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
   try {
     const record = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
     const expected = [toScenarioFile(scenario), backend, version, await inputRecord(scenario)];
     const found = [record.scenario, record.backend, record.versions.moesim, record.input];
-    return JSON.stringify(found) === JSON.stringify(expected) && summaryRows(folder).length === scenario.routers.length;
+    if (JSON.stringify(found) !== JSON.stringify(expected)) return false;
+    return JSON.stringify(record.sha256) === JSON.stringify(await cellDigests(folder));
   } catch {
     // Files that cannot be read say nothing, and the cell is run anew.
     return false;

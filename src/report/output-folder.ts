@@ -12,6 +12,8 @@ import {
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
 
+/** What results are known by to be finished. */
+const finishFile = "summary.csv";
 const partialName = /^\.partial-(\d+)-/;
 
 /**
@@ -22,10 +24,12 @@ export interface OutputFolder {
   /** Where to write: a folder of its own, inside the output folder. */
   readonly partial: string;
   /**
-   * Moves the files of `partial` into the output folder, over those of the same names, and removes `partial`. Throws
-   * `InputError`, with nothing moved, where something other than a file stands in the place of one.
+   * Moves the files of `partial` into the output folder, over those of the same names, removes those that are called
+   * `obsolete` there, and then `partial`. A summary.csv is taken away first and comes last, so that a program that is
+   * killed meanwhile leaves no results that could be taken for finished ones. Throws `InputError`, with nothing moved,
+   * where something other than a file stands in the place of one.
    */
-  commit(): void;
+  commit(obsolete?: readonly string[]): void;
   /** Removes `partial`, and the folders made for it that are empty. Does nothing after `commit`. */
   discard(): void;
 }
@@ -45,9 +49,11 @@ export function openOutputFolder(folder: string): OutputFolder {
   let open = true;
   return {
     partial,
-    commit() {
-      const names = readdirSync(partial);
+    commit(obsolete = []) {
+      const names = readdirSync(partial).sort((a, b) => Number(a === finishFile) - Number(b === finishFile));
       for (const name of names) checkOutputFile(path.join(folder, name));
+      if (names.includes(finishFile)) rmSync(path.join(folder, finishFile), { force: true });
+      for (const name of obsolete) rmSync(path.join(folder, name));
       for (const name of names) renameSync(path.join(partial, name), path.join(folder, name));
       rmSync(partial, { recursive: true });
       open = false;

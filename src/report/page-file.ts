@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { fileHead } from "./file-head.ts";
 
 /** The name of the page that `report` writes into a folder of results when it is told no other. */
 export const pageFile = "report.html";
@@ -9,12 +9,5 @@ const headBytes = 4096;
 
 /** Whether the file `file` is a page that moesim made, and so can make again. */
 export function isOwnPage(file: string): boolean {
-  const descriptor = openSync(file, "r");
-  try {
-    const head = Buffer.alloc(headBytes);
-    const length = readSync(descriptor, head, 0, headBytes, 0);
-    return head.toString("utf8", 0, length).includes(mark);
-  } finally {
-    closeSync(descriptor);
-  }
+  return fileHead(file, headBytes).includes(mark);
 }

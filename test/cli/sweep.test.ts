@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -208,8 +208,25 @@ describe("moesim sweep", () => {
     const before = summaryOf(folder);
     rmSync(path.join(folder, "out/cells/2/loads.csv"));
     writeFileSync(path.join(folder, "out/cells/3/run.json"), "{");
+    const inCell = (file: string) => path.join(folder, "out/cells", file);
+    const whole = readFileSync(inCell("4/steps.csv"), "utf8");
+    truncateSync(inCell("4/steps.csv"), whole.length - 10);
+    // As long as it was.
+    const edited = readFileSync(inCell("5/summary.csv"), "utf8");
+    writeFileSync(
+      inCell("5/summary.csv"),
+      edited.replace(/\d(?=,*\n$)/, (digit) => `${9 - Number(digit)}`),
+    );
+    expect(readFileSync(inCell("5/summary.csv"), "utf8")).not.toBe(edited);
+    const ends = (cells: number[]) =>
+      cells.map((cell) => JSON.parse(readFileSync(inCell(`${cell}/run.json`), "utf8")).end);
+    const [untouched, touched] = [ends([0, 1, 6]), ends([2, 4, 5])];
     expect(moesim([...words, "--resume"], folder).code).toBe(0);
     expect(existsSync(path.join(folder, "out/cells/2/loads.csv"))).toBe(true);
+    expect(readFileSync(inCell("4/steps.csv"), "utf8")).toBe(whole);
+    expect(readFileSync(inCell("5/summary.csv"), "utf8")).toBe(edited);
+    expect(ends([0, 1, 6])).toEqual(untouched);
+    for (const [position, end] of ends([2, 4, 5]).entries()) expect(end).not.toBe(touched[position]);
     expect(summaryOf(folder)).toBe(before);
   });
 

@@ -36,6 +36,28 @@ describe("an output folder", () => {
     }
   });
 
+  it("removes what is obsolete, and nothing else", () => {
+    const folder = temporaryFolder();
+    for (const name of ["summary.csv", "timing.csv", "notes.txt"]) writeFileSync(path.join(folder, name), "old");
+    const output = openOutputFolder(folder);
+    writeFileSync(path.join(output.partial, "summary.csv"), "new");
+    output.commit(["timing.csv"]);
+    expect(listFiles(folder)).toEqual(["notes.txt", "summary.csv"]);
+  });
+
+  it.each(["run.json", "steps.csv"])("has no summary of one run beside the record of another when %s fails", (name) => {
+    const folder = temporaryFolder();
+    const names = ["run.json", "steps.csv", "summary.csv"];
+    for (const each of names) writeFileSync(path.join(folder, each), "old");
+    const output = openOutputFolder(folder);
+    for (const each of names.filter((other) => other !== name)) writeFileSync(path.join(output.partial, each), "new");
+    // A folder cannot take the place of a file.
+    mkdirSync(path.join(output.partial, name));
+    expect(() => output.commit()).toThrow();
+    output.discard();
+    expect(listFiles(folder)).toEqual(["run.json", "steps.csv"]);
+  });
+
   it("refuses a place where no folder can be, and makes none on the way", () => {
     const parent = temporaryFolder();
     writeFileSync(path.join(parent, "file"), "");
