@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
-import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
-import { acceptResults, planAcceptance } from "../report/check/accept-results.ts";
+import { acceptResults, isOfCell, planAcceptance } from "../report/check/accept-results.ts";
 import { annotationsOf } from "../report/check/annotations.ts";
 import { checkAsJson } from "../report/check/check-json.ts";
 import type { ResultCheck } from "../report/check/check-result.ts";
@@ -59,7 +58,8 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
       .option("update", {
         type: "boolean",
         default: false,
-        describe: "Accept the results: put them in the place of the baseline, or make it",
+        describe:
+          "Accept the results: put the files that the baseline has, and run.json, in its place, or make it; a timing.csv in it is removed, since it is never the same twice and would tell of other results",
       })
       .option("junit", { type: "string", requiresArg: true, describe: "Also write a JUnit XML report to this file" })
       .option("github", {
@@ -134,14 +134,18 @@ async function printForGithub(result: ResultCheck, baseline: string, text: strin
 async function update({ folder, baseline, quiet }: CheckArguments): Promise<void> {
   const isNew = !existsSync(baseline);
   const acceptance = planAcceptance(folder, baseline);
-  await withOutputFolder(baseline, async (partial) => acceptResults(folder, baseline, partial, acceptance));
+  await withOutputFolder(
+    baseline,
+    async (partial) => acceptResults(folder, baseline, partial, acceptance),
+    () => acceptance.surplus.filter((file) => !isOfCell(file)),
+  );
   if (quiet) return;
   const { files, surplus } = acceptance;
-  const ofRun = files.filter((file) => path.dirname(file) === ".");
+  const ofRun = files.filter((file) => !isOfCell(file));
   const inCells = files.length - ofRun.length;
   process.stdout.write(
     `${isNew ? "made" : "updated"} ${escapeUnprintable(baseline)}: ${ofRun.join(", ")}` +
       `${inCells === 0 ? "" : `, and ${inCells} files of cells`}` +
-      `${surplus.length === 0 ? "" : `; removed ${surplus.length} files of cells that there are no more`}\n`,
+      `${surplus.length === 0 ? "" : `; removed ${surplus.length} of the earlier results`}\n`,
   );
 }

@@ -13,19 +13,22 @@ import {
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { checkOutputFile } from "../output-folder.ts";
+import { ownResultFiles } from "../own-files.ts";
 import { openResults } from "../results/results.ts";
 import { cellsOf, checkedFilesIn, checkedNames } from "./checked-files.ts";
 
 /** What becomes of a baseline when results are accepted. Paths are relative to the folder. */
 export interface Acceptance {
   readonly files: readonly string[];
-  /** Files of cells that a smaller sweep no longer has. */
+  /** Files of the baseline that describe its earlier results, and have no new ones in their place. */
   readonly surplus: readonly string[];
 }
 
 /**
  * Plans how the results in `folder` take the place of `baseline`: with the kinds of files that the baseline has, or with
- * all that are checked where there is no baseline yet. Throws `InputError` where `folder` holds no results or lacks one of
+ * all that are checked where there is no baseline yet, and with each run.json, which tells where the figures come from. A
+ * baseline has no timing.csv: it is never the same twice, so none is compared, and one of earlier results would be wrong.
+ * Throws `InputError` where `folder` holds no results or lacks one of
  * those files, and where `baseline` is something else than results.
  */
 export function planAcceptance(folder: string, baseline: string): Acceptance {
@@ -33,28 +36,42 @@ export function planAcceptance(folder: string, baseline: string): Acceptance {
   const exists = existsSync(baseline);
   if (exists && !statSync(baseline).isDirectory()) throw new InputError(`${baseline}: is no folder`);
   const isNew = !exists || readdirSync(baseline).length === 0;
-  if (isNew) return { files: checkedFilesIn(folder), surplus: [] };
+  if (isNew) return { files: [...checkedFilesIn(folder), ...recordsIn(folder, cellsOf(folder))], surplus: [] };
   checkAreApart(folder, baseline);
   const had = checkedFilesIn(baseline);
   if (!had.includes("summary.csv")) {
     throw new InputError(`${baseline}: holds no results, and something else; name a new folder or an empty one`);
   }
   const inCells = checkedNames.filter((name) => had.some((file) => file.endsWith(path.sep + name)));
-  const files = [
-    ...checkedNames.filter((name) => had.includes(name)),
-    ...cellsOf(folder).flatMap((cell) => inCells.map((name) => path.join(cell, name))),
+  const cells = inCells.length === 0 ? [] : cellsOf(folder);
+  // Only a sweep has intervals, and the baseline may have been one.
+  const isTaken = (name: string) => name !== "intervals.csv" || existsSync(path.join(folder, name));
+  const checked = [
+    ...checkedNames.filter((name) => had.includes(name) && isTaken(name)),
+    ...cells.flatMap((cell) => inCells.map((name) => path.join(cell, name))),
   ];
-  const missing = files.find((file) => !existsSync(path.join(folder, file)));
+  const missing = checked.find((file) => !existsSync(path.join(folder, file)));
   if (missing !== undefined) {
     throw new InputError(`${path.join(folder, missing)}: there is no such file, and the baseline has one`);
   }
-  return { files, surplus: had.filter((file) => !files.includes(file)) };
+  const files = [...checked, ...recordsIn(folder, cells)];
+  const own = ["", ...cellsOf(baseline)].flatMap((part) =>
+    ownResultFiles(path.join(baseline, part)).map((name) => path.join(part, name)),
+  );
+  return { files, surplus: Array.from(new Set([...had, ...own])).filter((file) => !files.includes(file)) };
+}
+
+/** The records of the run and of `cells` that `folder` holds, relative to it. */
+function recordsIn(folder: string, cells: readonly string[]): string[] {
+  return ["", ...cells]
+    .map((part) => path.join(part, "run.json"))
+    .filter((file) => existsSync(path.join(folder, file)));
 }
 
 /**
  * Copies the files of `folder` into `partial`, a folder inside `baseline`, and then moves those of cells into their
- * places. Those of `partial` itself are left for {@link OutputFolder.commit} to move: until all are copied nothing of the
- * baseline changes, and no file is ever half of one and half of the other.
+ * places. Those of `partial` itself are left for {@link OutputFolder.commit} to move, and what is surplus beside them for it
+ * to remove: until all are copied nothing of the baseline changes, and no file is ever half of one and half of the other.
  */
 export function acceptResults(folder: string, baseline: string, partial: string, acceptance: Acceptance): void {
   const { files, surplus } = acceptance;
@@ -63,20 +80,28 @@ export function acceptResults(folder: string, baseline: string, partial: string,
     mkdirSync(path.dirname(path.join(partial, file)), { recursive: true });
     copyFileSync(path.join(folder, file), path.join(partial, file), constants.COPYFILE_FICLONE);
   }
-  const ofCells = files.filter((file) => path.dirname(file) !== ".");
+  const ofCells = files.filter(isOfCell);
   for (const file of ofCells) mkdirSync(path.dirname(path.join(baseline, file)), { recursive: true });
   for (const file of ofCells) renameSync(path.join(partial, file), path.join(baseline, file));
-  for (const file of surplus) rmSync(path.join(baseline, file));
+  for (const file of surplus.filter(isOfCell)) rmSync(path.join(baseline, file));
   for (const cell of [...cellsOf(baseline), "cells"]) removeIfEmpty(path.join(baseline, cell));
   rmSync(path.join(partial, "cells"), { recursive: true, force: true });
+}
+
+/** Whether a path, relative to the results, is that of a cell's file, and not of one of the run or the whole sweep. */
+export function isOfCell(file: string): boolean {
+  return path.dirname(file) !== ".";
 }
 
 function removeIfEmpty(folder: string): void {
   if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
-/** Throws `InputError` where both are the same folder: there is nothing to accept. */
+/** Throws `InputError` where both are the same folder, or the results are a cell of the baseline, which may go. */
 function checkAreApart(folder: string, baseline: string): void {
-  if (realpathSync(folder) !== realpathSync(baseline)) return;
-  throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);
+  const [from, to] = [realpathSync(folder), realpathSync(baseline)];
+  if (from === to) throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);
+  if (from.startsWith(path.join(to, "cells") + path.sep)) {
+    throw new InputError(`${folder} is a cell of --baseline ${baseline}, in whose place it would go; name two folders`);
+  }
 }

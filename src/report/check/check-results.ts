@@ -10,7 +10,7 @@ import type { Tolerances } from "./tolerances.ts";
 
 /**
  * Compares the results in `folder` with those in `baseline`: every file that the baseline holds of summary.csv, steps.csv,
- * loads.csv and diagnostics.csv, and of a sweep those of its cells. Throws `InputError` where one of the folders holds no
+ * loads.csv, diagnostics.csv and intervals.csv, and of a sweep those of its cells. Throws `InputError` where one of the folders holds no
  * results, or a file is malformed. `onBytes` is called with the baseline's bytes as they are read.
  */
 export async function checkResults(

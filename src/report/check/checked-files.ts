@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
+import { intervalColumns, metricOfColumn } from "../intervals-file.ts";
 import { diagnosticColumns, headerOf, loadHeader, stepColumns, summaryColumns } from "../result-columns.ts";
+import { sweepFiles } from "../result-files.ts";
 
 /** The files whose numbers are the same on every run, with their columns. */
 const checkedColumns = {
@@ -8,31 +10,40 @@ const checkedColumns = {
   "steps.csv": headerOf(stepColumns),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns),
+  "intervals.csv": intervalColumns,
 } as const;
 
-/** The names of the files that are checked: all CSV files of a run but timing.csv. */
+/** The names of the files that are checked: all CSV files of a run or a sweep but timing.csv. */
 export const checkedNames = Object.keys(checkedColumns) as (keyof typeof checkedColumns)[];
 
 const keyNames: readonly string[] = ["scenario", "router", "seed", "step", "expert"];
 
-/** The columns that a tolerance can be set for. */
+/** The columns that a tolerance can be set for; an interval has that of its metric. */
 export const measuredColumns: readonly string[] = Array.from(
-  new Set(Object.values(checkedColumns).flatMap((columns) => columns.filter((column) => !keyNames.includes(column)))),
+  new Set(
+    Object.values(checkedColumns).flatMap((columns) =>
+      columns.filter((column) => !keyNames.includes(column) && metricOfColumn(column) === column),
+    ),
+  ),
 );
 
 /**
  * The columns of `header` that say which row of the checked file it is: scenario, router, seed, step, expert, and in
- * summary.csv the swept parameters, which are the columns that no run has.
+ * summary.csv and intervals.csv the swept parameters, which are the columns that they do not have by themselves.
  */
 export function keyColumnsOf(file: string, header: readonly string[]): string[] {
-  const known: readonly string[] = checkedColumns["summary.csv"];
-  const isSummary = path.basename(file) === "summary.csv";
-  return header.filter((column) => keyNames.includes(column) || (isSummary && !known.includes(column)));
+  const known = columnsOf(file);
+  const hasSwept = sweepFiles.some((name) => name === path.basename(file));
+  return header.filter((column) => keyNames.includes(column) || (hasSwept && !known.includes(column)));
 }
 
 /** The key columns without which a file is none that a run wrote. */
 export function requiredKeys(file: string): string[] {
-  return checkedColumns[path.basename(file) as keyof typeof checkedColumns].filter((name) => keyNames.includes(name));
+  return columnsOf(file).filter((name) => keyNames.includes(name));
+}
+
+function columnsOf(file: string): readonly string[] {
+  return checkedColumns[path.basename(file) as keyof typeof checkedColumns];
 }
 
 /**

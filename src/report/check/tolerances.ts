@@ -1,5 +1,6 @@
 import { InputError } from "../../core/input-error.ts";
 import { suggestion } from "../../scenario/problems.ts";
+import { metricOfColumn } from "../intervals-file.ts";
 import { printable } from "../printable.ts";
 import { measuredColumns } from "./checked-files.ts";
 
@@ -44,7 +45,7 @@ function isTolerance(value: unknown): boolean {
   return typeof value === "number" && Number.isFinite(value) && value >= 0;
 }
 
-/** The tolerance of a column. */
+/** The tolerance of a column; that of its metric for one of intervals. */
 export function toleranceOf({ overall, byColumn }: Tolerances, column: string): number {
-  return byColumn.get(column) ?? overall;
+  return byColumn.get(metricOfColumn(column)) ?? overall;
 }
