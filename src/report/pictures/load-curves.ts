@@ -4,7 +4,7 @@ import type { LoadSeries } from "../results/step-series.ts";
 import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
-import { firstSeedNotes, leftOutNotes } from "./notes.ts";
+import { firstSeedNotes, leftOutNotes, subjectShown } from "./notes.ts";
 import type { Picture } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
@@ -36,7 +36,7 @@ export function loadCurvesPicture(data: ReportData): Picture | null {
       ...leftOutNotes(data),
     ].join(" "),
     finding: rangeSentence(
-      "The share of the pairs that the busiest quarter of the experts takes",
+      subjectShown("The share of the pairs that the busiest quarter of the experts takes", data, "first"),
       curves.map(({ name, shares }) => ({ name, value: 1 - shareAt(shares, 1 - busiest) })),
     ),
     height: plotHeight + bottom,

@@ -3,7 +3,7 @@ import type { EChartsOption, HeatmapSeriesOption } from "echarts";
 import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { type LoadPanel, loadPanel } from "./load-panel.ts";
-import { firstSeedNotes, leftOutNotes } from "./notes.ts";
+import { firstSeedNotes, leftOutNotes, subjectShown } from "./notes.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName } from "./text.ts";
@@ -66,7 +66,7 @@ export function loadsPicture(data: ReportData): Picture | null {
       ...leftOutNotes(data),
     ].join(" "),
     finding: rangeSentence(
-      "The share of idle experts, in percent of all on the steps that loads.csv holds,",
+      subjectShown("The share of idle experts, in percent of all on the steps that loads.csv holds,", data, "first"),
       drawn.map(({ name, loads }) => ({ name, value: 100 * mean(loads.load, (load) => Number(load === 0))! })),
     ),
     height: Math.ceil(panels.length / columns) * (titleHeight + panelHeight + axisHeight) + scaleHeight,

@@ -2,7 +2,7 @@ import { max, mean, quantile, tickStep } from "d3-array";
 import { metricOf } from "../results/variants.ts";
 import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
-import { leftOutNotes } from "./notes.ts";
+import { leftOutNotes, subjectShown } from "./notes.ts";
 import type { Picture } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
@@ -43,7 +43,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
       ...leftOutNotes(data),
     ].join(" "),
     finding: rangeSentence(
-      "The mean slowdown",
+      subjectShown("The mean slowdown", data, "all"),
       bars.map(({ name, mean }) => ({ name, value: mean })),
     ),
     height: bars.length * barHeight + 70,
