@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
+import { namingFile } from "../engine/naming-file.ts";
 import { runRecord } from "../engine/run-record.ts";
 import { runScenario, summaryRow } from "../engine/run-scenario.ts";
 import type { RouterProgress } from "../engine/write-pass.ts";
@@ -89,7 +90,9 @@ async function run(options: RunArguments): Promise<void> {
   const { onProgress, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
   const results = await withResultsFolder(folder, false, async (partial) => {
-    const results = await runScenario(scenario, partial, { workers, backend, onProgress });
+    const results = await namingFile(options.scenario, () =>
+      runScenario(scenario, partial, { workers, backend, onProgress }),
+    );
     writeRunRecord(partial, await runRecord("run", origin, scenario, backend, start, results));
     return results;
   }).finally(stop);

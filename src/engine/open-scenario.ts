@@ -25,9 +25,9 @@ export async function withMemoryFor<Result>(scenario: Scenario, allocate: () => 
     return await allocate();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    const wayOut = scenario.regret.every > 0 ? "; regret takes part of it, and regret.every: 0 turns it off" : "";
-    throw new InputError(
-      `${scenario.tokens} tokens × ${scenario.experts} experts for ${scenario.routers.length} routers: ${error.message}${wayOut}`,
-    );
+    const { tokens, experts, routers, regret } = scenario;
+    const count = routers.length === 1 ? "1 router" : `${routers.length} routers`;
+    const wayOut = regret.every > 0 ? " Regret takes part of the memory; regret.every: 0 turns it off." : "";
+    throw new InputError(`${tokens} tokens × ${experts} experts for ${count}: ${error.message}${wayOut}`);
   }
 }

@@ -5,6 +5,7 @@ import { writeRunRecord } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { cellDigests } from "./cell-digests.ts";
 import { replaceCell } from "./cell-folder.ts";
+import { namingFile } from "./naming-file.ts";
 import { runRecord } from "./run-record.ts";
 import { runScenario } from "./run-scenario.ts";
 import type { RouterProgress } from "./write-pass.ts";
@@ -43,7 +44,9 @@ export async function runCell(
   const onSteps = ({ steps }: RouterProgress) =>
     onProgress({ work: steps * scenario.tokens * scenario.experts, cells: 0 });
   try {
-    const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps });
+    const results = await namingFile(scenarioFile, () =>
+      runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps }),
+    );
     const record = await runRecord("sweep", scenarioFile, scenario, backend, start, results);
     writeRunRecord(partial, { ...record, sha256: await cellDigests(partial) });
     mkdirSync(path.dirname(folder), { recursive: true });

@@ -283,7 +283,17 @@ describe("moesim run, given something wrong,", () => {
   });
 
   it.each([
-    [["run"], /Not enough non-option arguments/],
+    [["run"], /run: a word is missing behind the command/],
+    [["run", quickstart, "--seed", "abc"], /^moesim: --seed: what it is given is no number$/m],
+    [["run", quickstart, "--seed", "1", "--seed", "2"], /^moesim: --seed: is there twice, and takes one value$/m],
+    [
+      ["run", quickstart, "--set", "tokens=2000000000", "routers=[{kind: topk}]"],
+      /quickstart\.yaml: 2000000000 tokens × 32 experts for 1 router: .* GiB.* left\. Regret takes part of the memory; .*off\.$/m,
+    ],
+    [
+      ["sweep", quickstart, "--set", "tokens=2000000000", "regret.every=0"],
+      /quickstart\.yaml: 2000000000 tokens × 32 experts for 7 routers: .* left\.$/m,
+    ],
     [["run", quickstart, "--wokers", "2"], /wokers/],
     [["run", quickstart, "--workers", "0"], /workers/],
     [["run", quickstart, "--seed", "x"], /seed/],
