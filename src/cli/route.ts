@@ -6,6 +6,7 @@ import { createAssignmentFile } from "../report/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
+import { suggestion } from "../scenario/problems.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import {
   type BackendName,
@@ -20,9 +21,6 @@ import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-
 import { createProgress } from "./progress.ts";
 import { printJson, warn } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
-
-/** Fields of a scenario's routers that `--param` cannot set: `--router` names the kind. */
-const notParameters = new Set(["kind", "label"]);
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
   router: string;
@@ -153,14 +151,21 @@ function checkOutputs({ logits, out, plan }: RouteArguments): void {
 function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const { router, seed, "capacity-factor": capacityFactor } = options;
   const overrides = options.param.map(parseOverride);
-  for (const { path: parameter } of overrides) {
-    if (notParameters.has(parameter[0])) throw new InputError(`--param ${parameter[0]}: is no parameter of a router`);
-  }
+  const parameters = [...Object.keys(findRouterKind(router)!.options.shape), "scores"];
+  for (const { path: parameter } of overrides) checkParameter(router, parameter[0], parameters);
   return scenarioOfLogits("route", options, {
     seed,
     ...(capacityFactor !== undefined && { capacityFactor }),
     routers: [overrides.reduce<unknown>(withOverride, { kind: router })],
   });
+}
+
+/** Throws `InputError` where `--param` names something that is not among the router's `parameters`. */
+function checkParameter(router: string, name: string, parameters: readonly string[]): void {
+  if (parameters.includes(name)) return;
+  throw new InputError(
+    `--param ${name}: is no parameter of a router "${router}".${suggestion(name, parameters)} Allowed: ${parameters.join(", ")}.`,
+  );
 }
 
 /** Writes all batches and returns how many plans missed their tolerance. */

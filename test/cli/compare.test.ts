@@ -69,7 +69,7 @@ describe("moesim compare", () => {
   });
 
   it.each([
-    [["compare"], /Not enough non-option arguments/],
+    [["compare"], /compare: a word is missing behind the command/],
     [["compare", before], /1 folder is named, and two or more are expected/],
     [["compare", before, path.join(temporaryFolder(), "nowhere")], /there is no such folder/],
     [["compare", before, temporaryFolder()], /has no summary\.csv/],
