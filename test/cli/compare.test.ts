@@ -1,7 +1,7 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { moesim, temporaryFolder } from "../support/program.ts";
+import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
 import { resultFolder, summaryRows } from "../support/result-folder.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -62,6 +62,30 @@ describe("moesim compare", () => {
     const { stdout } = await runInProcess(["compare", before, hostile]);
     expect(stdout).toContain("\\u{1b}[31mred\\u{a}");
     expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+  });
+
+  it("pairs the seeds of two sweeps over the same batches", () => {
+    const folder = temporaryFolder();
+    const sizes = { name: "pairs", steps: 40, tokens: 128, experts: 8, regret: { every: 0 } };
+    const scenario = { ...sizes, stream: { kind: "clusters" }, routers: [{ kind: "alf-lb" }], seeds: [1, 2, 3, 4] };
+    writeFileSync(path.join(folder, "pairs.json"), JSON.stringify(scenario));
+    for (const [out, rate] of [
+      ["slow", 0.001],
+      ["fast", 0.003],
+    ]) {
+      moesim(["sweep", "pairs.json", "--quiet", "--out", `${out}`, "--set", `routers.0.updateRate=${rate}`], folder);
+    }
+    const words = ["compare", "slow", "fast", "--metric", "max_vio_global", "--html", "page.html"];
+    const { metrics } = JSON.parse(moesim([...words, "--json"], folder).stdout);
+    const { change } = metrics[0].rows[0].cells[1];
+    expect(change).toMatchObject({ pairedSeeds: 4, isClear: true, direction: "better" });
+    const valuesOf = (out: string) =>
+      readCsv(path.join(folder, out, "summary.csv")).map((row) => Number(row.max_vio_global));
+    const [slow, fast] = [valuesOf("slow"), valuesOf("fast")];
+    const meanDifference = fast.reduce((sum, value, seed) => sum + (value - slow[seed]) / 4, 0);
+    expect(change.difference).toBeCloseTo(meanDifference, 12);
+    expect(moesim(words, folder).stdout).toContain("for changes: paired over 4 seeds");
+    expect(readFileSync(path.join(folder, "page.html"), "utf8")).toContain("paired over 4 seeds");
   });
 
   it("prints nothing with --quiet", async () => {

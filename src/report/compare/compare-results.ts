@@ -1,30 +1,35 @@
 import type { Interval } from "../results/interval.ts";
 import type { MetricColumn } from "../results/metric-columns.ts";
 import type { Results } from "../results/results.ts";
-import { metricOf, variantsOf } from "../results/variants.ts";
-import type { ComparedCell, ComparedMetric, Comparison, MeanChange } from "./comparison.ts";
+import { metricOf, type Variant, variantsOf } from "../results/variants.ts";
+import type { ComparedMetric, Comparison, MeanChange } from "./comparison.ts";
 import { folderNames } from "./folder-names.ts";
-import { meanDifference } from "./mean-difference.ts";
+import { meanDifference, meanOfDifferences } from "./mean-difference.ts";
+import { createStreamReader, pairedDifferences, type StreamOf, type VariantOf } from "./paired-seeds.ts";
 import { differingFields, scenarioFields } from "./scenario-fields.ts";
 
 /**
  * Puts `results`, two or more, side by side: the metrics `columns` of every router, with the difference to the first of
- * them. Routers are matched by name and swept values; a metric that applies to none is left out. Throws `InputError` where
- * a file is malformed.
+ * them. Routers are matched by name and swept values; a metric that applies to none is left out. Intervals of differences
+ * pair the seeds where both ran the same on the same stream. Throws `InputError` where a file is malformed.
  */
 export function compareResults(results: readonly Results[], columns: readonly MetricColumn[]): Comparison {
   const scenarios = results.map(scenarioFields);
   const names = folderNames(results.map(({ folder }) => folder));
   const variants = results.map((one) => new Map(variantsOf(one).map((variant) => [variant.name, variant])));
+  const streamOf = createStreamReader();
   const routers = Array.from(new Set(variants.flatMap((byName) => Array.from(byName.keys()))));
 
   function compareMetric(metric: MetricColumn): ComparedMetric {
     const rows = routers.map((router) => {
-      const intervals = results.map((one, position) => {
-        const variant = variants[position].get(router);
-        return variant === undefined ? null : metricOf(one, variant, metric.column);
+      const sides = results.map((one, position) => sideOf(one, variants[position].get(router), metric.column));
+      const [reference] = sides;
+      const cells = sides.map((side, position) => {
+        if (side === null) return null;
+        const change = position === 0 || reference === null ? null : changeFrom(reference, side, metric, streamOf);
+        return { ...side.interval, change };
       });
-      return { router, cells: compareIntervals(intervals, metric) };
+      return { router, cells };
     });
     return { ...metric, rows: rows.filter(({ cells }) => cells.some((cell) => cell !== null)) };
   }
@@ -40,21 +45,22 @@ export function compareResults(results: readonly Results[], columns: readonly Me
   };
 }
 
-function compareIntervals(
-  intervals: readonly (Interval | null)[],
-  metric: MetricColumn,
-): readonly (ComparedCell | null)[] {
-  const [reference] = intervals;
-  return intervals.map((interval, position) => {
-    if (interval === null) return null;
-    const change = position === 0 || reference === null ? null : changeFrom(reference, interval, metric);
-    return { ...interval, change };
-  });
+/** What one of the results has of a router in one metric. */
+interface Side extends VariantOf {
+  readonly interval: Interval;
 }
 
-function changeFrom(reference: Interval, interval: Interval, { better }: MetricColumn): MeanChange {
-  const mean = meanDifference(interval, reference);
-  if (mean.difference === 0 || better === null) return { ...mean, direction: null };
-  const isBetter = mean.difference < 0 === (better === "lower");
-  return { ...mean, direction: isBetter ? "better" : "worse" };
+function sideOf(results: Results, variant: Variant | undefined, column: string): Side | null {
+  const interval = variant === undefined ? null : metricOf(results, variant, column);
+  return variant === undefined || interval === null ? null : { results, variant, interval };
+}
+
+function changeFrom(reference: Side, side: Side, { column, better }: MetricColumn, streamOf: StreamOf): MeanChange {
+  const differences = pairedDifferences(reference, side, column, streamOf);
+  const mean =
+    differences === null ? meanDifference(side.interval, reference.interval) : meanOfDifferences(differences);
+  const change = { ...mean, pairedSeeds: differences?.length ?? null };
+  if (change.difference === 0 || better === null) return { ...change, direction: null };
+  const isBetter = change.difference < 0 === (better === "lower");
+  return { ...change, direction: isBetter ? "better" : "worse" };
 }

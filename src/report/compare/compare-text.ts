@@ -1,6 +1,7 @@
 import { printable } from "../printable.ts";
 import { formatNumber, formatTable } from "../table.ts";
 import type { ComparedCell, ComparedField, ComparedMetric, Comparison, MeanChange } from "./comparison.ts";
+import { changeIntervalWords } from "./interval-words.ts";
 
 /** How changes for the better and for the worse look. */
 export interface ChangeColors {
@@ -84,8 +85,7 @@ function legend({ metrics }: Comparison, reference: string): string {
   const cells = metrics.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
   const changes = `change: difference to ${reference}`;
   if (cells.every((cell) => cell === null || cell.halfWidth === null)) return changes;
-  return (
-    `${changes} · ±: 95 % confidence interval over seeds, Student's t for means and Welch's for changes · ` +
-    "*: the change's interval leaves out 0"
-  );
+  const means = `${changes} · ±: 95 % confidence interval over seeds, Student's t for means`;
+  const ofChanges = changeIntervalWords(metrics);
+  return ofChanges === null ? means : `${means}; for changes: ${ofChanges} · *: the change's interval leaves out 0`;
 }

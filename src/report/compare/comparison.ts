@@ -45,6 +45,8 @@ export interface ComparedCell extends Interval {
 }
 
 export interface MeanChange extends MeanDifference {
+  /** Over how many seeds the interval pairs values; null where it does not, or where there is none. */
+  readonly pairedSeeds: number | null;
   /** Which way it went; null where it did not, or where neither way is better. */
   readonly direction: "better" | "worse" | null;
 }

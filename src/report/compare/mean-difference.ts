@@ -1,5 +1,5 @@
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
-import type { Interval } from "../results/interval.ts";
+import { confidenceInterval, type Interval } from "../results/interval.ts";
 
 const upperQuantile = 0.975;
 
@@ -14,7 +14,7 @@ export interface MeanDifference {
 
 /**
  * `mean` − `reference` with Welch's confidence interval (1947), which lets the groups have variances and sizes of their own.
- * It takes the seeds of both to be independent; where both ran the same seeds, it is wider than one that pairs them.
+ * It takes the seeds of both to be independent; where both ran the same batches, {@link meanOfDifferences} is narrower.
  */
 export function meanDifference(mean: Interval, reference: Interval): MeanDifference {
   const difference = mean.mean - reference.mean;
@@ -28,4 +28,13 @@ export function meanDifference(mean: Interval, reference: Interval): MeanDiffere
   const freedom = variance ** 2 / variances.reduce((sum, group) => sum + group.variance ** 2 / group.freedom, 0);
   const halfWidth = tQuantile(upperQuantile, freedom) * Math.sqrt(variance);
   return { difference, halfWidth, isClear: Math.abs(difference) > halfWidth };
+}
+
+/**
+ * The mean of `differences`, one a seed and two or more, with Student's confidence interval: that of the paired t-test,
+ * from which what the seeds do to both sides alike drops out.
+ */
+export function meanOfDifferences(differences: readonly number[]): MeanDifference {
+  const { mean: difference, halfWidth } = confidenceInterval(differences)!;
+  return { difference, halfWidth, isClear: Math.abs(difference) > halfWidth! };
 }

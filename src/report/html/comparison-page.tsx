@@ -1,5 +1,6 @@
 import type { ComparedCell, ComparedMetric, Comparison } from "../compare/comparison.ts";
 import { comparisonPictures } from "../compare/comparison-pictures.ts";
+import { changeIntervalWords } from "../compare/interval-words.ts";
 import { formatInterval } from "../format-interval.ts";
 import { capitalized } from "../pictures/text.ts";
 import { formatNumber } from "../table.ts";
@@ -51,7 +52,9 @@ export function renderComparison(comparison: Comparison): string {
 }
 
 /** A row per router, and for every folder but the first its difference too. */
-function MetricSection({ metric: { column, label, better, rows }, names }: MetricSectionProps) {
+function MetricSection({ metric, names }: MetricSectionProps) {
+  const { column, label, better, rows } = metric;
+  const intervals = changeIntervalWords([metric]);
   const headers = names.flatMap((name, i) => (i === 0 ? [name] : [name, `change in ${name}`]));
   return (
     <section aria-labelledby={tableId(column)} class="wide">
@@ -59,6 +62,7 @@ function MetricSection({ metric: { column, label, better, rows }, names }: Metri
       <p class="muted">
         {column}
         {better === null ? "" : `, ${better} is better`}
+        {intervals === null ? "" : `; 95 % confidence intervals of changes: ${intervals}`}
       </p>
       <DataTable
         id={`${column}-table`}
@@ -86,9 +90,10 @@ function meanCell(cell: ComparedCell | null): DataCell {
 
 function changeCell(cell: ComparedCell | null): DataCell {
   if (cell === null || cell.change === null) return { text: "" };
-  const { difference, direction } = cell.change;
+  const { difference, halfWidth, direction } = cell.change;
   const words = direction === null ? "" : ` ${direction}`;
-  return { text: `${difference > 0 ? "+" : ""}${formatNumber(difference)}${words}`, sortKey: difference };
+  const spread = halfWidth === null ? "" : ` ± ${formatNumber(halfWidth)}`;
+  return { text: `${difference > 0 ? "+" : ""}${formatNumber(difference)}${spread}${words}`, sortKey: difference };
 }
 
 function tableId(column: string): string {

@@ -40,7 +40,10 @@ describe("results side by side", () => {
       ]),
     );
     const changeOf = (router: string) => scores[router].map((cell) => cell?.change);
-    expect(changeOf("a")).toEqual([null, { difference: 0.25, halfWidth: null, isClear: null, direction: "better" }]);
+    expect(changeOf("a")).toEqual([
+      null,
+      { difference: 0.25, halfWidth: null, isClear: null, pairedSeeds: null, direction: "better" },
+    ]);
     expect(changeOf("b")).toMatchObject([null, { difference: -0.25, direction: "worse" }]);
     expect(changeOf("c")).toMatchObject([null, { difference: 0, direction: null }]);
   });
