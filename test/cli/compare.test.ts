@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { deviation, mean } from "d3-array";
 import { describe, expect, it } from "vitest";
 import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
 import { resultFolder, summaryRows } from "../support/result-folder.ts";
@@ -82,8 +83,10 @@ describe("moesim compare", () => {
     const valuesOf = (out: string) =>
       readCsv(path.join(folder, out, "summary.csv")).map((row) => Number(row.max_vio_global));
     const [slow, fast] = [valuesOf("slow"), valuesOf("fast")];
-    const meanDifference = fast.reduce((sum, value, seed) => sum + (value - slow[seed]) / 4, 0);
-    expect(change.difference).toBeCloseTo(meanDifference, 12);
+    const differences = fast.map((value, seed) => value - slow[seed]);
+    expect(change.difference).toBeCloseTo(mean(differences)!, 12);
+    // Student's t with three degrees of freedom, 0.975, by tables; that of Welch's interval has more, and another spread.
+    expect(change.halfWidth).toBeCloseTo((3.182446 * deviation(differences)!) / Math.sqrt(4), 6);
     expect(moesim(words, folder).stdout).toContain("for changes: paired over 4 seeds");
     expect(readFileSync(path.join(folder, "page.html"), "utf8")).toContain("paired over 4 seeds");
   });
