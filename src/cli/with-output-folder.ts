@@ -17,9 +17,11 @@ export async function withOutputFolder<Result>(
   work: (partial: string) => Promise<Result>,
   obsoleteFiles: (partial: string) => readonly string[] = () => [],
 ): Promise<Result> {
-  const output = openOutputFolder(folder);
-  const stop = stopOnSignal(output);
+  let output: OutputFolder | undefined;
+  // Before there is anything to discard, so that no signal comes between.
+  const stop = stopOnSignal(() => output?.discard());
   try {
+    output = openOutputFolder(folder);
     const result = await work(output.partial);
     output.commit(obsoleteFiles(output.partial));
     return result;
@@ -29,15 +31,15 @@ export async function withOutputFolder<Result>(
       throw new InputError(`${folder}: cannot be written to: ${message}`);
     throw error;
   } finally {
-    output.discard();
+    output?.discard();
     for (const [signal, listener] of stop) process.off(signal, listener);
   }
 }
 
-function stopOnSignal(output: OutputFolder): (readonly [NodeJS.Signals, () => void])[] {
+function stopOnSignal(discard: () => void): (readonly [NodeJS.Signals, () => void])[] {
   return (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
     const listener = () => {
-      output.discard();
+      discard();
       // The shells' convention for a program that a signal ended.
       process.exit(128 + signals[signal]);
     };
