@@ -73,15 +73,6 @@ async function report(options: ReportArguments): Promise<void> {
   const { renderReport } = await import("../report/html/report-page.tsx");
   const data = await readReportData(results);
   const pictures = drawPictures(data);
-  const page = renderReport(data, pictures);
-  const images = svg === undefined && png === undefined ? [] : await renderImages(pictures, options);
-
-  await withOutputFile(out, async (file) => {
-    await writeImages(svg, images, "svg");
-    await writeImages(png, images, "png");
-    writeFileSync(file, page);
-  });
-
   const written = pictures.map(
     ({ id, title, finding }): WrittenPicture => ({
       id,
@@ -91,6 +82,21 @@ async function report(options: ReportArguments): Promise<void> {
       ...(png !== undefined && { png: path.join(png, `${id}.png`) }),
     }),
   );
+  for (const picture of written) {
+    for (const format of ["svg", "png"] as const) {
+      const file = picture[format];
+      if (file !== undefined) checkTarget("out", out, [{ name: `the picture ${picture.id} of --${format}`, file }]);
+    }
+  }
+  const page = renderReport(data, pictures);
+  const images = svg === undefined && png === undefined ? [] : await renderImages(pictures, options);
+
+  await withOutputFile(out, async (file) => {
+    await writeImages(svg, images, "svg");
+    await writeImages(png, images, "png");
+    writeFileSync(file, page);
+  });
+
   if (options.json) printJson({ out, pictures: written });
   else if (!options.quiet) process.stdout.write(reportText(results.name, [out, svg, png], written));
 }

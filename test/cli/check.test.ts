@@ -9,11 +9,11 @@ const folder = temporaryFolder();
 const [results, sweep] = ["results", "sweep"].map((name) => path.join(folder, name));
 const ssrCell = ["quickstart,ssr,1,4,", "max_vio", 0.5] as const;
 
-/** Sweeps some values of topK into a folder. */
-async function sweepTopK(values: readonly number[], out: string): Promise<void> {
+/** Sweeps some values of a size into a folder. */
+async function sweepSize(size: "topK" | "tokens", values: readonly number[], out: string): Promise<void> {
   const file = path.join(folder, "grid.json");
   const sizes = { name: "grid", steps: 3, tokens: 16, experts: 4 };
-  const scenario = { ...sizes, stream: { kind: "clusters" }, routers: [{ kind: "topk" }], sweep: { topK: values } };
+  const scenario = { ...sizes, stream: { kind: "clusters" }, routers: [{ kind: "topk" }], sweep: { [size]: values } };
   writeFileSync(file, JSON.stringify(scenario));
   await runInProcess(["sweep", file, "--out", out, "--quiet"]);
 }
@@ -23,7 +23,7 @@ beforeAll(async () => {
   vi.stubEnv("GITHUB_ACTIONS", undefined);
   const scenario = projectPath("scenarios/quickstart.yaml");
   await runInProcess(["run", scenario, "--set", "steps=6", "tokens=64", "--out", results, "--quiet"]);
-  await sweepTopK([1, 2, 3], sweep);
+  await sweepSize("topK", [1, 2, 3], sweep);
 });
 
 afterAll(() => {
@@ -139,6 +139,21 @@ describe("moesim check", () => {
     expect((await check(now, sweep)).stdout).toMatch(/, 4 files are missing$/m);
   });
 
+  it("checks a sweep over a size, which has a column in every run and one of the sweep", async () => {
+    const tokens = temporaryFolder();
+    await sweepSize("tokens", [8, 16], tokens);
+    expect(
+      (
+        await check(
+          changed("summary.csv", (text) => text, tokens),
+          tokens,
+        )
+      ).code,
+    ).toBe(0);
+    const now = changed("summary.csv", (text) => text.replace(/,0\./, ",7."), tokens);
+    expect((await check(now, tokens)).code).toBe(1);
+  });
+
   it("checks the intervals of a sweep, with the tolerance of their metric", async () => {
     const now = changed("intervals.csv", (text) => text.replace(/(?<=,topk,topk,\d,1,)[^,]+/, "0.125"), sweep);
     const { code, stdout } = await check(now, sweep);
@@ -251,7 +266,7 @@ describe("moesim check --update", () => {
     const baseline = path.join(temporaryFolder(), "baseline");
     for (const topK of [[1, 2], [1, 2, 3], [1]]) {
       const now = temporaryFolder();
-      await sweepTopK(topK, now);
+      await sweepSize("topK", topK, now);
       expect((await check(now, baseline, "--update")).code).toBe(0);
       const cells = listFiles(path.join(baseline, "cells")).filter((name) => !name.includes(path.sep));
       expect(cells).toEqual(topK.map((_, cell) => `${cell}`));
@@ -285,7 +300,7 @@ describe("moesim check --update", () => {
     cpSync(sweep, baseline, { recursive: true });
     writeFileSync(path.join(baseline, "cells/1/notes.txt"), "mine");
     const now = temporaryFolder();
-    await sweepTopK([4], now);
+    await sweepSize("topK", [4], now);
     expect(moesim(["check", now, "--baseline", baseline, "--update"]).code).toBe(0);
     const expected = listFiles(now).filter((name) => path.basename(name) !== "timing.csv");
     expect(listFiles(baseline)).toEqual([...expected, "cells/1", "cells/1/notes.txt"].sort());

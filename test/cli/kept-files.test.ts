@@ -45,6 +45,8 @@ describe("a file that a command writes", () => {
     ["report a --out b/summary.csv", /--out b\/summary\.csv: has the name of a file of results/],
     ["report a --out swept/intervals.csv", /--out swept\/intervals\.csv: has the name of a file of results/],
     ["report a --out link.html", /has the name of a file of results/],
+    ["report a --svg p --out p/max-vio.svg", /--out and the picture max-vio of --svg name the same file/],
+    ["report a --png p --out p/max-vio.png", /--out and the picture max-vio of --png name the same file/],
     ["report a --svg b/summary.csv", /b\/summary\.csv: cannot be written to/],
     ["report a --png b/run.json", /b\/run\.json: cannot be written to/],
     ["check a --baseline b --junit swept/cells/0/steps.csv", /has the name of a file of results/],

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { printable } from "../printable.ts";
+import { sweptSizes } from "../results/results.ts";
 import { openRows, type RowReader } from "../results/row-reader.ts";
 import { keyColumnsOf, requiredKeys } from "./checked-files.ts";
 import { compareCells } from "./compare-cells.ts";
@@ -29,9 +30,9 @@ export async function compareFiles(
   onBytes: (bytes: number) => void,
 ): Promise<void> {
   const required = requiredKeys(file);
-  const baselineRows = await openRows(path.join(baseline, file), required, onBytes);
+  const baselineRows = await openRows(path.join(baseline, file), required, sweptSizes, onBytes);
   try {
-    const nowRows = await openRows(path.join(folder, file), required);
+    const nowRows = await openRows(path.join(folder, file), required, sweptSizes);
     try {
       await compareRows(file, baselineRows, nowRows, tolerances, collector);
     } finally {

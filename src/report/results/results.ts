@@ -9,7 +9,7 @@ import { readRunJson } from "./run-json.ts";
 const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
 
 /** Sizes that have a column in every summary, and a second one behind it where they are swept. */
-const sweptSizes = ["steps", "tokens", "experts"];
+export const sweptSizes = ["steps", "tokens", "experts"];
 
 /** One folder with the files of one scenario and seed: what `run` and `measure` write, and `sweep` for each cell. */
 export interface Run {

@@ -11,12 +11,14 @@ export interface RowReader {
 }
 
 /**
- * Opens the CSV file `file` and reads its header. Throws `InputError` where it cannot be read or lacks one of the columns
- * `required`. `onBytes` is called with the bytes of each piece that was read.
+ * Opens the CSV file `file` and reads its header. Throws `InputError` where it cannot be read, lacks one of the columns
+ * `required`, or has two of the same name not in `mayRepeat`. `onBytes` is called with the bytes of each piece that was
+ * read.
  */
 export async function openRows(
   file: string,
   required: readonly string[],
+  mayRepeat: readonly string[] = [],
   onBytes: (bytes: number) => void = () => undefined,
 ): Promise<RowReader> {
   const input = createReadStream(file);
@@ -41,7 +43,7 @@ export async function openRows(
 
   try {
     const columns = (await next()) ?? [];
-    checkColumns(file, columns, required);
+    checkColumns(file, columns, required, mayRepeat);
     return { columns, next, close };
   } catch (error) {
     close();
