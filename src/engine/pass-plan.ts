@@ -57,6 +57,11 @@ export function planPasses(scenario: Scenario, workers: number): PassPlan[] {
   }
 }
 
+/** How long a whole scenario takes one thread, in the unit of {@link passWork}. */
+export function scenarioWork(scenario: Scenario): number {
+  return sum(planPasses(scenario, 1), (pass) => passWork(scenario, pass));
+}
+
 /** How long a pass takes, next to others, in logits that plain top-k could route in the same time. */
 export function passWork(scenario: Scenario, { routers, optima, hindsight }: PassPlan): number {
   const { steps, tokens, experts } = scenario;

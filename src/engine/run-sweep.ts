@@ -14,6 +14,7 @@ import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
 import { cellDigests } from "./cell-digests.ts";
 import { clearCellFolder, isCellFolder } from "./cell-folder.ts";
+import { scenarioWork } from "./pass-plan.ts";
 import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
 import { inputRecord } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
@@ -67,8 +68,9 @@ export async function runSweep(
   if (workers === 1 || tasks.length < 2) {
     for (const task of tasks) await runCell(task, onCellProgress);
   } else {
-    const threads = Math.min(workers, tasks.length);
-    await runOnWorkers<CellTask, void, CellProgress>("cell", tasks, threads, onCellProgress);
+    // The longest first, so that none is left over for one thread when the others have nothing more to do.
+    const longestFirst = tasks.toSorted((a, b) => scenarioWork(b.scenario) - scenarioWork(a.scenario));
+    await runOnWorkers<CellTask, void, CellProgress>("cell", longestFirst, workers, onCellProgress);
   }
   removeSurplusCells(cellsFolder, cells.length);
   joinSummaries(cells, folders, into);

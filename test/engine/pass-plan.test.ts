@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { passWork, planPasses } from "../../src/engine/pass-plan.ts";
+import { passWork, planPasses, scenarioWork } from "../../src/engine/pass-plan.ts";
 import { resolveScenario } from "../../src/scenario/load.ts";
 
 const routers = [
@@ -80,4 +80,17 @@ describe("the passes over a scenario's stream", () => {
     expect(passes.map((pass) => pass.routers).toSorted()).toEqual([[0], [1], [2], [3]]);
     for (const pass of passes) expect(pass.optima).not.toEqual([]);
   });
+});
+
+it("reckons a scenario the longer, the more steps, tokens, routers and optima it has", async () => {
+  const work = async (fields: object) => scenarioWork(await scenarioOf(fields));
+  const plain = await work({});
+  for (const more of [
+    { steps: 200 },
+    { tokens: 65 },
+    { regret: { every: 4 } },
+    { routers: [...routers, { kind: "scot" }] },
+  ]) {
+    expect(await work(more)).toBeGreaterThan(plain);
+  }
 });
