@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
 
@@ -85,6 +85,7 @@ describe("moesim run on several threads", () => {
     );
     const before = listFiles(folder);
     const process = startMoesim(["run", "scenario.json", "--workers", "2", "--out", "out"], folder);
+    onTestFinished(() => void process.kill("SIGKILL"));
     const isUnderWay = () => listFiles(folder).some((file) => file.endsWith(".part"));
     while (!isUnderWay()) await setTimeout(20);
     process.kill("SIGINT");
