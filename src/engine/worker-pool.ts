@@ -1,10 +1,10 @@
-import { Piscina } from "piscina";
 import { InputError } from "../core/input-error.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
 
 /**
- * Runs every task on one of at most `threads` worker threads, the first ones first, and returns the results in the tasks' order. `name` is the function
- * of `worker.ts` to run; `onMessage` is called with each message it posts. Throws the first `InputError` of a task.
+ * Runs every task on one of at most `threads` worker threads, the first ones first, and returns the results in the tasks'
+ * order. `name` is the function of `worker.ts` to run; `onMessage` is called with each message it posts. Throws the first
+ * `InputError` of a task.
  */
 export async function runOnWorkers<Task, Result, Message>(
   name: "pass" | "cell",
@@ -12,6 +12,8 @@ export async function runOnWorkers<Task, Result, Message>(
   threads: number,
   onMessage: (message: Message) => void,
 ): Promise<Result[]> {
+  // Most commands start no threads, and need not wait for what starts them.
+  const { Piscina } = await import("piscina");
   const count = Math.min(threads, tasks.length);
   const pool = new Piscina<Task, WorkerAnswer<Result>>({
     filename: new URL("./worker.js", import.meta.url).href,

@@ -1,4 +1,4 @@
-import { intervalColumn } from "./intervals-file.ts";
+import { intervalColumn } from "./interval-columns.ts";
 import { metricColumns } from "./results/metric-columns.ts";
 import type { Results } from "./results/results.ts";
 import { metricOf, type Variant } from "./results/variants.ts";

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
-import { intervalColumns, metricOfColumn } from "../intervals-file.ts";
+import { measuredIntervalColumns, metricOfColumn, variantColumns } from "../interval-columns.ts";
 import { diagnosticColumns, headerOf, loadHeader, stepColumns, summaryColumns } from "../result-columns.ts";
 import { sweepFiles } from "../result-files.ts";
 
@@ -10,7 +10,7 @@ const checkedColumns = {
   "steps.csv": headerOf(stepColumns),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns),
-  "intervals.csv": intervalColumns,
+  "intervals.csv": [...variantColumns, ...measuredIntervalColumns],
 } as const;
 
 /** The names of the files that are checked: all CSV files of a run or a sweep but timing.csv. */

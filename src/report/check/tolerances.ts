@@ -1,6 +1,6 @@
 import { InputError } from "../../core/input-error.ts";
 import { suggestion } from "../../scenario/problems.ts";
-import { metricOfColumn } from "../intervals-file.ts";
+import { metricOfColumn } from "../interval-columns.ts";
 import { printable } from "../printable.ts";
 import { measuredColumns } from "./checked-files.ts";
 
