@@ -1,5 +1,6 @@
 import { firstInOrder } from "./heap";
 import { keyError, writeExactKeys } from "./keys";
+import { SPARE_BYTES } from "./threshold";
 
 // Putting the few candidates of a row into order. With a bias their float32 keys have an error of at most δ, see
 // `keys.ts`. Consecutive keys k ≥ k' of the candidates with k − k' > δ(k) + δ(k') are in their true order, and so are
@@ -22,7 +23,7 @@ const COUNTED_BLOCKS: i32 = 96;
 // @ts-ignore: decorator
 @inline
 export function padded(experts: i32): usize {
-  return (<usize>experts + 7) & ~3;
+  return ((<usize>experts + 3) & ~3) + (SPARE_BYTES >> 2);
 }
 
 /** Bytes of scratch of a selection among `experts`, a multiple of 8. */

@@ -92,24 +92,47 @@ function maskOf16(at: usize, cutoff: v128): u64 {
   return <u64>i8x16.bitmask(i8x16.narrow_i16x8_s(first, second));
 }
 
-/** Appends the indices of the bits of `mask`, counted from `start`. */
+/** Bytes that {@link indicesFrom} may write behind the last index. */
+export const SPARE_BYTES: usize = 32;
+
+/** Writes the index of the lowest bit of `mask`, counted from `start`, and returns the other bits. */
+// @ts-ignore: decorator
+@inline
+function storeLowest(mask: u64, start: i32, to: usize): u64 {
+  store<i32>(to, start + <i32>ctz(mask));
+  return mask & (mask - 1);
+}
+
+/**
+ * Appends the indices of the bits of `mask`, counted from `start`: eight at a time whether there are as many or not, since
+ * how many there are is up to chance, and a loop over them would be mispredicted nearly every time.
+ */
 // @ts-ignore: decorator
 @inline
 function appendBits(mask: u64, start: i32, to: usize): usize {
-  while (mask != 0) {
-    store<i32>(to, start + <i32>ctz(mask));
-    to += 4;
-    mask &= mask - 1;
-  }
-  return to;
+  const end = to + (<usize>popcnt(mask) << 2);
+  do {
+    mask = storeLowest(mask, start, to);
+    mask = storeLowest(mask, start, to + 4);
+    mask = storeLowest(mask, start, to + 8);
+    mask = storeLowest(mask, start, to + 12);
+    mask = storeLowest(mask, start, to + 16);
+    mask = storeLowest(mask, start, to + 20);
+    mask = storeLowest(mask, start, to + 24);
+    mask = storeLowest(mask, start, to + 28);
+    to += SPARE_BYTES;
+  } while (mask != 0);
+  return end;
 }
 
-/** Writes the indices of the keys that are not below `cutoff` to `to`, in ascending order, and returns how many. */
+/**
+ * Writes the indices of the keys that are not below `cutoff` to `to`, in ascending order, and returns how many. What it
+ * may write behind them is no index.
+ */
 export function indicesFrom(keys: usize, length: i32, cutoff: f32, to: usize): i32 {
   const lanes = f32x4.splat(cutoff);
   let end = to;
   let i = 0;
-  // 64 keys a mask: one loop over its bits is mispredicted once, sixteen short ones would be sixteen times.
   for (; i + 64 <= length; i += 64) {
     const at = keys + ((<usize>i) << 2);
     const mask =
@@ -119,15 +142,21 @@ export function indicesFrom(keys: usize, length: i32, cutoff: f32, to: usize): i
       (maskOf16(at + 192, lanes) << 48);
     end = appendBits(mask, i, end);
   }
-  for (; i + 4 <= length; i += 4) {
-    const at = keys + ((<usize>i) << 2);
-    end = appendBits(<u64>i32x4.bitmask(f32x4.ge(v128.load(at), lanes)), i, end);
-  }
-  for (; i < length; i++) {
-    if (load<f32>(keys + ((<usize>i) << 2)) >= cutoff) {
-      store<i32>(end, i);
-      end += 4;
-    }
-  }
+  if (i < length) end = appendBits(maskOfRest(keys, i, length, cutoff), i, end);
   return <i32>((end - to) >> 2);
+}
+
+/** Which of the fewer than 64 keys [start, length) are not below `cutoff`, a bit each. */
+// @ts-ignore: decorator
+@inline
+function maskOfRest(keys: usize, start: i32, length: i32, cutoff: f32): u64 {
+  const lanes = f32x4.splat(cutoff);
+  let mask: u64 = 0;
+  let i = start;
+  for (; i + 4 <= length; i += 4) {
+    const bits = <u64>i32x4.bitmask(f32x4.ge(v128.load(keys + ((<usize>i) << 2)), lanes));
+    mask |= bits << (<u64>(i - start));
+  }
+  for (; i < length; i++) mask |= <u64>(load<f32>(keys + ((<usize>i) << 2)) >= cutoff) << (<u64>(i - start));
+  return mask;
 }
