@@ -117,8 +117,21 @@ function startSweep(experts: i32, columnSum: usize, partial: usize): void {
   memory.fill(partial, 0, (<usize>experts) << 2);
 }
 
-/** Eight rows from `block` on, the first of them row `t`, a multiple of eight. */
-function sweepEightRows(block: usize, t: i32, scaling: usize, experts: i32, columnSum: usize, partial: usize): void {
+/**
+ * Eight rows from `block` on, the first of them row `t`, a multiple of eight. Where `ahead` is not 0 the eight rows there
+ * are fetched into cache on the way, while the columns only compute.
+ */
+// @ts-ignore: decorator
+@inline
+function sweepEightRows(
+  block: usize,
+  t: i32,
+  scaling: usize,
+  experts: i32,
+  columnSum: usize,
+  partial: usize,
+  ahead: usize,
+): void {
   const width = (<usize>experts) << 2;
   const whole = experts & ~7;
   const end = (<usize>whole) << 2;
@@ -137,6 +150,7 @@ function sweepEightRows(block: usize, t: i32, scaling: usize, experts: i32, colu
     s6 = addProducts(s6, (row += width), low, high);
     s7 = addProducts(s7, (row += width), low, high);
   }
+  let touched = 0;
   const u0 = rowScaling(s0, block, scaling, whole, experts);
   const u1 = rowScaling(s1, block + width, scaling, whole, experts);
   const u2 = rowScaling(s2, block + 2 * width, scaling, whole, experts);
@@ -172,7 +186,13 @@ function sweepEightRows(block: usize, t: i32, scaling: usize, experts: i32, colu
     high = f32x4.add(high, f32x4.mul(u7, v128.load(row, 16)));
     addToPartial(partial + at, low);
     addToPartial(partial + at + 16, high);
+    if (ahead != 0) {
+      const lines = ahead + (at << 3);
+      touched ^= load<i32>(lines) ^ load<i32>(lines, 64) ^ load<i32>(lines, 128) ^ load<i32>(lines, 192);
+    }
   }
+  // Kept, so that the loads are.
+  if (ahead != 0) store<i32>(partial + width, touched);
   if ((t & 63) == 56) flushPartial(partial, whole, columnSum);
   for (let at = end; at < width; at += 4) {
     let row = block + at;
@@ -223,8 +243,10 @@ export function sinkhornSweep(
   partial: usize,
 ): void {
   startSweep(experts, columnSum, partial);
+  const size = (<usize>experts) << 5;
   for (let t = 0; t + 8 <= tokens; t += 8) {
-    sweepEightRows(gibbs + (((<usize>t) * experts) << 2), t, scaling, experts, columnSum, partial);
+    const block = gibbs + ((<usize>t) >> 3) * size;
+    sweepEightRows(block, t, scaling, experts, columnSum, partial, t + 16 <= tokens ? block + size : block);
   }
   finishSweep(gibbs, scaling, tokens, experts, columnSum, partial);
 }
@@ -252,7 +274,7 @@ export function gibbsSweep(
     const largest = next;
     if (t + 1 < tokens) next = largestOf(logits + at + width, experts);
     least = f32x4.pmin(least, gibbsRow(logits + at, experts, largest, perEpsilon, gibbs + at));
-    if ((t & 7) == 7) sweepEightRows(gibbs + at - 7 * width, t - 7, ones, experts, columnSum, partial);
+    if ((t & 7) == 7) sweepEightRows(gibbs + at - 7 * width, t - 7, ones, experts, columnSum, partial, 0);
   }
   finishSweep(gibbs, ones, tokens, experts, columnSum, partial);
   return -(<f64>minLanes(least)) * LN2;
