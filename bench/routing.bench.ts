@@ -26,6 +26,7 @@ describe.each(["wasm", "reference"] as const)("kernels, %s", async (backend) => 
   const gibbs = kernels.allocateFloat32(tokens * experts);
   const columnScaling = kernels.allocateFloat32(experts).fill(1);
   const columnSum = kernels.allocateFloat64(experts);
+  kernels.gibbsSweep(logits, 1, tokens, experts, gibbs, columnSum);
   const expert = kernels.allocateInt32(tokens * topK);
   const load = kernels.allocateInt32(experts);
   const gate = kernels.allocateFloat32(tokens * topK);
