@@ -52,11 +52,20 @@ export function replaceCell(folder: string, partial: string): void {
 export function removeCells(folder: string): void {
   const cellsFolder = path.join(folder, "cells");
   if (lstatSync(cellsFolder, { throwIfNoEntry: false })?.isDirectory() !== true) return;
-  for (const name of readdirSync(cellsFolder)) {
-    const cell = path.join(cellsFolder, name);
-    if (/^\d+$/.test(name) && isCellFolder(cell) && isSweepRecord(recordOf(cell))) clearCellFolder(cell);
-  }
+  removeCellsFrom(cellsFolder, 0);
   if (readdirSync(cellsFolder).length === 0) rmdirSync(cellsFolder);
+}
+
+/**
+ * Removes from `cellsFolder` a sweep's cells `first`, `first` + 1, …, known by their records: files of their names may be
+ * somebody else's.
+ */
+export function removeCellsFrom(cellsFolder: string, first: number): void {
+  for (const name of readdirSync(cellsFolder)) {
+    if (!/^\d+$/.test(name) || Number(name) < first) continue;
+    const cell = path.join(cellsFolder, name);
+    if (isCellFolder(cell) && isSweepRecord(recordOf(cell))) clearCellFolder(cell);
+  }
 }
 
 function isSweepRecord(record: unknown): boolean {

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
 import { sum } from "d3-array";
@@ -13,7 +13,7 @@ import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
 import { cellDigests } from "./cell-digests.ts";
-import { clearCellFolder, isCellFolder } from "./cell-folder.ts";
+import { isCellFolder, removeCellsFrom } from "./cell-folder.ts";
 import { scenarioWork } from "./pass-plan.ts";
 import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
 import { inputRecord } from "./run-record.ts";
@@ -72,19 +72,12 @@ export async function runSweep(
     const longestFirst = tasks.toSorted((a, b) => scenarioWork(b.scenario) - scenarioWork(a.scenario));
     await runOnWorkers<CellTask, void, CellProgress>("cell", longestFirst, workers, onCellProgress);
   }
-  removeSurplusCells(cellsFolder, cells.length);
+  // Those of a larger sweep that was here before.
+  removeCellsFrom(cellsFolder, cells.length);
   joinSummaries(cells, folders, into);
   const results = openResults(folder, into);
   writeIntervals(path.join(into, "intervals.csv"), results);
   return results;
-}
-
-/** Removes the cells of a larger sweep that was here before, and nothing that moesim did not write. */
-function removeSurplusCells(cellsFolder: string, cells: number): void {
-  for (const name of readdirSync(cellsFolder)) {
-    const folder = path.join(cellsFolder, name);
-    if (/^\d+$/.test(name) && Number(name) >= cells && isCellFolder(folder)) clearCellFolder(folder);
-  }
 }
 
 /** Throws `InputError` where something stands in the place of `cellsFolder` or of one of its cells `folders`. */

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { clearCellFolder, isCellFolder, replaceCell } from "../../src/engine/cell-folder.ts";
+import { clearCellFolder, isCellFolder, removeCellsFrom, replaceCell } from "../../src/engine/cell-folder.ts";
 import { temporaryFolder } from "../support/program.ts";
 
 const runFiles = ["diagnostics.csv", "loads.csv", "run.json", "steps.csv", "summary.csv", "timing.csv"];
@@ -77,5 +77,28 @@ describe("clearCellFolder", () => {
     clearCellFolder(folder);
     expect(readdirSync(folder).sort()).toEqual(["report.html", "run.json"]);
     expect(isCellFolder(folder)).toBe(true);
+  });
+});
+
+describe("removeCellsFrom", () => {
+  it("removes a sweep's cells from the first one on, and no results of a run or of somebody else", () => {
+    const cells = temporaryFolder();
+    const recordOf = (command: string) => JSON.stringify({ command, versions: { moesim: "0.1.0" } });
+    const files = {
+      "1/run.json": recordOf("sweep"),
+      "2/run.json": recordOf("sweep"),
+      "2/summary.csv": "scenario,router,",
+      "10/run.json": recordOf("sweep"),
+      "11/run.json": recordOf("run"),
+      "12/summary.csv": "mine",
+      "notes/run.json": recordOf("sweep"),
+    };
+    for (const [file, text] of Object.entries(files)) {
+      mkdirSync(path.join(cells, path.dirname(file)), { recursive: true });
+      writeFileSync(path.join(cells, file), text);
+    }
+    removeCellsFrom(cells, 2);
+    expect(readdirSync(cells).sort()).toEqual(["1", "11", "12", "notes"]);
+    expect(readFileSync(path.join(cells, "12/summary.csv"), "utf8")).toBe("mine");
   });
 });
