@@ -43,3 +43,14 @@ it("keeps every row in its order past what it writes at a time, a row that is lo
   const rows = Array.from({ length: 5000 }, (_, i) => [i, i === 2500 ? "é".repeat(70_000) : "text", i / 7]);
   expect(written(rows, ["a", "b", "c"])).toBe(stringify([["a", "b", "c"], ...rows]));
 });
+
+it("writes rows whole that end just before, at and just after the end of a piece", () => {
+  const pieceBytes = 2 ** 16;
+  for (let length = pieceBytes - 12; length <= pieceBytes + 2; length++) {
+    const rows = [
+      ["x".repeat(length - 3), 1],
+      ["é", 2],
+    ];
+    expect(written(rows) === stringify(rows), `first row of ${length} bytes`).toBe(true);
+  }
+});
