@@ -75,6 +75,13 @@ describe("the passes over a scenario's stream", () => {
     expect(planPasses(await scenarioOf({ regret: { every: 0 } }), 9)).toHaveLength(routers.length);
   });
 
+  it("give the slowest router a pass of its own, and the others one together, where that is quicker", async () => {
+    const others = ["topk", "hash", "random", "round-robin"].map((kind) => ({ kind }));
+    const fields = { regret: { every: 0 }, routers: [...others, { kind: "scot" }] };
+    const passes = planPasses(await scenarioOf(fields), 2);
+    expect(passes.map((pass) => pass.routers)).toEqual([[4], [0, 1, 2, 3]]);
+  });
+
   it("are each router's own where each has a stream of its own", async () => {
     const passes = planPasses(await scenarioOf({ stream: { kind: "adversarial" } }), 2);
     expect(passes.map((pass) => pass.routers).toSorted()).toEqual([[0], [1], [2], [3]]);
