@@ -52,6 +52,27 @@ describe("a simulation", () => {
     expect(new Set(Array.from(seen.values(), (values) => Array.from(values)[0])).size).toBe(12);
   });
 
+  it("tells each step's regret as it goes where base finds the optimum, first of its routers or last", async () => {
+    for (const kinds of [
+      ["base", "topk"],
+      ["topk", "base"],
+    ]) {
+      const scenario = await scenarioOf(
+        { kind: "gaussian" },
+        kinds.map((kind) => ({ kind })),
+      );
+      const told = new Map<string, (number | undefined)[]>(kinds.map((kind) => [kind, []]));
+      const results = await simulate(scenario, scenario.routers, {
+        kernels: createKernels("wasm"),
+        onStep: ({ name }, { regret }) => told.get(name)!.push(regret?.regret),
+      });
+      for (const { router, regrets } of results) {
+        expect(told.get(router.name)).toEqual(regrets.map(({ regret }) => regret));
+        expect(regrets).toHaveLength(12);
+      }
+    }
+  });
+
   it("shows each router an adversarial stream of its own, which its load has shaped", async () => {
     const scenario = await scenarioOf({ kind: "adversarial" }, [{ kind: "topk" }, { kind: "round-robin" }]);
     const results = await simulate(scenario, scenario.routers, { kernels: createKernels("wasm") });
