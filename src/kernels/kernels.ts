@@ -180,7 +180,7 @@ export interface Kernels {
 
   /**
    * The Gibbs kernel `gibbs[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens ×
-   * experts]` whose relative error grows with the exponent x as 1.3e-7·|x|, and the first {@link sinkhornSweep} over it,
+   * experts]` whose relative error is below 2.5e-7 + 1.8e-7·|x|, x the exponent, and the first {@link sinkhornSweep} over it,
    * with column scalings of 1. Returns the largest exponent's magnitude, max over rows of (max − min) / epsilon, Infinity if
    * float32 does not hold it: where it exceeds 80, entries underflow, nothing of the output is to be read and
    * {@link logSinkhornSweep} must be used instead.

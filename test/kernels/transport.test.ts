@@ -55,7 +55,7 @@ for (const [backend, kernels] of Object.entries(both)) {
   describe(`the transport kernels of ${backend}`, () => {
     it("have Gibbs rows with the largest entry 1, and report their range", () => {
       const { out, range } = gibbsOf(kernels, [0, 1, 3, 5, 5, 4], 0.5, 2, 3);
-      // 2.5e-7 of the exponential and 1.3e-7·6 of its exponent.
+      // 2.5e-7 of the exponential and 1.3e-7·6 of its exponent, where the difference to the largest is exact.
       expect(worstRelativeError(out, [Math.exp(-6), Math.exp(-4), 1, 1, 1, Math.exp(-2)])).toBeLessThan(1.03e-6);
       expect(worstRelativeError([range], [6])).toBeLessThan(2e-7);
     });
@@ -116,6 +116,20 @@ for (const [backend, kernels] of Object.entries(both)) {
 }
 
 describe("the transport kernels of WebAssembly against the reference", () => {
+  it("have Gibbs entries as exact as three roundings of the exponent leave them", () => {
+    const [tokens, experts, epsilon] = [40, 129, 11.3];
+    const logits = normals(12, tokens * experts, 3 * epsilon);
+    const actual = gibbsOf(wasm, logits, epsilon, tokens, experts);
+    const expected = gibbsOf(reference, logits, epsilon, tokens, experts);
+    expect(expected.range).toBeGreaterThan(15);
+    const beyond = Array.from(actual.out, (entry, i) => {
+      const exponent = -Math.log(expected.out[i]);
+      // Of 1/(ε·ln 2), of the difference to the largest and of their product, at most 2^−24 each.
+      return Math.abs(entry / expected.out[i] - 1) / (2.5e-7 + 3 * 2 ** -24 * exponent);
+    });
+    expect(Math.max(...beyond)).toBeLessThan(1);
+  });
+
   for (const [family, make] of Object.entries(logitFamilies)) {
     it(`agree over odd sizes: ${family}`, () => {
       for (const { tokens, experts } of oddShapes) {
