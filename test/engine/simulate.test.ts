@@ -1,8 +1,12 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { simulate } from "../../src/engine/simulate.ts";
 import { createKernels } from "../../src/kernels/index.ts";
 import { resolveScenario } from "../../src/scenario/load.ts";
 import type { RouterChoice } from "../../src/scenario/scenario.ts";
+import { npyBytes } from "../support/npy.ts";
+import { temporaryFolder } from "../support/program.ts";
 
 function scenarioOf(stream: object, routers: object[]) {
   const sizes = { name: "small", seed: 5, steps: 12, tokens: 48, experts: 8, topK: 2 };
@@ -70,6 +74,29 @@ describe("a simulation", () => {
         expect(told.get(router.name)).toEqual(regrets.map(({ regret }) => regret));
         expect(regrets).toHaveLength(12);
       }
+    }
+  });
+
+  it("gives each router the regrets of its own affinities, whatever others there are, over a shorter last batch too", async () => {
+    const file = path.join(temporaryFolder(), "logits.npy");
+    const [tokens, experts] = [43, 6];
+    const logits = Float32Array.from({ length: tokens * experts }, (_, i) => 2 * Math.sin(i * i));
+    writeFileSync(file, npyBytes([tokens, experts], logits));
+    const routers = ["sigmoid", "softmax"].map((scores) => ({ kind: "alf-lb", label: scores, scores }));
+    const stream = { kind: "trace", path: file, batchTokens: 16 };
+    const scenario = await resolveScenario({ name: "recorded", topK: 2, stream, routers }, "x.yaml");
+    const told = new Map<string, (number | undefined)[]>(scenario.routers.map(({ name }) => [name, []]));
+    const together = await simulate(scenario, scenario.routers, {
+      kernels: createKernels("wasm"),
+      onStep: ({ name }, { regret }) => told.get(name)!.push(regret?.regret),
+    });
+    expect(together[0].dualRegret!.cumulative).not.toEqual(together[1].dualRegret!.cumulative);
+    for (const { router, regrets, dualRegret } of together) {
+      const [alone] = await simulate(scenario, [router], { kernels: createKernels("wasm") });
+      expect(regrets).toHaveLength(3);
+      expect(regrets).toEqual(alone.regrets);
+      expect(regrets.map(({ regret }) => regret)).toEqual(told.get(router.name));
+      expect(dualRegret).toEqual(alone.dualRegret);
     }
   });
 
