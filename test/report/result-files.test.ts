@@ -1,6 +1,9 @@
+import { readdirSync } from "node:fs";
+import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { sampledSteps } from "../../src/report/result-files.ts";
+import { createStepFiles, joinStepFiles, sampledSteps } from "../../src/report/result-files.ts";
+import { readCsv, temporaryFolder } from "../support/program.ts";
 
 describe("the steps that loads.csv holds", () => {
   it("are all of a short run", () => {
@@ -24,4 +27,54 @@ describe("the steps that loads.csv holds", () => {
       }),
     );
   });
+});
+
+it("writes into steps.csv what is only known at the end, each figure on its step, and nothing where there is none", async () => {
+  const folder = temporaryFolder();
+  const source = { scenario: "made", router: "topk", kind: "topk", seed: 7 };
+  // More steps than are read and written at a time.
+  const steps = 1100;
+  const metrics = {
+    maxVio: 0.5,
+    minVio: 0.25,
+    loadCv: 0.1,
+    loadGini: 0,
+    loadEntropy: 1,
+    idleFraction: 0,
+    droppedFraction: 0,
+    score: null,
+    routerZ: 0,
+    churn: 0,
+    rankMaxVio: 0,
+    stepTime: 1,
+  };
+  const files = createStepFiles(folder, 0, source, steps, 1);
+  for (let step = 0; step < steps; step++) {
+    files.write({ step, tokens: 4, load: Int32Array.of(2, 2), metrics, regret: null });
+  }
+  files.close();
+  const every = 3;
+  const regrets = Array.from({ length: Math.ceil(steps / every) }, (_, i) => ({
+    regret: i / 7,
+    regretCumulative: i + 0.5,
+    optimumGap: 1 / (i + 1),
+  }));
+  const dualRegret = Float64Array.from({ length: steps }, (_, step) => -step / 3);
+  await joinStepFiles(folder, [{ source, regrets, every, dualRegret }]);
+  const rows = readCsv(path.join(folder, "steps.csv"));
+  expect(rows).toHaveLength(steps);
+  for (const [step, row] of rows.entries()) {
+    const regret = step % every === 0 ? regrets[step / every] : null;
+    expect(row).toMatchObject({
+      step: String(step),
+      max_vio: "0.5",
+      score: "",
+      regret: regret === null ? "" : String(regret.regret),
+      regret_cumulative: regret === null ? "" : String(regret.regretCumulative),
+      optimum_gap: regret === null ? "" : String(regret.optimumGap),
+      dual_regret_cumulative: step === 0 ? "0" : String(dualRegret[step]),
+      solver_iterations: "",
+    });
+  }
+  expect(readdirSync(folder).sort()).toEqual(["diagnostics.csv", "loads.csv", "steps.csv"]);
 });
