@@ -1,4 +1,4 @@
-import { sum } from "d3-array";
+import { least, max, minIndex, range, sum } from "d3-array";
 import type { ScoreKind } from "../core/assignment.ts";
 import { mostKeptScores } from "../metrics/dual-function.ts";
 import { findRouterKind } from "../routers/index.ts";
@@ -31,8 +31,8 @@ export function wholePass(scenario: Scenario, positions: readonly number[]): Pas
 
 /**
  * The passes that `workers` threads are to share, those that take longest first. One thread makes one pass. With more the
- * optima and the biases in hindsight have passes of their own, and the routers as few as keep all threads busy, since each
- * pass makes the batches anew. Where each router has a stream of its own, each has a pass of its own.
+ * optima and the biases in hindsight have passes of their own, and the routers as many as end soonest: each makes the
+ * batches anew. Where each router has a stream of its own, each has a pass of its own.
  */
 export function planPasses(scenario: Scenario, workers: number): PassPlan[] {
   const positions = scenario.routers.map((_, position) => position);
@@ -48,13 +48,17 @@ export function planPasses(scenario: Scenario, workers: number): PassPlan[] {
     ...whole.optima.map((part): PassPlan => ({ routers: [], optima: [part], hindsight: [] })),
     ...whole.hindsight.map((kind): PassPlan => ({ routers: [], optima: [], hindsight: [kind] })),
   ];
-  const most = Math.min(workers, positions.length);
-  for (let groups = 1; ; groups++) {
-    const passes = longestFirst(scenario, [...dealRouters(scenario, groups), ...others]);
-    const share = sum(passes, (pass) => passWork(scenario, pass)) / workers;
-    const longest = passes.find(({ routers }) => routers.length > 0)!;
-    if (groups === most || passWork(scenario, longest) <= share) return passes;
-  }
+  const plans = range(1, Math.min(workers, positions.length) + 1).map((groups) =>
+    longestFirst(scenario, [...dealRouters(scenario, groups), ...others]),
+  );
+  return least(plans, (a, b) => timeOf(scenario, a, workers) - timeOf(scenario, b, workers))!;
+}
+
+/** How long `workers` threads take for `passes`, when each begins the next as soon as it has ended one. */
+function timeOf(scenario: Scenario, passes: readonly PassPlan[], workers: number): number {
+  const busy = new Float64Array(workers);
+  for (const pass of passes) busy[minIndex(busy)] += passWork(scenario, pass);
+  return max(busy)!;
 }
 
 /** How long a whole scenario takes one thread, in the unit of {@link passWork}. */
