@@ -4,7 +4,7 @@ import { type OutputFolder, openOutputFolder } from "../report/output-folder.ts"
 /** What the system says where it is the folder's fault that a file cannot be written. */
 const notWritable = new Set(["EACCES", "EDQUOT", "EFBIG", "EIO", "ENAMETOOLONG", "ENOSPC", "EPERM", "EROFS"]);
 
-const signals = { SIGINT: 2, SIGTERM: 15 } as const;
+const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 
 /**
  * Lets `work` write into a partial folder and moves what it wrote into `folder` when it is done. When `work` fails or
@@ -37,11 +37,12 @@ export async function withOutputFolder<Result>(
 }
 
 function stopOnSignal(discard: () => void): (readonly [NodeJS.Signals, () => void])[] {
-  return (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
+  return signals.map((signal) => {
     const listener = () => {
       discard();
-      // The shells' convention for a program that a signal ended.
-      process.exit(128 + signals[signal]);
+      // Now that nobody listens, the signal ends the program at once. An exit of its own would first end its threads,
+      // and Node 20 does not survive that while one of them loads its modules.
+      process.kill(process.pid, signal);
     };
     process.once(signal, listener);
     return [signal, listener] as const;

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { InputError } from "../core/input-error.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
 
@@ -20,6 +21,7 @@ export async function runOnWorkers<Task, Result, Message>(
     minThreads: count,
     maxThreads: count,
   });
+  const loaded = Promise.allSettled(pool.threads.map((thread) => once(thread, "message")));
   pool.on("message", onMessage);
   try {
     return await Promise.all(
@@ -30,6 +32,8 @@ export async function runOnWorkers<Task, Result, Message>(
       }),
     );
   } finally {
+    // A thread that is ended while it loads its modules takes the whole process of Node 20 with it.
+    await loaded;
     await pool.destroy();
   }
 }
