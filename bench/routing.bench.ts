@@ -57,7 +57,7 @@ describe("routers, one batch, wasm", async () => {
     "hash",
   ]) {
     const routerKind = findRouterKind(kind)!;
-    const context = { shape, scores: "softmax" as const, kernels, random: createRandom(kind) };
+    const context = { shape, scores: "softmax" as const, kernels, trained: false, random: createRandom(kind) };
     const router = routerKind.create(context, routerKind.options.parse({}));
     let step = 0;
     bench(kind, () => {

@@ -7,9 +7,11 @@ import { projectPath } from "./support/program.ts";
 /** The rooms of `src`, from the ground up. A file may import from its own room and from those before it. */
 const rooms = [
   "core",
+  "tensors",
   "kernels",
   "transport",
   "metrics",
+  "training",
   "routers",
   "streams",
   "scenario",

@@ -10,4 +10,6 @@ export interface TokenBatch {
    * next batch; routers read it and never write to it.
    */
   readonly logits: Float32Array;
+  /** `[tokens]`, the true cluster of each token; only where the stream knows it. May be longer than `tokens`. */
+  readonly cluster?: Int32Array;
 }

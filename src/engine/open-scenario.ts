@@ -10,7 +10,8 @@ import type { Stream } from "../streams/stream.ts";
 /** A router of a scenario in its first state; its random numbers depend on the scenario's seed and its kind alone. */
 export function createRouter(scenario: Scenario, { kind, scores, options }: RouterChoice, kernels: Kernels): Router {
   const random = createRandom(scenario.seed).derive(`router/${kind}`);
-  return findRouterKind(kind)!.create({ shape: scenario, scores, kernels, random }, options);
+  const trained = findStreamKind(scenario.stream.kind)!.trains ?? false;
+  return findRouterKind(kind)!.create({ shape: scenario, scores, kernels, trained, random }, options);
 }
 
 /** The scenario's stream at its first batch. */

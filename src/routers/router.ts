@@ -33,6 +33,12 @@ export interface Router {
   readonly bias?: Float64Array;
   /** Writes the row-stochastic plan `[tokens × experts]` of `batch`, the one routed last. Only routers that have a plan. */
   writePlan?(batch: TokenBatch, plan: Float32Array): void;
+  /**
+   * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the one
+   * routed last, comes to at its logits, and the gradient of the router's own loss if it has one. The selection is held
+   * fixed. Slots without an expert have no gradient.
+   */
+  backward?(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void;
   state(): RouterState;
   restore(state: RouterState): void;
 }
@@ -43,6 +49,8 @@ export interface RouterContext {
   /** The affinities this router uses: its own `scores` option, else the scenario's, else its kind's default. */
   readonly scores: ScoreKind;
   readonly kernels: Kernels;
+  /** Whether a gate learns from `backward`; then a router's own loss acts through it alone. */
+  readonly trained: boolean;
   /** This kind's own random numbers. */
   readonly random: RandomSource;
 }

@@ -1,6 +1,8 @@
 import type { z } from "zod";
+import type { Assignment } from "../core/assignment.ts";
 import type { RandomSource } from "../core/random.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
+import type { GateBackward, TrainingStep } from "../core/training-step.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 
 /** The sizes of a stream. */
@@ -9,6 +11,12 @@ export interface StreamShape {
   /** The most tokens a batch holds; only the last batch of a recorded file may hold fewer. */
   readonly tokens: number;
   readonly experts: number;
+}
+
+/** Everything a stream must remember between batches: what is JSON, and arrays by name. */
+export interface StreamState {
+  readonly fields: { readonly [field: string]: unknown };
+  readonly arrays: { readonly [name: string]: Float32Array };
 }
 
 /** A source of batches. The batch's array is allocated once and overwritten by the next call. */
@@ -22,6 +30,14 @@ export interface Stream {
   skip?(): void;
   /** The load `[experts]` of the router under test on the last batch; only streams with `seesLoad` have it. */
   observe?(load: Int32Array): void;
+  /**
+   * Trains on the last batch, routed as `assignment` says; `backward` is the router's. Called once after each `next`;
+   * only streams of kinds that train have it.
+   */
+  learn?(assignment: Assignment, backward: GateBackward): TrainingStep;
+  /** All that the next batches depend on, to go on from later; only streams of kinds that train have it. */
+  state?(): StreamState;
+  restore?(state: StreamState): void;
   close(): Promise<void>;
 }
 
@@ -41,8 +57,10 @@ export interface StreamKind<Options = unknown> {
   readonly source: string;
   /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
   readonly options: z.ZodObject & z.ZodType<Options>;
-  /** True for `adversarial` alone: every router gets a stream of its own. */
+  /** Whether its batches depend on how the ones before were routed, so that every router gets a stream of its own. */
   readonly seesLoad: boolean;
+  /** Whether its gate learns: its streams have `learn`, `state` and `restore`. */
+  readonly trains?: boolean;
   /** Problems that only show against the shape, e.g. a shift after the last step. */
   check?(options: Options, shape: StreamShape): { path: readonly string[]; message: string }[];
   /**

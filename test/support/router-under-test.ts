@@ -42,7 +42,13 @@ export function createRouterUnderTest(
 ): RouterUnderTest {
   const routerKind = typeof kind === "string" ? findRouterKind(kind)! : kind;
   const router = routerKind.create(
-    { shape, scores: scores ?? routerKind.defaultScores ?? "softmax", kernels, random: createRandom(seed) },
+    {
+      shape,
+      scores: scores ?? routerKind.defaultScores ?? "softmax",
+      kernels,
+      trained: false,
+      random: createRandom(seed),
+    },
     routerKind.options.parse(options),
   );
   const buffer = kernels.allocateFloat32(shape.tokens * shape.experts);
