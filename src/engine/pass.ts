@@ -101,6 +101,7 @@ export async function runPass(
     );
     for (const run of runs) run.route(batch, shared.get(run.choice.scores)!);
     for (const run of runs) {
+      run.learn(batch, stream);
       const kind = run.choice.scores;
       const best = optima.optimum(kind) ?? provers.get(kind)?.optimum() ?? null;
       const record = run.measure(batch, facts, shared.get(kind)!, best);

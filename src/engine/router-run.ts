@@ -1,13 +1,16 @@
 import type { TokenBatch } from "../core/token-batch.ts";
+import type { TrainingStep } from "../core/training-step.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { DualFunction, KeptScores } from "../metrics/dual-function.ts";
 import { createFeasibleScore, createRegretMeter, type Optimum } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
+import { routingEntropy, specialisation, type TrainingMetrics } from "../metrics/training.ts";
 import { findRouterKind } from "../routers/index.ts";
 import type { RoutedStep } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import type { Stream } from "../streams/stream.ts";
 import { createRouter } from "./open-scenario.ts";
 import { hasDualRegret } from "./regret.ts";
 
@@ -45,6 +48,8 @@ export interface BatchScores {
 export interface RouterRun {
   readonly choice: RouterChoice;
   route(batch: TokenBatch, shared: BatchScores): void;
+  /** Lets `stream`, if it trains, learn from how the batch was routed: after `route` and before `measure`. */
+  learn(batch: TokenBatch, stream: Stream): void;
   /** The optimum that the router proved of the batch, on steps with regret, if it is one that does. */
   optimum(): Optimum | null;
   /** Where `optimum` is null, as the batch has none or it is found elsewhere, the record has no regret. */
@@ -69,7 +74,17 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
   const duals = hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null;
   let tokens = 0;
   let routed: RoutedStep;
+  let trained: TrainingStep | undefined;
   let optimum: Optimum | null = null;
+
+  function trainingMetrics(batch: TokenBatch, { logSumExp }: BatchFacts, step: TrainingStep): TrainingMetrics {
+    const { tokens, experts, cluster } = batch;
+    return {
+      ...step,
+      routingEntropy: routingEntropy(batch, logSumExp),
+      specialisation: cluster === undefined ? null : specialisation(routed.assignment, cluster, tokens, experts),
+    };
+  }
 
   return {
     choice,
@@ -84,6 +99,11 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
       const { value, upperBound } = routed.optimum;
       optimum = { upperBound, gap: (upperBound - value) / (batch.tokens * scenario.topK) };
       optima.push(optimum);
+    },
+    learn(batch, stream) {
+      trained = stream.learn?.(routed.assignment, (gateGradient, logitGradient) =>
+        router.backward?.(batch, gateGradient, logitGradient),
+      );
     },
     optimum: () => optimum,
     measure(batch, facts, { scores }, best) {
@@ -101,6 +121,7 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
         metrics: meter.measure(batch, facts, assignment),
         regret,
         ...(solver !== undefined && { solver }),
+        ...(trained !== undefined && { training: trainingMetrics(batch, facts, trained) }),
       };
       summary.observe({ ...record, regret: null });
       return record;

@@ -1,6 +1,7 @@
 import type { SolverReport } from "../core/solver-report.ts";
 import type { StepRegret } from "./regret.ts";
 import type { StepMetrics } from "./step-metrics.ts";
+import type { TrainingMetrics } from "./training.ts";
 
 /** What one router did on one step, as the summary and the files take it. */
 export interface StepRecord {
@@ -14,4 +15,6 @@ export interface StepRecord {
   readonly regret: StepRegret | null;
   /** Present on the steps on which a transport solver ran. */
   readonly solver?: SolverReport;
+  /** Present where the stream trains. */
+  readonly training?: TrainingMetrics;
 }
