@@ -11,7 +11,6 @@ const rooms = [
   "kernels",
   "transport",
   "metrics",
-  "training",
   "routers",
   "streams",
   "scenario",

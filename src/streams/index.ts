@@ -5,6 +5,7 @@ import { driftKind } from "./drift.ts";
 import { gaussianKind } from "./gaussian.ts";
 import type { StreamKind } from "./stream.ts";
 import { traceKind } from "./trace.ts";
+import { trainingKind } from "./training.ts";
 import { zipfTextKind } from "./zipf-text.ts";
 
 /** Every kind of token stream, in the order of `list streams`. A new one needs its file and a line here. */
@@ -15,6 +16,7 @@ export const streamKinds: readonly StreamKind[] = [
   burstyKind,
   adversarialKind,
   zipfTextKind,
+  trainingKind,
   traceKind,
 ];
 

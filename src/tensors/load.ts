@@ -16,6 +16,8 @@ export type TensorBackend = (typeof tensorBackends)[number];
  */
 export async function loadTensors(backend: TensorBackend): Promise<Tensors> {
   const tensors = await import("@tensorflow/tfjs-core");
+  // The package's build for Node leaves the gradients out, and its other files are no modules to Node; so they are bundled.
+  await import(new URL("../../build/tensor-gradients.js", import.meta.url).href);
   // Without it the first use prints advice to install the native addon.
   tensors.enableProdMode();
   await register(backend);

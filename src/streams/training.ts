@@ -1,0 +1,150 @@
+import { z } from "zod";
+import { tensorBackendOf } from "../kernels/index.ts";
+import { loadTensors } from "../tensors/load.ts";
+import type { StreamContext, StreamKind } from "./stream.ts";
+import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
+import { assign, createAdam } from "./training/adam.ts";
+import { createClustersTask } from "./training/clusters-task.ts";
+import { createDispatch, gatesOf } from "./training/dispatch.ts";
+import { createExpertLayer } from "./training/expert-layer.ts";
+import { createParameters } from "./training/parameters.ts";
+import type { Task, TaskContext } from "./training/task.ts";
+import { createTextTask } from "./training/text-task.ts";
+
+const size = (most: number) => z.number().int().min(1).max(most);
+
+const trainingOptions = z.strictObject({
+  task: z.enum(["clusters", "text"]).default("clusters").describe("What the layer is trained for."),
+  width: size(4096).default(64).describe("Length of the token vectors before and after the experts."),
+  hidden: size(16_384).default(64).describe("Hidden units of each expert."),
+  learningRate: z.number().positive().max(1).default(0.003).describe("Of Adam, for every parameter."),
+  clusters: size(4096)
+    .default(16)
+    .describe("task: clusters. Clusters that tokens come from, each with a map of its own."),
+  exponent: z
+    .number()
+    .min(0)
+    .max(10)
+    .default(1)
+    .describe("task: clusters. Zipf exponent of the clusters' weights; 0 makes all equally frequent."),
+  spread: z
+    .number()
+    .min(0)
+    .max(1000)
+    .default(0.5)
+    .describe("task: clusters. Standard deviation, per coordinate, of tokens around their centre, whose own is 1."),
+  noise: z
+    .number()
+    .min(0)
+    .max(1000)
+    .default(0.1)
+    .describe("task: clusters. Standard deviation of the noise on each target, whose own is 1."),
+  shift: z
+    .array(z.number().int().nonnegative())
+    .default([])
+    .describe("task: clusters. Steps from which on the clusters have changed their weights with each other."),
+  path: z.string().min(1).optional().describe("task: text. The text file; needed."),
+  unit: z.enum(textUnits).default("bytes").describe("task: text. What a token of the text is."),
+  vocabulary: size(65_536).default(256).describe("task: text. Different tokens; the rarer ones of a text are one."),
+  context: size(256).default(8).describe("task: text. Tokens seen before the one to be predicted."),
+  embedding: size(1024).default(16).describe("task: text. Numbers per token of the context."),
+});
+
+export type TrainingOptions = z.infer<typeof trainingOptions>;
+
+const trainingState = z.strictObject({ step: z.number().int().nonnegative() });
+
+/** So many of a batch's first tokens show how alike the experts are. */
+const comparedTokens = 32;
+
+/**
+ * A small sparse mixture of experts that is trained with the router under test in its middle, so that its gate learns
+ * from how its tokens were routed. A step is
+ *
+ *     x        = the task's token vectors
+ *     Z        = x · W                        the batch that the router sees
+ *     loss     = task(Σ_k gate_k · expert_k(x)),   experts and gates as the router chose
+ *     all parameters move by Adam along ∂loss, W through the gates as the router differentiates them
+ *
+ * The task's batches depend on the seed and the step alone: routers see different logits of the same data.
+ */
+export const trainingKind: StreamKind<TrainingOptions> = {
+  kind: "training",
+  summary: "the gate of a small mixture of experts that is trained with the router under test",
+  source: "Shazeer et al. 2017, arXiv 1701.06538; collapse by self-reinforcement, section 4",
+  options: trainingOptions,
+  seesLoad: true,
+  trains: true,
+  check({ task, path, shift }, { steps }) {
+    return [
+      ...(task === "text" && path === undefined
+        ? [{ path: ["path"], message: "is missing; task: text needs the path of a text file" }]
+        : []),
+      ...shift.flatMap((step, index) =>
+        step < steps ? [] : [{ path: ["shift", String(index)], message: `step ${step} is not below steps = ${steps}` }],
+      ),
+    ];
+  },
+  async checkInput({ task, path }, folder) {
+    if (task === "text" && path !== undefined) await checkTextFile(path, folder);
+  },
+  async create({ shape, kernels, random, folder }: StreamContext, options) {
+    const { steps, tokens, experts } = shape;
+    const { width, hidden, learningRate } = options;
+    const tf = await loadTensors(tensorBackendOf(kernels.backend));
+    const { parameters, create: createParameter } = createParameters(tf, kernels, random.derive("parameters"));
+    const task = await createTask({ tf, kernels, random, createParameter, tokens, width }, options, folder);
+    const layer = createExpertLayer(tf, { width, hidden, experts }, createParameter);
+    const adam = createAdam(tf, parameters, learningRate);
+    const saved = new Map(
+      parameters.flatMap(({ name, values }, index): [string, Float32Array][] => [
+        [name, values],
+        [`${name}/first moment`, adam.moments[index].first],
+        [`${name}/second moment`, adam.moments[index].second],
+      ]),
+    );
+    const logits = kernels.allocateFloat32(tokens * experts);
+    let step = 0;
+
+    return {
+      async next() {
+        if (step === steps) return null;
+        task.draw(step);
+        tf.tidy(() => logits.set(layer.logits(task.tokens()).dataSync()));
+        const { cluster } = task;
+        return { step: step++, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
+      },
+      learn(assignment, backward) {
+        return tf.tidy(() => {
+          const dispatch = createDispatch(assignment, tokens, experts);
+          const { value, grads } = tf.variableGrads(
+            () => {
+              const x = task.tokens();
+              const gates = gatesOf(tf, layer.logits(x), assignment.gate, backward);
+              return task.loss(x, layer.output(x, dispatch, gates));
+            },
+            parameters.map(({ variable }) => variable),
+          );
+          const expertSimilarity = layer.similarity(tf.slice(task.tokens(), 0, Math.min(tokens, comparedTokens)));
+          adam.update(grads, step);
+          const gateGradientNorm = tf.norm(grads[layer.gateWeights.name]).dataSync()[0];
+          return { taskLoss: value.dataSync()[0], gateGradientNorm, expertSimilarity };
+        });
+      },
+      state: () => ({ fields: { step }, arrays: Object.fromEntries(saved) }),
+      restore({ fields, arrays }) {
+        step = trainingState.parse(fields).step;
+        for (const [name, values] of saved) values.set(arrays[name]);
+        for (const parameter of parameters) assign(tf, parameter);
+      },
+      async close() {
+        for (const { variable } of parameters) variable.dispose();
+      },
+    };
+  },
+};
+
+async function createTask(context: TaskContext, options: TrainingOptions, folder: string): Promise<Task> {
+  if (options.task === "clusters") return createClustersTask(context, options);
+  return createTextTask(context, await readTextTokens(options.path!, folder, options.unit), options);
+}
