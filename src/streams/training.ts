@@ -105,12 +105,17 @@ export const trainingKind: StreamKind<TrainingOptions> = {
     );
     const logits = kernels.allocateFloat32(tokens * experts);
     let step = 0;
+    let expertSimilarity = 1;
 
     return {
       async next() {
         if (step === steps) return null;
         task.draw(step);
-        tf.tidy(() => logits.set(layer.logits(task.tokens()).dataSync()));
+        tf.tidy(() => {
+          const x = task.tokens();
+          logits.set(layer.logits(x).dataSync());
+          expertSimilarity = layer.similarity(tf.slice(x, 0, Math.min(tokens, comparedTokens)));
+        });
         const { cluster } = task;
         return { step: step++, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
       },
@@ -125,13 +130,15 @@ export const trainingKind: StreamKind<TrainingOptions> = {
             },
             parameters.map(({ variable }) => variable),
           );
-          const expertSimilarity = layer.similarity(tf.slice(task.tokens(), 0, Math.min(tokens, comparedTokens)));
           adam.update(grads, step);
           const gateGradientNorm = tf.norm(grads[layer.gateWeights.name]).dataSync()[0];
           return { taskLoss: value.dataSync()[0], gateGradientNorm, expertSimilarity };
         });
       },
-      state: () => ({ fields: { step }, arrays: Object.fromEntries(saved) }),
+      state: () => ({
+        fields: { step },
+        arrays: Object.fromEntries(Array.from(saved, ([name, values]) => [name, values.slice()])),
+      }),
       restore({ fields, arrays }) {
         step = trainingState.parse(fields).step;
         for (const [name, values] of saved) values.set(arrays[name]);

@@ -4,7 +4,10 @@ import type { Parameter } from "./parameters.ts";
 
 /** Moves parameters against their gradients. */
 export interface Adam {
-  /** Update number `count`, from 1 on, by the gradient of every parameter, found under its variable's name. */
+  /**
+   * Update number `count`, from 1 on, by the gradients found under the variables' names. A parameter that has none, of an
+   * expert without tokens, stays as it is, and so do its moments.
+   */
   update(gradients: NamedTensorMap, count: number): void;
   /** First and second moments, as the parameters. */
   readonly moments: readonly { readonly first: Float32Array; readonly second: Float32Array }[];
@@ -36,7 +39,8 @@ export function createAdam(tf: Tensors, parameters: readonly Parameter[], learni
       const rate = learningRate / (1 - firstDecay ** count);
       const secondScale = 1 / (1 - secondDecay ** count);
       for (const [index, { values, variable }] of parameters.entries()) {
-        const gradient = gradients[variable.name].dataSync();
+        const gradient = gradients[variable.name]?.dataSync();
+        if (gradient === undefined) continue;
         const { first, second } = moments[index];
         for (let i = 0; i < values.length; i++) {
           first[i] = firstDecay * first[i] + (1 - firstDecay) * gradient[i];

@@ -54,11 +54,11 @@ export function gatesOf(tf: Tensors, logits: Tensor2D, gate: Float32Array, backw
 export function combine(
   tf: Tensors,
   { tokens, slotsOf, tokensOf }: Dispatch,
+  width: number,
   gates: Tensor2D,
   busy: readonly number[],
   outputs: readonly Tensor2D[],
 ): Tensor2D {
-  const width = outputs[0].shape[1];
   return withGradient(
     tf,
     [gates, ...outputs],

@@ -59,9 +59,8 @@ export function createExpertLayer(
     output(tokens, dispatch, gates) {
       const { tokensOf } = dispatch;
       const busy = Array.from(tokensOf.keys()).filter((e) => tokensOf[e].length > 0);
-      if (busy.length === 0) return tf.zerosLike(tokens);
       const outputs = busy.map((e) => expert(e, lookUp(tf, tokens, tokensOf[e])));
-      return combine(tf, dispatch, gates, busy, outputs);
+      return combine(tf, dispatch, width, gates, busy, outputs);
     },
     similarity: (tokens) => meanCosine(layers.map((_, e) => expert(e, tokens).dataSync() as Float32Array)),
   };

@@ -16,15 +16,15 @@ export interface TextTaskOptions {
 }
 
 /**
- * A language model of one layer: the next token of a text after `context` tokens before it,
+ * A language model: the next token of a text after `context` tokens before it,
  *
- *     h = tanh([U[i_1], …, U[i_context]] · V + v),   the layer's token vector
+ *     h = [U[i_1], …, U[i_context]] · V + v,   the layer's token vector
  *     p = softmax((h + MoE(h)) · O + o)
  *     loss = mean over tokens of −ln p[next], in nats per token of the text
  *
  * Each step draws its places in the text with replacement.
  *
- * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, eq. 1, with a layer of experts in its middle.
+ * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2, with a layer of experts for its hidden units.
  *
  * Throws `InputError` for a text of no more than `context` tokens.
  */
@@ -56,7 +56,7 @@ export function createTextTask(
     },
     tokens() {
       const inputs = tf.reshape(lookUp(tf, table, contexts), [tokens, context * embedding]) as Tensor2D;
-      return tf.tanh(tf.add(multiply(tf, inputs, into), intoOffset)) as Tensor2D;
+      return tf.add(multiply(tf, inputs, into), intoOffset);
     },
     loss(hidden, output) {
       const logits = tf.add(multiply(tf, tf.add(hidden, output), outOf), outOfOffset);
