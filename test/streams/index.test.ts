@@ -31,8 +31,8 @@ test("kinds are found by their name, and every name is there once", () => {
   expect(findStreamKind("no such stream")).toBeUndefined();
 });
 
-test("adversarial alone sees the router's load", () => {
-  expect(streamKinds.filter((kind) => kind.seesLoad).map((kind) => kind.kind)).toEqual(["adversarial"]);
+test("only an adversary and a gate that learns see how tokens were routed", () => {
+  expect(streamKinds.filter((kind) => kind.seesLoad).map((kind) => kind.kind)).toEqual(["adversarial", "training"]);
 });
 
 test.each(synthetic)("%s describes every option and refuses unknown ones", (name) => {

@@ -1,4 +1,4 @@
-import type { Scalar } from "@tensorflow/tfjs-core";
+import type { Tensor2D } from "@tensorflow/tfjs-core";
 import { createAliasTable } from "../alias-table.ts";
 import { createNormalRows } from "../normal-source.ts";
 import { createUniformSource } from "../uniform-source.ts";
@@ -18,6 +18,11 @@ export interface ClustersTaskOptions {
   readonly shift: readonly number[];
 }
 
+export interface ClustersTask extends Task {
+  /** y `[tokens × width]`, of the batch. */
+  targets(): Tensor2D;
+}
+
 /**
  * A regression in which specialising pays, since every cluster has a map of its own:
  *
@@ -32,7 +37,7 @@ export interface ClustersTaskOptions {
 export function createClustersTask(
   { tf, kernels, random, tokens, width }: TaskContext,
   { clusters, exponent, spread, noise, shift }: ClustersTaskOptions,
-): Task {
+): ClustersTask {
   const centres = new Float32Array(clusters * width);
   createNormalRows(kernels, random.derive("centres"), clusters, width)(centres);
   const maps = kernels.allocateFloat32(clusters * width * width);
@@ -92,11 +97,13 @@ export function createClustersTask(
     return moved;
   }
 
+  const targets = () => tf.tensor2d(y, [tokens, width]);
   return {
     draw,
     cluster,
     tokens: () => tf.tensor2d(x, [tokens, width]),
-    loss: (_, output) => tf.mean(tf.squaredDifference(output, tf.tensor2d(y, [tokens, width]))) as Scalar,
+    targets,
+    loss: (_, output) => tf.mean(tf.squaredDifference(output, targets())),
   };
 }
 
