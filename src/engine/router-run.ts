@@ -102,7 +102,7 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
     },
     learn(batch, stream) {
       trained = stream.learn?.(routed.assignment, (gateGradient, logitGradient) =>
-        router.backward?.(batch, gateGradient, logitGradient),
+        router.backward(batch, gateGradient, logitGradient),
       );
     },
     optimum: () => optimum,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createExpertBias, expertBiasFields } from "./expert-bias.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
 import { renormalizeOption } from "./shared-options.ts";
 
@@ -26,6 +27,7 @@ export const alfLbKind: RouterKind<AlfLbOptions> = {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, options.renormalize);
     const bias = createExpertBias(kernels, shape, options);
     return {
       route({ logits, tokens }) {
@@ -33,6 +35,9 @@ export const alfLbKind: RouterKind<AlfLbOptions> = {
         kernels.gates(logits, scores, options.renormalize, expert, tokens, experts, topK, gate);
         bias.learn(load, tokens);
         return { assignment };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
       },
       bias: bias.values,
       state: bias.state,

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
+import { createScoreGradient } from "./score-gradient.ts";
 import { renormalizeOption } from "./shared-options.ts";
 
 const auxLossOptions = z.strictObject({
@@ -30,19 +32,34 @@ const auxLossState = z.strictObject({ offset: z.array(z.number()) });
  * p_e the mean over the tokens of the softmax of Z', so that
  *
  *     ∂loss/∂o_j = coefficient · E/T · Σ_t p_tj · (f_j − Σ_e f_e · p_te)
+ *
+ * Where a gate is trained the loss acts on what it was made for: the offsets stay as they are, and `backward` adds
+ * ∂loss/∂Z_tj, the summand of the same sum, to the gradient of the gates. Elsewhere `backward` adds the gates' alone.
  */
 export const auxLossKind: RouterKind<AuxLossOptions> = {
   kind: "aux-loss",
   summary: "top-k with logit offsets that descend the Switch load-balancing loss",
   source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4-6",
   options: auxLossOptions,
-  create({ shape, scores, kernels }, { coefficient, learningRate, renormalize }) {
+  create({ shape, scores, kernels, trained }, { coefficient, learningRate, renormalize }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, renormalize);
+    const { ofScores: ofProbabilities, addRow: addProbabilityGradient } = createScoreGradient(experts, "softmax");
     const offset = kernels.allocateFloat64(experts);
     const gradient = kernels.allocateFloat64(experts);
     const corrected = kernels.allocateFloat32(shape.tokens * experts);
+
+    /** Of the Switch loss, whose ∂loss/∂p_te = coefficient · E/T · f_e. */
+    function addLossGradient(tokens: number, logitGradient: Float32Array): void {
+      const weight = (coefficient * experts) / (tokens * tokens * topK);
+      for (let row = 0; row < tokens * experts; row += experts) {
+        for (let e = 0; e < experts; e++) ofProbabilities[e] = weight * load[e];
+        addProbabilityGradient(corrected, row, logitGradient);
+      }
+    }
+
     return {
       route({ logits, tokens }) {
         kernels.addOffsets(logits, offset, tokens, experts, corrected);
@@ -50,10 +67,15 @@ export const auxLossKind: RouterKind<AuxLossOptions> = {
         kernels.selectTopK(logits, "logits", offset, tokens, experts, topK, expert, load);
         kernels.gates(corrected, scores, renormalize, expert, tokens, experts, topK, gate);
 
+        if (trained) return { assignment };
         kernels.loadGradient(corrected, load, tokens, experts, gradient);
         const rate = (learningRate * coefficient * experts) / (tokens * tokens * topK);
         for (let e = 0; e < experts; e++) offset[e] -= rate * gradient[e];
         return { assignment };
+      },
+      backward({ tokens }, gateGradient, logitGradient) {
+        addGateGradient(corrected, tokens, assignment, gateGradient, logitGradient);
+        if (trained) addLossGradient(tokens, logitGradient);
       },
       state: () => ({ offset: Array.from(offset) }),
       restore(state) {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { expertCapacity } from "../core/assignment.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
 
 const baseOptions = z.strictObject({
@@ -40,6 +41,7 @@ export const baseKind: RouterKind<BaseOptions> = {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scoreKind, false);
     const scores = kernels.allocateFloat64(shape.tokens * experts);
     const solver = createAssignmentSolver(kernels, shape.tokens, experts, topK, options);
     return {
@@ -60,6 +62,9 @@ export const baseKind: RouterKind<BaseOptions> = {
         }
         kernels.gates(logits, scoreKind, false, expert, tokens, experts, topK, gate);
         return { assignment, optimum: { value: solution.value, upperBound: solution.upperBound } };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
       },
       state: () => ({ price: Array.from(solver.price) }),
       restore(state) {

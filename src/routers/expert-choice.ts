@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { expertCapacity } from "../core/assignment.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
 import { emptyStateSchema } from "./shared-options.ts";
 
@@ -31,6 +32,9 @@ export const expertChoiceKind: RouterKind<ExpertChoiceOptions> = {
     const load = kernels.allocateInt32(experts);
     const chosen = kernels.allocateInt32(experts * Math.min(shape.tokens, expertCapacity(shape.tokens, shape)));
     const filled = new Int32Array(shape.tokens);
+    const addGateGradient = createGateGradient(experts, scores, false);
+    /** Of the batch routed last. */
+    let slots = 0;
     return {
       route({ logits, tokens }) {
         const capacity = Math.min(tokens, expertCapacity(tokens, shape));
@@ -38,7 +42,7 @@ export const expertChoiceKind: RouterKind<ExpertChoiceOptions> = {
         load.fill(capacity);
 
         filled.fill(0);
-        let slots = 0;
+        slots = 0;
         for (let choice = 0; choice < experts * capacity; choice++) {
           filled[chosen[choice]] += 1;
           slots = Math.max(slots, filled[chosen[choice]]);
@@ -54,6 +58,9 @@ export const expertChoiceKind: RouterKind<ExpertChoiceOptions> = {
         }
         kernels.gates(logits, scores, false, expert, tokens, experts, slots, gate);
         return { assignment: { slots, expert, gate, load } };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, { slots, expert, gate }, gateGradient, logitGradient);
       },
       state: () => ({}),
       restore: (state) => {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createExpertBias, expertBiasFields } from "./expert-bias.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { OptionProblem, RouterKind } from "./router.ts";
 import { renormalizeOption } from "./shared-options.ts";
 
@@ -52,6 +53,7 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
     const { groups, topGroups, renormalize } = options;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, renormalize);
     const bias = createExpertBias(kernels, shape, options);
     return {
       route({ logits, tokens }) {
@@ -59,6 +61,9 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
         kernels.gates(logits, scores, renormalize, expert, tokens, experts, topK, gate);
         bias.learn(load, tokens);
         return { assignment };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
       },
       bias: bias.values,
       state: bias.state,

@@ -45,6 +45,9 @@ export const hashKind: RouterKind<HashOptions> = {
         }
         return { assignment };
       },
+      backward() {
+        // The gates are constants.
+      },
       state: () => ({ seed }),
       restore: (state) => {
         seed = hashState.parse(state).seed;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
 
 const noisyTopkOptions = z.strictObject({
@@ -37,6 +38,7 @@ export const noisyTopkKind: RouterKind<NoisyTopkOptions> = {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, "softmax", true);
     const noisy = kernels.allocateFloat32(shape.tokens * experts);
     const generator = kernels.allocateUint32(noiseWords);
     for (let word = 0; word < noiseWords; word++) generator[word] = random.uint32();
@@ -47,6 +49,9 @@ export const noisyTopkKind: RouterKind<NoisyTopkOptions> = {
         kernels.selectTopK(noisy, "logits", null, tokens, experts, topK, expert, load);
         kernels.gates(noisy, "softmax", true, expert, tokens, experts, topK, gate);
         return { assignment };
+      },
+      backward({ tokens }, gateGradient, logitGradient) {
+        addGateGradient(noisy, tokens, assignment, gateGradient, logitGradient);
       },
       state: () => ({ noise: Array.from(generator) }),
       restore: (state) => generator.set(noisyTopkState.parse(state).noise),

@@ -29,6 +29,9 @@ export const randomKind: RouterKind<RandomOptions> = {
         for (let pair = 0; pair < tokens * topK; pair++) load[expert[pair]] += 1;
         return { assignment };
       },
+      backward() {
+        // The gates are constants.
+      },
       state: () => ({ random: random.state() }),
       restore: (state) => random.restore(randomRouterState.parse(state).random),
     };

@@ -33,6 +33,9 @@ export const roundRobinKind: RouterKind<RoundRobinOptions> = {
         }
         return { assignment };
       },
+      backward() {
+        // The gates are constants.
+      },
       state: () => ({ nextExpert }),
       restore(state) {
         const saved = roundRobinState.parse(state);

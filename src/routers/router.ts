@@ -35,10 +35,12 @@ export interface Router {
   writePlan?(batch: TokenBatch, plan: Float32Array): void;
   /**
    * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the one
-   * routed last, comes to at its logits, and the gradient of the router's own loss if it has one. The selection is held
-   * fixed. Slots without an expert have no gradient.
+   * routed last, comes to at its logits, and the gradient of the router's own loss if it has one. Which experts were
+   * selected is held fixed, and so is everything that the router remembers or drew. Slots without an expert have no
+   * gradient, whatever `gateGradient` holds there. Neither array need be the kernels', and either may be longer. Called
+   * while the batch and its assignment are unchanged; changes nothing of the router.
    */
-  backward?(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void;
+  backward(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void;
   state(): RouterState;
   restore(state: RouterState): void;
 }

@@ -3,7 +3,9 @@ import { expertCapacity } from "../core/assignment.ts";
 import type { SparsePlan } from "../transport/sparse-plan.ts";
 import { createSparsityConstrainedSolver, sparsityConstrainedFields } from "../transport/sparsity-constrained.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { addNormalisedGateGradient, meanGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
+import { createScoreGradient } from "./score-gradient.ts";
 import { emptyStateSchema } from "./shared-options.ts";
 
 const scotOptions = z.strictObject({
@@ -48,6 +50,14 @@ const massTolerance = 1e-5;
  * The default γ = 1 does that: entries of a row differ by less than the differences of S, which are below 1, so nearly
  * every row has its K entries. A smaller γ gathers rows on one expert. Logits as cost want a γ of their own range.
  *
+ * `backward` takes the potentials of the plan for constants, those of the token α_t as those of the experts τ_e: the dual has
+ * kinks where the cardinality binds, and no derivative there. With A = S or Z as `cost` says, the masses
+ * P_te = [α_t + A_te − τ_e]_+ / γ before rows are divided by their sums, and w = gateGradient,
+ *
+ *     ∂loss/∂A_t,expert_s = (w_ts − Σ_r gate_tr·w_tr) / (γ · Σ_r P_t,expert_r)      of slots with mass, 0 of the others
+ *
+ * A token with plain top-k's gates has their gradient.
+ *
  * The plan written has rows that sum to 1: a row that is all zero is written as plain top-k's gates.
  */
 export const scotKind: RouterKind<ScotOptions> = {
@@ -73,6 +83,7 @@ export const scotKind: RouterKind<ScotOptions> = {
     const transport = createSparsityConstrainedSolver(shape.tokens, experts, maxTokensOf(shape.tokens), options);
     const slotMass = new Float64Array(shape.tokens * topK);
     let lastPlan: SparsePlan | undefined;
+    const { ofScores, addRow } = createScoreGradient(experts, scores);
 
     /** Whether `mass` of expert e is to stand before the slot: more mass, and where that is the same a higher affinity. */
     function precedes(e: number, mass: number, slot: number, affinities: Float32Array, row: number): boolean {
@@ -117,6 +128,27 @@ export const scotKind: RouterKind<ScotOptions> = {
       }
     }
 
+    /** Of the token whose slots begin at `first` and have mass. */
+    function addMassGradient(
+      logits: Float32Array,
+      first: number,
+      rowSum: number,
+      gateGradient: Float32Array,
+      logitGradient: Float32Array,
+    ): void {
+      const row = (first / topK) * experts;
+      const mean = meanGateGradient(gate, gateGradient, first, first + topK);
+      let sum = 0;
+      for (let slot = first; slot < first + topK; slot++) sum += rowSum * slotMass[slot];
+      for (let slot = first; slot < first + topK; slot++) {
+        if (slotMass[slot] === 0) continue;
+        const slope = (gateGradient[slot] - mean) / (options.gamma * sum);
+        if (options.cost === "scores") ofScores[expert[slot]] = slope;
+        else logitGradient[row + expert[slot]] += slope;
+      }
+      if (options.cost === "scores") addRow(logits, row, logitGradient);
+    }
+
     return {
       route({ logits, tokens }) {
         if (options.cost === "scores") kernels.scores(logits, scores, tokens, experts, affinity);
@@ -156,6 +188,16 @@ export const scotKind: RouterKind<ScotOptions> = {
           if (slotMass[t * topK] > 0) continue;
           for (let slot = t * topK; slot < (t + 1) * topK; slot++) {
             out[t * experts + plain.expert[slot]] = plain.gate[slot];
+          }
+        }
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        if (lastPlan === undefined) throw new Error("no batch has been routed");
+        for (let token = 0; token < tokens; token++) {
+          if (slotMass[token * topK] > 0) {
+            addMassGradient(logits, token * topK, lastPlan.rowSum[token], gateGradient, logitGradient);
+          } else {
+            addNormalisedGateGradient(logits, token, experts, scores, assignment, gateGradient, logitGradient);
           }
         }
       },

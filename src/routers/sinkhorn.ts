@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import { createPlanSelection } from "./plan-selection.ts";
 import type { RouterKind } from "./router.ts";
 import { emptyStateSchema, renormalizeOption } from "./shared-options.ts";
@@ -30,6 +31,7 @@ export const sinkhornKind: RouterKind<SinkhornOptions> = {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, options.renormalize);
     const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
     const selection = createPlanSelection(kernels, shape, options.epsilon);
     return {
@@ -38,6 +40,9 @@ export const sinkhornKind: RouterKind<SinkhornOptions> = {
         selection.select(batch, columnPotential, expert, load);
         kernels.gates(batch.logits, scores, options.renormalize, expert, batch.tokens, experts, topK, gate);
         return { assignment, solver: { iterations, marginalError, converged } };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
       },
       writePlan: transport.writePlan,
       state: () => ({}),

@@ -4,6 +4,7 @@ import type { TokenBatch } from "../core/token-batch.ts";
 import { maxVio } from "../metrics/load.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createGateGradient, meanGateGradient } from "./gate-gradient.ts";
 import { createPlanSelection } from "./plan-selection.ts";
 import type { RouterKind } from "./router.ts";
 import { randomStateSchema, renormalizeOption } from "./shared-options.ts";
@@ -78,6 +79,10 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
  *     other steps:    expert_t = the K largest of S_t
  *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
  *
+ * `backward` of a selected step goes through the plan, the sweeps or Newton steps that led to it included: with
+ * x = Z/ε + g the gates are softmax of x over the selected, and what x owes to g goes on to all logits of the batch (see
+ * `EntropicSolver.backward`).
+ *
  * Steps are those of the stream. With `probability` one number is drawn on every step, selected or not; with `threshold`
  * the first batch has no batch before it and is not selected.
  */
@@ -92,6 +97,8 @@ export const ssrKind: RouterKind<SsrOptions> = {
     const { select, epsilon, renormalize } = options;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, renormalize);
+    const potentialGradient = new Float64Array(experts);
     const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
     const selection = createPlanSelection(kernels, shape, epsilon);
     let lastMaxVio: number | null = null;
@@ -108,6 +115,20 @@ export const ssrKind: RouterKind<SsrOptions> = {
         case "threshold":
           return lastMaxVio !== null && lastMaxVio > select.maxVio;
       }
+    }
+
+    function addPlanGradient(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void {
+      potentialGradient.fill(0);
+      for (let token = 0; token < batch.tokens; token++) {
+        const first = token * topK;
+        const mean = meanGateGradient(gate, gateGradient, first, first + topK);
+        for (let slot = first; slot < first + topK; slot++) {
+          const slope = gate[slot] * (gateGradient[slot] - mean);
+          logitGradient[token * experts + expert[slot]] += slope / epsilon;
+          potentialGradient[expert[slot]] += slope;
+        }
+      }
+      transport.backward(batch, potentialGradient, logitGradient);
     }
 
     return {
@@ -129,6 +150,10 @@ export const ssrKind: RouterKind<SsrOptions> = {
       writePlan(batch, plan) {
         if (lastWasSelected) transport.writePlan(batch, plan);
         else writeNormalisedAffinities(batch, scores, plan);
+      },
+      backward(batch, gateGradient, logitGradient) {
+        if (lastWasSelected) addPlanGradient(batch, gateGradient, logitGradient);
+        else addGateGradient(batch.logits, batch.tokens, assignment, gateGradient, logitGradient);
       },
       state: () => ({ random: random.state(), lastMaxVio }),
       restore(state) {

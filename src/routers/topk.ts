@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
+import { createGateGradient } from "./gate-gradient.ts";
 import type { RouterKind } from "./router.ts";
 import { emptyStateSchema, renormalizeOption } from "./shared-options.ts";
 
@@ -23,11 +24,15 @@ export const topkKind: RouterKind<TopkOptions> = {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, renormalize);
     return {
       route({ logits, tokens }) {
         kernels.selectTopK(logits, scores, null, tokens, experts, topK, expert, load);
         kernels.gates(logits, scores, renormalize, expert, tokens, experts, topK, gate);
         return { assignment };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
       },
       state: () => ({}),
       restore: (state) => {

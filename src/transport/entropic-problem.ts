@@ -15,6 +15,8 @@ export interface EntropicSolution {
   readonly columnPotential: Float64Array;
   /** Updates of g: column updates of Sinkhorn's sweeps, and Newton steps. */
   readonly iterations: number;
+  /** The column updates of Sinkhorn's sweeps that led from g = 0 to this g; null where Newton steps did. */
+  readonly sweeps: number | null;
   /** ‖Pᵀ1 − T/E‖₁ / T of this very plan, in [0, 2). */
   readonly marginalError: number;
   /** Whether `marginalError` is at most the tolerance. */

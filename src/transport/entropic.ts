@@ -1,7 +1,9 @@
 import { z } from "zod";
 import type { Kernels } from "../kernels/kernels.ts";
+import { type BalancedGradient, createBalancedGradient } from "./balanced-gradient.ts";
 import type { EntropicProblem, EntropicSolution } from "./entropic-problem.ts";
 import { createSinkhorn } from "./sinkhorn.ts";
+import { createSinkhornGradient, type SinkhornGradient } from "./sinkhorn-gradient.ts";
 import { createSinkhornNewtonSparse } from "./sinkhorn-newton-sparse.ts";
 
 /** The options of {@link createEntropicSolver}, spread into the schemas of the routers that use it. */
@@ -45,6 +47,14 @@ export interface EntropicSolver {
   solve(problem: EntropicProblem): EntropicSolution;
   /** Writes the plan `[tokens × experts]` of the problem solved last, rows that sum to 1. */
   writePlan(problem: EntropicProblem, plan: Float32Array): void;
+  /**
+   * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g of the problem solved last,
+   * comes to at its logits through g. Of a plan that sweeps led to, converged or not, it is the derivative of these sweeps
+   * (`sinkhorn-gradient.ts`), as many as were made; of one that Newton steps led to, that of the balanced plan
+   * (`balanced-gradient.ts`). `potentialGradient` sums to 0, since a constant added to g changes no plan, and is
+   * overwritten. Buffers are allocated at the first call.
+   */
+  backward(problem: EntropicProblem, potentialGradient: Float64Array, logitGradient: Float32Array): void;
 }
 
 const methods = { sinkhorn: createSinkhorn, sns: createSinkhornNewtonSparse };
@@ -62,10 +72,26 @@ export function createEntropicSolver(
 ): EntropicSolver {
   const { solver, epsilon } = options;
   const method = methods[solver](kernels, tokens, experts, options);
+  let sinkhornGradient: SinkhornGradient | undefined;
+  let balancedGradient: BalancedGradient | undefined;
+  let sweeps: number | null = null;
   return {
-    solve: method.solve,
+    solve(problem) {
+      const solution = method.solve(problem);
+      sweeps = solution.sweeps;
+      return solution;
+    },
     writePlan({ logits, tokens: rows }, plan) {
       kernels.entropicPlan(logits, method.columnPotential, epsilon, rows, experts, plan);
+    },
+    backward(problem, potentialGradient, logitGradient) {
+      if (sweeps === null) {
+        balancedGradient ??= createBalancedGradient(kernels, tokens, experts, epsilon);
+        balancedGradient.add(problem, method.columnPotential, potentialGradient, logitGradient);
+      } else {
+        sinkhornGradient ??= createSinkhornGradient(kernels, tokens, experts, epsilon);
+        sinkhornGradient.add(problem, sweeps, potentialGradient, logitGradient);
+      }
     },
   };
 }

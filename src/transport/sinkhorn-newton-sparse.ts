@@ -1,6 +1,6 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { createEntropicDual } from "./entropic-dual.ts";
-import type { EntropicMethod, EntropicProblem, EntropicTerms } from "./entropic-problem.ts";
+import type { EntropicMethod, EntropicProblem, EntropicSolution, EntropicTerms } from "./entropic-problem.ts";
 import { createNewton } from "./newton.ts";
 import { createSinkhornSweeps } from "./sinkhorn.ts";
 
@@ -112,9 +112,8 @@ export function createSinkhornNewtonSparse(
     }
   }
 
-  /** Newton's method along the path, from a plan of this marginal error; returns the error. */
-  function followPath(problem: EntropicProblem, stages: number, sweptError: number): number {
-    sweptPotential.set(columnPotential);
+  /** Newton's method along the path, from the plan that the sweeps led to; returns the marginal error. */
+  function followPath(problem: EntropicProblem, stages: number): number {
     for (let e = 0; e < experts; e++) potential[e] = columnPotential[e] / pathFactor ** stages;
     for (let stage = stages; stage > 0; stage--) {
       dual.use(problem, epsilon * pathFactor ** stage);
@@ -122,10 +121,11 @@ export function createSinkhornNewtonSparse(
       for (let e = 0; e < experts; e++) potential[e] *= pathFactor;
     }
     dual.use(problem, epsilon);
-    const error = descend(tolerance);
-    if (error <= sweptError) return error;
-    columnPotential.set(sweptPotential);
-    return sweptError;
+    return descend(tolerance);
+  }
+
+  function solution(marginalError: number, sweeps: number | null): EntropicSolution {
+    return { columnPotential, iterations, sweeps, marginalError, converged: marginalError <= tolerance };
   }
 
   return {
@@ -137,9 +137,17 @@ export function createSinkhornNewtonSparse(
         const fall = largestRowRange(problem, experts) / (pathRange * epsilon);
         const stages = Math.max(0, Math.ceil(Math.log(fall) / Math.log(pathFactor)));
         const isWithinReach = maxIterations - iterations >= iterationsPerStage * (stages + 2);
-        marginalError = isWithinReach ? followPath(problem, stages, marginalError) : sweepOn(marginalError, true);
+        if (isWithinReach) {
+          sweptPotential.set(columnPotential);
+          const sweeps = iterations;
+          const pathError = followPath(problem, stages);
+          if (pathError <= marginalError) return solution(pathError, null);
+          columnPotential.set(sweptPotential);
+          return solution(marginalError, sweeps);
+        }
+        marginalError = sweepOn(marginalError, true);
       }
-      return { columnPotential, iterations, marginalError, converged: marginalError <= tolerance };
+      return solution(marginalError, iterations);
     },
   };
 }

@@ -118,7 +118,7 @@ export function createSinkhorn(
         marginalError = sweeps.next();
         iterations += 1;
       }
-      return { columnPotential, iterations, marginalError, converged: marginalError <= tolerance };
+      return { columnPotential, iterations, sweeps: iterations, marginalError, converged: marginalError <= tolerance };
     },
   };
 }

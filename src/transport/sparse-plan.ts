@@ -7,14 +7,17 @@ export interface SparsePlan {
   readonly token: Int32Array;
   /** Not negative, 0 where an entry of the support is not used. */
   readonly mass: Float64Array;
+  /** `[tokens]`, what the rows summed to before they were divided by it; see {@link normaliseRows}. */
+  readonly rowSum: Float64Array;
 }
 
-/** A plan without entries, with room for `mostEntries`. */
-export function createSparsePlan(experts: number, mostEntries: number): SparsePlan {
+/** A plan without entries, with room for `mostEntries` of `mostTokens`. */
+export function createSparsePlan(mostTokens: number, experts: number, mostEntries: number): SparsePlan {
   return {
     columnStart: new Int32Array(experts + 1),
     token: new Int32Array(mostEntries),
     mass: new Float64Array(mostEntries),
+    rowSum: new Float64Array(mostTokens),
   };
 }
 
@@ -24,13 +27,14 @@ export function copySparsePlan(from: SparsePlan, to: SparsePlan): void {
   // Whole buffers: views of the used parts would be allocated for every copy.
   to.token.set(from.token);
   to.mass.set(from.mass);
+  to.rowSum.set(from.rowSum);
 }
 
 /**
- * Divides each row by its sum, unless that is 0, and returns (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of the result.
- * `rowSum` `[tokens]` is overwritten by the sums that were found.
+ * Divides each row by its sum, unless that is 0, and returns (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of the result. The sums that
+ * were found are kept in `rowSum`.
  */
-export function normaliseRows({ columnStart, token, mass }: SparsePlan, tokens: number, rowSum: Float64Array): number {
+export function normaliseRows({ columnStart, token, mass, rowSum }: SparsePlan, tokens: number): number {
   const experts = columnStart.length - 1;
   const entries = columnStart[experts];
   rowSum.fill(0, 0, tokens);

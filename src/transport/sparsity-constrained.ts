@@ -114,8 +114,7 @@ export function createSparsityConstrainedSolver(
   const supports = createSupportSearch(costs, potentials, selector, lbfgs, gamma, mostEntries);
   const variables = new Float64Array(mostTokens + experts);
   const gradientScale = new Float64Array(mostTokens + experts);
-  const plan = createSparsePlan(experts, mostEntries);
-  const rowSum = new Float64Array(mostTokens);
+  const plan = createSparsePlan(mostTokens, experts, mostEntries);
   const columnCardinality = new Int32Array(experts);
   // Dividing the rows by their sums moves their error to the columns: half for either.
   const lbfgsOptions = { maxIterations, tolerance: tolerance / 2 };
@@ -144,7 +143,7 @@ export function createSparsityConstrainedSolver(
       const iterations = climbDual(k);
       dual.writePlan(plan, k);
       const value = dual.bound(k);
-      let marginalError = normaliseRows(plan, tokens, rowSum);
+      let marginalError = normaliseRows(plan, tokens);
       let polishIterations = 0;
       if (marginalError > tolerance && k < tokens && k * experts >= tokens) {
         const found = supports.search(k, lbfgsOptions);

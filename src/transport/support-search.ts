@@ -48,15 +48,14 @@ export function createSupportSearch(
   const { cost, experts } = costs;
   const { alpha, beta } = potentials;
   const { selection } = selector;
-  const plan = createSparsePlan(experts, mostEntries);
-  const candidate = createSparsePlan(experts, mostEntries);
+  const plan = createSparsePlan(alpha.length, experts, mostEntries);
+  const candidate = createSparsePlan(alpha.length, experts, mostEntries);
   const membership = createMembership(alpha.length, experts);
   const { isMember } = membership;
   const balancer = createSupportBalancer(costs, selector, membership, mostEntries);
   const dual = createSupportDual(costs, potentials, gamma, mostEntries);
   const variables = new Float64Array(alpha.length + experts);
   const gradientScale = new Float64Array(alpha.length + experts);
-  const rowSum = new Float64Array(alpha.length);
 
   /** Makes members of the up to `count` others of column e with the largest α − c_e above `floor`; returns how many. */
   function admit(e: number, count: number, floor: number): number {
@@ -134,14 +133,14 @@ export function createSupportSearch(
       gradientScale.fill(1, 0, tokens).fill(betaScale(tokens, experts), tokens);
       chooseSupport(k);
       let iterations = solveCandidate(options);
-      let marginalError = normaliseRows(candidate, tokens, rowSum);
+      let marginalError = normaliseRows(candidate, tokens);
       let primal = primalValue(candidate, costs, gamma);
       copySparsePlan(candidate, plan);
       // Half of the error of a plan is in its rows until they are divided by their sums.
       const tolerance = 2 * options.tolerance;
       for (let round = 0; round < maxRounds && marginalError <= tolerance && exchangeEntries(k); round++) {
         iterations += solveCandidate(options);
-        const nextError = normaliseRows(candidate, tokens, rowSum);
+        const nextError = normaliseRows(candidate, tokens);
         const nextPrimal = primalValue(candidate, costs, gamma);
         if (nextError > tolerance || nextPrimal >= primal) break;
         marginalError = nextError;

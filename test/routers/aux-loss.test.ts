@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { switchLoss } from "../support/gate-twins.ts";
 import {
   affinities,
   countLoad,
@@ -6,7 +7,6 @@ import {
   largestIndices,
   type Matrix,
   normalised,
-  softmax,
   toMatrix,
 } from "../support/plain.ts";
 import { skewedLogits } from "../support/random-logits.ts";
@@ -24,15 +24,6 @@ const batchRows = batches.map((batch) => toMatrix(batch, batch.length / shape.ex
 
 function shifted(rows: Matrix, offset: readonly number[]): Matrix {
   return rows.map((row) => row.map((logit, e) => logit + offset[e]));
-}
-
-/** The Switch loss α·E·Σ f_e·p_e, with the fractions f of the pairs given. */
-function switchLoss(rows: Matrix, fraction: readonly number[], coefficient: number): number {
-  const probability = rows.map(softmax);
-  const products = fraction.map(
-    (share, e) => (share * probability.reduce((sum, row) => sum + row[e], 0)) / probability.length,
-  );
-  return coefficient * fraction.length * products.reduce((sum, value) => sum + value, 0);
 }
 
 /** The loss's gradient by central differences, with an error of about step² + 2⁻⁵³ / step ≈ 1e-10. */

@@ -10,6 +10,8 @@ import { createRouterUnderTest, type Decision } from "../support/router-under-te
 
 // Gates are float32: half a unit in the last place of numbers below 1, and the kernels' relative error of 1e-6.
 const gateTolerance = 2e-6;
+// Float32 sums of a few slopes of up to 5, a normal weight, with a relative error of 1e-6 each.
+const gradientTolerance = 2e-5;
 const runs = { seed: 1, numRuns: 15 };
 
 /** Routers that look at an expert's index, or draw numbers per index: moving an expert changes what they choose. */
@@ -157,7 +159,11 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
       fc.property(cases, scoreKinds, ({ shape, logits }, scores) => {
         const router = createRouterUnderTest(kind, shape, { kernels, scores });
         for (let step = 0; step < 2; step++) {
-          expectSoundDecision(name, shape, shape.tokens, router.route(Float32Array.from(logits)));
+          const decision = router.route(Float32Array.from(logits));
+          expectSoundDecision(name, shape, shape.tokens, decision);
+          const gradient = new Float32Array(logits.length);
+          router.backward(randomLogits("weights", shape.tokens, decision.expert[0].length), gradient);
+          expect(gradient.every(Number.isFinite)).toBe(true);
         }
       }),
       runs,
@@ -192,6 +198,50 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
       }),
       runs,
     );
+  });
+
+  it("adds a finite gradient, whose rows sum to 0 under softmax: a constant added to a row changes no gate", () => {
+    fc.assert(
+      fc.property(shapesOf(kind), scoreKinds, seeds, fc.boolean(), (shape, scores, seed, trained) => {
+        const router = createRouterUnderTest(kind, shape, { kernels, scores, trained });
+        for (const logits of batchesOf(shape, seed, 3)) {
+          const { expert } = router.route(logits);
+          const weights = randomLogits(`weights ${seed}`, expert.length, expert[0].length);
+          // What is beside a slot without an expert is nobody's.
+          expert.flat().forEach((e, slot) => {
+            if (e < 0) weights[slot] = Number.NaN;
+          });
+          const gradient = new Float32Array(shape.tokens * shape.experts);
+          router.backward(weights, gradient);
+          const start = randomLogits(`start ${seed}`, shape.tokens, shape.experts);
+          const sum = start.slice();
+          router.backward(weights, sum);
+          sum.forEach((value, entry) => {
+            expect(Math.abs(value - (start[entry] + gradient[entry]))).toBeLessThan(gradientTolerance);
+          });
+          expert.forEach((row, token) => {
+            const own = Array.from(gradient.subarray(token * shape.experts, (token + 1) * shape.experts));
+            expect(own.every(Number.isFinite)).toBe(true);
+            if (!trained && row.every((e) => e < 0)) expect(own.every((value) => value === 0)).toBe(true);
+            if (scores === "sigmoid") return;
+            expect(Math.abs(own.reduce((total, value) => total + value, 0))).toBeLessThan(gradientTolerance);
+          });
+        }
+      }),
+      runs,
+    );
+  });
+
+  it("routes on as if there had been no gradient", () => {
+    const shape = { tokens: 10, experts: 8, topK: 2, capacityFactor: 1 };
+    const [first, second] = [1, 2].map(() => createRouterUnderTest(kind, shape, { kernels }));
+    for (const logits of batchesOf(shape, 7, 12)) {
+      const decision = first.route(logits);
+      expect(second.route(logits)).toEqual(decision);
+      const slots = decision.expert[0].length;
+      second.backward(randomLogits("weights", shape.tokens, slots), new Float32Array(shape.tokens * shape.experts));
+    }
+    expect(second.router.state()).toEqual(first.router.state());
   });
 
   it("hands out a state that its later batches do not change", () => {

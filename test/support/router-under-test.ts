@@ -22,6 +22,8 @@ export interface RouterUnderTest {
   route(logits: Float32Array): Decision;
   /** The plan of the batch routed last. */
   plan(): Matrix;
+  /** Adds to `logitGradient` what `gateGradient` comes to at the logits of the batch routed last. */
+  backward(gateGradient: Float32Array, logitGradient: Float32Array): void;
   /** The logits as the router left them. */
   seenLogits(): Float32Array;
 }
@@ -32,21 +34,24 @@ export interface RouterSetting {
   readonly seed?: string;
   readonly kernels?: Kernels;
   readonly firstStep?: number;
+  readonly trained?: boolean;
 }
 
 /** Makes a router of `kind` with options as a scenario would give them, and a batch buffer that it shares with it. */
 export function createRouterUnderTest(
   kind: string | RouterKind,
   shape: RoutingShape,
-  { options = {}, scores, seed = "test", kernels = createReferenceKernels(), firstStep = 0 }: RouterSetting = {},
+  setting: RouterSetting = {},
 ): RouterUnderTest {
+  const { options = {}, scores, seed = "test", firstStep = 0, trained = false } = setting;
+  const kernels = setting.kernels ?? createReferenceKernels();
   const routerKind = typeof kind === "string" ? findRouterKind(kind)! : kind;
   const router = routerKind.create(
     {
       shape,
       scores: scores ?? routerKind.defaultScores ?? "softmax",
       kernels,
-      trained: false,
+      trained,
       random: createRandom(seed),
     },
     routerKind.options.parse(options),
@@ -71,6 +76,7 @@ export function createRouterUnderTest(
       router.writePlan!(batch, plan);
       return toMatrix(plan, batch.tokens, shape.experts);
     },
+    backward: (gateGradient, logitGradient) => router.backward(batch, gateGradient, logitGradient),
     seenLogits: () => buffer.slice(0, batch.tokens * shape.experts),
   };
 }

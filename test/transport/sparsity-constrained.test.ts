@@ -253,6 +253,41 @@ describe.each(formulations)("the sparsity-constrained plan by the %s", (formulat
     );
   });
 
+  // One step from the start is far from the marginals; after many the plan is that of another support.
+  it.each([1, 200])(
+    "keeps the row sums it divided by, with which masses differ as costs do, after %d steps",
+    (steps) => {
+      const [tokens, experts, k, gamma] = [20, 5, 9, 2];
+      const affinity = randomLogits("row sums", tokens, experts);
+      const solver = createSparsityConstrainedSolver(tokens, experts, k, {
+        ...defaults,
+        formulation,
+        gamma,
+        maxIterations: steps,
+      });
+      const { plan } = solver.solve({ affinity, tokens, maxTokens: k });
+      const mass = toRows(plan, tokens, experts).map((row, t) => row.map((share) => gamma * plan.rowSum[t] * share));
+      // α_t + β_e + A_te of two tokens and two experts: the potentials cancel.
+      const crossing = (matrix: Matrix, t: number, u: number, e: number, f: number) =>
+        matrix[t][e] + matrix[u][f] - matrix[t][f] - matrix[u][e];
+      const at = toMatrix(affinity, tokens, experts);
+      let compared = 0;
+      for (let t = 0; t < tokens; t++) {
+        for (let u = 0; u < t; u++) {
+          for (let e = 0; e < experts; e++) {
+            for (let f = 0; f < e; f++) {
+              if (Math.min(mass[t][e], mass[u][f], mass[t][f], mass[u][e]) <= 0) continue;
+              expect(Math.abs(crossing(mass, t, u, e, f) - crossing(at, t, u, e, f))).toBeLessThan(1e-12);
+              compared += 1;
+            }
+          }
+        }
+      }
+      expect(compared).toBeGreaterThan(10);
+      expect(plan.rowSum.some((sum) => Math.abs(sum - 1) > 0.01)).toBe(steps === 1);
+    },
+  );
+
   it("is permuted with the experts, and its dual value is not changed by that", () => {
     const cases = fc.record({
       experts: fc.integer({ min: 2, max: 5 }),

@@ -13,6 +13,7 @@ it("has the gradient of central differences, which its masses' marginals are", (
     columnStart: Int32Array.of(0, 5, 8, 12),
     token: Int32Array.of(0, 1, 2, 5, 8, 3, 4, 5, 1, 6, 7, 8),
     mass: new Float64Array(12),
+    rowSum: new Float64Array(tokens),
   };
   dual.use(support);
   const x = Float64Array.from(randomLogits("variables", tokens + experts, 1), (value) => 1 + value / 2);
