@@ -97,7 +97,7 @@ async function run(options: RunArguments): Promise<void> {
     return results;
   }).finally(stop);
 
-  const rows = results.map((result) => ({ ...summaryRow(scenario, result), routeMs: result.timing.routeMs }));
+  const rows = results.map((result) => ({ ...summaryRow(scenario, result), ...result.timing }));
   const bases = results.flatMap(({ router, dualRegret }) =>
     dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
   );

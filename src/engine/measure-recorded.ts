@@ -49,7 +49,7 @@ export async function measureRecorded(
     ranks,
     deadWindow: defaultDeadWindow(steps),
   });
-  const files = createStepFiles(folder, 0, source, steps, defaultLoadSamples);
+  const files = createStepFiles(folder, 0, source, { steps, loadSamples: defaultLoadSamples, trains: false });
   try {
     for (let step = await recorded.next(); step !== null; step = await recorded.next()) {
       const record = recordedStepRecord(step, topK, rankLoad);
@@ -60,9 +60,9 @@ export async function measureRecorded(
   } finally {
     files.close();
   }
-  await joinStepFiles(folder, [{ source, regrets: [], every: 0, dualRegret: null }]);
+  await joinStepFiles(folder, [{ source, regrets: [], every: 0, dualRegret: null }], false);
   const summary = summaryBuilder.summary();
   const row = { source, sizes: recorded, summary, dualRegret: null };
   writeSummary(folder, [row]);
-  return { ...row, routeMs: null };
+  return { ...row, routeMs: null, trainMs: null };
 }

@@ -7,11 +7,15 @@ import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { findStreamKind } from "../streams/index.ts";
 import type { Stream } from "../streams/stream.ts";
 
+/** Whether the scenario's stream trains on how its batches are routed. */
+export function trains({ stream }: Scenario): boolean {
+  return findStreamKind(stream.kind)!.trains ?? false;
+}
+
 /** A router of a scenario in its first state; its random numbers depend on the scenario's seed and its kind alone. */
 export function createRouter(scenario: Scenario, { kind, scores, options }: RouterChoice, kernels: Kernels): Router {
   const random = createRandom(scenario.seed).derive(`router/${kind}`);
-  const trained = findStreamKind(scenario.stream.kind)!.trains ?? false;
-  return findRouterKind(kind)!.create({ shape: scenario, scores, kernels, trained, random }, options);
+  return findRouterKind(kind)!.create({ shape: scenario, scores, kernels, trained: trains(scenario), random }, options);
 }
 
 /** The scenario's stream at its first batch. */

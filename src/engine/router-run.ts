@@ -14,10 +14,12 @@ import type { Stream } from "../streams/stream.ts";
 import { createRouter } from "./open-scenario.ts";
 import { hasDualRegret } from "./regret.ts";
 
-/** How long a router's `route` took, in milliseconds. */
+/** How long a router's steps took, in milliseconds. */
 export interface Timing {
-  /** `[steps]`. */
+  /** `[steps]`, of `route`. */
   readonly routeMs: readonly number[];
+  /** `[steps]`, of what the stream learns from each batch; null where it does not train. */
+  readonly trainMs: readonly number[] | null;
   readonly tokens: number;
 }
 
@@ -69,6 +71,7 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
   const regretMeter = createRegretMeter(scenario.topK);
   const summary = createRunSummary({ ...scenario, plan: kind.plan });
   const routeMs: number[] = [];
+  const trainMs: number[] = [];
   const feasible: { score: number; tokens: number }[] = [];
   const optima: Optimum[] = [];
   const duals = hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null;
@@ -101,9 +104,12 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
       optima.push(optimum);
     },
     learn(batch, stream) {
-      trained = stream.learn?.(routed.assignment, (gateGradient, logitGradient) =>
+      if (stream.learn === undefined) return;
+      const start = performance.now();
+      trained = stream.learn(routed.assignment, (gateGradient, logitGradient) =>
         router.backward(batch, gateGradient, logitGradient),
       );
+      trainMs.push(performance.now() - start);
     },
     optimum: () => optimum,
     measure(batch, facts, { scores }, best) {
@@ -127,6 +133,13 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
       return record;
     },
     load: () => routed.assignment.load,
-    result: () => ({ position, summary: summary.summary(), timing: { routeMs, tokens }, feasible, optima, duals }),
+    result: () => ({
+      position,
+      summary: summary.summary(),
+      timing: { routeMs, trainMs: trained === undefined ? null : trainMs, tokens },
+      feasible,
+      optima,
+      duals,
+    }),
   };
 }

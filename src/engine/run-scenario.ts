@@ -2,6 +2,7 @@ import type { KernelBackend } from "../kernels/index.ts";
 import type { SummaryRow } from "../report/result-columns.ts";
 import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
+import { trains } from "./open-scenario.ts";
 import type { PassResult } from "./pass.ts";
 import { planPasses } from "./pass-plan.ts";
 import { type RouterResult, routerResults } from "./router-results.ts";
@@ -38,6 +39,7 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
       every: scenario.regret.every,
       dualRegret: dualRegret?.cumulative ?? null,
     })),
+    trains(scenario),
   );
   writeSummary(
     folder,

@@ -6,7 +6,7 @@ import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { createCsvFile } from "../report/csv-file.ts";
 import { writeIntervals } from "../report/intervals-file.ts";
-import { headerOf, summaryColumns } from "../report/result-columns.ts";
+import { headerOf, summaryColumnsOf } from "../report/result-columns.ts";
 import { resultFiles } from "../report/result-files.ts";
 import { openResults, type Results } from "../report/results/results.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
@@ -14,6 +14,7 @@ import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
 import { cellDigests } from "./cell-digests.ts";
 import { isCellFolder, removeCellsFrom } from "./cell-folder.ts";
+import { trains } from "./open-scenario.ts";
 import { scenarioWork } from "./pass-plan.ts";
 import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
 import { inputRecord } from "./run-record.ts";
@@ -119,10 +120,14 @@ function summaryRows(folder: string): string[][] {
 
 function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {
   const paths = cells[0].parameters.map(({ path: parameter }) => parameter);
-  const summary = createCsvFile(path.join(into, "summary.csv"), [...headerOf(summaryColumns), ...paths]);
+  const columns = headerOf(summaryColumnsOf(cells.some(({ scenario }) => trains(scenario))));
+  const summary = createCsvFile(path.join(into, "summary.csv"), [...columns, ...paths]);
   for (const [index, { parameters }] of cells.entries()) {
     const values = parameters.map(({ value }) => (typeof value === "object" ? JSON.stringify(value) : String(value)));
-    for (const row of summaryRows(folders[index])) summary.write([...row, ...values]);
+    for (const row of summaryRows(folders[index])) {
+      // Where other cells train and this one does not, it has none of their last columns.
+      summary.write([...columns.map((_, position) => row[position] ?? null), ...values]);
+    }
   }
   summary.close();
 }

@@ -2,6 +2,7 @@ import { createKernels, type KernelBackend } from "../kernels/index.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { trains } from "./open-scenario.ts";
 import { type PassResult, runPass } from "./pass.ts";
 import type { PassPlan } from "./pass-plan.ts";
 
@@ -36,8 +37,8 @@ export async function writePass(
   try {
     for (const position of plan.routers) {
       const router = scenario.routers[position];
-      const { steps, loadSamples } = scenario;
-      files.set(router, createStepFiles(folder, position, rowSource(scenario, router), steps, loadSamples));
+      const coming = { ...scenario, trains: trains(scenario) };
+      files.set(router, createStepFiles(folder, position, rowSource(scenario, router), coming));
     }
     return await runPass(scenario, plan, {
       kernels: createKernels(backend),

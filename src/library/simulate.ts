@@ -28,6 +28,8 @@ export interface RouterRun extends RouterChoice {
   readonly dualRegret: DualRegretCertificate | null;
   /** `[steps]`, wall-clock milliseconds of routing each batch, metrics not counted. */
   readonly routeMs: readonly number[];
+  /** `[steps]`, wall-clock milliseconds of training on each batch; null where the stream does not train. */
+  readonly trainMs: readonly number[] | null;
 }
 
 /** On what a run's dual regret rests. */
@@ -49,7 +51,7 @@ export interface Simulation {
 /**
  * Routes a scenario's stream through all its routers and measures each step, as `moesim run` does: the same scenario and
  * seed give the same numbers. `sweep` and `seeds` are left to `expandSweep`. Everything is kept in memory, about
- * 8 · (experts + 30) bytes a step and router. Throws `InputError`, as the command line does, where the scenario or its
+ * 8 · (experts + 35) bytes a step and router. Throws `InputError`, as the command line does, where the scenario or its
  * recorded data is wrong.
  */
 export async function simulate(
@@ -82,5 +84,6 @@ function runOf({ router, summary, timing, dualRegret }: RouterResult, steps: rea
         : steps.map((step, index) => ({ ...step, dualRegretCumulative: cumulative[index] })),
     dualRegret: dualRegret === null ? null : { gap: dualRegret.gap, keptFraction: dualRegret.keptFraction },
     routeMs: timing.routeMs,
+    trainMs: timing.trainMs,
   };
 }

@@ -29,6 +29,16 @@ export interface StepResult extends StepMetrics {
   readonly dualityGap: number | null;
   /** The most non-zeros in a column of a sparsity-constrained plan. */
   readonly maxColumnCardinality: number | null;
+  /** Where the stream trains: mean loss over the batch's tokens, before it learnt from them. */
+  readonly taskLoss: number | null;
+  /** Euclidean norm of the loss's gradient with respect to the gate's weights. */
+  readonly gateGradientNorm: number | null;
+  /** How undecided the gate is, 0 … 1. */
+  readonly routingEntropy: number | null;
+  /** Mutual information of cluster and expert over the batch's pairs, in nats; null where clusters are not known. */
+  readonly specialisation: number | null;
+  /** Mean cosine between the outputs of two experts on the same tokens, −1 … 1. */
+  readonly expertSimilarity: number | null;
 }
 
 /** What one router came to over a run: the metrics of summary.csv in camel case, null where one does not apply. */
@@ -38,7 +48,7 @@ export interface RunResult extends RunSummary {
 }
 
 /** A copy of `record` that the next step leaves alone. */
-export function stepResultOf({ step, tokens, load, metrics, regret, solver }: StepRecord): StepResult {
+export function stepResultOf({ step, tokens, load, metrics, regret, solver, training }: StepRecord): StepResult {
   return {
     step,
     tokens,
@@ -52,5 +62,10 @@ export function stepResultOf({ step, tokens, load, metrics, regret, solver }: St
     marginalError: solver?.marginalError ?? null,
     dualityGap: solver?.dualityGap ?? null,
     maxColumnCardinality: solver?.maxColumnCardinality ?? null,
+    taskLoss: training?.taskLoss ?? null,
+    gateGradientNorm: training?.gateGradientNorm ?? null,
+    routingEntropy: training?.routingEntropy ?? null,
+    specialisation: training?.specialisation ?? null,
+    expertSimilarity: training?.expertSimilarity ?? null,
   };
 }

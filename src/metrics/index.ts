@@ -154,10 +154,59 @@ export const metricDescriptions: readonly MetricDescription[] = [
     source: "Liu et al. 2022, arXiv 2209.15466",
   },
   {
+    name: "task loss",
+    range: "the stream's own",
+    definition:
+      "where the stream trains: mean loss of its task over the batch's tokens, before it learns from them; in the summary " +
+      "the mean over the last deadWindow steps, and over all of them",
+    columns: ["summary task_loss", "summary task_loss_mean", "steps task_loss"],
+    source: "this program",
+  },
+  {
+    name: "gate gradient norm",
+    range: "≥ 0",
+    definition: "Euclidean norm of ∂loss / ∂(gate's weights), the router's own loss included; in the summary the mean",
+    columns: ["summary gate_gradient_norm_mean", "steps gate_gradient_norm"],
+    source: "common practice",
+  },
+  {
+    name: "routing entropy",
+    range: "[0, 1]",
+    definition:
+      "mean over tokens of −Σ p ln p / ln E, p = softmax(Z); 1 is undecided; in the summary over the last deadWindow steps",
+    columns: ["summary routing_entropy", "steps routing_entropy"],
+    source: "Shannon 1948, normalised",
+  },
+  {
+    name: "specialisation",
+    range: "[0, entropy of the clusters] nats",
+    definition:
+      "mutual information of a pair's expert and its token's true cluster, on a batch; experts that do not care have 0, and " +
+      "of few pairs about (clusters − 1)·(E − 1) / (2·T·K) more; in the summary over the last deadWindow steps",
+    columns: ["summary specialisation", "steps specialisation"],
+    source: "Shannon 1948; its bias: Miller 1955",
+  },
+  {
+    name: "expert similarity",
+    range: "[−1, 1]",
+    definition:
+      "mean over pairs of experts of the cosine between their outputs on the same tokens; in the summary over the last " +
+      "deadWindow steps",
+    columns: ["summary expert_similarity", "steps expert_similarity"],
+    source: "common practice",
+  },
+  {
     name: "route time",
     range: "> 0 ms",
     definition: "wall-clock time of routing one batch, metrics not counted",
     columns: ["timing route_ms_{mean,median,p95}", "timing tokens_per_second"],
+    source: "this program",
+  },
+  {
+    name: "train time",
+    range: "> 0 ms",
+    definition: "wall-clock time that the stream takes to learn from one batch, the router's own gradient included",
+    columns: ["timing train_ms_{mean,median,p95}"],
     source: "this program",
   },
 ];

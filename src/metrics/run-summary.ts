@@ -6,12 +6,14 @@ import { largest, loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
 import { quantileOf } from "./quantile.ts";
 import type { StepRegret } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
+import { createTrainingSummary, type TrainingSummary } from "./training-summary.ts";
+import { createWeightedMean } from "./weighted-mean.ts";
 
 /**
  * The metrics of one router over a whole run; null where one does not apply. `maxVioGlobal`, `loadCv`, `loadGini`,
  * `loadEntropy` and `rankMaxVio` are of the loads summed over all steps; fractions of pairs are over all pairs.
  */
-export interface RunSummary {
+export interface RunSummary extends TrainingSummary {
   readonly maxVioGlobal: number;
   readonly maxVioBatchMean: number;
   readonly maxVioBatchP95: number;
@@ -73,12 +75,13 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
   const score = createWeightedMean();
   const churn = createWeightedMean();
   const regrets: StepRegret[] = [];
+  const trainingSummary = createTrainingSummary(deadWindow);
   let solverSteps = 0;
   let solverIterations = 0;
   let notConverged = 0;
 
   return {
-    observe({ tokens, load, metrics, regret, solver }) {
+    observe({ tokens, load, metrics, regret, solver, training }) {
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
       maxVios.push(metrics.maxVio);
@@ -92,6 +95,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       if (metrics.score !== null) score.add(metrics.score, weight);
       if (metrics.churn !== null) churn.add(metrics.churn, weight);
       if (regret !== null) regrets.push(regret);
+      if (training !== undefined) trainingSummary.observe(training, weight);
       if (solver !== undefined) {
         solverSteps += 1;
         solverIterations += solver.iterations;
@@ -121,6 +125,7 @@ export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummar
       sinkhornSteps: plan === "entropic" ? solverSteps : null,
       solverIterationsMean: solverSteps === 0 ? null : solverIterations / solverSteps,
       notConvergedSteps: plan === undefined ? null : notConverged,
+      ...trainingSummary.summary(),
     }),
   };
 }
@@ -133,17 +138,5 @@ export function summarizeRegret(
     regretMean: mean(regrets, ({ regret }) => regret) ?? null,
     regretCumulative: regrets.at(-1)?.regretCumulative ?? null,
     optimumGapMax: max(regrets, ({ optimumGap }) => optimumGap) ?? null,
-  };
-}
-
-function createWeightedMean() {
-  let total = 0;
-  let weights = 0;
-  return {
-    add(value: number, weight: number) {
-      total += value * weight;
-      weights += weight;
-    },
-    value: () => (weights === 0 ? null : total / weights),
   };
 }

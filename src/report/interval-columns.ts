@@ -1,13 +1,14 @@
-import { metricColumns } from "./results/metric-columns.ts";
+import type { MetricColumn } from "./results/metric-columns.ts";
 
 const intervalEnd = "_ci95";
 
-/** The columns of intervals.csv before and behind the swept parameters. */
+/** The columns of intervals.csv before the swept parameters. */
 export const variantColumns = ["scenario", "router", "kind"] as const;
-export const measuredIntervalColumns: readonly string[] = [
-  "seeds",
-  ...metricColumns.flatMap(({ column }) => [column, intervalColumn(column)]),
-];
+
+/** Those behind them. */
+export function measuredIntervalColumns(metrics: readonly MetricColumn[]): string[] {
+  return ["seeds", ...metrics.flatMap(({ column }) => [column, intervalColumn(column)])];
+}
 
 /** The name of a metric's column with half the width of its 95 % confidence interval. */
 export function intervalColumn(column: string): string {

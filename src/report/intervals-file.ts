@@ -1,15 +1,15 @@
 import { createCsvFile } from "./csv-file.ts";
 import { measuredIntervalColumns, variantColumns } from "./interval-columns.ts";
-import { metricColumns } from "./results/metric-columns.ts";
 import type { Results } from "./results/results.ts";
-import { metricOf, variantsOf } from "./results/variants.ts";
+import { metricOf, metricsOf, variantsOf } from "./results/variants.ts";
 
 /**
  * Writes intervals.csv: a row per variant of a sweep, and for each metric the mean over its seeds and half the width of
  * the mean's 95 % confidence interval, which is empty where fewer than two seeds have the metric. `seeds` counts them.
  */
 export function writeIntervals(file: string, results: Results): void {
-  const csv = createCsvFile(file, [...variantColumns, ...results.parameters, ...measuredIntervalColumns]);
+  const metrics = metricsOf(results);
+  const csv = createCsvFile(file, [...variantColumns, ...results.parameters, ...measuredIntervalColumns(metrics)]);
   for (const variant of variantsOf(results)) {
     csv.write([
       results.name,
@@ -17,7 +17,7 @@ export function writeIntervals(file: string, results: Results): void {
       variant.kind,
       ...results.parameters.map((path) => variant.parameters[path]),
       variant.members.length,
-      ...metricColumns.flatMap(({ column }) => {
+      ...metrics.flatMap(({ column }) => {
         const interval = metricOf(results, variant, column);
         return [interval?.mean ?? null, interval?.halfWidth ?? null];
       }),

@@ -19,7 +19,7 @@ export interface RunSizes {
   readonly topK: number | null;
 }
 
-interface Column<Row> {
+export interface Column<Row> {
   readonly name: string;
   readonly value: (row: Row) => CsvValue;
 }
@@ -32,8 +32,8 @@ export interface SummaryRow {
   readonly dualRegret: number | null;
 }
 
-/** The columns of summary.csv, one row per router. */
-export const summaryColumns: readonly Column<SummaryRow>[] = [
+/** The columns of every summary.csv, one row per router. */
+const summaryColumns: readonly Column<SummaryRow>[] = [
   { name: "scenario", value: ({ source }) => source.scenario },
   { name: "router", value: ({ source }) => source.router },
   { name: "kind", value: ({ source }) => source.kind },
@@ -67,6 +67,25 @@ export const summaryColumns: readonly Column<SummaryRow>[] = [
   { name: "not_converged_steps", value: ({ summary }) => summary.notConvergedSteps },
 ];
 
+const trainingSummaryColumns: readonly Column<SummaryRow>[] = [
+  { name: "task_loss", value: ({ summary }) => summary.taskLoss },
+  { name: "task_loss_mean", value: ({ summary }) => summary.taskLossMean },
+  { name: "gate_gradient_norm_mean", value: ({ summary }) => summary.gateGradientNormMean },
+  { name: "routing_entropy", value: ({ summary }) => summary.routingEntropy },
+  { name: "specialisation", value: ({ summary }) => summary.specialisation },
+  { name: "expert_similarity", value: ({ summary }) => summary.expertSimilarity },
+];
+
+/** The columns of summary.csv, `trains` where the scenario's stream does. */
+export function summaryColumnsOf(trains: boolean): readonly Column<SummaryRow>[] {
+  return trains ? [...summaryColumns, ...trainingSummaryColumns] : summaryColumns;
+}
+
+/** Whether the row is that of a router that was trained with. */
+export function isTrained({ summary }: SummaryRow): boolean {
+  return summary.taskLoss !== null;
+}
+
 export interface StepRow {
   readonly source: RowSource;
   readonly record: StepRecord;
@@ -77,8 +96,8 @@ export interface StepRow {
 /** How many columns of steps.csv, from the first on, tell whose row it is. */
 export const sourceColumns = 3;
 
-/** The columns of steps.csv, one row per router and step. */
-export const stepColumns: readonly Column<StepRow>[] = [
+/** The columns of every steps.csv, one row per router and step. */
+const stepColumns: readonly Column<StepRow>[] = [
   { name: "scenario", value: ({ source }) => source.scenario },
   { name: "router", value: ({ source }) => source.router },
   { name: "seed", value: ({ source }) => source.seed },
@@ -100,6 +119,19 @@ export const stepColumns: readonly Column<StepRow>[] = [
   { name: "marginal_error", value: ({ record }) => record.solver?.marginalError ?? null },
 ];
 
+const trainingStepColumns: readonly Column<StepRow>[] = [
+  { name: "task_loss", value: ({ record }) => record.training?.taskLoss ?? null },
+  { name: "gate_gradient_norm", value: ({ record }) => record.training?.gateGradientNorm ?? null },
+  { name: "routing_entropy", value: ({ record }) => record.training?.routingEntropy ?? null },
+  { name: "specialisation", value: ({ record }) => record.training?.specialisation ?? null },
+  { name: "expert_similarity", value: ({ record }) => record.training?.expertSimilarity ?? null },
+];
+
+/** The columns of steps.csv, `trains` where the scenario's stream does. */
+export function stepColumnsOf(trains: boolean): readonly Column<StepRow>[] {
+  return trains ? [...stepColumns, ...trainingStepColumns] : stepColumns;
+}
+
 /** The columns of diagnostics.csv: per step what the other files have no column for. */
 export const diagnosticColumns: readonly Column<StepRow>[] = [
   { name: "scenario", value: ({ source }) => source.scenario },
@@ -116,7 +148,7 @@ export const diagnosticColumns: readonly Column<StepRow>[] = [
 /** The header of loads.csv. */
 export const loadHeader = ["scenario", "router", "seed", "step", "expert", "load"] as const;
 
-/** The header of timing.csv: the only numbers that differ from run to run. */
+/** The header of every timing.csv: the only numbers that differ from run to run. */
 export const timingHeader = [
   "scenario",
   "router",
@@ -128,6 +160,9 @@ export const timingHeader = [
   "route_ms_p95",
   "tokens_per_second",
 ] as const;
+
+/** The columns of timing.csv behind the others where the scenario's stream trains. */
+export const trainTimingHeader = ["train_ms_mean", "train_ms_median", "train_ms_p95"] as const;
 
 export function headerOf<Row>(columns: readonly Column<Row>[]): string[] {
   return columns.map(({ name }) => name);

@@ -2,21 +2,26 @@ import { rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { sum } from "d3-array";
 import { quantileOf } from "../metrics/quantile.ts";
 import type { StepRegret } from "../metrics/regret.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { type CsvFile, createCsvFile } from "./csv-file.ts";
 import {
+  type Column,
   cellsOf,
   diagnosticColumns,
   headerOf,
+  isTrained,
   loadHeader,
   type RowSource,
+  type StepRow,
   type SummaryRow,
   sourceColumns,
-  stepColumns,
-  summaryColumns,
+  stepColumnsOf,
+  summaryColumnsOf,
   timingHeader,
+  trainTimingHeader,
 } from "./result-columns.ts";
 import { createStepRows, readStepRows } from "./step-rows.ts";
 
@@ -42,19 +47,23 @@ export interface StepFiles {
   close(): void;
 }
 
-/**
- * Opens the part files of the router at `position` among the run's, in `folder`.
- *
- * @param steps the steps to come, of which at most `loadSamples` go to loads.csv: evenly spaced, the last among them
- */
+/** What is to come into step files. */
+export interface ComingSteps {
+  readonly steps: number;
+  /** At most so many of the steps go to loads.csv: evenly spaced, the last among them. */
+  readonly loadSamples: number;
+  /** Whether the stream trains, and steps have what that came to. */
+  readonly trains: boolean;
+}
+
+/** Opens the part files of the router at `position` among the run's, in `folder`. */
 export function createStepFiles(
   folder: string,
   position: number,
   source: RowSource,
-  steps: number,
-  loadSamples: number,
+  { steps, loadSamples, trains }: ComingSteps,
 ): StepFiles {
-  const stepRows = createStepRows(partFile(folder, "steps", position));
+  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains));
   const loadFile = createCsvFile(partFile(folder, "loads", position), null);
   const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null);
   const sampled = sampledSteps(steps, loadSamples);
@@ -94,7 +103,7 @@ const lateCells = {
 
 /** Where a column of steps.csv is among the cells after the source's. */
 function stepCell(column: string): number {
-  return stepColumns.findIndex(({ name }) => name === column) - sourceColumns;
+  return headerOf(stepColumnsOf(false)).indexOf(column) - sourceColumns;
 }
 
 /** What of a router's rows in steps.csv is only known when the run is over. */
@@ -107,13 +116,18 @@ export interface LateColumns {
   readonly dualRegret: Float64Array | null;
 }
 
-/** Joins the part files of routers, in their order, into steps.csv, loads.csv and diagnostics.csv. */
-export async function joinStepFiles(folder: string, routers: readonly LateColumns[]): Promise<void> {
-  const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(stepColumns));
+/**
+ * Joins the part files of routers, in their order, into steps.csv, loads.csv and diagnostics.csv.
+ *
+ * @param trains as the part files were made with
+ */
+export async function joinStepFiles(folder: string, routers: readonly LateColumns[], trains: boolean): Promise<void> {
+  const columns = stepColumnsOf(trains);
+  const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(columns));
   try {
     for (const [position, late] of routers.entries()) {
       const part = partFile(folder, "steps", position);
-      await writeStepRows(steps, part, late);
+      await writeStepRows(steps, part, columns, late);
       rmSync(part);
     }
   } finally {
@@ -133,10 +147,15 @@ export async function joinStepFiles(folder: string, routers: readonly LateColumn
   }
 }
 
-async function writeStepRows(file: CsvFile, part: string, late: LateColumns): Promise<void> {
+async function writeStepRows(
+  file: CsvFile,
+  part: string,
+  columns: readonly Column<StepRow>[],
+  late: LateColumns,
+): Promise<void> {
   const { source, regrets, every, dualRegret } = late;
   let step = 0;
-  for (const cells of readStepRows(part)) {
+  for (const cells of readStepRows(part, columns)) {
     const regret = every > 0 && step % every === 0 ? regrets[step / every] : undefined;
     cells[lateCells.regret] = regret?.regret ?? null;
     cells[lateCells.regretCumulative] = regret?.regretCumulative ?? null;
@@ -169,8 +188,9 @@ function partFile(folder: string, name: string, position: number): string {
 
 /** Writes summary.csv. */
 export function writeSummary(folder: string, rows: readonly SummaryRow[]): void {
-  const file = createCsvFile(path.join(folder, "summary.csv"), headerOf(summaryColumns));
-  for (const row of rows) file.write(cellsOf(summaryColumns, row));
+  const columns = summaryColumnsOf(rows.some(isTrained));
+  const file = createCsvFile(path.join(folder, "summary.csv"), headerOf(columns));
+  for (const row of rows) file.write(cellsOf(columns, row));
   file.close();
 }
 
@@ -178,28 +198,34 @@ export interface TimingRow {
   readonly source: RowSource;
   /** `[steps]`, milliseconds that `route` took. */
   readonly routeMs: readonly number[];
+  /** `[steps]`, milliseconds that the stream learnt from each batch; null where it does not train. */
+  readonly trainMs: readonly number[] | null;
   /** Tokens of all steps together. */
   readonly tokens: number;
 }
 
 /** Writes timing.csv. */
 export function writeTiming(folder: string, rows: readonly TimingRow[]): void {
-  const file = createCsvFile(path.join(folder, "timing.csv"), timingHeader);
-  for (const { source, routeMs, tokens } of rows) {
-    const total = routeMs.reduce((sum, milliseconds) => sum + milliseconds, 0);
+  const header = rows.some(({ trainMs }) => trainMs !== null) ? [...timingHeader, ...trainTimingHeader] : timingHeader;
+  const file = createCsvFile(path.join(folder, "timing.csv"), header);
+  for (const { source, routeMs, trainMs, tokens } of rows) {
     file.write([
       source.scenario,
       source.router,
       source.seed,
       routeMs.length,
       tokens,
-      total / routeMs.length,
-      quantileOf(routeMs, 0.5),
-      quantileOf(routeMs, 0.95),
-      (1000 * tokens) / total,
+      ...timesOf(routeMs),
+      (1000 * tokens) / sum(routeMs),
+      ...(trainMs === null ? [] : timesOf(trainMs)),
     ]);
   }
   file.close();
+}
+
+/** Mean, median and 95th percentile. */
+function timesOf(milliseconds: readonly number[]): number[] {
+  return [sum(milliseconds) / milliseconds.length, quantileOf(milliseconds, 0.5), quantileOf(milliseconds, 0.95)];
 }
 
 /** Writes run.json: the resolved scenario, and with which program and when it was run. */

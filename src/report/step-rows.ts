@@ -1,9 +1,8 @@
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import type { CsvValue } from "./csv-file.ts";
-import { type StepRow, sourceColumns, stepColumns } from "./result-columns.ts";
+import { type Column, type StepRow, sourceColumns } from "./result-columns.ts";
 
 const rowsPerWrite = 512;
-const numbersPerRow = stepColumns.length - sourceColumns;
 
 /** The numbers of rows of steps.csv, in float64, until what is only known at the end of a run can be put in. */
 export interface StepRows {
@@ -11,9 +10,14 @@ export interface StepRows {
   close(): void;
 }
 
-/** Opens `file` for the numbers of one router's rows, NaN for an empty cell, replacing what is there. */
-export function createStepRows(file: string): StepRows {
+/**
+ * Opens `file` for the numbers of one router's rows, NaN for an empty cell, replacing what is there.
+ *
+ * @param columns all those of steps.csv
+ */
+export function createStepRows(file: string, columns: readonly Column<StepRow>[]): StepRows {
   const descriptor = openSync(file, "w");
+  const numbersPerRow = columns.length - sourceColumns;
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
   let rows = 0;
 
@@ -25,7 +29,7 @@ export function createStepRows(file: string): StepRows {
   return {
     write(row) {
       for (let i = 0; i < numbersPerRow; i++) {
-        const cell = stepColumns[sourceColumns + i].value(row);
+        const cell = columns[sourceColumns + i].value(row);
         numbers[rows * numbersPerRow + i] = cell === null ? Number.NaN : Number(cell);
       }
       rows += 1;
@@ -40,9 +44,10 @@ export function createStepRows(file: string): StepRows {
 
 /**
  * The cells of steps.csv after the first ones, which tell the source, of each row in `file`: one array, overwritten by the
- * next row.
+ * next row. `columns` are those that it was written with.
  */
-export function* readStepRows(file: string): Iterable<CsvValue[]> {
+export function* readStepRows(file: string, columns: readonly Column<StepRow>[]): Iterable<CsvValue[]> {
+  const numbersPerRow = columns.length - sourceColumns;
   const descriptor = openSync(file, "r");
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
   const cells: CsvValue[] = new Array(numbersPerRow).fill(null);

@@ -8,6 +8,8 @@ import { bestOf, columnsWithin, formatNumber, formatTable, type TableCell } from
 export interface SummaryTableRow extends SummaryRow {
   /** Milliseconds that `route` took, for each step; null for recorded choices. */
   readonly routeMs: readonly number[] | null;
+  /** Milliseconds that the stream learnt, for each step; null where it does not train. */
+  readonly trainMs: readonly number[] | null;
 }
 
 /** A column of the table. */
@@ -37,6 +39,7 @@ function maxVioLines(rows: readonly SummaryTableRow[]): SummaryTableColumn[] {
 function summaryTableColumns(rows: readonly SummaryTableRow[]): SummaryTableColumn[] {
   return [
     { header: "router", value: ({ source }) => printable(source.router), better: null, rank: 0 },
+    { header: "task\nloss", value: ({ summary }) => summary.taskLoss, better: "lower", rank: 0 },
     { header: "MaxVio\nrun", value: ({ summary }) => summary.maxVioGlobal, better: "lower", rank: 0 },
     { header: "MaxVio\nbatch", value: ({ summary }) => summary.maxVioBatchMean, better: "lower", rank: 0 },
     { header: "MaxVio\np95", value: ({ summary }) => summary.maxVioBatchP95, better: "lower", rank: 8 },

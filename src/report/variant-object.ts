@@ -1,7 +1,6 @@
 import { intervalColumn } from "./interval-columns.ts";
-import { metricColumns } from "./results/metric-columns.ts";
 import type { Results } from "./results/results.ts";
-import { metricOf, type Variant } from "./results/variants.ts";
+import { metricOf, metricsOf, type Variant } from "./results/variants.ts";
 
 /**
  * A variant of a sweep for scripts, under the names of the columns of intervals.csv and timing.csv.
@@ -14,7 +13,7 @@ export function variantObject(
   parameters: Readonly<Record<string, unknown>>,
   routeMs: number | null,
 ): object {
-  const metrics = metricColumns.flatMap(({ column }) => {
+  const metrics = metricsOf(results).flatMap(({ column }) => {
     const interval = metricOf(results, variant, column);
     return [
       [column, interval?.mean ?? null],

@@ -6,17 +6,26 @@ import type { Results } from "./results/results.ts";
 import { metricOf, shortParameterNames, type Variant } from "./results/variants.ts";
 import { bestOf, columnsWithin, formatNumber, formatTable } from "./table.ts";
 
-/** The metrics that the table has room for; where it is too narrow, the last of the list goes first. */
-const metrics: readonly { readonly column: string; readonly header: string; readonly unit: number }[] = [
-  { column: "max_vio_batch_mean", header: "MaxVio\nbatch", unit: 1 },
-  { column: "regret_mean", header: "regret\nmean", unit: 1 },
-  { column: "score", header: "score", unit: 1 },
-  { column: "max_vio_global", header: "MaxVio\nrun", unit: 1 },
-  { column: "idle_fraction_mean", header: "idle\n%", unit: 100 },
-  { column: "dropped_fraction", header: "dropped\n%", unit: 100 },
-  { column: "dual_regret_cumulative", header: "dual\nregret", unit: 1 },
-  { column: "dead_experts", header: "dead", unit: 1 },
-  { column: "step_time_mean", header: "step\ntime", unit: 1 },
+/** A metric that the table has room for. */
+interface TableMetric {
+  readonly column: string;
+  readonly header: string;
+  readonly unit: number;
+  /** As `columnsWithin` takes it. */
+  readonly rank: number;
+}
+
+const metrics: readonly TableMetric[] = [
+  { column: "task_loss", header: "task\nloss", unit: 1, rank: 0 },
+  { column: "max_vio_batch_mean", header: "MaxVio\nbatch", unit: 1, rank: 0 },
+  { column: "regret_mean", header: "regret\nmean", unit: 1, rank: 1 },
+  { column: "score", header: "score", unit: 1, rank: 2 },
+  { column: "max_vio_global", header: "MaxVio\nrun", unit: 1, rank: 3 },
+  { column: "idle_fraction_mean", header: "idle\n%", unit: 100, rank: 4 },
+  { column: "dropped_fraction", header: "dropped\n%", unit: 100, rank: 5 },
+  { column: "dual_regret_cumulative", header: "dual\nregret", unit: 1, rank: 6 },
+  { column: "dead_experts", header: "dead", unit: 1, rank: 7 },
+  { column: "step_time_mean", header: "step\ntime", unit: 1, rank: 8 },
 ];
 
 interface VariantTableColumn {
@@ -51,7 +60,7 @@ export function formatVariantTable(
         variants.map(({ parameters }) => parameters[results.parameters[index]]),
       ),
     ),
-    ...metrics.flatMap((metric, rank) => metricColumn(results, variants, metric, rank)),
+    ...metrics.flatMap((metric) => metricColumn(results, variants, metric)),
     { ...textColumn("route\nms", routeMs.map(formatNumber)), isText: false, rank: 3 },
   ];
   const header = columns.map((column) => column.header);
@@ -81,8 +90,7 @@ function textColumn(header: string, cells: readonly string[]): VariantTableColum
 function metricColumn(
   results: Results,
   variants: readonly Variant[],
-  { column, header, unit }: (typeof metrics)[number],
-  rank: number,
+  { column, header, unit, rank }: TableMetric,
 ): VariantTableColumn[] {
   const intervals = variants.map((variant) => metricOf(results, variant, column));
   if (intervals.every((interval) => interval === null)) return [];

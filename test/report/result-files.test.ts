@@ -48,7 +48,7 @@ it("writes into steps.csv what is only known at the end, each figure on its step
     rankMaxVio: 0,
     stepTime: 1,
   };
-  const files = createStepFiles(folder, 0, source, steps, 1);
+  const files = createStepFiles(folder, 0, source, { steps, loadSamples: 1, trains: false });
   for (let step = 0; step < steps; step++) {
     files.write({ step, tokens: 4, load: Int32Array.of(2, 2), metrics, regret: null });
   }
@@ -60,7 +60,7 @@ it("writes into steps.csv what is only known at the end, each figure on its step
     optimumGap: 1 / (i + 1),
   }));
   const dualRegret = Float64Array.from({ length: steps }, (_, step) => -step / 3);
-  await joinStepFiles(folder, [{ source, regrets, every, dualRegret }]);
+  await joinStepFiles(folder, [{ source, regrets, every, dualRegret }], false);
   const rows = readCsv(path.join(folder, "steps.csv"));
   expect(rows).toHaveLength(steps);
   for (const [step, row] of rows.entries()) {

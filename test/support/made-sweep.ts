@@ -1,10 +1,8 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { headerOf, summaryColumns, timingHeader } from "../../src/report/result-columns.ts";
+import { headerOf, summaryColumnsOf, timingHeader } from "../../src/report/result-columns.ts";
 import { openResults, type Results } from "../../src/report/results/results.ts";
 import { type Rows, resultFolder } from "./result-folder.ts";
-
-const header = headerOf(summaryColumns);
 
 /** A router's row of a cell: the columns of summary.csv that are given, all others empty; `routeMs` of timing.csv. */
 export interface MadeRow {
@@ -24,6 +22,8 @@ export interface MadeCell {
 
 /** The results of a sweep of `parameters` whose files hold what `cells` tell, in a fresh folder. */
 export function madeSweep(parameters: readonly string[], cells: readonly MadeCell[]): Results {
+  const trains = cells.some(({ rows }) => rows.some((row) => row.task_loss !== undefined));
+  const header = headerOf(summaryColumnsOf(trains));
   const files: Record<string, Rows> = {};
   const all: string[][] = [];
   for (const [position, { seed, values, rows }] of cells.entries()) {

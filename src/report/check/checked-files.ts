@@ -1,16 +1,17 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { measuredIntervalColumns, metricOfColumn, variantColumns } from "../interval-columns.ts";
-import { diagnosticColumns, headerOf, loadHeader, stepColumns, summaryColumns } from "../result-columns.ts";
+import { diagnosticColumns, headerOf, loadHeader, stepColumnsOf, summaryColumnsOf } from "../result-columns.ts";
 import { sweepFiles } from "../result-files.ts";
+import { metricColumns } from "../results/metric-columns.ts";
 
-/** The files whose numbers are the same on every run, with their columns. */
+/** The files whose numbers are the same on every run, with all columns that they can have. */
 const checkedColumns = {
-  "summary.csv": headerOf(summaryColumns),
-  "steps.csv": headerOf(stepColumns),
+  "summary.csv": headerOf(summaryColumnsOf(true)),
+  "steps.csv": headerOf(stepColumnsOf(true)),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns),
-  "intervals.csv": [...variantColumns, ...measuredIntervalColumns],
+  "intervals.csv": [...variantColumns, ...measuredIntervalColumns(metricColumns)],
 } as const;
 
 /** The names of the files that are checked: all CSV files of a run or a sweep but timing.csv. */

@@ -41,16 +41,18 @@ export function SummarySection({ results, variants }: { results: Results; varian
       <details>
         <summary>What the columns mean</summary>
         <dl class="definitions">
-          {columnHelp.map(({ column, label, definition, source }) => (
-            <div key={column}>
-              <dt>
-                <code>{column}</code>
-              </dt>
-              <dd>
-                {label}: {definition}. <span class="muted">{source}</span>
-              </dd>
-            </div>
-          ))}
+          {columnHelp
+            .filter(({ column }) => names.includes(column))
+            .map(({ column, label, definition, source }) => (
+              <div key={column}>
+                <dt>
+                  <code>{column}</code>
+                </dt>
+                <dd>
+                  {label}: {definition}. <span class="muted">{source}</span>
+                </dd>
+              </div>
+            ))}
         </dl>
         <p class="muted">
           A is the load of an expert, L its mean, E the experts, K the experts per token, T the tokens, C the capacity,

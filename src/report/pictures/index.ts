@@ -10,16 +10,20 @@ import { regretPicture } from "./regret.ts";
 import type { ReportData } from "./report-data.ts";
 import { solverPicture } from "./solver.ts";
 import { sweepPicture } from "./sweep.ts";
+import { taskLossPicture } from "./task-loss.ts";
+import { taskLossBalancePicture } from "./task-loss-balance.ts";
 
 /** Every kind of picture, in the order of the report. */
 const pictureMakers: readonly PictureMaker[] = [
   maxVioPicture,
+  taskLossPicture,
   loadsPicture,
   loadCurvesPicture,
   regretPicture,
   dualRegretPicture,
   idlePicture,
   paretoPicture,
+  taskLossBalancePicture,
   rankSlowdownPicture,
   solverPicture,
   sweepPicture,

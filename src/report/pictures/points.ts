@@ -1,11 +1,12 @@
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
+import { metricOf } from "../results/variants.ts";
 import { type AxisType, axisTypeOf, horizontal, metricAxis, placesOnAxis, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { pictureWidth } from "./picture.ts";
 import { labelRise, labelSize, type PointLabel, pointLabels } from "./point-labels.ts";
-import type { VariantData } from "./report-data.ts";
+import type { ReportData, VariantData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { textWidth } from "./text-width.ts";
 import { variantColor, variantSymbol } from "./theme.ts";
@@ -23,6 +24,14 @@ export interface VariantPoint {
   readonly variant: VariantData;
   readonly x: Interval;
   readonly y: Interval;
+}
+
+/** The variants that have both metrics, by their columns of summary.csv. */
+export function pointsOf({ results, variants }: ReportData, x: string, y: string): VariantPoint[] {
+  return variants.flatMap((variant): VariantPoint[] => {
+    const [across, up] = [metricOf(results, variant, x), metricOf(results, variant, y)];
+    return across === null || up === null ? [] : [{ variant, x: across, y: up }];
+  });
 }
 
 /** Sentences on what all pictures of points share, for their `reading`. */

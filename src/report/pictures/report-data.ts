@@ -4,7 +4,7 @@ import { type LoadSeries, readLoadSeries, readStepSeries, type StepSeries } from
 import { type Variant, variantsOf } from "../results/variants.ts";
 import { featuredVariants } from "./featured.ts";
 
-/** The columns of steps.csv that pictures show. */
+/** The columns of every steps.csv that pictures show. */
 const stepColumns = [
   "max_vio",
   "idle_fraction",
@@ -13,7 +13,9 @@ const stepColumns = [
   "step_time",
   "solver_iterations",
 ] as const;
-export type PicturedColumn = (typeof stepColumns)[number];
+/** Those that steps.csv has where the stream trains. */
+const trainingColumns = ["task_loss"] as const;
+export type PicturedColumn = (typeof stepColumns | typeof trainingColumns)[number];
 
 /** A variant with what it did step by step. */
 export interface VariantData extends Variant {
@@ -46,7 +48,7 @@ export async function readReportData(results: Results): Promise<ReportData> {
   for (const run of results.runs) {
     const taking = featured.filter(({ members }) => members.some((member) => member.run === run));
     if (taking.length === 0) continue;
-    const stepSeries = await readStepSeries(path.join(run.folder, "steps.csv"), stepColumns);
+    const stepSeries = await readStepSeries(path.join(run.folder, "steps.csv"), stepColumns, trainingColumns);
     for (const variant of taking) {
       const series = stepSeries.get(variant.router);
       if (series !== undefined) steps.set(variant, [...(steps.get(variant) ?? []), series]);

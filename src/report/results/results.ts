@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { headerOf, summaryColumns } from "../result-columns.ts";
+import { headerOf, summaryColumnsOf } from "../result-columns.ts";
 import { cellOf, type ResultTable, readResultTable } from "./result-table.ts";
 import { readRunJson } from "./run-json.ts";
 
@@ -41,7 +41,7 @@ export interface Results {
 export function openResults(folder: string, summaryFolder = folder): Results {
   checkIsResults(folder, summaryFolder);
   const summary = readResultTable(path.join(summaryFolder, "summary.csv"), requiredColumns, sweptSizes);
-  const known = headerOf(summaryColumns);
+  const known = headerOf(summaryColumnsOf(true));
   const runs = openCells(folder, summary) ?? [{ folder, rows: summary.rows.map((_, row) => row) }];
   return {
     folder,

@@ -7,7 +7,7 @@ import { openRows } from "./row-reader.ts";
 export interface StepSeries {
   /** `[recorded steps]`, rising. */
   readonly step: readonly number[];
-  /** Of each other column that was asked for, `[recorded steps]`; NaN where the cell is empty. */
+  /** Of each other column that was asked for, `[recorded steps]`; NaN where the cell is empty or the file lacks it. */
   readonly columns: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -21,15 +21,19 @@ export interface LoadSeries {
 }
 
 /**
- * Reads the per-step columns `columns` of a run's steps.csv or diagnostics.csv, by router, in pieces: memory grows with
+ * Reads the per-step columns `required` of a run's steps.csv or diagnostics.csv, by router, in pieces: memory grows with
  * the numbers asked for. Empty where there is no such file. Throws `InputError` where it is malformed.
+ *
+ * @param optional further columns, which some files lack
  */
 export async function readStepSeries(
   file: string,
-  columns: readonly string[],
+  required: readonly string[],
+  optional: readonly string[] = [],
 ): Promise<ReadonlyMap<string, StepSeries>> {
+  const columns = [...required, ...optional];
   const series = new Map<string, { step: number[]; columns: Record<string, number[]> }>();
-  await readRows(file, ["router", "step", ...columns], (router, [step, ...values]) => {
+  await readRows(file, ["router", "step", ...required], optional, (router, [step, ...values]) => {
     let entry = series.get(router);
     if (entry === undefined) {
       entry = { step: [], columns: Object.fromEntries(columns.map((column) => [column, []])) };
@@ -49,7 +53,7 @@ export async function readLoadSeries(file: string): Promise<ReadonlyMap<string, 
   const series = new Map<string, { step: number[]; load: number[]; experts: number; next: number }>();
   const incomplete = (router: string) =>
     new InputError(`${file}: the loads of router ${JSON.stringify(router)} are not those of all experts on each step`);
-  await readRows(file, ["router", "step", "expert", "load"], (router, [step, expert, load]) => {
+  await readRows(file, ["router", "step", "expert", "load"], [], (router, [step, expert, load]) => {
     let entry = series.get(router);
     if (entry === undefined) {
       entry = { step: [], load: [], experts: 0, next: 0 };
@@ -72,21 +76,26 @@ export async function readLoadSeries(file: string): Promise<ReadonlyMap<string, 
   return series;
 }
 
-/** Calls `onRow` with each row's router and the numbers in the other columns named; NaN for an empty cell. */
+/**
+ * Calls `onRow` with each row's router, which is the first of the columns `required`, and the numbers in the others and
+ * in those `optional`; NaN for an empty cell and for a column that the file lacks.
+ */
 async function readRows(
   file: string,
-  columns: readonly string[],
+  required: readonly string[],
+  optional: readonly string[],
   onRow: (router: string, numbers: readonly number[]) => void,
 ): Promise<void> {
   if (!existsSync(file)) return;
-  const reader = await openRows(file, columns);
+  const reader = await openRows(file, required);
+  const columns = [...required, ...optional];
   try {
     const [router, ...positions] = columns.map((column) => reader.columns.indexOf(column));
     let row = 0;
     for (let cells = await reader.next(); cells !== null; cells = await reader.next()) {
       const ofRow = cells;
       const numbers = positions.map(
-        (position, index) => parseNumber(ofRow[position], file, row, columns[index + 1]) ?? Number.NaN,
+        (position, index) => parseNumber(ofRow[position] ?? "", file, row, columns[index + 1]) ?? Number.NaN,
       );
       onRow(cells[router], numbers);
       row += 1;

@@ -1,4 +1,5 @@
 import { confidenceInterval, type Interval } from "./interval.ts";
+import { type MetricColumn, metricColumns } from "./metric-columns.ts";
 import { cellOf, numberOf, type ResultTable } from "./result-table.ts";
 import type { Results, Run } from "./results.ts";
 
@@ -34,6 +35,11 @@ export function variantsOf(results: Results): Variant[] {
     }
   }
   return Array.from(variants.values());
+}
+
+/** The metrics that the summary has a column of. */
+export function metricsOf({ summary }: Results): MetricColumn[] {
+  return metricColumns.filter(({ column }) => summary.columns.includes(column));
 }
 
 /** A column's mean over the variant's seeds; null where the column is empty for all of them. */

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { columnHelp, headerTitle } from "../../../src/report/html/column-help.ts";
-import { headerOf, summaryColumns } from "../../../src/report/result-columns.ts";
+import { headerOf, summaryColumnsOf } from "../../../src/report/result-columns.ts";
 
 describe("the help on columns", () => {
   it("defines every metric of summary.csv and gives its source", () => {
     const sizes = ["scenario", "router", "kind", "seed", "steps", "tokens", "experts", "top_k"];
     expect(columnHelp.map(({ column }) => column)).toEqual(
-      headerOf(summaryColumns).filter((name) => !sizes.includes(name)),
+      headerOf(summaryColumnsOf(true)).filter((name) => !sizes.includes(name)),
     );
     expect(columnHelp.filter(({ definition, source }) => definition === "" || source === "")).toEqual([]);
   });

@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { headerOf, summaryColumns } from "../../../src/report/result-columns.ts";
+import { headerOf, summaryColumnsOf } from "../../../src/report/result-columns.ts";
 import { openResults } from "../../../src/report/results/results.ts";
 import { metricOf, variantsOf } from "../../../src/report/results/variants.ts";
 import { temporaryFolder } from "../../support/program.ts";
 
-const header = headerOf(summaryColumns);
+const header = headerOf(summaryColumnsOf(false));
 
 /** One row of summary.csv: the columns named, `parameters` behind them, all else empty. */
 function summaryRow(cells: Record<string, string | number>, parameters: readonly string[] = []): string {

@@ -1,0 +1,23 @@
+import { paretoLine } from "./pareto-line.ts";
+import type { Picture } from "./picture.ts";
+import { pointNotes, pointsOf, pointsPicture } from "./points.ts";
+import type { ReportData } from "./report-data.ts";
+
+/** What balance costs in training: each variant's task loss at the end against its mean MaxVio. */
+export function taskLossBalancePicture(data: ReportData): Picture | null {
+  const points = pointsOf(data, "max_vio_batch_mean", "task_loss");
+  if (points.length < 2) return null;
+  const { series, notes, finding } = paretoLine(points, { x: "MaxVio", y: "task loss" });
+  return {
+    id: "task-loss-balance",
+    title: "Task loss against MaxVio",
+    reading: [
+      "Task loss, mean over the steps at the end in which dead experts are counted, and MaxVio, mean over all steps. Lower " +
+        "is better on both axes.",
+      ...notes,
+      ...pointNotes(points),
+    ].join(" "),
+    finding,
+    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss at the end" }, series),
+  };
+}
