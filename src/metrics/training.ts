@@ -18,11 +18,10 @@ export function routingEntropy({ logits, tokens, experts }: TokenBatch, logSumEx
   if (experts === 1) return 1;
   let sum = 0;
   for (let token = 0; token < tokens; token++) {
-    let meanLogit = 0;
     for (let entry = token * experts; entry < (token + 1) * experts; entry++) {
-      meanLogit += logits[entry] * Math.exp(logits[entry] - logSumExp[token]);
+      const logProbability = logits[entry] - logSumExp[token];
+      sum -= logProbability * Math.exp(logProbability);
     }
-    sum += logSumExp[token] - meanLogit;
   }
   return sum / (tokens * Math.log(experts));
 }

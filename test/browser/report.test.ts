@@ -9,6 +9,7 @@ import { drawnName } from "../../src/report/pictures/text.ts";
 import { themes } from "../../src/report/pictures/theme.ts";
 import { hostile, runHostileScenario } from "../support/hostile-scenario.ts";
 import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
+import { trainedRun } from "../support/trained-run.ts";
 import { findChromium } from "./browser.ts";
 
 const executablePath = findChromium();
@@ -163,6 +164,19 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     const text = await tooltipDown("pareto", 64);
     expect(text).toMatch(/base updateRate=0\.0?1.*regret, mean\s*0.*MaxVio of a batch, mean\s*0\.\d+$/s);
     expect(text).not.toContain("label");
+  });
+
+  it("draws how training went, and tells the pointer each router's loss once, not its noise too", async () => {
+    const trained = await trainedRun({ steps: 90 });
+    expect(moesim(["report", trained]).code).toBe(0);
+    const trainedPage = await open(path.join(trained, "report.html"));
+    for (const id of ["task-loss", "task-loss-balance"]) {
+      expect(await colorsOf(trainedPage.locator(`[data-picture='${id}']`))).toBeGreaterThan(20);
+    }
+    expect(await tooltipAt(trainedPage, "task-loss", 0.5, 150)).toMatch(
+      /^\d+topk\s*[\d.]+alf-lb\s*[\d.]+sinkhorn\s*[\d.]+$/,
+    );
+    await trainedPage.close();
   });
 
   it("hides a router in a picture by its entry in the legend", async () => {

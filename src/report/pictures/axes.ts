@@ -1,4 +1,4 @@
-import { max, min, nice } from "d3-array";
+import { max, min, nice, range } from "d3-array";
 
 /** What all axes share: muted labels and faint lines in the theme's colours, and a name that is no louder than they. */
 const shared = {
@@ -56,6 +56,34 @@ export function axisTypeOf(values: readonly number[]): AxisType {
 export function metricAxis(values: readonly number[]) {
   if (axisTypeOf(values) === "value") return { type: "value", scale: min(values)! > max(values)! / 2 } as const;
   return { type: "log", ...decadesAround(min(values)!, max(values)!) } as const;
+}
+
+/** Lowest and highest of positive values this far apart have more room for the low ones on a logarithmic axis. */
+const roomyRatio = 4;
+/** With more labels than these an axis is divided into whole decades. */
+const mostLabels = 13;
+
+/**
+ * An axis for `values` that fall over the steps: logarithmic from 1, 2 or 5 of a decade to another where they are positive
+ * and fall to a fraction, since a linear one would leave no room to tell apart what they come to; else linear.
+ */
+export function fallingAxis(values: readonly number[]) {
+  const [lowest, highest] = [min(values)!, max(values)!];
+  if (!(lowest > 0 && highest >= roomyRatio * lowest)) return { type: "value" } as const;
+  // A decade more on either side, since logarithms are rounded.
+  const decades = range(Math.floor(Math.log10(lowest)) - 1, Math.ceil(Math.log10(highest)) + 2);
+  const marks = decades.flatMap((decade) => [1, 2, 5].map((mark) => Number(`${mark}e${decade}`)));
+  const [start, end] = [marks.findLastIndex((mark) => mark <= lowest), marks.findIndex((mark) => mark >= highest)];
+  const customValues = marks.slice(start, end + 1);
+  if (customValues.length > mostLabels) return { type: "log", ...decadesAround(lowest, highest) } as const;
+  return {
+    type: "log",
+    min: marks[start],
+    max: marks[end],
+    axisLabel: { ...vertical.axisLabel, customValues },
+    axisTick: { ...vertical.axisTick, customValues },
+    splitLine: { ...vertical.splitLine, customValues },
+  } as const;
 }
 
 /** Into how many stretches ECharts divides a linear axis, or about so many. */

@@ -3,7 +3,7 @@ import type { Picture } from "./picture.ts";
 import { pointNotes, pointsOf, pointsPicture } from "./points.ts";
 import type { ReportData } from "./report-data.ts";
 
-/** What balance costs in training: each variant's task loss at the end against its mean MaxVio. */
+/** What balance costs in training: each variant's task loss on the last steps against its mean MaxVio. */
 export function taskLossBalancePicture(data: ReportData): Picture | null {
   const points = pointsOf(data, "max_vio_batch_mean", "task_loss");
   if (points.length < 2) return null;
@@ -12,12 +12,11 @@ export function taskLossBalancePicture(data: ReportData): Picture | null {
     id: "task-loss-balance",
     title: "Task loss against MaxVio",
     reading: [
-      "Task loss, mean over the steps at the end in which dead experts are counted, and MaxVio, mean over all steps. Lower " +
-        "is better on both axes.",
+      "Task loss, mean over the last deadWindow steps, and MaxVio, mean over all steps. Lower is better on both axes.",
       ...notes,
       ...pointNotes(points),
     ].join(" "),
     finding,
-    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss at the end" }, series),
+    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss, last steps" }, series),
   };
 }

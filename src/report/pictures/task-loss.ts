@@ -11,7 +11,7 @@ const smoothedPart = 1 / 30;
 /** The noise of more lines hides them. */
 const mostNoisy = 6;
 
-/** The loss of the task that the stream trains on: a smoothed line per variant, its noise behind it where seeds have none. */
+/** The loss of the task that the stream trains on: a smoothed line per variant, and the steps themselves behind few lines of one seed. */
 export function taskLossPicture(data: ReportData): Picture | null {
   const raw = linesOf(data, "task_loss", 2);
   if (raw.lines.length === 0) return null;
@@ -30,8 +30,8 @@ export function taskLossPicture(data: ReportData): Picture | null {
       ...(noise.length > 0 ? ["The faint ones behind them are the steps themselves."] : []),
       ...notes,
     ].join(" "),
-    finding: rangeSentence("Task loss at the end", namedMetric(data, "task_loss")),
-    ...stepPicture(lines, "task loss", noise),
+    finding: rangeSentence("Task loss, mean over the last deadWindow steps,", namedMetric(data, "task_loss")),
+    ...stepPicture(lines, "task loss", { noise, isFalling: true }),
   };
 }
 

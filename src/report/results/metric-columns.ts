@@ -34,11 +34,11 @@ export const metricColumns: readonly MetricColumn[] = [
   { column: "sinkhorn_steps", label: "Sinkhorn steps", better: null, isMain: false },
   { column: "solver_iterations_mean", label: "solver iterations, mean", better: null, isMain: false },
   { column: "not_converged_steps", label: "steps not converged", better: "lower", isMain: false },
-  { column: "task_loss", label: "task loss at the end", better: "lower", isMain: true },
+  { column: "task_loss", label: "task loss, last steps", better: "lower", isMain: true },
   { column: "task_loss_mean", label: "task loss, mean of the run", better: "lower", isMain: false },
   { column: "gate_gradient_norm_mean", label: "gate gradient norm, mean", better: null, isMain: false },
-  { column: "routing_entropy", label: "routing entropy at the end", better: null, isMain: false },
-  { column: "specialisation", label: "specialisation at the end, nats", better: "higher", isMain: true },
+  { column: "routing_entropy", label: "routing entropy, last steps", better: null, isMain: false },
+  { column: "specialisation", label: "specialisation, last steps, nats", better: "higher", isMain: true },
   // Experts that never learnt are unlike the others, too.
-  { column: "expert_similarity", label: "expert similarity at the end", better: null, isMain: false },
+  { column: "expert_similarity", label: "expert similarity, last steps", better: null, isMain: false },
 ];

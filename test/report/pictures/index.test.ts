@@ -4,8 +4,11 @@ import { chartOption } from "../../../src/report/pictures/chart-option.ts";
 import { drawPictures } from "../../../src/report/pictures/index.ts";
 import { type Picture, pictureWidth } from "../../../src/report/pictures/picture.ts";
 import { renderPng, renderSvg } from "../../../src/report/pictures/render.ts";
+import { readReportData } from "../../../src/report/pictures/report-data.ts";
 import { textWidth } from "../../../src/report/pictures/text-width.ts";
 import { themes } from "../../../src/report/pictures/theme.ts";
+import { openResults } from "../../../src/report/results/results.ts";
+import { trainedRun, trainedSweep } from "../../support/trained-run.ts";
 import { dataOfMeasure, dataOfRun, dataOfSweep, smallScenario } from "./small-runs.ts";
 
 const hostile = '<img src=x onerror="alert(1)"> {a|b} {b} & @variant3 ]]>\n\u0001';
@@ -26,7 +29,15 @@ const measured = drawPictures(await dataOfMeasure());
 const named = drawPictures(
   await dataOfRun({ ...smallScenario, routers: [{ ...routers[0], label: hostile }, routers[1], routers[2]] }),
 );
-const results = { run, sweep, oneStep, measured, named };
+/** The pictures of training alone, whose figures are made up. */
+async function picturesOfTraining(folder: Promise<string>): Promise<Picture[]> {
+  const pictures = drawPictures(await readReportData(openResults(await folder)));
+  return pictures.filter(({ id }) => id.startsWith("task-loss"));
+}
+const trained = await picturesOfTraining(trainedRun({ steps: 90 }));
+const trainedOnce = await picturesOfTraining(trainedRun({ steps: 1 }));
+const trainedCells = await picturesOfTraining(trainedSweep());
+const results = { run, sweep, oneStep, measured, named, trained, trainedOnce, trainedCells };
 const everyPicture = Object.entries(results).flatMap(([name, pictures]) =>
   pictures.map((picture) => ({ name: `${name}: ${picture.id}`, picture })),
 );
@@ -75,6 +86,12 @@ describe("the pictures of a report", () => {
 
   it("have one for the parameters of a sweep", () => {
     expect(sweep.map(({ id }) => id)).toContain("sweep");
+  });
+
+  it("have the two of training where the stream trains", () => {
+    for (const pictures of [trained, trainedOnce, trainedCells]) {
+      expect(pictures.map(({ id }) => id)).toEqual(["task-loss", "task-loss-balance"]);
+    }
   });
 
   it("are those that loads alone allow where nothing else was recorded", () => {

@@ -21,6 +21,17 @@ describe("readStepSeries", () => {
     expect(series.get("b")).toEqual({ step: [0], columns: { regret: [1], max_vio: [3] } });
   });
 
+  it("has NaN for an optional column that the file lacks", async () => {
+    const file = fileOf("router,step,max_vio\na,0,1\na,1,2\n");
+    const series = await readStepSeries(file, ["max_vio"], ["task_loss"]);
+    expect(series.get("a")!.columns).toEqual({ max_vio: [1, 2], task_loss: [Number.NaN, Number.NaN] });
+    const trained = fileOf("router,step,task_loss,max_vio\na,0,7,1\na,1,,2\n");
+    expect((await readStepSeries(trained, ["max_vio"], ["task_loss"])).get("a")!.columns).toEqual({
+      max_vio: [1, 2],
+      task_loss: [7, Number.NaN],
+    });
+  });
+
   it("takes a missing file for no series", async () => {
     expect((await readStepSeries(absent, ["max_vio"])).size).toBe(0);
   });
