@@ -29,6 +29,7 @@ export type { CapacityPolicy } from "./metrics/drops.ts";
 export type { MetricDescription } from "./metrics/index.ts";
 export type { RunSummary } from "./metrics/run-summary.ts";
 export type { StepMetrics } from "./metrics/step-metrics.ts";
+export type { TrainingSummary } from "./metrics/training-summary.ts";
 export type { RouterState } from "./routers/router.ts";
 export type { RouterChoice, Scenario, StreamChoice } from "./scenario/scenario.ts";
 export { scenarioJsonSchema } from "./scenario/schema.ts";

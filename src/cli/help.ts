@@ -22,6 +22,6 @@ export const runFiles = [
   "steps.csv        a row per router and step",
   "loads.csv        the load of each expert, on at most `loadSamples` steps",
   "diagnostics.csv  what else there is per step",
-  "timing.csv       how long routing took",
+  "timing.csv       how long routing took, and training where there is any",
   "run.json         the whole scenario, versions, start and end: all that is needed to run it again",
 ] as const;

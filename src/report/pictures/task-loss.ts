@@ -11,7 +11,7 @@ const smoothedPart = 1 / 30;
 /** The noise of more lines hides them. */
 const mostNoisy = 6;
 
-/** The loss of the task that the stream trains on: a smoothed line per variant, and the steps themselves behind few lines of one seed. */
+/** The loss of the task that the stream trains on, a smoothed line per variant. */
 export function taskLossPicture(data: ReportData): Picture | null {
   const raw = linesOf(data, "task_loss", 2);
   if (raw.lines.length === 0) return null;
