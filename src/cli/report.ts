@@ -9,7 +9,7 @@ import { printable } from "../report/printable.ts";
 import { openResults } from "../report/results/results.ts";
 import { type CommonArguments, outOption } from "./common-options.ts";
 import { epilogue } from "./help.ts";
-import { checkTarget, filesOfResults } from "./kept-files.ts";
+import { checkTarget, filesOfResults, type ReadFile } from "./kept-files.ts";
 import { printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
@@ -82,12 +82,7 @@ async function report(options: ReportArguments): Promise<void> {
       ...(png !== undefined && { png: path.join(png, `${id}.png`) }),
     }),
   );
-  for (const picture of written) {
-    for (const format of ["svg", "png"] as const) {
-      const file = picture[format];
-      if (file !== undefined) checkTarget("out", out, [{ name: `the picture ${picture.id} of --${format}`, file }]);
-    }
-  }
+  checkTarget("out", out, written.flatMap(filesOfPicture));
   const page = renderReport(data, pictures);
   const images = svg === undefined && png === undefined ? [] : await renderImages(pictures, options);
 
@@ -99,6 +94,14 @@ async function report(options: ReportArguments): Promise<void> {
 
   if (options.json) printJson({ out, pictures: written });
   else if (!options.quiet) process.stdout.write(reportText(results.name, [out, svg, png], written));
+}
+
+/** The files that are written for a picture, as what the page must not replace. */
+function filesOfPicture(picture: WrittenPicture): ReadFile[] {
+  return (["svg", "png"] as const).flatMap((format) => {
+    const file = picture[format];
+    return file === undefined ? [] : [{ name: `the picture ${picture.id} of --${format}`, file }];
+  });
 }
 
 interface Image {
