@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } fro
 import path from "node:path";
 import { isOwnPage, pageFile } from "../report/page-file.ts";
 import { resultFiles } from "../report/result-files.ts";
-import { isRunRecord, readRunJson } from "../report/results/run-json.ts";
+import { readRunRecord } from "../report/results/run-json.ts";
 
 /** By what a folder that holds other things too is known as a cell; stays where those do. */
 const recordFile = "run.json";
@@ -18,7 +18,7 @@ export function isCellFolder(folder: string): boolean {
   const entries = readdirSync(folder, { withFileTypes: true });
   const names: readonly string[] = resultFiles;
   if (entries.some((entry) => names.includes(entry.name) && !entry.isFile())) return false;
-  return entries.every(({ name }) => isOwnFile(folder, name)) || hasRunRecord(folder);
+  return entries.every(({ name }) => isOwnFile(folder, name)) || readRunRecord(folder) !== undefined;
 }
 
 /**
@@ -64,29 +64,12 @@ export function removeCellsFrom(cellsFolder: string, first: number): void {
   for (const name of readdirSync(cellsFolder)) {
     if (!/^\d+$/.test(name) || Number(name) < first) continue;
     const cell = path.join(cellsFolder, name);
-    if (isCellFolder(cell) && isSweepRecord(recordOf(cell))) clearCellFolder(cell);
+    if (isCellFolder(cell) && readRunRecord(cell)?.command === "sweep") clearCellFolder(cell);
   }
-}
-
-function isSweepRecord(record: unknown): boolean {
-  return isRunRecord(record) && record.command === "sweep";
 }
 
 function isOwnFile(folder: string, name: string): boolean {
   const names: readonly string[] = resultFiles;
   const file = path.join(folder, name);
   return names.includes(name) || (name === pageFile && lstatSync(file).isFile() && isOwnPage(file));
-}
-
-function hasRunRecord(folder: string): boolean {
-  return isRunRecord(recordOf(folder));
-}
-
-/** What run.json in `folder` holds; undefined where it is missing or no JSON. */
-function recordOf(folder: string): unknown {
-  try {
-    return readRunJson(folder);
-  } catch {
-    return undefined;
-  }
 }

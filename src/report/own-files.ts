@@ -2,7 +2,7 @@ import { lstatSync } from "node:fs";
 import path from "node:path";
 import { fileHead } from "./file-head.ts";
 import { resultNames } from "./result-files.ts";
-import { isRunRecord, readRunJson } from "./results/run-json.ts";
+import { readRunRecord } from "./results/run-json.ts";
 
 /** How every CSV file of results begins. */
 const csvStart = "scenario,router,";
@@ -16,10 +16,5 @@ function isOwn(folder: string, name: string): boolean {
   const file = path.join(folder, name);
   if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
   if (name.endsWith(".csv")) return fileHead(file, csvStart.length) === csvStart;
-  try {
-    return isRunRecord(readRunJson(folder));
-  } catch {
-    // What is no JSON is no record of moesim.
-    return false;
-  }
+  return readRunRecord(folder) !== undefined;
 }

@@ -8,6 +8,7 @@ import { findRouterKind } from "../routers/index.ts";
 import { findStreamKind } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
+import { isRunRecord } from "./is-run-record.ts";
 import { type Override, withOverride } from "./overrides.ts";
 import { describeIssues, formatPath } from "./problems.ts";
 import type { RouterChoice, Scenario } from "./scenario.ts";
@@ -31,10 +32,8 @@ export interface WrittenScenario {
  */
 export async function readScenarioFile(file: string): Promise<WrittenScenario> {
   const data = await readData(file);
-  const { command, versions, scenario, scenarioFile } = (data ?? {}) as Record<string, unknown>;
-  if (typeof (versions as { moesim?: unknown } | null | undefined)?.moesim !== "string") {
-    return { written: data, origin: file };
-  }
+  if (!isRunRecord(data)) return { written: data, origin: file };
+  const { command, scenario, scenarioFile } = data;
   if (typeof scenario !== "object" || scenario === null) {
     throw new InputError(
       `${file}: the record of ${JSON.stringify(command)} holds no scenario; those of run and sweep do`,

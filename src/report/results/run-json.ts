@@ -1,12 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-
-/** Whether `value`, which a run.json held, is a record that moesim wrote. */
-export function isRunRecord(value: unknown): value is { readonly command?: unknown } {
-  const { versions } = (value ?? {}) as { versions?: { moesim?: unknown } | null };
-  return typeof versions?.moesim === "string";
-}
+import { isRunRecord, type RunRecord } from "../../scenario/is-run-record.ts";
 
 /** What run.json in `folder` holds, unchecked; undefined where there is none. Throws `InputError` where it is not JSON. */
 export function readRunJson(folder: string): unknown {
@@ -16,5 +11,15 @@ export function readRunJson(folder: string): unknown {
     return JSON.parse(readFileSync(file, "utf8"));
   } catch {
     throw new InputError(`${file}: is not JSON`);
+  }
+}
+
+/** The record that moesim wrote to run.json in `folder`; undefined where there is none, or the file is something else. */
+export function readRunRecord(folder: string): RunRecord | undefined {
+  try {
+    const value = readRunJson(folder);
+    return isRunRecord(value) ? value : undefined;
+  } catch {
+    return undefined;
   }
 }
