@@ -9,6 +9,7 @@ import { writeIntervals } from "../report/intervals-file.ts";
 import { headerOf, summaryColumnsOf } from "../report/result-columns.ts";
 import { resultFiles } from "../report/result-files.ts";
 import { openResults, type Results } from "../report/results/results.ts";
+import { readRunRecord } from "../report/results/run-json.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
@@ -103,7 +104,8 @@ function isThere(file: string): boolean {
 async function isFinished({ folder, scenario, backend }: CellTask): Promise<boolean> {
   if (resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
   try {
-    const record = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
+    const record = readRunRecord(folder);
+    if (record === undefined) return false;
     const expected = [toScenarioFile(scenario), backend, version, await inputRecord(scenario)];
     const found = [record.scenario, record.backend, record.versions.moesim, record.input];
     if (JSON.stringify(found) !== JSON.stringify(expected)) return false;
