@@ -24,9 +24,20 @@ const optimumCost = 200;
 const hindsightCost = 90;
 
 /** All that the routers at `positions` need, in one pass. */
-export function wholePass(scenario: Scenario, positions: readonly number[]): PassPlan {
+function wholePass(scenario: Scenario, positions: readonly number[]): PassPlan {
   const routers = positions.map((position) => scenario.routers[position]);
   return { routers: positions, optima: optimumParts(scenario, routers), hindsight: dualKinds(scenario, routers) };
+}
+
+/** Whether each router has a stream of its own, since its batches depend on how those before were routed. */
+export function hasOwnStreams({ stream }: Scenario): boolean {
+  return findStreamKind(stream.kind)!.seesLoad;
+}
+
+/** The passes of one thread for the routers at `positions`: one, or one each where each has a stream of its own. */
+export function wholePasses(scenario: Scenario, positions: readonly number[]): PassPlan[] {
+  const groups = hasOwnStreams(scenario) ? positions.map((position) => [position]) : [positions];
+  return groups.map((group) => wholePass(scenario, group));
 }
 
 /**
@@ -36,14 +47,9 @@ export function wholePass(scenario: Scenario, positions: readonly number[]): Pas
  */
 export function planPasses(scenario: Scenario, workers: number): PassPlan[] {
   const positions = scenario.routers.map((_, position) => position);
-  const isShared = !findStreamKind(scenario.stream.kind)!.seesLoad;
-  if (!isShared)
-    return longestFirst(
-      scenario,
-      positions.map((position) => wholePass(scenario, [position])),
-    );
-  const whole = wholePass(scenario, positions);
-  if (workers === 1) return [whole];
+  const ofOneThread = wholePasses(scenario, positions);
+  if (workers === 1 || hasOwnStreams(scenario)) return longestFirst(scenario, ofOneThread);
+  const [whole] = ofOneThread;
   const others = [
     ...whole.optima.map((part): PassPlan => ({ routers: [], optima: [part], hindsight: [] })),
     ...whole.hindsight.map((kind): PassPlan => ({ routers: [], optima: [], hindsight: [kind] })),

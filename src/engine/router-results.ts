@@ -2,8 +2,8 @@ import { dualRegret } from "../metrics/dual-regret.ts";
 import { createRegretMeter, type Optimum, type StepRegret } from "../metrics/regret.ts";
 import { type RunSummary, summarizeRegret } from "../metrics/run-summary.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import { findStreamKind } from "../streams/index.ts";
 import type { PassResult } from "./pass.ts";
+import { hasOwnStreams } from "./pass-plan.ts";
 import { optimumRouter } from "./regret.ts";
 import type { RoutedRun, Timing } from "./router-run.ts";
 
@@ -34,8 +34,7 @@ export interface RouterResult {
  */
 export function routerResults(scenario: Scenario, passes: readonly PassResult[]): RouterResult[] {
   // Where each router has a stream of its own, so are its optima.
-  const { seesLoad } = findStreamKind(scenario.stream.kind)!;
-  const groups = seesLoad ? passes.map((pass) => [pass]) : [passes];
+  const groups = hasOwnStreams(scenario) ? passes.map((pass) => [pass]) : [passes];
   return groups
     .flatMap((group) => group.flatMap(({ runs }) => runs.map((run) => ({ run, group }))))
     .toSorted((a, b) => a.run.position - b.run.position)

@@ -1,9 +1,8 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import { findStreamKind } from "../streams/index.ts";
 import { type PassResult, runPass } from "./pass.ts";
-import { wholePass } from "./pass-plan.ts";
+import { wholePasses } from "./pass-plan.ts";
 import { type RouterResult, routerResults } from "./router-results.ts";
 
 export interface SimulationOptions {
@@ -24,10 +23,7 @@ export async function simulate(
   options: SimulationOptions,
 ): Promise<RouterResult[]> {
   const positions = routers.map((router) => scenario.routers.indexOf(router));
-  const { seesLoad } = findStreamKind(scenario.stream.kind)!;
   const passes: PassResult[] = [];
-  for (const together of seesLoad ? positions.map((position) => [position]) : [positions]) {
-    passes.push(await runPass(scenario, wholePass(scenario, together), options));
-  }
+  for (const plan of wholePasses(scenario, positions)) passes.push(await runPass(scenario, plan, options));
   return routerResults(scenario, passes);
 }
