@@ -23,7 +23,7 @@ export function isInPart(scenario: Scenario, { first, end }: OptimumPart, step: 
 const exactChain = 8;
 
 /** Whether the scenario asks for the regret of a step. */
-export function hasRegret({ regret }: Scenario, step: number): boolean {
+function hasRegret({ regret }: Scenario, step: number): boolean {
   return regret.every > 0 && step % regret.every === 0;
 }
 

@@ -2,19 +2,15 @@ import { dualRegret } from "../metrics/dual-regret.ts";
 import { createRegretMeter, type Optimum, type StepRegret } from "../metrics/regret.ts";
 import { type RunSummary, summarizeRegret } from "../metrics/run-summary.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import type { PassResult } from "./pass.ts";
+import type { HindsightResult, PassResult } from "./pass.ts";
 import { hasOwnStreams } from "./pass-plan.ts";
 import { optimumRouter } from "./regret.ts";
 import type { RoutedRun, Timing } from "./router-run.ts";
 
 /** How far a router's biases were from the best bias in hindsight. */
-export interface DualRegret {
+export interface DualRegret extends Pick<HindsightResult, "gap" | "keptFraction"> {
   /** `[steps]`, Σ f_i(b_i) − f_i(b*) up to each step, b* the best fixed bias over the whole run. */
   readonly cumulative: Float64Array;
-  /** The sum over the run is proven to be at most this from the truth, on the tokens that were kept. */
-  readonly gap: number;
-  /** Tokens it rests on, of all tokens; below 1 where the run is larger than what is kept of it. */
-  readonly keptFraction: number;
 }
 
 /** What one router of a scenario came to. */
