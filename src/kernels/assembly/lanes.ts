@@ -100,23 +100,3 @@ export function largestOf(from: usize, count: i32): f32 {
   for (; i < count; i++) largest = max(largest, load<f32>(from + ((<usize>i) << 2)));
   return largest;
 }
-
-/** The smallest of `count` ≥ 1 floats. */
-export function smallestOf(from: usize, count: i32): f32 {
-  let first = f32x4.splat(Infinity);
-  let second = first;
-  let third = first;
-  let fourth = first;
-  let i = 0;
-  for (; i + 16 <= count; i += 16) {
-    const at = from + ((<usize>i) << 2);
-    first = f32x4.pmin(first, v128.load(at));
-    second = f32x4.pmin(second, v128.load(at, 16));
-    third = f32x4.pmin(third, v128.load(at, 32));
-    fourth = f32x4.pmin(fourth, v128.load(at, 48));
-  }
-  for (; i + 4 <= count; i += 4) first = f32x4.pmin(first, v128.load(from + ((<usize>i) << 2)));
-  let smallest = minLanes(f32x4.pmin(f32x4.pmin(first, second), f32x4.pmin(third, fourth)));
-  for (; i < count; i++) smallest = min(smallest, load<f32>(from + ((<usize>i) << 2)));
-  return smallest;
-}

@@ -368,7 +368,7 @@ export function logSinkhornSweep(
 }
 
 /**
- * log Σ_t exp2(z_t·inverse + potential − rowLogSum_t) of the column whose first logit is at `first`, `stride` bytes
+ * log Σ_t exp(z_t·inverse + potential − rowLogSum_t) of the column whose first logit is at `first`, `stride` bytes
  * apart.
  */
 function logColumnSumOf(
