@@ -53,6 +53,10 @@ export function createSinkhornSweeps(
   function sweepGibbs(): void {
     for (let e = 0; e < experts; e++) columnScaling[e] = Math.exp(columnPotential[e]);
     kernels.sinkhornSweep(gibbs, columnScaling, problem.tokens, experts, columnSum);
+    takeLogarithms();
+  }
+
+  function takeLogarithms(): void {
     for (let e = 0; e < experts; e++) logColumnSum[e] = Math.log(columnSum[e]);
   }
 
@@ -71,7 +75,7 @@ export function createSinkhornSweeps(
       useGibbs =
         mayUseGibbs &&
         kernels.gibbsSweep(problem.logits, epsilon, problem.tokens, experts, gibbs, columnSum) <= gibbsRange;
-      if (useGibbs) for (let e = 0; e < experts; e++) logColumnSum[e] = Math.log(columnSum[e]);
+      if (useGibbs) takeLogarithms();
       else sweepLogits();
       return marginalError();
     },
