@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { RandomSource } from "../core/random.ts";
+import { createMixtureStream } from "./mixture-stream.ts";
 import type { StreamKind } from "./stream.ts";
-import { createSyntheticStream } from "./synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./token-mixture.ts";
 
 const burstyOptions = z.strictObject({
@@ -74,20 +74,11 @@ export const burstyKind: StreamKind<BurstyOptions> = {
     const mixture = createTokenMixture(context, options);
     const nextTopic = createTopicChain(mixture.zipf, burstLength, context.random.derive("topics"));
     const weights = new Float64Array(options.clusters);
-    return createSyntheticStream(
-      context,
-      (logits) => {
-        const topic = nextTopic();
-        for (let c = 0; c < weights.length; c++) weights[c] = (1 - dominance) * mixture.zipf[c];
-        weights[topic] += dominance;
-        mixture.setWeights(weights);
-        mixture.writeLogits(logits);
-      },
-      false,
-      () => {
-        nextTopic();
-        mixture.passTokens();
-      },
-    );
+    return createMixtureStream(context, mixture, () => {
+      const topic = nextTopic();
+      for (let c = 0; c < weights.length; c++) weights[c] = (1 - dominance) * mixture.zipf[c];
+      weights[topic] += dominance;
+      mixture.setWeights(weights);
+    });
   },
 };

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { createMixtureStream } from "./mixture-stream.ts";
 import { createMovingCentres, createMovingWeights } from "./moving-mixture.ts";
 import type { StreamKind } from "./stream.ts";
-import { createSyntheticStream } from "./synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./token-mixture.ts";
 
 const driftOptions = z.strictObject({
@@ -75,17 +75,6 @@ export const driftKind: StreamKind<DriftOptions> = {
       if (mode === "periodic") part.swing((2 * Math.PI * (step % period)) / period);
     }
 
-    return createSyntheticStream(
-      context,
-      (logits, step) => {
-        move(step);
-        mixture.writeLogits(logits);
-      },
-      false,
-      (step) => {
-        move(step);
-        mixture.passTokens();
-      },
-    );
+    return createMixtureStream(context, mixture, move);
   },
 };
