@@ -1,4 +1,5 @@
 import type { CommandModule } from "yargs";
+import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
@@ -128,7 +129,7 @@ async function route(options: RouteArguments): Promise<void> {
   }
   if (options.quiet) return;
   process.stdout.write(
-    `${router}: ${steps} ${steps === 1 ? "step" : "steps"} of ${tokens} tokens, ${experts} experts, top-${topK}, written to ` +
+    `${router}: ${counted(steps, "step")} of ${tokens} tokens, ${experts} experts, top-${topK}, written to ` +
       `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}\n`,
   );
 }

@@ -1,3 +1,4 @@
+import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { formatRecommendation } from "../report/recommendation-text.ts";
 import { dualRegretBases } from "../report/results/dual-regret-bases.ts";
@@ -94,8 +95,4 @@ export function sweepOutcome(
       };
     },
   };
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

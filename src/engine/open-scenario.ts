@@ -1,3 +1,4 @@
+import { counted } from "../core/counted.ts";
 import { InputError } from "../core/input-error.ts";
 import { createRandom } from "../core/random.ts";
 import type { Kernels } from "../kernels/kernels.ts";
@@ -31,8 +32,9 @@ export async function withMemoryFor<Result>(scenario: Scenario, allocate: () => 
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const { tokens, experts, routers, regret } = scenario;
-    const count = routers.length === 1 ? "1 router" : `${routers.length} routers`;
     const wayOut = regret.every > 0 ? " Regret takes part of the memory; regret.every: 0 turns it off." : "";
-    throw new InputError(`${tokens} tokens × ${experts} experts for ${count}: ${error.message}${wayOut}`);
+    throw new InputError(
+      `${tokens} tokens × ${experts} experts for ${counted(routers.length, "router")}: ${error.message}${wayOut}`,
+    );
   }
 }

@@ -1,3 +1,4 @@
+import { counted } from "../core/counted.ts";
 import { hindsightTolerance } from "../metrics/dual-regret.ts";
 import { printable } from "./printable.ts";
 import type { SummaryRow } from "./result-columns.ts";
@@ -40,14 +41,14 @@ export function sweepDualRegretWarnings(bases: readonly DualRegretBasis[]): stri
   if (sampled.length > 0) {
     const smallest = sampled.reduce((least, basis) => (basis.keptFraction < least.keptFraction ? basis : least));
     lines.push(
-      `dual regret rests on a sample in ${rows(sampled.length)} of summary.csv, at least ${percent(smallest)} of the tokens (keptFraction in each cell's run.json)`,
+      `dual regret rests on a sample in ${counted(sampled.length, "row")} of summary.csv, at least ${percent(smallest)} of the tokens (keptFraction in each cell's run.json)`,
     );
   }
   const unsure = bases.filter(isUnsure);
   if (unsure.length > 0) {
     const largest = Math.max(...unsure.map(({ gap }) => gap));
     lines.push(
-      `dual regret may be up to ${largest.toPrecision(2)} too low in ${rows(unsure.length)} of summary.csv (gap in each cell's run.json)`,
+      `dual regret may be up to ${largest.toPrecision(2)} too low in ${counted(unsure.length, "row")} of summary.csv (gap in each cell's run.json)`,
     );
   }
   return lines;
@@ -63,8 +64,4 @@ function isUnsure({ gap }: DualRegretBasis): boolean {
 
 function percent({ keptFraction }: DualRegretBasis): string {
   return `${formatNumber(100 * keptFraction)} %`;
-}
-
-function rows(count: number): string {
-  return count === 1 ? "1 row" : `${count} rows`;
 }

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { descending } from "d3-array";
+import { counted } from "../../core/counted.ts";
 import { printable } from "../printable.ts";
 import { type ResultCheck, totalOf } from "./check-result.ts";
 import { formatDifference } from "./check-text.ts";
@@ -23,7 +24,7 @@ export function annotationsOf({ parts }: ResultCheck, baseline: string): Annotat
     .slice(0, mostAnnotations)
     .map(({ file, router, worst, count }) => ({
       title: router === null ? file : `${file}: ${printable(router)}`,
-      message: `${count === 1 ? "1 difference" : `${count} differences, the worst`}: ${formatDifference(worst[0])}`,
+      message: `${counted(count, "difference")}${count === 1 ? "" : ", the worst"}: ${formatDifference(worst[0])}`,
       file: path.join(baseline, file),
     }));
 }

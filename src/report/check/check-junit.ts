@@ -1,4 +1,5 @@
 import junit from "junit-report-builder";
+import { counted } from "../../core/counted.ts";
 import { printable } from "../printable.ts";
 import { type ResultCheck, totalOf } from "./check-result.ts";
 import { formatDifferences } from "./check-text.ts";
@@ -18,12 +19,7 @@ export function checkAsJunit({ parts }: ResultCheck): string {
     if (differing === 0) continue;
     // The builder guards only the first end of a CDATA section.
     const table = formatDifferences([part]).replaceAll("]]>", "]] >");
-    test
-      .failure(
-        differing === 1 ? "1 difference from the baseline" : `${differing} differences from the baseline`,
-        "difference",
-      )
-      .stacktrace(table);
+    test.failure(`${counted(differing, "difference")} from the baseline`, "difference").stacktrace(table);
   }
   return builder.build();
 }
