@@ -63,7 +63,10 @@ export interface Kernels {
   /** Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32. */
   scores(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, scores: Float32Array): void;
 
-  /** S `[tokens × experts]` in float64, "logits" the logits themselves; relative error below 3e-15, 0 where S < 1e-307. */
+  /**
+   * S `[tokens × experts]` in float64, "logits" the logits themselves; relative error below 3e-15, of "softmax" below
+   * 3e-15 + experts · 1.2e-16, since the sum of a row may round at each of its terms. 0 where S < 1e-307.
+   */
   affinities(logits: Float32Array, kind: KeyKind, tokens: number, experts: number, out: Float64Array): void;
 
   /**

@@ -29,6 +29,18 @@ describe.each(backends)("the float64 affinities of the $backend kernels", (kerne
     expect(Array.from(affinitiesOf(kernels, [0, logit], "logits", 1, 2))).toEqual([0, logit]);
   });
 
+  it("keep their bound on a long row whose sum rounds at every term", () => {
+    // Each term but the first is 0.63 units in the last place of a sum above 1, and a sum in order takes it for a whole one.
+    const experts = 2048;
+    const logit = -36.5;
+    const logits = [0, ...new Array<number>(experts - 1).fill(logit)];
+    const sum = 1 + (experts - 1) * Math.exp(logit);
+    const expected = logits.map((z) => Math.exp(z) / sum);
+    // The bound that `Kernels.affinities` promises; without its part for the row's length neither backend would keep it.
+    const bound = 3e-15 + experts * 1.2e-16;
+    expect(worstRelativeError(affinitiesOf(kernels, logits, "softmax", 1, experts), expected)).toBeLessThan(bound);
+  });
+
   it("have softmax rows that sum to 1 to float64's rounding", () => {
     const [tokens, experts] = [33, 131];
     const scores = affinitiesOf(kernels, logitFamilies.normal(tokens, experts), "softmax", tokens, experts);
