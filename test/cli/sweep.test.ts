@@ -202,6 +202,30 @@ describe("moesim sweep", () => {
     expect(stderr).toMatch(/^warning: plans missed their tolerance in 4 rows/m);
   });
 
+  it("runs a cell anew that another version of moesim wrote", () => {
+    const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
+    moesim(words, folder);
+    const record = (cell: number) => path.join(folder, `out/cells/${cell}/run.json`);
+    const before = readFileSync(record(0), "utf8");
+    const { versions, ...others } = JSON.parse(readFileSync(record(1), "utf8"));
+    writeFileSync(record(1), JSON.stringify({ ...others, versions: { ...versions, moesim: "0.0.1" } }));
+    expect(moesim([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
+    const after = JSON.parse(readFileSync(record(1), "utf8"));
+    expect(after.versions).toEqual(versions);
+    expect(after.end).not.toBe(others.end);
+    expect(readFileSync(record(0), "utf8")).toBe(before);
+  });
+
+  it("takes a folder for a cell that was not finished where all in it is named as a cell's files are", () => {
+    const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
+    const cell = path.join(folder, "out/cells/1");
+    mkdirSync(cell, { recursive: true });
+    writeFileSync(path.join(cell, "steps.csv"), "half a");
+    expect(moesim([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
+    expect(readCsv(path.join(cell, "steps.csv")).length).toBeGreaterThan(0);
+    expect(listFiles(cell)).toEqual(listFiles(path.join(folder, "out/cells/0")));
+  });
+
   it("runs a cell anew whose files are not whole", () => {
     const folder = folderWith();
     moesim(words, folder);
