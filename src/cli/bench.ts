@@ -3,7 +3,7 @@ import type { CommandModule } from "yargs";
 import { benchmarkNames, runBenchmarks } from "../engine/benchmarks.ts";
 import { formatTable } from "../report/table.ts";
 import { type CommonArguments, positiveInteger } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { createProgress } from "./progress.ts";
 import { printJson } from "./terminal.ts";
 
@@ -32,8 +32,12 @@ export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
         defaultDescription: "all",
       })
       .option("time-ms", { type: "number", requiresArg: true, default: 1000, describe: "How long to repeat each" })
-      .example("$0 bench", "Every benchmark at 8192 tokens × 256 experts, top-8: about half a minute")
-      .example("$0 bench --only topk-step alf-lb-step --experts 64 --json", "Two routers at another size, for a script")
+      .example(
+        examples({
+          "Every benchmark at 8192 tokens × 256 experts, top-8: about half a minute": "$0 bench",
+          "Two routers at another size, for a script": "$0 bench --only topk-step alf-lb-step --experts 64 --json",
+        }),
+      )
       .epilogue(epilogue()),
   handler: bench,
 };

@@ -13,7 +13,7 @@ import { defaultTolerance, parseTolerances } from "../report/check/tolerances.ts
 import { checkIsResults } from "../report/results/results.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { CommonArguments } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { printJson } from "./terminal.ts";
@@ -67,15 +67,15 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
         describe: "Print annotations for GitHub workflows",
         defaultDescription: "in one",
       })
-      .example("$0 check results/quickstart --baseline baseline", "Compare all numbers, to a millionth")
       .example(
-        "$0 check results/quickstart --baseline baseline --metric max_vio=0.01 score=0.001",
-        "Let two columns move more than the others",
-      )
-      .example("$0 check results/quickstart --baseline baseline --update", "Accept the results as the new baseline")
-      .example(
-        "$0 check results/quickstart --baseline baseline --junit check.xml",
-        "Write a report that CI systems show, too",
+        examples({
+          "Compare all numbers, to a millionth": "$0 check results/quickstart --baseline baseline",
+          "Let two columns move more than the others":
+            "$0 check results/a --baseline baseline --metric max_vio=0.01 score=0.001",
+          "Accept the results as the new baseline": "$0 check results/quickstart --baseline baseline --update",
+          "Write a report that CI systems show, too":
+            "$0 check results/quickstart --baseline baseline --junit check.xml",
+        }),
       )
       .epilogue(epilogue()),
   handler: check,

@@ -7,7 +7,7 @@ import { type MetricColumn, metricColumns } from "../report/results/metric-colum
 import { openResults } from "../report/results/results.ts";
 import { suggestion } from "../scenario/problems.ts";
 import type { CommonArguments } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { colorsOf, printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
@@ -40,9 +40,13 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
       .option("all", { type: "boolean", describe: "Show all metrics" })
       .conflicts("metric", "all")
       .option("html", { type: "string", requiresArg: true, describe: "Also write a page with pictures to this file" })
-      .example("$0 compare results/before results/after", "Show what a change of the scenario did")
-      .example("$0 compare results/a results/b results/c --metric churn load_gini", "Show two metrics of three results")
-      .example("$0 compare results/before results/after --html compare.html", "Write a page with pictures, too")
+      .example(
+        examples({
+          "Show what a change of the scenario did": "$0 compare results/before results/after",
+          "Show two metrics of three results": "$0 compare results/a results/b results/c --metric churn load_gini",
+          "Write a page with pictures, too": "$0 compare results/before results/after --html compare.html",
+        }),
+      )
       .epilogue(epilogue()),
   handler: compare,
 };

@@ -16,6 +16,11 @@ export function epilogue(files: readonly string[] = []): string {
   return files.length === 0 ? exitCodes : `Files:\n${files.map((line) => `  ${line}`).join("\n")}\n\n${exitCodes}`;
 }
 
+/** Commands by what they are for, as yargs takes examples: each under its purpose, and whole up to 76 columns. */
+export function examples(commands: Readonly<Record<string, string>>): [string][] {
+  return Object.entries(commands).map(([purpose, command]) => [`# ${purpose}\n${command}`]);
+}
+
 /** The files of one run, as `run` writes them and `sweep` for each cell. */
 export const runFiles = [
   "summary.csv      a row per router: the metrics of the run",

@@ -5,7 +5,7 @@ import { formatTable } from "../report/table.ts";
 import { routerKinds } from "../routers/index.ts";
 import { streamKinds } from "../streams/index.ts";
 import type { CommonArguments } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { colorsOf, printJson } from "./terminal.ts";
 
 const subjects = ["routers", "streams", "metrics"] as const;
@@ -39,9 +39,13 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
   builder: (yargs) =>
     yargs
       .positional("subject", { choices: subjects, demandOption: true, describe: "What to list" })
-      .example("$0 list routers", "All router kinds, with what --param and a scenario's routers take")
-      .example("$0 list metrics", "What each column of the CSV files means")
-      .example("$0 list streams --json", "The kinds of token streams, for scripts")
+      .example(
+        examples({
+          "All router kinds, with what --param and a scenario's routers take": "$0 list routers",
+          "What each column of the CSV files means": "$0 list metrics",
+          "The kinds of token streams, for scripts": "$0 list streams --json",
+        }),
+      )
       .epilogue(epilogue()),
   handler({ subject, json, quiet }) {
     const entries = subject === "metrics" ? metricDescriptions : describeKinds(subject);

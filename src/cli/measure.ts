@@ -11,7 +11,7 @@ import { summaryObject } from "../report/summary-object.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../streams/readers/recorded-choices.ts";
 import { type CommonArguments, optionGroups, outOption, positiveInteger } from "./common-options.ts";
-import { epilogue, runFiles } from "./help.ts";
+import { epilogue, examples, runFiles } from "./help.ts";
 import { checkKept } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { printJson, tableStyle } from "./terminal.ts";
@@ -67,10 +67,11 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
       })
       .option("out", { ...outOption, defaultDescription: "results/<file name>" })
       .example(
-        "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
-        "Each token's experts, in batches",
+        examples({
+          "Each token's experts, in batches": "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
+          "Counts per step and expert, experts on 4 devices": "$0 measure --loads loads.npy --experts 8 --ranks 4",
+        }),
       )
-      .example("$0 measure --loads loads.npy --experts 8 --ranks 4", "Counts per step and expert, experts on 4 devices")
       .epilogue(epilogue(runFiles.filter((line) => !line.startsWith("timing.csv")))),
   handler: measure,
 };

@@ -3,7 +3,7 @@ import { InputError } from "../core/input-error.ts";
 import { optimumOfFile } from "../engine/optimum-of-file.ts";
 import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 
 const scoreNames = ["softmax", "sigmoid", "raw"] as const;
@@ -40,8 +40,12 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
         default: 0,
         describe: "Stop when upper_bound - optimum is at most this for each of tokens · top-k pairs",
       })
-      .example("$0 optimum --logits logits.npy --top-k 8", "Exactly, with an equal share of the pairs as capacity")
-      .example("$0 optimum --logits logits.npy --capacity 400 --scores sigmoid --gap 1e-4", "To within 1e-4 a pair")
+      .example(
+        examples({
+          "Exactly, with an equal share of the pairs as capacity": "$0 optimum --logits logits.npy --top-k 8",
+          "To within 1e-4 a pair": "$0 optimum --logits logits.npy --capacity 99 --scores sigmoid --gap 1e-4",
+        }),
+      )
       .epilogue(epilogue()),
   handler: optimum,
 };

@@ -8,7 +8,7 @@ import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { printable } from "../report/printable.ts";
 import { openResults } from "../report/results/results.ts";
 import { type CommonArguments, outOption } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults, type ReadFile } from "./kept-files.ts";
 import { printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
@@ -44,10 +44,11 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         default: "light" as const,
         describe: "Colours of SVG and PNG; the page has both",
       })
-      .example("$0 report results/collapse", "Write results/collapse/report.html")
       .example(
-        "$0 report results/collapse --svg pictures --png pictures --theme dark",
-        "The pictures by themselves, too",
+        examples({
+          "Write results/collapse/report.html": "$0 report results/collapse",
+          "The pictures by themselves, too": "$0 report results/collapse --svg pictures --png pictures --theme dark",
+        }),
       )
       .epilogue(epilogue()),
   handler: report,

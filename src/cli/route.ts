@@ -16,7 +16,7 @@ import {
   chooseBackend,
   optionGroups,
 } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { checkTarget } from "./kept-files.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
@@ -81,11 +81,12 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         describe: "Also write the transport plan, as float32 .npy",
       })
       .option("backend", backendOption)
-      .example("$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv", "Eight experts for each token")
-      .example("$0 route --router ssr --logits logits.npy --out chosen.csv --plan plan.npy", "The transport plan too")
       .example(
-        "$0 route --router alf-lb --logits logits.npy --param updateRate=0.01 --out chosen.csv",
-        "With a parameter",
+        examples({
+          "Eight experts for each token": "$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv",
+          "The transport plan too": "$0 route --router ssr --logits logits.npy --out chosen.csv --plan p.npy",
+          "With a parameter": "$0 route --router ssr --logits logits.npy --param epsilon=1 --out a.csv",
+        }),
       )
       .epilogue(
         epilogue([

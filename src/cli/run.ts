@@ -26,7 +26,7 @@ import {
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
-import { epilogue, runFiles } from "./help.ts";
+import { epilogue, examples, runFiles } from "./help.ts";
 import { checkKept, filesReadBy } from "./kept-files.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
@@ -66,11 +66,15 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
         describe: "Threads; the routers are shared out",
       })
       .option("backend", backendOption)
-      .example("$0 run scenarios/quickstart.yaml", "Compare the scenario's routers, files in results/quickstart")
-      .example("$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2", "With changes, on two threads")
-      .example("$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try", "Change a parameter of one router")
-      .example("$0 run results/quickstart/run.json --out again", "Repeat a run, from the record that it wrote")
-      .example("$0 run my.yaml --json | jq '.routers[].max_vio_global'", "Take the summary into a script")
+      .example(
+        examples({
+          "Compare the scenario's routers, files in results/quickstart": "$0 run scenarios/quickstart.yaml",
+          "With changes, on two threads": "$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2",
+          "Change a parameter of one router": "$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try",
+          "Repeat a run, from the record that it wrote": "$0 run results/quickstart/run.json --out again",
+          "Take the summary into a script": "$0 run my.yaml --json | jq '.routers[].max_vio_global'",
+        }),
+      )
       .epilogue(epilogue(runFiles)),
   handler: run,
 };

@@ -1,6 +1,6 @@
 import type { CommandModule } from "yargs";
 import { scenarioJsonSchema } from "../scenario/schema.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { printJson } from "./terminal.ts";
 
 export const schemaCommand: CommandModule = {
@@ -8,8 +8,12 @@ export const schemaCommand: CommandModule = {
   describe: "Print the JSON Schema of a scenario file, for editors",
   builder: (yargs) =>
     yargs
-      .example("$0 schema > scenario.schema.json", "Keep it where editors find it")
-      .example("$0 schema --json", "The same: the schema is JSON in any case")
+      .example(
+        examples({
+          "Keep it where editors find it": "$0 schema > scenario.schema.json",
+          "The same: the schema is JSON in any case": "$0 schema --json",
+        }),
+      )
       .epilogue(epilogue()),
   handler() {
     printJson(scenarioJsonSchema());

@@ -19,7 +19,7 @@ import {
   scenarioPositional,
   setOption,
 } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { checkKept, filesReadBy } from "./kept-files.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
@@ -66,9 +66,13 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
       })
       .option("max-cells", maxCellsOption)
       .option("backend", backendOption)
-      .example("$0 sweep scenarios/bias-rate.yaml --workers 2", "Every combination and seed, on two threads")
-      .example("$0 sweep scenarios/bias-rate.yaml --resume", "Go on where an earlier sweep was stopped")
-      .example("$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest", "What keeps MaxVio at 0.2, for a script")
+      .example(
+        examples({
+          "Every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
+          "Go on where an earlier sweep was stopped": "$0 sweep scenarios/bias-rate.yaml --resume",
+          "What keeps MaxVio at 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
+        }),
+      )
       .epilogue(
         epilogue([
           "summary.csv    a row per cell and router, the swept values as further columns",

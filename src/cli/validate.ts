@@ -5,7 +5,7 @@ import { printable } from "../report/printable.ts";
 import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
 import { sweepCells } from "../scenario/sweep.ts";
 import { type CommonArguments, maxCellsOption, positiveInteger, scenarioPositional } from "./common-options.ts";
-import { epilogue } from "./help.ts";
+import { epilogue, examples } from "./help.ts";
 import { printJson } from "./terminal.ts";
 
 interface ValidateArguments extends CommonArguments {
@@ -21,8 +21,12 @@ export const validateCommand: CommandModule<CommonArguments, ValidateArguments> 
     yargs
       .positional("scenario", scenarioPositional)
       .option("max-cells", maxCellsOption)
-      .example("$0 validate scenarios/quickstart.yaml", "Say whether it is valid, and all that is wrong with it if not")
-      .example("$0 validate scenario.json --quiet && echo fine", "In a script, by the exit code")
+      .example(
+        examples({
+          "Say whether it is valid, and all that is wrong with it if not": "$0 validate scenarios/quickstart.yaml",
+          "In a script, by the exit code": "$0 validate scenario.json --quiet && echo fine",
+        }),
+      )
       .epilogue(epilogue()),
   handler: validate,
 };
