@@ -1,7 +1,8 @@
 import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
-import type { KernelBackend } from "../kernels/index.ts";
+import { type KernelBackend, tensorBackendOf } from "../kernels/index.ts";
 import { defaultMaxCells } from "../scenario/sweep.ts";
+import { loadTensors } from "../tensors/load.ts";
 
 /** What every command is given besides its own options. */
 export interface CommonArguments {
@@ -50,18 +51,17 @@ export const backendOption = {
   group: optionGroups.computation,
   choices: backends,
   default: "auto" as const,
-  describe: "What computes the kernels",
+  describe: "What routes: own WebAssembly kernels (auto, wasm), or TensorFlow.js, on WebAssembly or a GPU",
 } as const satisfies Options;
 
 /**
- * The kernels that `--backend` names; `auto` takes the fastest. Throws `InputError` for the tensor backends: they serve
- * routers inside a training run, and open-loop routing runs on the WebAssembly kernels alone.
+ * The kernels that `--backend` names; `auto` takes the fastest on a CPU. Throws `InputError` where they do not load, so
+ * that a run does not begin with them.
  */
-export function chooseBackend(name: BackendName): KernelBackend {
+export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
   if (name === "auto" || name === "wasm") return "wasm";
-  throw new InputError(
-    `--backend ${name}: this version routes with the WebAssembly kernels only. Allowed: auto, wasm.`,
-  );
+  await loadTensors(tensorBackendOf(name));
+  return name;
 }
 
 /** Checks an option that counts something. Throws `InputError`. */

@@ -98,7 +98,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
 };
 
 async function route(options: RouteArguments): Promise<void> {
-  const backend = chooseBackend(options.backend);
+  const backend = await chooseBackend(options.backend);
   const kind = findRouterKind(options.router)!;
   if (options.plan !== undefined) checkPlan(options.router);
   checkOutputs(options);

@@ -81,7 +81,7 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
 
 async function run(options: RunArguments): Promise<void> {
   const workers = positiveInteger("workers", options.workers);
-  const backend = chooseBackend(options.backend);
+  const backend = await chooseBackend(options.backend);
   const overrides = options.set.map(parseOverride);
   if (options.seed !== undefined) overrides.push({ path: ["seed"], value: options.seed });
   const { written, origin } = await readScenarioFile(options.scenario);

@@ -87,7 +87,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const workers = positiveInteger("workers", options.workers);
   const maxCells = positiveInteger("max-cells", options["max-cells"]);
   const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
-  const backend = chooseBackend(options.backend);
+  const backend = await chooseBackend(options.backend);
   const { written, origin } = await readScenarioFile(options.scenario);
   const changed = options.set.map(parseOverride).reduce<unknown>(withOverride, written);
   const cells = await sweepCells(changed, options.scenario, maxCells, path.dirname(origin));

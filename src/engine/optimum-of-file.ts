@@ -1,5 +1,5 @@
 import { expertCapacity } from "../core/assignment.ts";
-import { createKernels, type KernelBackend } from "../kernels/index.ts";
+import { type KernelBackend, loadKernels } from "../kernels/index.ts";
 import type { KeyKind } from "../kernels/kernels.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { createAssignmentSolver } from "../transport/exact-assignment.ts";
@@ -30,7 +30,7 @@ export async function* optimumOfFile(
   { scores: kind, capacity, gap }: OptimumOptions,
   backend: KernelBackend,
 ): AsyncGenerator<BatchOptimum> {
-  const kernels = createKernels(backend);
+  const kernels = await loadKernels(backend);
   const { tokens: most, experts, topK } = scenario;
   const { scores, solver, stream } = await withMemoryFor(scenario, async () => ({
     scores: kernels.allocateFloat64(most * experts),

@@ -1,6 +1,6 @@
 import type { Assignment } from "../core/assignment.ts";
 import type { SolverReport } from "../core/solver-report.ts";
-import { createKernels, type KernelBackend } from "../kernels/index.ts";
+import { type KernelBackend, loadKernels } from "../kernels/index.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { createRouter, openStream, withMemoryFor } from "./open-scenario.ts";
 
@@ -25,7 +25,7 @@ export async function* routeFile(
   withPlan: boolean,
   backend: KernelBackend,
 ): AsyncGenerator<RoutedBatch> {
-  const kernels = createKernels(backend);
+  const kernels = await loadKernels(backend);
   const { router, plan, stream } = await withMemoryFor(scenario, async () => ({
     router: createRouter(scenario, scenario.routers[0], kernels),
     plan: withPlan ? kernels.allocateFloat32(scenario.tokens * scenario.experts) : null,

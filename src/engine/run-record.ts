@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import type { KernelBackend } from "../kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { findInputFile } from "../streams/readers/input-file.ts";
+import { tensorVersions } from "../tensors/load.ts";
 import { version } from "../version.ts";
 import type { RouterResult } from "./router-results.ts";
 
@@ -40,14 +41,14 @@ export async function runRecord(
     dualRegret: results.flatMap(({ router, dualRegret }) =>
       dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
     ),
-    ...provenance(start),
+    ...provenance(start, backend === "wasm" || backend === "reference" ? {} : await tensorVersions()),
   };
 }
 
-/** With which programs something was run that began at `start` and ends now. */
-export function provenance(start: Date): object {
+/** With which programs something was run that began at `start` and ends now; `others` by name. */
+export function provenance(start: Date, others: Readonly<Record<string, string>> = {}): object {
   return {
-    versions: { moesim: version, node: process.version },
+    versions: { moesim: version, node: process.version, ...others },
     start: start.toISOString(),
     end: new Date().toISOString(),
   };

@@ -1,4 +1,4 @@
-import { createKernels, type KernelBackend } from "../kernels/index.ts";
+import { type KernelBackend, loadKernels } from "../kernels/index.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
@@ -41,7 +41,7 @@ export async function writePass(
       files.set(router, createStepFiles(folder, position, rowSource(scenario, router), coming));
     }
     return await runPass(scenario, plan, {
-      kernels: createKernels(backend),
+      kernels: await loadKernels(backend),
       onStep(router, record) {
         files.get(router)!.write(record);
         const last = told.get(router)!;

@@ -1,19 +1,34 @@
-import type { TensorBackend } from "../tensors/load.ts";
+import { loadTensors, type TensorBackend } from "../tensors/load.ts";
 import type { Kernels } from "./kernels.ts";
 import { createReferenceKernels } from "./reference.ts";
+import { createTensorKernels } from "./tensor.ts";
 import { createWasmKernels } from "./wasm.ts";
 
 export type { Kernels, KeyKind } from "./kernels.ts";
 
-/** `wasm`, compiled, or `reference`, the same in plain TypeScript. */
+/**
+ * `wasm`, compiled; `reference`, the same in plain TypeScript; `tfjs`, TensorFlow.js programs on its WebAssembly backend,
+ * or `tfjs-gpu`, on TensorFlow and a GPU.
+ */
 export type KernelBackend = Kernels["backend"];
 
+export const kernelBackends: readonly KernelBackend[] = ["wasm", "reference", "tfjs", "tfjs-gpu"];
+
 /** A new instance with memory of its own. `wasm` throws `Error` when the compiled kernels are missing. */
-export function createKernels(backend: KernelBackend = "wasm"): Kernels {
+export function createKernels(backend: "wasm" | "reference" = "wasm"): Kernels {
   return backend === "wasm" ? createWasmKernels() : createReferenceKernels();
 }
 
+/**
+ * As {@link createKernels}, of any backend: TensorFlow.js is loaded where `backend` needs it. Throws `InputError` for
+ * `tfjs-gpu` where `@tensorflow/tfjs-node-gpu` does not load.
+ */
+export async function loadKernels(backend: KernelBackend): Promise<Kernels> {
+  if (backend === "wasm" || backend === "reference") return createKernels(backend);
+  return createTensorKernels(await loadTensors(tensorBackendOf(backend)), backend);
+}
+
 /** Where a stream that trains computes its tensors beside kernels of `backend`. */
-export function tensorBackendOf(_backend: KernelBackend): TensorBackend {
-  return "wasm";
+export function tensorBackendOf(backend: KernelBackend): TensorBackend {
+  return backend === "tfjs-gpu" ? "tensorflow" : "wasm";
 }

@@ -4,8 +4,9 @@ import type { ScoreKind } from "../core/assignment.ts";
 export type KeyKind = "logits" | ScoreKind;
 
 /**
- * The numerical kernels of a routing step, the one doorway to them. Two implementations exist: AssemblyScript compiled
- * to WebAssembly SIMD (`createWasmKernels`), and its readable twin in plain TypeScript (`createReferenceKernels`).
+ * The numerical kernels of a routing step, the one doorway to them. Three implementations exist: AssemblyScript compiled
+ * to WebAssembly SIMD (`createWasmKernels`), its readable twin in plain TypeScript (`createReferenceKernels`), and, for
+ * top-K and Sinkhorn routing, TensorFlow.js programs (`createTensorKernels`), which say how far they are from float64.
  *
  * Every array handed to a kernel must have been allocated by the same instance, or be a `subarray` of such, once,
  * before the steps begin: the WebAssembly kernels work in place on their own memory, which is a `SharedArrayBuffer`.
@@ -13,7 +14,7 @@ export type KeyKind = "logits" | ScoreKind;
  * row-major. No kernel allocates, but for working memory that grows with the largest sizes seen.
  */
 export interface Kernels {
-  readonly backend: "wasm" | "reference";
+  readonly backend: "wasm" | "reference" | "tfjs" | "tfjs-gpu";
 
   /** Zero-filled arrays that live as long as this instance. Throws `RangeError` when 4 GiB are used up. */
   allocateFloat32(length: number): Float32Array;

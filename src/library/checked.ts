@@ -1,9 +1,7 @@
 import type { z } from "zod";
 import { InputError } from "../core/input-error.ts";
-import { createKernels, type KernelBackend, type Kernels } from "../kernels/index.ts";
+import { type KernelBackend, type Kernels, kernelBackends, loadKernels } from "../kernels/index.ts";
 import { describeIssues } from "../scenario/problems.ts";
-
-const backends: readonly KernelBackend[] = ["wasm", "reference"];
 
 /** What `schema` makes of `value`. Throws one `InputError` that begins with `where` and lists all problems. */
 export function checked<Schema extends z.ZodType>(where: string, schema: Schema, value: unknown): z.output<Schema> {
@@ -12,10 +10,10 @@ export function checked<Schema extends z.ZodType>(where: string, schema: Schema,
   throw new InputError(`${where}: ${describeIssues(parsed.error, schema, value).join("\n  ")}`);
 }
 
-/** Kernels with memory of their own. Throws `InputError` for a name that is no backend. */
-export function kernelsOf(backend: KernelBackend = "wasm"): Kernels {
-  if (backends.includes(backend)) return createKernels(backend);
-  throw new InputError(`backend: "${backend}" is not allowed. Allowed: ${backends.join(", ")}.`);
+/** Kernels with memory of their own. Throws `InputError` for a name that is no backend, and for one that does not load. */
+export async function kernelsOf(backend: KernelBackend = "wasm"): Promise<Kernels> {
+  if (kernelBackends.includes(backend)) return loadKernels(backend);
+  throw new InputError(`backend: "${backend}" is not allowed. Allowed: ${kernelBackends.join(", ")}.`);
 }
 
 /**

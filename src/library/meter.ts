@@ -2,6 +2,7 @@ import type { ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { withMemoryFor } from "../engine/open-scenario.ts";
 import { createOptima } from "../engine/regret.ts";
+import { createKernels } from "../kernels/index.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createFeasibleScore, createRegretMeter } from "../metrics/regret.ts";
@@ -10,7 +11,7 @@ import { createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { createAssignmentBuffers } from "../routers/assignment-buffers.ts";
 import { resolveScenario } from "../scenario/load.ts";
-import { copyFinite, kernelsOf, rowsOf } from "./checked.ts";
+import { copyFinite, rowsOf } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
 /** What a meter measures against; the fields are those of a scenario. */
@@ -67,7 +68,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
     throw new InputError(`${where}: slots: ${maxSlots} is not allowed. Allowed: 1 to ${experts}.`);
   }
   const [{ scores }] = scenario.routers;
-  const kernels = kernelsOf();
+  const kernels = createKernels();
   const { logits, facts, optima, meter, buffers } = await withMemoryFor(scenario, async () => ({
     logits: kernels.allocateFloat32(mostTokens * experts),
     facts: createBatchFacts(kernels, scenario),

@@ -5,10 +5,11 @@
  */
 import { expertCapacity, type ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
+import { createKernels } from "../kernels/index.ts";
 import { createChurnMeter } from "../metrics/churn.ts";
 import { loadPerRank as sumPerRank } from "../metrics/expert-parallel.ts";
 import { type MetricDescription, metricDescriptions } from "../metrics/index.ts";
-import { copyFinite, kernelsOf, rowsOf } from "./checked.ts";
+import { copyFinite, rowsOf } from "./checked.ts";
 
 export { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "../metrics/load.ts";
 export { type Choice, createMeter, type Meter, type MeterSizes } from "./meter.ts";
@@ -34,7 +35,7 @@ export function capacity(sizes: {
  */
 export function affinities(logits: ArrayLike<number>, experts: number, scores: ScoreKind = "softmax"): Float64Array {
   const tokens = rowsOf("logits", logits, experts);
-  const kernels = kernelsOf();
+  const kernels = createKernels();
   const own = kernels.allocateFloat32(logits.length);
   copyFinite("logits", logits, experts, own);
   const result = kernels.allocateFloat64(logits.length);

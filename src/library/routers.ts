@@ -34,7 +34,7 @@ export interface RouterSizes {
   readonly capacityFactor?: number | undefined;
   /** Everything random follows from it; default 0. A scenario of this seed gives the router the same numbers. */
   readonly seed?: number | undefined;
-  /** `wasm` (default) or `reference`. */
+  /** `wasm` (default), `reference`, `tfjs` or `tfjs-gpu`, as for `simulate`. */
   readonly backend?: KernelBackend | undefined;
 }
 
@@ -111,7 +111,7 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
     where,
   );
   const { experts } = scenario;
-  const kernels = kernelsOf(backend);
+  const kernels = await kernelsOf(backend);
   const { made, logits } = await withMemoryFor(scenario, async () => ({
     made: createRouter(scenario, scenario.routers[0], kernels),
     logits: kernels.allocateFloat32(scenario.tokens * experts),

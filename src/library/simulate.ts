@@ -14,7 +14,10 @@ export interface SimulateOptions {
   readonly onStep?: ((router: RouterChoice, step: StepResult) => void) | undefined;
   /** Ends the simulation after the step under way: its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** `wasm` (default), or `reference`, the same in plain TypeScript, many times slower. */
+  /**
+   * `wasm` (default); `reference`, the same in plain TypeScript, many times slower; `tfjs` or `tfjs-gpu`, TensorFlow.js,
+   * where top-K and Sinkhorn routers compute in float32.
+   */
   readonly backend?: KernelBackend | undefined;
 }
 
@@ -62,7 +65,7 @@ export async function simulate(
   const resolved = await resolveInput(scenario);
   const steps = new Map(resolved.routers.map((router): [RouterChoice, StepResult[]] => [router, []]));
   const results = await runRouters(resolved, resolved.routers, {
-    kernels: kernelsOf(backend),
+    kernels: await kernelsOf(backend),
     onStep(router, record) {
       const step = stepResultOf(record);
       steps.get(router)!.push(step);

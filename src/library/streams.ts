@@ -23,7 +23,7 @@ export interface StreamSizes {
   readonly experts?: number | undefined;
   /** Everything random follows from it; default 0. A scenario of this seed and these sizes has the same batches. */
   readonly seed?: number | undefined;
-  /** `wasm` (default) or `reference`. */
+  /** `wasm` (default), `reference`, `tfjs` or `tfjs-gpu`, as for `simulate`. */
   readonly backend?: KernelBackend | undefined;
 }
 
@@ -68,7 +68,7 @@ export async function open(stream: StreamInput, { backend, ...sizes }: StreamSiz
     tokens,
     experts,
     async *[Symbol.asyncIterator]() {
-      const opened = await withMemoryFor(scenario, () => openStream(scenario, kernelsOf(backend)));
+      const opened = await withMemoryFor(scenario, async () => openStream(scenario, await kernelsOf(backend)));
       try {
         for (let batch = await opened.next(); batch !== null; batch = await opened.next()) {
           yield { ...batch, logits: batch.logits.slice(0, batch.tokens * experts) };

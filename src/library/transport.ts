@@ -5,10 +5,11 @@
  * @module
  */
 import { z } from "zod";
+import { createKernels } from "../kernels/index.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { createSparsityConstrainedSolver, sparsityConstrainedFields } from "../transport/sparsity-constrained.ts";
-import { checked, copyFinite, kernelsOf, rowsOf } from "./checked.ts";
+import { checked, copyFinite, rowsOf } from "./checked.ts";
 
 /** max Σ S·x over x ∈ {0, 1} with at most `topK` experts for each token and at most `capacity` tokens on each expert. */
 export interface AssignmentInput {
@@ -137,7 +138,7 @@ export function solveAssignment(problem: AssignmentInput): AssignmentResult {
   });
   const { scores, experts, topK, capacity, gap } = checked(where, schema, problem);
   const tokens = rowsOf(`${where}: scores`, scores, experts);
-  const kernels = kernelsOf();
+  const kernels = createKernels();
   const own = kernels.allocateFloat64(scores.length);
   copyFinite(`${where}: scores`, scores, experts, own);
   const solver = createAssignmentSolver(kernels, tokens, experts, topK, { gap });
@@ -153,7 +154,7 @@ export function solveEntropic(problem: EntropicInput): EntropicResult {
   const where = "transport.solveEntropic";
   const { logits, experts, ...options } = checked(where, entropicInput, problem);
   const tokens = rowsOf(`${where}: logits`, logits, experts);
-  const kernels = kernelsOf();
+  const kernels = createKernels();
   const own = kernels.allocateFloat32(logits.length);
   copyFinite(`${where}: logits`, logits, experts, own);
   const plan = kernels.allocateFloat32(logits.length);

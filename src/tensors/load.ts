@@ -25,6 +25,12 @@ export async function loadTensors(backend: TensorBackend): Promise<Tensors> {
   return tensors;
 }
 
+/** The version of TensorFlow.js that {@link loadTensors} loads. */
+export async function tensorVersions(): Promise<{ tfjs: string }> {
+  const { version_core } = await import("@tensorflow/tfjs-core");
+  return { tfjs: version_core };
+}
+
 async function register(backend: TensorBackend): Promise<void> {
   switch (backend) {
     case "wasm": {

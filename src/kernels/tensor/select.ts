@@ -1,0 +1,32 @@
+import type { Tensors } from "../../tensors/load.ts";
+import type { Kernels } from "../kernels.ts";
+import { exponentsOf, twoFloats } from "./exponents.ts";
+import { affinitiesOf, matrixOf } from "./matrices.ts";
+
+/**
+ * Selection by `topk`, which on every backend gives ties to the lower index. Without a bias logits are compared, and the
+ * choice is exact. With one the keys are what they are below the row's largest, the rounding of float32 being smallest
+ * there: how an entropic plan is ordered depends on differences far below that of its logits.
+ */
+export function selectPrograms(tensors: Tensors): Pick<Kernels, "scores" | "selectTopK"> {
+  const { tidy, topk } = tensors;
+  return {
+    scores(logits, kind, tokens, experts, scores) {
+      tidy(() => {
+        scores.set(affinitiesOf(tensors, matrixOf(tensors, logits, tokens, experts), kind).dataSync());
+      });
+    },
+
+    selectTopK(logits, key, bias, tokens, experts, topK, expert, load) {
+      tidy(() => {
+        const matrix = matrixOf(tensors, logits, tokens, experts);
+        const affinities = bias === null || key === "logits" ? matrix : affinitiesOf(tensors, matrix, key);
+        const keys =
+          bias === null ? matrix : exponentsOf(tensors, affinities, twoFloats(tensors, bias, experts), 1).exponent;
+        expert.set(topk(keys, topK, true).indices.dataSync());
+      });
+      load.fill(0, 0, experts);
+      for (let pair = 0; pair < tokens * topK; pair++) load[expert[pair]] += 1;
+    },
+  };
+}
