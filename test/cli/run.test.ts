@@ -302,7 +302,6 @@ describe("moesim run, given something wrong,", () => {
     [["run", quickstart, "--set", "constructor.x=1"], /constructor: unknown key/],
     [["run", quickstart, "--out", "/dev/null/x"], /cannot be written to/],
     [["run", quickstart, "--backend", "cuda"], /auto/],
-    [["run", quickstart, "--backend", "tfjs-gpu"], /tfjs-gpu/],
     [["rum", quickstart], /unknown command "rum"\. Did you mean run/],
     [[], /command/],
   ])("refuses the words %j", (words, message) => {

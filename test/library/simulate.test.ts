@@ -131,7 +131,16 @@ it.each([[null], [undefined], [3], ["scenarios/quickstart.yaml"], [[]]])(
 );
 
 it("refuses a backend that does not exist", async () => {
-  await expect(simulate(scenario, { backend: "tfjs" as "wasm" })).rejects.toThrow(/Allowed: wasm, reference/);
+  await expect(simulate(scenario, { backend: "cuda" as "wasm" })).rejects.toThrow(
+    /^backend: "cuda" is not allowed. Allowed: wasm, reference, tfjs, tfjs-gpu\.$/,
+  );
+});
+
+it("computes with TensorFlow.js where it is asked to, and says where that does not load", async () => {
+  const [tensors, wasm] = await Promise.all([simulate(scenario, { backend: "tfjs" }), simulate(scenario)]);
+  const loads = ({ runs }: typeof wasm) => runs.map(({ steps }) => steps.map(({ load }) => load));
+  expect(loads(tensors)).toEqual(loads(wasm));
+  await expect(simulate(scenario, { backend: "tfjs-gpu" })).rejects.toThrow(InputError);
 });
 
 it("takes a loaded scenario, and checks it again where it was changed", async () => {

@@ -22,23 +22,24 @@ export function twoFloats(tensors: Tensors, values: Float64Array, experts: numbe
 }
 
 /**
- * The exponents of an entropic plan, in two parts, f_e = ε·g_e an offset per column:
+ * What is below the largest of each row, in units of `unit`: the exponents of an entropic plan with logits Z as `values`,
+ * ε as `unit` and ε·g as `offset`, one for each column.
  *
- *     (logits[t, e] + f_e)/ε  =  shift_t/ε + exponent_te
+ *     (values[t, e] + offset[e]) / unit  =  shift_t / unit + exponent_te,   shift_t the row's largest sum in float32
  *
- * shift_t is the row's largest logits[t, e] + f_e in float32. With offsets that make up for the range of the logits both
- * terms are up to 1e7 at |Z| ≤ 1e4 and ε ≥ 1e-3, where float32 counts in ones. What the rounding of their sum leaves out
- * is kept (Knuth's two-sum), so that an exponent x has an error of 4 · 2⁻²⁴·|x| and of 2⁻⁴⁷·max|Z|/ε.
+ * Offsets that make up for the range of the logits make both terms of an exponent as large as 1e7, at |Z| ≤ 1e4 and
+ * ε ≥ 1e-3, where float32 counts in ones. What the rounding of their sum leaves out is kept (Knuth's two-sum), so that an
+ * exponent x has an error of 4 · 2⁻²⁴·|x| and of 2⁻⁴⁷·max|Z|/ε.
  */
 export function exponentsOf(
   { add, sub, div, max }: Tensors,
-  logits: Tensor2D,
+  values: Tensor2D,
   { high, low }: TwoFloats,
-  epsilon: number,
+  unit: number,
 ): { shift: Tensor2D; exponent: Tensor2D } {
-  const sum = add<Tensor2D>(logits, high);
-  const added = sub<Tensor2D>(sum, logits);
-  const leftOut = add<Tensor2D>(sub(logits, sub(sum, added)), sub(high, added));
+  const sum = add<Tensor2D>(values, high);
+  const added = sub<Tensor2D>(sum, values);
+  const leftOut = add<Tensor2D>(sub(values, sub(sum, added)), sub(high, added));
   const shift = max<Tensor2D>(sum, 1, true);
-  return { shift, exponent: div(add(sub(sum, shift), add(leftOut, low)), epsilon) };
+  return { shift, exponent: div(add(sub(sum, shift), add(leftOut, low)), unit) };
 }

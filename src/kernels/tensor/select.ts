@@ -5,8 +5,8 @@ import { affinitiesOf, matrixOf } from "./matrices.ts";
 
 /**
  * Selection by `topk`, which on every backend gives ties to the lower index. Without a bias logits are compared, and the
- * choice is exact. With one the keys are what they are below the row's largest, the rounding of float32 being smallest
- * there: how an entropic plan is ordered depends on differences far below that of its logits.
+ * choice is exact. With one the keys are counted from the row's largest down, where float32 is finest: the order of an
+ * entropic plan rests on differences of Z + ε·g far below the rounding of Z.
  */
 export function selectPrograms(tensors: Tensors): Pick<Kernels, "scores" | "selectTopK"> {
   const { tidy, topk } = tensors;
