@@ -87,7 +87,11 @@ for (const { backend, name, kernels } of onTensorBackends) {
             const keyOf = (entry: number) => keys[entry] + bias[entry % experts];
             // Rounded where they stand below the largest of the row, and affinities before.
             const range = 2 * Math.max(...bias.map(Math.abs)) + (key === "logits" ? rangeOf(logits, experts) : 1);
-            const ofKeys = absolute((key === "logits" ? 0 : 2e-6) + fourRoundings * range, 2 ** -46);
+            const ofKeys = {
+              error: (difference: number) => difference / range,
+              most: (expected: number) =>
+                fourRoundings + ((key === "logits" ? 0 : 2e-6) + 2 ** -46 * Math.abs(expected)) / range,
+            };
             for (const twin of expected) {
               hold(`${backend}: selectTopK`, entries(actual).map(keyOf), entries(twin).map(keyOf), ofKeys);
             }

@@ -1,24 +1,19 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
 import type { Tensors } from "../../tensors/load.ts";
-import { rowOf } from "./matrices.ts";
+import { matrixOf } from "./matrices.ts";
 
-/** Numbers as the sums of two float32 ones: 48 bits where one has 24. A row of a matrix, or an entry for each of it. */
+/** Numbers as the sums of two float32 ones: 48 bits where one has 24. A row for a whole matrix, or an entry for each of it. */
 export interface TwoFloats {
   readonly high: Tensor2D;
   readonly low: Tensor2D;
 }
 
-/** The first `experts` of `values`, times `scale`. */
-export function twoFloats(tensors: Tensors, values: Float64Array, experts: number, scale = 1): TwoFloats {
-  const scaled = Array.from(values.subarray(0, experts), (value) => scale * value);
-  return {
-    high: rowOf(tensors, scaled, experts),
-    low: rowOf(
-      tensors,
-      scaled.map((value) => value - Math.fround(value)),
-      experts,
-    ),
-  };
+/** The first rows · columns of `values`, times `scale`. */
+export function twoFloats(tensors: Tensors, values: Float64Array, rows: number, columns: number, scale = 1): TwoFloats {
+  const scaled = values.slice(0, rows * columns).map((value) => scale * value);
+  const high = Float32Array.from(scaled);
+  const low = Float32Array.from(scaled, (value, i) => value - high[i]);
+  return { high: matrixOf(tensors, high, rows, columns), low: matrixOf(tensors, low, rows, columns) };
 }
 
 /**

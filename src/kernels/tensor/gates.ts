@@ -1,4 +1,5 @@
-import type { Tensor, Tensor2D } from "@tensorflow/tfjs-core";
+import type { Tensor2D } from "@tensorflow/tfjs-core";
+import type { ScoreKind } from "../../core/assignment.ts";
 import type { Tensors } from "../../tensors/load.ts";
 import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
@@ -7,51 +8,59 @@ import { affinitiesOf, matrixOf } from "./matrices.ts";
 /** What an empty slot weighs before the softmax: as good as −∞, and its differences are numbers. */
 const emptyLogWeight = -3e38;
 
+/** The logits of the selected pairs, so that no others need be carried over. */
+function chosenLogits(logits: Float32Array, expert: Int32Array, tokens: number, experts: number, slots: number) {
+  const chosen = new Float32Array(tokens * slots);
+  for (let pair = 0; pair < chosen.length; pair++) {
+    const row = Math.floor(pair / slots) * experts;
+    chosen[pair] = expert[pair] < 0 ? emptyLogWeight : logits[row + expert[pair]];
+  }
+  return chosen;
+}
+
 /** The gates of selected experts; slots with expert −1 get 0. */
 export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates" | "planGates"> {
-  const { abs, add, exp, gather, greaterEqual, log1p, maximum, minimum, neg, range } = tensors;
-  const { reshape, scalar, softmax, sub, tensor2d, tidy, where } = tensors;
-
-  /** Takes entries of the slots' experts out of matrices, and puts a value into the empty slots. */
-  function slotsOf(expert: Int32Array, tokens: number, experts: number, slots: number) {
-    const chosen = tensor2d(expert.slice(0, tokens * slots), [tokens, slots], "int32");
-    const isTaken = greaterEqual(chosen, scalar(0, "int32"));
-    const column = maximum<Tensor2D>(chosen, scalar(0, "int32"));
-    const firstOfRow = reshape(range(0, tokens * experts, experts, "int32"), [tokens, 1]);
-    const entriesAt = (values: Tensor2D, index: Tensor2D) => gather<Tensor>(reshape(values, [-1]), index) as Tensor2D;
-    return {
-      /** `[tokens × slots]` of `matrix` `[tokens × experts]`. */
-      pick: (matrix: Tensor2D) => entriesAt(matrix, add(column, firstOfRow)),
-      /** The same of a `row` `[1 × experts]`. */
-      pickOfRow: (row: Tensor2D) => entriesAt(row, column),
-      withEmpty: (weight: Tensor2D, empty: number) => where<Tensor>(isTaken, weight, scalar(empty)) as Tensor2D,
-    };
-  }
+  const { abs, exp, gather, log1p, minimum, neg, reshape, softmax, sub, tidy } = tensors;
 
   /** log S, of a softmax up to a constant of the row. */
-  function logAffinity(logits: Tensor2D, kind: "softmax" | "sigmoid"): Tensor2D {
+  function logAffinity(logits: Tensor2D, kind: ScoreKind): Tensor2D {
     return kind === "softmax" ? logits : sub(minimum(logits, 0), log1p(exp(neg(abs(logits)))));
+  }
+
+  function writeGates(values: ArrayLike<number>, expert: Int32Array, gate: Float32Array): void {
+    for (let pair = 0; pair < values.length; pair++) gate[pair] = expert[pair] < 0 ? 0 : values[pair];
   }
 
   return {
     gates(logits, kind, renormalize, expert, tokens, experts, slots, gate) {
       tidy(() => {
-        const matrix = matrixOf(tensors, logits, tokens, experts);
-        const { pick, withEmpty } = slotsOf(expert, tokens, experts, slots);
-        const gates = renormalize
-          ? softmax(withEmpty(logAffinity(pick(matrix), kind), emptyLogWeight))
-          : pick(affinitiesOf(tensors, matrix, kind));
-        gate.set(withEmpty(gates, 0).dataSync());
+        if (renormalize) {
+          const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, slots), tokens, slots);
+          writeGates(softmax(logAffinity(chosen, kind)).dataSync(), expert, gate);
+          return;
+        }
+        const affinities = affinitiesOf(tensors, matrixOf(tensors, logits, tokens, experts), kind);
+        const entries = Int32Array.from(
+          { length: tokens * slots },
+          (_, pair) => Math.floor(pair / slots) * experts + Math.max(0, expert[pair]),
+        );
+        writeGates(gather(reshape(affinities, [-1]), entries).dataSync(), expert, gate);
       });
     },
 
     planGates(logits, columnPotential, epsilon, expert, tokens, experts, slots, gate) {
       tidy(() => {
-        const { pick, pickOfRow, withEmpty } = slotsOf(expert, tokens, experts, slots);
-        const picked = withEmpty(pick(matrixOf(tensors, logits, tokens, experts)), emptyLogWeight);
-        const { high, low } = twoFloats(tensors, columnPotential, experts, epsilon);
-        const offset = { high: pickOfRow(high), low: pickOfRow(low) };
-        gate.set(withEmpty(softmax(exponentsOf(tensors, picked, offset, epsilon).exponent), 0).dataSync());
+        const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, slots), tokens, slots);
+        const potentials = Float64Array.from({ length: tokens * slots }, (_, pair) =>
+          expert[pair] < 0 ? 0 : columnPotential[expert[pair]],
+        );
+        const { exponent } = exponentsOf(
+          tensors,
+          chosen,
+          twoFloats(tensors, potentials, tokens, slots, epsilon),
+          epsilon,
+        );
+        writeGates(softmax(exponent).dataSync(), expert, gate);
       });
     },
   };

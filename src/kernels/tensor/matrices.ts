@@ -10,14 +10,6 @@ export function matrixOf({ tensor2d }: Tensors, values: Float32Array, rows: numb
   return tensor2d(values.slice(0, rows * columns), [rows, columns]);
 }
 
-/** The first `columns` of `values`, rounded to float32, as one row. */
-export function rowOf({ tensor2d }: Tensors, values: ArrayLike<number>, columns: number): Tensor2D {
-  return tensor2d(
-    Float32Array.from({ length: columns }, (_, column) => values[column]),
-    [1, columns],
-  );
-}
-
 /** S of each row of `logits`. */
 export function affinitiesOf({ softmax, sigmoid }: Tensors, logits: Tensor2D, kind: ScoreKind): Tensor2D {
   return kind === "softmax" ? softmax(logits) : sigmoid(logits);

@@ -22,7 +22,7 @@ export function selectPrograms(tensors: Tensors): Pick<Kernels, "scores" | "sele
         const matrix = matrixOf(tensors, logits, tokens, experts);
         const affinities = bias === null || key === "logits" ? matrix : affinitiesOf(tensors, matrix, key);
         const keys =
-          bias === null ? matrix : exponentsOf(tensors, affinities, twoFloats(tensors, bias, experts), 1).exponent;
+          bias === null ? matrix : exponentsOf(tensors, affinities, twoFloats(tensors, bias, 1, experts), 1).exponent;
         expert.set(topk(keys, topK, true).indices.dataSync());
       });
       load.fill(0, 0, experts);

@@ -2,7 +2,7 @@ import type { Tensor2D } from "@tensorflow/tfjs-core";
 import type { Tensors } from "../../tensors/load.ts";
 import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
-import { matrixOf, reduceColumns, rowOf } from "./matrices.ts";
+import { matrixOf, reduceColumns } from "./matrices.ts";
 
 /** Sinkhorn's sweeps, and the plan they lead to. */
 export function transportPrograms(
@@ -31,14 +31,14 @@ export function transportPrograms(
     sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum) {
       tidy(() => {
         const entries = matrixOf(tensors, gibbs, tokens, experts);
-        sweep(mul(entries, rowOf(tensors, columnScaling, experts)), columnSum);
+        sweep(mul(entries, matrixOf(tensors, columnScaling, 1, experts)), columnSum);
       });
     },
 
     logSinkhornSweep(logits, epsilon, columnPotential, tokens, experts, rowLogSum, logColumnSum) {
       tidy(() => {
         const matrix = matrixOf(tensors, logits, tokens, experts);
-        const offset = twoFloats(tensors, columnPotential, experts, epsilon);
+        const offset = twoFloats(tensors, columnPotential, 1, experts, epsilon);
         const { shift, exponent } = exponentsOf(tensors, matrix, offset, epsilon);
         const rowSum = logSumExp(exponent, 1, true);
         const [shifts, rowSums] = [shift.dataSync(), rowSum.dataSync()];
@@ -47,7 +47,7 @@ export function transportPrograms(
         const logPlan = sub<Tensor2D>(exponent, rowSum);
         reduceColumns(tensors, "max", logPlan, logColumnSum);
         const largest = Float32Array.from(logColumnSum.subarray(0, experts));
-        reduceColumns(tensors, "sum", exp(sub(logPlan, rowOf(tensors, largest, experts))), logColumnSum);
+        reduceColumns(tensors, "sum", exp(sub(logPlan, matrixOf(tensors, largest, 1, experts))), logColumnSum);
         for (let e = 0; e < experts; e++) logColumnSum[e] = largest[e] + Math.log(logColumnSum[e]);
       });
     },
@@ -55,7 +55,7 @@ export function transportPrograms(
     entropicPlan(logits, columnPotential, epsilon, tokens, experts, out) {
       tidy(() => {
         const matrix = matrixOf(tensors, logits, tokens, experts);
-        const offset = twoFloats(tensors, columnPotential, experts, epsilon);
+        const offset = twoFloats(tensors, columnPotential, 1, experts, epsilon);
         out.set(softmax(exponentsOf(tensors, matrix, offset, epsilon).exponent).dataSync());
       });
     },
