@@ -41,6 +41,17 @@ for (const { backend, name, kernels } of onTensorBackends) {
       await loadTensors(backend);
     });
 
+    it("leave no tensors behind", async () => {
+      const { memory } = await loadTensors(backend);
+      const { route } = createRouterUnderTest("ssr", shapes[0], {
+        options: { select: { mode: "every", n: 2 } },
+        kernels: kernels!,
+      });
+      const before = memory().numTensors;
+      for (const seed of ["selected", "not selected"]) route(skewedLogits(seed, 96, 16, 1));
+      expect(memory().numTensors).toBe(before);
+    });
+
     it.each(routers)("choose as on WebAssembly over batches that move their state: %s %j", (kind, options) => {
       for (const shape of shapes) {
         const { tokens, experts } = shape;

@@ -2,26 +2,24 @@ import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createTensorKernels } from "../../src/kernels/tensor.ts";
 import { loadTensors, type TensorBackend, tensorBackends } from "../../src/tensors/load.ts";
 
-/** The tensor programs on one backend of TensorFlow.js; null where that does not load. */
-async function kernelsOn(backend: TensorBackend): Promise<Kernels | null> {
+/** A backend of TensorFlow.js and kernels that compute on it; null where it does not load, which `name` says. */
+export interface OnTensorBackend {
+  readonly backend: TensorBackend;
+  readonly name: string;
+  readonly kernels: Kernels | null;
+}
+
+const found: OnTensorBackend[] = [];
+for (const backend of tensorBackends) {
   try {
-    return createTensorKernels(await loadTensors(backend), backend === "tensorflow" ? "tfjs-gpu" : "tfjs");
+    const kernels = createTensorKernels(await loadTensors(backend), backend === "tensorflow" ? "tfjs-gpu" : "tfjs");
+    found.push({ backend, name: backend, kernels });
   } catch (error) {
+    // The other two are there on every machine.
     if (backend !== "tensorflow") throw error;
-    return null;
+    found.push({ backend, name: `${backend} (skipped without @tensorflow/tfjs-node-gpu)`, kernels: null });
   }
 }
 
-/**
- * Every backend of TensorFlow.js with kernels that compute on it, once `loadTensors(backend)` has set it: a process has one
- * at a time. A name for test titles says where there is none.
- */
-export const onTensorBackends: readonly { backend: TensorBackend; name: string; kernels: Kernels | null }[] =
-  await (async () => {
-    const all = [];
-    for (const backend of tensorBackends) {
-      const kernels = await kernelsOn(backend);
-      all.push({ backend, name: kernels === null ? `${backend}, which does not load here` : backend, kernels });
-    }
-    return all;
-  })();
+/** All of them. A process has one at a time: `loadTensors(backend)` before the tests of each. */
+export const onTensorBackends: readonly OnTensorBackend[] = found;

@@ -18,7 +18,7 @@ export function twoFloats(tensors: Tensors, values: Float64Array, rows: number, 
 
 /**
  * What is below the largest of each row, in units of `unit`: the exponents of an entropic plan with logits Z as `values`,
- * ε as `unit` and ε·g as `offset`, one for each column.
+ * ε as `unit` and ε·g as `offset`.
  *
  *     (values[t, e] + offset[e]) / unit  =  shift_t / unit + exponent_te,   shift_t the row's largest sum in float32
  *
@@ -29,12 +29,12 @@ export function twoFloats(tensors: Tensors, values: Float64Array, rows: number, 
 export function exponentsOf(
   { add, sub, div, max }: Tensors,
   values: Tensor2D,
-  { high, low }: TwoFloats,
+  offset: TwoFloats,
   unit: number,
 ): { shift: Tensor2D; exponent: Tensor2D } {
-  const sum = add<Tensor2D>(values, high);
+  const sum = add<Tensor2D>(values, offset.high);
   const added = sub<Tensor2D>(sum, values);
-  const leftOut = add<Tensor2D>(sub(values, sub(sum, added)), sub(high, added));
+  const leftOut = add<Tensor2D>(sub(values, sub(sum, added)), sub(offset.high, added));
   const shift = max<Tensor2D>(sum, 1, true);
-  return { shift, exponent: div(add(sub(sum, shift), add(leftOut, low)), unit) };
+  return { shift, exponent: div(add(sub(sum, shift), add(leftOut, offset.low)), unit) };
 }

@@ -8,8 +8,14 @@ import { affinitiesOf, matrixOf } from "./matrices.ts";
 /** What an empty slot weighs before the softmax: as good as −∞, and its differences are numbers. */
 const emptyLogWeight = -3e38;
 
-/** The logits of the selected pairs, so that no others need be carried over. */
-function chosenLogits(logits: Float32Array, expert: Int32Array, tokens: number, experts: number, slots: number) {
+/** The logits of the selected pairs `[tokens × slots]`, so that no others need be carried over. */
+function chosenLogits(
+  logits: Float32Array,
+  expert: Int32Array,
+  tokens: number,
+  experts: number,
+  slots: number,
+): Float32Array {
   const chosen = new Float32Array(tokens * slots);
   for (let pair = 0; pair < chosen.length; pair++) {
     const row = Math.floor(pair / slots) * experts;
@@ -54,12 +60,8 @@ export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates" | "planGat
         const potentials = Float64Array.from({ length: tokens * slots }, (_, pair) =>
           expert[pair] < 0 ? 0 : columnPotential[expert[pair]],
         );
-        const { exponent } = exponentsOf(
-          tensors,
-          chosen,
-          twoFloats(tensors, potentials, tokens, slots, epsilon),
-          epsilon,
-        );
+        const offset = twoFloats(tensors, potentials, tokens, slots, epsilon);
+        const { exponent } = exponentsOf(tensors, chosen, offset, epsilon);
         writeGates(softmax(exponent).dataSync(), expert, gate);
       });
     },

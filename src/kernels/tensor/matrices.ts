@@ -1,4 +1,4 @@
-import type { Tensor2D } from "@tensorflow/tfjs-core";
+import type { Tensor2D, Tensor3D } from "@tensorflow/tfjs-core";
 import type { ScoreKind } from "../../core/assignment.ts";
 import type { Tensors } from "../../tensors/load.ts";
 
@@ -23,10 +23,12 @@ export function reduceColumns(tensors: Tensors, reduction: "sum" | "max", matrix
   const { concat, reshape, slice } = tensors;
   const [rows, columns] = matrix.shape;
   const whole = rows - (rows % blockRows);
-  // A part with a rest is sliced off; the common case is only seen in another shape.
-  const blocks = reshape(whole === rows ? matrix : slice(matrix, 0, whole), [-1, blockRows, columns]);
-  const rest = reshape(whole === 0 ? matrix : slice(matrix, whole), [1, rows - whole, columns]);
-  const parts = [...(whole > 0 ? [blocks] : []), ...(whole < rows ? [rest] : [])];
+  const parts: Tensor3D[] = [];
+  // Slices are copies, which a matrix of whole blocks does not need.
+  if (whole > 0) {
+    parts.push(reshape(whole === rows ? matrix : slice(matrix, 0, whole), [whole / blockRows, blockRows, columns]));
+  }
+  if (whole < rows) parts.push(reshape(slice(matrix, whole), [1, rows - whole, columns]));
   const reduced = concat(parts.map((part) => tensors[reduction](part, 1))).dataSync<"float32">();
   out.fill(reduction === "sum" ? 0 : Number.NEGATIVE_INFINITY, 0, columns);
   for (let i = 0; i < reduced.length; i++) {
