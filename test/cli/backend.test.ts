@@ -95,14 +95,14 @@ describe("--backend", () => {
     expect(listFiles(folder)).toEqual([]);
   });
 
-  it.each(["1", "2"])("tfjs-gpu computes on its addon where that is installed, on threads: %s", (workers) => {
+  it("tfjs-gpu computes on its addon where that is installed, in threads too", () => {
     const folder = temporaryFolder();
     const program = [
       "--import",
       `data:text/javascript,${encodeURIComponent(registration)}`,
       projectPath("dist/cli/main.js"),
     ];
-    const words = ["run", quickstart, ...short, "--backend", "tfjs-gpu", "--workers", workers, "--out", folder];
+    const words = ["run", quickstart, ...short, "--backend", "tfjs-gpu", "--workers", "2", "--out", folder];
     expect(spawnSync(process.execPath, [...program, ...words], { encoding: "utf8" })).toMatchObject({ status: 0 });
     expect(JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8")).backend).toBe("tfjs-gpu");
     expect(moesim(["check", folder, "--baseline", onWasm])).toMatchObject({ code: 0 });
