@@ -139,11 +139,11 @@ export function createSinkhornNewtonSparse(
         const isWithinReach = maxIterations - iterations >= iterationsPerStage * (stages + 2);
         if (isWithinReach) {
           sweptPotential.set(columnPotential);
-          const sweeps = iterations;
+          const sweepsMade = iterations;
           const pathError = followPath(problem, stages);
           if (pathError <= marginalError) return solution(pathError, null);
           columnPotential.set(sweptPotential);
-          return solution(marginalError, sweeps);
+          return solution(marginalError, sweepsMade);
         }
         marginalError = sweepOn(marginalError, true);
       }

@@ -29,7 +29,7 @@ interface Case {
   readonly twin: (routed: Routed) => GateTwin;
   /** The router's own loss. */
   readonly ownLoss?: (routed: Routed) => (logits: Matrix) => number;
-  /** Batches before the one that is differentiated. */
+  /** Batches before, each with a gradient of its own. */
   readonly before?: number;
   /** ε, or what else the logits are divided by: slopes grow as the inverse. */
   readonly unit?: number;
@@ -65,7 +65,9 @@ function expectGradient(kernels: Kernels, { kind, shape, setting, twin, ownLoss,
   const { before = 0, unit = 1, accuracy = gateTolerance, vanishes = false } = rest;
   const router = createRouterUnderTest(kind, shape, { ...setting, kernels });
   for (let step = 0; step < before; step++) {
-    router.route(skewedLogits(`${kind} before ${step}`, shape.tokens, shape.experts, 1.5));
+    const { expert } = router.route(skewedLogits(`${kind} before ${step}`, shape.tokens, shape.experts, 1.5));
+    const slopes = randomWeights(`${kind} slopes ${step}`, shape.tokens * expert[0].length);
+    router.backward(slopes, new Float32Array(shape.tokens * shape.experts));
   }
   // One token fewer than the router was made for.
   const tokens = shape.tokens - 1;
@@ -85,14 +87,18 @@ function expectGradient(kernels: Kernels, { kind, shape, setting, twin, ownLoss,
     let sum = ownLossAt?.(at) ?? 0;
     gatesAt(at, decision.expert).forEach((row, t) => {
       row.forEach((gate, slot) => {
-        sum += gate * weightRows[t][slot];
+        if (decision.expert[t][slot] >= 0) sum += gate * weightRows[t][slot];
       });
     });
     return sum;
   };
   const start = randomWeights(`${kind} start`, tokens * shape.experts);
   const gradient = start.slice();
-  router.backward(weights, gradient);
+  // What stands beside a slot without an expert is to be ignored.
+  router.backward(
+    weights.map((weight, slot) => (decision.expert.flat()[slot] < 0 ? Number.NaN : weight)),
+    gradient,
+  );
   const added = toMatrix(
     Float64Array.from(gradient, (value, entry) => value - start[entry]),
     tokens,
@@ -213,6 +219,7 @@ function ssrCases(): Case[] {
       title: titleOf(shape, "softmax", options),
       shape,
       setting: { options: { ...everyStep, ...options } },
+      before: 1,
       unit: Math.min(1, options.epsilon),
       twin({ decision }) {
         const { iterations } = decision.solver!;
