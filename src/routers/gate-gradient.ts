@@ -5,8 +5,8 @@ import { createScoreGradient } from "./score-gradient.ts";
 type Gates = Pick<Assignment, "slots" | "expert" | "gate">;
 
 /**
- * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate, comes to at the `logits`
- * `[tokens × experts]` that the gates were made of.
+ * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate, comes to at the
+ * `logits` `[tokens × experts]` that the gates were made of.
  */
 export type AddGateGradient = (
   logits: Float32Array,
@@ -17,8 +17,8 @@ export type AddGateGradient = (
 ) => void;
 
 /**
- * Σ gate·gateGradient / Σ gate over one token's slots [first, end), 0 where all gates are. Gates that are weights w divided
- * by their sum have ∂loss/∂log w_s = gate_s·(gateGradient_s − this mean).
+ * Σ gate·gateGradient / Σ gate over one token's slots [first, end), 0 where all gates are. Gates that are weights w
+ * divided by their sum have ∂loss/∂log w_s = gate_s·(gateGradient_s − this mean).
  */
 export function meanGateGradient(gate: Float32Array, gateGradient: Float32Array, first: number, end: number): number {
   let weighted = 0;
@@ -34,7 +34,7 @@ export function meanGateGradient(gate: Float32Array, gateGradient: Float32Array,
 /**
  * One token's part of the gradient of affinities S that are divided by their sum over the selected:
  *
- *     ∂loss/∂Z_e_s = gate_s·(gateGradient_s − mean) · (1 of softmax, 1 − S_e_s of sigmoid)      e_s the expert of slot s
+ *     ∂loss/∂Z_e_s = gate_s·(gateGradient_s − mean) · (1 of softmax, 1 − S_e_s of sigmoid)    e_s: expert of slot s
  *
  * A row's softmax divided so is a softmax over the selected, so that the other logits have no gradient.
  */

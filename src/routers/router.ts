@@ -34,11 +34,11 @@ export interface Router {
   /** Writes the row-stochastic plan `[tokens × experts]` of `batch`, the one routed last. Only routers that have a plan. */
   writePlan?(batch: TokenBatch, plan: Float32Array): void;
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the one
-   * routed last, comes to at its logits, and the gradient of the router's own loss if it has one. Which experts were
-   * selected is held fixed, and so is everything that the router remembers or drew. Slots without an expert have no
-   * gradient, whatever `gateGradient` holds there. Neither array need be the kernels', and either may be longer. Called
-   * while the batch and its assignment are unchanged; changes nothing of the router.
+   * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the
+   * one routed last, comes to at its logits, and the gradient of the router's own loss if it has one. Which experts
+   * were selected is held fixed, and so is everything that the router remembers or drew. Slots without an expert have
+   * no gradient, whatever `gateGradient` holds there. Neither array need be the kernels', and either may be longer.
+   * Called while the batch and its assignment are unchanged; changes nothing of the router.
    */
   backward(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void;
   state(): RouterState;

@@ -50,9 +50,9 @@ const massTolerance = 1e-5;
  * The default γ = 1 does that: entries of a row differ by less than the differences of S, which are below 1, so nearly
  * every row has its K entries. A smaller γ gathers rows on one expert. Logits as cost want a γ of their own range.
  *
- * `backward` takes the potentials of the plan for constants, those of the token α_t as those of the experts τ_e: the dual has
- * kinks where the cardinality binds, and no derivative there. With A = S or Z as `cost` says, the masses
- * P_te = [α_t + A_te − τ_e]_+ / γ before rows are divided by their sums, and w = gateGradient,
+ * `backward` takes the potentials of the plan for constants, those of the token α_t as those of the experts τ_e: the
+ * dual has kinks where the cardinality binds, and no derivative there. With A = S or Z as `cost` says, the masses P_te
+ * = [α_t + A_te − τ_e]_+ / γ before rows are divided by their sums, and w = gateGradient,
  *
  *     ∂loss/∂A_t,expert_s = (w_ts − Σ_r gate_tr·w_tr) / (γ · Σ_r P_t,expert_r)      of slots with mass, 0 of the others
  *

@@ -79,8 +79,8 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
  *     other steps:    expert_t = the K largest of S_t
  *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
  *
- * `backward` of a selected step goes through the plan, the sweeps or Newton steps that led to it included: with
- * x = Z/ε + g the gates are softmax of x over the selected, and what x owes to g goes on to all logits of the batch (see
+ * `backward` of a selected step goes through the plan, the sweeps or Newton steps that led to it included: with x = Z/ε
+ * + g the gates are softmax of x over the selected, and what x owes to g goes on to all logits of the batch (see
  * `EntropicSolver.backward`).
  *
  * Steps are those of the stream. With `probability` one number is drawn on every step, selected or not; with `threshold`

@@ -7,8 +7,8 @@ import type { EntropicProblem } from "./entropic-problem.ts";
 export interface BalancedGradient {
   /**
    * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g at the balanced
-   * `columnPotential` `[experts]` of the kernels, comes to at the logits. `potentialGradient` sums to 0, since a constant
-   * added to g changes no plan.
+   * `columnPotential` `[experts]` of the kernels, comes to at the logits. `potentialGradient` sums to 0, since a
+   * constant added to g changes no plan.
    */
   add(
     problem: EntropicProblem,
@@ -22,13 +22,14 @@ export interface BalancedGradient {
 const residual = 1e-10;
 
 /**
- * Implicit differentiation. The plan is balanced where log s(g, Z) = log(T/E) for each expert, s = Pᵀ1, and stays so when
+ * Implicit differentiation. The plan is balanced where log s(g, Z) = log(T/E) for each expert, s = Pᵀ1, and stays so
+ * when
  *
  *     J·dg = −(∂log s/∂Z)·dZ,    J = ∂log s/∂g = diag(s)⁻¹·H,    H = diag(s) − PᵀP     `[experts × experts]`
  *
- * so that ∂loss/∂Z = (∂log s/∂Z)ᵀ·(−J⁻ᵀ·d) with d = ∂loss/∂g and J⁻ᵀ·d = diag(s)·H⁻¹·d: as if the loss depended on log s
- * through −s·(H⁻¹·d) (`column-sum-gradient.ts`). H is the Hessian of the dual, whole here, and singular only along 1, to
- * which d is orthogonal; the system is solved by conjugate gradients.
+ * so that ∂loss/∂Z = (∂log s/∂Z)ᵀ·(−J⁻ᵀ·d) with d = ∂loss/∂g and J⁻ᵀ·d = diag(s)·H⁻¹·d: as if the loss depended on log
+ * s through −s·(H⁻¹·d) (`column-sum-gradient.ts`). H is the Hessian of the dual, whole here, and singular only along 1,
+ * to which d is orthogonal; the system is solved by conjugate gradients.
  *
  * The error is proportional to how far the columns are from T/E.
  *

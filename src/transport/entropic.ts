@@ -48,10 +48,10 @@ export interface EntropicSolver {
   /** Writes the plan `[tokens × experts]` of the problem solved last, rows that sum to 1. */
   writePlan(problem: EntropicProblem, plan: Float32Array): void;
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g of the problem solved last,
-   * comes to at its logits through g. Of a plan that sweeps led to, converged or not, it is the derivative of these sweeps
-   * (`sinkhorn-gradient.ts`), as many as were made; of one that Newton steps led to, that of the balanced plan
-   * (`balanced-gradient.ts`). `potentialGradient` sums to 0, since a constant added to g changes no plan, and is
+   * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g of the problem solved
+   * last, comes to at its logits through g. Of a plan that sweeps led to, converged or not, it is the derivative of
+   * these sweeps (`sinkhorn-gradient.ts`), as many as were made; of one that Newton steps led to, that of the balanced
+   * plan (`balanced-gradient.ts`). `potentialGradient` sums to 0, since a constant added to g changes no plan, and is
    * overwritten. Buffers are allocated at the first call.
    */
   backward(problem: EntropicProblem, potentialGradient: Float64Array, logitGradient: Float32Array): void;

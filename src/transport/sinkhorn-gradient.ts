@@ -22,8 +22,8 @@ export interface SinkhornGradient {
  *     ∂loss/∂log s^i = −d^(i+1)
  *     d^i            = d^(i+1) + (what log s^i passes on to g^i) = P(g^i)ᵀ·P(g^i)·(d^(i+1) / s^i)      i = n − 1 … 0
  *
- * and each log s^i passes its part on to Z (`column-sum-gradient.ts`). The sweeps are repeated in float64 to have every g^i
- * `[sweeps × experts]` again: two sweeps and one pass over the plan for each of them.
+ * and each log s^i passes its part on to Z (`column-sum-gradient.ts`). The sweeps are repeated in float64 to have every
+ * g^i `[sweeps × experts]` again: two sweeps and one pass over the plan for each of them.
  *
  * @param tokens the most tokens of a problem
  */

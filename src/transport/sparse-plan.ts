@@ -31,8 +31,8 @@ export function copySparsePlan(from: SparsePlan, to: SparsePlan): void {
 }
 
 /**
- * Divides each row by its sum, unless that is 0, and returns (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of the result. The sums that
- * were found are kept in `rowSum`.
+ * Divides each row by its sum, unless that is 0, and returns (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of the result. The sums
+ * that were found are kept in `rowSum`.
  */
 export function normaliseRows({ columnStart, token, mass, rowSum }: SparsePlan, tokens: number): number {
   const experts = columnStart.length - 1;

@@ -32,8 +32,9 @@ export function shiftedGates(shift: Matrix, twin: GateTwin): GateTwin {
 }
 
 /**
- * Gates of the masses P_te = [α_t + A_te − τ_e]_+ / γ with potentials that do not depend on Z, from `plan`, which are those
- * masses at the logits `from`; A is S, or Z where `scores` is "logits". Tokens without mass have the gates of `fallback`.
+ * Gates of the masses P_te = [α_t + A_te − τ_e]_+ / γ with potentials that do not depend on Z, from `plan`, which are
+ * those masses at the logits `from`; A is S, or Z where `scores` is "logits". Tokens without mass have the gates of
+ * `fallback`.
  */
 export function massGates(
   plan: Matrix,
