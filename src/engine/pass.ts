@@ -101,10 +101,9 @@ export async function runPass(
     );
     for (const run of runs) run.route(batch, shared.get(run.choice.scores)!);
     for (const run of runs) {
-      run.learn(batch, stream);
       const kind = run.choice.scores;
       const best = optima.optimum(kind) ?? provers.get(kind)?.optimum() ?? null;
-      const record = run.measure(batch, facts, shared.get(kind)!, best);
+      const record = run.measure(batch, facts, shared.get(kind)!, best, stream);
       onStep?.(run.choice, record);
       stream.observe?.(run.load());
     }

@@ -50,12 +50,19 @@ export interface BatchScores {
 export interface RouterRun {
   readonly choice: RouterChoice;
   route(batch: TokenBatch, shared: BatchScores): void;
-  /** Lets `stream`, if it trains, learn from how the batch was routed: after `route` and before `measure`. */
-  learn(batch: TokenBatch, stream: Stream): void;
   /** The optimum that the router proved of the batch, on steps with regret, if it is one that does. */
   optimum(): Optimum | null;
-  /** Where `optimum` is null, as the batch has none or it is found elsewhere, the record has no regret. */
-  measure(batch: TokenBatch, facts: BatchFacts, shared: BatchScores, optimum: Optimum | null): StepRecord;
+  /**
+   * Where `optimum` is null, as the batch has none or it is found elsewhere, the record has no regret. A `stream` that
+   * trains learns from what the capacity policy leaves of the assignment.
+   */
+  measure(
+    batch: TokenBatch,
+    facts: BatchFacts,
+    shared: BatchScores,
+    optimum: Optimum | null,
+    stream: Stream,
+  ): StepRecord;
   /** `[experts]`, of the last batch. */
   load(): Int32Array;
   result(): RoutedRun;
@@ -89,6 +96,16 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
     };
   }
 
+  function learn(batch: TokenBatch, stream: Stream): void {
+    if (stream.learn === undefined) return;
+    const start = performance.now();
+    const assignment = { ...routed.assignment, expert: meter.remaining() };
+    trained = stream.learn(assignment, (gateGradient, logitGradient) =>
+      router.backward(batch, gateGradient, logitGradient),
+    );
+    trainMs.push(performance.now() - start);
+  }
+
   return {
     choice,
     route(batch, { scores, kept }) {
@@ -103,16 +120,8 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
       optimum = { upperBound, gap: (upperBound - value) / (batch.tokens * scenario.topK) };
       optima.push(optimum);
     },
-    learn(batch, stream) {
-      if (stream.learn === undefined) return;
-      const start = performance.now();
-      trained = stream.learn(routed.assignment, (gateGradient, logitGradient) =>
-        router.backward(batch, gateGradient, logitGradient),
-      );
-      trainMs.push(performance.now() - start);
-    },
     optimum: () => optimum,
-    measure(batch, facts, { scores }, best) {
+    measure(batch, facts, { scores }, best, stream) {
       const { assignment, solver } = routed;
       let regret = null;
       if (scores !== null) {
@@ -120,11 +129,13 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
         feasible.push({ score, tokens: batch.tokens });
         if (best !== null) regret = regretMeter.measure(best, score, batch.tokens);
       }
+      const metrics = meter.measure(batch, facts, assignment);
+      learn(batch, stream);
       const record: StepRecord = {
         step: batch.step,
         tokens: batch.tokens,
         load: assignment.load,
-        metrics: meter.measure(batch, facts, assignment),
+        metrics,
         regret,
         ...(solver !== undefined && { solver }),
         ...(trained !== undefined && { training: trainingMetrics(batch, facts, trained) }),

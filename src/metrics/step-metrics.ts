@@ -94,6 +94,8 @@ export interface StepMeter {
    * pairs that the capacity policy leaves.
    */
   measure(batch: TokenBatch, facts: BatchFacts, assignment: Assignment): StepMetrics;
+  /** `[tokens × slots]`, the experts of the assignment measured last that the capacity policy leaves, −1 = none. */
+  remaining(): Int32Array;
 }
 
 export function createStepMeter(
@@ -110,13 +112,15 @@ export function createStepMeter(
   const start = new Int32Array(shape.experts + 1);
   const rankLoad = new Float64Array(ranks);
   const churn = createChurnMeter(shape.experts);
+  let remaining: Int32Array;
   return {
+    remaining: () => remaining,
     measure({ tokens, experts, logits }, facts, assignment) {
       const { expert, slots, load } = assignment;
       const capacity = expertCapacity(tokens, shape);
       const pairs = tokens * shape.topK;
       kernels.pairScores(logits, scores, facts.logSumExp, expert, tokens, experts, slots, pairScore);
-      let remaining = expert;
+      remaining = expert;
       if (policy !== "none") {
         dropOverCapacity(assignment, tokens, capacity, policy, pairScore, kept, order, start);
         remaining = kept;

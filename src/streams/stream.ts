@@ -31,8 +31,8 @@ export interface Stream {
   /** The load `[experts]` of the router under test on the last batch; only streams with `seesLoad` have it. */
   observe?(load: Int32Array): void;
   /**
-   * Trains on the last batch, routed as `assignment` says; `backward` is the router's. Called once after each `next`;
-   * only streams of kinds that train have it.
+   * Trains on the last batch, routed as `assignment` says, without the pairs that a capacity policy dropped; `backward`
+   * is the router's. Called once after each `next`; only streams of kinds that train have it.
    */
   learn?(assignment: Assignment, backward: GateBackward): TrainingStep;
   /** All that the next batches depend on, to go on from later; only streams of kinds that train have it. */

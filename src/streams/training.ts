@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { InputError } from "../core/input-error.ts";
 import { tensorBackendOf } from "../kernels/index.ts";
 import { loadTensors } from "../tensors/load.ts";
 import type { StreamContext, StreamKind } from "./stream.ts";
@@ -130,9 +131,13 @@ export const trainingKind: StreamKind<TrainingOptions> = {
             },
             parameters.map(({ variable }) => variable),
           );
+          const taskLoss = value.dataSync()[0];
+          if (!Number.isFinite(taskLoss)) {
+            throw new InputError(`stream: training diverged, step ${step - 1} has no finite loss; lower learningRate`);
+          }
           adam.update(grads, step);
           const gateGradientNorm = tf.norm(grads[layer.gateWeights.name]).dataSync()[0];
-          return { taskLoss: value.dataSync()[0], gateGradientNorm, expertSimilarity };
+          return { taskLoss, gateGradientNorm, expertSimilarity };
         });
       },
       state: () => ({

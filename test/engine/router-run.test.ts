@@ -10,15 +10,13 @@ import { randomLogits } from "../support/random-logits.ts";
 
 const [tokens, experts] = [24, 4];
 const sizes = { name: "small", steps: 3, tokens, experts, topK: 2, deadWindow: 2, regret: { every: 0 } };
-const scenario = await resolveScenario(
-  { ...sizes, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] },
-  "small.yaml",
-);
+const written = { ...sizes, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
+const scenario = await resolveScenario(written, "small.yaml");
 
 /** Routes three batches of a stream with `learn` and returns the records and what came of them. */
-function runWith(learn: Stream["learn"], cluster?: Int32Array) {
+function runWith(learn: Stream["learn"], cluster?: Int32Array, runScenario = scenario) {
   const kernels = createKernels("wasm");
-  const run = createRouterRun(scenario, 0, kernels);
+  const run = createRouterRun(runScenario, 0, kernels);
   const facts = createBatchFacts(kernels, scenario);
   const stream: Stream = {
     next: async () => null,
@@ -31,8 +29,7 @@ function runWith(learn: Stream["learn"], cluster?: Int32Array) {
     const batch = { step, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
     facts.observe(batch);
     run.route(batch, { scores: null, kept: null });
-    run.learn(batch, stream);
-    return run.measure(batch, facts, { scores: null, kept: null }, null);
+    return run.measure(batch, facts, { scores: null, kept: null }, null, stream);
   });
   return { records, result: run.result() };
 }
@@ -65,6 +62,27 @@ it("hands a stream that trains how each batch was routed, and keeps what it came
     specialisation: records[1].training!.specialisation,
     expertSimilarity: 0.5,
   });
+});
+
+it("hands over what the capacity policy leaves", async () => {
+  const seen: Assignment[] = [];
+  const dropping = await resolveScenario({ ...written, capacity: "drop" }, "small.yaml");
+  const { records } = runWith(
+    ({ slots, expert, gate, load }) => {
+      seen.push({ slots, expert: expert.slice(0, 2 * tokens), gate, load: load.slice() });
+      return { taskLoss: 1, gateGradientNorm: 0, expertSimilarity: 1 };
+    },
+    undefined,
+    dropping,
+  );
+  for (const [step, { expert, load }] of seen.entries()) {
+    const dropped = expert.filter((e) => e < 0).length;
+    expect(dropped).toBe(records[step].metrics.droppedFraction * 2 * tokens);
+    for (let e = 0; e < experts; e++) {
+      expect(expert.filter((other) => other === e)).toHaveLength(Math.min(load[e], 12));
+    }
+  }
+  expect(records[0].metrics.droppedFraction).toBeGreaterThan(0);
 });
 
 it("has no specialisation where the stream does not know the clusters", () => {

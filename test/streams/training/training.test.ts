@@ -159,4 +159,11 @@ describe("bad input of a training stream", () => {
     writeFileSync(file, "abc");
     await expect(open({ ...text, path: file })).rejects.toThrow(/3 tokens; a context of 3 needs more/);
   });
+
+  it("says so when training diverges", async () => {
+    const stream = await open();
+    const { fields, arrays } = stream.state!();
+    stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e30) } });
+    await expect(trainStep(stream)).rejects.toThrow(/training diverged, step 0 has no finite loss; lower learningRate/);
+  });
 });
