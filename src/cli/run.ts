@@ -2,9 +2,11 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { namingFile } from "../engine/naming-file.ts";
+import { openRunCheckpoint } from "../engine/run-checkpoint.ts";
 import { runRecord } from "../engine/run-record.ts";
 import { runScenario, summaryRow } from "../engine/run-scenario.ts";
 import type { RouterProgress } from "../engine/write-pass.ts";
+import { holdsCheckpoint } from "../report/partial-folder.ts";
 import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
@@ -37,6 +39,8 @@ interface RunArguments extends CommonArguments {
   out?: string | undefined;
   seed?: number | undefined;
   set: string[];
+  "checkpoint-every"?: number | undefined;
+  resume: boolean;
   workers: number;
   backend: BackendName;
 }
@@ -58,6 +62,18 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
       })
       .option("set", setOption)
       .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
+      .option("checkpoint-every", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Keep what is done after every so many steps, for --resume",
+      })
+      .option("resume", {
+        type: "boolean",
+        group: optionGroups.output,
+        default: false,
+        describe: "Go on from the last checkpoint of the same run that was stopped, to the same results",
+      })
       .option("workers", {
         type: "number",
         group: optionGroups.computation,
@@ -72,6 +88,8 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
           "With changes, on two threads": "$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2",
           "Change a parameter of one router": "$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try",
           "Repeat a run, from the record that it wrote": "$0 run results/quickstart/run.json --out again",
+          "Keep what is done, in case the run is stopped": "$0 run my.yaml --checkpoint-every 100",
+          "Go on with it": "$0 run my.yaml --resume",
           "Take the summary into a script": "$0 run my.yaml --json | jq '.routers[].max_vio_global'",
         }),
       )
@@ -81,6 +99,8 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
 
 async function run(options: RunArguments): Promise<void> {
   const workers = positiveInteger("workers", options.workers);
+  const { "checkpoint-every": wantedEvery = null } = options;
+  const every = wantedEvery === null ? null : positiveInteger("checkpoint-every", wantedEvery);
   const backend = await chooseBackend(options.backend);
   const overrides = options.set.map(parseOverride);
   if (options.seed !== undefined) overrides.push({ path: ["seed"], value: options.seed });
@@ -93,13 +113,18 @@ async function run(options: RunArguments): Promise<void> {
   checkKept(folder, await filesReadBy(options.scenario, [scenario]));
   const { onProgress, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
-  const results = await withResultsFolder(folder, false, async (partial) => {
+  const work = async (partial: string) => {
+    if (options.resume && !holdsCheckpoint(partial))
+      warn(`${folder} has no checkpoint; the run starts from the beginning`);
+    const checkpoint = await openRunCheckpoint(partial, scenario, backend, every, workers);
     const results = await namingFile(options.scenario, () =>
-      runScenario(scenario, partial, { workers, backend, onProgress }),
+      runScenario(scenario, partial, { workers, backend, onProgress, checkpoint }),
     );
-    writeRunRecord(partial, await runRecord("run", origin, scenario, backend, start, results));
+    const record = await runRecord("run", origin, scenario, backend, checkpoint?.start ?? start, results);
+    writeRunRecord(partial, record);
     return results;
-  }).finally(stop);
+  };
+  const results = await withResultsFolder(folder, false, work, options.resume).finally(stop);
 
   const rows = results.map((result) => ({ ...summaryRow(scenario, result), ...result.timing }));
   const bases = results.flatMap(({ router, dualRegret }) =>

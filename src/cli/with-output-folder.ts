@@ -8,20 +8,28 @@ const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 
 /**
  * Lets `work` write into a partial folder and moves what it wrote into `folder` when it is done. When `work` fails or
- * the program is told to stop (Ctrl-C), nothing of it remains and what was in `folder` before is as it was.
+ * the program is told to stop (Ctrl-C), nothing of it remains but a checkpoint, and what was in `folder` before is as it
+ * was.
  *
  * @param obsoleteFiles names the files in `folder` that go away when those in the partial folder come
+ * @param resume whether to give `work` the partial folder of a program that was stopped, if one left a checkpoint there
  */
 export async function withOutputFolder<Result>(
   folder: string,
   work: (partial: string) => Promise<Result>,
   obsoleteFiles: (partial: string) => readonly string[] = () => [],
+  resume = false,
 ): Promise<Result> {
   let output: OutputFolder | undefined;
   // Before there is anything to discard, so that no signal comes between.
-  const stop = stopOnSignal(() => output?.discard());
+  const stop = stopOnSignal(() => {
+    // Behind what a terminal shows of Ctrl-C and of the progress.
+    const lineFeed = process.stderr.isTTY ? "\n" : "";
+    if (output?.discard())
+      process.stderr.write(`${lineFeed}moesim: what is done is kept; --resume goes on from there\n`);
+  });
   try {
-    output = openOutputFolder(folder);
+    output = openOutputFolder(folder, resume);
     const result = await work(output.partial);
     output.commit(obsoleteFiles(output.partial));
     return result;

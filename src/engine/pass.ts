@@ -3,15 +3,16 @@ import { InputError } from "../core/input-error.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createDualFunction } from "../metrics/dual-function.ts";
-import { createDualRegretMeter } from "../metrics/dual-regret.ts";
+import { createDualRegretMeter, type DualRegretState } from "../metrics/dual-regret.ts";
 import type { Optimum } from "../metrics/regret.ts";
 import { type BatchFacts, createBatchFacts } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import type { Stream, StreamState } from "../streams/stream.ts";
 import { openStream, withMemoryFor } from "./open-scenario.ts";
 import type { PassPlan } from "./pass-plan.ts";
-import { createOptima, dualKinds, isInPart, optimumRouter } from "./regret.ts";
-import { createRouterRun, type RoutedRun } from "./router-run.ts";
+import { createOptima, dualKinds, isInPart, type OptimumPrices, optimumRouter } from "./regret.ts";
+import { createRouterRun, type RoutedRun, type RouterRunState } from "./router-run.ts";
 
 /** What dual regret is reckoned from, of the best fixed bias in hindsight. */
 export interface HindsightResult {
@@ -34,10 +35,36 @@ export interface PassResult {
   readonly hindsight: readonly HindsightResult[];
 }
 
+/** All that a pass remembers between steps. Plain data. */
+export interface PassState {
+  /** Steps that are done. */
+  readonly steps: number;
+  /** Null where the batches depend on nothing but the seed, so that the stream can be gone through anew. */
+  readonly stream: StreamState | null;
+  /** As `plan.routers`. */
+  readonly runs: readonly RouterRunState[];
+  /** As `plan.optima`: those found so far. */
+  readonly optima: readonly Optimum[][];
+  readonly prices: OptimumPrices;
+  /** As `plan.hindsight`. */
+  readonly hindsight: readonly DualRegretState[];
+}
+
+/** When and where a pass puts down its state. */
+export interface StateKeeper {
+  /** After so many steps each. */
+  readonly every: number;
+  /** To be written down at once: parts of it change with every step. */
+  keep(state: PassState): void;
+}
+
 export interface PassOptions {
   readonly kernels: Kernels;
   /** Called for each router on each step, in the order of the steps. */
   readonly onStep?: ((router: RouterChoice, record: StepRecord) => void) | undefined;
+  readonly keeper?: StateKeeper | null | undefined;
+  /** Of an earlier pass by the same plan, which this one goes on from. */
+  readonly from?: PassState | undefined;
 }
 
 /**
@@ -48,7 +75,7 @@ export interface PassOptions {
 export async function runPass(
   scenario: Scenario,
   plan: PassPlan,
-  { kernels, onStep }: PassOptions,
+  { kernels, onStep, keeper, from }: PassOptions,
 ): Promise<PassResult> {
   const routers = plan.routers.map((position) => scenario.routers[position]);
   const { facts, optima, duals, hindsight, runs, stream } = await withMemoryFor(scenario, async () => {
@@ -56,14 +83,16 @@ export async function runPass(
     const duals = new Map(Array.from(dual, (kind) => [kind, createDualFunction(kernels, scenario, kind)] as const));
     return {
       facts: routers.length === 0 ? null : createBatchFacts(kernels, scenario),
-      optima: createOptima(kernels, scenario, routers, plan.optima),
+      optima: createOptima(kernels, scenario, routers, plan.optima, from?.prices),
       duals,
-      hindsight: plan.hindsight.map((kind) => createDualRegretMeter(kernels, scenario, kind, duals.get(kind))),
-      runs: plan.routers.map((position) => createRouterRun(scenario, position, kernels)),
+      hindsight: plan.hindsight.map((kind, index) =>
+        createDualRegretMeter(kernels, scenario, kind, duals.get(kind), from?.hindsight[index]),
+      ),
+      runs: plan.routers.map((position, index) => createRouterRun(scenario, position, kernels, from?.runs[index])),
       stream: await openStream(scenario, kernels),
     };
   });
-  const found = plan.optima.map((): Optimum[] => []);
+  const found = from?.optima ?? plan.optima.map((): Optimum[] => []);
   const kinds = new Set(routers.map(({ scores }) => scores));
   // Routers of the pass that find the optimum themselves.
   const provers = new Map(
@@ -109,9 +138,19 @@ export async function runPass(
     }
   }
 
+  const stateAfter = (steps: number): PassState => ({
+    steps,
+    stream: stream.state?.() ?? null,
+    runs: runs.map((run) => run.state()),
+    optima: found,
+    prices: optima.prices(),
+    hindsight: hindsight.map(({ state }) => state),
+  });
+
   try {
+    if (from !== undefined) await goTo(stream, from);
     const end = stepsOf(scenario, plan);
-    for (let step = 0; step < end; step++) {
+    for (let step = from?.steps ?? 0; step < end; step++) {
       if (stream.skip !== undefined && !isWanted(scenario, plan, step)) {
         stream.skip();
       } else {
@@ -119,6 +158,8 @@ export async function runPass(
         if (batch === null) break;
         observe(batch);
       }
+      const steps = step + 1;
+      if (keeper && steps % keeper.every === 0 && steps < end) keeper.keep(stateAfter(steps));
       // Synthetic streams never wait, so without this neither a signal nor a progress bar would get its turn.
       await setImmediate();
     }
@@ -134,6 +175,19 @@ export async function runPass(
       return { least, gap, keptFraction };
     }),
   }));
+}
+
+/** Takes a stream, at its first batch, to where it was when `steps` were done. */
+async function goTo(stream: Stream, { steps, stream: state }: PassState): Promise<void> {
+  if (state !== null) {
+    stream.restore!(state);
+    return;
+  }
+  for (let step = 0; step < steps; step++) {
+    if (stream.skip === undefined) await stream.next();
+    else stream.skip();
+    await setImmediate();
+  }
 }
 
 /** Whether `plan` does anything with the batch of `step`. */

@@ -69,14 +69,23 @@ export interface Optima {
   scores(kind: ScoreKind): Float64Array | null;
   /** Null on steps without regret, and where it is no part of those that are to be found here. */
   optimum(kind: ScoreKind): Optimum | null;
+  /** The prices `[experts]` from which the next searches begin, all that is remembered of the batches before. */
+  prices(): OptimumPrices;
 }
 
-/** The affinities that `routers` use on the batches on which the scenario asks for regret, and the optima of `parts`. */
+export type OptimumPrices = ReadonlyMap<ScoreKind, Float64Array>;
+
+/**
+ * The affinities that `routers` use on the batches on which the scenario asks for regret, and the optima of `parts`.
+ *
+ * @param prices of others of the same parts, to go on from
+ */
 export function createOptima(
   kernels: Kernels,
   scenario: Scenario,
   routers: readonly RouterChoice[],
   parts: readonly OptimumPart[],
+  prices?: OptimumPrices,
 ): Optima {
   const { tokens, experts, regret } = scenario;
   const kinds = regret.every === 0 ? [] : new Set([...routers, ...parts].map(({ scores }) => scores));
@@ -84,6 +93,8 @@ export function createOptima(
     const own = parts.filter((part) => part.scores === kind);
     const scores = kernels.allocateFloat64(tokens * experts);
     const finder = own.length === 0 ? null : createOptimumFinder(kernels, scenario, regret.gap);
+    const price = prices?.get(kind);
+    if (price !== undefined) finder?.price.set(price);
     return { kind, own, scores, finder };
   });
   const found = new Map<ScoreKind, { readonly scores: Float64Array; readonly optimum: Optimum | null }>();
@@ -103,5 +114,7 @@ export function createOptima(
     },
     scores: (kind) => found.get(kind)?.scores ?? null,
     optimum: (kind) => found.get(kind)?.optimum ?? null,
+    prices: () =>
+      new Map(searches.flatMap(({ kind, finder }) => (finder === null ? [] : [[kind, finder.price] as const]))),
   };
 }

@@ -2,13 +2,13 @@ import type { TokenBatch } from "../core/token-batch.ts";
 import type { TrainingStep } from "../core/training-step.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { DualFunction, KeptScores } from "../metrics/dual-function.ts";
-import { createFeasibleScore, createRegretMeter, type Optimum } from "../metrics/regret.ts";
-import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
+import { createFeasibleScore, createRegretMeter, type Optimum, type RegretState } from "../metrics/regret.ts";
+import { createRunSummary, type RunSummary, type RunSummaryState } from "../metrics/run-summary.ts";
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { routingEntropy, specialisation, type TrainingMetrics } from "../metrics/training.ts";
 import { findRouterKind } from "../routers/index.ts";
-import type { RoutedStep } from "../routers/router.ts";
+import type { RoutedStep, RouterState } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import type { Stream } from "../streams/stream.ts";
 import { createRouter } from "./open-scenario.ts";
@@ -35,6 +35,19 @@ export interface RoutedRun {
   /** On each step with regret, of a router that proves the optimum itself; else empty. */
   readonly optima: readonly Optimum[];
   /** `[steps]`, f_n(b_n); null for routers without dual regret. */
+  readonly duals: Float64Array | null;
+}
+
+/** All that a run remembers between batches. Plain data. */
+export interface RouterRunState {
+  readonly router: RouterState;
+  readonly summary: RunSummaryState;
+  readonly regret: RegretState;
+  readonly routeMs: number[];
+  readonly trainMs: number[];
+  readonly tokens: number;
+  readonly feasible: { readonly score: number; readonly tokens: number }[];
+  readonly optima: Optimum[];
   readonly duals: Float64Array | null;
 }
 
@@ -65,24 +78,33 @@ export interface RouterRun {
   ): StepRecord;
   /** `[experts]`, of the last batch. */
   load(): Int32Array;
+  /** To be written down at once: parts of it change with every batch. */
+  state(): RouterRunState;
   result(): RoutedRun;
 }
 
-export function createRouterRun(scenario: Scenario, position: number, kernels: Kernels): RouterRun {
+/** @param from of a run of the same router, to go on from; changes with every batch */
+export function createRouterRun(
+  scenario: Scenario,
+  position: number,
+  kernels: Kernels,
+  from?: RouterRunState,
+): RouterRun {
   const choice = scenario.routers[position];
   const kind = findRouterKind(choice.kind)!;
   const router = createRouter(scenario, choice, kernels);
+  if (from !== undefined) router.restore(from.router);
   const maxSlots = kind.maxSlots?.(scenario) ?? scenario.topK;
   const meter = createStepMeter(kernels, scenario, choice.scores, scenario.capacity, scenario.ranks, maxSlots);
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
-  const regretMeter = createRegretMeter(scenario.topK);
-  const summary = createRunSummary({ ...scenario, plan: kind.plan });
-  const routeMs: number[] = [];
-  const trainMs: number[] = [];
-  const feasible: { score: number; tokens: number }[] = [];
-  const optima: Optimum[] = [];
-  const duals = hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null;
-  let tokens = 0;
+  const regretMeter = createRegretMeter(scenario.topK, from?.regret);
+  const summary = createRunSummary({ ...scenario, plan: kind.plan }, from?.summary);
+  const routeMs = from?.routeMs ?? [];
+  const trainMs = from?.trainMs ?? [];
+  const feasible = from?.feasible ?? [];
+  const optima = from?.optima ?? [];
+  const duals = from?.duals ?? (hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null);
+  let tokens = from?.tokens ?? 0;
   let routed: RoutedStep;
   let trained: TrainingStep | undefined;
   let optimum: Optimum | null = null;
@@ -144,6 +166,17 @@ export function createRouterRun(scenario: Scenario, position: number, kernels: K
       return record;
     },
     load: () => routed.assignment.load,
+    state: () => ({
+      router: router.state(),
+      summary: summary.state,
+      regret: regretMeter.state,
+      routeMs,
+      trainMs,
+      tokens,
+      feasible,
+      optima,
+      duals,
+    }),
     result: () => ({
       position,
       summary: summary.summary(),

@@ -1,4 +1,5 @@
 import type { KernelBackend } from "../kernels/index.ts";
+import { passFile } from "../report/partial-folder.ts";
 import type { SummaryRow } from "../report/result-columns.ts";
 import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
@@ -6,6 +7,7 @@ import { trains } from "./open-scenario.ts";
 import type { PassResult } from "./pass.ts";
 import { planPasses } from "./pass-plan.ts";
 import { type RouterResult, routerResults } from "./router-results.ts";
+import type { RunCheckpoint } from "./run-checkpoint.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 import { type PassTask, type RouterProgress, rowSource, writePass } from "./write-pass.ts";
 
@@ -15,6 +17,8 @@ export interface RunOptions {
   readonly backend: KernelBackend;
   /** Called now and then for each router, and after its last step. */
   readonly onProgress: (progress: RouterProgress) => void;
+  /** Where a part of the run may be done already, and what is done is kept. */
+  readonly checkpoint?: RunCheckpoint | null | undefined;
 }
 
 /**
@@ -24,8 +28,22 @@ export interface RunOptions {
  * for, and all are put together in the scenario's order.
  */
 export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<RouterResult[]> {
-  const { workers, backend, onProgress } = options;
-  const tasks = planPasses(scenario, workers).map((plan): PassTask => ({ scenario, plan, folder, backend }));
+  const { workers, backend, onProgress, checkpoint = null } = options;
+  const plans = checkpoint?.plans ?? planPasses(scenario, workers);
+  const partFolder = checkpoint?.folder ?? folder;
+  const tasks = plans.map(
+    (plan, index): PassTask => ({
+      scenario,
+      plan,
+      folder: partFolder,
+      backend,
+      checkpoint: checkpoint && {
+        file: passFile(checkpoint.folder, index),
+        every: checkpoint.every,
+        superseding: index === 0 ? checkpoint.partial : null,
+      },
+    }),
+  );
   const passes: PassResult[] = [];
   if (workers === 1) for (const task of tasks) passes.push(await writePass(task, onProgress));
   else passes.push(...(await runOnWorkers<PassTask, PassResult, RouterProgress>("pass", tasks, workers, onProgress)));
@@ -40,6 +58,7 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
       dualRegret: dualRegret?.cumulative ?? null,
     })),
     trains(scenario),
+    partFolder,
   );
   writeSummary(
     folder,

@@ -1,9 +1,12 @@
+import path from "node:path";
 import { type KernelBackend, loadKernels } from "../kernels/index.ts";
+import { removeCheckpoints } from "../report/partial-folder.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { trains } from "./open-scenario.ts";
 import { type PassResult, runPass } from "./pass.ts";
+import { type PassCheckpoint, readPassCheckpoint, writePassCheckpoint } from "./pass-checkpoint.ts";
 import type { PassPlan } from "./pass-plan.ts";
 
 /** A pass over a scenario's stream, for one thread to make. Plain data. */
@@ -13,6 +16,19 @@ export interface PassTask {
   /** Where the routers' part files go. */
   readonly folder: string;
   readonly backend: KernelBackend;
+  readonly checkpoint: TaskCheckpoint | null;
+}
+
+/** Where and how often a pass is to keep what it has done. Plain data. */
+export interface TaskCheckpoint {
+  readonly file: string;
+  /** Steps. */
+  readonly every: number;
+  /**
+   * The partial folder that it is in, beside which the checkpoints of earlier runs go away now that there is one of this;
+   * null where another pass sees to it.
+   */
+  readonly superseding: string | null;
 }
 
 /** One router has routed some more batches. Plain data. */
@@ -27,23 +43,40 @@ export interface RouterProgress {
 /** Told more often, progress would pile up on its way from one thread to the other. */
 const progressMs = 50;
 
-/** Makes the pass of `task` and writes its routers' part files. `onProgress` is called now and then for each router. */
+/**
+ * Makes the pass of `task` and writes its routers' part files; where there is a checkpoint of it, from there on.
+ * `onProgress` is called now and then for each router.
+ */
 export async function writePass(
-  { scenario, plan, folder, backend }: PassTask,
+  { scenario, plan, folder, backend, checkpoint }: PassTask,
   onProgress: (progress: RouterProgress) => void,
 ): Promise<PassResult> {
-  const files = new Map<RouterChoice, StepFiles>();
+  const kept = checkpoint === null ? null : readPassCheckpoint(checkpoint.file);
+  if (kept !== null && "result" in kept) {
+    for (const progress of wholeProgress(scenario, kept.result)) onProgress(progress);
+    return kept.result;
+  }
+  const files: StepFiles[] = [];
   const told = new Map(plan.routers.map((position) => [scenario.routers[position], { at: 0, steps: 0 }]));
+  const flush = () => files.map((file) => file.flush());
+  const keep = (what: PassCheckpoint) => {
+    if (checkpoint === null) return;
+    writePassCheckpoint(checkpoint.file, what);
+    const { superseding } = checkpoint;
+    if (superseding !== null) removeCheckpoints(path.dirname(superseding), superseding);
+  };
+  let result: PassResult;
   try {
-    for (const position of plan.routers) {
-      const router = scenario.routers[position];
-      const coming = { ...scenario, trains: trains(scenario) };
-      files.set(router, createStepFiles(folder, position, rowSource(scenario, router), coming));
+    const coming = { ...scenario, trains: trains(scenario) };
+    for (const [index, position] of plan.routers.entries()) {
+      const source = rowSource(scenario, scenario.routers[position]);
+      files.push(createStepFiles(folder, position, source, coming, kept?.files[index]));
     }
-    return await runPass(scenario, plan, {
+    const fileOf = new Map(plan.routers.map((position, index) => [scenario.routers[position], files[index]]));
+    result = await runPass(scenario, plan, {
       kernels: await loadKernels(backend),
       onStep(router, record) {
-        files.get(router)!.write(record);
+        fileOf.get(router)!.write(record);
         const last = told.get(router)!;
         const now = performance.now();
         if (now - last.at < progressMs && record.step < scenario.steps - 1) return;
@@ -51,10 +84,24 @@ export async function writePass(
         onProgress({ router: router.name, steps, maxVio: record.metrics.maxVio });
         told.set(router, { at: now, steps: record.step + 1 });
       },
+      from: kept?.state,
+      keeper: checkpoint && { every: checkpoint.every, keep: (state) => keep({ state, files: flush() }) },
     });
+    if (checkpoint !== null) flush();
   } finally {
-    for (const file of files.values()) file.close();
+    for (const file of files) file.close();
   }
+  keep({ result });
+  return result;
+}
+
+/** What is told of a pass that was made before. */
+function wholeProgress({ steps, routers }: Scenario, { runs }: PassResult): RouterProgress[] {
+  return runs.map(({ position, summary }) => ({
+    router: routers[position].name,
+    steps,
+    maxVio: summary.maxVioBatches.at(-1)!,
+  }));
 }
 
 /** Whose rows in the files these are. */

@@ -7,8 +7,19 @@ import { createDualFunction, type DualFunction, type KeptScores } from "./dual-f
 /** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this; where it is more the regret is too low by that. */
 export const hindsightTolerance = 1e-6;
 
+/** All that a {@link DualRegretMeter} remembers. Plain data. */
+export interface DualRegretState {
+  /** Of each batch so far. */
+  readonly batches: KeptScores[];
+  /** Tokens observed, and those of them that were kept. */
+  observed: number;
+  kept: number;
+}
+
 /** Measures all biased routers of a run that share a kind of affinity. */
 export interface DualRegretMeter {
+  /** Changes with every batch. */
+  readonly state: DualRegretState;
   /** Keeps the affinities of `batch`, or of a sample of its tokens. To be called once a step. */
   observe(batch: TokenBatch): void;
   /** The best fixed bias of all that was observed, at least one batch; computed once. */
@@ -33,34 +44,35 @@ export interface Hindsight extends HindsightBias {
  * on the tokens that are kept there.
  *
  * @param dual of the same sizes and affinities, where there is one already
+ * @param state of another, to go on from
  */
 export function createDualRegretMeter(
   kernels: Kernels,
   shape: RoutingShape & { readonly steps: number },
   scores: ScoreKind,
   dual: DualFunction = createDualFunction(kernels, shape, scores),
+  state: DualRegretState = { batches: [], observed: 0, kept: 0 },
 ): DualRegretMeter {
   const { experts, topK } = shape;
-  const batches: KeptScores[] = [];
-  let observed = 0;
-  let kept = 0;
+  const { batches } = state;
   let best: Hindsight | undefined;
 
   const hindsight = (): Hindsight => {
     if (best === undefined) {
       const found = findHindsightBias(kernels, batches, experts, topK, hindsightTolerance);
       const least = Float64Array.from(batches, (batch) => dual.value(batch, found.bias));
-      best = { ...found, least, keptFraction: kept / observed };
+      best = { ...found, least, keptFraction: state.kept / state.observed };
     }
     return best;
   };
 
   return {
+    state,
     observe(batch) {
       const scores = dual.keep(batch).slice();
       batches.push(scores);
-      observed += batch.tokens;
-      kept += scores.length / experts;
+      state.observed += batch.tokens;
+      state.kept += scores.length / experts;
       best = undefined;
     },
     hindsight,

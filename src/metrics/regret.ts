@@ -13,6 +13,8 @@ export interface Optimum {
 
 /** Finds the optimum of batch after batch. One serves all routers that use the same affinities. */
 export interface OptimumFinder {
+  /** `[experts]`, from which the next search begins: all that is remembered of the batches before. */
+  readonly price: Float64Array;
   /** Of affinities S `[tokens × experts]`, float64, from the kernels. */
   find(scores: Float64Array, tokens: number): Optimum;
   /** Forgets the batches before, from whose prices the search for the next one's begins. */
@@ -23,6 +25,7 @@ export interface OptimumFinder {
 export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: number): OptimumFinder {
   const solver = createAssignmentSolver(kernels, shape.tokens, shape.experts, shape.topK, { gap });
   return {
+    price: solver.price,
     find(scores, tokens) {
       const { value, upperBound } = solver.solve({ scores, tokens, capacity: expertCapacity(tokens, shape) });
       return { upperBound, gap: (upperBound - value) / (tokens * shape.topK) };
@@ -43,8 +46,15 @@ export interface StepRegret {
   readonly optimumGap: number;
 }
 
+/** All that a {@link RegretMeter} remembers. Plain data. */
+export interface RegretState {
+  regretCumulative: number;
+}
+
 /** Measures one router's regret, step after step. */
 export interface RegretMeter {
+  /** Changes with every step. */
+  readonly state: RegretState;
   /**
    * `feasibleScore` is the router's, of a batch of `tokens`. Throws `Error` where it is more than the optimum's bound
    * allows, which is a fault of one of them.
@@ -55,17 +65,19 @@ export interface RegretMeter {
 /**
  * Assignment regret: the optimum minus the router's feasible score F (see {@link createFeasibleScore}), never negative,
  * whichever proven bound of the optimum it is taken from.
+ *
+ * @param state of another, to go on from
  */
-export function createRegretMeter(topK: number): RegretMeter {
-  let regretCumulative = 0;
+export function createRegretMeter(topK: number, state: RegretState = { regretCumulative: 0 }): RegretMeter {
   return {
+    state,
     measure({ upperBound, gap }, feasibleScore, tokens) {
       const missed = upperBound - feasibleScore;
       if (missed < -1e-9 * upperBound) throw new Error("A router scored more than the proven optimum.");
       // Two sums of the same scores in another order differ by as much.
       const regret = missed <= roundingError * upperBound ? 0 : missed / (tokens * topK);
-      regretCumulative += regret;
-      return { regret, regretCumulative, optimumGap: gap };
+      state.regretCumulative += regret;
+      return { regret, regretCumulative: state.regretCumulative, optimumGap: gap };
     },
   };
 }

@@ -1,13 +1,13 @@
 import { max, mean } from "d3-array";
 import type { PlanKind } from "../core/solver-report.ts";
 import { loadPerRank } from "./expert-parallel.ts";
-import { createIdleTracker } from "./idle.ts";
+import { createIdleTracker, emptyIdleState, type IdleState } from "./idle.ts";
 import { largest, loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
 import { quantileOf } from "./quantile.ts";
 import type { StepRegret } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
-import { createTrainingSummary, type TrainingSummary } from "./training-summary.ts";
-import { createWeightedMean } from "./weighted-mean.ts";
+import { createTrainingSummary, type TrainedStep, type TrainingSummary } from "./training-summary.ts";
+import { addTo, emptyMean, meanOf, type WeightedMean } from "./weighted-mean.ts";
 
 /**
  * The metrics of one router over a whole run; null where one does not apply. `maxVioGlobal`, `loadCv`, `loadGini`,
@@ -56,75 +56,109 @@ export interface RunSummaryShape {
   readonly plan?: PlanKind | undefined;
 }
 
+/** All that a {@link RunSummaryBuilder} has gathered. Plain data. */
+export interface RunSummaryState {
+  readonly totalLoad: Float64Array;
+  readonly idle: IdleState;
+  readonly maxVios: number[];
+  readonly maxVio: WeightedMean;
+  readonly idleFraction: WeightedMean;
+  idleFractionMax: number;
+  readonly stepTime: WeightedMean;
+  readonly dropped: WeightedMean;
+  readonly score: WeightedMean;
+  readonly churn: WeightedMean;
+  readonly regrets: StepRegret[];
+  readonly training: TrainedStep[];
+  solverSteps: number;
+  solverIterations: number;
+  notConverged: number;
+}
+
+function emptyState(experts: number): RunSummaryState {
+  return {
+    totalLoad: new Float64Array(experts),
+    idle: emptyIdleState(experts),
+    maxVios: [],
+    maxVio: emptyMean(),
+    idleFraction: emptyMean(),
+    idleFractionMax: 0,
+    stepTime: emptyMean(),
+    dropped: emptyMean(),
+    score: emptyMean(),
+    churn: emptyMean(),
+    regrets: [],
+    training: [],
+    solverSteps: 0,
+    solverIterations: 0,
+    notConverged: 0,
+  };
+}
+
 /** Gathers steps into a {@link RunSummary}. Keeps a few numbers per step, so that quantiles are exact. */
 export interface RunSummaryBuilder {
+  /** Changes with every step. */
+  readonly state: RunSummaryState;
   observe(record: StepRecord): void;
   /** Needs at least one step. */
   summary(): RunSummary;
 }
 
-export function createRunSummary({ experts, ranks, deadWindow, plan }: RunSummaryShape): RunSummaryBuilder {
-  const totalLoad = new Float64Array(experts);
-  const idle = createIdleTracker(experts);
-  const maxVios: number[] = [];
-  const maxVioMean = createWeightedMean();
-  const idleFraction = createWeightedMean();
-  let idleFractionMax = 0;
-  const stepTime = createWeightedMean();
-  const dropped = createWeightedMean();
-  const score = createWeightedMean();
-  const churn = createWeightedMean();
-  const regrets: StepRegret[] = [];
-  const trainingSummary = createTrainingSummary(deadWindow);
-  let solverSteps = 0;
-  let solverIterations = 0;
-  let notConverged = 0;
+/** @param state of another of as many experts, to go on from */
+export function createRunSummary(
+  { experts, ranks, deadWindow, plan }: RunSummaryShape,
+  state: RunSummaryState = emptyState(experts),
+): RunSummaryBuilder {
+  const { totalLoad, maxVios, regrets } = state;
+  const idle = createIdleTracker(experts, state.idle);
+  const trainingSummary = createTrainingSummary(deadWindow, state.training);
 
   return {
+    state,
     observe({ tokens, load, metrics, regret, solver, training }) {
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
       maxVios.push(metrics.maxVio);
-      maxVioMean.add(metrics.maxVio, 1);
-      idleFraction.add(metrics.idleFraction, 1);
-      idleFractionMax = Math.max(idleFractionMax, metrics.idleFraction);
-      stepTime.add(metrics.stepTime, 1);
+      addTo(state.maxVio, metrics.maxVio, 1);
+      addTo(state.idleFraction, metrics.idleFraction, 1);
+      state.idleFractionMax = Math.max(state.idleFractionMax, metrics.idleFraction);
+      addTo(state.stepTime, metrics.stepTime, 1);
       // Every token has topK pairs, so tokens weigh the steps as pairs would.
       const weight = tokens ?? 1;
-      dropped.add(metrics.droppedFraction, weight);
-      if (metrics.score !== null) score.add(metrics.score, weight);
-      if (metrics.churn !== null) churn.add(metrics.churn, weight);
+      addTo(state.dropped, metrics.droppedFraction, weight);
+      if (metrics.score !== null) addTo(state.score, metrics.score, weight);
+      if (metrics.churn !== null) addTo(state.churn, metrics.churn, weight);
       if (regret !== null) regrets.push(regret);
       if (training !== undefined) trainingSummary.observe(training, weight);
       if (solver !== undefined) {
-        solverSteps += 1;
-        solverIterations += solver.iterations;
-        if (!solver.converged) notConverged += 1;
+        state.solverSteps += 1;
+        state.solverIterations += solver.iterations;
+        if (!solver.converged) state.notConverged += 1;
       }
     },
     summary: () => ({
       maxVioGlobal: maxVio(totalLoad),
-      maxVioBatchMean: maxVioMean.value()!,
+      maxVioBatchMean: meanOf(state.maxVio)!,
       maxVioBatchP95: quantileOf(maxVios, 0.95),
       maxVioBatchMax: largest(maxVios),
       maxVioBatches: maxVios,
       loadCv: loadCv(totalLoad),
       loadGini: loadGini(totalLoad),
       loadEntropy: loadEntropy(totalLoad),
-      idleFractionMean: idleFraction.value()!,
-      idleFractionMax,
+      idleFractionMean: meanOf(state.idleFraction)!,
+      idleFractionMax: state.idleFractionMax,
       idleStreakMax: idle.longestStreak(),
       deadExperts: idle.deadExperts(deadWindow),
-      droppedFraction: dropped.value() ?? 0,
-      score: score.value(),
+      droppedFraction: meanOf(state.dropped) ?? 0,
+      score: meanOf(state.score),
       ...summarizeRegret(regrets),
-      churn: churn.value(),
+      churn: meanOf(state.churn),
       rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
-      stepTimeMean: stepTime.value()!,
-      solverSteps: plan === undefined ? null : solverSteps,
-      sinkhornSteps: plan === "entropic" ? solverSteps : null,
-      solverIterationsMean: solverSteps === 0 ? null : solverIterations / solverSteps,
-      notConvergedSteps: plan === undefined ? null : notConverged,
+      stepTimeMean: meanOf(state.stepTime)!,
+      solverSteps: plan === undefined ? null : state.solverSteps,
+      sinkhornSteps: plan === "entropic" ? state.solverSteps : null,
+      solverIterationsMean: state.solverSteps === 0 ? null : state.solverIterations / state.solverSteps,
+      notConvergedSteps: plan === undefined ? null : state.notConverged,
       ...trainingSummary.summary(),
     }),
   };

@@ -1,5 +1,5 @@
 import type { TrainingMetrics } from "./training.ts";
-import { createWeightedMean } from "./weighted-mean.ts";
+import { addTo, emptyMean, meanOf } from "./weighted-mean.ts";
 
 /**
  * What training came to over a run; null where nothing was trained. Means weigh steps by their tokens. The window is the
@@ -20,23 +20,27 @@ export interface TrainingSummary {
   readonly expertSimilarity: number | null;
 }
 
+/** A step of training and how much it counts. Plain data. */
+export interface TrainedStep {
+  readonly training: TrainingMetrics;
+  readonly tokens: number;
+}
+
 /** Gathers steps into a {@link TrainingSummary}. */
 export interface TrainingSummaryBuilder {
   observe(training: TrainingMetrics, tokens: number): void;
   summary(): TrainingSummary;
 }
 
-/** `window` counts steps, back from the last. */
-export function createTrainingSummary(window: number): TrainingSummaryBuilder {
-  const steps: { readonly training: TrainingMetrics; readonly tokens: number }[] = [];
-
+/** `window` counts steps, back from the last. `steps` are those gathered already, and grow. */
+export function createTrainingSummary(window: number, steps: TrainedStep[] = []): TrainingSummaryBuilder {
   function meanFrom(first: number, metric: keyof TrainingMetrics): number | null {
-    const mean = createWeightedMean();
+    const mean = emptyMean();
     for (const { training, tokens } of steps.slice(first)) {
       const value = training[metric];
-      if (value !== null) mean.add(value, tokens);
+      if (value !== null) addTo(mean, value, tokens);
     }
-    return mean.value();
+    return meanOf(mean);
   }
 
   return {

@@ -1,18 +1,19 @@
-/** A mean of values that count by their weights. */
+/** A mean of values that count by their weights. Plain data. */
 export interface WeightedMean {
-  add(value: number, weight: number): void;
-  /** Null where nothing with a weight was added. */
-  value(): number | null;
+  total: number;
+  weights: number;
 }
 
-export function createWeightedMean(): WeightedMean {
-  let total = 0;
-  let weights = 0;
-  return {
-    add(value, weight) {
-      total += value * weight;
-      weights += weight;
-    },
-    value: () => (weights === 0 ? null : total / weights),
-  };
+export function emptyMean(): WeightedMean {
+  return { total: 0, weights: 0 };
+}
+
+export function addTo(mean: WeightedMean, value: number, weight: number): void {
+  mean.total += value * weight;
+  mean.weights += weight;
+}
+
+/** Null where nothing with a weight was added. */
+export function meanOf({ total, weights }: WeightedMean): number | null {
+  return weights === 0 ? null : total / weights;
 }

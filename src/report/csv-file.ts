@@ -1,5 +1,6 @@
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
+import { bytesOnDisk, openFrom } from "./part-file.ts";
 
 /** A cell: null is written as nothing; a number so that reading it back gives the same double. */
 export type CsvValue = string | number | null;
@@ -9,12 +10,17 @@ const bytesPerWrite = 2 ** 16;
 /** Writes a CSV file (RFC 4180, line feeds) in pieces, so that memory does not grow with it. */
 export interface CsvFile {
   write(row: readonly CsvValue[]): void;
+  /** Puts all rows so far on the disk; returns the bytes of the file. */
+  flush(): number;
   close(): void;
 }
 
-/** Opens `file` for writing, replacing what is there. `header` null leaves the header row out. */
-export function createCsvFile(file: string, header: readonly string[] | null): CsvFile {
-  const descriptor = openSync(file, "w");
+/**
+ * Opens `file` for writing, replacing what is there but for its first `kept` bytes. `header` null leaves the header row
+ * out.
+ */
+export function createCsvFile(file: string, header: readonly string[] | null, kept = 0): CsvFile {
+  const descriptor = openFrom(file, kept);
   // Texts are few and come again in row after row, while most cells are numbers, which need no quotes.
   const quoted = new Map<string, string>();
   const pending = Buffer.allocUnsafe(bytesPerWrite);
@@ -36,12 +42,12 @@ export function createCsvFile(file: string, header: readonly string[] | null): C
     for (let i = 1; i < row.length; i++) line += `,${cellOf(row[i])}`;
     line += "\n";
     const length = Buffer.byteLength(line);
-    if (bytes + length > bytesPerWrite) flush();
+    if (bytes + length > bytesPerWrite) writePending();
     if (length > bytesPerWrite) writeFileSync(descriptor, line);
     else bytes += pending.write(line, bytes);
   }
 
-  function flush(): void {
+  function writePending(): void {
     writeFileSync(descriptor, pending.subarray(0, bytes));
     quoted.clear();
     bytes = 0;
@@ -50,8 +56,12 @@ export function createCsvFile(file: string, header: readonly string[] | null): C
   if (header !== null) write(header);
   return {
     write,
+    flush() {
+      writePending();
+      return bytesOnDisk(descriptor);
+    },
     close() {
-      flush();
+      writePending();
       closeSync(descriptor);
     },
   };

@@ -1,20 +1,17 @@
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
+import {
+  checkpointName,
+  claimPartialFolder,
+  holdsCheckpoint,
+  makePartialFolder,
+  removeAbandoned,
+  removePartialFolder,
+} from "./partial-folder.ts";
 
 /** What results are known by to be finished. */
 const finishFile = "summary.csv";
-const partialName = /^\.partial-(\d+)-/;
 
 /**
  * A folder whose files appear whole or not at all: they are written in a folder beside them and moved into place by
@@ -30,39 +27,50 @@ export interface OutputFolder {
    * where something other than a file stands in the place of one.
    */
   commit(obsolete?: readonly string[]): void;
-  /** Removes `partial`, and the folders made for it that are empty. Does nothing after `commit`. */
-  discard(): void;
+  /**
+   * Removes `partial`, and the folders made for it that are empty; not where there is a checkpoint in it to go on from.
+   * Returns whether it stays. Does nothing after `commit`.
+   */
+  discard(): boolean;
 }
 
-/** Prepares the output folder `folder`, making it if need be. Throws `InputError` where nothing can be written. */
-export function openOutputFolder(folder: string): OutputFolder {
+/**
+ * Prepares the output folder `folder`, making it if need be. Throws `InputError` where nothing can be written.
+ *
+ * @param resume whether `partial` is to be that of a program that was stopped, if one left a checkpoint
+ */
+export function openOutputFolder(folder: string, resume = false): OutputFolder {
   const made: string[] = [];
   let partial: string;
   try {
     makeFolders(path.resolve(folder), made);
     removeAbandoned(folder);
-    partial = mkdtempSync(path.join(folder, `.partial-${process.pid}-`));
+    partial = (resume ? claimPartialFolder(folder) : null) ?? makePartialFolder(folder);
   } catch (error) {
     removeEmptyFolders(made);
+    if (error instanceof InputError) throw error;
     throw new InputError(`${folder}: cannot be written to: ${(error as Error).message}`);
   }
   let open = true;
   return {
     partial,
     commit(obsolete = []) {
-      const names = readdirSync(partial).sort((a, b) => Number(a === finishFile) - Number(b === finishFile));
+      const names = readdirSync(partial)
+        .filter((name) => name !== checkpointName)
+        .sort((a, b) => Number(a === finishFile) - Number(b === finishFile));
       for (const name of names) checkOutputFile(path.join(folder, name));
       if (names.includes(finishFile)) rmSync(path.join(folder, finishFile), { force: true });
       for (const name of obsolete) rmSync(path.join(folder, name));
       for (const name of names) renameSync(path.join(partial, name), path.join(folder, name));
-      rmSync(partial, { recursive: true });
+      removePartialFolder(partial);
       open = false;
     },
     discard() {
-      if (!open) return;
-      rmSync(partial, { recursive: true, force: true });
+      if (!open || holdsCheckpoint(partial)) return open;
+      removePartialFolder(partial);
       removeEmptyFolders(made);
       open = false;
+      return false;
     },
   };
 }
@@ -84,23 +92,6 @@ export function checkOutputFile(file: string): void {
     problem = (error as Error).message;
   }
   if (problem !== null) throw new InputError(`${file}: cannot be written to: ${problem}`);
-}
-
-/** Removes the partial folders in `folder` whose programs were killed before they could. */
-function removeAbandoned(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    const owner = partialName.exec(name)?.[1];
-    if (owner !== undefined && !isRunning(Number(owner))) rmSync(path.join(folder, name), { recursive: true });
-  }
-}
-
-function isRunning(id: number): boolean {
-  try {
-    return process.kill(id, 0);
-  } catch (error) {
-    // A program of somebody else's may not be signalled, but it is there.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 /** Makes `folder` and the folders above it that are missing, and adds them to `made` from the top down. */

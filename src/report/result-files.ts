@@ -41,9 +41,14 @@ export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 /** The names of all files that run, sweep or measure write. */
 export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, ...sweepFiles]));
 
+/** How many bytes the part files of a router have, in the order of {@link stepFiles}. */
+export type StepFileBytes = readonly [steps: number, loads: number, diagnostics: number];
+
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
   write(record: StepRecord): void;
+  /** Puts all that was written on the disk. */
+  flush(): StepFileBytes;
   close(): void;
 }
 
@@ -56,16 +61,22 @@ export interface ComingSteps {
   readonly trains: boolean;
 }
 
-/** Opens the part files of the router at `position` among the run's, in `folder`. */
+/**
+ * Opens the part files of the router at `position` among the run's, in `folder`. Throws `InputError` where they have less
+ * than is to be kept of them.
+ *
+ * @param kept what stays of files that are there
+ */
 export function createStepFiles(
   folder: string,
   position: number,
   source: RowSource,
   { steps, loadSamples, trains }: ComingSteps,
+  kept: StepFileBytes = [0, 0, 0],
 ): StepFiles {
-  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains));
-  const loadFile = createCsvFile(partFile(folder, "loads", position), null);
-  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null);
+  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains), kept[0]);
+  const loadFile = createCsvFile(partFile(folder, "loads", position), null, kept[1]);
+  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null, kept[2]);
   const sampled = sampledSteps(steps, loadSamples);
   return {
     write(record) {
@@ -77,6 +88,7 @@ export function createStepFiles(
         loadFile.write([source.scenario, source.router, source.seed, record.step, expert, record.load[expert]]);
       }
     },
+    flush: () => [stepRows.flush(), loadFile.flush(), diagnosticFile.flush()],
     close() {
       for (const file of [stepRows, loadFile, diagnosticFile]) file.close();
     },
@@ -117,18 +129,27 @@ export interface LateColumns {
 }
 
 /**
- * Joins the part files of routers, in their order, into steps.csv, loads.csv and diagnostics.csv.
+ * Joins the part files of routers in `partFolder`, in their order, into steps.csv, loads.csv and diagnostics.csv in `folder`.
+ * Where these are the same folder, the part files go away.
  *
  * @param trains as the part files were made with
  */
-export async function joinStepFiles(folder: string, routers: readonly LateColumns[], trains: boolean): Promise<void> {
+export async function joinStepFiles(
+  folder: string,
+  routers: readonly LateColumns[],
+  trains: boolean,
+  partFolder = folder,
+): Promise<void> {
+  const remove = (part: string) => {
+    if (partFolder === folder) rmSync(part);
+  };
   const columns = stepColumnsOf(trains);
   const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(columns));
   try {
     for (const [position, late] of routers.entries()) {
-      const part = partFile(folder, "steps", position);
+      const part = partFile(partFolder, "steps", position);
       await writeStepRows(steps, part, columns, late);
-      rmSync(part);
+      remove(part);
     }
   } finally {
     steps.close();
@@ -140,9 +161,9 @@ export async function joinStepFiles(folder: string, routers: readonly LateColumn
     const whole = path.join(folder, `${name}.csv`);
     createCsvFile(whole, header).close();
     for (const position of routers.keys()) {
-      const part = partFile(folder, name, position);
+      const part = partFile(partFolder, name, position);
       await appendFile(whole, part);
-      rmSync(part);
+      remove(part);
     }
   }
 }

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import type { CsvValue } from "./csv-file.ts";
+import { bytesOnDisk, openFrom } from "./part-file.ts";
 import { type Column, type StepRow, sourceColumns } from "./result-columns.ts";
 
 const rowsPerWrite = 512;
@@ -7,21 +8,23 @@ const rowsPerWrite = 512;
 /** The numbers of rows of steps.csv, in float64, until what is only known at the end of a run can be put in. */
 export interface StepRows {
   write(row: StepRow): void;
+  /** Puts all rows so far on the disk; returns their bytes. */
+  flush(): number;
   close(): void;
 }
 
 /**
- * Opens `file` for the numbers of one router's rows, NaN for an empty cell, replacing what is there.
+ * Opens `file` for the numbers of one router's rows, NaN for an empty cell, behind its first `bytes`.
  *
  * @param columns all those of steps.csv
  */
-export function createStepRows(file: string, columns: readonly Column<StepRow>[]): StepRows {
-  const descriptor = openSync(file, "w");
+export function createStepRows(file: string, columns: readonly Column<StepRow>[], bytes: number): StepRows {
+  const descriptor = openFrom(file, bytes);
   const numbersPerRow = columns.length - sourceColumns;
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
   let rows = 0;
 
-  function flush(): void {
+  function writePending(): void {
     writeFileSync(descriptor, numbers.subarray(0, rows * numbersPerRow));
     rows = 0;
   }
@@ -33,10 +36,14 @@ export function createStepRows(file: string, columns: readonly Column<StepRow>[]
         numbers[rows * numbersPerRow + i] = cell === null ? Number.NaN : Number(cell);
       }
       rows += 1;
-      if (rows === rowsPerWrite) flush();
+      if (rows === rowsPerWrite) writePending();
+    },
+    flush() {
+      writePending();
+      return bytesOnDisk(descriptor);
     },
     close() {
-      flush();
+      writePending();
       closeSync(descriptor);
     },
   };

@@ -1,7 +1,6 @@
 import { z } from "zod";
-import { createNoiseSource, repeatRow } from "./normal-source.ts";
+import { createNormalState, repeatRow } from "./normal-source.ts";
 import type { StreamKind } from "./stream.ts";
-import { createSyntheticStream } from "./synthetic-stream.ts";
 
 const adversarialOptions = z.strictObject({
   strength: z
@@ -14,6 +13,12 @@ const adversarialOptions = z.strictObject({
 });
 
 export type AdversarialOptions = z.infer<typeof adversarialOptions>;
+
+const adversarialState = z.strictObject({
+  step: z.int().min(0),
+  load: z.array(z.number()),
+  noise: z.array(z.number()),
+});
 
 /**
  * An adaptive adversary that pushes tokens towards the experts which the router under test has loaded most so far. With
@@ -31,29 +36,48 @@ export const adversarialKind: StreamKind<AdversarialOptions> = {
   source: "adaptive online adversary, Ben-David et al. 1994",
   options: adversarialOptions,
   seesLoad: true,
-  async create(context, { strength, noise }) {
-    const { shape, kernels, random } = context;
-    const { tokens, experts } = shape;
+  async create({ shape, kernels, random }, { strength, noise }) {
+    const { steps, tokens, experts } = shape;
     const loadSoFar = new Float64Array(experts);
     const mean = new Float32Array(experts);
-    const addNoise = createNoiseSource(kernels, random.derive("noise"));
-    const stream = createSyntheticStream(context, (logits) => {
-      repeatRow(mean, logits, tokens);
-      addNoise(logits, noise, tokens * experts);
-    });
+    const generator = createNormalState(kernels, random.derive("noise"));
+    const logits = kernels.allocateFloat32(tokens * experts);
+    let step = 0;
+
+    function favourLoaded(): void {
+      let least = Number.POSITIVE_INFINITY;
+      let most = 0;
+      for (let e = 0; e < experts; e++) {
+        least = Math.min(least, loadSoFar[e]);
+        most = Math.max(most, loadSoFar[e]);
+      }
+      const range = most - least;
+      for (let e = 0; e < experts; e++) mean[e] = range === 0 ? 0 : (strength * (loadSoFar[e] - least)) / range;
+    }
+
     return {
-      ...stream,
-      observe(load) {
-        let least = Number.POSITIVE_INFINITY;
-        let most = 0;
-        for (let e = 0; e < experts; e++) {
-          loadSoFar[e] += load[e];
-          least = Math.min(least, loadSoFar[e]);
-          most = Math.max(most, loadSoFar[e]);
-        }
-        const range = most - least;
-        for (let e = 0; e < experts; e++) mean[e] = range === 0 ? 0 : (strength * (loadSoFar[e] - least)) / range;
+      async next() {
+        if (step === steps) return null;
+        repeatRow(mean, logits, tokens);
+        kernels.addNormal(generator, logits, noise, tokens * experts, logits);
+        return { step: step++, tokens, experts, logits };
       },
+      observe(load) {
+        for (let e = 0; e < experts; e++) loadSoFar[e] += load[e];
+        favourLoaded();
+      },
+      state: () => ({
+        fields: { step, load: Array.from(loadSoFar), noise: Array.from(generator) },
+        arrays: {},
+      }),
+      restore({ fields }) {
+        const saved = adversarialState.parse(fields);
+        step = saved.step;
+        loadSoFar.set(saved.load);
+        generator.set(saved.noise);
+        favourLoaded();
+      },
+      async close() {},
     };
   },
 };

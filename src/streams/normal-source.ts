@@ -8,11 +8,12 @@ const stateWords = 16;
 
 /** Standard normals in bulk, from the kernels' generator seeded with 16 words of `random`. */
 export function createNormalSource(kernels: Kernels, random: RandomSource): NormalSource {
-  const state = seedState(kernels, random);
+  const state = createNormalState(kernels, random);
   return (out, length) => kernels.fillNormal(state, out, length);
 }
 
-function seedState(kernels: Kernels, random: RandomSource): Uint32Array {
+/** The state of the kernels' generator of normals, all that its next numbers depend on, seeded by `random`. */
+export function createNormalState(kernels: Kernels, random: RandomSource): Uint32Array {
   const state = kernels.allocateUint32(stateWords);
   for (let word = 0; word < stateWords; word++) state[word] = random.uint32();
   return state;
@@ -23,7 +24,7 @@ export type NoiseSource = (values: Float32Array, deviation: number, length: numb
 
 /** Noise in bulk, from the kernels' generator seeded with 16 words of `random`. */
 export function createNoiseSource(kernels: Kernels, random: RandomSource): NoiseSource {
-  const state = seedState(kernels, random);
+  const state = createNormalState(kernels, random);
   return (values, deviation, length) => kernels.addNormal(state, values, deviation, length, values);
 }
 

@@ -35,7 +35,10 @@ export interface Stream {
    * is the router's. Called once after each `next`; only streams of kinds that train have it.
    */
   learn?(assignment: Assignment, backward: GateBackward): TrainingStep;
-  /** All that the next batches depend on, to go on from later; only streams of kinds that train have it. */
+  /**
+   * All that the next batches depend on, to go on from later; only streams with `seesLoad` or of kinds that train have it.
+   * Any other comes to the same batches again when it is gone through from the first.
+   */
   state?(): StreamState;
   restore?(state: StreamState): void;
   close(): Promise<void>;
@@ -57,7 +60,10 @@ export interface StreamKind<Options = unknown> {
   readonly source: string;
   /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
   readonly options: z.ZodObject & z.ZodType<Options>;
-  /** Whether its batches depend on how the ones before were routed, so that every router gets a stream of its own. */
+  /**
+   * Whether its batches depend on how the ones before were routed, so that every router gets a stream of its own; its
+   * streams have `state` and `restore`.
+   */
   readonly seesLoad: boolean;
   /** Whether its gate learns: its streams have `learn`, `state` and `restore`. */
   readonly trains?: boolean;

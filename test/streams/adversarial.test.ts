@@ -74,3 +74,24 @@ test("balanced loads, or none observed, leave noise alone", async () => {
   expect(balanced).toEqual(await generate(adversarialKind, { strength: 0 }, shape));
   expect(balanced).toEqual(await generate(adversarialKind, {}, shape));
 });
+
+test("goes on identically in another stream that its state was restored into", async () => {
+  const loads = [
+    [5, 1, 0, 0],
+    [2, 2, 1, 1],
+    [0, 0, 6, 0],
+  ];
+  const batches = await play({}, loads);
+  const [stopped, fresh] = await Promise.all(
+    [1, 2].map((seed) => openStream(adversarialKind, {}, testContext(shape, seed))),
+  );
+  for (const load of loads.slice(0, 2)) {
+    await stopped.next();
+    stopped.observe!(Int32Array.from(load));
+  }
+  fresh.restore!(JSON.parse(JSON.stringify(stopped.state!())));
+  expect((await fresh.next())?.logits).toEqual(batches[2]);
+  fresh.observe!(Int32Array.from(loads[2]));
+  expect(await fresh.next()).toMatchObject({ step: 3, logits: batches[3] });
+  expect(await fresh.next()).toBeNull();
+});

@@ -35,6 +35,13 @@ test("only an adversary and a gate that learns see how tokens were routed", () =
   expect(streamKinds.filter((kind) => kind.seesLoad).map((kind) => kind.kind)).toEqual(["adversarial", "training"]);
 });
 
+test("every kind that sees the router's load has streams with a state to go on from, which others do without", async () => {
+  for (const name of synthetic) {
+    const stream = await openStream(kindOf(name), {}, testContext({}));
+    expect(stream.state !== undefined && stream.restore !== undefined, name).toBe(kindOf(name).seesLoad);
+  }
+});
+
 test.each(synthetic)("%s describes every option and refuses unknown ones", (name) => {
   const { options, summary, source } = kindOf(name);
   expect(summary).not.toBe("");

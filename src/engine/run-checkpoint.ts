@@ -1,0 +1,103 @@
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { InputError } from "../core/input-error.ts";
+import type { KernelBackend } from "../kernels/index.ts";
+import { checkpointName, holdsCheckpoint } from "../report/partial-folder.ts";
+import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
+import { version } from "../version.ts";
+import { type PassPlan, planPasses } from "./pass-plan.ts";
+import { inputRecord } from "./run-record.ts";
+import { readSealed, writeSealed } from "./sealed-file.ts";
+
+/** How a run keeps what it has done, for a later program to go on from. Plain data. */
+export interface RunCheckpoint {
+  /** The partial folder that it is in. */
+  readonly partial: string;
+  /** Where its passes keep their state and their part files. */
+  readonly folder: string;
+  /** Steps of a pass from one state to the next. */
+  readonly every: number;
+  /** The passes of the run, whichever program makes them. */
+  readonly plans: readonly PassPlan[];
+  /** When the first program began. */
+  readonly start: Date;
+}
+
+/** What must be the same for a run to go on to the same bytes. */
+interface RunIdentity {
+  readonly scenario: { readonly [field: string]: unknown };
+  /** What else there is, by the words for it. */
+  readonly others: { readonly [name: string]: unknown };
+}
+
+/** The file that says what is kept. */
+interface RunRecord extends Pick<RunCheckpoint, "every" | "plans"> {
+  readonly of: RunIdentity;
+  readonly start: string;
+}
+
+/**
+ * The checkpoint in the partial folder `partial`, of a run of `scenario` that was stopped; a new one where there is none
+ * and `every` says how often. Null where neither. Throws `InputError` where it is damaged or that of another run.
+ *
+ * @param every steps; null for as often as before
+ * @param workers threads that the passes of a new one are planned for
+ */
+export async function openRunCheckpoint(
+  partial: string,
+  scenario: Scenario,
+  backend: KernelBackend,
+  every: number | null,
+  workers: number,
+): Promise<RunCheckpoint | null> {
+  const folder = path.join(partial, checkpointName);
+  const file = path.join(folder, "run");
+  const of = await identityOf(scenario, backend);
+  const bytes = readSealed(file);
+  if (bytes !== null) {
+    const record: RunRecord = JSON.parse(Buffer.from(bytes).toString());
+    checkIdentity(path.dirname(partial), record.of, of);
+    return { partial, folder, every: every ?? record.every, plans: record.plans, start: new Date(record.start) };
+  }
+  if (holdsCheckpoint(partial)) throw new InputError(`${file}: is missing; run without --resume to start anew`);
+  if (every === null) return null;
+  const checkpoint = { partial, folder, every, plans: planPasses(scenario, workers), start: new Date() };
+  mkdirSync(folder, { recursive: true });
+  const record: RunRecord = { of, every, plans: checkpoint.plans, start: checkpoint.start.toISOString() };
+  writeSealed(file, Buffer.from(JSON.stringify(record)));
+  return checkpoint;
+}
+
+/** As it comes back from JSON. */
+async function identityOf(scenario: Scenario, backend: KernelBackend): Promise<RunIdentity> {
+  const identity = {
+    scenario: toScenarioFile(scenario),
+    others: {
+      "the recorded file": await inputRecord(scenario),
+      "the backend": backend,
+      "moesim's version": version,
+      "Node's version": process.version,
+    },
+  };
+  return JSON.parse(JSON.stringify(identity));
+}
+
+function checkIdentity(folder: string, kept: RunIdentity, wanted: RunIdentity): void {
+  const names = [...differences(kept.scenario, wanted.scenario), ...differences(kept.others, wanted.others)];
+  if (names.length === 0) return;
+  throw new InputError(
+    `${folder}: the checkpoint there is of another run; what differs: ${names.join(", ")}. ` +
+      "Resume that run as it was, or run without --resume to start anew.",
+  );
+}
+
+/** The fields whose values differ, those that are numbers or short texts with both. */
+function differences(kept: object, wanted: object): string[] {
+  const [before, now] = [new Map(Object.entries(kept)), new Map(Object.entries(wanted))];
+  return Array.from(new Set([...before.keys(), ...now.keys()])).flatMap((name) => {
+    const [there, here] = [before.get(name), now.get(name)].map((value) => JSON.stringify(value));
+    if (there === here) return [];
+    const isShort = typeof before.get(name) !== "object" && typeof now.get(name) !== "object";
+    return [isShort ? `${name} (${there} there, ${here} here)` : name];
+  });
+}
