@@ -4,6 +4,7 @@ import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { findInputFile } from "../streams/readers/input-file.ts";
 import { tensorVersions } from "../tensors/load.ts";
 import { version } from "../version.ts";
+import { trains } from "./open-scenario.ts";
 import type { RouterResult } from "./router-results.ts";
 
 /** Where the file is that a scenario's stream reads; null where it reads none. Throws `InputError` where it is gone. */
@@ -41,8 +42,12 @@ export async function runRecord(
     dualRegret: results.flatMap(({ router, dualRegret }) =>
       dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
     ),
-    ...provenance(start, backend === "wasm" || backend === "reference" ? {} : await tensorVersions()),
+    ...provenance(start, hasTensors(scenario, backend) ? await tensorVersions() : {}),
   };
+}
+
+function hasTensors(scenario: Scenario, backend: KernelBackend): boolean {
+  return trains(scenario) || backend === "tfjs" || backend === "tfjs-gpu";
 }
 
 /** With which programs something was run that began at `start` and ends now; `others` by name. */

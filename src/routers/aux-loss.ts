@@ -11,7 +11,7 @@ const auxLossOptions = z.strictObject({
     .number()
     .nonnegative()
     .default(10)
-    .describe("Step size of the offsets, in logits per unit of gradient."),
+    .describe("Step size of the offsets, in logits per unit of gradient; without effect where a gate is trained."),
   renormalize: renormalizeOption,
 });
 

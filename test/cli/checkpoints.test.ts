@@ -4,7 +4,7 @@ import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { npyBytes } from "../support/npy.ts";
-import { listFiles, type ProgramResult, startMoesim, temporaryFolder } from "../support/program.ts";
+import { listFiles, type ProgramResult, projectPath, startMoesim, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
 const deterministicFiles = ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"];
@@ -18,6 +18,7 @@ const routers = [
   { kind: "random" },
   { kind: "base", scores: "sigmoid" },
 ];
+const text = { kind: "training", task: "text", path: projectPath("scenarios/texts/alice.txt") };
 const shift = { kind: "drift", mode: "shift", steps: [30, 100] };
 
 /** A fresh folder with scenario.json. */
@@ -93,6 +94,21 @@ describe("moesim run --checkpoint-every, killed again and again and resumed,", (
     ],
     ["a stream for each router", { stream: { kind: "adversarial" } }, [2, 1]],
     ["optima that start from one another", { stream: shift, regret: { every: 2, gap: 1e-3 } }, [2, 1]],
+    [
+      "a gate that learns, and the clusters it learns from",
+      { steps: 60, stream: { kind: "training", width: 8, hidden: 8, shift: [20] }, routers: routers.slice(0, 3) },
+      [1, 2],
+    ],
+    [
+      "a gate that learns from a text",
+      {
+        steps: 60,
+        stream: { ...text, width: 8, hidden: 8, embedding: 4 },
+        capacity: "drop",
+        routers: routers.slice(2, 4),
+      },
+      [2],
+    ],
     ["recorded logits", { stream: { kind: "trace", path: "logits.npy", batchTokens: 64 }, experts: 8 }, [1, 2]],
   ])("comes to the same bytes as a run that nothing stopped, with %s", async (_, fields, workers) => {
     const folder = folderOf(fields);
