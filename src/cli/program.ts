@@ -8,6 +8,7 @@ import { CheckFailed } from "./check-failed.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
 import { compareCommand } from "./compare.ts";
 import { completeWords } from "./completion.ts";
+import { exportCommand } from "./export.ts";
 import { programEpilogue } from "./help.ts";
 import { listCommand } from "./list.ts";
 import { measureCommand } from "./measure.ts";
@@ -39,6 +40,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
     .command(runCommand)
     .command(sweepCommand)
+    .command(exportCommand)
     .command(routeCommand)
     .command(measureCommand)
     .command(optimumCommand)

@@ -13,10 +13,7 @@ import { summaryObject } from "../report/summary-object.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
 import { formatNumber } from "../report/table.ts";
 import { convergenceWarnings, dualRegretWarnings } from "../report/warnings.ts";
-import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
-import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { checkSweep } from "../scenario/sweep.ts";
 import {
   type BackendName,
   backendOption,
@@ -25,20 +22,21 @@ import {
   optionGroups,
   outOption,
   positiveInteger,
-  scenarioPositional,
-  setOption,
 } from "./common-options.ts";
 import { epilogue, examples, runFiles } from "./help.ts";
 import { checkKept, filesReadBy } from "./kept-files.ts";
+import {
+  readOneScenario,
+  recordedScenarioPositional,
+  type ScenarioArguments,
+  scenarioOptions,
+} from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
 
-interface RunArguments extends CommonArguments {
-  scenario: string;
+interface RunArguments extends CommonArguments, ScenarioArguments {
   out?: string | undefined;
-  seed?: number | undefined;
-  set: string[];
   "checkpoint-every"?: number | undefined;
   resume: boolean;
   workers: number;
@@ -50,17 +48,8 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
   describe: "Route a scenario's stream through all its routers; print a table and write the reports",
   builder: (yargs) =>
     yargs
-      .positional("scenario", {
-        ...scenarioPositional,
-        describe: "Scenario file, YAML or JSON, or the run.json of a run",
-      })
-      .option("seed", {
-        type: "number",
-        group: optionGroups.input,
-        requiresArg: true,
-        describe: "Use this seed instead of the scenario's",
-      })
-      .option("set", setOption)
+      .positional("scenario", recordedScenarioPositional)
+      .options(scenarioOptions)
       .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
       .option("checkpoint-every", {
         type: "number",
@@ -102,12 +91,7 @@ async function run(options: RunArguments): Promise<void> {
   const { "checkpoint-every": wantedEvery = null } = options;
   const every = wantedEvery === null ? null : positiveInteger("checkpoint-every", wantedEvery);
   const backend = await chooseBackend(options.backend);
-  const overrides = options.set.map(parseOverride);
-  if (options.seed !== undefined) overrides.push({ path: ["seed"], value: options.seed });
-  const { written, origin } = await readScenarioFile(options.scenario);
-  const changed = overrides.reduce<unknown>(withOverride, written);
-  const scenario = await resolveScenario(changed, options.scenario, path.dirname(origin));
-  checkSweep(scenario, changed, written, options.scenario);
+  const { scenario, origin } = await readOneScenario(options);
 
   const folder = options.out ?? path.join("results", scenario.name);
   checkKept(folder, await filesReadBy(options.scenario, [scenario]));

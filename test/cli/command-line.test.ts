@@ -6,6 +6,7 @@ import { runInProcess } from "../support/run-in-process.ts";
 const commands = [
   "run",
   "sweep",
+  "export",
   "route",
   "measure",
   "optimum",

@@ -16,6 +16,10 @@ const commands: readonly (readonly [words: readonly string[], expected: unknown]
     { name: "grid", cells: 2, variants: [{ parameters: { topK: 1 } }, {}, { parameters: { topK: 2 } }, {}] },
   ],
   [
+    ["export", inFolder("grid.json"), "--out", inFolder("grid.npy")],
+    { path: inFolder("grid.npy"), steps: 6, tokens: 32, experts: 8 },
+  ],
+  [
     ["route", "--router", "topk", "--logits", inFolder("logits.npy"), "--out", inFolder("chosen.csv")],
     { router: "topk", tokens: 4, experts: 3, top_k: 2 },
   ],

@@ -1,0 +1,130 @@
+import type { CommandModule } from "yargs";
+import { counted } from "../core/counted.ts";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
+import { InputError } from "../core/input-error.ts";
+import { namingFile } from "../engine/naming-file.ts";
+import { hasOwnStreams } from "../engine/pass-plan.ts";
+import { streamBatches } from "../engine/stream-batches.ts";
+import { createNpyWriter } from "../report/npy-writer.ts";
+import { printable } from "../report/printable.ts";
+import { suggestion } from "../scenario/problems.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  optionGroups,
+} from "./common-options.ts";
+import { epilogue, examples } from "./help.ts";
+import { checkTarget, filesReadBy } from "./kept-files.ts";
+import {
+  readOneScenario,
+  recordedScenarioPositional,
+  type ScenarioArguments,
+  scenarioOptions,
+} from "./one-scenario.ts";
+import { createProgress } from "./progress.ts";
+import { printJson } from "./terminal.ts";
+import { withOutputFile } from "./with-output-file.ts";
+
+interface ExportArguments extends CommonArguments, ScenarioArguments {
+  router?: string | undefined;
+  out: string;
+  backend: BackendName;
+}
+
+export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
+  command: "export <scenario>",
+  describe: "Write the logits of a scenario's stream to a file, to be routed again or elsewhere",
+  builder: (yargs) =>
+    yargs
+      .positional("scenario", recordedScenarioPositional)
+      .options(scenarioOptions)
+      .option("router", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "By its label: which router the stream answers, where it answers one and the scenario has several",
+      })
+      .option("out", {
+        type: "string",
+        group: optionGroups.output,
+        demandOption: true,
+        requiresArg: true,
+        describe: "The .npy file",
+      })
+      .option("backend", backendOption)
+      .example(
+        examples({
+          "Every batch of its stream": "$0 export scenarios/collapse.yaml --out logits.npy",
+          "With changes": "$0 export my.yaml --set steps=10 stream.spread=0.1 --seed 7 --out logits.npy",
+          "What the gate came to that learnt behind a router":
+            "$0 export scenarios/training-text.yaml --router ssr --out logits.npy",
+          "Route them; stream.kind trace does too": "$0 route --router ssr --logits logits.npy --out chosen.csv",
+        }),
+      )
+      .epilogue(epilogue(["--out  [steps × tokens × experts], float32"])),
+  handler: exportLogits,
+};
+
+async function exportLogits(options: ExportArguments): Promise<void> {
+  const backend = await chooseBackend(options.backend);
+  const { scenario } = await readOneScenario(options);
+  const router = routerOf(scenario, options);
+  checkTarget("out", options.out, await filesReadBy(options.scenario, [scenario]));
+  const { name, steps, tokens, experts } = scenario;
+  const progress = createProgress(steps, "steps", options.quiet);
+  const write = async (file: string) => {
+    const writer = createNpyWriter(file, [steps, tokens, experts]);
+    try {
+      for await (const batch of streamBatches(scenario, router, backend)) {
+        checkWhole(scenario, batch);
+        writer.append(batch.logits, tokens * experts);
+        progress.update(batch.step + 1);
+      }
+    } finally {
+      writer.close();
+    }
+  };
+  await withOutputFile(options.out, (file) => namingFile(options.scenario, () => write(file))).finally(() =>
+    progress.stop(),
+  );
+
+  if (options.json) {
+    printJson({ path: options.out, steps, tokens, experts });
+    return;
+  }
+  if (options.quiet) return;
+  process.stdout.write(
+    `${printable(name)}: ${counted(steps, "step")} of ${tokens} tokens, ${experts} experts, written to ` +
+      `${escapeUnprintable(options.out)}\n`,
+  );
+}
+
+/** The router whose stream it is; null where all have the same. Throws `InputError` where that leaves a choice. */
+function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportArguments): RouterChoice | null {
+  const { routers, stream } = scenario;
+  const names = routers.map(({ name }) => name);
+  const router = routers.find(({ name }) => name === label);
+  if (label !== undefined && router === undefined) {
+    const nearest = suggestion(label, names);
+    throw new InputError(`--router ${label}: no router of ${file}.${nearest} Allowed: ${names.join(", ")}.`);
+  }
+  if (!hasOwnStreams(scenario)) return null;
+  if (router !== undefined) return router;
+  if (routers.length === 1) return routers[0];
+  throw new InputError(
+    `${file}: a stream of kind "${stream.kind}" answers the router, so that each has its own; name one with --router: ` +
+      `${names.join(", ")}`,
+  );
+}
+
+/** Throws `InputError` where the recorded batch is shorter than those before, for which the file has no place. */
+function checkWhole({ steps, tokens }: Scenario, batch: { readonly step: number; readonly tokens: number }): void {
+  if (batch.tokens === tokens) return;
+  throw new InputError(
+    `stream: step ${batch.step} has ${batch.tokens} tokens and the others ${tokens}, and all steps of the file have as ` +
+      `many; leave it out with --set steps=${steps - 1}`,
+  );
+}

@@ -1,0 +1,44 @@
+import path from "node:path";
+import type { Options } from "yargs";
+import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
+import { parseOverride, withOverride } from "../scenario/overrides.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { checkSweep } from "../scenario/sweep.ts";
+import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
+
+/** The words of commands that take one scenario, which may be changed on the way. */
+export interface ScenarioArguments {
+  scenario: string;
+  seed?: number | undefined;
+  set: string[];
+}
+
+export const recordedScenarioPositional = {
+  ...scenarioPositional,
+  describe: "Scenario file, YAML or JSON, or the run.json of a run",
+} as const;
+
+export const scenarioOptions = {
+  seed: {
+    type: "number",
+    group: optionGroups.input,
+    requiresArg: true,
+    describe: "Use this seed instead of the scenario's",
+  },
+  set: setOption,
+} as const satisfies Record<string, Options>;
+
+/** The scenario that they name, and the file that it was first written in. Throws `InputError`. */
+export async function readOneScenario({
+  scenario: file,
+  seed,
+  set,
+}: ScenarioArguments): Promise<{ scenario: Scenario; origin: string }> {
+  const overrides = set.map(parseOverride);
+  if (seed !== undefined) overrides.push({ path: ["seed"], value: seed });
+  const { written, origin } = await readScenarioFile(file);
+  const changed = overrides.reduce<unknown>(withOverride, written);
+  const scenario = await resolveScenario(changed, file, path.dirname(origin));
+  checkSweep(scenario, changed, written, file);
+  return { scenario, origin };
+}

@@ -1,0 +1,115 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { npyBytes, readNpy } from "../support/npy.ts";
+import { listFiles, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
+
+const small = { name: "small", seed: 3, steps: 12, tokens: 64, experts: 8, topK: 2, regret: { every: 4 } };
+const routers = [{ kind: "topk" }, { kind: "alf-lb", label: "by bias", updateRate: 0.05 }, { kind: "noisy-topk" }];
+const adversarial = { stream: { kind: "adversarial" } };
+
+/** Runs `moesim` on a scenario that is written into `folder`; returns what it printed. */
+async function onScenario(folder: string, words: string[], fields: object = {}): Promise<string> {
+  const file = path.join(folder, "scenario.json");
+  writeFileSync(file, JSON.stringify({ ...small, stream: { kind: "clusters" }, routers, ...fields }));
+  const { code, stdout, stderr } = await runInProcess([words[0], file, "--quiet", ...words.slice(1)]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout;
+}
+
+/** What is wrong with the command, which must leave everything as it was. */
+async function refused(folder: string, words: string[], fields: object = {}): Promise<string> {
+  const file = path.join(folder, "scenario.json");
+  writeFileSync(file, JSON.stringify({ ...small, stream: { kind: "clusters" }, routers, ...fields }));
+  const before = listFiles(folder);
+  const { code, stdout, stderr } = await runInProcess(["export", file, ...words]);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  expect(listFiles(folder)).toEqual(before);
+  return stderr;
+}
+
+describe("moesim export", () => {
+  it.each([{ kind: "clusters" }, { kind: "drift", rate: 0.2 }, { kind: "zipf-text" }])(
+    "writes the logits of %o, which come to the same run when they are read as a trace",
+    async (stream) => {
+      const folder = temporaryFolder();
+      const inFolder = (name: string) => path.join(folder, name);
+      await onScenario(folder, ["run", "--out", inFolder("original")], { stream });
+      await onScenario(folder, ["export", "--out", inFolder("logits.npy")], { stream });
+      const trace = { kind: "trace", path: "logits.npy" };
+      await onScenario(folder, ["run", "--out", inFolder("again")], { stream: trace });
+      for (const file of ["loads.csv", "steps.csv", "summary.csv", "diagnostics.csv"]) {
+        expect(readFileSync(inFolder(`again/${file}`), "utf8")).toBe(
+          readFileSync(inFolder(`original/${file}`), "utf8"),
+        );
+      }
+    },
+  );
+
+  it("writes what a stream that answers its router shows the one that is named", async () => {
+    const folder = temporaryFolder();
+    const logits = path.join(folder, "logits.npy");
+    await onScenario(folder, ["run", "--out", path.join(folder, "original")], adversarial);
+    const original = readFileSync(path.join(folder, "original/loads.csv"), "utf8").split("\n");
+    const seen = [];
+    for (const router of routers) {
+      const label = router.label ?? router.kind;
+      await onScenario(folder, ["export", "--router", label, "--out", logits], adversarial);
+      seen.push(readNpy(logits).values.join());
+      const alone = { routers: [router], stream: { kind: "trace", path: "logits.npy" } };
+      await onScenario(folder, ["run", "--out", path.join(folder, "again")], alone);
+      const [header, ...rows] = readFileSync(path.join(folder, "again/loads.csv"), "utf8").split("\n");
+      expect(header).toBe(original[0]);
+      expect(rows.slice(0, -1)).toEqual(original.filter((row) => row.startsWith(`small,${label},`)));
+    }
+    expect(new Set(seen).size).toBe(routers.length);
+  });
+
+  it("follows --seed and --set, and needs no --router where there is one router", async () => {
+    const folder = temporaryFolder();
+    const logits = path.join(folder, "logits.npy");
+    const words = ["export", "--out", logits, "--seed", "9", "--set", "steps=2", "routers=[{kind: ssr}]"];
+    await onScenario(folder, words, adversarial);
+    const { shape, values } = readNpy(logits);
+    expect(shape).toEqual([2, 64, 8]);
+    expect(values).toHaveLength(2 * 64 * 8);
+    await onScenario(folder, words.with(4, "8"), adversarial);
+    expect(readNpy(logits).values).not.toEqual(values);
+  });
+
+  it("copies recorded logits, and refuses a shorter last step, for which the file has no place", async () => {
+    const folder = temporaryFolder();
+    const recorded = Float32Array.from({ length: 20 * 4 }, (_, i) => Math.sin(i));
+    writeFileSync(path.join(folder, "recorded.npy"), npyBytes([20, 4], recorded));
+    const fields = { stream: { kind: "trace", path: "recorded.npy" }, steps: undefined, tokens: 8, experts: 4 };
+    const out = ["--out", path.join(folder, "logits.npy")];
+    expect(await refused(folder, out, fields)).toMatch(
+      /scenario\.json: stream: step 2 has 4 tokens and the others 8.*--set steps=2\n$/,
+    );
+    await onScenario(folder, ["export", ...out, "--set", "steps=2"], fields);
+    expect(readNpy(path.join(folder, "logits.npy"))).toEqual({ shape: [2, 8, 4], values: recorded.slice(0, 64) });
+    expect(await refused(folder, ["--out", path.join(folder, "recorded.npy")], fields)).toContain("name the same file");
+  });
+
+  it("asks for a router that there is, where the stream answers it and there are several", async () => {
+    const folder = temporaryFolder();
+    const out = ["--out", path.join(folder, "logits.npy")];
+    expect(await refused(folder, out, adversarial)).toMatch(/name one with --router: topk, by bias, noisy-topk\n$/);
+    for (const fields of [{}, adversarial]) {
+      expect(await refused(folder, [...out, "--router", "topc"], fields)).toMatch(
+        /--router topc: no router of .*scenario\.json\. Did you mean "topk"\? Allowed: topk, by bias, noisy-topk\.\n$/,
+      );
+    }
+  });
+
+  it("refuses logits that are not finite, and leaves nothing behind", async () => {
+    const folder = temporaryFolder();
+    const recorded = Float32Array.from({ length: 8 }, (_, i) => (i === 5 ? Number.NaN : i));
+    writeFileSync(path.join(folder, "bad.npy"), npyBytes([2, 1, 4], recorded));
+    const bad = { stream: { kind: "trace", path: "bad.npy" }, steps: 2, tokens: undefined, experts: 4 };
+    expect(await refused(folder, ["--out", path.join(folder, "logits.npy")], bad)).toMatch(
+      /bad\.npy: the logit of step 1, token 0 of that step, expert 1 is NaN/,
+    );
+  });
+});
