@@ -7,6 +7,7 @@ import { runInProcess } from "../support/run-in-process.ts";
 
 const small = { name: "small", seed: 3, steps: 12, tokens: 64, experts: 8, topK: 2, regret: { every: 4 } };
 const routers = [{ kind: "topk" }, { kind: "alf-lb", label: "by bias", updateRate: 0.05 }, { kind: "noisy-topk" }];
+const training = { stream: { kind: "training", width: 8, hidden: 8 }, capacity: "drop" };
 const adversarial = { stream: { kind: "adversarial" } };
 
 /** Runs `moesim` on a scenario that is written into `folder`; returns what it printed. */
@@ -47,15 +48,18 @@ describe("moesim export", () => {
     },
   );
 
-  it("writes what a stream that answers its router shows the one that is named", async () => {
+  it.each([
+    ["a stream that answers its router", adversarial],
+    ["a gate that learns behind its router", training],
+  ])("writes what %s shows the one that is named", async (_, fields) => {
     const folder = temporaryFolder();
     const logits = path.join(folder, "logits.npy");
-    await onScenario(folder, ["run", "--out", path.join(folder, "original")], adversarial);
+    await onScenario(folder, ["run", "--out", path.join(folder, "original")], fields);
     const original = readFileSync(path.join(folder, "original/loads.csv"), "utf8").split("\n");
     const seen = [];
     for (const router of routers) {
       const label = router.label ?? router.kind;
-      await onScenario(folder, ["export", "--router", label, "--out", logits], adversarial);
+      await onScenario(folder, ["export", "--router", label, "--out", logits], fields);
       seen.push(readNpy(logits).values.join());
       const alone = { routers: [router], stream: { kind: "trace", path: "logits.npy" } };
       await onScenario(folder, ["run", "--out", path.join(folder, "again")], alone);

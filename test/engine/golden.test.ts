@@ -26,6 +26,7 @@ async function summaryOf(file: string): Promise<string> {
   const overrides = ["steps=8", ...(isRecorded ? [] : ["tokens=96"])].map(parseOverride);
   // Shifts that come later than the few steps would be refused.
   if (file === "drift.yaml") overrides.push(parseOverride("stream.steps=[3, 6]"));
+  if (file === "training-shift.yaml") overrides.push(parseOverride("stream.shift=[4]"));
   const scenario = await loadScenario(projectPath("scenarios", file), overrides);
   const folder = temporaryFolder();
   await runScenario(scenario, folder, { workers: 1, backend: "wasm", onProgress: () => undefined });

@@ -60,6 +60,10 @@ describe("a pass that goes on from where another put down its state", () => {
     ["a stream that can skip", { stream: { kind: "drift", mode: "shift", steps: [4, 15] } }],
     ["a stream that repeats", { stream: { kind: "gaussian", repeat: true } }],
     ["a stream that answers the router's load", { stream: { kind: "adversarial" } }],
+    [
+      "a gate that learns",
+      { stream: { kind: "training", width: 6, hidden: 6 }, capacity: "drop", routers: [{ kind: "noisy-topk" }] },
+    ],
     ["optima within a gap, each sought from the last", { stream: { kind: "bursty" }, regret: { every: 1, gap: 1e-3 } }],
     ["no regret", { stream: { kind: "zipf-text" }, regret: { every: 0 } }],
   ])("comes to the same, with %s", async (_, fields) => {
