@@ -2,6 +2,7 @@ import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { formatRecommendation } from "../report/recommendation-text.ts";
 import { dualRegretBases } from "../report/results/dual-regret-bases.ts";
+import { priceOf } from "../report/results/price.ts";
 import { recommend } from "../report/results/recommendation.ts";
 import { numberOf } from "../report/results/result-table.ts";
 import type { Results } from "../report/results/results.ts";
@@ -37,9 +38,10 @@ export function sweepOutcome(
 ): SweepOutcome {
   const variants = variantsOf(results);
   const routeMs = routeTimes(results, variants);
+  const price = priceOf(results, variants);
   const candidates = variants.map((variant, position) => ({
     maxVio: metricOf(results, variant, "max_vio_batch_mean")!,
-    regret: metricOf(results, variant, "regret_mean"),
+    price: price.intervals[position],
     routeMs: routeMs[position],
   }));
   const recommendation = recommend(candidates, maxVioLimit);
@@ -74,7 +76,7 @@ export function sweepOutcome(
       return [
         `${counted(cells.length, "cell")}, ${counted(variants.length, "variant")} over ${over}\n`,
         `${formatVariantTable(results, variants, routeMs, style)}\n`,
-        ...formatRecommendation(all, recommendation, maxVioLimit, results.parameters, commandOf),
+        ...formatRecommendation(all, recommendation, maxVioLimit, price.name, results.parameters, commandOf),
       ].join("\n");
     },
     object() {

@@ -82,7 +82,9 @@ export const trainingKind: StreamKind<TrainingOptions> = {
         ? [{ path: ["path"], message: "is missing; task: text needs the path of a text file" }]
         : []),
       ...shift.flatMap((step, index) =>
-        step < steps ? [] : [{ path: ["shift", String(index)], message: `step ${step} is not below steps = ${steps}` }],
+        step < steps
+          ? []
+          : [{ path: ["shift", String(index)], message: `step ${step} is after the last step, ${steps - 1}` }],
       ),
     ];
   },

@@ -95,7 +95,7 @@ describe("moesim run of a training scenario", () => {
     expect(record.versions.tfjs).toMatch(/^4\./);
   });
 
-  it("sweeps, with intervals of the loss", async () => {
+  it("sweeps, with intervals of the loss, and weighs balance against it", async () => {
     const folder = folderOf({
       stream: clusters,
       routers: [{ kind: "alf-lb" }],
@@ -104,11 +104,15 @@ describe("moesim run of a training scenario", () => {
     });
     const out = path.join(folder, "out");
     const scenario = path.join(folder, "scenario.json");
-    const { code, stderr } = await runInProcess(["sweep", scenario, "--quiet", "--out", out]);
+    const { code, stdout, stderr } = await runInProcess(["sweep", scenario, "--out", out]);
     expect(code, stderr).toBe(0);
-    const losses = readCsv(path.join(out, "intervals.csv")).filter(({ metric }) => metric === "task_loss");
-    expect(losses).toHaveLength(2);
-    for (const { mean } of losses) expect(Number(mean)).toBeGreaterThan(0);
+    expect(stdout).toMatch(/Pareto-best of MaxVio and task loss, means over batches:\n.*MaxVio .*, task loss .* ± /);
+    const intervals = readCsv(path.join(out, "intervals.csv"));
+    expect(intervals).toHaveLength(2);
+    for (const { task_loss, task_loss_ci95 } of intervals) {
+      expect(Number(task_loss)).toBeGreaterThan(0);
+      expect(Number(task_loss_ci95)).toBeGreaterThan(0);
+    }
   });
 });
 
@@ -119,7 +123,7 @@ describe("bad input of a training scenario", () => {
       /stream\.path: is missing; task: text needs the path of a text file/,
     ],
     [{ stream: { ...text, path: "gone.txt" } }, /gone\.txt/],
-    [{ stream: { ...clusters, shift: [12] } }, /stream\.shift\[0\]: step 12 is not below steps = 12/],
+    [{ stream: { ...clusters, shift: [12] } }, /stream\.shift\.0: step 12 is after the last step, 11/],
     [{ stream: { ...clusters, widht: 4 } }, /widht.*width/],
   ])("is told in one line: %j", (fields, message) => {
     const folder = folderOf(fields);

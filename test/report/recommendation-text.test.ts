@@ -15,14 +15,14 @@ function linesOf(
     const interval = (mean: number) => ({ mean, halfWidth, count: 1 });
     return {
       variant,
-      candidate: { maxVio: interval(maxVio), regret: regret === null ? null : interval(regret), routeMs: 2 },
+      candidate: { maxVio: interval(maxVio), price: regret === null ? null : interval(regret), routeMs: 2 },
     };
   });
   const recommendation = recommend(
     all.map(({ candidate }) => candidate),
     limit,
   );
-  return formatRecommendation(all, recommendation, limit, swept, ({ name }) => `run ${name}`);
+  return formatRecommendation(all, recommendation, limit, "regret", swept, ({ name }) => `run ${name}`);
 }
 
 it("names the Pareto-best by rising MaxVio, and the cheapest with the command that runs it again", () => {

@@ -1,5 +1,6 @@
 import { ascending } from "d3-array";
 import { paretoFront } from "../results/pareto.ts";
+import { priceOf } from "../results/price.ts";
 import type { Results } from "../results/results.ts";
 import { metricOf, type Variant } from "../results/variants.ts";
 
@@ -10,18 +11,19 @@ const featuredOfMany = 12;
 
 /**
  * The variants that pictures tell apart: all where there are few of them, otherwise the best, in order. Those on the
- * Pareto front of regret and MaxVio come first, then the others by MaxVio. Of those that are equal in both, as routers are
+ * Pareto front of their price and MaxVio come first, then the others by MaxVio. Of those that are equal in both, as routers are
  * that a swept parameter does not concern, all but the first stand back.
  */
 export function featuredVariants(results: Results, variants: readonly Variant[]): readonly Variant[] {
   if (variants.length <= mostFeatured) return variants;
-  const points = variants.map((variant) => ({
+  const { intervals } = priceOf(results, variants);
+  const points = variants.map((variant, position) => ({
     variant,
-    x: metricOf(results, variant, "regret_mean")?.mean ?? null,
+    x: intervals[position]?.mean ?? null,
     y: metricOf(results, variant, "max_vio_batch_mean")?.mean ?? Number.POSITIVE_INFINITY,
   }));
-  const withRegret = points.filter((point): point is typeof point & { x: number } => point.x !== null);
-  const front = new Set(paretoFront(withRegret).map((position) => withRegret[position].variant));
+  const withPrice = points.filter((point): point is typeof point & { x: number } => point.x !== null);
+  const front = new Set(paretoFront(withPrice).map((position) => withPrice[position].variant));
   const seen = new Set<string>();
   const isRepeated = new Map(
     points.map(({ variant, x, y }) => {

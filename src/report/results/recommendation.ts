@@ -6,15 +6,15 @@ import { paretoFront } from "./pareto.ts";
 export interface Candidate {
   /** Of the MaxVio of a batch, mean over the steps. */
   readonly maxVio: Interval;
-  /** Of the mean regret of a batch; null where regret was not computed. */
-  readonly regret: Interval | null;
+  /** What it pays for its balance (`price.ts`); null where that was not computed. */
+  readonly price: Interval | null;
   /** Milliseconds to route a batch; null where that is not known. */
   readonly routeMs: number | null;
 }
 
 /** Which of the candidates to take, by position. */
 export interface Recommendation {
-  /** Those that no other betters in MaxVio or regret without being worse in the other, by rising MaxVio. */
+  /** Those that no other betters in MaxVio or price without being worse in the other, by rising MaxVio. */
   readonly pareto: readonly number[];
   /** The fastest of those that keep the limit; null where none does. */
   readonly cheapest: number | null;
@@ -28,13 +28,13 @@ export interface Recommendation {
  */
 export function recommend(candidates: readonly Candidate[], maxVioLimit: number): Recommendation {
   const positions = Array.from(candidates.keys());
-  const withRegret = positions.filter((position) => candidates[position].regret !== null);
+  const withPrice = positions.filter((position) => candidates[position].price !== null);
   const front = paretoFront(
-    withRegret.map((position) => ({ x: candidates[position].maxVio.mean, y: candidates[position].regret!.mean })),
+    withPrice.map((position) => ({ x: candidates[position].maxVio.mean, y: candidates[position].price!.mean })),
   );
   const keeping = positions.filter((position) => upperEnd(candidates[position].maxVio) <= maxVioLimit);
   return {
-    pareto: front.map((point) => withRegret[point]),
+    pareto: front.map((point) => withPrice[point]),
     cheapest: least(keeping, (position) => candidates[position].routeMs ?? Number.POSITIVE_INFINITY) ?? null,
     nearest: least(positions, (position) => upperEnd(candidates[position].maxVio))!,
   };

@@ -4,13 +4,13 @@ import { type Candidate, recommend } from "../../../src/report/results/recommend
 /** A candidate of one seed, unless `halfWidth` is given. */
 function candidate(
   maxVio: number,
-  regret: number | null,
+  price: number | null,
   routeMs: number | null,
   halfWidth: number | null = null,
 ): Candidate {
   return {
     maxVio: { mean: maxVio, halfWidth, count: halfWidth === null ? 1 : 3 },
-    regret: regret === null ? null : { mean: regret, halfWidth: null, count: 1 },
+    price: price === null ? null : { mean: price, halfWidth: null, count: 1 },
     routeMs,
   };
 }
@@ -42,9 +42,9 @@ describe("recommend", () => {
 
       const isBetter = (a: Candidate, b: Candidate) =>
         a.maxVio.mean <= b.maxVio.mean &&
-        a.regret!.mean <= b.regret!.mean &&
-        (a.maxVio.mean < b.maxVio.mean || a.regret!.mean < b.regret!.mean);
-      const known = Array.from(all.keys()).filter((i) => all[i].regret !== null);
+        a.price!.mean <= b.price!.mean &&
+        (a.maxVio.mean < b.maxVio.mean || a.price!.mean < b.price!.mean);
+      const known = Array.from(all.keys()).filter((i) => all[i].price !== null);
       const undominated = known.filter((i) => !known.some((other) => isBetter(all[other], all[i])));
       expect(Array.from(pareto).sort((a, b) => a - b)).toEqual(undominated);
       const maxVios = pareto.map((i) => all[i].maxVio.mean);
@@ -71,7 +71,7 @@ describe("recommend", () => {
     expect(recommend([candidate(0, 1, null), candidate(0, 1, null)], 1).cheapest).toBe(0);
   });
 
-  it("has no front where regret is nowhere known", () => {
+  it("has no front where a price is nowhere known", () => {
     expect(recommend([candidate(0.3, null, 1)], 0.5)).toEqual({ pareto: [], cheapest: 0, nearest: 0 });
   });
 });
