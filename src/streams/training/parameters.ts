@@ -30,7 +30,9 @@ export function createParameters(
       const values = new Float32Array(rows * columns);
       if (deviation > 0) createNormalRows(kernels, random.derive(name), rows, columns)(values);
       for (let i = 0; i < values.length; i++) values[i] *= deviation;
-      const variable = tf.variable(tf.tensor<R>(values.slice(), shape));
+      const initial = tf.tensor<R>(values.slice(), shape);
+      const variable = tf.variable(initial);
+      initial.dispose();
       parameters.push({ name, values, variable: variable as unknown as Variable });
       return variable;
     },

@@ -5,6 +5,7 @@ import type { Assignment } from "../../../src/core/assignment.ts";
 import type { TokenBatch } from "../../../src/core/token-batch.ts";
 import type { Stream } from "../../../src/streams/stream.ts";
 import { trainingKind } from "../../../src/streams/training.ts";
+import { loadTensors } from "../../../src/tensors/load.ts";
 import { projectPath, temporaryFolder } from "../../support/program.ts";
 import { openStream, testContext } from "../stream-context.ts";
 
@@ -128,6 +129,19 @@ describe("a stream that trains", () => {
     await other.close();
     expect(together).toEqual(losses);
     expect(await trainStep(one)).toEqual(await trainStep(alone));
+  });
+
+  it("leaves no tensors behind, neither a step nor the stream", async () => {
+    const tf = await loadTensors("wasm");
+    const before = tf.memory().numTensors;
+    const stream = await open(text);
+    await trainStep(stream);
+    const during = tf.memory().numTensors;
+    await trainStep(stream);
+    stream.restore!(stream.state!());
+    expect(tf.memory().numTensors).toBe(during);
+    await stream.close();
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   it("ends after its steps", async () => {
