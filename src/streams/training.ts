@@ -2,7 +2,7 @@ import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import { tensorBackendOf } from "../kernels/index.ts";
 import { loadTensors } from "../tensors/load.ts";
-import type { StreamContext, StreamKind } from "./stream.ts";
+import type { StreamContext, StreamKind, StreamShape } from "./stream.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
 import { assign, createAdam } from "./training/adam.ts";
 import { createClustersTask } from "./training/clusters-task.ts";
@@ -55,6 +55,23 @@ export type TrainingOptions = z.infer<typeof trainingOptions>;
 
 const trainingState = z.strictObject({ step: z.number().int().nonnegative() });
 
+/** TensorFlow.js has 2 GiB on WebAssembly, and holds parameters, their gradients and what the batch comes to on the way. */
+const mostNumbers = 2 ** 25;
+
+/** What must fit, by name. */
+function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): { readonly [name: string]: number } {
+  const { task, width, hidden, vocabulary, context, embedding } = options;
+  const rows = { "tokens × width": tokens * width, "tokens × hidden": tokens * hidden };
+  const layer = { "experts × width × hidden": experts * width * hidden };
+  if (task === "clusters") return { ...layer, ...rows };
+  return {
+    ...layer,
+    ...rows,
+    "tokens × context × embedding": tokens * context * embedding,
+    "tokens × vocabulary": tokens * vocabulary,
+  };
+}
+
 /** So many of a batch's first tokens show how alike the experts are. */
 const comparedTokens = 32;
 
@@ -76,17 +93,23 @@ export const trainingKind: StreamKind<TrainingOptions> = {
   options: trainingOptions,
   seesLoad: true,
   trains: true,
-  check({ task, path, shift }, { steps }) {
-    return [
-      ...(task === "text" && path === undefined
-        ? [{ path: ["path"], message: "is missing; task: text needs the path of a text file" }]
-        : []),
-      ...shift.flatMap((step, index) =>
-        step < steps
-          ? []
-          : [{ path: ["shift", String(index)], message: `step ${step} is after the last step, ${steps - 1}` }],
-      ),
-    ];
+  check(options, shape) {
+    const { task, path, shift } = options;
+    const problems: { path: readonly string[]; message: string }[] = [];
+    if (task === "text" && path === undefined) {
+      problems.push({ path: ["path"], message: "is missing; task: text needs the path of a text file" });
+    }
+    for (const [index, step] of shift.entries()) {
+      if (step < shape.steps) continue;
+      const message = `step ${step} is after the last step, ${shape.steps - 1}`;
+      problems.push({ path: ["shift", String(index)], message });
+    }
+    for (const [name, size] of Object.entries(sizesOf(options, shape))) {
+      if (size <= mostNumbers) continue;
+      const message = `${name} would be ${size} numbers; at most ${mostNumbers} are possible`;
+      problems.push({ path: [], message });
+    }
+    return problems;
   },
   async checkInput({ task, path }, folder) {
     if (task === "text" && path !== undefined) await checkTextFile(path, folder);

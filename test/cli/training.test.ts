@@ -124,6 +124,10 @@ describe("bad input of a training scenario", () => {
     ],
     [{ stream: { ...text, path: "gone.txt" } }, /gone\.txt/],
     [{ stream: { ...clusters, shift: [12] } }, /stream\.shift\.0: step 12 is after the last step, 11/],
+    [
+      { stream: { ...clusters, width: 4096, hidden: 16384 } },
+      /experts × width × hidden would be 268435456 numbers; at most/,
+    ],
     [{ stream: { ...clusters, widht: 4 } }, /widht.*width/],
   ])("is told in one line: %j", (fields, message) => {
     const folder = folderOf(fields);
