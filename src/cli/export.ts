@@ -60,7 +60,6 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
           "Every batch of its stream": "$0 export scenarios/collapse.yaml --out logits.npy",
           "With changes": "$0 export my.yaml --set steps=10 --seed 7 --out logits.npy",
           "What the gate came to that learnt behind a router": "$0 export training.yaml --router ssr --out logits.npy",
-          "Route them; stream.kind trace does too": "$0 route --router ssr --logits logits.npy --out chosen.csv",
         }),
       )
       .epilogue(epilogue(["--out  [steps × tokens × experts], float32"])),
