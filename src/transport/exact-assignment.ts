@@ -1,4 +1,5 @@
-import { Adder, fsum, max, sum } from "d3-array";
+import { max, sum } from "d3-array";
+import { createCompensatedSum } from "../core/compensated-sum.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createExchangeGraph } from "./exchange-graph.ts";
 import { createExchangePaths, noNode } from "./exchange-paths.ts";
@@ -161,14 +162,15 @@ export function createAssignmentSolver(
 
   /** D(price), by a way of its own, and summed so that equal numbers do not add up their rounding. */
   function boundAt(scores: Float64Array, count: number, capacity: number): number {
-    const total = new Adder().add(capacity * fsum(price));
+    const total = createCompensatedSum();
+    for (let e = 0; e < experts; e++) total.add(capacity * price[e]);
     threshold.fill(Number.NaN);
     for (let from = 0; from < count; from += boundTokens) {
       const rows = scores.subarray(from * experts);
       const some = Math.min(boundTokens, count - from);
       total.add(kernels.relaxedTopK(rows, price, 0, 0, some, experts, topK, threshold, mass, null));
     }
-    return total.valueOf();
+    return total.value();
   }
 
   function solution({ scores, tokens: count, capacity }: AssignmentProblem): AssignmentSolution {

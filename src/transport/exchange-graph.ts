@@ -1,4 +1,4 @@
-import { Adder } from "d3-array";
+import { createCompensatedSum } from "../core/compensated-sum.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 
 /**
@@ -152,9 +152,9 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
     },
     mover: (from, to) => rows[from].mover[to],
     value() {
-      const sum = new Adder();
+      const sum = createCompensatedSum();
       for (let pair = 0; pair < pairs; pair++) sum.add(held[pair]);
-      return sum.valueOf();
+      return sum.value();
     },
   };
 }
