@@ -16,7 +16,9 @@ const size = (most: number) => z.number().int().min(1).max(most);
 
 const trainingOptions = z.strictObject({
   task: z.enum(["clusters", "text"]).default("clusters").describe("What the layer is trained for."),
-  width: size(4096).default(64).describe("Length of the token vectors before and after the experts."),
+  width: size(4096)
+    .default(64)
+    .describe("Length of the token vectors before and after the experts; experts · width · hidden is at most 2^25."),
   hidden: size(16_384).default(64).describe("Hidden units of each expert."),
   learningRate: z.number().positive().max(1).default(0.003).describe("Of Adam, for every parameter."),
   clusters: size(4096)
@@ -43,10 +45,16 @@ const trainingOptions = z.strictObject({
   shift: z
     .array(z.number().int().nonnegative())
     .default([])
-    .describe("task: clusters. Steps from which on the clusters have changed their weights with each other."),
+    .describe("task: clusters. Steps at which the clusters change their weights with each other, in any order."),
   path: z.string().min(1).optional().describe("task: text. The text file; needed."),
   unit: z.enum(textUnits).default("bytes").describe("task: text. What a token of the text is."),
-  vocabulary: size(65_536).default(256).describe("task: text. Different tokens; the rarer ones of a text are one."),
+  vocabulary: z
+    .number()
+    .int()
+    .min(2)
+    .max(65_536)
+    .default(256)
+    .describe("task: text. Different tokens; the rarer ones of a text are one."),
   context: size(256).default(8).describe("task: text. Tokens seen before the one to be predicted."),
   embedding: size(1024).default(16).describe("task: text. Numbers per token of the context."),
 });
@@ -139,7 +147,9 @@ export const trainingKind: StreamKind<TrainingOptions> = {
         task.draw(step);
         tf.tidy(() => {
           const x = task.tokens();
-          logits.set(layer.logits(x).dataSync());
+          const gate = layer.logits(x);
+          logits.set(gate.dataSync());
+          checkFinite(tf.max(tf.abs(gate)).dataSync()[0], "logits", step);
           expertSimilarity = layer.similarity(tf.slice(x, 0, Math.min(tokens, comparedTokens)));
         });
         const { cluster } = task;
@@ -157,11 +167,10 @@ export const trainingKind: StreamKind<TrainingOptions> = {
             parameters.map(({ variable }) => variable),
           );
           const taskLoss = value.dataSync()[0];
-          if (!Number.isFinite(taskLoss)) {
-            throw new InputError(`stream: training diverged, step ${step - 1} has no finite loss; lower learningRate`);
-          }
-          adam.update(grads, step);
+          checkFinite(taskLoss, "loss", step - 1);
           const gateGradientNorm = tf.norm(grads[layer.gateWeights.name]).dataSync()[0];
+          checkFinite(gateGradientNorm, "gradient of the gate", step - 1);
+          adam.update(grads, step);
           return { taskLoss, gateGradientNorm, expertSimilarity };
         });
       },
@@ -180,6 +189,14 @@ export const trainingKind: StreamKind<TrainingOptions> = {
     };
   },
 };
+
+/** Throws `InputError` where what came of `step` is not finite. */
+function checkFinite(value: number, name: string, step: number): void {
+  if (Number.isFinite(value)) return;
+  throw new InputError(
+    `stream: training diverged, step ${step} has no finite ${name}; lower learningRate or the weight of the router's loss`,
+  );
+}
 
 async function createTask(context: TaskContext, options: TrainingOptions, folder: string): Promise<Task> {
   if (options.task === "clusters") return createClustersTask(context, options);

@@ -1,4 +1,5 @@
 import type { Rank, Scalar, Tensor2D } from "@tensorflow/tfjs-core";
+import { counted } from "../../core/counted.ts";
 import { InputError } from "../../core/input-error.ts";
 import type { TextTokens } from "../text-tokens.ts";
 import { createUniformSource } from "../uniform-source.ts";
@@ -26,7 +27,7 @@ export interface TextTaskOptions {
  *
  * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2, with a layer of experts for its hidden units.
  *
- * Throws `InputError` for a text of no more than `context` tokens.
+ * Throws `InputError` for a text of no more than `context` tokens, or of equal ones.
  */
 export function createTextTask(
   { tf, random, createParameter, tokens, width }: TaskContext,
@@ -34,8 +35,11 @@ export function createTextTask(
   { context, embedding, vocabulary: most }: TextTaskOptions,
 ): Task {
   if (ids.length <= context) {
-    throw new InputError(`stream.path: the text has ${ids.length} tokens; a context of ${context} needs more`);
+    throw new InputError(
+      `stream.path: the text has ${counted(ids.length, "token")}; a context of ${context} needs more`,
+    );
   }
+  if (distinct < 2) throw new InputError("stream.path: all tokens of the text are the same; nothing can be learnt");
   const vocabulary = Math.min(distinct, most);
   const table = createParameter<Rank.R2>("embedding", [vocabulary, embedding], 1);
   const into = createParameter<Rank.R2>("into", [context * embedding, width], 1 / Math.sqrt(context * embedding));

@@ -72,7 +72,9 @@ it("takes the rarer tokens of a text for one", async () => {
   expect(loss()).toBeCloseTo(Math.log(2), 5);
 });
 
-it("refuses a text that is no longer than the context", async () => {
+it("refuses a text that is no longer than the context, or has but one token", async () => {
+  await expect(open([0], 256, 3, {})).rejects.toThrow(/has 1 token; a context of 3/);
+  await expect(open(new Array(20).fill(0), 256, 3, {})).rejects.toThrow(/all tokens of the text are the same/);
   await expect(open([0, 1, 2], 256, 3, {})).rejects.toThrow(/3 tokens; a context of 3 needs more/);
   expect((await open([0, 1, 2, 3], 256, 3, {})).loss()).toBeCloseTo(Math.log(4), 5);
 });
