@@ -1,12 +1,13 @@
 import { deserialize, serialize } from "node:v8";
-import type { StepFileBytes } from "../report/result-files.ts";
+import type { StepFileMarks } from "../report/result-files.ts";
 import type { PassResult, PassState } from "./pass.ts";
 import { readSealed, writeSealed } from "./sealed-file.ts";
 
-/** What is kept of a pass: where it stands, and the bytes of its routers' part files up to there; or what came of it. */
-export type PassCheckpoint =
-  | { readonly state: PassState; readonly files: readonly StepFileBytes[] }
-  | { readonly result: PassResult };
+/** What is kept of a pass: where it stands, or what came of it, and its routers' part files up to there. */
+export type PassCheckpoint = { readonly files: readonly StepFileMarks[] } & (
+  | { readonly state: PassState }
+  | { readonly result: PassResult }
+);
 
 /** Writes it over an earlier one of the same pass. */
 export function writePassCheckpoint(file: string, checkpoint: PassCheckpoint): void {

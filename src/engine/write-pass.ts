@@ -2,7 +2,7 @@ import path from "node:path";
 import { type KernelBackend, loadKernels } from "../kernels/index.ts";
 import { removeCheckpoints } from "../report/partial-folder.ts";
 import type { RowSource } from "../report/result-columns.ts";
-import { createStepFiles, type StepFiles } from "../report/result-files.ts";
+import { checkStepFiles, createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { trains } from "./open-scenario.ts";
 import { type PassResult, runPass } from "./pass.ts";
@@ -53,6 +53,7 @@ export async function writePass(
 ): Promise<PassResult> {
   const kept = checkpoint === null ? null : readPassCheckpoint(checkpoint.file);
   if (kept !== null && "result" in kept) {
+    for (const [index, position] of plan.routers.entries()) checkStepFiles(folder, position, kept.files[index]);
     for (const progress of wholeProgress(scenario, kept.result)) onProgress(progress);
     return kept.result;
   }
@@ -65,7 +66,7 @@ export async function writePass(
     const { superseding } = checkpoint;
     if (superseding !== null) removeCheckpoints(path.dirname(superseding), superseding);
   };
-  let result: PassResult;
+  let end: PassCheckpoint & { readonly result: PassResult };
   try {
     const coming = { ...scenario, trains: trains(scenario) };
     for (const [index, position] of plan.routers.entries()) {
@@ -73,7 +74,7 @@ export async function writePass(
       files.push(createStepFiles(folder, position, source, coming, kept?.files[index]));
     }
     const fileOf = new Map(plan.routers.map((position, index) => [scenario.routers[position], files[index]]));
-    result = await runPass(scenario, plan, {
+    const result = await runPass(scenario, plan, {
       kernels: await loadKernels(backend),
       onStep(router, record) {
         fileOf.get(router)!.write(record);
@@ -87,12 +88,12 @@ export async function writePass(
       from: kept?.state,
       keeper: checkpoint && { every: checkpoint.every, keep: (state) => keep({ state, files: flush() }) },
     });
-    if (checkpoint !== null) flush();
+    end = { result, files: checkpoint === null ? [] : flush() };
   } finally {
     for (const file of files) file.close();
   }
-  keep({ result });
-  return result;
+  keep(end);
+  return end.result;
 }
 
 /** What is told of a pass that was made before. */

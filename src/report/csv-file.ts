@@ -1,6 +1,6 @@
 import { closeSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
-import { bytesOnDisk, openFrom } from "./part-file.ts";
+import { openPartFile, type PartMark } from "./part-file.ts";
 
 /** A cell: null is written as nothing; a number so that reading it back gives the same double. */
 export type CsvValue = string | number | null;
@@ -10,17 +10,14 @@ const bytesPerWrite = 2 ** 16;
 /** Writes a CSV file (RFC 4180, line feeds) in pieces, so that memory does not grow with it. */
 export interface CsvFile {
   write(row: readonly CsvValue[]): void;
-  /** Puts all rows so far on the disk; returns the bytes of the file. */
-  flush(): number;
+  /** Puts all rows so far on the disk, and says what the file is then. */
+  flush(): PartMark;
   close(): void;
 }
 
-/**
- * Opens `file` for writing, replacing what is there but for its first `kept` bytes. `header` null leaves the header row
- * out.
- */
-export function createCsvFile(file: string, header: readonly string[] | null, kept = 0): CsvFile {
-  const descriptor = openFrom(file, kept);
+/** Opens `file` for writing, replacing what is there but for what is `kept`. `header` null leaves the header row out. */
+export function createCsvFile(file: string, header: readonly string[] | null, kept: PartMark | null = null): CsvFile {
+  const { descriptor, mark } = openPartFile(file, kept);
   // Texts are few and come again in row after row, while most cells are numbers, which need no quotes.
   const quoted = new Map<string, string>();
   const pending = Buffer.allocUnsafe(bytesPerWrite);
@@ -58,7 +55,7 @@ export function createCsvFile(file: string, header: readonly string[] | null, ke
     write,
     flush() {
       writePending();
-      return bytesOnDisk(descriptor);
+      return mark();
     },
     close() {
       writePending();

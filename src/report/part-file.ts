@@ -1,20 +1,68 @@
-import { fstatSync, fsyncSync, openSync, statSync, truncateSync } from "node:fs";
+import { createHash, type Hash } from "node:crypto";
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, statSync, truncateSync } from "node:fs";
 import { InputError } from "../core/input-error.ts";
 
-/**
- * Opens `file` for writing behind its first `bytes`: what follows them goes away, all that is there for 0. Throws
- * `InputError` where it has fewer.
- */
-export function openFrom(file: string, bytes: number): number {
-  if (bytes === 0) return openSync(file, "w");
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  if (size < bytes) throw new InputError(`${file}: is damaged: it has ${size} bytes where ${bytes} were written`);
-  truncateSync(file, bytes);
-  return openSync(file, "a");
+/** How far a file has been written, to tell whether that part of it is as it was. Plain data. */
+export interface PartMark {
+  readonly bytes: number;
+  /** Of these bytes, hexadecimal. */
+  readonly sha256: string;
 }
 
-/** Lets what was written outlive a power cut; returns how many bytes the file has. */
-export function bytesOnDisk(descriptor: number): number {
-  fsyncSync(descriptor);
-  return fstatSync(descriptor).size;
+/** A file that is written from the front to the back, and may be gone on with. */
+export interface PartFile {
+  readonly descriptor: number;
+  /** Lets what was written outlive a power cut, and says what it is. */
+  mark(): PartMark;
+}
+
+const bytesPerRead = 2 ** 16;
+
+/**
+ * Opens `file` for writing: behind what `kept` says of it, whatever follows that goes away, or from the beginning. Throws
+ * `InputError` where what is to be kept is not as it was, with the file as it is.
+ */
+export function openPartFile(file: string, kept: PartMark | null): PartFile {
+  const hash = kept === null ? createHash("sha256") : checkPart(file, kept);
+  if (kept !== null) truncateSync(file, kept.bytes);
+  const descriptor = openSync(file, kept === null ? "w+" : "a+");
+  let bytes = kept?.bytes ?? 0;
+  return {
+    descriptor,
+    mark() {
+      fsyncSync(descriptor);
+      const { size } = fstatSync(descriptor);
+      update(hash, descriptor, bytes, size);
+      bytes = size;
+      return { bytes, sha256: hash.copy().digest("hex") };
+    },
+  };
+}
+
+/** Throws `InputError` where `file` does not begin with what `mark` says. Returns the hash of that, to go on with. */
+export function checkPart(file: string, { bytes, sha256 }: PartMark): Hash {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const hash = createHash("sha256");
+  if (size >= bytes) {
+    const descriptor = openSync(file, "r");
+    try {
+      update(hash, descriptor, 0, bytes);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+  if (size < bytes || hash.copy().digest("hex") !== sha256) {
+    throw new InputError(`${file}: is damaged; run without --resume to start anew`);
+  }
+  return hash;
+}
+
+/** Adds the bytes from `start` to `end` of an open file. */
+function update(hash: Hash, descriptor: number, start: number, end: number): void {
+  const buffer = new Uint8Array(bytesPerRead);
+  for (let at = start; at < end; ) {
+    const read = readSync(descriptor, buffer, 0, Math.min(bytesPerRead, end - at), at);
+    hash.update(buffer.subarray(0, read));
+    at += read;
+  }
 }

@@ -31,7 +31,10 @@ export function claimPartialFolder(folder: string): string | null {
   }
   if (free.length === 0) {
     const [{ owner, partial }] = held;
-    throw new InputError(`${partial}: process ${owner} is still at this run; stop it first`);
+    throw new InputError(
+      `${partial}: process ${owner} seems to be still at this run; stop it first. Where that is another program that came ` +
+        `to have the number, rename the folder so that it has one that no process has`,
+    );
   }
   const age = ({ partial }: PartialFolder) => statSync(path.join(partial, checkpointName)).mtimeMs;
   const { partial } = free.toSorted((a, b) => age(b) - age(a))[0];

@@ -7,6 +7,7 @@ import { quantileOf } from "../metrics/quantile.ts";
 import type { StepRegret } from "../metrics/regret.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { type CsvFile, createCsvFile } from "./csv-file.ts";
+import { checkPart, type PartMark } from "./part-file.ts";
 import {
   type Column,
   cellsOf,
@@ -41,14 +42,14 @@ export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 /** The names of all files that run, sweep or measure write. */
 export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, ...sweepFiles]));
 
-/** How many bytes the part files of a router have, in the order of {@link stepFiles}. */
-export type StepFileBytes = readonly [steps: number, loads: number, diagnostics: number];
+/** How far the part files of a router have been written. */
+export type StepFileMarks = { readonly [name in (typeof stepFiles)[number]]: PartMark };
 
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
   write(record: StepRecord): void;
   /** Puts all that was written on the disk. */
-  flush(): StepFileBytes;
+  flush(): StepFileMarks;
   close(): void;
 }
 
@@ -62,8 +63,8 @@ export interface ComingSteps {
 }
 
 /**
- * Opens the part files of the router at `position` among the run's, in `folder`. Throws `InputError` where they have less
- * than is to be kept of them.
+ * Opens the part files of the router at `position` among the run's, in `folder`. Throws `InputError` where what is to be
+ * kept of them is not as it was.
  *
  * @param kept what stays of files that are there
  */
@@ -72,11 +73,12 @@ export function createStepFiles(
   position: number,
   source: RowSource,
   { steps, loadSamples, trains }: ComingSteps,
-  kept: StepFileBytes = [0, 0, 0],
+  kept: StepFileMarks | null = null,
 ): StepFiles {
-  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains), kept[0]);
-  const loadFile = createCsvFile(partFile(folder, "loads", position), null, kept[1]);
-  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null, kept[2]);
+  if (kept !== null) checkStepFiles(folder, position, kept);
+  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains), kept?.steps ?? null);
+  const loadFile = createCsvFile(partFile(folder, "loads", position), null, kept?.loads ?? null);
+  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null, kept?.diagnostics ?? null);
   const sampled = sampledSteps(steps, loadSamples);
   return {
     write(record) {
@@ -88,11 +90,16 @@ export function createStepFiles(
         loadFile.write([source.scenario, source.router, source.seed, record.step, expert, record.load[expert]]);
       }
     },
-    flush: () => [stepRows.flush(), loadFile.flush(), diagnosticFile.flush()],
+    flush: () => ({ steps: stepRows.flush(), loads: loadFile.flush(), diagnostics: diagnosticFile.flush() }),
     close() {
       for (const file of [stepRows, loadFile, diagnosticFile]) file.close();
     },
   };
+}
+
+/** Throws `InputError` where the part files of the router at `position` do not begin with what `marks` say. */
+export function checkStepFiles(folder: string, position: number, marks: StepFileMarks): void {
+  for (const name of stepFiles) checkPart(partFile(folder, name, position), marks[name]);
 }
 
 /** At most `samples` of the steps 0 … `steps` − 1, evenly spaced, the first and the last among them. */

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import type { CsvValue } from "./csv-file.ts";
-import { bytesOnDisk, openFrom } from "./part-file.ts";
+import { openPartFile, type PartMark } from "./part-file.ts";
 import { type Column, type StepRow, sourceColumns } from "./result-columns.ts";
 
 const rowsPerWrite = 512;
@@ -8,18 +8,18 @@ const rowsPerWrite = 512;
 /** The numbers of rows of steps.csv, in float64, until what is only known at the end of a run can be put in. */
 export interface StepRows {
   write(row: StepRow): void;
-  /** Puts all rows so far on the disk; returns their bytes. */
-  flush(): number;
+  /** Puts all rows so far on the disk, and says what the file is then. */
+  flush(): PartMark;
   close(): void;
 }
 
 /**
- * Opens `file` for the numbers of one router's rows, NaN for an empty cell, behind its first `bytes`.
+ * Opens `file` for the numbers of one router's rows, NaN for an empty cell, behind what is `kept`.
  *
  * @param columns all those of steps.csv
  */
-export function createStepRows(file: string, columns: readonly Column<StepRow>[], bytes: number): StepRows {
-  const descriptor = openFrom(file, bytes);
+export function createStepRows(file: string, columns: readonly Column<StepRow>[], kept: PartMark | null): StepRows {
+  const { descriptor, mark } = openPartFile(file, kept);
   const numbersPerRow = columns.length - sourceColumns;
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
   let rows = 0;
@@ -40,7 +40,7 @@ export function createStepRows(file: string, columns: readonly Column<StepRow>[]
     },
     flush() {
       writePending();
-      return bytesOnDisk(descriptor);
+      return mark();
     },
     close() {
       writePending();

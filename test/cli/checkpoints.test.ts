@@ -191,15 +191,23 @@ describe("a checkpoint", () => {
     expect(await refused()).toContain("what differs: the recorded file.");
     utimesSync(recorded, 1000, 1000);
 
-    for (const name of ["run", "0.pass", "steps.0.part"]) {
-      // The folder has the id of the program that took it over last.
-      const [partial] = readdirSync(path.join(folder, "out"));
-      const file = path.join(folder, "out", partial, "checkpoint", name);
-      const bytes = readFileSync(file);
-      writeFileSync(file, bytes.subarray(0, 8));
-      expect(await refused()).toMatch(/^moesim: .*checkpoint\/[\w.]+: is damaged/);
-      const [now] = readdirSync(path.join(folder, "out"));
-      writeFileSync(path.join(folder, "out", now, "checkpoint", name), bytes);
+    const cut = (bytes: Buffer) => bytes.subarray(0, 8);
+    const turned = (bytes: Buffer) => Buffer.from(bytes.map((byte, at) => (at === 8 ? byte ^ 1 : byte)));
+    for (const name of ["run", "0.pass", "steps.0.part", "loads.2.part", "diagnostics.5.part"]) {
+      for (const damaged of [cut, turned]) {
+        // The folder has the id of the program that took it over last.
+        const [partial] = readdirSync(path.join(folder, "out"));
+        const file = path.join(folder, "out", partial, "checkpoint", name);
+        const bytes = readFileSync(file);
+        writeFileSync(file, damaged(bytes));
+        expect(await refused()).toMatch(
+          /^moesim: .*checkpoint\/[\w.]+: is damaged; run without --resume to start anew/,
+        );
+        const [now] = readdirSync(path.join(folder, "out"));
+        const after = path.join(folder, "out", now, "checkpoint", name);
+        expect(readFileSync(after)).toEqual(damaged(bytes));
+        writeFileSync(after, bytes);
+      }
     }
     expect((await run(folder, "out", "--resume")).code).toBe(0);
     await run(folder, "whole");
@@ -213,7 +221,7 @@ describe("a checkpoint", () => {
     while (passesOf(folder).size === 0) await setTimeout(20);
     const { code, stderr } = await run(folder, "out", "--resume");
     expect(code).toBe(2);
-    expect(stderr).toContain(`process ${other.pid} is still at this run; stop it first`);
+    expect(stderr).toContain(`process ${other.pid} seems to be still at this run; stop it first`);
   });
 
   it.each(["0", "2.5", "-1"])("is not written after every %s steps", async (every) => {
