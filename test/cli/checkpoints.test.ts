@@ -96,13 +96,12 @@ describe("moesim run --checkpoint-every, killed again and again and resumed,", (
     ["optima that start from one another", { stream: shift, regret: { every: 2, gap: 1e-3 } }, [2, 1]],
     [
       "a gate that learns, and the clusters it learns from",
-      { steps: 60, stream: { kind: "training", width: 8, hidden: 8, shift: [20] }, routers: routers.slice(0, 3) },
+      { stream: { kind: "training", width: 8, hidden: 8, shift: [20] }, routers: routers.slice(0, 3) },
       [1, 2],
     ],
     [
       "a gate that learns from a text",
       {
-        steps: 60,
         stream: { ...text, width: 8, hidden: 8, embedding: 4 },
         capacity: "drop",
         routers: routers.slice(2, 4),

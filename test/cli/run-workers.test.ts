@@ -77,18 +77,6 @@ describe("moesim run on several threads", () => {
     expect(listFiles(folder)).toEqual(before);
   });
 
-  it("ends in order, however early its threads are still loading when one of them fails", async () => {
-    const folder = temporaryFolder();
-    writeFileSync(path.join(folder, "bad.npy"), npyBytes([1, 1, 4], [0, 0, Number.NaN, 0]));
-    const stream = { kind: "trace", path: "bad.npy" };
-    writeFileSync(path.join(folder, "scenario.json"), JSON.stringify({ name: "bad", topK: 1, stream, routers }));
-    const many = Array.from({ length: 16 }, async (_, index) => {
-      const process = startMoesim(["run", "scenario.json", "--workers", "4", "--out", `out${index}`], folder);
-      return once(process, "exit");
-    });
-    expect(await Promise.all(many)).toEqual(many.map(() => [2, null]));
-  });
-
   it("leaves nothing behind when Ctrl-C stops it", async () => {
     const folder = temporaryFolder();
     writeFileSync(
