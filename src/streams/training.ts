@@ -149,7 +149,7 @@ export const trainingKind: StreamKind<TrainingOptions> = {
           const x = task.tokens();
           const gate = layer.logits(x);
           logits.set(gate.dataSync());
-          checkFinite(tf.max(tf.abs(gate)).dataSync()[0], "logits", step);
+          checkFinite(tf.sum(tf.abs(gate)).dataSync()[0], "logits", step);
           expertSimilarity = layer.similarity(tf.slice(x, 0, Math.min(tokens, comparedTokens)));
         });
         const { cluster } = task;

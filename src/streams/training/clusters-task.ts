@@ -90,7 +90,7 @@ export function createClustersTask(
     }
   }
 
-  /** Each shift before `step` has shuffled the weights once more. */
+  /** Each shift up to `step` has shuffled the weights once more. */
   function weightsAt(step: number): Float64Array {
     const moved = weights.slice();
     for (const start of shift) if (start <= step) shuffle(moved, random.derive(`shift ${start}`).uniform);

@@ -179,9 +179,11 @@ describe("bad input of a training stream", () => {
     const { fields, arrays } = stream.state!();
     stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e30) } });
     await expect(trainStep(stream)).rejects.toThrow(/training diverged, step 0 has no finite loss; lower learningRate/);
-    const other = await open();
-    other.restore!({ fields, arrays: { ...arrays, gate: arrays.gate.fill(1e38) } });
-    await expect(other.next()).rejects.toThrow(/step 0 has no finite logits/);
+    for (const value of [1e38, Number.NaN]) {
+      const other = await open();
+      other.restore!({ fields, arrays: { ...arrays, gate: arrays.gate.fill(value) } });
+      await expect(other.next()).rejects.toThrow(/step 0 has no finite logits/);
+    }
     const third = await open();
     const { tokens } = (await third.next())!;
     const gate = new Float32Array(2 * tokens).fill(0.5);
