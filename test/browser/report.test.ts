@@ -69,7 +69,7 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
   const problems: string[] = [];
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
+    browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"], timeout: 0 });
     results = runSweep();
     pictures = JSON.parse(moesim(["report", results, "--json"]).stdout).pictures;
     report = path.join(results, "report.html");
