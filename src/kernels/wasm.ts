@@ -11,7 +11,7 @@ interface Assembly {
   addNormal(state: number, values: number, deviation: number, length: number, out: number, scratch: number): void;
   addOffsets(values: number, offset: number, tokens: number, experts: number, out: number): void;
   hashRows(values: number, seed: number, tokens: number, experts: number, hash: number): void;
-  multiplyScratch(inner: number): number;
+  multiplyScratch(inner: number, columns: number): number;
   multiply(
     left: number,
     right: number,
@@ -276,7 +276,7 @@ export function createWasmKernels(): Kernels {
         inner,
         columns,
         accumulate,
-        scratch(assembly.multiplyScratch(inner)),
+        scratch(assembly.multiplyScratch(inner, columns)),
       );
     },
 
