@@ -168,17 +168,20 @@ export interface Kernels {
   ): void;
 
   /**
-   * Gates from an entropic plan: the plan's row, exp(logits/epsilon + columnPotential) up to a row factor, renormalised
-   * over the selected experts. Only the selected entries are computed. Slots with expert −1 get 0.
+   * Selects by an entropic plan softmax(logits/epsilon + columnPotential) without writing it down: `expert` and `load` as
+   * {@link selectTopK} by the key "logits" with the bias epsilon · columnPotential, which orders a row as its plan does,
+   * and `gate` `[tokens × topK]`, the plan's entries of the selected experts divided by their sum, relative error below
+   * 5e-7.
    */
-  planGates(
+  selectByPlan(
     logits: Float32Array,
     columnPotential: Float64Array,
     epsilon: number,
-    expert: Int32Array,
     tokens: number,
     experts: number,
-    slots: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
     gate: Float32Array,
   ): void;
 

@@ -2,7 +2,7 @@ import type { Kernels } from "./kernels.ts";
 import { affinities, largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
 import { entropicHessian } from "./reference/entropic-hessian.ts";
 import { leastLosses } from "./reference/exchange.ts";
-import { gates, pairScores, planGates } from "./reference/gates.ts";
+import { gates, pairScores, selectByPlan } from "./reference/gates.ts";
 import { loadGradient } from "./reference/load-gradient.ts";
 import { addNormal, fillNormal } from "./reference/normal.ts";
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
@@ -60,7 +60,7 @@ export function createReferenceKernels(): Kernels {
     selectGroupedTopK,
     loadGradient,
     gates,
-    planGates,
+    selectByPlan,
     gibbsSweep,
     sinkhornSweep,
     logSinkhornSweep,

@@ -7,7 +7,7 @@ import { createWasmKernels } from "./wasm.ts";
 
 /**
  * The kernels of top-K and Sinkhorn routing as TensorFlow.js programs, the same ones on every backend of it. Programs are
- * `scores`, `selectTopK`, `gates`, `planGates`, `gibbsSweep`, `sinkhornSweep`, `logSinkhornSweep` and `entropicPlan`; all
+ * `scores`, `selectTopK`, `selectByPlan`, `gates`, `gibbsSweep`, `sinkhornSweep`, `logSinkhornSweep` and `entropicPlan`; all
  * else is left to the WebAssembly kernels: memory, random numbers, `multiply`, `selectGroupedTopK`, `selectTokens`,
  * `loadGradient`, the Hessian of Sinkhorn–Newton–Sparse, exact assignment, and what metrics are made of.
  *

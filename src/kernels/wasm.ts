@@ -104,14 +104,16 @@ interface Assembly {
   softmaxGates: Gates;
   sigmoidGates: Gates;
   rowScratch(experts: number): number;
-  planGates(
+  planScratch(experts: number, topK: number): number;
+  selectByPlan(
     logits: number,
     columnPotential: number,
     epsilon: number,
-    expert: number,
     tokens: number,
     experts: number,
-    slots: number,
+    topK: number,
+    expert: number,
+    load: number,
     gate: number,
     scratch: number,
   ): void;
@@ -371,17 +373,18 @@ export function createWasmKernels(): Kernels {
       );
     },
 
-    planGates(logits, columnPotential, epsilon, expert, tokens, experts, slots, gate) {
-      assembly.planGates(
+    selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate) {
+      assembly.selectByPlan(
         addressOf(logits, tokens * experts),
         addressOf(columnPotential, experts),
         epsilon,
-        addressOf(expert, tokens * slots),
         tokens,
         experts,
-        slots,
-        addressOf(gate, tokens * slots),
-        scratch(assembly.rowScratch(slots)),
+        topK,
+        addressOf(expert, tokens * topK),
+        addressOf(load, experts),
+        addressOf(gate, tokens * topK),
+        scratch(assembly.planScratch(experts, topK)),
       );
     },
 

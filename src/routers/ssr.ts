@@ -5,7 +5,6 @@ import { maxVio } from "../metrics/load.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient, meanGateGradient } from "./gate-gradient.ts";
-import { createPlanSelection } from "./plan-selection.ts";
 import type { RouterKind } from "./router.ts";
 import { randomStateSchema, renormalizeOption } from "./shared-options.ts";
 
@@ -100,7 +99,6 @@ export const ssrKind: RouterKind<SsrOptions> = {
     const addGateGradient = createGateGradient(experts, scores, renormalize);
     const potentialGradient = new Float64Array(experts);
     const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
-    const selection = createPlanSelection(kernels, shape, epsilon);
     let lastMaxVio: number | null = null;
     let lastWasSelected = false;
 
@@ -142,8 +140,7 @@ export const ssrKind: RouterKind<SsrOptions> = {
           return { assignment };
         }
         const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
-        selection.select(batch, columnPotential, expert, load);
-        kernels.planGates(logits, columnPotential, epsilon, expert, tokens, experts, topK, gate);
+        kernels.selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate);
         lastMaxVio = maxVio(load);
         return { assignment, solver: { iterations, marginalError, converged } };
       },

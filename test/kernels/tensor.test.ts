@@ -166,15 +166,15 @@ for (const { backend, name, kernels } of onTensorBackends) {
             const [batch, potentials] = [batchOf(each, logits, shape), float64(each, potential)];
             each.logSinkhornSweep(batch, epsilon, potentials, tokens, experts, rowLogSum, logColumnSum);
             each.entropicPlan(batch, potentials, epsilon, tokens, experts, plan);
-            const chosen = someExperts(each, shape);
-            each.planGates(batch, potentials, epsilon, chosen, tokens, experts, topK, gate);
+            const [chosen, load] = [each.allocateInt32(tokens * topK), each.allocateInt32(experts)];
+            each.selectByPlan(batch, potentials, epsilon, tokens, experts, topK, chosen, load, gate);
             return { rowLogSum, logColumnSum, plan, gate };
           });
           for (const twin of expected) {
             hold(`${backend}: logSinkhornSweep, rows`, actual.rowLogSum, twin.rowLogSum, absolute(5e-6, 2 ** -50));
             hold(`${backend}: logSinkhornSweep, columns`, actual.logColumnSum, twin.logColumnSum, absolute(5e-6));
             hold(`${backend}: entropicPlan`, actual.plan, twin.plan, ofExponentials);
-            hold(`${backend}: planGates`, actual.gate, twin.gate, ofExponentials);
+            hold(`${backend}: selectByPlan, gates`, actual.gate, twin.gate, ofExponentials);
           }
         }
       }

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createReferenceKernels } from "../../src/kernels/reference.ts";
 import { createWasmKernels } from "../../src/kernels/wasm.ts";
-import { float32, float64, int32, logitFamilies, normals, oddShapes, worstRelativeError } from "./matrices.ts";
+import { countLoad, largestIndices, toMatrix } from "../support/plain.ts";
+import { float32, float64, logitFamilies, normals, oddShapes, worstRelativeError } from "./matrices.ts";
 
 const wasm = createWasmKernels();
 const reference = createReferenceKernels();
@@ -21,6 +22,23 @@ function sweepOf(kernels: Kernels, gibbs: number[], scaling: number[], tokens: n
   const columnSum = kernels.allocateFloat64(experts);
   kernels.sinkhornSweep(float32(kernels, gibbs), float32(kernels, scaling), tokens, experts, columnSum);
   return columnSum;
+}
+
+function chosenByPlan(
+  kernels: Kernels,
+  logits: number[],
+  potential: number[],
+  epsilon: number,
+  tokens: number,
+  experts: number,
+  topK: number,
+) {
+  const expert = kernels.allocateInt32(tokens * topK);
+  const load = kernels.allocateInt32(experts);
+  const gate = kernels.allocateFloat32(tokens * topK);
+  const arrays = [float32(kernels, logits), float64(kernels, potential)] as const;
+  kernels.selectByPlan(...arrays, epsilon, tokens, experts, topK, expert, load, gate);
+  return { expert, load, gate };
 }
 
 function logSweepOf(
@@ -97,20 +115,30 @@ for (const [backend, kernels] of Object.entries(both)) {
       }
     });
 
-    it("gate by the plan's row over the selected experts", () => {
-      const logits = normals(5, 2 * 6);
-      const potential = normals(6, 6);
-      const expert = [3, 1, -1, 0, 5, 2];
-      const gate = kernels.allocateFloat32(6);
-      const arrays = [float32(kernels, logits), float64(kernels, potential)] as const;
-      kernels.planGates(...arrays, 0.5, int32(kernels, expert), 2, 6, 3, gate);
-      const plan = planOf(kernels, logits, potential, 0.5, 2, 6);
-      const weight = expert.map((e, pair) => (e < 0 ? 0 : plan[Math.floor(pair / 3) * 6 + e]));
-      const expected = weight.map((w, pair) => {
-        const start = pair < 3 ? 0 : 3;
-        return w / (weight[start] + weight[start + 1] + weight[start + 2]);
+    it.each([0.5, 1, 7])("select by a plan at ε = %d, and gate by its row over the selected experts", (epsilon) => {
+      const [tokens, experts, topK] = [30, 21, 5];
+      const [logits, potential] = [normals(5, tokens * experts), normals(6, experts)];
+      const { expert, load, gate } = chosenByPlan(kernels, logits, potential, epsilon, tokens, experts, topK);
+      const rows = toMatrix(planOf(kernels, logits, potential, epsilon, tokens, experts), tokens, experts);
+      const chosen = rows.map((row) => largestIndices(row, topK));
+      expect(toMatrix(expert, tokens, topK)).toEqual(chosen);
+      expect(Array.from(load)).toEqual(countLoad(chosen, experts));
+      const expected = chosen.flatMap((own, token) => {
+        const weights = own.map((e) => rows[token][e]);
+        return weights.map((weight) => weight / weights.reduce((a, b) => a + b));
       });
-      expect(worstRelativeError(gate, expected)).toBeLessThan(5e-7);
+      // Its own bound of 5e-7, and twice that of the plan, once for the entry and once for the sum.
+      expect(worstRelativeError(gate, expected)).toBeLessThan(1.5e-6);
+    });
+
+    it("select by and gate by entries that underflow in the plan itself", () => {
+      const even = chosenByPlan(kernels, [0, 0, -2000, -2001], [-9000, -2000, 0, 0], 1, 1, 4, 2);
+      expect(Array.from(even.expert)).toEqual([1, 2]);
+      expect(Array.from(even.gate)).toEqual([0.5, 0.5]);
+      const uneven = chosenByPlan(kernels, [0, -3000, -2000, -4000], [0, 0, 0, 0], 1, 1, 4, 2);
+      expect(Array.from(uneven.expert)).toEqual([0, 2]);
+      expect(Array.from(uneven.load)).toEqual([1, 0, 1, 0]);
+      expect(Array.from(uneven.gate)).toEqual([1, 0]);
     });
   });
 }

@@ -110,35 +110,23 @@ export function sigmoidGates(logits: usize, expert: usize, tokens: i32, experts:
   sigmoidScores(gate, tokens * slots, gate);
 }
 
+/** The softmax of z·inverse + potential over a token's selected experts; `exponents` is scratch for them. */
 export function planGates(
-  logits: usize,
+  row: usize,
+  inverse: f64,
   potential: usize,
-  epsilon: f64,
   expert: usize,
-  tokens: i32,
-  experts: i32,
-  slots: i32,
+  topK: i32,
   gate: usize,
   exponents: usize,
 ): void {
-  const inverse = 1 / epsilon;
-  for (let t: usize = 0; t < <usize>tokens; t++) {
-    const row = logits + ((t * experts) << 2);
-    const chosenAt = expert + ((t * slots) << 2);
-    const to = gate + ((t * slots) << 2);
-    let largest: f64 = -Infinity;
-    for (let slot: usize = 0; slot < <usize>slots; slot++) {
-      const chosen = load<i32>(chosenAt + (slot << 2));
-      let x: f64 = -Infinity;
-      if (chosen >= 0) {
-        const e = <usize>chosen;
-        x = <f64>load<f32>(row + (e << 2)) * inverse + load<f64>(potential + (e << 3));
-        // No max, which V8 makes four branches of.
-        if (x > largest) largest = x;
-      }
-      store<f64>(exponents + (slot << 3), x);
-    }
-    if (largest == -Infinity) memory.fill(to, 0, (<usize>slots) << 2);
-    else wideSoftmax(exponents, slots, largest, to);
+  let largest: f64 = -Infinity;
+  for (let slot: usize = 0; slot < <usize>topK; slot++) {
+    const e = <usize>load<i32>(expert + (slot << 2));
+    const x = <f64>load<f32>(row + (e << 2)) * inverse + load<f64>(potential + (e << 3));
+    // No max, which V8 makes four branches of.
+    if (x > largest) largest = x;
+    store<f64>(exponents + (slot << 3), x);
   }
+  wideSoftmax(exponents, topK, largest, gate);
 }

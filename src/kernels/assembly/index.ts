@@ -8,11 +8,11 @@ export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./score
 export { logitAffinities, sigmoidAffinities, softmaxAffinities } from "./affinities";
 export { relaxedTopK, relaxedTopKScratch } from "./relaxed-topk";
 export { selectScratch } from "./candidates";
-export { selectTopK, selectTopKBiased } from "./select";
+export { planScratch, selectByPlan, selectTopK, selectTopKBiased } from "./select";
 export { groupedScratch, selectGroupedTopK } from "./grouped";
 export { leastLosses } from "./exchange";
 export { loadGradient, loadGradientScratch } from "./load-gradient";
-export { normalisedSigmoidGates, normalisedSoftmaxGates, planGates, sigmoidGates, softmaxGates } from "./gates";
+export { normalisedSigmoidGates, normalisedSoftmaxGates, sigmoidGates, softmaxGates } from "./gates";
 export { entropicPlan, gibbsSweep, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
 export { entropicHessian, entropicHessianScratch } from "./entropic-hessian";
 export { selectTokens, tokensScratch } from "./tokens";

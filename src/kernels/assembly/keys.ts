@@ -18,7 +18,7 @@ import { softmaxWeight, softmaxWeights } from "./softmax";
 
 // @ts-ignore: decorator
 @inline
-const LOGITS: i32 = 0;
+export const LOGITS: i32 = 0;
 // @ts-ignore: decorator
 @inline
 const SOFTMAX: i32 = 1;

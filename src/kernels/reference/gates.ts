@@ -1,5 +1,6 @@
 import type { ScoreKind } from "../../core/assignment.ts";
 import { largestOf, logSigmoid, rowAffinities, sigmoid } from "./affinity.ts";
+import { selectTopK } from "./select.ts";
 
 /**
  * `gate` = softmax of `logWeight` over the slots of one token that hold an expert. In the log domain, so that weights
@@ -52,25 +53,26 @@ export function gates(
   }
 }
 
-export function planGates(
+export function selectByPlan(
   logits: Float32Array,
   columnPotential: Float64Array,
   epsilon: number,
-  expert: Int32Array,
   tokens: number,
   experts: number,
-  slots: number,
+  topK: number,
+  expert: Int32Array,
+  load: Int32Array,
   gate: Float32Array,
 ): void {
-  const logWeight = new Float64Array(slots);
+  const bias = columnPotential.map((potential) => epsilon * potential);
+  selectTopK(logits, "logits", bias, tokens, experts, topK, expert, load);
+  const logWeight = new Float64Array(topK);
   for (let t = 0; t < tokens; t++) {
-    const start = t * slots;
-    for (let slot = 0; slot < slots; slot++) {
-      const chosen = expert[start + slot];
-      logWeight[slot] =
-        chosen < 0 ? Number.NEGATIVE_INFINITY : logits[t * experts + chosen] / epsilon + columnPotential[chosen];
+    for (let slot = 0; slot < topK; slot++) {
+      const chosen = expert[t * topK + slot];
+      logWeight[slot] = logits[t * experts + chosen] / epsilon + columnPotential[chosen];
     }
-    normaliseSlots(logWeight, expert, start, slots, gate);
+    normaliseSlots(logWeight, expert, t * topK, topK, gate);
   }
 }
 

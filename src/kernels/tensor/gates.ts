@@ -25,7 +25,7 @@ function chosenLogits(
 }
 
 /** The gates of selected experts; slots with expert −1 get 0. */
-export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates" | "planGates"> {
+export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates"> {
   const { abs, exp, gather, log1p, minimum, neg, reshape, softmax, sub, tidy } = tensors;
 
   /** log S, of a softmax up to a constant of the row. */
@@ -53,17 +53,28 @@ export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates" | "planGat
         writeGates(gather(reshape(affinities, [-1]), entries).dataSync(), expert, gate);
       });
     },
-
-    planGates(logits, columnPotential, epsilon, expert, tokens, experts, slots, gate) {
-      tidy(() => {
-        const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, slots), tokens, slots);
-        const potentials = Float64Array.from({ length: tokens * slots }, (_, pair) =>
-          expert[pair] < 0 ? 0 : columnPotential[expert[pair]],
-        );
-        const offset = twoFloats(tensors, potentials, tokens, slots, epsilon);
-        const { exponent } = exponentsOf(tensors, chosen, offset, epsilon);
-        writeGates(softmax(exponent).dataSync(), expert, gate);
-      });
-    },
   };
+}
+
+/**
+ * `gate` `[tokens × topK]` of selected experts, one in every slot, from the plan of `columnPotential`.
+ */
+export function writePlanGates(
+  tensors: Tensors,
+  logits: Float32Array,
+  columnPotential: Float64Array,
+  epsilon: number,
+  expert: Int32Array,
+  tokens: number,
+  experts: number,
+  topK: number,
+  gate: Float32Array,
+): void {
+  tensors.tidy(() => {
+    const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, topK), tokens, topK);
+    const potentials = Float64Array.from({ length: tokens * topK }, (_, pair) => columnPotential[expert[pair]]);
+    const offset = twoFloats(tensors, potentials, tokens, topK, epsilon);
+    const { exponent } = exponentsOf(tensors, chosen, offset, epsilon);
+    gate.set(tensors.softmax(exponent).dataSync());
+  });
 }
