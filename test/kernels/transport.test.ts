@@ -83,9 +83,12 @@ for (const [backend, kernels] of Object.entries(both)) {
         [21, 10],
         [64, 8],
         [5, 3],
+        [133, 37],
       ]) {
         const { out, columnSum } = gibbsOf(kernels, normals(1, tokens * experts), 1, tokens, experts);
-        expect(columnSum).toEqual(sweepOf(kernels, Array.from(out), new Array(experts).fill(1), tokens, experts));
+        const expected = sweepOf(kernels, Array.from(out), new Array(experts).fill(1), tokens, experts);
+        // A row is summed in float32 both times, at most experts / 4 + 4 terms after each other, but in another order.
+        expect(worstRelativeError(columnSum, expected)).toBeLessThan((experts / 4 + 4) * 2 ** -23);
       }
     });
 

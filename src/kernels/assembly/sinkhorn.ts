@@ -16,13 +16,24 @@ import { scaleRow } from "./softmax";
 @inline
 const LN2: f64 = 0.6931471805599453;
 
-/** Writes the row's entries to `to` as powers of 2 and returns the smallest exponents in their lanes. */
+/**
+ * Writes the row's entries to `to` as powers of 2 and 1 / their sum to `rowScaling`, and returns the smallest exponents in
+ * their lanes.
+ */
 // @ts-ignore: decorator
 @inline
-function gibbsRow(from: usize, experts: i32, largest: f32, perEpsilon: f32, to: usize): v128 {
+function gibbsRow(
+  from: usize,
+  experts: i32,
+  largest: f32,
+  perEpsilon: f32,
+  to: usize,
+  rowScaling: usize,
+): v128 {
   const origin = f32x4.splat(largest);
   const factor = f32x4.splat(perEpsilon);
   let least = f32x4.splat(0);
+  let sums = least;
   let i = 0;
   for (; i + 16 <= experts; i += 16) {
     const at = (<usize>i) << 2;
@@ -39,16 +50,23 @@ function gibbsRow(from: usize, experts: i32, largest: f32, perEpsilon: f32, to: 
     v128.store(to + at, w1, 16);
     v128.store(to + at, w2, 32);
     v128.store(to + at, w3, 48);
+    sums = f32x4.add(sums, f32x4.add(f32x4.add(w0, w1), f32x4.add(w2, w3)));
   }
   for (; i + 4 <= experts; i += 4) {
     const at = (<usize>i) << 2;
     const y = f32x4.mul(f32x4.sub(v128.load(from + at), origin), factor);
     least = f32x4.pmin(least, y);
-    v128.store(to + at, exp2(y));
+    const w = exp2(y);
+    v128.store(to + at, w);
+    sums = f32x4.add(sums, w);
   }
   const at = (<usize>i) << 2;
   const y = f32x4.mul(f32x4.sub(loadPartial(from + at, experts - i, largest), origin), factor);
   storePartial(to + at, exp2(y), experts - i);
+  let sum = sumLanes(sums);
+  for (; i < experts; i++) sum += load<f32>(to + ((<usize>i) << 2));
+  const one: f32 = 1;
+  store<f32>(rowScaling, one / sum);
   return f32x4.pmin(least, y);
 }
 
@@ -66,15 +84,15 @@ function tailProduct(row: usize, scaling: usize, start: i32, experts: i32): f32 
 // @ts-ignore: decorator
 @inline
 function addProducts(sum: v128, row: usize, low: v128, high: v128): v128 {
-  return f32x4.add(f32x4.add(sum, f32x4.mul(low, v128.load(row))), f32x4.mul(high, v128.load(row, 16)));
+  return f32x4.add(sum, f32x4.add(f32x4.mul(low, v128.load(row)), f32x4.mul(high, v128.load(row, 16))));
 }
 
-/** A row's factor u = 1 / Σ_e row[e] · scaling[e]. */
+/** Writes a row's factor u = 1 / Σ_e row[e] · scaling[e], of which `sums` has the experts before `start`. */
 // @ts-ignore: decorator
 @inline
-function rowScaling(sums: v128, row: usize, scaling: usize, start: i32, experts: i32): v128 {
+function storeRowScaling(to: usize, sums: v128, row: usize, scaling: usize, start: i32, experts: i32): void {
   const one: f32 = 1;
-  return f32x4.splat(one / (sumLanes(sums) + tailProduct(row, scaling, start, experts)));
+  store<f32>(to, one / (sumLanes(sums) + tailProduct(row, scaling, start, experts)));
 }
 
 /** Adds four columns to their float32 sums. */
@@ -101,13 +119,20 @@ function addToColumn(columnSum: usize, at: usize, value: f32): void {
   store<f64>(columnSum + (at << 1), load<f64>(columnSum + (at << 1)) + <f64>value);
 }
 
-// A sweep takes eight rows at a time, which fit the first-level cache: once for their sums and once, scaled, into the
-// columns. Row sums and columns over 64 rows are float32, in `partial`, columns over all tokens float64. Experts are taken
-// by eights, the rest singly.
+// A sweep takes four rows at a time, which stay in the first-level cache: once for their sums and once, scaled, into the
+// columns. With more rows V8, which moves all loads of an iteration to its front, runs out of registers. Row sums and
+// columns over 64 rows are float32, in `partial`, columns over all tokens float64. Experts are taken by eights, the rest
+// singly. Behind `partial` are the factors of the four rows.
 
-/** Bytes of scratch that the kernels of this file need: a float64 a column. */
+/** Bytes of scratch that the kernels of this file need: a float64 a column, and the factors of four rows. */
 export function rowScratch(experts: i32): usize {
-  return (<usize>experts) << 3;
+  return ((<usize>experts) << 3) + 16;
+}
+
+// @ts-ignore: decorator
+@inline
+function rowScalingsOf(partial: usize, experts: i32): usize {
+  return partial + ((<usize>experts) << 2);
 }
 
 // @ts-ignore: decorator
@@ -117,26 +142,15 @@ function startSweep(experts: i32, columnSum: usize, partial: usize): void {
   memory.fill(partial, 0, (<usize>experts) << 2);
 }
 
-/**
- * Eight rows from `block` on, the first of them row `t`, a multiple of eight. Where `ahead` is not 0 the eight rows there
- * are fetched into cache on the way, while the columns only compute.
- */
+/** The factors of the four rows from `block` on. */
 // @ts-ignore: decorator
 @inline
-function sweepEightRows(
-  block: usize,
-  t: i32,
-  scaling: usize,
-  experts: i32,
-  columnSum: usize,
-  partial: usize,
-  ahead: usize,
-): void {
+function scaleFourRows(block: usize, scaling: usize, experts: i32, rowScalings: usize): void {
   const width = (<usize>experts) << 2;
   const whole = experts & ~7;
   const end = (<usize>whole) << 2;
   const zero = f32x4.splat(0);
-  let s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero, s7 = zero;
+  let s0 = zero, s1 = zero, s2 = zero, s3 = zero;
   for (let at: usize = 0; at < end; at += 32) {
     const low = v128.load(scaling + at);
     const high = v128.load(scaling + at, 16);
@@ -145,92 +159,83 @@ function sweepEightRows(
     s1 = addProducts(s1, (row += width), low, high);
     s2 = addProducts(s2, (row += width), low, high);
     s3 = addProducts(s3, (row += width), low, high);
-    s4 = addProducts(s4, (row += width), low, high);
-    s5 = addProducts(s5, (row += width), low, high);
-    s6 = addProducts(s6, (row += width), low, high);
-    s7 = addProducts(s7, (row += width), low, high);
   }
+  let row = block;
+  storeRowScaling(rowScalings, s0, row, scaling, whole, experts);
+  storeRowScaling(rowScalings + 4, s1, (row += width), scaling, whole, experts);
+  storeRowScaling(rowScalings + 8, s2, (row += width), scaling, whole, experts);
+  storeRowScaling(rowScalings + 12, s3, (row += width), scaling, whole, experts);
+}
+
+/** The sum of four numbers `width` bytes apart, each times its factor. */
+// @ts-ignore: decorator
+@inline
+function scaledSum(row: usize, width: usize, u0: v128, u1: v128, u2: v128, u3: v128): v128 {
+  const first = f32x4.mul(u0, v128.load(row));
+  const second = f32x4.mul(u1, v128.load((row += width)));
+  const third = f32x4.mul(u2, v128.load((row += width)));
+  const fourth = f32x4.mul(u3, v128.load(row + width));
+  return f32x4.add(f32x4.add(first, second), f32x4.add(third, fourth));
+}
+
+/**
+ * Adds the four rows from `block` on, the first of them row `t`, a multiple of four, times their factors to the columns.
+ * Where `ahead` is not 0 the four rows there are fetched into cache on the way, while there is only computing to do.
+ */
+// @ts-ignore: decorator
+@inline
+function addFourRows(
+  block: usize,
+  t: i32,
+  experts: i32,
+  columnSum: usize,
+  partial: usize,
+  rowScalings: usize,
+  ahead: usize,
+): void {
+  const width = (<usize>experts) << 2;
+  const whole = experts & ~7;
+  const end = (<usize>whole) << 2;
   let touched = 0;
-  const u0 = rowScaling(s0, block, scaling, whole, experts);
-  const u1 = rowScaling(s1, block + width, scaling, whole, experts);
-  const u2 = rowScaling(s2, block + 2 * width, scaling, whole, experts);
-  const u3 = rowScaling(s3, block + 3 * width, scaling, whole, experts);
-  const u4 = rowScaling(s4, block + 4 * width, scaling, whole, experts);
-  const u5 = rowScaling(s5, block + 5 * width, scaling, whole, experts);
-  const u6 = rowScaling(s6, block + 6 * width, scaling, whole, experts);
-  const u7 = rowScaling(s7, block + 7 * width, scaling, whole, experts);
+  const u0 = v128.load32_splat(rowScalings);
+  const u1 = v128.load32_splat(rowScalings, 4);
+  const u2 = v128.load32_splat(rowScalings, 8);
+  const u3 = v128.load32_splat(rowScalings, 12);
   for (let at: usize = 0; at < end; at += 32) {
-    let row = block + at;
-    let low = f32x4.mul(u0, v128.load(row));
-    let high = f32x4.mul(u0, v128.load(row, 16));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u1, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u1, v128.load(row, 16)));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u2, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u2, v128.load(row, 16)));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u3, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u3, v128.load(row, 16)));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u4, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u4, v128.load(row, 16)));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u5, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u5, v128.load(row, 16)));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u6, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u6, v128.load(row, 16)));
-    row += width;
-    low = f32x4.add(low, f32x4.mul(u7, v128.load(row)));
-    high = f32x4.add(high, f32x4.mul(u7, v128.load(row, 16)));
-    addToPartial(partial + at, low);
-    addToPartial(partial + at + 16, high);
+    addToPartial(partial + at, scaledSum(block + at, width, u0, u1, u2, u3));
+    addToPartial(partial + at + 16, scaledSum(block + at + 16, width, u0, u1, u2, u3));
     if (ahead != 0) {
-      const lines = ahead + (at << 3);
-      touched ^= load<i32>(lines) ^ load<i32>(lines, 64) ^ load<i32>(lines, 128) ^ load<i32>(lines, 192);
+      const lines = ahead + (at << 2);
+      touched ^= load<i32>(lines) ^ load<i32>(lines, 64);
     }
   }
   // Kept, so that the loads are.
-  if (ahead != 0) store<i32>(partial + width, touched);
-  if ((t & 63) == 56) flushPartial(partial, whole, columnSum);
+  if (ahead != 0) store<i32>(rowScalings, touched);
+  if ((t & 63) == 60) flushPartial(partial, whole, columnSum);
   for (let at = end; at < width; at += 4) {
     let row = block + at;
     addToColumn(columnSum, at, f32x4.extract_lane(u0, 0) * load<f32>(row));
     addToColumn(columnSum, at, f32x4.extract_lane(u1, 0) * load<f32>((row += width)));
     addToColumn(columnSum, at, f32x4.extract_lane(u2, 0) * load<f32>((row += width)));
     addToColumn(columnSum, at, f32x4.extract_lane(u3, 0) * load<f32>((row += width)));
-    addToColumn(columnSum, at, f32x4.extract_lane(u4, 0) * load<f32>((row += width)));
-    addToColumn(columnSum, at, f32x4.extract_lane(u5, 0) * load<f32>((row += width)));
-    addToColumn(columnSum, at, f32x4.extract_lane(u6, 0) * load<f32>((row += width)));
-    addToColumn(columnSum, at, f32x4.extract_lane(u7, 0) * load<f32>((row += width)));
   }
 }
 
-/** The rows that are left after the last eight, and the columns' own scalings. */
-function finishSweep(
+/** Adds the rows that are left after the last four, times their factors, to the columns. */
+function addLastRows(
   gibbs: usize,
-  scaling: usize,
   tokens: i32,
   experts: i32,
   columnSum: usize,
   partial: usize,
+  rowScalings: usize,
 ): void {
   const width = (<usize>experts) << 2;
-  const whole = experts & ~7;
-  const end = (<usize>whole) << 2;
-  flushPartial(partial, whole, columnSum);
-  for (let t = tokens & ~7; t < tokens; t++) {
+  flushPartial(partial, experts & ~7, columnSum);
+  for (let t = tokens & ~3; t < tokens; t++) {
     const row = gibbs + (<usize>t) * width;
-    let sums = f32x4.splat(0);
-    for (let at: usize = 0; at < end; at += 32) {
-      sums = addProducts(sums, row + at, v128.load(scaling + at), v128.load(scaling + at, 16));
-    }
-    const u = f32x4.extract_lane(rowScaling(sums, row, scaling, whole, experts), 0);
+    const u = load<f32>(rowScalings + ((<usize>(t & 3)) << 2));
     for (let at: usize = 0; at < width; at += 4) addToColumn(columnSum, at, u * load<f32>(row + at));
-  }
-  for (let at: usize = 0; at < width; at += 4) {
-    store<f64>(columnSum + (at << 1), load<f64>(columnSum + (at << 1)) * <f64>load<f32>(scaling + at));
   }
 }
 
@@ -243,15 +248,32 @@ export function sinkhornSweep(
   partial: usize,
 ): void {
   startSweep(experts, columnSum, partial);
-  const size = (<usize>experts) << 5;
-  for (let t = 0; t + 8 <= tokens; t += 8) {
-    const block = gibbs + ((<usize>t) >> 3) * size;
-    sweepEightRows(block, t, scaling, experts, columnSum, partial, t + 16 <= tokens ? block + size : block);
+  const rowScalings = rowScalingsOf(partial, experts);
+  const width = (<usize>experts) << 2;
+  const size = width << 2;
+  for (let t = 0; t + 4 <= tokens; t += 4) {
+    const block = gibbs + ((<usize>t) >> 2) * size;
+    const ahead = t + 8 <= tokens ? block + size : block;
+    scaleFourRows(block, scaling, experts, rowScalings);
+    addFourRows(block, t, experts, columnSum, partial, rowScalings, ahead);
   }
-  finishSweep(gibbs, scaling, tokens, experts, columnSum, partial);
+  const whole = experts & ~7;
+  const end = (<usize>whole) << 2;
+  for (let t = tokens & ~3; t < tokens; t++) {
+    const row = gibbs + (<usize>t) * width;
+    let sums = f32x4.splat(0);
+    for (let at: usize = 0; at < end; at += 32) {
+      sums = addProducts(sums, row + at, v128.load(scaling + at), v128.load(scaling + at, 16));
+    }
+    storeRowScaling(rowScalings + ((<usize>(t & 3)) << 2), sums, row, scaling, whole, experts);
+  }
+  addLastRows(gibbs, tokens, experts, columnSum, partial, rowScalings);
+  for (let at: usize = 0; at < width; at += 4) {
+    store<f64>(columnSum + (at << 1), load<f64>(columnSum + (at << 1)) * <f64>load<f32>(scaling + at));
+  }
 }
 
-/** Rows are swept while they are in cache, with scalings of 1 behind `partial`. */
+/** Rows are added to the columns while they are in cache. */
 export function gibbsSweep(
   logits: usize,
   epsilon: f64,
@@ -263,8 +285,7 @@ export function gibbsSweep(
 ): f64 {
   const width = (<usize>experts) << 2;
   const perEpsilon = <f32>(1 / (epsilon * LN2));
-  const ones = partial + width;
-  for (let at: usize = 0; at < width; at += 4) store<f32>(ones + at, 1);
+  const rowScalings = rowScalingsOf(partial, experts);
   startSweep(experts, columnSum, partial);
   let least = f32x4.splat(0);
   // The next row's largest does not wait for this row's exponentials.
@@ -273,10 +294,11 @@ export function gibbsSweep(
     const at = (<usize>t) * width;
     const largest = next;
     if (t + 1 < tokens) next = largestOf(logits + at + width, experts);
-    least = f32x4.pmin(least, gibbsRow(logits + at, experts, largest, perEpsilon, gibbs + at));
-    if ((t & 7) == 7) sweepEightRows(gibbs + at - 7 * width, t - 7, ones, experts, columnSum, partial, 0);
+    const rowScaling = rowScalings + ((<usize>(t & 3)) << 2);
+    least = f32x4.pmin(least, gibbsRow(logits + at, experts, largest, perEpsilon, gibbs + at, rowScaling));
+    if ((t & 3) == 3) addFourRows(gibbs + at - 3 * width, t - 3, experts, columnSum, partial, rowScalings, 0);
   }
-  finishSweep(gibbs, ones, tokens, experts, columnSum, partial);
+  addLastRows(gibbs, tokens, experts, columnSum, partial, rowScalings);
   return -(<f64>minLanes(least)) * LN2;
 }
 
