@@ -2,6 +2,9 @@ import { once } from "node:events";
 import { InputError } from "../core/input-error.ts";
 import type { WorkerAnswer } from "./worker-answer.ts";
 
+/** MiB. Of what a step leaves behind hardly anything is alive at the next; with more room memory only grows to fill it. */
+const youngGeneration = 12;
+
 /**
  * Runs every task on one of at most `threads` worker threads, the first ones first, and returns the results in the tasks'
  * order. `name` is the function of `worker.ts` to run; `onMessage` is called with each message it posts. Throws the first
@@ -20,6 +23,7 @@ export async function runOnWorkers<Task, Result, Message>(
     filename: new URL("./worker.js", import.meta.url).href,
     minThreads: count,
     maxThreads: count,
+    resourceLimits: { maxYoungGenerationSizeMb: youngGeneration },
   });
   const loaded = Promise.allSettled(pool.threads.map((thread) => once(thread, "message")));
   pool.on("message", onMessage);
