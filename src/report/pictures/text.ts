@@ -12,9 +12,16 @@ export function rounded(value: number): number {
  */
 const undrawable = /[\p{Cc}\p{Cs}\p{Bidi_Control}\uFFFE\uFFFF]+/gu;
 
+/**
+ * The one name under which ECharts, which remembers how wide texts are by the texts themselves, would find and change the
+ * prototype of all objects; with a word joiner, that nobody sees, it is another.
+ */
+const prototypeName = "__proto__";
+const wordJoiner = "\u2060";
+
 /** A router's name as pictures write it: on one line, whatever a scenario calls it. */
 export function drawnName(name: string): string {
-  return name.replace(undrawable, " ");
+  return name === prototypeName ? `${name}${wordJoiner}` : name.replace(undrawable, " ");
 }
 
 /** A phrase as a title. */

@@ -199,6 +199,20 @@ describe("the name of a router", () => {
     }
   });
 
+  it("changes no object, though it is that of every object's prototype", async () => {
+    const labels = ["__proto__", "constructor", "hasOwnProperty"];
+    const pictures = drawPictures(
+      await dataOfRun({ ...smallScenario, routers: labels.map((label, i) => ({ ...routers[[0, 3, 4][i]], label })) }),
+    );
+    for (const picture of pictures) {
+      const svg = renderSvg(picture, themes.light);
+      expect(() => renderPng(svg, 1), picture.id).not.toThrow();
+    }
+    const inherited: string[] = [];
+    for (const key in {}) inherited.push(key);
+    expect(inherited).toEqual([]);
+  });
+
   it("is beside its point as it is, though it looks like a placeholder", async () => {
     const labels = ["{a0} {b} {c0}", "$& {@label}", "{x|$1}"];
     const pictures = drawPictures(

@@ -13,6 +13,11 @@ it("draws names on one line and without what no document may hold", () => {
   expect(drawnName('<b title="x">&amp;</b> 国 é')).toBe('<b title="x">&amp;</b> 国 é');
 });
 
+it("draws the name of every object's prototype as one that is none, and looks the same", () => {
+  expect(drawnName("__proto__")).toBe("__proto__\u2060");
+  expect(textWidth(drawnName("__proto__"), 12)).toBeCloseTo(textWidth("__proto__", 12), 10);
+});
+
 it("writes numbers in sentences with three digits", () => {
   expect([0.33333, 1234.5, -0.5, 0].map(inWords)).toEqual(["0.333", "1230", "−0.5", "0"]);
 });
