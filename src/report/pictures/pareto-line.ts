@@ -1,12 +1,11 @@
-import type { LineSeriesOption } from "echarts";
 import { paretoFront } from "../results/pareto.ts";
-import type { VariantPoint } from "./points.ts";
+import type { PointsLine, VariantPoint } from "./points.ts";
 import { drawnName, inWords, listed, rounded } from "./text.ts";
 
 /** The points that no other beats on both axes, lower being better on both. */
 export interface ParetoLine {
   /** The line that joins them; none where there is one. */
-  readonly series: readonly (LineSeriesOption & { name: string })[];
+  readonly series: readonly PointsLine[];
   /** Sentences for the picture's `reading`. */
   readonly notes: readonly string[];
   readonly finding: string;

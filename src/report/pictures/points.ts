@@ -26,6 +26,9 @@ export interface VariantPoint {
   readonly y: Interval;
 }
 
+/** A line in the plane of the points. */
+export type PointsLine = LineSeriesOption & { readonly name: string; readonly data: [x: number, y: number][] };
+
 /** The variants that have both metrics, by their columns of summary.csv. */
 export function pointsOf({ results, variants }: ReportData, x: string, y: string): VariantPoint[] {
   return variants.flatMap((variant): VariantPoint[] => {
@@ -54,7 +57,7 @@ export function pointNotes(points: readonly VariantPoint[]): string[] {
 export function pointsPicture(
   points: readonly VariantPoint[],
   axes: { readonly x: string; readonly y: string },
-  lines: readonly (LineSeriesOption & { name: string })[],
+  lines: readonly PointsLine[],
 ): { option: EChartsOption; height: number } {
   const featured = points.filter(({ variant }) => variant.isFeatured);
   const others = points.filter(({ variant }) => !variant.isFeatured);
@@ -63,9 +66,12 @@ export function pointsPicture(
     ...strokes(lines.map(({ name }) => name)),
   ]);
   const bottom = height + 44;
-  const xType = axisTypeOf(points.map(({ x }) => x.mean));
-  const yType = axisTypeOf(points.map(({ y }) => y.mean));
-  const labels = labelsOf(points);
+  // Axes show the lines whole.
+  const ends = lines.flatMap(({ data }) => data);
+  const xs = [...points.map(({ x }) => x.mean), ...ends.map(([x]) => x)];
+  const ys = [...points.map(({ y }) => y.mean), ...ends.map(([, y]) => y)];
+  const [xType, yType] = [axisTypeOf(xs), axisTypeOf(ys)];
+  const labels = labelsOf(points, placesOnAxis(xs), placesOnAxis(ys));
   return {
     height: aboveHeight + plotHeight + bottom,
     option: {
@@ -74,10 +80,10 @@ export function pointsPicture(
       xAxis: {
         ...horizontal,
         splitLine: vertical.splitLine,
-        ...metricAxis(points.map(({ x }) => x.mean)),
+        ...metricAxis(xs),
         name: axes.x,
       },
-      yAxis: { ...vertical, ...metricAxis(points.map(({ y }) => y.mean)), name: axes.y },
+      yAxis: { ...vertical, ...metricAxis(ys), name: axes.y },
       tooltip: { trigger: "item" },
       series: [
         ...lines,
@@ -88,10 +94,16 @@ export function pointsPicture(
   };
 }
 
-/** The labels of the featured among `points`, in their order; null for all where the names are too long. */
-function labelsOf(points: readonly VariantPoint[]): (PointLabel | null)[] {
+/**
+ * The labels of the featured among `points`, in their order; null for all where the names are too long. `xs` and `ys` are the
+ * places of all points on the axes, from 0 to 1.
+ */
+function labelsOf(
+  points: readonly VariantPoint[],
+  xs: readonly number[],
+  ys: readonly number[],
+): (PointLabel | null)[] {
   const width = pictureWidth - leftMargin - rightMargin;
-  const [xs, ys] = [placesOnAxis(points.map(({ x }) => x.mean)), placesOnAxis(points.map(({ y }) => y.mean))];
   const placed = points.flatMap(({ variant }, i) =>
     variant.isFeatured ? [{ name: drawnName(variant.name), x: xs[i] * width, y: (1 - ys[i]) * plotHeight }] : [],
   );

@@ -1,10 +1,9 @@
 import { max, min } from "d3-array";
-import type { LineSeriesOption } from "echarts";
 import { confidenceInterval, type Interval } from "../results/interval.ts";
 import { metricOf } from "../results/variants.ts";
 import { axisTypeOf } from "./axes.ts";
 import type { Picture } from "./picture.ts";
-import { pointNotes, pointsPicture, type VariantPoint } from "./points.ts";
+import { type PointsLine, pointNotes, pointsPicture, type VariantPoint } from "./points.ts";
 import type { ReportData, VariantData } from "./report-data.ts";
 import { drawnName, inWords, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
@@ -62,7 +61,7 @@ function plainTopK({ results, variants }: ReportData): { variant: VariantData; v
 function referenceLine(
   { variant, value }: { variant: VariantData; value: number },
   points: readonly VariantPoint[],
-): LineSeriesOption & { name: string } {
+): PointsLine {
   const steps = points.map(({ x }) => x.mean);
   return {
     name: drawnName(variant.router),
