@@ -15,6 +15,11 @@ export function ownResultFiles(folder: string): string[] {
 function isOwn(folder: string, name: string): boolean {
   const file = path.join(folder, name);
   if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
-  if (name.endsWith(".csv")) return fileHead(file, csvStart.length) === csvStart;
+  if (name.endsWith(".csv")) return beginsAsResults(file);
   return readRunRecord(folder) !== undefined;
+}
+
+/** Whether the CSV file `file` has the header that moesim writes, and so is none of another program's. */
+export function beginsAsResults(file: string): boolean {
+  return fileHead(file, csvStart.length) === csvStart;
 }

@@ -331,13 +331,17 @@ describe("moesim check --update", () => {
     expect(readFileSync(path.join(baseline, "summary.csv"))).toEqual(before);
   });
 
-  it("refuses a folder that holds something else", async () => {
+  it.each([
+    ["notes.txt", "mine"],
+    ["summary.csv", "month,sales\n1,2\n"],
+  ])("refuses a folder that holds something else, as %s", async (name, text) => {
     const baseline = temporaryFolder();
-    writeFileSync(path.join(baseline, "notes.txt"), "mine");
+    writeFileSync(path.join(baseline, name), text);
     const { code, stderr } = await check(results, baseline, "--update");
     expect(stderr).toMatch(/holds no results, and something else/);
     expect(code).toBe(2);
-    expect(listFiles(baseline)).toEqual(["notes.txt"]);
+    expect(listFiles(baseline)).toEqual([name]);
+    expect(readFileSync(path.join(baseline, name), "utf8")).toBe(text);
   });
 });
 

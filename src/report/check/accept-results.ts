@@ -13,7 +13,7 @@ import {
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { checkOutputFile } from "../output-folder.ts";
-import { ownResultFiles } from "../own-files.ts";
+import { beginsAsResults, ownResultFiles } from "../own-files.ts";
 import { openResults } from "../results/results.ts";
 import { cellsOf, checkedFilesIn, checkedNames } from "./checked-files.ts";
 
@@ -39,7 +39,8 @@ export function planAcceptance(folder: string, baseline: string): Acceptance {
   if (isNew) return { files: [...checkedFilesIn(folder), ...recordsIn(folder, cellsOf(folder))], surplus: [] };
   checkAreApart(folder, baseline);
   const had = checkedFilesIn(baseline);
-  if (!had.includes("summary.csv")) {
+  const summary = path.join(baseline, "summary.csv");
+  if (!had.includes("summary.csv") || (statSync(summary).isFile() && !beginsAsResults(summary))) {
     throw new InputError(`${baseline}: holds no results, and something else; name a new folder or an empty one`);
   }
   const inCells = checkedNames.filter((name) => had.some((file) => file.endsWith(path.sep + name)));
