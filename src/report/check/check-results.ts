@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { sum } from "d3-array";
+import { InputError } from "../../core/input-error.ts";
 import { checkIsResults } from "../results/results.ts";
 import type { ResultCheck } from "./check-result.ts";
 import { checkedFilesIn } from "./checked-files.ts";
@@ -10,8 +11,9 @@ import type { Tolerances } from "./tolerances.ts";
 
 /**
  * Compares the results in `folder` with those in `baseline`: every file that the baseline holds of summary.csv, steps.csv,
- * loads.csv, diagnostics.csv and intervals.csv, and of a sweep those of its cells. Throws `InputError` where one of the folders holds no
- * results, or a file is malformed. `onBytes` is called with the baseline's bytes as they are read.
+ * loads.csv, diagnostics.csv and intervals.csv, and of a sweep those of its cells. Throws `InputError` where one of the
+ * folders holds no results, a file is malformed, or there is nothing to compare, which would agree with whatever was
+ * meant. `onBytes` is called with the baseline's bytes as they are read.
  */
 export async function checkResults(
   folder: string,
@@ -30,7 +32,11 @@ export async function checkResults(
       collector.add({ kind: "missing file", file, ...nothing, difference: null, allowed: null });
     }
   }
-  return collector.result();
+  const result = collector.result();
+  if (result.equal && result.cells === 0) {
+    throw new InputError(`${baseline}: there is nothing to compare: its files have no rows below their headers`);
+  }
+  return result;
 }
 
 /** The bytes of the baseline that a check reads. */

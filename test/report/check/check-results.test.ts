@@ -160,6 +160,12 @@ describe("a check of results against a baseline", () => {
     expect(worst.map(({ row }) => Number(row.step))).toEqual(Array.from({ length: 100 }, (_, i) => 499 - i));
   });
 
+  it("refuses to agree where it compares nothing, as two files that end below their headers", async () => {
+    const [now, baseline] = [summary, summary].map(([header]) => resultFolder({ "summary.csv": [header] }));
+    await expect(checkResults(now, baseline, tolerances)).rejects.toThrow(/there is nothing to compare/);
+    await expect(checkResults(now, baseline, tolerances)).rejects.toThrow(InputError);
+  });
+
   it.each([
     ["a row that is too short", "scenario,router,seed,step\ns,a,0\n", /steps\.csv: cannot be read as CSV/],
     ["an open quote", 'scenario,router,seed,step\ns,"a,0,0\n', /steps\.csv: cannot be read as CSV/],
