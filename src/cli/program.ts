@@ -7,7 +7,7 @@ import { checkCommand } from "./check.ts";
 import { CheckFailed } from "./check-failed.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
 import { compareCommand } from "./compare.ts";
-import { completeWords } from "./completion.ts";
+import { completeWords, completionCommand } from "./completion.ts";
 import { exportCommand } from "./export.ts";
 import { programEpilogue } from "./help.ts";
 import { listCommand } from "./list.ts";
@@ -30,6 +30,9 @@ export const exitCodes = { done: 0, failedCheck: 1, badInput: 2, internalError: 
 /** Characters a line of help at most: longer ones are hard to read. */
 const mostHelpColumns = 110;
 
+/** A command that yargs wants for itself and that nobody sees: its own is not like ours, and prints no help. */
+const hiddenCompletionCommand = "completion-script";
+
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
   const parser = yargs(Array.from(words))
@@ -51,7 +54,6 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .command(validateCommand)
     .command(schemaCommand)
     .command(listCommand)
-    .completion("completion", "Print a script that completes words, for ~/.bashrc or ~/.zshrc", completeWords)
     .epilogue(programEpilogue)
     .demandCommand(1, "Name a command; moesim --help lists them.")
     .recommendCommands()
@@ -67,6 +69,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
       if (error !== undefined && error !== null) throw error;
       throw new InputError(parsingProblem(message, words));
     });
+  parser.command(completionCommand(parser)).completion(hiddenCompletionCommand, false, completeWords);
   try {
     await parser.parseAsync();
     return exitCodes.done;

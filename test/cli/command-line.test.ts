@@ -17,6 +17,7 @@ const commands = [
   "validate",
   "schema",
   "list",
+  "completion",
 ];
 const main = projectPath("dist/cli/main.js");
 
@@ -79,6 +80,7 @@ describe("a command line that cannot be parsed", () => {
     [["run", "a", "--workers", "two"], "--workers: what it is given is no number"],
     [["run", "a", "--workers", "0"], "--workers: 0 is not allowed, an integer from 1 on is expected"],
     [["sweep", "a", "--max-vio", "-1"], "--max-vio: -1 is not allowed, a number above 0 is expected"],
+    [["completion", "zsh"], "completion: zsh: more words than it takes; moesim completion --help shows which"],
     [[], "Name a command; moesim --help lists them."],
   ])("%j is refused in one line that names what is wrong", async (words, message) => {
     expect(await runInProcess(words)).toEqual({ code: 2, stdout: "", stderr: `moesim: ${message}\n` });
