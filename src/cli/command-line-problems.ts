@@ -10,14 +10,27 @@ export interface KnownOptions {
   readonly number: readonly string[];
 }
 
-/** Throws `InputError` for an option of one value that has two, and for one that takes a number and has none. */
-export function checkOptionValues(values: Readonly<Record<string, unknown>>, options: KnownOptions): true {
+/**
+ * Throws `InputError` for an option of one value that has two, for one that takes a number and has none, and for any whose
+ * value is empty, as that of a variable that a script did not set: a number would be 0. `words` is the command line.
+ */
+export function checkOptionValues(
+  values: Readonly<Record<string, unknown>>,
+  options: KnownOptions,
+  words: readonly string[],
+): true {
   const given = Object.keys(options.key).filter((name) => values[name] !== undefined);
   const twice = given.find((name) => Array.isArray(values[name]) && !options.array.includes(name));
   if (twice !== undefined) throw new InputError(`--${twice}: is there twice, and takes one value`);
   const notNumber = given.find((name) => options.number.includes(name) && Number.isNaN(values[name]));
   if (notNumber !== undefined) throw new InputError(`--${notNumber}: what it is given is no number`);
+  const empty = given.find((name) => hasEmptyValue(name, words));
+  if (empty !== undefined) throw new InputError(`--${empty}: what it is given is empty`);
   return true;
+}
+
+function hasEmptyValue(option: string, words: readonly string[]): boolean {
+  return words.some((word, i) => word === `--${option}=` || (word === `--${option}` && words[i + 1] === ""));
 }
 
 /** What yargs says, in English, of a command line `words` that it cannot parse, so that it names what is wrong there. */

@@ -61,7 +61,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     .version(version)
     .help()
     .alias("help", "h")
-    .check((values, options) => checkOptionValues(values, options as unknown as KnownOptions), true)
+    .check((values, options) => checkOptionValues(values, options as unknown as KnownOptions, words), true)
     // What it says is read below, and the help around it is English.
     .locale("en")
     .wrap(Math.min(mostHelpColumns, columnsOf(process.stdout)))
