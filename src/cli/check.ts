@@ -16,7 +16,7 @@ import type { CommonArguments } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
-import { printJson } from "./terminal.ts";
+import { columnsOf, printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
@@ -105,7 +105,7 @@ async function check(options: CheckArguments): Promise<void> {
   if (options.json) printJson(checkAsJson(result));
   else {
     const isGithub = options.github ?? process.env.GITHUB_ACTIONS === "true";
-    const text = quiet ? "" : formatCheck(result, tolerances);
+    const text = quiet ? "" : formatCheck(result, tolerances, columnsOf(process.stdout));
     if (isGithub && !result.equal) await printForGithub(result, baseline, text);
     else process.stdout.write(text);
   }

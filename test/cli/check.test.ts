@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
+import { hasPseudoTerminal, program, seenOnTerminal } from "../support/pseudo-terminal.ts";
 import { resultFolder, summaryRows } from "../support/result-folder.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -71,6 +72,17 @@ describe("moesim check", () => {
     expect(stdout).toMatch(/^1 of [\d,]+ cells differ\n$/m);
     expect(stderr).toBe("");
     expect(code).toBe(1);
+  });
+
+  it.skipIf(!hasPseudoTerminal)("shows no more columns than fit on the terminal, and both cells in any case", () => {
+    const command = `${program} check ${shifted(...ssrCell)} --baseline ${results}`;
+    const headers = [100, 80, 70].map((columns) => {
+      const lines = seenOnTerminal(command, folder, columns).split("\n");
+      for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+      return lines[0].trim().split(/ +/);
+    });
+    const places = ["file", "router", "seed", "step", "column", "baseline", "now"];
+    expect(headers).toEqual([[...places, "difference", "allowed"], [...places, "difference"], places]);
   });
 
   it("exits with 2 and one message where a folder holds no results", () => {

@@ -1,7 +1,7 @@
 import { rollup, sum } from "d3-array";
 import { printable } from "../printable.ts";
 import { numberIn } from "../results/result-table.ts";
-import { formatNumber, formatTable } from "../table.ts";
+import { columnsWithin, formatNumber, formatTable } from "../table.ts";
 import { columnOf, type Difference, type ResultCheck, type RouterCheck, worstOf } from "./check-result.ts";
 import type { Tolerances } from "./tolerances.ts";
 
@@ -9,10 +9,13 @@ const mostRows = 20;
 const mostRests = 10;
 const wholeNumber = new Intl.NumberFormat("en-US");
 
-/** The check as the terminal shows it: the worst differences, what else there is, notes, and last the verdict. */
-export function formatCheck(check: ResultCheck, tolerances: Tolerances): string {
+/**
+ * The check as the terminal shows it: the worst differences, what else there is, notes, and last the verdict. Where the
+ * table does not fit into `width` characters, what is allowed is left out of it, and then how large the differences are.
+ */
+export function formatCheck(check: ResultCheck, tolerances: Tolerances, width = Number.POSITIVE_INFINITY): string {
   const notes = check.notes.map((note) => `note: ${note}\n`);
-  const table = check.equal ? "" : `${formatDifferences(check.parts)}\n\n`;
+  const table = check.equal ? "" : `${formatDifferences(check.parts, width)}\n\n`;
   return `${table}${notes.join("")}${formatVerdict(check, tolerances)}\n`;
 }
 
@@ -47,9 +50,9 @@ function toleranceText(tolerance: number): string {
 }
 
 /** A table of the worst differences of `parts`, and by file and column how many more there are. */
-export function formatDifferences(parts: readonly RouterCheck[]): string {
+export function formatDifferences(parts: readonly RouterCheck[], width = Number.POSITIVE_INFINITY): string {
   const shown = worstOf({ parts }, mostRows);
-  return [formatWorst(shown), ...restLines(parts, shown)].join("\n");
+  return [formatWorst(shown, width), ...restLines(parts, shown)].join("\n");
 }
 
 /** The difference in one line: `step 12, max_vio: 0.5 → 0.7 (difference 0.2, allowed 1e-6)`. */
@@ -63,14 +66,20 @@ export function formatDifference(difference: Difference): string {
   return `${where.join(", ")}: ${before} → ${after}${figures}`;
 }
 
-function formatWorst(shown: readonly Difference[]): string {
+function formatWorst(shown: readonly Difference[], width: number): string {
   const names = Array.from(new Set(shown.flatMap(({ row }) => Object.keys(row))));
   // What all rows have in common, as they do the scenario's name, would only make the table wider.
   const keys = names.filter((name) => name !== "scenario" || new Set(shown.map(({ row }) => row[name])).size > 1);
   const texts = shown.map(textsOf);
   const orDash = (cell: string) => (cell === "" ? "–" : cell);
-  const text = (header: string, cells: readonly string[]) => ({ header, cells, isNumber: false });
-  const number = (header: string, cells: readonly string[]) => ({ header, cells: cells.map(orDash), isNumber: true });
+  const text = (header: string, cells: readonly string[]) => ({ header, cells, rank: 0, isNumber: false });
+  // Of those with the highest rank a narrow terminal does without first.
+  const number = (header: string, cells: readonly string[], rank = 0) => ({
+    header,
+    cells: cells.map(orDash),
+    rank,
+    isNumber: true,
+  });
   const columns = [
     text(
       "file",
@@ -98,16 +107,24 @@ function formatWorst(shown: readonly Difference[]): string {
     number(
       "difference",
       shown.map(({ difference }) => formatNumber(difference)),
+      1,
     ),
     number(
       "allowed",
       shown.map(({ allowed }) => (allowed === null ? "" : toleranceText(allowed))),
+      2,
     ),
   ];
-  return formatTable(
+  const kept = columnsWithin(
+    width,
     columns.map(({ header }) => header),
     shown.map((_, row) => columns.map(({ cells }) => cells[row])),
-    { alignRight: columns.map(({ isNumber }) => isNumber) },
+    columns.map(({ rank }) => rank),
+  ).map((position) => columns[position]);
+  return formatTable(
+    kept.map(({ header }) => header),
+    shown.map((_, row) => kept.map(({ cells }) => cells[row])),
+    { alignRight: kept.map(({ isNumber }) => isNumber) },
   );
 }
 
