@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { expertCapacity, type ScoreKind } from "../core/assignment.ts";
+import { z } from "zod";
+import { expertCapacity, type ScoreKind, scoreKinds } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { createKernels } from "../kernels/index.ts";
 import { createChurnMeter } from "../metrics/churn.ts";
 import { loadPerRank as sumPerRank } from "../metrics/expert-parallel.ts";
 import { type MetricDescription, metricDescriptions } from "../metrics/index.ts";
-import { copyFinite, rowsOf } from "./checked.ts";
+import { checked, copyFinite, rowsOf } from "./checked.ts";
 
 export { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "../metrics/load.ts";
 export { type Choice, createMeter, type Meter, type MeterSizes } from "./meter.ts";
@@ -19,21 +20,35 @@ export function list(): readonly MetricDescription[] {
   return metricDescriptions;
 }
 
-/** The pairs an expert may hold in a batch, ⌈capacityFactor · tokens · topK / experts⌉; the factor is 1 by default. */
+// A scenario will do, which has other fields besides.
+const capacitySizes = z.object({
+  tokens: z.int().nonnegative(),
+  experts: z.int().positive(),
+  topK: z.int().positive(),
+  capacityFactor: z.number().min(1).default(1),
+});
+
+/**
+ * The pairs an expert may hold in a batch, ⌈capacityFactor · tokens · topK / experts⌉; the factor is at least 1, and 1 by
+ * default. Throws `InputError` for sizes that are none.
+ */
 export function capacity(sizes: {
   readonly tokens: number;
   readonly experts: number;
   readonly topK: number;
   readonly capacityFactor?: number | undefined;
 }): number {
-  return expertCapacity(sizes.tokens, { ...sizes, capacityFactor: sizes.capacityFactor ?? 1 });
+  const known = checked("metrics.capacity", capacitySizes, sizes);
+  return expertCapacity(known.tokens, known);
 }
 
 /**
  * The affinities S `[tokens × experts]` of `logits`, flat and row-major, in float64: `softmax` of each row (default) or
- * `sigmoid` of each entry. Logits are rounded to float32 first. Throws `InputError` where they are not finite.
+ * `sigmoid` of each entry. Logits are rounded to float32 first. Throws `InputError` where they are not finite, and for
+ * other `scores`.
  */
 export function affinities(logits: ArrayLike<number>, experts: number, scores: ScoreKind = "softmax"): Float64Array {
+  checked("metrics.affinities: scores", z.enum(scoreKinds), scores);
   const tokens = rowsOf("logits", logits, experts);
   const kernels = createKernels();
   const own = kernels.allocateFloat32(logits.length);
@@ -43,8 +58,12 @@ export function affinities(logits: ArrayLike<number>, experts: number, scores: S
   return result.slice();
 }
 
-/** The load `[experts]` of a choice of experts, −1 = none. Throws `InputError` where an entry is no expert. */
+/**
+ * The load `[experts]` of a choice of experts, −1 = none. Throws `InputError` where an entry is no expert, and where
+ * `experts` is no positive integer.
+ */
 export function countLoad(chosen: ArrayLike<number>, experts: number): Int32Array {
+  checked("metrics.countLoad: experts", z.int().positive(), experts);
   const load = new Int32Array(experts);
   for (let pair = 0; pair < chosen.length; pair++) {
     const expert = chosen[pair];

@@ -97,6 +97,16 @@ it("counts loads, sums them over ranks, and knows the capacity", () => {
   expect(metrics.capacity({ tokens: 10, experts: 4, topK: 2, capacityFactor: 1.1 })).toBe(6);
 });
 
+it("refuses affinities, sizes and numbers of experts that are none, and computes nothing from them", () => {
+  expect(() => metrics.affinities([1, 2], 2, "tanh" as "softmax")).toThrow(/"tanh" is not allowed. Allowed: softmax/);
+  for (const experts of [0, -1, 1.5]) expect(() => metrics.countLoad([0], experts)).toThrow(InputError);
+  const sizes = { tokens: 10, experts: 4, topK: 2 };
+  const wrong = [{ experts: 0 }, { tokens: -1 }, { topK: 0.5 }, { capacityFactor: 0.5 }, { tokens: undefined }];
+  for (const size of wrong) {
+    expect(() => metrics.capacity({ ...sizes, ...size } as typeof sizes), JSON.stringify(size)).toThrow(InputError);
+  }
+});
+
 it("counts the pairs on which two choices differ, whatever their order in a token", () => {
   const sizes = { experts: 4, topK: 2 };
   expect(metrics.churn([0, 1, 2, 3], [1, 0, 3, 2], sizes)).toBe(0);
