@@ -33,7 +33,8 @@ function characterWidth(character: string, isBold: boolean): number {
   const key = `${isBold} ${character}`;
   let width = widths.get(key);
   if (width === undefined) {
-    // Between two others, since the box around a drawing leaves out a space and the air beside a letter.
+    // Between two others, since the box around a drawing leaves out a space and the air beside a letter; and without
+    // kerning, since these two would come closer to some.
     width = (drawnWidth(`x${drawnName(character)}x`, isBold) - drawnWidth("xx", isBold)) / measuredSize;
     widths.set(key, width);
   }
@@ -43,6 +44,6 @@ function characterWidth(character: string, isBold: boolean): number {
 function drawnWidth(text: string, isBold: boolean): number {
   const escaped = Array.from(text, (character) => `&#${character.codePointAt(0)};`).join("");
   const weight = isBold ? ` font-weight="bold"` : "";
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg"><text font-family="DejaVu Sans" font-size="${measuredSize}"${weight}>${escaped}</text></svg>`;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg"><text font-family="DejaVu Sans" font-size="${measuredSize}"${weight} style="font-kerning:none">${escaped}</text></svg>`;
   return new Resvg(svg, { font: pictureFont }).getBBox()?.width ?? 0;
 }

@@ -31,7 +31,7 @@ it("lists few names, and of many the first", () => {
 
 it("measures text as wide as DejaVu Sans sets it", () => {
   // Advance widths as the font's own table has them, in 2048ths of the font's size; within one of them.
-  const advances = { " ": 651, "0": 1303, i: 569, W: 2025, m: 1995 };
+  const advances = { " ": 651, "0": 1303, i: 569, W: 2025, m: 1995, o: 1253, e: 1260, c: 1126 };
   for (const [character, advance] of Object.entries(advances)) {
     expect(Math.abs(textWidth(character, 2048) - advance), character).toBeLessThanOrEqual(1);
   }
