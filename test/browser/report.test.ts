@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
 import { PNG } from "pngjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { pictureWidth } from "../../src/report/pictures/picture.ts";
 import { drawnName } from "../../src/report/pictures/text.ts";
 import { themes } from "../../src/report/pictures/theme.ts";
 import { hostile, runHostileScenario } from "../support/hostile-scenario.ts";
@@ -265,7 +266,7 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     await keyboardPage.close();
   });
 
-  it("fits a phone: nothing but panels and tables scrolls sideways, its charts at a height to read", async () => {
+  it("fits a phone: nothing but panels, long names and tables scrolls sideways, its charts at a height to read", async () => {
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
     const canvas = page.locator("[data-picture='max-vio'] canvas");
@@ -357,6 +358,20 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     const heading = comparison.locator("tbody th", { hasText: hostile.labels[0] }).first();
     expect(await heading.textContent()).toBe(hostile.labels[0]);
     expect(await comparison.evaluate(() => "hacked" in window)).toBe(false);
+    await comparison.close();
+  });
+
+  it("fits its window and a phone where it compares long names, beside which marks have room that scrolls", async () => {
+    const file = path.join(hostileResults, "compare-others.html");
+    expect(moesim(["compare", results, hostileResults, "--html", file, "--quiet"]).code).toBe(0);
+    const comparison = await open(file);
+    for (const width of [1280, 390]) {
+      await comparison.setViewportSize({ width, height: 900 });
+      expect(await comparison.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    }
+    const chart = comparison.locator("[data-picture='compare-max_vio_global']");
+    expect((await chart.boundingBox())!.width).toBeGreaterThanOrEqual(pictureWidth);
+    expect(await comparison.locator(".scrolling", { has: chart }).getAttribute("tabindex")).toBe("0");
     await comparison.close();
   });
 

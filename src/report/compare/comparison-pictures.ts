@@ -1,7 +1,9 @@
 import type { SeriesOption } from "echarts";
 import { horizontal, vertical } from "../pictures/axes.ts";
+import { type ErrorBar, errorBars } from "../pictures/error-bars.ts";
 import { legendOf } from "../pictures/legend.ts";
 import type { Picture } from "../pictures/picture.ts";
+import { rowNameSize, rowNameWidth } from "../pictures/row-names.ts";
 import { capitalized, drawnName } from "../pictures/text.ts";
 import { variantColor } from "../pictures/theme.ts";
 import { formatNumber } from "../table.ts";
@@ -24,6 +26,7 @@ export function comparisonPictures({ folders, metrics }: Comparison): Picture[] 
 
 function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Picture {
   const { column, label, better, rows } = metric;
+  const rowNames = rows.map(({ router }) => drawnName(router));
   const legend = legendOf(names.map((name) => ({ name, mark: "symbol" })));
   const hasIntervals = rows.some(({ cells }) => cells.some((cell) => (cell?.halfWidth ?? null) !== null));
   return {
@@ -42,13 +45,19 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
       yAxis: {
         ...vertical,
         type: "category",
-        data: rows.map(({ router }) => drawnName(router)),
+        data: rowNames,
         inverse: true,
         splitLine: { show: false },
-        axisLabel: { ...vertical.axisLabel, width: 220, overflow: "truncate", interval: 0 },
+        axisLabel: {
+          ...vertical.axisLabel,
+          fontSize: rowNameSize,
+          width: rowNameWidth(rowNames),
+          overflow: "truncate",
+          interval: 0,
+        },
       },
       tooltip: { trigger: "item" },
-      series: [rangeSeries(metric), ...names.map((name, folder) => folderSeries(metric, name, folder))],
+      series: [rangeSeries(metric), ...names.flatMap((name, folder) => folderSeries(metric, name, folder))],
     },
   };
 }
@@ -73,29 +82,31 @@ function rangeSeries({ rows }: ComparedMetric): SeriesOption {
   };
 }
 
-function folderSeries({ rows }: ComparedMetric, name: string, folder: number): SeriesOption {
+/** The marks of a folder, and behind them its intervals, which the axis makes room for as no line of marks would. */
+function folderSeries({ rows }: ComparedMetric, name: string, folder: number): SeriesOption[] {
   const cells = rows.map((row) => row.cells[folder]);
-  return {
-    name,
-    type: "scatter",
-    symbol: symbols[folder % symbols.length],
-    symbolSize: 11,
-    color: variantColor(folder),
-    itemStyle: { opacity: 1 },
-    data: cells.flatMap((cell, row) => (cell === null ? [] : [[cell.mean, row]])),
-    markLine: {
-      z: behindMarks,
-      silent: true,
-      symbol: "none",
-      label: { show: false },
-      lineStyle: { color: variantColor(folder), width: 1.5, type: "solid" },
-      data: cells.flatMap((cell, row) =>
-        cell === null || cell.halfWidth === null
-          ? []
-          : [line(cell.mean - cell.halfWidth, cell.mean + cell.halfWidth, row)],
-      ),
+  const bars = cells.flatMap((cell, row): ErrorBar[] => {
+    if (cell === null || cell.halfWidth === null) return [];
+    const { mean, halfWidth } = cell;
+    return [
+      [
+        [mean - halfWidth, row],
+        [mean + halfWidth, row],
+      ],
+    ];
+  });
+  return [
+    {
+      name,
+      type: "scatter",
+      symbol: symbols[folder % symbols.length],
+      symbolSize: 11,
+      color: variantColor(folder),
+      itemStyle: { opacity: 1 },
+      data: cells.flatMap((cell, row) => (cell === null ? [] : [[cell.mean, row]])),
     },
-  };
+    ...errorBars(name, variantColor(folder), bars).map((series) => ({ ...series, z: behindMarks })),
+  ];
 }
 
 /** A line along a row; the row by its place, since a router's name could be taken for one. */

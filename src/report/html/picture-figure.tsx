@@ -3,15 +3,16 @@ import type { Picture } from "../pictures/picture.ts";
 /** A picture with its words. The page's script draws the chart; without it the words stand alone. */
 export function PictureFigure({ picture }: { picture: Picture }) {
   const { id, title, finding, reading, height } = picture;
+  const scrolls = hasPanels(picture) || hasLongRowNames(picture);
   return (
     <section id={id} class="picture" aria-labelledby={`${id}-title`}>
       <h3 id={`${id}-title`}>{title}</h3>
       <figure>
         <div
-          class={hasPanels(picture) ? "panels needs-script" : "needs-script"}
+          class={scrolls ? "scrolling needs-script" : "needs-script"}
           role="img"
           aria-label={finding}
-          tabIndex={hasPanels(picture) ? 0 : undefined}
+          tabIndex={scrolls ? 0 : undefined}
         >
           <div class="chart" data-picture={id} style={{ height: `${height}px` }} aria-hidden="true" />
         </div>
@@ -30,7 +31,17 @@ export function PictureFigure({ picture }: { picture: Picture }) {
   );
 }
 
+/** Pixels beside which a phone has room for a plot. */
+const longestOnPhone = 140;
+
 /** Panels beside one another have places in pixels: where the page is narrower, they scroll within it. */
 function hasPanels({ option: { grid } }: Picture): boolean {
   return Array.isArray(grid) && grid.length > 1;
+}
+
+/** So do rows whose names would leave no room for what is beside them. */
+function hasLongRowNames({ option: { yAxis } }: Picture): boolean {
+  return [yAxis]
+    .flat()
+    .some((axis) => axis?.type === "category" && Number(axis.axisLabel?.width ?? 0) > longestOnPhone);
 }

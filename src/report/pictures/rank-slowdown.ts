@@ -5,15 +5,11 @@ import { rangeSentence } from "./findings.ts";
 import { leftOutNotes, subjectShown } from "./notes.ts";
 import type { Picture } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
+import { rowNameSize, rowNameWidth } from "./row-names.ts";
 import { drawnName, rounded } from "./text.ts";
-import { textWidth } from "./text-width.ts";
 import { variantColor } from "./theme.ts";
 
 const barHeight = 26;
-const nameSize = 12;
-const longestName = 420;
-/** Pages may fall back to a font that is a little wider. */
-const nameSpare = 12;
 const ticks = 6;
 /** Bars without a length would have no axis. */
 const leastSpan = 0.01;
@@ -32,7 +28,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
   // A bar is the time lost, unless unrouted tokens make a step shorter than it should be.
   const start = bars.every(({ mean }) => mean >= 1) ? 1 : 0;
   const longest = max(bars, ({ p95, mean }) => Math.max(p95, mean))!;
-  const nameWidth = Math.min(longestName, Math.ceil(max(bars, ({ name }) => textWidth(name, nameSize))!) + nameSpare);
+  const nameWidth = rowNameWidth(bars.map(({ name }) => name));
   const interval = tickStep(start, Math.max(longest, start + leastSpan), ticks);
   return {
     id: "rank-slowdown",
@@ -65,7 +61,7 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
         data: bars.map(({ name }) => name),
         splitLine: { show: false },
         axisTick: { show: false },
-        axisLabel: { color: "@text", fontSize: nameSize, width: nameWidth, overflow: "truncate", interval: 0 },
+        axisLabel: { color: "@text", fontSize: rowNameSize, width: nameWidth, overflow: "truncate", interval: 0 },
       },
       tooltip: { trigger: "axis", axisPointer: { type: "shadow" } },
       series: [

@@ -160,8 +160,9 @@ describe("the pictures of a comparison", () => {
   });
 
   it("have a mark for each router and folder that has it", () => {
-    const series = pictures[1].option.series as { name?: string; data: number[][] }[];
-    expect(series.filter(({ name }) => name !== undefined).map(({ data }) => data)).toEqual([
+    const series = pictures[1].option.series as { name?: string; type: string; data: number[][] }[];
+    const marks = series.filter(({ name, type }) => name !== undefined && type === "scatter");
+    expect(marks.map(({ data }) => data)).toEqual([
       [
         [0.625, 0],
         [0.25, 1],

@@ -1,0 +1,48 @@
+import { expect, it } from "vitest";
+import type { Comparison } from "../../../src/report/compare/comparison.ts";
+import { comparisonPictures } from "../../../src/report/compare/comparison-pictures.ts";
+import { renderSvg } from "../../../src/report/pictures/render.ts";
+import { textWidth } from "../../../src/report/pictures/text-width.ts";
+import { themes } from "../../../src/report/pictures/theme.ts";
+
+/** The picture of a metric of two folders; a router's cells are a mean and half the width of its interval. */
+function pictureOf(rows: Readonly<Record<string, readonly (readonly [mean: number, halfWidth: number] | null)[]>>) {
+  const comparison: Comparison = {
+    folders: ["before", "after"].map((name) => ({ folder: name, name, hasScenario: true })),
+    fields: [],
+    metrics: [
+      {
+        column: "churn",
+        label: "churn",
+        better: null,
+        isMain: true,
+        rows: Object.entries(rows).map(([router, cells]) => ({
+          router,
+          cells: cells.map((cell) => cell && { mean: cell[0], halfWidth: cell[1], count: 3, change: null }),
+        })),
+      },
+    ],
+  };
+  return comparisonPictures(comparison)[0];
+}
+
+it("draws every interval, and those that reach beyond all means as well", () => {
+  const rows = { a: [[1, 2] as const, [1.5, 0.1] as const], b: [[2, 0.5] as const, null] };
+  const svg = renderSvg(pictureOf(rows), themes.light);
+  const colors = themes.light.variants.slice(0, 2);
+  const lines = Array.from(svg.matchAll(/<path d="([^"]*)" fill="none"[^>]* stroke="(#\w+)"/g))
+    .filter(([, , color]) => colors.includes(color))
+    .flatMap(([, path]) => Array.from(path.matchAll(/M[\d.]+ ([\d.]+)L[\d.]+ \1/g)));
+  expect(lines).toHaveLength(3);
+});
+
+it("has room for names with the parameters of a cell, which rows differ in, and cuts the longest", () => {
+  const widthOf = (name: string) => {
+    const { yAxis } = pictureOf({ [name]: [[1, 1], null] }).option as { yAxis: { axisLabel: { width: number } } };
+    return yAxis.axisLabel.width;
+  };
+  const name = "alf-lb updateRate=0.001 maxIterations=10 exponent=0.5";
+  expect(widthOf(name)).toBeGreaterThan(textWidth(name, 12));
+  expect(widthOf("topk")).toBeLessThan(50);
+  expect(widthOf(name.repeat(9))).toBeLessThan(500);
+});
