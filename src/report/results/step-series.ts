@@ -46,8 +46,8 @@ export async function readStepSeries(
 }
 
 /**
- * Reads a run's loads.csv, by router. Empty where there is no such file. Throws `InputError` where it is malformed, or
- * the steps of a router do not all list the experts 0, 1, … in order.
+ * Reads a run's loads.csv, by router. Empty where there is no such file. Throws `InputError` where it is malformed, a
+ * load is empty or negative, or the steps of a router do not all list the experts 0, 1, … in order.
  */
 export async function readLoadSeries(file: string): Promise<ReadonlyMap<string, LoadSeries>> {
   const series = new Map<string, { step: number[]; load: number[]; experts: number; next: number }>();
@@ -66,6 +66,9 @@ export async function readLoadSeries(file: string): Promise<ReadonlyMap<string, 
       entry.next = 0;
     }
     if (expert !== entry.next) throw incomplete(router);
+    if (!(load >= 0)) {
+      throw new InputError(`${file}: router ${JSON.stringify(router)}, step ${step}, expert ${expert}: has no load`);
+    }
     entry.load.push(load);
     entry.next += 1;
   });

@@ -68,4 +68,10 @@ describe("readLoadSeries", () => {
       /loads of router "a" are not those of all experts/,
     );
   });
+
+  it.each(["", "-5"])("refuses the load %j, which is none", async (load) => {
+    await expect(readLoadSeries(fileOf(`router,step,expert,load\na,3,0,5\na,3,1,${load}\n`))).rejects.toThrow(
+      /router "a", step 3, expert 1: has no load/,
+    );
+  });
 });
