@@ -1,5 +1,4 @@
 import type { CommandModule } from "yargs";
-import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { namingFile } from "../engine/naming-file.ts";
@@ -25,6 +24,7 @@ import {
   scenarioOptions,
 } from "./one-scenario.ts";
 import { createProgress } from "./progress.ts";
+import { sizesText } from "./sizes-text.ts";
 import { printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 
@@ -95,8 +95,7 @@ async function exportLogits(options: ExportArguments): Promise<void> {
   }
   if (options.quiet) return;
   process.stdout.write(
-    `${printable(name)}: ${counted(steps, "step")} of ${tokens} tokens, ${experts} experts, written to ` +
-      `${escapeUnprintable(options.out)}\n`,
+    `${printable(name)}: ${sizesText(steps, tokens, experts)}, written to ` + `${escapeUnprintable(options.out)}\n`,
   );
 }
 

@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { mostExperts } from "../core/assignment.ts";
+import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { measureRecorded } from "../engine/measure-recorded.ts";
@@ -105,7 +106,9 @@ async function measure(options: MeasureArguments): Promise<void> {
       return;
     }
     if (options.quiet) return;
-    process.stdout.write(`${printable(name)}: ${recorded.steps} recorded steps, ${experts} experts\n\n`);
+    process.stdout.write(
+      `${printable(name)}: ${counted(recorded.steps, "recorded step")}, ${counted(experts, "expert")}\n\n`,
+    );
     process.stdout.write(`${formatSummaryTable([row], tableStyle())}\n\n`);
     process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${files.join(", ")}\n`);
   } finally {

@@ -1,5 +1,4 @@
 import type { CommandModule } from "yargs";
-import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
@@ -20,6 +19,7 @@ import { epilogue, examples } from "./help.ts";
 import { checkTarget } from "./kept-files.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
+import { sizesText } from "./sizes-text.ts";
 import { printJson, warn } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 
@@ -130,7 +130,7 @@ async function route(options: RouteArguments): Promise<void> {
   }
   if (options.quiet) return;
   process.stdout.write(
-    `${router}: ${counted(steps, "step")} of ${tokens} tokens, ${experts} experts, top-${topK}, written to ` +
+    `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
       `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}\n`,
   );
 }

@@ -32,6 +32,7 @@ import {
   scenarioOptions,
 } from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
+import { sizesText } from "./sizes-text.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
 
@@ -122,9 +123,7 @@ async function run(options: RunArguments): Promise<void> {
   }
   if (options.quiet) return;
   const { name, steps, tokens, experts, topK, seed } = scenario;
-  process.stdout.write(
-    `${printable(name)}: ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, seed ${seed}\n\n`,
-  );
+  process.stdout.write(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}\n\n`);
   process.stdout.write(`${formatSummaryTable(rows, tableStyle())}\n\n`);
   process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}\n`);
 }

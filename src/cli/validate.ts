@@ -6,6 +6,7 @@ import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
 import { sweepCells } from "../scenario/sweep.ts";
 import { type CommonArguments, maxCellsOption, positiveInteger, scenarioPositional } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
+import { sizesText } from "./sizes-text.ts";
 import { printJson } from "./terminal.ts";
 
 interface ValidateArguments extends CommonArguments {
@@ -47,7 +48,7 @@ async function validate(options: ValidateArguments): Promise<void> {
   if (options.quiet) return;
   const count = cells.length === 1 ? "" : `, ${cells.length} cells`;
   process.stdout.write(
-    `${escapeUnprintable(options.scenario)} is valid${count}: ${printable(name)}, ${stream.kind} stream, ${steps} steps of ${tokens} tokens, ${experts} experts, top-${topK}, ` +
+    `${escapeUnprintable(options.scenario)} is valid${count}: ${printable(name)}, ${stream.kind} stream, ${sizesText(steps, tokens, experts)}, top-${topK}, ` +
       `routers ${routers.map((router) => printable(router.name)).join(", ")}\n`,
   );
 }

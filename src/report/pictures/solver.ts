@@ -19,7 +19,7 @@ export function solverPicture(data: ReportData): Picture | null {
   const reference = plainTopK(data);
   if (points.length + (reference === null ? 0 : 1) < 2 || points.length === 0) return null;
   const best = points.reduce((a, b) => (b.y.mean < a.y.mean ? b : a));
-  const isBest = `${drawnName(best.variant.name)} is most balanced, with MaxVio ${inWords(best.y.mean)} for ${inWords(best.x.mean)} solver steps`;
+  const isBest = `${drawnName(best.variant.name)} is most balanced, with MaxVio ${inWords(best.y.mean)} for ${inWords(best.x.mean)} solver ${best.x.mean === 1 ? "step" : "steps"}`;
   return {
     id: "solver",
     title: "Solver steps against balance",

@@ -40,3 +40,9 @@ it("has the line of plain top-k on an axis that the solvers alone would end belo
   ]).option as { yAxis: { type: string; min: number; max: number } };
   expect(yAxis).toMatchObject({ type: "log", min: 0.01, max: 10 });
 });
+
+it("counts one step as one", () => {
+  const [once, twice] = [1, 2].map((steps) => pictureOf(2, [{ kind: "ssr", steps, maxVio: 0.5 }]).finding);
+  expect(once).toContain("for 1 solver step, against");
+  expect(twice).toContain("for 2 solver steps, against");
+});

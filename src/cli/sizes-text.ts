@@ -1,0 +1,6 @@
+import { counted } from "../core/counted.ts";
+
+/** What a stream comes to, for people: `10 steps of 512 tokens, 16 experts`. */
+export function sizesText(steps: number, tokens: number, experts: number): string {
+  return `${counted(steps, "step")} of ${counted(tokens, "token")}, ${counted(experts, "expert")}`;
+}
