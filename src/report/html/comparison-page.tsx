@@ -69,9 +69,10 @@ function MetricSection({ metric, names }: MetricSectionProps) {
         label={`${label} of all results`}
         headingName="router"
         columns={headers.map((name) => ({ name, title: "", isNumeric: true, isMain: true }))}
-        rows={rows.map(({ router, cells }, position) => ({
+        rows={rows.map(({ router, cells }) => ({
           heading: router,
-          position,
+          // Colours are those of the folders here.
+          position: null,
           cells: cells.flatMap((cell, i) => (i === 0 ? [meanCell(cell)] : [meanCell(cell), changeCell(cell)])),
         }))}
       />

@@ -19,8 +19,8 @@ export interface DataCell {
 
 export interface DataRow {
   readonly heading: string;
-  /** The variant's place among the results' variants, which decides its colour. */
-  readonly position: number;
+  /** The variant's place among the results' variants, which decides its colour; null where pictures give it none. */
+  readonly position: number | null;
   /** One a column. */
   readonly cells: readonly DataCell[];
 }
@@ -61,7 +61,7 @@ export function DataTable({ id, label, headingName, columns, rows }: DataTablePr
               <tr key={row}>
                 <th scope="row">
                   <div class="router">
-                    <Swatch position={position} />
+                    {position !== null && <Swatch position={position} />}
                     <span>{heading}</span>
                   </div>
                 </th>
