@@ -2,7 +2,7 @@ import { cpus } from "node:os";
 import type { CommandModule } from "yargs";
 import { benchmarkNames, runBenchmarks } from "../engine/benchmarks.ts";
 import { formatTable } from "../report/table.ts";
-import { type CommonArguments, positiveInteger } from "./common-options.ts";
+import { type CommonArguments, optionGroups, positiveInteger } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { createProgress } from "./progress.ts";
 import { printJson } from "./terminal.ts";
@@ -20,18 +20,43 @@ export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
   describe: "Measure the kernels and a whole step of every router on this machine",
   builder: (yargs) =>
     yargs
-      .option("tokens", { type: "number", requiresArg: true, default: 8192, describe: "Tokens of the batch" })
-      .option("experts", { type: "number", requiresArg: true, default: 256, describe: "Experts" })
-      .option("top-k", { type: "number", requiresArg: true, default: 8, describe: "Experts per token" })
+      .option("tokens", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 8192,
+        describe: "Tokens of the batch",
+      })
+      .option("experts", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 256,
+        describe: "Experts",
+      })
+      .option("top-k", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 8,
+        describe: "Experts per token",
+      })
       .option("only", {
         type: "string",
+        group: optionGroups.computation,
         array: true,
         requiresArg: true,
         choices: benchmarkNames,
         describe: "What to measure",
         defaultDescription: "all",
       })
-      .option("time-ms", { type: "number", requiresArg: true, default: 1000, describe: "How long to repeat each" })
+      .option("time-ms", {
+        type: "number",
+        group: optionGroups.computation,
+        requiresArg: true,
+        default: 1000,
+        describe: "How long to repeat each",
+      })
       .example(
         examples({
           "Every benchmark at 8192 tokens × 256 experts, top-8: about half a minute": "$0 bench",

@@ -12,7 +12,7 @@ import { formatCheck, formatVerdict } from "../report/check/check-text.ts";
 import { defaultTolerance, parseTolerances } from "../report/check/tolerances.ts";
 import { checkIsResults } from "../report/results/results.ts";
 import { CheckFailed } from "./check-failed.ts";
-import type { CommonArguments } from "./common-options.ts";
+import { type CommonArguments, optionGroups, outOption } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
@@ -38,18 +38,21 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
       .positional("folder", { type: "string", demandOption: true, describe: "Results of run, sweep or measure" })
       .option("baseline", {
         type: "string",
+        group: optionGroups.input,
         demandOption: true,
         requiresArg: true,
         describe: "Results that are known to be good; the files it holds are compared",
       })
       .option("tolerance", {
         type: "number",
+        group: optionGroups.input,
         requiresArg: true,
         default: defaultTolerance,
         describe: "Numbers agree when they are this near, relative to the baseline's or to 1, whichever is larger",
       })
       .option("metric", {
         type: "string",
+        group: optionGroups.input,
         array: true,
         requiresArg: true,
         default: [] as string[],
@@ -57,13 +60,15 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
       })
       .option("update", {
         type: "boolean",
+        group: optionGroups.output,
         default: false,
         describe:
           "Accept the results: put the files that the baseline has, and run.json, in its place, or make it; a timing.csv in it is removed, since it is never the same twice and would tell of other results",
       })
-      .option("junit", { type: "string", requiresArg: true, describe: "Also write a JUnit XML report to this file" })
+      .option("junit", { ...outOption, describe: "Also write a JUnit XML report to this file" })
       .option("github", {
         type: "boolean",
+        group: optionGroups.output,
         describe: "Print annotations for GitHub workflows",
         defaultDescription: "in one",
       })

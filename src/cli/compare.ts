@@ -6,7 +6,7 @@ import { printable } from "../report/printable.ts";
 import { type MetricColumn, metricColumns } from "../report/results/metric-columns.ts";
 import { openResults } from "../report/results/results.ts";
 import { suggestion } from "../scenario/problems.ts";
-import type { CommonArguments } from "./common-options.ts";
+import { type CommonArguments, optionGroups, outOption } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { colorsOf, printJson } from "./terminal.ts";
@@ -32,14 +32,15 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
       })
       .option("metric", {
         type: "string",
+        group: optionGroups.output,
         array: true,
         requiresArg: true,
         describe: "Columns of summary.csv to show",
         defaultDescription: "the main ones",
       })
-      .option("all", { type: "boolean", describe: "Show all metrics" })
+      .option("all", { type: "boolean", group: optionGroups.output, describe: "Show all metrics" })
       .conflicts("metric", "all")
-      .option("html", { type: "string", requiresArg: true, describe: "Also write a page with pictures to this file" })
+      .option("html", { ...outOption, describe: "Also write a page with pictures to this file" })
       .example(
         examples({
           "Show what a change of the scenario did": "$0 compare results/before results/after",

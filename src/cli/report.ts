@@ -7,7 +7,7 @@ import type { Picture } from "../report/pictures/picture.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { printable } from "../report/printable.ts";
 import { openResults } from "../report/results/results.ts";
-import { type CommonArguments, outOption } from "./common-options.ts";
+import { type CommonArguments, optionGroups, outOption } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults, type ReadFile } from "./kept-files.ts";
 import { printJson } from "./terminal.ts";
@@ -32,14 +32,14 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
     yargs
       .positional("folder", { type: "string", demandOption: true, describe: "Folder with summary.csv" })
       .option("out", {
-        type: "string",
-        requiresArg: true,
+        ...outOption,
         describe: "The page, one file that needs no other",
         defaultDescription: `<folder>/${pageFile}`,
       })
       .option("svg", { ...outOption, describe: "Folder for the pictures as SVG" })
       .option("png", { ...outOption, describe: "Folder for the pictures as PNG" })
       .option("theme", {
+        group: optionGroups.output,
         choices: Object.keys(themes) as ThemeName[],
         default: "light" as const,
         describe: "Colours of SVG and PNG; the page has both",

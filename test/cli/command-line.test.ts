@@ -47,6 +47,13 @@ describe("moesim --help", () => {
     for (const line of options) expect(line).toMatch(/^ +(-\w, +)?--[\w-]+ {2,}[A-Za-z=]+/);
   });
 
+  it.each(commands)("of %s has the command's own options above those of all commands", (command) => {
+    const lines = help(command).split("\n");
+    const common = lines.slice(lines.indexOf("Options:") + 1);
+    const names = common.slice(0, common.indexOf("")).map((line) => /--([\w-]+)/.exec(line)?.[1]);
+    expect(names).toEqual(["quiet", "json", "verbose", "version", "help"]);
+  });
+
   it.each(commands)("of %s has examples that can be copied whole from a terminal of 80 columns", (command) => {
     const lines = help(command).split("\n");
     const first = lines.indexOf("Examples:") + 1;
