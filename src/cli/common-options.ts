@@ -50,6 +50,7 @@ export type BackendName = (typeof backends)[number];
 export const backendOption = {
   group: optionGroups.computation,
   choices: backends,
+  requiresArg: true,
   default: "auto" as const,
   describe: "What routes: own WebAssembly kernels (auto, wasm), or TensorFlow.js, on WebAssembly or a GPU",
 } as const satisfies Options;

@@ -30,6 +30,7 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
       .option("scores", {
         group: optionGroups.input,
         choices: scoreNames,
+        requiresArg: true,
         default: "softmax" as const,
         describe: "What is summed up; raw takes the logits, of which negative ones are never assigned",
       })

@@ -41,6 +41,7 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
       .option("theme", {
         group: optionGroups.output,
         choices: Object.keys(themes) as ThemeName[],
+        requiresArg: true,
         default: "light" as const,
         describe: "Colours of SVG and PNG; the page has both",
       })

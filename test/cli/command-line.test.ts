@@ -91,6 +91,9 @@ describe("a command line that cannot be parsed", () => {
     [["run", "a", "--workers", "0"], "--workers: 0 is not allowed, an integer from 1 on is expected"],
     [["sweep", "a", "--max-vio", "-1"], "--max-vio: -1 is not allowed, a number above 0 is expected"],
     [["completion", "zsh"], "completion: zsh: more words than it takes; moesim completion --help shows which"],
+    [["run", "a", "--backend", "--out", "b"], "Not enough arguments following: backend"],
+    [["optimum", "--scores", "--logits", "a", "--top-k", "1"], "Not enough arguments following: scores"],
+    [["report", "a", "--theme", "--quiet"], "Not enough arguments following: theme"],
     [[], "Name a command; moesim --help lists them."],
   ])("%j is refused in one line that names what is wrong", async (words, message) => {
     expect(await runInProcess(words)).toEqual({ code: 2, stdout: "", stderr: `moesim: ${message}\n` });
