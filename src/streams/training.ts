@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import { tensorBackendOf } from "../kernels/index.ts";
@@ -14,6 +15,50 @@ import { createTextTask } from "./training/text-task.ts";
 
 const size = (most: number) => z.number().int().min(1).max(most);
 
+/** Options that one task alone has, by its name. */
+const taskFields = {
+  clusters: {
+    clusters: size(4096)
+      .default(16)
+      .describe("task: clusters. Clusters that tokens come from, each with a map of its own."),
+    exponent: z
+      .number()
+      .min(0)
+      .max(10)
+      .default(1)
+      .describe("task: clusters. Zipf exponent of the clusters' weights; 0 makes all equally frequent."),
+    spread: z
+      .number()
+      .min(0)
+      .max(1000)
+      .default(0.5)
+      .describe("task: clusters. Standard deviation, per coordinate, of tokens around their centre, whose own is 1."),
+    noise: z
+      .number()
+      .min(0)
+      .max(1000)
+      .default(0.1)
+      .describe("task: clusters. Standard deviation of the noise on each target, whose own is 1."),
+    shift: z
+      .array(z.number().int().nonnegative())
+      .default([])
+      .describe("task: clusters. Steps at which the clusters change their weights with each other, in any order."),
+  },
+  text: {
+    path: z.string().min(1).optional().describe("task: text. The text file; needed."),
+    unit: z.enum(textUnits).default("bytes").describe("task: text. What a token of the text is."),
+    vocabulary: z
+      .number()
+      .int()
+      .min(2)
+      .max(65_536)
+      .default(256)
+      .describe("task: text. Different tokens; the rarer ones of a text are one."),
+    context: size(256).default(8).describe("task: text. Tokens seen before the one to be predicted."),
+    embedding: size(1024).default(16).describe("task: text. Numbers per token of the context."),
+  },
+};
+
 const trainingOptions = z.strictObject({
   task: z.enum(["clusters", "text"]).default("clusters").describe("What the layer is trained for."),
   width: size(4096)
@@ -21,42 +66,8 @@ const trainingOptions = z.strictObject({
     .describe("Length of the token vectors before and after the experts; experts · width · hidden is at most 2^25."),
   hidden: size(16_384).default(64).describe("Hidden units of each expert."),
   learningRate: z.number().positive().max(1).default(0.003).describe("Of Adam, for every parameter."),
-  clusters: size(4096)
-    .default(16)
-    .describe("task: clusters. Clusters that tokens come from, each with a map of its own."),
-  exponent: z
-    .number()
-    .min(0)
-    .max(10)
-    .default(1)
-    .describe("task: clusters. Zipf exponent of the clusters' weights; 0 makes all equally frequent."),
-  spread: z
-    .number()
-    .min(0)
-    .max(1000)
-    .default(0.5)
-    .describe("task: clusters. Standard deviation, per coordinate, of tokens around their centre, whose own is 1."),
-  noise: z
-    .number()
-    .min(0)
-    .max(1000)
-    .default(0.1)
-    .describe("task: clusters. Standard deviation of the noise on each target, whose own is 1."),
-  shift: z
-    .array(z.number().int().nonnegative())
-    .default([])
-    .describe("task: clusters. Steps at which the clusters change their weights with each other, in any order."),
-  path: z.string().min(1).optional().describe("task: text. The text file; needed."),
-  unit: z.enum(textUnits).default("bytes").describe("task: text. What a token of the text is."),
-  vocabulary: z
-    .number()
-    .int()
-    .min(2)
-    .max(65_536)
-    .default(256)
-    .describe("task: text. Different tokens; the rarer ones of a text are one."),
-  context: size(256).default(8).describe("task: text. Tokens seen before the one to be predicted."),
-  embedding: size(1024).default(16).describe("task: text. Numbers per token of the context."),
+  ...taskFields.clusters,
+  ...taskFields.text,
 });
 
 export type TrainingOptions = z.infer<typeof trainingOptions>;
@@ -78,6 +89,18 @@ function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): { 
     "tokens × context × embedding": tokens * context * embedding,
     "tokens × vocabulary": tokens * vocabulary,
   };
+}
+
+/**
+ * The options of the `other` task that are not as their defaults, and so a mistake. The defaults themselves are filled in,
+ * also in the record of a run.
+ */
+function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]): string[] {
+  const isDefault = ([name, field]: [string, z.ZodType]) =>
+    isDeepStrictEqual(options[name as keyof TrainingOptions], field.parse(undefined));
+  return Object.entries(taskFields[other])
+    .filter((option) => !isDefault(option))
+    .map(([name]) => name);
 }
 
 /** So many of a batch's first tokens show how alike the experts are. */
@@ -106,6 +129,10 @@ export const trainingKind: StreamKind<TrainingOptions> = {
     const problems: { path: readonly string[]; message: string }[] = [];
     if (task === "text" && path === undefined) {
       problems.push({ path: ["path"], message: "is missing; task: text needs the path of a text file" });
+    }
+    const other = task === "clusters" ? "text" : "clusters";
+    for (const name of strayOptions(options, other)) {
+      problems.push({ path: [name], message: `is an option of task: ${other}, and the task is ${task}` });
     }
     for (const [index, step] of shift.entries()) {
       if (step < shape.steps) continue;

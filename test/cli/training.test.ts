@@ -95,6 +95,18 @@ describe("moesim run of a training scenario", () => {
     expect(record.versions.tfjs).toMatch(/^4\./);
   });
 
+  it.each([
+    ["clusters", clusters],
+    ["text", text],
+  ])("can be run again from its record, which has the options of both tasks, for task %s", async (_, stream) => {
+    const folder = folderOf({ stream, steps: 2, routers: [{ kind: "topk" }] });
+    const results = await run(folder, "out");
+    const again = path.join(folder, "again");
+    const { code, stderr } = await runInProcess(["run", path.join(results, "run.json"), "--quiet", "--out", again]);
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(path.join(again, "steps.csv"))).toEqual(readFileSync(path.join(results, "steps.csv")));
+  });
+
   it("sweeps, with intervals of the loss, and weighs balance against it", async () => {
     const folder = folderOf({
       stream: clusters,
@@ -129,6 +141,11 @@ describe("bad input of a training scenario", () => {
       /experts × width × hidden would be 268435456 numbers; at most/,
     ],
     [{ stream: { ...clusters, widht: 4 } }, /widht.*width/],
+    [
+      { stream: { ...clusters, path: "some.txt" } },
+      /stream\.path: is an option of task: text, and the task is clusters\n$/,
+    ],
+    [{ stream: { ...text, noise: 0 } }, /stream\.noise: is an option of task: clusters, and the task is text\n$/],
   ])("is told in one line: %j", (fields, message) => {
     const folder = folderOf(fields);
     const { code, stderr } = moesim(["run", "scenario.json", "--out", "out"], folder);
