@@ -14,4 +14,5 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: { env: { memory: Memory }; host: Record<string, (x: number) => number> });
     readonly exports: object;
   }
+  class RuntimeError extends Error {}
 }

@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
+import type { TensorContainer } from "@tensorflow/tfjs-core";
 import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import { tensorBackendOf } from "../kernels/index.ts";
 import { loadTensors } from "../tensors/load.ts";
+import { withTensorMemory } from "../tensors/memory.ts";
 import type { StreamContext, StreamKind, StreamShape } from "./stream.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
 import { assign, createAdam } from "./training/adam.ts";
@@ -74,21 +76,25 @@ export type TrainingOptions = z.infer<typeof trainingOptions>;
 
 const trainingState = z.strictObject({ step: z.number().int().nonnegative() });
 
-/** TensorFlow.js has 2 GiB on WebAssembly, and holds parameters, their gradients and what the batch comes to on the way. */
+/** TensorFlow.js has 4 GiB on WebAssembly, and holds parameters, their gradients and what the batch comes to on the way. */
 const mostNumbers = 2 ** 25;
+/** The maps of clusters are in the kernels' memory of 4 GiB, beside what routers need. */
+const mostMapNumbers = 2 ** 28;
 
-/** What must fit, by name. */
-function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): { readonly [name: string]: number } {
-  const { task, width, hidden, vocabulary, context, embedding } = options;
-  const rows = { "tokens × width": tokens * width, "tokens × hidden": tokens * hidden };
-  const layer = { "experts × width × hidden": experts * width * hidden };
-  if (task === "clusters") return { ...layer, ...rows };
-  return {
-    ...layer,
-    ...rows,
-    "tokens × context × embedding": tokens * context * embedding,
-    "tokens × vocabulary": tokens * vocabulary,
-  };
+/** What must fit, by name: how many numbers it would be, and how many are possible. */
+function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): [string, number, number][] {
+  const { task, width, hidden, clusters, vocabulary, context, embedding } = options;
+  const shared: [string, number, number][] = [
+    ["experts × width × hidden", experts * width * hidden, mostNumbers],
+    ["tokens × width", tokens * width, mostNumbers],
+    ["tokens × hidden", tokens * hidden, mostNumbers],
+  ];
+  if (task === "clusters") return [...shared, ["clusters × width × width", clusters * width ** 2, mostMapNumbers]];
+  return [
+    ...shared,
+    ["tokens × context × embedding", tokens * context * embedding, mostNumbers],
+    ["tokens × vocabulary", tokens * vocabulary, mostNumbers],
+  ];
 }
 
 /**
@@ -102,6 +108,9 @@ function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]):
     .filter((option) => !isDefault(option))
     .map(([name]) => name);
 }
+
+const tooLarge =
+  "stream: a training step needs more memory than TensorFlow.js has; lower tokens, topK, width or hidden";
 
 /** So many of a batch's first tokens show how alike the experts are. */
 const comparedTokens = 32;
@@ -139,9 +148,9 @@ export const trainingKind: StreamKind<TrainingOptions> = {
       const message = `step ${step} is after the last step, ${shape.steps - 1}`;
       problems.push({ path: ["shift", String(index)], message });
     }
-    for (const [name, size] of Object.entries(sizesOf(options, shape))) {
-      if (size <= mostNumbers) continue;
-      const message = `${name} would be ${size} numbers; at most ${mostNumbers} are possible`;
+    for (const [name, size, most] of sizesOf(options, shape)) {
+      if (size <= most) continue;
+      const message = `${name} would be ${size} numbers; at most ${most} are possible`;
       problems.push({ path: [], message });
     }
     return problems;
@@ -167,12 +176,14 @@ export const trainingKind: StreamKind<TrainingOptions> = {
     const logits = kernels.allocateFloat32(tokens * experts);
     let step = 0;
     let expertSimilarity = 1;
+    const tidy = <Result extends TensorContainer>(work: () => Result): Result =>
+      withTensorMemory(tooLarge, () => tf.tidy(work));
 
     return {
       async next() {
         if (step === steps) return null;
         task.draw(step);
-        tf.tidy(() => {
+        tidy(() => {
           const x = task.tokens();
           const gate = layer.logits(x);
           logits.set(gate.dataSync());
@@ -183,7 +194,7 @@ export const trainingKind: StreamKind<TrainingOptions> = {
         return { step: step++, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
       },
       learn(assignment, backward) {
-        return tf.tidy(() => {
+        return tidy(() => {
           const dispatch = createDispatch(assignment, tokens, experts);
           const { value, grads } = tf.variableGrads(
             () => {

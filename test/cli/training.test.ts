@@ -140,6 +140,7 @@ describe("bad input of a training scenario", () => {
       { stream: { ...clusters, width: 4096, hidden: 16384 } },
       /experts × width × hidden would be 268435456 numbers; at most/,
     ],
+    [{ stream: { ...clusters, width: 1024, clusters: 4096 } }, /clusters × width × width would be 4294967296 numbers/],
     [{ stream: { ...clusters, widht: 4 } }, /widht.*width/],
     [
       { stream: { ...clusters, path: "some.txt" } },

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Assignment } from "../../../src/core/assignment.ts";
+import { InputError } from "../../../src/core/input-error.ts";
 import type { TokenBatch } from "../../../src/core/token-batch.ts";
 import type { Stream } from "../../../src/streams/stream.ts";
 import { trainingKind } from "../../../src/streams/training.ts";
@@ -172,6 +173,18 @@ describe("bad input of a training stream", () => {
     const file = path.join(temporaryFolder(), "short.txt");
     writeFileSync(file, "abc");
     await expect(open({ ...text, path: file })).rejects.toThrow(/3 tokens; a context of 3 needs more/);
+  });
+
+  it("says so when TensorFlow.js has no memory for a step, where it says that it aborts", async () => {
+    const stream = await open();
+    const assignment = someAssignment((await stream.next())!.tokens);
+    const { gate } = exponentialGates({ ...shape, step: 0, logits: new Float32Array(48) }, assignment);
+    const abort = () => {
+      throw new WebAssembly.RuntimeError("Aborted()");
+    };
+    const learn = () => stream.learn!({ ...assignment, gate }, abort);
+    expect(learn).toThrow(InputError);
+    expect(learn).toThrow(/^stream: a training step needs more memory than TensorFlow\.js has; lower tokens/);
   });
 
   it("says so when training diverges", async () => {
