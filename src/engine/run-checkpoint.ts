@@ -57,15 +57,19 @@ export async function openRunCheckpoint(
   if (bytes !== null) {
     const record: RunRecord = JSON.parse(Buffer.from(bytes).toString());
     checkIdentity(path.dirname(partial), record.of, of);
+    if (every !== null && every !== record.every) writeRecord(file, { ...record, every });
     return { partial, folder, every: every ?? record.every, plans: record.plans, start: new Date(record.start) };
   }
   if (holdsCheckpoint(partial)) throw new InputError(`${file}: is missing; run without --resume to start anew`);
   if (every === null) return null;
   const checkpoint = { partial, folder, every, plans: planPasses(scenario, workers), start: new Date() };
   mkdirSync(folder, { recursive: true });
-  const record: RunRecord = { of, every, plans: checkpoint.plans, start: checkpoint.start.toISOString() };
-  writeSealed(file, Buffer.from(JSON.stringify(record)));
+  writeRecord(file, { of, every, plans: checkpoint.plans, start: checkpoint.start.toISOString() });
   return checkpoint;
+}
+
+function writeRecord(file: string, record: RunRecord): void {
+  writeSealed(file, Buffer.from(JSON.stringify(record)));
 }
 
 /** As it comes back from JSON. */
