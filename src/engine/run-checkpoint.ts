@@ -77,7 +77,7 @@ async function identityOf(scenario: Scenario, backend: KernelBackend): Promise<R
   const identity = {
     scenario: toScenarioFile(scenario),
     others: {
-      "the recorded file": await inputRecord(scenario),
+      "the file that the stream reads": await inputRecord(scenario),
       "the backend": backend,
       "moesim's version": version,
       "Node's version": process.version,

@@ -187,7 +187,7 @@ describe("a checkpoint", () => {
       "what differs: topK (2 there, 1 here), routers.",
     );
     utimesSync(recorded, 2000, 2000);
-    expect(await refused()).toContain("what differs: the recorded file.");
+    expect(await refused()).toContain("what differs: the file that the stream reads.");
     utimesSync(recorded, 1000, 1000);
 
     const cut = (bytes: Buffer) => bytes.subarray(0, 8);
