@@ -65,6 +65,17 @@ it("charges ln V nats for knowing nothing, and adds what the layer says to what 
   expect(Math.abs(task.loss(task.tokens(), output).dataSync()[0] - (logSum - 3 / 4))).toBeLessThan(5 * 0.03 * 3);
 });
 
+it("draws all places of the text alike, the last one too", async () => {
+  // The first token is always said to be next, by 40: the loss is 40 times the share of the other one, which is last.
+  const { loss } = await open([0, 0, 1], 256, 1, {
+    embedding: one(2, () => 0, 1),
+    into: one(4, () => 0, 1),
+    "out of": [[40, 0], ...Array(3).fill([0, 0])],
+  });
+  // Five standard errors of the share of one place of two among 200 tokens.
+  expect(Math.abs(loss() / 40 - 1 / 2)).toBeLessThan(5 * Math.sqrt(1 / 4 / tokens));
+});
+
 it("takes the rarer tokens of a text for one", async () => {
   const { shapes, loss } = await open(cycle, 2, 3, { embedding: one(2, (row) => row, 1) });
   expect(shapes.get("embedding")).toEqual([2, 4]);

@@ -102,6 +102,22 @@ describe("gradients of a training step", () => {
 });
 
 describe("a stream that trains", () => {
+  it("first moves every parameter by the learning rate against its gradient, as Adam does", async () => {
+    const stream = await open();
+    const start = stream.state!().arrays;
+    await trainStep(stream);
+    const after = stream.state!().arrays;
+    for (const name of ["gate", "expert 0/into", "expert 1/out of offset"]) {
+      for (const [index, value] of after[name].entries()) {
+        const moment = after[`${name}/first moment`][index];
+        // What has hardly a gradient moves less, for the ε of 1e-8; float32 rounds values of up to 2 to 1e-7.
+        if (Math.abs(moment) < 1e-5) continue;
+        const move = -small.learningRate * Math.sign(moment);
+        expect(Math.abs(value - start[name][index] - move), `${name}[${index}]`).toBeLessThan(1e-6);
+      }
+    }
+  });
+
   it("goes on from a saved state to the same numbers", async () => {
     for (const options of [small, text]) {
       const whole = await open(options);
