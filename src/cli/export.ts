@@ -95,7 +95,7 @@ async function exportLogits(options: ExportArguments): Promise<void> {
   }
   if (options.quiet) return;
   process.stdout.write(
-    `${printable(name)}: ${sizesText(steps, tokens, experts)}, written to ` + `${escapeUnprintable(options.out)}\n`,
+    `${printable(name)}: ${sizesText(steps, tokens, experts)}, written to ${escapeUnprintable(options.out)}\n`,
   );
 }
 
