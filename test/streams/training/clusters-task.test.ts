@@ -1,3 +1,4 @@
+import { sampleCorrelation } from "simple-statistics";
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../../../src/core/random.ts";
 import { createReferenceKernels } from "../../../src/kernels/reference.ts";
@@ -87,6 +88,22 @@ describe("the clusters that a layer is trained on", () => {
       expect(Math.abs(y[token] - factor.get(c)! * x[token])).toBeLessThan(1e-6);
     }
     expect(new Set(Array.from(factor.values(), (value) => value.toFixed(3))).size).toBe(5);
+  });
+
+  it("have noise of their own on every step, and tokens another than targets", async () => {
+    const [clean, noisy] = [await open({ clusters: 1 }, 1), await open({ clusters: 1, noise: 1 }, 1)];
+    const noises = [3, 7].flatMap((step) => {
+      for (const { task } of [clean, noisy]) task.draw(step);
+      const [right, target] = [clean, noisy].map(({ task }) => task.targets().dataSync());
+      // With a single cluster tokens differ by their noise alone.
+      return [Array.from(clean.task.tokens().dataSync()), Array.from(target, (value, token) => value - right[token])];
+    });
+    for (const [index, one] of noises.entries()) {
+      for (const other of noises.slice(index + 1)) {
+        // The correlation of independent normals has a standard deviation of 1 / √tokens.
+        expect(Math.abs(sampleCorrelation(one, other))).toBeLessThan(standardErrors / Math.sqrt(tokens));
+      }
+    }
   });
 
   it("charge the noise alone where the answer is right, and depend on the seed and the step only", async () => {

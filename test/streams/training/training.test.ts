@@ -102,6 +102,16 @@ describe("gradients of a training step", () => {
 });
 
 describe("a stream that trains", () => {
+  it("has other data on every step, also where nothing is learnt between", async () => {
+    for (const options of [small, text]) {
+      const stream = await open(options);
+      const [first, second] = [(await stream.next())!.logits.slice(), (await stream.next())!.logits.slice()];
+      // Two equal contexts of a text give equal logits.
+      const others = first.filter((logit, entry) => logit !== second[entry]);
+      expect(others.length).toBeGreaterThan(first.length / 2);
+    }
+  });
+
   it("first moves every parameter by the learning rate against its gradient, as Adam does", async () => {
     const stream = await open();
     const start = stream.state!().arrays;
