@@ -3,14 +3,26 @@ import { openRunCheckpoint } from "../../src/engine/run-checkpoint.ts";
 import { resolveScenario } from "../../src/scenario/load.ts";
 import { temporaryFolder } from "../support/program.ts";
 
-it("goes on to keep what is done as often as the last program that said how often", async () => {
+async function small() {
   const written = { name: "small", experts: 4, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
-  const scenario = await resolveScenario(written, "small.yaml");
-  const folder = temporaryFolder();
+  return { scenario: await resolveScenario(written, "small.yaml"), folder: temporaryFolder() };
+}
+
+it("goes on to keep what is done as often as the last program that said how often", async () => {
+  const { scenario, folder } = await small();
   const every = async (wanted: number | null) => (await openRunCheckpoint(folder, scenario, "wasm", wanted, 1))?.every;
   expect(await every(null)).toBeUndefined();
   expect(await every(500)).toBe(500);
   expect(await every(null)).toBe(500);
   expect(await every(70)).toBe(70);
   expect(await every(null)).toBe(70);
+});
+
+it("is not gone on with on another backend", async () => {
+  const { scenario, folder } = await small();
+  await openRunCheckpoint(folder, scenario, "wasm", 5, 1);
+  await expect(openRunCheckpoint(folder, scenario, "reference", null, 1)).rejects.toThrow(
+    'of another run; what differs: the backend ("wasm" there, "reference" here). Resume that run as it was',
+  );
+  expect(await openRunCheckpoint(folder, scenario, "wasm", null, 1)).not.toBeNull();
 });
