@@ -1,13 +1,16 @@
 // Peak memory of a whole run against the number of its steps, as a Markdown table: `npm run build && node bench/memory.mjs`.
-// Each run is a process of its own, with one and with two threads; the peak is the resident set of all its threads.
+// Each run is a process of its own, with one and with two threads; the peak is the resident set of all its threads, the
+// median of five runs, since it depends on when V8 collects garbage.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { median, range } from "d3-array";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const stepCounts = [100, 1000, 10_000];
+const repetitions = 5;
 
 /** A preload that prints the process's peak when it ends, in KiB. */
 const probe = `process.on("exit", () => process.stderr.write("peak " + process.resourceUsage().maxRSS + "\\n"));`;
@@ -42,9 +45,9 @@ process.stdout.write("|---:|---:|---:|---:|---:|\n");
 const first = [];
 for (const steps of stepCounts) {
   const cells = ["1", "2"].flatMap((workers, i) => {
-    const mebibytes = peak(steps, workers);
+    const mebibytes = median(range(repetitions), () => peak(steps, workers));
     first[i] ??= mebibytes;
-    return [`${mebibytes.toFixed(0)} MiB`, `${(100 * (mebibytes / first[i] - 1)).toFixed(0)} %`];
+    return [`${mebibytes.toFixed(0)} MiB`, `${Math.round(100 * (mebibytes / first[i] - 1))} %`];
   });
   process.stdout.write(`| ${steps} | ${cells.join(" | ")} |\n`);
 }
