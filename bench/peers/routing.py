@@ -4,9 +4,9 @@
 
 LOGITS is a file of float32 [TOKENS x EXPERTS]. Reads requests from standard input, a JSON object a line:
 
-    {"peer": "torch", "name": "topk-step", "threads": 1, "repeats": 5}
+    {"peer": "torch", "name": "topk-step", "threads": 1, "repeats": 5, "warm_ms": 100}
 
-and answers each with {"ms": [...]}, the milliseconds of each repetition. With "repeats": 0 it writes what the work results
+and answers each with {"ms": [...]}, the milliseconds of each repetition, after it has repeated the work for WARM_MS. With "repeats": 0 it writes what the work results
 in to files of float32 or int32 in the folder OUT instead and answers with their names. The first line it prints holds
 the versions, and which peers there are for which name.
 """
@@ -139,7 +139,9 @@ def answer(request):
     bias = torch.zeros(experts)
     if request["repeats"] == 0:
         return write(work())
-    work()
+    end = perf_counter() + request["warm_ms"] / 1000
+    while perf_counter() < end:
+        work()
     milliseconds = []
     for _ in range(request["repeats"]):
         start = perf_counter()
