@@ -41,6 +41,9 @@ export interface Kernels {
   /** `out[t, e]` = `values[t, e] + offset[e]`, both float32 `[tokens × experts]`, the sum in float64 and rounded once. */
   addOffsets(values: Float32Array, offset: Float64Array, tokens: number, experts: number, out: Float32Array): void;
 
+  /** `out[r]` = `table[index[r]]`, rows of `columns` float32; `out` `[rows × columns]`. */
+  gatherRows(table: Float32Array, index: Int32Array, rows: number, columns: number, out: Float32Array): void;
+
   /**
    * A hash of each row's bits, `hash` `[tokens]`: h = `seed`, then h = mixWord(h ⊕ word) + `goldenStep` for each word of
    * the row in turn (see `mix-word.ts`), modulo 2³². `seed` is any 32-bit integer.

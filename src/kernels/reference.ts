@@ -6,7 +6,7 @@ import { gates, pairScores, selectByPlan } from "./reference/gates.ts";
 import { loadGradient } from "./reference/load-gradient.ts";
 import { addNormal, fillNormal } from "./reference/normal.ts";
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
-import { addOffsets, hashRows } from "./reference/rows.ts";
+import { addOffsets, gatherRows, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
 import { entropicPlan, gibbsSweep, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
 
@@ -26,6 +26,7 @@ export function createReferenceKernels(): Kernels {
     fillNormal,
     addNormal,
     addOffsets,
+    gatherRows,
     hashRows,
 
     multiply(left, right, out, rows, inner, columns, accumulate) {

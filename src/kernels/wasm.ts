@@ -10,6 +10,7 @@ interface Assembly {
   fillNormal(state: number, out: number, length: number, scratch: number): void;
   addNormal(state: number, values: number, deviation: number, length: number, out: number, scratch: number): void;
   addOffsets(values: number, offset: number, tokens: number, experts: number, out: number): void;
+  gatherRows(table: number, index: number, rows: number, columns: number, out: number): void;
   hashRows(values: number, seed: number, tokens: number, experts: number, hash: number): void;
   multiplyScratch(inner: number, columns: number): number;
   multiply(
@@ -263,6 +264,11 @@ export function createWasmKernels(): Kernels {
       const entries = tokens * experts;
       const [from, to] = [addressOf(values, entries), addressOf(out, entries)];
       assembly.addOffsets(from, addressOf(offset, experts), tokens, experts, to);
+    },
+
+    gatherRows(table, index, rows, columns, out) {
+      const [from, to] = [addressOf(table, columns), addressOf(out, rows * columns)];
+      assembly.gatherRows(from, addressOf(index, rows), rows, columns, to);
     },
 
     hashRows(values, seed, tokens, experts, hash) {

@@ -68,7 +68,7 @@ export function createTokenMixture({ shape, kernels, random }: StreamContext, op
   const { tokens, experts } = shape;
   const { clusters, dimension, exponent, spread, scale } = options;
 
-  const centres = new Float32Array(clusters * dimension);
+  const centres = kernels.allocateFloat32(clusters * dimension);
   createNormalRows(kernels, random.derive("centres"), clusters, dimension)(centres);
 
   const router = kernels.allocateFloat32(dimension * experts);
@@ -80,6 +80,7 @@ export function createTokenMixture({ shape, kernels, random }: StreamContext, op
   const table = createAliasTable(zipf);
   const chooseUniform = createUniformSource(random.derive("cluster choice"));
   const addNoise = createNoiseSource(kernels, random.derive("noise"));
+  const cluster = kernels.allocateInt32(tokens);
   const hidden = kernels.allocateFloat32(tokens * dimension);
 
   return {
@@ -87,10 +88,8 @@ export function createTokenMixture({ shape, kernels, random }: StreamContext, op
     zipf,
     setWeights: table.setWeights,
     writeLogits(logits) {
-      for (let row = 0; row < tokens * dimension; row += dimension) {
-        const centre = table.draw(chooseUniform()) * dimension;
-        for (let d = 0; d < dimension; d++) hidden[row + d] = centres[centre + d];
-      }
+      for (let token = 0; token < tokens; token++) cluster[token] = table.draw(chooseUniform());
+      kernels.gatherRows(centres, cluster, tokens, dimension, hidden);
       addNoise(hidden, spread, tokens * dimension);
       kernels.multiply(hidden, router, logits, tokens, dimension, experts, false);
     },

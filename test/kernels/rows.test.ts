@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createReferenceKernels } from "../../src/kernels/reference.ts";
 import { createWasmKernels } from "../../src/kernels/wasm.ts";
-import { float32, float64, logitFamilies, normals, oddShapes } from "./matrices.ts";
+import { float32, float64, int32, logitFamilies, normals, oddShapes } from "./matrices.ts";
 
 const wasm = createWasmKernels();
 const reference = createReferenceKernels();
@@ -47,6 +47,21 @@ describe("hashRows", () => {
     for (const kernels of [reference, wasm]) {
       const [positive, negative] = hashesOf(kernels, [0, -0], 7, 2, 1);
       expect(positive).not.toBe(negative);
+    }
+  });
+});
+
+describe("gatherRows", () => {
+  it("copies rows of a table, some of them twice, both implementations", () => {
+    for (const columns of [1, 3, 4, 7, 8, 19]) {
+      const table = normals(columns, 5 * columns).map(Math.fround);
+      const index = [4, 0, 0, 2, 4, 1];
+      for (const kernels of [reference, wasm]) {
+        const out = kernels.allocateFloat32(index.length * columns + 1).fill(Number.NaN);
+        kernels.gatherRows(float32(kernels, table), int32(kernels, index), index.length, columns, out);
+        const rows = index.flatMap((row) => table.slice(row * columns, (row + 1) * columns));
+        expect(Array.from(out)).toEqual([...rows, Number.NaN]);
+      }
     }
   });
 });

@@ -2,6 +2,7 @@
 
 export { addNormal, fillNormal, normalScratch } from "./normal";
 export { addOffsets } from "./offsets";
+export { gatherRows } from "./gather";
 export { hashRows } from "./hash";
 export { multiply, multiplyScratch } from "./multiply";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./scores";

@@ -12,6 +12,20 @@ export function addOffsets(
   }
 }
 
+export function gatherRows(
+  table: Float32Array,
+  index: Int32Array,
+  rows: number,
+  columns: number,
+  out: Float32Array,
+): void {
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      out[row * columns + column] = table[index[row] * columns + column];
+    }
+  }
+}
+
 export function hashRows(values: Float32Array, seed: number, tokens: number, experts: number, hash: Int32Array): void {
   const words = new Int32Array(values.buffer, values.byteOffset, tokens * experts);
   for (let t = 0; t < tokens; t++) {
