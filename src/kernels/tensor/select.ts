@@ -1,5 +1,5 @@
 import type { Tensors } from "../../tensors/load.ts";
-import type { Kernels, KeyKind } from "../kernels.ts";
+import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
 import { writePlanGates } from "./gates.ts";
 import { affinitiesOf, matrixOf } from "./matrices.ts";
@@ -12,16 +12,7 @@ import { affinitiesOf, matrixOf } from "./matrices.ts";
 export function selectPrograms(tensors: Tensors): Pick<Kernels, "scores" | "selectTopK" | "selectByPlan"> {
   const { tidy, topk } = tensors;
 
-  function selectTopK(
-    logits: Float32Array,
-    key: KeyKind,
-    bias: Float64Array | null,
-    tokens: number,
-    experts: number,
-    topK: number,
-    expert: Int32Array,
-    load: Int32Array,
-  ): void {
+  const selectTopK: Kernels["selectTopK"] = (logits, key, bias, tokens, experts, topK, expert, load) => {
     tidy(() => {
       const matrix = matrixOf(tensors, logits, tokens, experts);
       const affinities = bias === null || key === "logits" ? matrix : affinitiesOf(tensors, matrix, key);
@@ -31,7 +22,7 @@ export function selectPrograms(tensors: Tensors): Pick<Kernels, "scores" | "sele
     });
     load.fill(0, 0, experts);
     for (let pair = 0; pair < tokens * topK; pair++) load[expert[pair]] += 1;
-  }
+  };
 
   return {
     scores(logits, kind, tokens, experts, scores) {

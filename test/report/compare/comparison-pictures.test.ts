@@ -1,29 +1,13 @@
 import { expect, it } from "vitest";
-import type { Comparison } from "../../../src/report/compare/comparison.ts";
 import { comparisonPictures } from "../../../src/report/compare/comparison-pictures.ts";
 import { renderSvg } from "../../../src/report/pictures/render.ts";
 import { textWidth } from "../../../src/report/pictures/text-width.ts";
 import { themes } from "../../../src/report/pictures/theme.ts";
+import { comparisonOf } from "./two-folders.ts";
 
-/** The picture of a metric of two folders; a router's cells are a mean and half the width of its interval. */
-function pictureOf(rows: Readonly<Record<string, readonly (readonly [mean: number, halfWidth: number] | null)[]>>) {
-  const comparison: Comparison = {
-    folders: ["before", "after"].map((name) => ({ folder: name, name, hasScenario: true })),
-    fields: [],
-    metrics: [
-      {
-        column: "churn",
-        label: "churn",
-        better: null,
-        isMain: true,
-        rows: Object.entries(rows).map(([router, cells]) => ({
-          router,
-          cells: cells.map((cell) => cell && { mean: cell[0], halfWidth: cell[1], count: 3, change: null }),
-        })),
-      },
-    ],
-  };
-  return comparisonPictures(comparison)[0];
+/** The picture of the metric of two folders. */
+function pictureOf(rows: Parameters<typeof comparisonOf>[0]) {
+  return comparisonPictures(comparisonOf(rows))[0];
 }
 
 it("draws every interval, and those that reach beyond all means as well", () => {

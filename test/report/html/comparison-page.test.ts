@@ -1,25 +1,13 @@
 import { expect, it } from "vitest";
-import type { Comparison } from "../../../src/report/compare/comparison.ts";
 import { renderComparison } from "../../../src/report/html/comparison-page.tsx";
 import { renderReport } from "../../../src/report/html/report-page.tsx";
+import { comparisonOf } from "../compare/two-folders.ts";
 import { plainData, plainResults } from "../pictures/plain-results.ts";
 
 const swatch = 'class="swatch"';
 
 it("gives routers no colours in tables beside pictures whose colours are those of folders", () => {
-  const comparison: Comparison = {
-    folders: ["before", "after"].map((name) => ({ folder: name, name, hasScenario: true })),
-    fields: [],
-    metrics: [
-      {
-        column: "churn",
-        label: "churn",
-        better: null,
-        isMain: true,
-        rows: [{ router: "topk", cells: [{ mean: 1, halfWidth: null, count: 1, change: null }, null] }],
-      },
-    ],
-  };
+  const comparison = comparisonOf({ topk: [[1, null], null] });
   expect(renderComparison(comparison)).toContain("topk");
   expect(renderComparison(comparison)).not.toContain(swatch);
   // A report's tables have them.
