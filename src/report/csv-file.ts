@@ -1,6 +1,6 @@
 import { closeSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
-import { openPartFile, type PartMark } from "./part-file.ts";
+import { type CheckedPart, openPartFile, type PartMark } from "./part-file.ts";
 
 /** A cell: null is written as nothing; a number so that reading it back gives the same double. */
 export type CsvValue = string | number | null;
@@ -24,7 +24,11 @@ function digitsOf(value: number): string {
 }
 
 /** Opens `file` for writing, replacing what is there but for what is `kept`. `header` null leaves the header row out. */
-export function createCsvFile(file: string, header: readonly string[] | null, kept: PartMark | null = null): CsvFile {
+export function createCsvFile(
+  file: string,
+  header: readonly string[] | null,
+  kept: CheckedPart | null = null,
+): CsvFile {
   const { descriptor, mark } = openPartFile(file, kept);
   // Texts are few and come again in row after row, while most cells are numbers, which need no quotes.
   const quoted = new Map<string, string>();

@@ -9,6 +9,13 @@ export interface PartMark {
   readonly sha256: string;
 }
 
+/** The beginning of a file, found to be as it was. */
+export interface CheckedPart {
+  readonly bytes: number;
+  /** Of these bytes, to go on with. */
+  readonly hash: Hash;
+}
+
 /** A file that is written from the front to the back, and may be gone on with. */
 export interface PartFile {
   readonly descriptor: number;
@@ -18,12 +25,9 @@ export interface PartFile {
 
 const bytesPerRead = 2 ** 16;
 
-/**
- * Opens `file` for writing: behind what `kept` says of it, whatever follows that goes away, or from the beginning. Throws
- * `InputError` where what is to be kept is not as it was, with the file as it is.
- */
-export function openPartFile(file: string, kept: PartMark | null): PartFile {
-  const hash = kept === null ? createHash("sha256") : checkPart(file, kept);
+/** Opens `file` for writing: behind what is `kept` of it, whatever follows that goes away, or from the beginning. */
+export function openPartFile(file: string, kept: CheckedPart | null): PartFile {
+  const hash = kept?.hash ?? createHash("sha256");
   if (kept !== null) truncateSync(file, kept.bytes);
   const descriptor = openSync(file, kept === null ? "w+" : "a+");
   let bytes = kept?.bytes ?? 0;
@@ -39,8 +43,8 @@ export function openPartFile(file: string, kept: PartMark | null): PartFile {
   };
 }
 
-/** Throws `InputError` where `file` does not begin with what `mark` says. Returns the hash of that, to go on with. */
-export function checkPart(file: string, { bytes, sha256 }: PartMark): Hash {
+/** Throws `InputError` where `file` does not begin with what `mark` says. */
+export function checkPart(file: string, { bytes, sha256 }: PartMark): CheckedPart {
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   const hash = createHash("sha256");
   if (size >= bytes) {
@@ -54,7 +58,7 @@ export function checkPart(file: string, { bytes, sha256 }: PartMark): Hash {
   if (size < bytes || hash.copy().digest("hex") !== sha256) {
     throw new InputError(`${file}: is damaged; run without --resume to start anew`);
   }
-  return hash;
+  return { bytes, hash };
 }
 
 /** Adds the bytes from `start` to `end` of an open file. */

@@ -7,7 +7,7 @@ import { quantileOf } from "../metrics/quantile.ts";
 import type { StepRegret } from "../metrics/regret.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { type CsvFile, createCsvFile } from "./csv-file.ts";
-import { checkPart, type PartMark } from "./part-file.ts";
+import { type CheckedPart, checkPart, type PartMark } from "./part-file.ts";
 import {
   type Column,
   cellsOf,
@@ -43,7 +43,7 @@ export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, ...sweepFiles]));
 
 /** How far the part files of a router have been written. */
-export type StepFileMarks = { readonly [name in (typeof stepFiles)[number]]: PartMark };
+export type StepFileMarks = Readonly<Record<(typeof stepFiles)[number], PartMark>>;
 
 /** Writes what one router does, step by step, into part files of its own, so that routers can run side by side. */
 export interface StepFiles {
@@ -75,10 +75,11 @@ export function createStepFiles(
   { steps, loadSamples, trains }: ComingSteps,
   kept: StepFileMarks | null = null,
 ): StepFiles {
-  if (kept !== null) checkStepFiles(folder, position, kept);
-  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains), kept?.steps ?? null);
-  const loadFile = createCsvFile(partFile(folder, "loads", position), null, kept?.loads ?? null);
-  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null, kept?.diagnostics ?? null);
+  // All are checked before one is changed.
+  const checked = kept && checkStepFiles(folder, position, kept);
+  const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains), checked?.steps ?? null);
+  const loadFile = createCsvFile(partFile(folder, "loads", position), null, checked?.loads ?? null);
+  const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null, checked?.diagnostics ?? null);
   const sampled = sampledSteps(steps, loadSamples);
   return {
     write(record) {
@@ -98,8 +99,13 @@ export function createStepFiles(
 }
 
 /** Throws `InputError` where the part files of the router at `position` do not begin with what `marks` say. */
-export function checkStepFiles(folder: string, position: number, marks: StepFileMarks): void {
-  for (const name of stepFiles) checkPart(partFile(folder, name, position), marks[name]);
+export function checkStepFiles(
+  folder: string,
+  position: number,
+  marks: StepFileMarks,
+): Readonly<Record<(typeof stepFiles)[number], CheckedPart>> {
+  const check = (name: (typeof stepFiles)[number]) => checkPart(partFile(folder, name, position), marks[name]);
+  return { steps: check("steps"), loads: check("loads"), diagnostics: check("diagnostics") };
 }
 
 /** At most `samples` of the steps 0 … `steps` − 1, evenly spaced, the first and the last among them. */

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import type { CsvValue } from "./csv-file.ts";
-import { openPartFile, type PartMark } from "./part-file.ts";
+import { type CheckedPart, openPartFile, type PartMark } from "./part-file.ts";
 import { type Column, type StepRow, sourceColumns } from "./result-columns.ts";
 
 const rowsPerWrite = 512;
@@ -18,7 +18,7 @@ export interface StepRows {
  *
  * @param columns all those of steps.csv
  */
-export function createStepRows(file: string, columns: readonly Column<StepRow>[], kept: PartMark | null): StepRows {
+export function createStepRows(file: string, columns: readonly Column<StepRow>[], kept: CheckedPart | null): StepRows {
   const { descriptor, mark } = openPartFile(file, kept);
   const numbersPerRow = columns.length - sourceColumns;
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
