@@ -56,9 +56,7 @@ export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates"> {
   };
 }
 
-/**
- * `gate` `[tokens × topK]` of selected experts, one in every slot, from the plan of `columnPotential`.
- */
+/** `gate` `[tokens × topK]` of selected experts, one in every slot, from the plan of `columnPotential`. */
 export function writePlanGates(
   tensors: Tensors,
   logits: Float32Array,

@@ -48,10 +48,10 @@ export function createClustersTask(
   const table = createAliasTable(weights);
   const addNoise = createStepNoise(kernels);
   const cluster = new Int32Array(tokens);
-  const place = new Int32Array(tokens);
+  const place = kernels.allocateInt32(tokens);
   const byCluster = { x: kernels.allocateFloat32(tokens * width), y: kernels.allocateFloat32(tokens * width) };
-  const x = new Float32Array(tokens * width);
-  const y = new Float32Array(tokens * width);
+  const x = kernels.allocateFloat32(tokens * width);
+  const y = kernels.allocateFloat32(tokens * width);
 
   /** Tokens are made cluster by cluster, whose map is then one matrix product, and dealt out in random order. */
   function draw(step: number): void {
@@ -83,11 +83,8 @@ export function createClustersTask(
       );
     }
     addNoise(byCluster.y, noise, source);
-    for (let token = 0; token < tokens; token++) {
-      const row = place[token] * width;
-      x.set(byCluster.x.subarray(row, row + width), token * width);
-      y.set(byCluster.y.subarray(row, row + width), token * width);
-    }
+    kernels.gatherRows(byCluster.x, place, tokens, width, x);
+    kernels.gatherRows(byCluster.y, place, tokens, width, y);
   }
 
   /** Each shift up to `step` has shuffled the weights once more. */
