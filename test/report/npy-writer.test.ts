@@ -4,9 +4,9 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createNpyWriter } from "../../src/report/npy-writer.ts";
 import { openTensor } from "../../src/streams/readers/open-tensor.ts";
-import { readAll, temporaryFolder } from "../streams/readers/recorded-files.ts";
+import { readAll, recordedFolder } from "../streams/readers/recorded-files.ts";
 
-const { folder } = temporaryFolder();
+const { folder } = recordedFolder();
 const path = join(folder, "plan.npy");
 
 describe("createNpyWriter", () => {

@@ -6,9 +6,9 @@ import { createReferenceKernels } from "../../src/kernels/reference.ts";
 import { idleFraction, maxVio } from "../../src/metrics/load.ts";
 import type { StreamShape } from "../../src/streams/stream.ts";
 import { type TraceOptions, traceKind } from "../../src/streams/trace.ts";
-import { expectInputError, float32Npy, npyBytes, npyHeader, temporaryFolder } from "./readers/recorded-files.ts";
+import { expectInputError, float32Npy, npyBytes, npyHeader, recordedFolder } from "./readers/recorded-files.ts";
 
-const { folder, write } = temporaryFolder();
+const { folder, write } = recordedFolder();
 const kernels = createReferenceKernels();
 const recorded = join(import.meta.dirname, "../../scenarios");
 

@@ -1,16 +1,12 @@
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { truncateSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { InputError } from "../../src/core/input-error.ts";
 import { zipfTextKind } from "../../src/streams/zipf-text.ts";
+import { temporaryFolder } from "../support/program.ts";
 import { collectLogits, countRows, generate, openStream, standardErrors, testContext } from "./stream-context.ts";
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "zipf-text-"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 const experts = 8;
 

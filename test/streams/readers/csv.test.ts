@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openTensor } from "../../../src/streams/readers/open-tensor.ts";
-import { expectInputError, readAll, temporaryFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
+import { expectInputError, readAll, recordedFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
 
-const { write } = temporaryFolder();
+const { write } = recordedFolder();
 const read = async (text: string | Uint8Array) => readAll(await openTensor(write("tokens.csv", text)), 2);
 
 describe("openTensor on .csv", () => {

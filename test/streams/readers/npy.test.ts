@@ -9,11 +9,11 @@ import {
   npyBytes,
   npyHeader,
   readAll,
-  temporaryFolder,
+  recordedFolder,
   throwsOnlyInputErrors,
 } from "./recorded-files.ts";
 
-const { folder, write } = temporaryFolder();
+const { folder, write } = recordedFolder();
 const fixtures = join(import.meta.dirname, "../../fixtures/recorded");
 const valuesOf: Readonly<Record<string, readonly number[]>> = {
   f2: [0, -1.5, 65_504, 2 ** -24],

@@ -4,9 +4,9 @@ import * as fc from "fast-check";
 import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { openTensor } from "../../../src/streams/readers/open-tensor.ts";
-import { expectInputError, readAll, temporaryFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
+import { expectInputError, readAll, recordedFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
 
-const { write } = temporaryFolder();
+const { write } = recordedFolder();
 const fixtures = join(import.meta.dirname, "../../fixtures/recorded");
 
 /** A file of several row groups with pages of a few values. */

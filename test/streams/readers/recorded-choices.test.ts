@@ -4,9 +4,9 @@ import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { idleFraction, loadCv, maxVio } from "../../../src/metrics/load.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../../../src/streams/readers/recorded-choices.ts";
-import { expectInputError, float32Npy, npyBytes, npyHeader, temporaryFolder } from "./recorded-files.ts";
+import { expectInputError, float32Npy, npyBytes, npyHeader, recordedFolder } from "./recorded-files.ts";
 
-const { write } = temporaryFolder();
+const { write } = recordedFolder();
 const traces = join(import.meta.dirname, "../../../scenarios/traces");
 
 function int32Npy(shape: readonly number[], values: readonly number[]): Buffer {

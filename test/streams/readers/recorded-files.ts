@@ -1,14 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect } from "vitest";
+import { expect } from "vitest";
 import { InputError } from "../../../src/core/input-error.ts";
 import type { TensorReader } from "../../../src/streams/readers/tensor-reader.ts";
+import { temporaryFolder } from "../../support/program.ts";
 
-/** A folder that is removed after the file's tests, and a function that writes a file into it and returns its path. */
-export function temporaryFolder(): { folder: string; write: (name: string, content: Uint8Array | string) => string } {
-  const folder = mkdtempSync(join(tmpdir(), "moesim-"));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+/** A fresh folder, and a function that writes a file into it and returns its path. */
+export function recordedFolder(): { folder: string; write: (name: string, content: Uint8Array | string) => string } {
+  const folder = temporaryFolder();
   return {
     folder,
     write(name, content) {

@@ -4,12 +4,12 @@ import { openTensor } from "../../../src/streams/readers/open-tensor.ts";
 import {
   expectInputError,
   readAll,
+  recordedFolder,
   safetensorsBytes,
-  temporaryFolder,
   throwsOnlyInputErrors,
 } from "./recorded-files.ts";
 
-const { write } = temporaryFolder();
+const { write } = recordedFolder();
 
 /** Two tensors: `gate` F32 [2, 2] and `steps` BF16 [1, 2, 2]. */
 const header = {
