@@ -64,7 +64,7 @@ function listText(subject: ListArguments["subject"]): string {
   const { bold } = colorsOf(process.stdout);
   const preamble =
     subject === "routers"
-      ? "Every router also takes `scores` (softmax or sigmoid) and `label`, its name in tables.\n\n"
+      ? `Every router also takes \`scores\`, the affinities that it selects by, and \`label\`,\nits name in tables. ${defaultScoresText()}\n\n`
       : "";
   return `${preamble}${describeKinds(subject)
     .map(({ kind, summary, source, parameters }) => {
@@ -76,6 +76,13 @@ function listText(subject: ListArguments["subject"]): string {
       return heading + definitionTable("parameter", definitions);
     })
     .join("\n")}`;
+}
+
+/** Which affinities the kinds select by if nothing says otherwise. */
+function defaultScoresText(): string {
+  const others = routerKinds.filter(({ defaultScores }) => defaultScores !== undefined);
+  const kinds = others.map(({ kind, defaultScores }) => `${defaultScores} for ${kind}`).join(", ");
+  return `Default scores: the scenario's, else ${kinds},\nsoftmax for the others.`;
 }
 
 /** A name, and what there is to say of it. */

@@ -10,7 +10,7 @@ import { holdsCheckpoint } from "../report/partial-folder.ts";
 import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
-import { formatSummaryTable } from "../report/summary-table.ts";
+import { affinityLines, formatSummaryTable } from "../report/summary-table.ts";
 import { formatNumber } from "../report/table.ts";
 import { convergenceWarnings, dualRegretWarnings } from "../report/warnings.ts";
 import type { Scenario } from "../scenario/scenario.ts";
@@ -111,7 +111,11 @@ async function run(options: RunArguments): Promise<void> {
   };
   const results = await withResultsFolder(folder, false, work, options.resume).finally(stop);
 
-  const rows = results.map((result) => ({ ...summaryRow(scenario, result), ...result.timing }));
+  const rows = results.map((result) => ({
+    ...summaryRow(scenario, result),
+    ...result.timing,
+    dualScores: result.dualRegret === null ? null : result.router.scores,
+  }));
   const bases = results.flatMap(({ router, dualRegret }) =>
     dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
   );
@@ -125,6 +129,7 @@ async function run(options: RunArguments): Promise<void> {
   const { name, steps, tokens, experts, topK, seed } = scenario;
   process.stdout.write(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}\n\n`);
   process.stdout.write(`${formatSummaryTable(rows, tableStyle())}\n\n`);
+  process.stdout.write(`${affinityLines(rows, scenario.measure.scores).join("\n")}\n`);
   process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}\n`);
 }
 

@@ -60,9 +60,9 @@ export async function measureRecorded(
   } finally {
     files.close();
   }
-  await joinStepFiles(folder, [{ source, regrets: [], every: 0, dualRegret: null }], false);
+  await joinStepFiles(folder, [{ source, regret: null, dualRegret: null }], false);
   const summary = summaryBuilder.summary();
   const row = { source, sizes: recorded, summary, dualRegret: null };
   writeSummary(folder, [row]);
-  return { ...row, routeMs: null, trainMs: null };
+  return { ...row, routeMs: null, trainMs: null, dualScores: null };
 }

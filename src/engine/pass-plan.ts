@@ -4,7 +4,7 @@ import { mostKeptScores } from "../metrics/dual-function.ts";
 import { findRouterKind } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { findStreamKind } from "../streams/index.ts";
-import { chainLength, dualKinds, type OptimumPart, optimumRouter, problemCount } from "./regret.ts";
+import { dualKinds, type OptimumPart, optimumParts, optimumRouter } from "./regret.ts";
 
 /** What is done on one pass over a scenario's stream, by one thread. Plain data. */
 export interface PassPlan {
@@ -26,7 +26,12 @@ const hindsightCost = 90;
 /** All that the routers at `positions` need, in one pass. */
 function wholePass(scenario: Scenario, positions: readonly number[]): PassPlan {
   const routers = positions.map((position) => scenario.routers[position]);
-  return { routers: positions, optima: optimumParts(scenario, routers), hindsight: dualKinds(scenario, routers) };
+  const isProved = optimumRouter(scenario, routers) !== undefined;
+  return {
+    routers: positions,
+    optima: isProved ? [] : optimumParts(scenario),
+    hindsight: dualKinds(scenario, routers),
+  };
 }
 
 /** Whether each router has a stream of its own, since its batches depend on how those before were routed. */
@@ -103,20 +108,4 @@ function dealRouters({ routers }: Scenario, groups: number): PassPlan[] {
     idlest.cost += routerCost(router);
   }
   return dealt.map(({ positions }) => ({ routers: positions.toSorted((a, b) => a - b), optima: [], hindsight: [] }));
-}
-
-/** What of the optima no router of `routers` finds, in parts that do not depend on each other. */
-function optimumParts(scenario: Scenario, routers: readonly RouterChoice[]): OptimumPart[] {
-  const count = problemCount(scenario);
-  const length = Math.min(chainLength(scenario), count);
-  const kinds = new Set(routers.map(({ scores }) => scores));
-  return Array.from(kinds)
-    .filter((scores) => optimumRouter(scenario, routers, scores) === undefined)
-    .flatMap((scores) =>
-      Array.from({ length: Math.ceil(count / length) }, (_, part) => ({
-        scores,
-        first: part * length,
-        end: Math.min((part + 1) * length, count),
-      })),
-    );
 }

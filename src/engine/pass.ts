@@ -1,17 +1,18 @@
 import { setImmediate } from "node:timers/promises";
 import { InputError } from "../core/input-error.ts";
+import type { StratifiedSample } from "../core/stratified-sample.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createDualFunction } from "../metrics/dual-function.ts";
 import { createDualRegretMeter, type DualRegretState } from "../metrics/dual-regret.ts";
-import type { Optimum } from "../metrics/regret.ts";
+import { createOptimumSeries, type Optimum, type OptimumSeries } from "../metrics/regret.ts";
 import { type BatchFacts, createBatchFacts } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import type { Stream, StreamState } from "../streams/stream.ts";
 import { openStream, withMemoryFor } from "./open-scenario.ts";
 import type { PassPlan } from "./pass-plan.ts";
-import { createOptima, dualKinds, isInPart, type OptimumPrices, optimumRouter } from "./regret.ts";
+import { createOptima, dualKinds, measuredSteps, type OptimumPart, optimumRouter } from "./regret.ts";
 import { createRouterRun, type RoutedRun, type RouterRunState } from "./router-run.ts";
 
 /** What dual regret is reckoned from, of the best fixed bias in hindsight. */
@@ -30,7 +31,7 @@ export interface PassResult {
   /** As `plan.routers`. */
   readonly runs: readonly RoutedRun[];
   /** As `plan.optima`: those of each part, in the order of their steps. */
-  readonly optima: readonly (readonly Optimum[])[];
+  readonly optima: readonly OptimumSeries[];
   /** As `plan.hindsight`. */
   readonly hindsight: readonly HindsightResult[];
 }
@@ -44,8 +45,9 @@ export interface PassState {
   /** As `plan.routers`. */
   readonly runs: readonly RouterRunState[];
   /** As `plan.optima`: those found so far. */
-  readonly optima: readonly Optimum[][];
-  readonly prices: OptimumPrices;
+  readonly optima: readonly OptimumSeries[];
+  /** Of the search for them; null if there is none. */
+  readonly price: Float64Array | null;
   /** As `plan.hindsight`. */
   readonly hindsight: readonly DualRegretState[];
 }
@@ -78,61 +80,62 @@ export async function runPass(
   { kernels, onStep, keeper, from }: PassOptions,
 ): Promise<PassResult> {
   const routers = plan.routers.map((position) => scenario.routers[position]);
+  const sample = measuredSteps(scenario);
   const { facts, optima, duals, hindsight, runs, stream } = await withMemoryFor(scenario, async () => {
     const dual = new Set([...dualKinds(scenario, routers), ...plan.hindsight]);
     const duals = new Map(Array.from(dual, (kind) => [kind, createDualFunction(kernels, scenario, kind)] as const));
+    const isMeasured = routers.length > 0 || plan.optima.length > 0;
     return {
       facts: routers.length === 0 ? null : createBatchFacts(kernels, scenario),
-      optima: createOptima(kernels, scenario, routers, plan.optima, from?.prices),
+      optima: isMeasured ? createOptima(kernels, scenario, sample, plan.optima, from?.price) : null,
       duals,
       hindsight: plan.hindsight.map((kind, index) =>
         createDualRegretMeter(kernels, scenario, kind, duals.get(kind), from?.hindsight[index]),
       ),
-      runs: plan.routers.map((position, index) => createRouterRun(scenario, position, kernels, from?.runs[index])),
+      runs: plan.routers.map((position, index) =>
+        createRouterRun(scenario, position, sample, kernels, from?.runs[index]),
+      ),
       stream: await openStream(scenario, kernels),
     };
   });
-  const found = from?.optima ?? plan.optima.map((): Optimum[] => []);
-  const kinds = new Set(routers.map(({ scores }) => scores));
-  // Routers of the pass that find the optimum themselves.
-  const provers = new Map(
-    Array.from(
-      kinds,
-      (kind) => [kind, runs.find(({ choice }) => choice === optimumRouter(scenario, routers, kind))] as const,
-    ),
-  );
+  const found = from?.optima ?? plan.optima.map(({ first, end }) => createOptimumSeries(end - first));
+  const proving = optimumRouter(scenario, routers);
+  const prover = runs.find(({ choice }) => choice === proving);
 
   function observe(batch: TokenBatch): void {
-    if (!Number.isFinite(facts?.observe(batch) ?? sumOf(batch, leastStride(batch)))) {
+    if (!Number.isFinite(facts?.observe(batch) ?? sumOf(batch, lookedAt(batch)))) {
       throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
     }
-    optima.find(batch);
-    for (const [index, part] of plan.optima.entries()) {
-      if (isInPart(scenario, part, batch.step)) found[index].push(optima.optimum(part.scores)!);
-    }
+    optima?.find(batch);
+    const optimum = optima?.optimum() ?? null;
+    if (optimum !== null) keepOptimum(optimum, sample.stratumOf(batch.step));
     for (const meter of hindsight) meter.observe(batch);
     if (facts !== null) measure(batch, facts);
   }
 
-  /** Which tokens are looked at when there are no routers: every so-many-th. */
-  function leastStride(batch: TokenBatch): number {
-    const strides = plan.hindsight.map((kind) => duals.get(kind)!.stride(batch));
-    return plan.optima.length > 0 ? 1 : Math.min(...strides);
+  function keepOptimum({ upperBound, gap }: Optimum, measured: number): void {
+    const index = plan.optima.findIndex((part) => isIn(part, measured));
+    const at = measured - plan.optima[index].first;
+    found[index].upperBound[at] = upperBound;
+    found[index].gap[at] = gap;
+  }
+
+  /** Which tokens are looked at without routers; null for all. */
+  function lookedAt(batch: TokenBatch): readonly number[] | null {
+    // All kinds of affinities keep the same tokens.
+    return plan.optima.length > 0 ? null : duals.get(plan.hindsight[0])!.keptTokens(batch);
   }
 
   function measure(batch: TokenBatch, facts: BatchFacts): void {
-    const shared = new Map(
-      Array.from(kinds, (kind) => {
-        const dual = duals.get(kind);
-        const kept = dual === undefined ? null : { dual, scores: dual.keep(batch) };
-        return [kind, { scores: optima.scores(kind), kept }] as const;
-      }),
-    );
-    for (const run of runs) run.route(batch, shared.get(run.choice.scores)!);
-    for (const run of runs) {
-      const kind = run.choice.scores;
-      const best = optima.optimum(kind) ?? provers.get(kind)?.optimum() ?? null;
-      const record = run.measure(batch, facts, shared.get(kind)!, best, stream);
+    const scores = optima?.scores() ?? null;
+    const shared = runs.map(({ choice }) => {
+      const dual = duals.get(choice.scores);
+      return { scores, kept: dual === undefined ? null : { dual, scores: dual.keep(batch) } };
+    });
+    for (const [index, run] of runs.entries()) run.route(batch, shared[index]);
+    const best = optima?.optimum() ?? prover?.optimum() ?? null;
+    for (const [index, run] of runs.entries()) {
+      const record = run.measure(batch, facts, shared[index], best, stream);
       onStep?.(run.choice, record);
       stream.observe?.(run.load());
     }
@@ -143,15 +146,15 @@ export async function runPass(
     stream: stream.state?.() ?? null,
     runs: runs.map((run) => run.state()),
     optima: found,
-    prices: optima.prices(),
+    price: optima?.price() ?? null,
     hindsight: hindsight.map(({ state }) => state),
   });
 
   try {
     if (from !== undefined) await goTo(stream, from);
-    const end = stepsOf(scenario, plan);
+    const end = stepsOf(scenario, plan, sample);
     for (let step = from?.steps ?? 0; step < end; step++) {
-      if (stream.skip !== undefined && !isWanted(scenario, plan, step)) {
+      if (stream.skip !== undefined && !isWanted(plan, sample.stratumOf(step))) {
         stream.skip();
       } else {
         const batch = await stream.next();
@@ -190,21 +193,27 @@ async function goTo(stream: Stream, { steps, stream: state }: PassState): Promis
   }
 }
 
-/** Whether `plan` does anything with the batch of `step`. */
-function isWanted(scenario: Scenario, { routers, optima, hindsight }: PassPlan, step: number): boolean {
-  return routers.length > 0 || hindsight.length > 0 || optima.some((part) => isInPart(scenario, part, step));
+/** Whether `plan` does anything with the batch of a step, the `measured`-th with regret, or −1 if it has none. */
+function isWanted({ routers, optima, hindsight }: PassPlan, measured: number): boolean {
+  return routers.length > 0 || hindsight.length > 0 || optima.some((part) => isIn(part, measured));
+}
+
+function isIn({ first, end }: OptimumPart, measured: number): boolean {
+  return first <= measured && measured < end;
 }
 
 /** How many steps `plan` goes. */
-function stepsOf({ steps, regret }: Scenario, { routers, optima, hindsight }: PassPlan): number {
+function stepsOf({ steps }: Scenario, { routers, optima, hindsight }: PassPlan, sample: StratifiedSample): number {
   if (routers.length > 0 || hindsight.length > 0) return steps;
-  return Math.max(...optima.map(({ end }) => (end - 1) * regret.every + 1));
+  return Math.max(...optima.map(({ end }) => sample.drawnFrom(end - 1) + 1));
 }
 
-/** Finite where all logits of every `stride`-th token are. */
-function sumOf({ logits, tokens, experts }: TokenBatch, stride: number): number {
+/** Finite if all logits of `chosen` tokens are, or of all tokens if that is null. */
+function sumOf({ logits, tokens, experts }: TokenBatch, chosen: readonly number[] | null): number {
+  const count = chosen?.length ?? tokens;
   let sum = 0;
-  for (let token = 0; token < tokens; token += stride) {
+  for (let i = 0; i < count; i++) {
+    const token = chosen?.[i] ?? i;
     for (let entry = token * experts; entry < (token + 1) * experts; entry++) sum += logits[entry];
   }
   return sum;

@@ -1,4 +1,6 @@
 import type { ScoreKind } from "../core/assignment.ts";
+import { createRandom } from "../core/random.ts";
+import { createStratifiedSample, type StratifiedSample } from "../core/stratified-sample.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { createOptimumFinder, type Optimum } from "../metrics/regret.ts";
@@ -6,49 +8,59 @@ import { findRouterKind } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { mostHindsightExperts } from "../transport/hindsight-bias.ts";
 
-/** The optima of the batches on steps first·every … (end − 1)·every, by one kind of affinities. */
+/** The optima of the batches on the `first` … `end` − 1-th of the measured steps. */
 export interface OptimumPart {
-  readonly scores: ScoreKind;
   readonly first: number;
   readonly end: number;
-}
-
-/** Whether the optimum of the batch on `step` is one of `part`. */
-export function isInPart(scenario: Scenario, { first, end }: OptimumPart, step: number): boolean {
-  const problem = step / scenario.regret.every;
-  return hasRegret(scenario, step) && first <= problem && problem < end;
 }
 
 /** Exact optima in succession whose search starts from the prices of the one before. */
 const exactChain = 8;
 
-/** Whether the scenario asks for the regret of a step. */
-function hasRegret({ regret }: Scenario, step: number): boolean {
-  return regret.every > 0 && step % regret.every === 0;
-}
+/** The most parts that optima are shared out in: looking for a step's part takes time on every step. */
+const mostParts = 64;
 
-/** On how many steps that is. */
-export function problemCount({ steps, regret }: Scenario): number {
-  return regret.every === 0 ? 0 : Math.ceil(steps / regret.every);
+/**
+ * The steps on which regret is measured: one of each stratum of `regret.every`, drawn by the seed alone, so that all routers,
+ * passes and threads measure the same steps, and a run of more steps those of a shorter one. None if `every` is 0.
+ *
+ * @param steps of the run; ∞ if that is not known
+ */
+export function measuredSteps({ seed, regret, ...scenario }: Scenario, steps = scenario.steps): StratifiedSample {
+  const random = createRandom(seed).derive("regret");
+  return regret.every === 0
+    ? createStratifiedSample(0, 1, random)
+    : createStratifiedSample(steps, regret.every, random);
 }
 
 /**
- * After how many optima the search starts anew, so that threads can share them out and still all find the same. Where
- * they need not be exact they are as good as where the search started, and it starts but once.
+ * After how many optima the search starts again from scratch, so that threads can share the optima out and still all find
+ * the same. Where they need not be exact they are as good as where the search started, and it starts but once.
  */
-export function chainLength({ regret }: Scenario): number {
+function chainLength({ regret }: Scenario): number {
   return regret.gap > 0 ? Number.POSITIVE_INFINITY : exactChain;
 }
 
-/** The first of `routers` whose own work proves the optimum by `scores` as exactly as the scenario asks, if any does. */
+/** The optima of a run in parts that do not depend on each other, nor on the number of threads. */
+export function optimumParts(scenario: Scenario): OptimumPart[] {
+  const count = measuredSteps(scenario).strata;
+  if (count === 0) return [];
+  const chain = Math.min(chainLength(scenario), count);
+  const length = chain * Math.ceil(count / (chain * mostParts));
+  return Array.from({ length: Math.ceil(count / length) }, (_, part) => ({
+    first: part * length,
+    end: Math.min((part + 1) * length, count),
+  }));
+}
+
+/** The first of `routers` whose own work proves the measured optimum as exactly as the scenario asks, if any does. */
 export function optimumRouter(
-  { regret }: Scenario,
+  { regret, measure }: Scenario,
   routers: readonly RouterChoice[],
-  scores: ScoreKind,
 ): RouterChoice | undefined {
   return routers.find((router) => {
     const gap = findRouterKind(router.kind)!.optimumGap?.(router.options);
-    return router.scores === scores && gap !== undefined && gap <= regret.gap;
+    return router.scores === measure.scores && gap !== undefined && gap <= regret.gap;
   });
 }
 
@@ -62,59 +74,50 @@ export function hasDualRegret({ regret, experts }: Scenario, { kind }: RouterCho
   return regret.every > 0 && experts <= mostHindsightExperts && findRouterKind(kind)!.hasBias === true;
 }
 
-/** What regret on the present batch is measured by, for each kind of affinities. */
+/** What regret on the present batch is measured by. */
 export interface Optima {
   find(batch: TokenBatch): void;
-  /** S `[tokens × experts]`, float64; null on steps without regret. */
-  scores(kind: ScoreKind): Float64Array | null;
-  /** Null on steps without regret, and where it is no part of those that are to be found here. */
-  optimum(kind: ScoreKind): Optimum | null;
-  /** The prices `[experts]` from which the next searches begin, all that is remembered of the batches before. */
-  prices(): OptimumPrices;
+  /** S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret. */
+  scores(): Float64Array | null;
+  /** Null on steps without regret, and if it is in none of the parts that are to be found here. */
+  optimum(): Optimum | null;
+  /** `[experts]`, from which the next search begins, all that is remembered of the batches before; null if none is sought. */
+  price(): Float64Array | null;
 }
 
-export type OptimumPrices = ReadonlyMap<ScoreKind, Float64Array>;
-
 /**
- * The affinities that `routers` use on the batches on which the scenario asks for regret, and the optima of `parts`.
+ * The measured affinities of the batches on the steps of `sample`, and the optima of `parts`.
  *
- * @param prices of others of the same parts, to go on from
+ * @param price of another of the same parts, to resume from
  */
 export function createOptima(
   kernels: Kernels,
   scenario: Scenario,
-  routers: readonly RouterChoice[],
+  sample: StratifiedSample,
   parts: readonly OptimumPart[],
-  prices?: OptimumPrices,
+  price?: Float64Array | null,
 ): Optima {
-  const { tokens, experts, regret } = scenario;
-  const kinds = regret.every === 0 ? [] : new Set([...routers, ...parts].map(({ scores }) => scores));
-  const searches = Array.from(kinds, (kind) => {
-    const own = parts.filter((part) => part.scores === kind);
-    const scores = kernels.allocateFloat64(tokens * experts);
-    const finder = own.length === 0 ? null : createOptimumFinder(kernels, scenario, regret.gap);
-    const price = prices?.get(kind);
-    if (price !== undefined) finder?.price.set(price);
-    return { kind, own, scores, finder };
-  });
-  const found = new Map<ScoreKind, { readonly scores: Float64Array; readonly optimum: Optimum | null }>();
+  const { tokens, experts, regret, measure } = scenario;
+  const affinities = sample.strata === 0 ? null : kernels.allocateFloat64(tokens * experts);
+  const finder = parts.length === 0 ? null : createOptimumFinder(kernels, scenario, regret.gap);
+  const chain = chainLength(scenario);
+  if (price) finder?.price.set(price);
+  let scores: Float64Array | null = null;
+  let optimum: Optimum | null = null;
   return {
     find({ step, logits, tokens: count }) {
-      found.clear();
-      if (!hasRegret(scenario, step)) return;
-      for (const { kind, own, scores, finder } of searches) {
-        kernels.affinities(logits, kind, count, experts, scores);
-        let optimum = null;
-        if (finder !== null && own.some((part) => isInPart(scenario, part, step))) {
-          if ((step / regret.every) % chainLength(scenario) === 0) finder.restart();
-          optimum = finder.find(scores, count);
-        }
-        found.set(kind, { scores, optimum });
-      }
+      scores = null;
+      optimum = null;
+      const problem = sample.stratumOf(step);
+      if (problem < 0 || affinities === null) return;
+      kernels.affinities(logits, measure.scores, count, experts, affinities);
+      scores = affinities;
+      if (finder === null || !parts.some(({ first, end }) => first <= problem && problem < end)) return;
+      if (problem % chain === 0) finder.restart();
+      optimum = finder.find(affinities, count);
     },
-    scores: (kind) => found.get(kind)?.scores ?? null,
-    optimum: (kind) => found.get(kind)?.optimum ?? null,
-    prices: () =>
-      new Map(searches.flatMap(({ kind, finder }) => (finder === null ? [] : [[kind, finder.price] as const]))),
+    scores: () => scores,
+    optimum: () => optimum,
+    price: () => finder?.price ?? null,
   };
 }

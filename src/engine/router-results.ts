@@ -1,10 +1,10 @@
 import { dualRegret } from "../metrics/dual-regret.ts";
-import { createRegretMeter, type Optimum, type StepRegret } from "../metrics/regret.ts";
+import { createOptimumSeries, createRegretMeter, type OptimumSeries, type RegretSeries } from "../metrics/regret.ts";
 import { type RunSummary, summarizeRegret } from "../metrics/run-summary.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import type { HindsightResult, PassResult } from "./pass.ts";
 import { hasOwnStreams } from "./pass-plan.ts";
-import { optimumRouter } from "./regret.ts";
+import { measuredSteps } from "./regret.ts";
 import type { RoutedRun, Timing } from "./router-run.ts";
 
 /** How far a router's biases were from the best bias in hindsight. */
@@ -18,8 +18,8 @@ export interface RouterResult {
   readonly router: RouterChoice;
   readonly summary: RunSummary;
   readonly timing: Timing;
-  /** On the steps 0, every, 2·every, … of the scenario's regret. */
-  readonly regrets: readonly StepRegret[];
+  /** On the measured steps, `regret.ts` says which. */
+  readonly regrets: RegretSeries;
   /** Null for routers without a bias, or where the scenario asks for no regret. */
   readonly dualRegret: DualRegret | null;
 }
@@ -32,36 +32,55 @@ export function routerResults(scenario: Scenario, passes: readonly PassResult[])
   // Where each router has a stream of its own, so are its optima.
   const groups = hasOwnStreams(scenario) ? passes.map((pass) => [pass]) : [passes];
   return groups
-    .flatMap((group) => group.flatMap(({ runs }) => runs.map((run) => ({ run, group }))))
+    .map((group) => ({ group, optima: optimaOf(scenario, group) }))
+    .flatMap(({ group, optima }) => group.flatMap(({ runs }) => runs.map((run) => ({ run, group, optima }))))
     .toSorted((a, b) => a.run.position - b.run.position)
-    .map(({ run, group }) => resultOf(scenario, run, group));
+    .map(({ run, group, optima }) => resultOf(scenario, run, group, optima));
 }
 
-function resultOf(scenario: Scenario, run: RoutedRun, passes: readonly PassResult[]): RouterResult {
+function resultOf(
+  scenario: Scenario,
+  run: RoutedRun,
+  passes: readonly PassResult[],
+  optima: OptimumSeries,
+): RouterResult {
   const router = scenario.routers[run.position];
-  const optima = optimaFor(scenario, router, passes);
-  const meter = createRegretMeter(scenario.topK);
-  const regrets = run.feasible.map(({ score, tokens }, index) => meter.measure(optima[index], score, tokens));
+  const regrets = regretsOf(scenario, run, optima);
   return {
     router,
-    summary: { ...run.summary, ...summarizeRegret(regrets) },
+    summary: { ...run.summary, ...summarizeRegret(regrets, scenario.steps, scenario.regret.every) },
     timing: run.timing,
     regrets,
     dualRegret: dualRegretOf(run.duals, router, passes),
   };
 }
 
-/** The optima by the router's affinities, in the order of the steps. */
-function optimaFor(scenario: Scenario, { scores }: RouterChoice, passes: readonly PassResult[]): readonly Optimum[] {
+/** How far the router's feasible scores fall short of the optima. */
+function regretsOf({ topK }: Scenario, { feasible }: RoutedRun, { upperBound, gap }: OptimumSeries): RegretSeries {
+  const count = feasible.score.length;
+  const meter = createRegretMeter(topK);
+  const [regret, regretCumulative] = [new Float64Array(count), new Float64Array(count)];
+  for (let i = 0; i < count; i++) {
+    const step = meter.measure({ upperBound: upperBound[i], gap: gap[i] }, feasible.score[i], feasible.tokens[i]);
+    regret[i] = step.regret;
+    regretCumulative[i] = step.regretCumulative;
+  }
+  return { regret, regretCumulative, optimumGap: gap };
+}
+
+/** The optima of the measured steps: those that a router proved, else those found in parts. */
+function optimaOf(scenario: Scenario, passes: readonly PassResult[]): OptimumSeries {
   const runs = passes.flatMap((pass) => pass.runs).toSorted((a, b) => a.position - b.position);
-  const routers = runs.map(({ position }) => scenario.routers[position]);
-  const prover = optimumRouter(scenario, routers, scores);
-  if (prover !== undefined) return runs[routers.indexOf(prover)].optima;
-  return passes
-    .flatMap(({ plan, optima }) => plan.optima.map((part, index) => ({ part, optima: optima[index] })))
-    .filter(({ part }) => part.scores === scores)
-    .toSorted((a, b) => a.part.first - b.part.first)
-    .flatMap((found) => found.optima);
+  const prover = runs.find(({ optima }) => optima !== null);
+  if (prover !== undefined) return prover.optima!;
+  const all = createOptimumSeries(measuredSteps(scenario).strata);
+  for (const { plan, optima } of passes) {
+    for (const [index, { first }] of plan.optima.entries()) {
+      all.upperBound.set(optima[index].upperBound, first);
+      all.gap.set(optima[index].gap, first);
+    }
+  }
+  return all;
 }
 
 function dualRegretOf(

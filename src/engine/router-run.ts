@@ -1,8 +1,16 @@
+import type { StratifiedSample } from "../core/stratified-sample.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { TrainingStep } from "../core/training-step.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { DualFunction, KeptScores } from "../metrics/dual-function.ts";
-import { createFeasibleScore, createRegretMeter, type Optimum, type RegretState } from "../metrics/regret.ts";
+import {
+  createFeasibleScore,
+  createOptimumSeries,
+  createRegretMeter,
+  type Optimum,
+  type OptimumSeries,
+  type RegretState,
+} from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary, type RunSummaryState } from "../metrics/run-summary.ts";
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
@@ -12,7 +20,7 @@ import type { RoutedStep, RouterState } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import type { Stream } from "../streams/stream.ts";
 import { createRouter } from "./open-scenario.ts";
-import { hasDualRegret } from "./regret.ts";
+import { hasDualRegret, optimumRouter } from "./regret.ts";
 
 /** How long a router's steps took, in milliseconds. */
 export interface Timing {
@@ -23,6 +31,12 @@ export interface Timing {
   readonly tokens: number;
 }
 
+/** F on each measured step, and the tokens of its batch, flat. */
+export interface FeasibleSeries {
+  readonly score: Float64Array;
+  readonly tokens: Float64Array;
+}
+
 /** What one router did on a pass, before it is known how well it could have done. Plain data. */
 export interface RoutedRun {
   /** In the scenario. */
@@ -30,10 +44,9 @@ export interface RoutedRun {
   /** Without regret. */
   readonly summary: RunSummary;
   readonly timing: Timing;
-  /** F on each step with regret, and the tokens of its batch. */
-  readonly feasible: readonly { readonly score: number; readonly tokens: number }[];
-  /** On each step with regret, of a router that proves the optimum itself; else empty. */
-  readonly optima: readonly Optimum[];
+  readonly feasible: FeasibleSeries;
+  /** On each measured step, of the router that proves the measured optimum itself; null for the others. */
+  readonly optima: OptimumSeries | null;
   /** `[steps]`, f_n(b_n); null for routers without dual regret. */
   readonly duals: Float64Array | null;
 }
@@ -46,16 +59,16 @@ export interface RouterRunState {
   readonly routeMs: number[];
   readonly trainMs: number[];
   readonly tokens: number;
-  readonly feasible: { readonly score: number; readonly tokens: number }[];
-  readonly optima: Optimum[];
+  readonly feasible: FeasibleSeries;
+  readonly optima: OptimumSeries | null;
   readonly duals: Float64Array | null;
 }
 
-/** What of a batch all routers with the same affinities share. */
+/** What routers share of a batch. */
 export interface BatchScores {
-  /** S `[tokens × experts]`, float64; null on steps without regret. */
+  /** S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret. */
   readonly scores: Float64Array | null;
-  /** What dual regret rests on; null where no router of the kind has it. */
+  /** What dual regret rests on, by the router's own affinities; null if no router of the kind has it. */
   readonly kept: { readonly dual: DualFunction; readonly scores: KeptScores } | null;
 }
 
@@ -63,7 +76,7 @@ export interface BatchScores {
 export interface RouterRun {
   readonly choice: RouterChoice;
   route(batch: TokenBatch, shared: BatchScores): void;
-  /** The optimum that the router proved of the batch, on steps with regret, if it is one that does. */
+  /** The measured optimum that the router proved of the batch, on steps with regret, if it is one that does. */
   optimum(): Optimum | null;
   /**
    * Where `optimum` is null, as the batch has none or it is found elsewhere, the record has no regret. A `stream` that
@@ -83,10 +96,14 @@ export interface RouterRun {
   result(): RoutedRun;
 }
 
-/** @param from of a run of the same router, to go on from; changes with every batch */
+/**
+ * @param sample the steps with regret
+ * @param from of a run of the same router, to resume from; changes with every batch
+ */
 export function createRouterRun(
   scenario: Scenario,
   position: number,
+  sample: StratifiedSample,
   kernels: Kernels,
   from?: RouterRunState,
 ): RouterRun {
@@ -95,14 +112,25 @@ export function createRouterRun(
   const router = createRouter(scenario, choice, kernels);
   if (from !== undefined) router.restore(from.router);
   const maxSlots = kind.maxSlots?.(scenario) ?? scenario.topK;
-  const meter = createStepMeter(kernels, scenario, choice.scores, scenario.capacity, scenario.ranks, maxSlots);
+  const meter = createStepMeter(
+    kernels,
+    scenario,
+    scenario.measure.scores,
+    scenario.capacity,
+    scenario.ranks,
+    maxSlots,
+  );
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
   const regretMeter = createRegretMeter(scenario.topK, from?.regret);
   const summary = createRunSummary({ ...scenario, plan: kind.plan }, from?.summary);
   const routeMs = from?.routeMs ?? [];
   const trainMs = from?.trainMs ?? [];
-  const feasible = from?.feasible ?? [];
-  const optima = from?.optima ?? [];
+  const feasible = from?.feasible ?? {
+    score: new Float64Array(sample.strata),
+    tokens: new Float64Array(sample.strata),
+  };
+  const isProver = optimumRouter(scenario, [choice]) !== undefined;
+  const optima = from?.optima ?? (isProver ? createOptimumSeries(sample.strata) : null);
   const duals = from?.duals ?? (hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null);
   let tokens = from?.tokens ?? 0;
   let routed: RoutedStep;
@@ -137,10 +165,12 @@ export function createRouterRun(
       routeMs.push(performance.now() - start);
       tokens += batch.tokens;
       optimum = null;
-      if (scores === null || routed.optimum === undefined) return;
-      const { value, upperBound } = routed.optimum;
+      if (scores === null || optima === null) return;
+      const { value, upperBound } = routed.optimum!;
       optimum = { upperBound, gap: (upperBound - value) / (batch.tokens * scenario.topK) };
-      optima.push(optimum);
+      const measured = sample.stratumOf(batch.step);
+      optima.upperBound[measured] = optimum.upperBound;
+      optima.gap[measured] = optimum.gap;
     },
     optimum: () => optimum,
     measure(batch, facts, { scores }, best, stream) {
@@ -148,7 +178,9 @@ export function createRouterRun(
       let regret = null;
       if (scores !== null) {
         const score = feasibleScore(scores, assignment, batch.tokens);
-        feasible.push({ score, tokens: batch.tokens });
+        const measured = sample.stratumOf(batch.step);
+        feasible.score[measured] = score;
+        feasible.tokens[measured] = batch.tokens;
         if (best !== null) regret = regretMeter.measure(best, score, batch.tokens);
       }
       const metrics = meter.measure(batch, facts, assignment);

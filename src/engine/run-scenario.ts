@@ -6,6 +6,7 @@ import type { Scenario } from "../scenario/scenario.ts";
 import { trains } from "./open-scenario.ts";
 import type { PassResult } from "./pass.ts";
 import { planPasses } from "./pass-plan.ts";
+import { measuredSteps } from "./regret.ts";
 import { type RouterResult, routerResults } from "./router-results.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
 import { runOnWorkers } from "./worker-pool.ts";
@@ -49,12 +50,12 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
   else passes.push(...(await runOnWorkers<PassTask, PassResult, RouterProgress>("pass", tasks, workers, onProgress)));
 
   const results = routerResults(scenario, passes);
+  const sample = measuredSteps(scenario);
   await joinStepFiles(
     folder,
     results.map(({ router, regrets, dualRegret }) => ({
       source: rowSource(scenario, router),
-      regrets,
-      every: scenario.regret.every,
+      regret: { sample, series: regrets },
       dualRegret: dualRegret?.cumulative ?? null,
     })),
     trains(scenario),

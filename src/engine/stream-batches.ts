@@ -5,6 +5,7 @@ import { type KernelBackend, loadKernels } from "../kernels/index.ts";
 import { createBatchFacts } from "../metrics/step-metrics.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { openStream, withMemoryFor } from "./open-scenario.ts";
+import { measuredSteps } from "./regret.ts";
 import { createRouterRun } from "./router-run.ts";
 
 const withoutRegret = { scores: null, kept: null };
@@ -22,7 +23,7 @@ export async function* streamBatches(
   const kernels = await loadKernels(backend);
   const { facts, run, stream } = await withMemoryFor(scenario, async () => ({
     facts: createBatchFacts(kernels, scenario),
-    run: router && createRouterRun(scenario, scenario.routers.indexOf(router), kernels),
+    run: router && createRouterRun(scenario, scenario.routers.indexOf(router), measuredSteps(scenario), kernels),
     stream: await openStream(scenario, kernels),
   }));
   try {

@@ -1,7 +1,7 @@
 import type { ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { withMemoryFor } from "../engine/open-scenario.ts";
-import { createOptima } from "../engine/regret.ts";
+import { createOptima, measuredSteps } from "../engine/regret.ts";
 import { createKernels } from "../kernels/index.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
@@ -31,7 +31,10 @@ export interface MeterSizes {
   readonly capacity?: CapacityPolicy | undefined;
   /** Divides `experts`; default 1. */
   readonly ranks?: number | undefined;
-  /** As in a scenario: on which steps, and how exactly, regret is measured. */
+  /**
+   * As in a scenario: on which steps, and how exactly, regret is measured. Steps are drawn as those of a scenario with seed 0
+   * are, the same for every meter.
+   */
   readonly regret?: { readonly every?: number | undefined; readonly gap?: number | undefined } | undefined;
 }
 
@@ -67,13 +70,13 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
   if (!(Number.isInteger(maxSlots) && maxSlots > 0 && maxSlots <= experts)) {
     throw new InputError(`${where}: slots: ${maxSlots} is not allowed. Allowed: 1 to ${experts}.`);
   }
-  const [{ scores }] = scenario.routers;
+  const sample = measuredSteps(scenario, Number.POSITIVE_INFINITY);
   const kernels = createKernels();
   const { logits, facts, optima, meter, buffers } = await withMemoryFor(scenario, async () => ({
     logits: kernels.allocateFloat32(mostTokens * experts),
     facts: createBatchFacts(kernels, scenario),
-    optima: createOptima(kernels, scenario, scenario.routers, [{ scores, first: 0, end: Number.POSITIVE_INFINITY }]),
-    meter: createStepMeter(kernels, scenario, scores, capacity, ranks, maxSlots),
+    optima: createOptima(kernels, scenario, sample, sample.strata === 0 ? [] : [{ first: 0, end: sample.strata }]),
+    meter: createStepMeter(kernels, scenario, scenario.measure.scores, capacity, ranks, maxSlots),
     buffers: createAssignmentBuffers(kernels, { ...scenario, topK: maxSlots }),
   }));
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
@@ -96,8 +99,8 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       const assignment = { ...buffers, slots };
       facts.observe(batch);
       optima.find(batch);
-      const optimum = optima.optimum(scores);
-      const affinities = optima.scores(scores);
+      const optimum = optima.optimum();
+      const affinities = optima.scores();
       const record: StepRecord = {
         step: batch.step,
         tokens,
@@ -114,7 +117,12 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
     summary() {
       if (records.length === 0) throw new InputError("summary: nothing has been measured yet");
       // Only now is it known how many steps there are, on which the window depends.
-      const summary = createRunSummary({ experts, ranks, deadWindow: defaultDeadWindow(records.length) });
+      const summary = createRunSummary({
+        experts,
+        ranks,
+        deadWindow: defaultDeadWindow(records.length),
+        regretEvery: scenario.regret.every,
+      });
       for (const record of records) summary.observe(record);
       return summary.summary();
     },

@@ -52,8 +52,13 @@ export interface ScenarioInput {
   /** At least one; all see the same batches. */
   readonly routers: readonly RouterInput[];
   /**
-   * The optimum is computed on every `every`-th step (default 1, never with 0), to within `gap` per pair (default 0). With
-   * more than 512 experts, when absent, never.
+   * The affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default
+   * `scores`, else `softmax`.
+   */
+  readonly measure?: { readonly scores?: ScoreKind | undefined } | undefined;
+  /**
+   * The optimum is computed on one step drawn from every `every` (default 1, never with 0), to within `gap` per pair (default
+   * 0). With more than 512 experts, when absent, never.
    */
   readonly regret?: { readonly every?: number | undefined; readonly gap?: number | undefined } | undefined;
   /** Dotted paths of this scenario, each with the values to try; for `expandSweep`. */

@@ -1,4 +1,7 @@
+import { range } from "d3-array";
 import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
+import { createRandom } from "../core/random.ts";
+import { drawEvenly } from "../core/stratified-sample.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 
@@ -11,10 +14,13 @@ const blockScores = 2 ** 16;
 /** Affinities S of the tokens kept of a batch, `[kept tokens × experts]`, rounded to float32. */
 export type KeptScores = Float32Array;
 
+/** The sizes of a run, and the seed that draws the tokens which are kept of a large one. */
+export type DualShape = RoutingShape & { readonly steps: number; readonly seed: number };
+
 /** f_n of one batch after another. */
 export interface DualFunction {
-  /** Every so-many-th token of `batch` is kept. */
-  stride(batch: TokenBatch): number;
+  /** The tokens of `batch` that are kept, rising: the same for all kinds of affinities. One can be there twice. */
+  keptTokens(batch: TokenBatch): readonly number[];
   /** The affinities of `batch`, or of a sample of its tokens, taken once; overwritten by the next batch. */
   keep(batch: TokenBatch): KeptScores;
   /** f_n(b) on these, b `[experts]`. */
@@ -26,14 +32,15 @@ export interface DualFunction {
  *
  *     f_n(b) = (1/T)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e
  *
- * Where a run of `steps` is larger than 2^25 affinities every so-many-th token of a batch stands for all; of every batch at
- * least one token is kept.
+ * If a run of `steps` is larger than 2^25 affinities, tokens drawn evenly from each batch stand for all of it, at least one a
+ * batch. The draw follows from the seed and the step, so that every pass keeps the same tokens.
  */
 export function createDualFunction(
   kernels: Kernels,
-  { tokens, experts, topK, steps }: RoutingShape & { readonly steps: number },
+  { tokens, experts, topK, steps, seed }: DualShape,
   scoreKind: ScoreKind,
 ): DualFunction {
+  const random = createRandom(seed).derive("dual");
   const most = Math.min(tokens, Math.max(1, Math.floor(mostKeptScores / (steps * experts))));
   const blockTokens = Math.max(1, Math.floor(blockScores / experts));
   const logits = kernels.allocateFloat32(most * experts);
@@ -46,15 +53,20 @@ export function createDualFunction(
   const load = kernels.allocateFloat64(experts);
   let last: TokenBatch | undefined;
   let count = 0;
-  const stride = (batch: TokenBatch) => Math.ceil(batch.tokens / most);
+
+  function keptTokens({ step, tokens: count }: TokenBatch): readonly number[] {
+    if (count <= most) return range(count);
+    return drawEvenly(count, most, random.derive(String(step)));
+  }
+
   return {
-    stride,
+    keptTokens,
     keep(batch) {
       if (batch === last) return kept.subarray(0, count * experts);
       last = batch;
       count = 0;
-      for (let t = 0; t < batch.tokens; t += stride(batch)) {
-        logits.set(batch.logits.subarray(t * experts, (t + 1) * experts), count * experts);
+      for (const token of keptTokens(batch)) {
+        logits.set(batch.logits.subarray(token * experts, (token + 1) * experts), count * experts);
         count += 1;
       }
       kernels.affinities(logits, scoreKind, count, experts, affinities);

@@ -1,8 +1,8 @@
-import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
+import type { ScoreKind } from "../core/assignment.ts";
 import type { TokenBatch } from "../core/token-batch.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { findHindsightBias, type HindsightBias } from "../transport/hindsight-bias.ts";
-import { createDualFunction, type DualFunction, type KeptScores } from "./dual-function.ts";
+import { createDualFunction, type DualFunction, type DualShape, type KeptScores } from "./dual-function.ts";
 
 /** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this; where it is more the regret is too low by that. */
 export const hindsightTolerance = 1e-6;
@@ -26,8 +26,8 @@ export interface DualRegretMeter {
   hindsight(): Hindsight;
   /**
    * Cumulative regret `[steps observed]`, Σ_{i ≤ n} f_i(b_i) − f_i(b*), of the biases b_i that a router had before it
-   * routed step i, `[steps observed × experts]`. It can fall, and be negative before the last step, where it is at least
-   * −`gap`.
+   * routed step i, `[steps observed × experts]`. It can fall, and be negative, at the end too if a moving bias beats every
+   * fixed one; that of a fixed bias is at least −`gap` at the end.
    */
   regret(biases: Float64Array): Float64Array;
 }
@@ -48,7 +48,7 @@ export interface Hindsight extends HindsightBias {
  */
 export function createDualRegretMeter(
   kernels: Kernels,
-  shape: RoutingShape & { readonly steps: number },
+  shape: DualShape,
   scores: ScoreKind,
   dual: DualFunction = createDualFunction(kernels, shape, scores),
   state: DualRegretState = { batches: [], observed: 0, kept: 0 },

@@ -76,7 +76,9 @@ export const metricDescriptions: readonly MetricDescription[] = [
   {
     name: "score",
     range: "[0, 1]",
-    definition: "Σ S over the assigned pairs, without those that the capacity policy drops, / (T·K)",
+    definition:
+      "Σ S over the assigned pairs, without those that the capacity policy drops, / (T·K); S by the scenario's " +
+      "measure.scores (softmax or sigmoid), the same for all routers",
     columns: ["summary score", "steps score"],
     source: "objective of BASE, arXiv 2103.16716",
   },
@@ -85,9 +87,21 @@ export const metricDescriptions: readonly MetricDescription[] = [
     range: "≥ 0",
     definition:
       "(OPT − F) / (T·K): OPT the best score of any assignment with at most K experts a token and C tokens an expert, F " +
-      "what the router scores when each expert over C keeps its C highest (and a token its K highest)",
+      "what the router scores when each expert over C keeps its C highest (and a token its K highest); S by the " +
+      "scenario's measure.scores, whatever the router selects by. If regret.every is n > 1, one step drawn from each n is " +
+      "measured: regret_mean estimates the mean over all steps without bias, and regret_cumulative is the sum over the " +
+      "measured steps alone, about 1/n of the whole",
     columns: ["summary regret_{mean,cumulative}", "steps regret", "steps regret_cumulative"],
     source: "objective of BASE, arXiv 2103.16716; this program",
+  },
+  {
+    name: "regret standard error",
+    range: "≥ 0",
+    definition:
+      "standard error of regret_mean over the sampled steps, from the differences between neighbouring strata: never too " +
+      "low on average; empty if every step is measured",
+    columns: ["summary regret_se"],
+    source: "collapsed strata: Hansen, Hurwitz and Madow 1953; Cochran 1977, section 5A.12",
   },
   {
     name: "optimum gap",
@@ -98,9 +112,10 @@ export const metricDescriptions: readonly MetricDescription[] = [
   },
   {
     name: "dual regret",
-    range: "≥ 0 for the whole run",
+    range: "any; < 0 if the moving bias beat every fixed one",
     definition:
-      "Σ_n f_n(b_n) − f_n(b*), f(b) = (Σ_t K largest of S_t + b) / T − (K/E)·Σ b, b* the best fixed bias in hindsight",
+      "Σ_n f_n(b_n) − f_n(b*), f(b) = (Σ_t K largest of S_t + b) / T − (K/E)·Σ b, b* the best fixed bias in hindsight; S by " +
+      "the router's own affinities, so that only routers of the same `scores` compare",
     columns: ["summary dual_regret_cumulative", "steps dual_regret_cumulative"],
     source: "Han and Zhong 2025, arXiv 2512.03915",
   },

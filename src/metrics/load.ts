@@ -51,7 +51,7 @@ export function idleFraction(load: ArrayLike<number>): number {
   return idle / load.length;
 }
 
-/** The largest of the loads; −∞ of none. */
+/** The largest of the values; −∞ of none. */
 export function largest(load: ArrayLike<number>): number {
   let most = Number.NEGATIVE_INFINITY;
   for (let expert = 0; expert < load.length; expert++) most = Math.max(most, load[expert]);

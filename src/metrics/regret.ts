@@ -3,7 +3,7 @@ import type { Kernels } from "../kernels/kernels.ts";
 import { createAssignmentSolver, roundingError } from "../transport/exact-assignment.ts";
 import { dropOverCapacity } from "./drops.ts";
 
-/** The best that any assignment could score on a batch, by one kind of affinities. */
+/** The best that any assignment could score on a batch, by the measured affinities. */
 export interface Optimum {
   /** A proven upper bound of Σ S over the pairs of any assignment within the capacity; OPT itself when exact. */
   readonly upperBound: number;
@@ -11,7 +11,18 @@ export interface Optimum {
   readonly gap: number;
 }
 
-/** Finds the optimum of batch after batch. One serves all routers that use the same affinities. */
+/** The optima of one measured batch after another, flat. Plain data. */
+export interface OptimumSeries {
+  readonly upperBound: Float64Array;
+  readonly gap: Float64Array;
+}
+
+/** Room for the optima of `count` batches. */
+export function createOptimumSeries(count: number): OptimumSeries {
+  return { upperBound: new Float64Array(count), gap: new Float64Array(count) };
+}
+
+/** Finds the optimum of batch after batch. One serves all routers. */
 export interface OptimumFinder {
   /** `[experts]`, from which the next search begins: all that is remembered of the batches before. */
   readonly price: Float64Array;
@@ -40,10 +51,17 @@ export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: 
 export interface StepRegret {
   /** (OPT − F) / (tokens · topK) ≥ 0, by the upper bound where OPT is not exact; see {@link createRegretMeter}. */
   readonly regret: number;
-  /** Σ of `regret` over the steps on which it was computed, this one included. */
+  /** Σ of `regret` over the measured steps up to this one: a sum over the sample if steps are sampled. */
   readonly regretCumulative: number;
   /** In the same unit, how much of `regret` may be due to the bound. */
   readonly optimumGap: number;
+}
+
+/** The regret of one measured step after another, flat. Plain data. */
+export interface RegretSeries {
+  readonly regret: ArrayLike<number>;
+  readonly regretCumulative: ArrayLike<number>;
+  readonly optimumGap: ArrayLike<number>;
 }
 
 /** All that a {@link RegretMeter} remembers. Plain data. */

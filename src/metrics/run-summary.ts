@@ -1,12 +1,17 @@
-import { max, mean } from "d3-array";
 import type { PlanKind } from "../core/solver-report.ts";
+import { estimateMean } from "../core/stratified-sample.ts";
 import { loadPerRank } from "./expert-parallel.ts";
 import { createIdleTracker, emptyIdleState, type IdleState } from "./idle.ts";
 import { largest, loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
 import { quantileOf } from "./quantile.ts";
-import type { StepRegret } from "./regret.ts";
+import type { RegretSeries } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
-import { createTrainingSummary, type TrainedStep, type TrainingSummary } from "./training-summary.ts";
+import {
+  createTrainingSummary,
+  emptyTrainingState,
+  type TrainingSummary,
+  type TrainingSummaryState,
+} from "./training-summary.ts";
 import { addTo, emptyMean, meanOf, type WeightedMean } from "./weighted-mean.ts";
 
 /**
@@ -29,8 +34,14 @@ export interface RunSummary extends TrainingSummary {
   readonly deadExperts: number;
   readonly droppedFraction: number;
   readonly score: number | null;
-  /** Mean of the steps' regret, and its sum, over the steps on which the optimum was computed; null when on none. */
+  /** Mean regret of a step: an estimate of the run's if steps are sampled; null if none was measured. */
   readonly regretMean: number | null;
+  /**
+   * Standard error of `regretMean` over the sampled steps, see `estimateMean`; null if every step was measured, or fewer
+   * than two were.
+   */
+  readonly regretSe: number | null;
+  /** Σ of the regret of the measured steps, and of no others; null if none was measured. */
   readonly regretCumulative: number | null;
   /** The largest of the steps' proven gaps. */
   readonly optimumGapMax: number | null;
@@ -52,6 +63,8 @@ export interface RunSummaryShape {
   readonly ranks: number;
   /** Steps, counted back from the last, in which an expert must get a token not to be dead. */
   readonly deadWindow: number;
+  /** Regret is measured on one step of every so many; default 1. */
+  readonly regretEvery?: number | undefined;
   /** The transport plan the router follows, if it has one. */
   readonly plan?: PlanKind | undefined;
 }
@@ -68,8 +81,8 @@ export interface RunSummaryState {
   readonly dropped: WeightedMean;
   readonly score: WeightedMean;
   readonly churn: WeightedMean;
-  readonly regrets: StepRegret[];
-  readonly training: TrainedStep[];
+  readonly regrets: Readonly<Record<keyof RegretSeries, number[]>>;
+  readonly training: TrainingSummaryState;
   solverSteps: number;
   solverIterations: number;
   notConverged: number;
@@ -87,8 +100,8 @@ function emptyState(experts: number): RunSummaryState {
     dropped: emptyMean(),
     score: emptyMean(),
     churn: emptyMean(),
-    regrets: [],
-    training: [],
+    regrets: { regret: [], regretCumulative: [], optimumGap: [] },
+    training: emptyTrainingState(),
     solverSteps: 0,
     solverIterations: 0,
     notConverged: 0,
@@ -106,7 +119,7 @@ export interface RunSummaryBuilder {
 
 /** @param state of another of as many experts, to go on from */
 export function createRunSummary(
-  { experts, ranks, deadWindow, plan }: RunSummaryShape,
+  { experts, ranks, deadWindow, regretEvery = 1, plan }: RunSummaryShape,
   state: RunSummaryState = emptyState(experts),
 ): RunSummaryBuilder {
   const { totalLoad, maxVios, regrets } = state;
@@ -128,7 +141,11 @@ export function createRunSummary(
       addTo(state.dropped, metrics.droppedFraction, weight);
       if (metrics.score !== null) addTo(state.score, metrics.score, weight);
       if (metrics.churn !== null) addTo(state.churn, metrics.churn, weight);
-      if (regret !== null) regrets.push(regret);
+      if (regret !== null) {
+        regrets.regret.push(regret.regret);
+        regrets.regretCumulative.push(regret.regretCumulative);
+        regrets.optimumGap.push(regret.optimumGap);
+      }
       if (training !== undefined) trainingSummary.observe(training, weight);
       if (solver !== undefined) {
         state.solverSteps += 1;
@@ -151,7 +168,7 @@ export function createRunSummary(
       deadExperts: idle.deadExperts(deadWindow),
       droppedFraction: meanOf(state.dropped) ?? 0,
       score: meanOf(state.score),
-      ...summarizeRegret(regrets),
+      ...summarizeRegret(regrets, maxVios.length, regretEvery),
       churn: meanOf(state.churn),
       rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
       stepTimeMean: meanOf(state.stepTime)!,
@@ -164,13 +181,17 @@ export function createRunSummary(
   };
 }
 
-/** The regret of a whole run from that of its steps; null where there is none. */
+/** The regret of a run of `steps` from that of one step of each `every`; null if there is none. */
 export function summarizeRegret(
-  regrets: readonly StepRegret[],
-): Pick<RunSummary, "regretMean" | "regretCumulative" | "optimumGapMax"> {
+  { regret, regretCumulative, optimumGap }: RegretSeries,
+  steps: number,
+  every: number,
+): Pick<RunSummary, "regretMean" | "regretSe" | "regretCumulative" | "optimumGapMax"> {
+  const estimate = estimateMean(regret, steps, every);
   return {
-    regretMean: mean(regrets, ({ regret }) => regret) ?? null,
-    regretCumulative: regrets.at(-1)?.regretCumulative ?? null,
-    optimumGapMax: max(regrets, ({ optimumGap }) => optimumGap) ?? null,
+    regretMean: estimate?.mean ?? null,
+    regretSe: estimate?.standardError ?? null,
+    regretCumulative: regretCumulative[regretCumulative.length - 1] ?? null,
+    optimumGapMax: optimumGap.length === 0 ? null : largest(optimumGap),
   };
 }

@@ -1,5 +1,5 @@
 import type { TrainingMetrics } from "./training.ts";
-import { addTo, emptyMean, meanOf } from "./weighted-mean.ts";
+import { addTo, emptyMean, meanOf, type WeightedMean } from "./weighted-mean.ts";
 
 /**
  * What training came to over a run; null where nothing was trained. Means weigh steps by their tokens. The window is the
@@ -20,43 +20,69 @@ export interface TrainingSummary {
   readonly expertSimilarity: number | null;
 }
 
-/** A step of training and how much it counts. Plain data. */
-export interface TrainedStep {
-  readonly training: TrainingMetrics;
-  readonly tokens: number;
+/** All that a {@link TrainingSummaryBuilder} remembers. Plain data. */
+export interface TrainingSummaryState {
+  steps: number;
+  readonly taskLoss: WeightedMean;
+  readonly gateGradientNorm: WeightedMean;
+  /** `[window × 5]`, the last steps: {@link windowMetrics} of each and its weight, NaN for a metric that is null. */
+  window: Float64Array;
 }
 
-/** Gathers steps into a {@link TrainingSummary}. */
+/** Gathers steps into a {@link TrainingSummary}. Remembers the steps of the window, and of the others only means. */
 export interface TrainingSummaryBuilder {
   observe(training: TrainingMetrics, tokens: number): void;
   summary(): TrainingSummary;
 }
 
-/** `window` counts steps, back from the last. `steps` are those gathered already, and grow. */
-export function createTrainingSummary(window: number, steps: TrainedStep[] = []): TrainingSummaryBuilder {
-  function meanFrom(first: number, metric: keyof TrainingMetrics): number | null {
+/** The metrics of which the mean over the window is taken. */
+const windowMetrics = ["taskLoss", "routingEntropy", "specialisation", "expertSimilarity"] as const;
+const rowLength = windowMetrics.length + 1;
+
+/** That of a builder before its first step. */
+export function emptyTrainingState(): TrainingSummaryState {
+  return { steps: 0, taskLoss: emptyMean(), gateGradientNorm: emptyMean(), window: new Float64Array(0) };
+}
+
+/**
+ * @param window counts steps, back from the last
+ * @param state of another with the same window, to resume from; changes with every step
+ */
+export function createTrainingSummary(
+  window: number,
+  state: TrainingSummaryState = emptyTrainingState(),
+): TrainingSummaryBuilder {
+  function windowMean(metric: (typeof windowMetrics)[number]): number | null {
     const mean = emptyMean();
-    for (const { training, tokens } of steps.slice(first)) {
-      const value = training[metric];
-      if (value !== null) addTo(mean, value, tokens);
+    const column = windowMetrics.indexOf(metric);
+    for (let step = Math.max(0, state.steps - window); step < state.steps; step++) {
+      const row = (step % window) * rowLength;
+      const value = state.window[row + column];
+      if (!Number.isNaN(value)) addTo(mean, value, state.window[row + rowLength - 1]);
     }
     return meanOf(mean);
   }
 
   return {
     observe(training, tokens) {
-      steps.push({ training, tokens });
+      // Runs that do not train need no room.
+      if (state.steps === 0) state.window = new Float64Array(window * rowLength);
+      const row = (state.steps % window) * rowLength;
+      for (const [column, metric] of windowMetrics.entries()) {
+        state.window[row + column] = training[metric] ?? Number.NaN;
+      }
+      state.window[row + rowLength - 1] = tokens;
+      addTo(state.taskLoss, training.taskLoss, tokens);
+      addTo(state.gateGradientNorm, training.gateGradientNorm, tokens);
+      state.steps += 1;
     },
-    summary() {
-      const windowStart = Math.max(0, steps.length - window);
-      return {
-        taskLoss: meanFrom(windowStart, "taskLoss"),
-        taskLossMean: meanFrom(0, "taskLoss"),
-        gateGradientNormMean: meanFrom(0, "gateGradientNorm"),
-        routingEntropy: meanFrom(windowStart, "routingEntropy"),
-        specialisation: meanFrom(windowStart, "specialisation"),
-        expertSimilarity: meanFrom(windowStart, "expertSimilarity"),
-      };
-    },
+    summary: () => ({
+      taskLoss: windowMean("taskLoss"),
+      taskLossMean: meanOf(state.taskLoss),
+      gateGradientNormMean: meanOf(state.gateGradientNorm),
+      routingEntropy: windowMean("routingEntropy"),
+      specialisation: windowMean("specialisation"),
+      expertSimilarity: windowMean("expertSimilarity"),
+    }),
   };
 }

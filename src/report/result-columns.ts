@@ -65,6 +65,7 @@ const summaryColumns: readonly Column<SummaryRow>[] = [
   { name: "sinkhorn_steps", value: ({ summary }) => summary.sinkhornSteps },
   { name: "solver_iterations_mean", value: ({ summary }) => summary.solverIterationsMean },
   { name: "not_converged_steps", value: ({ summary }) => summary.notConvergedSteps },
+  { name: "regret_se", value: ({ summary }) => summary.regretSe },
 ];
 
 const trainingSummaryColumns: readonly Column<SummaryRow>[] = [

@@ -3,8 +3,10 @@ import { open } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { sum } from "d3-array";
+import { createRandom } from "../core/random.ts";
+import { drawWithEnds, type StratifiedSample } from "../core/stratified-sample.ts";
 import { quantileOf } from "../metrics/quantile.ts";
-import type { StepRegret } from "../metrics/regret.ts";
+import type { RegretSeries } from "../metrics/regret.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { type CsvFile, createCsvFile } from "./csv-file.ts";
 import { type CheckedPart, checkPart, type PartMark } from "./part-file.ts";
@@ -56,7 +58,7 @@ export interface StepFiles {
 /** What is to come into step files. */
 export interface ComingSteps {
   readonly steps: number;
-  /** At most so many of the steps go to loads.csv: evenly spaced, the last among them. */
+  /** At most so many of the steps go to loads.csv: the first, the last, and others drawn by the source's seed. */
   readonly loadSamples: number;
   /** Whether the stream trains, and steps have what that came to. */
   readonly trains: boolean;
@@ -80,7 +82,8 @@ export function createStepFiles(
   const stepRows = createStepRows(partFile(folder, "steps", position), stepColumnsOf(trains), checked?.steps ?? null);
   const loadFile = createCsvFile(partFile(folder, "loads", position), null, checked?.loads ?? null);
   const diagnosticFile = createCsvFile(partFile(folder, "diagnostics", position), null, checked?.diagnostics ?? null);
-  const sampled = sampledSteps(steps, loadSamples);
+  // Recorded choices come from no seed, and always have the same sample.
+  const sampled = new Set(drawWithEnds(steps, loadSamples, createRandom(source.seed ?? 0).derive("loads")));
   return {
     write(record) {
       const row = { source, record, dualRegret: null };
@@ -108,14 +111,6 @@ export function checkStepFiles(
   return { steps: check("steps"), loads: check("loads"), diagnostics: check("diagnostics") };
 }
 
-/** At most `samples` of the steps 0 … `steps` − 1, evenly spaced, the first and the last among them. */
-export function sampledSteps(steps: number, samples: number): ReadonlySet<number> {
-  const last = steps - 1;
-  if (samples === 1) return new Set([last]);
-  const count = Math.min(steps, samples);
-  return new Set(Array.from({ length: count }, (_, i) => (count === 1 ? last : Math.round((i * last) / (count - 1)))));
-}
-
 /** After so many rows a signal or a progress bar gets its turn. */
 const rowsPerTurn = 512;
 
@@ -134,9 +129,8 @@ function stepCell(column: string): number {
 /** What of a router's rows in steps.csv is only known when the run is over. */
 export interface LateColumns {
   readonly source: RowSource;
-  /** Of the steps 0, every, 2·every, … */
-  readonly regrets: readonly StepRegret[];
-  readonly every: number;
+  /** The regret of the steps of `sample`; null if none was measured. */
+  readonly regret: { readonly sample: StratifiedSample; readonly series: RegretSeries } | null;
   /** `[steps]`; null for routers without. */
   readonly dualRegret: Float64Array | null;
 }
@@ -187,13 +181,13 @@ async function writeStepRows(
   columns: readonly Column<StepRow>[],
   late: LateColumns,
 ): Promise<void> {
-  const { source, regrets, every, dualRegret } = late;
+  const { source, regret, dualRegret } = late;
   let step = 0;
   for (const cells of readStepRows(part, columns)) {
-    const regret = every > 0 && step % every === 0 ? regrets[step / every] : undefined;
-    cells[lateCells.regret] = regret?.regret ?? null;
-    cells[lateCells.regretCumulative] = regret?.regretCumulative ?? null;
-    cells[lateCells.optimumGap] = regret?.optimumGap ?? null;
+    const measured = regret?.sample.stratumOf(step) ?? -1;
+    cells[lateCells.regret] = regret?.series.regret[measured] ?? null;
+    cells[lateCells.regretCumulative] = regret?.series.regretCumulative[measured] ?? null;
+    cells[lateCells.optimumGap] = regret?.series.optimumGap[measured] ?? null;
     cells[lateCells.dualRegret] = dualRegret?.[step] ?? null;
     file.write([source.scenario, source.router, source.seed, ...cells]);
     step += 1;

@@ -1,5 +1,8 @@
 import { median } from "d3-array";
 import type { Colors } from "picocolors/types.js";
+import type { ScoreKind } from "../core/assignment.ts";
+import type { RunSummary } from "../metrics/run-summary.ts";
+import { formatInterval } from "./format-interval.ts";
 import { printable } from "./printable.ts";
 import type { SummaryRow } from "./result-columns.ts";
 import { sparklines } from "./sparkline.ts";
@@ -10,12 +13,16 @@ export interface SummaryTableRow extends SummaryRow {
   readonly routeMs: readonly number[] | null;
   /** Milliseconds that the stream learnt, for each step; null where it does not train. */
   readonly trainMs: readonly number[] | null;
+  /** The affinities that its dual regret is in; null for routers without. */
+  readonly dualScores: ScoreKind | null;
 }
 
 /** A column of the table. */
 interface SummaryTableColumn {
   readonly header: string;
   readonly value: (row: SummaryTableRow) => TableCell;
+  /** What the cell shows of a number; by default the number alone. */
+  readonly text?: (row: SummaryTableRow) => string;
   /** Which way is better, for highlighting; null where neither is. */
   readonly better: "lower" | "higher" | null;
   /** Where the table is too wide, the column of the highest rank goes first, and one of rank 0 never. */
@@ -49,8 +56,21 @@ function summaryTableColumns(rows: readonly SummaryTableRow[]): SummaryTableColu
     { header: "dead", value: ({ summary }) => summary.deadExperts, better: "lower", rank: 6 },
     { header: "dropped\n%", value: ({ summary }) => 100 * summary.droppedFraction, better: "lower", rank: 4 },
     { header: "score", value: ({ summary }) => summary.score, better: "higher", rank: 2 },
-    { header: "regret\nmean", value: ({ summary }) => summary.regretMean, better: "lower", rank: 1 },
-    { header: "dual\nregret", value: ({ dualRegret }) => dualRegret, better: "lower", rank: 7 },
+    {
+      header: rows.some(({ summary }) => summary.regretSe !== null) ? "regret\nmean ± s.e." : "regret\nmean",
+      value: ({ summary }) => summary.regretMean,
+      text: ({ summary }) => regretText(summary),
+      better: "lower",
+      rank: 1,
+    },
+    {
+      header: "dual\nregret",
+      value: ({ dualRegret }) => dualRegret,
+      // In units of the routers' own affinities, which may not compare.
+      better:
+        new Set(rows.map(({ dualScores }) => dualScores).filter((scores) => scores !== null)).size > 1 ? null : "lower",
+      rank: 7,
+    },
     {
       header: "churn\n%",
       value: ({ summary }) => (summary.churn === null ? null : 100 * summary.churn),
@@ -68,6 +88,11 @@ function summaryTableColumns(rows: readonly SummaryTableRow[]): SummaryTableColu
   ];
 }
 
+/** Mean regret, and its standard error if it was sampled. */
+function regretText({ regretMean, regretSe }: RunSummary): string {
+  return formatInterval(regretMean === null ? null : { mean: regretMean, halfWidth: regretSe, count: 1 });
+}
+
 /**
  * The comparison of routers that the terminal shows: one row per router, the main metrics of the run, without the columns
  * that apply to none of them, and as many of the others as fit into `width` characters. The best of each column is
@@ -78,7 +103,10 @@ export function formatSummaryTable(
   { colors, width = Number.POSITIVE_INFINITY }: { readonly colors?: Colors; readonly width?: number } = {},
 ): string {
   const columns = summaryTableColumns(rows).filter(({ value }) => rows.some((row) => value(row) !== null));
-  const cells = rows.map((row) => columns.map(({ value }) => value(row)));
+  const values = columns.map(({ value }) => rows.map(value));
+  const cells = rows.map((row, index) =>
+    columns.map(({ text }, column) => (text === undefined ? values[column][index] : text(row))),
+  );
   const header = columns.map((column) => column.header);
   const kept = columnsWithin(
     width,
@@ -87,12 +115,31 @@ export function formatSummaryTable(
     columns.map(({ rank }) => rank),
   );
   const best = kept.map((column) => {
-    const values = cells.map((row) => row[column]).map((cell) => (typeof cell === "number" ? cell : null));
-    return bestOf(values, columns[column].better);
+    const numbers = values[column].map((cell) => (typeof cell === "number" ? cell : null));
+    return bestOf(numbers, columns[column].better);
   });
   return formatTable(
     kept.map((column) => header[column]),
     cells.map((row) => kept.map((column) => row[column])),
-    { ...(colors !== undefined && { colors }), isBest: (row, column) => best[column][row] },
+    {
+      ...(colors !== undefined && { colors }),
+      isBest: (row, column) => best[column][row],
+      alignRight: kept.map((column) => values[column].every((value) => typeof value !== "string")),
+    },
   );
+}
+
+/** In which affinities the figures of {@link formatSummaryTable} are, in lines for the terminal. */
+export function affinityLines(rows: readonly SummaryTableRow[], measured: ScoreKind): string[] {
+  const hasRegret = rows.some(({ summary }) => summary.regretMean !== null);
+  const withDual = rows.filter(({ dualScores }) => dualScores !== null);
+  const kinds = new Set(withDual.map(({ dualScores }) => dualScores));
+  const own =
+    kinds.size === 1
+      ? `${Array.from(kinds)[0]}`
+      : withDual.map(({ source, dualScores }) => `${printable(source.router)} ${dualScores}`).join(", ");
+  return [
+    `${hasRegret ? "Score and regret are" : "Score is"} measured in ${measured} affinity, for all routers.`,
+    ...(withDual.length === 0 ? [] : [`Dual regret is in the router's own affinity: ${own}.`]),
+  ];
 }

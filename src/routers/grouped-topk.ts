@@ -31,6 +31,7 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
   summary: "K largest of affinity plus bias inside the best groups of experts",
   source: "DeepSeek-V3, arXiv 2412.19437, section 2.1.2; group score as in its reference implementation",
   options: groupedTopkOptions,
+  defaultScores: "sigmoid",
   hasBias: true,
   check({ groups, topGroups }, { experts, topK }) {
     const problems: OptionProblem[] = [];

@@ -108,6 +108,7 @@ export async function resolveScenario(
     ranks: fields.ranks,
     deadWindow: fields.deadWindow ?? defaultDeadWindow(shape.steps),
     loadSamples: fields.loadSamples,
+    measure: { scores: fields.measure?.scores ?? fields.scores ?? "softmax" },
     regret: fields.regret ?? { every: shape.experts > defaultRegretExperts ? 0 : 1, gap: 0 },
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,

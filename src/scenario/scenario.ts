@@ -30,7 +30,9 @@ export interface Scenario {
   readonly ranks: number;
   readonly deadWindow: number;
   readonly loadSamples: number;
-  /** The optimum is computed on every `every`-th step, never with 0, and to within `gap` per pair. */
+  /** The affinities in which score, optimum and regret of all routers are measured, whatever each selects by. */
+  readonly measure: { readonly scores: ScoreKind };
+  /** The optimum is computed on one step drawn from every `every`, on none with 0, and to within `gap` per pair. */
   readonly regret: { readonly every: number; readonly gap: number };
   readonly stream: StreamChoice;
   readonly routers: readonly RouterChoice[];

@@ -82,9 +82,18 @@ export const scenarioSchema = z.strictObject({
     .int()
     .positive()
     .default(defaultLoadSamples)
-    .describe("Most steps that loads.csv holds, evenly spaced."),
+    .describe(
+      "Most steps that loads.csv holds: the first, the last, and one drawn from each of equal stretches between.",
+    ),
   stream: streamSchema,
   routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),
+  measure: z
+    .strictObject({ scores: scoresField })
+    .optional()
+    .describe(
+      "The affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default " +
+        "the scenario's `scores`, else softmax.",
+    ),
   regret: z
     .strictObject({
       every: z
@@ -92,7 +101,7 @@ export const scenarioSchema = z.strictObject({
         .int()
         .nonnegative()
         .default(1)
-        .describe("Compute the optimum on every n-th step, from the first on; 0 for no regret at all."),
+        .describe("Compute the optimum on one step of every n, drawn by the seed; 0 for no regret at all."),
       gap: z
         .number()
         .nonnegative()

@@ -8,7 +8,7 @@ import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, projectPath, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
 
 const summaryHeader =
-  "scenario,router,kind,seed,steps,tokens,experts,top_k,max_vio_global,max_vio_batch_mean,max_vio_batch_p95,max_vio_batch_max,load_cv,load_gini,load_entropy,idle_fraction_mean,idle_fraction_max,idle_streak_max,dead_experts,dropped_fraction,score,regret_mean,regret_cumulative,optimum_gap_max,dual_regret_cumulative,churn,rank_max_vio,step_time_mean,sinkhorn_steps,solver_iterations_mean,not_converged_steps";
+  "scenario,router,kind,seed,steps,tokens,experts,top_k,max_vio_global,max_vio_batch_mean,max_vio_batch_p95,max_vio_batch_max,load_cv,load_gini,load_entropy,idle_fraction_mean,idle_fraction_max,idle_streak_max,dead_experts,dropped_fraction,score,regret_mean,regret_cumulative,optimum_gap_max,dual_regret_cumulative,churn,rank_max_vio,step_time_mean,sinkhorn_steps,solver_iterations_mean,not_converged_steps,regret_se";
 const stepHeader =
   "scenario,router,seed,step,max_vio,load_cv,load_entropy,idle_fraction,dropped_fraction,score,regret,regret_cumulative,optimum_gap,dual_regret_cumulative,churn,rank_max_vio,step_time,solver_iterations,marginal_error";
 const loadHeader = "scenario,router,seed,step,expert,load";
@@ -103,21 +103,28 @@ describe("moesim run", () => {
     expect(stdout + stderr).toBe("");
   });
 
-  it("computes regret on every n-th step, its sum and its mean", () => {
+  it("measures regret on one step drawn from each n, the same for all routers: its sum, its mean and the error of that", () => {
     const folder = temporaryFolder();
     moesim(["run", quickstart, ...short, "regret.every=5", "--out", folder]);
     const summary = readCsv(path.join(folder, "summary.csv"));
-    for (const { router, regret_mean, regret_cumulative, optimum_gap_max } of summary) {
+    const measured = new Set<string>();
+    for (const { router, regret_mean, regret_se, regret_cumulative, optimum_gap_max } of summary) {
       const steps = readCsv(path.join(folder, "steps.csv")).filter((row) => row.router === router);
       const computed = steps.filter(({ regret }) => regret !== "");
-      expect(computed.map(({ step }) => step)).toEqual(["0", "5", "10"]);
+      expect(computed.map(({ step }) => Math.floor(Number(step) / 5))).toEqual([0, 1, 2]);
+      measured.add(computed.map(({ step }) => step).join());
       expect(steps.filter((row) => row.regret_cumulative !== "" || row.optimum_gap !== "")).toEqual(computed);
-      const regrets = computed.map(({ regret }) => Number(regret));
-      expect(Math.min(...regrets)).toBeGreaterThanOrEqual(0);
-      expect(Number(regret_cumulative)).toBe(regrets.reduce((sum, regret) => sum + regret));
-      expect(Number(regret_mean)).toBeCloseTo(Number(regret_cumulative) / 3, 14);
+      const [a, b, c] = computed.map(({ regret }) => Number(regret));
+      expect(Math.min(a, b, c)).toBeGreaterThanOrEqual(0);
+      expect(Number(regret_cumulative)).toBe(a + b + c);
+      // 12 steps: the last stratum has two.
+      expect(Number(regret_mean)).toBeCloseTo((5 * a + 5 * b + 2 * c) / 12, 14);
+      const mean = (a + b + c) / 3;
+      const variance = ((a - mean) ** 2 + (b - mean) ** 2 + (c - mean) ** 2) / 2;
+      expect(Number(regret_se)).toBeCloseTo((5 / 12) * Math.sqrt(3 * variance), 14);
       expect(optimum_gap_max).toBe("0");
     }
+    expect(measured.size).toBe(1);
   });
 
   it("computes no regret where the scenario asks for none", () => {

@@ -38,35 +38,40 @@ describe("the passes over a scenario's stream", () => {
     },
   );
 
-  it("find the optima in parts that do not depend on the number of threads, of every affinity and every n-th step", async () => {
+  it("find the optima once for all affinities, in parts that do not depend on the number of threads", async () => {
     const [{ optima }] = planPasses(await scenarioOf(), 1);
-    for (const scores of ["softmax", "sigmoid"]) {
-      const own = optima.filter((part) => part.scores === scores);
-      // 100 steps, every fifth: 20 optima, of which 8 at a time start from one another.
-      expect(own.map(({ first, end }) => [first, end])).toEqual([
-        [0, 8],
-        [8, 16],
-        [16, 20],
-      ]);
-    }
+    // 100 steps, one of every five: 20 optima, of which 8 at a time start from one another.
+    expect(optima).toEqual([
+      { first: 0, end: 8 },
+      { first: 8, end: 16 },
+      { first: 16, end: 20 },
+    ]);
+  });
+
+  it("find them in few parts of whole eights however long the run is", async () => {
+    const [{ optima }] = planPasses(await scenarioOf({ steps: 100_000 }), 1);
+    // 20 000 optima in at most 64 parts: 313 of them are no whole eights, 320 are.
+    expect(optima).toHaveLength(63);
+    expect(optima[0]).toEqual({ first: 0, end: 320 });
+    expect(optima.at(-1)).toEqual({ first: 62 * 320, end: 20_000 });
   });
 
   it("find them in one part where they need not be exact, since what is found depends on where the search began", async () => {
     const [{ optima }] = planPasses(await scenarioOf({ regret: { every: 5, gap: 1e-3 } }), 1);
-    expect(optima.map(({ first, end }) => [first, end])).toEqual([
-      [0, 20],
-      [0, 20],
-    ]);
+    expect(optima).toEqual([{ first: 0, end: 20 }]);
   });
 
-  it("leave to base the optima that it finds itself, if it does so as exactly as is asked for", async () => {
-    const kindsOf = async (base: object) => {
-      const scenario = await scenarioOf({ routers: [...routers, { kind: "base", ...base }] });
-      return new Set(planPasses(scenario, 2).flatMap(({ optima }) => optima.map(({ scores }) => scores)));
+  it("leave the optima to base if it finds them in the measured affinities and as exactly as is asked for", async () => {
+    const soughtBeside = async (base: object, fields: object = {}) => {
+      const scenario = await scenarioOf({ routers: [...routers, { kind: "base", ...base }], ...fields });
+      return planPasses(scenario, 2).some(({ optima }) => optima.length > 0);
     };
-    expect(await kindsOf({})).toEqual(new Set(["sigmoid"]));
-    expect(await kindsOf({ scores: "sigmoid" })).toEqual(new Set(["softmax"]));
-    expect(await kindsOf({ gap: 1e-3 })).toEqual(new Set(["softmax", "sigmoid"]));
+    expect(await soughtBeside({})).toBe(false);
+    expect(await soughtBeside({ scores: "sigmoid" })).toBe(true);
+    expect(await soughtBeside({ gap: 1e-3 })).toBe(true);
+    const bySigmoid = { measure: { scores: "sigmoid" } };
+    expect(await soughtBeside({}, bySigmoid)).toBe(true);
+    expect(await soughtBeside({ scores: "sigmoid" }, bySigmoid)).toBe(false);
   });
 
   it("are for routers alone where no regret is asked for, and no more than end sooner", async () => {

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { Assignment } from "../../src/core/assignment.ts";
+import { measuredSteps } from "../../src/engine/regret.ts";
 import { createRouterRun } from "../../src/engine/router-run.ts";
 import { createKernels } from "../../src/kernels/index.ts";
 import { stepResultOf } from "../../src/library/step-result.ts";
@@ -16,7 +17,7 @@ const scenario = await resolveScenario(written, "small.yaml");
 /** Routes three batches of a stream with `learn` and returns the records and what came of them. */
 function runWith(learn: Stream["learn"], cluster?: Int32Array, runScenario = scenario) {
   const kernels = createKernels("wasm");
-  const run = createRouterRun(runScenario, 0, kernels);
+  const run = createRouterRun(runScenario, 0, measuredSteps(runScenario), kernels);
   const facts = createBatchFacts(kernels, scenario);
   const stream: Stream = {
     next: async () => null,

@@ -186,6 +186,7 @@ it("has a field for every field of a scenario file, and no other", () => {
     loadSamples: true,
     stream: true,
     routers: true,
+    measure: true,
     regret: true,
     sweep: true,
     seeds: true,

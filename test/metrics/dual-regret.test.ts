@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { createDualFunction } from "../../src/metrics/dual-function.ts";
 import { createDualRegretMeter } from "../../src/metrics/dual-regret.ts";
 import { normals } from "../kernels/matrices.ts";
 import { backends } from "../support/backends.ts";
@@ -6,7 +7,7 @@ import { sigmoid } from "../support/plain.ts";
 
 describe.each(backends)("the dual regret on $backend kernels", (kernels) => {
   const [experts, topK, steps] = [5, 2, 6];
-  const shape = { tokens: 20, experts, topK, steps, capacityFactor: 1 };
+  const shape = { tokens: 20, experts, topK, steps, capacityFactor: 1, seed: 3 };
 
   function batchOf(step: number, tokens: number, width = experts) {
     const logits = kernels.allocateFloat32(tokens * width);
@@ -89,25 +90,42 @@ describe.each(backends)("the dual regret on $backend kernels", (kernels) => {
     }
   });
 
-  it("rests on every so-many-th token where the run is large, and says so", () => {
+  it("rests on tokens drawn evenly from each batch if the run is large, and says so", () => {
     // Room for 2^25 / (2^21 · 5) = 3 tokens of a step.
-    const meter = createDualRegretMeter(kernels, { ...shape, steps: 2 ** 21 }, "sigmoid");
+    const large = { ...shape, steps: 2 ** 21 };
+    const meter = createDualRegretMeter(kernels, large, "sigmoid");
     for (let step = 0; step < 2; step++) meter.observe(batchOf(step, 20));
     const { keptFraction, bias, gap } = meter.hindsight();
-    // Tokens 0, 7 and 14.
     expect(keptFraction).toBe(3 / 20);
     expect(gap).toBeLessThanOrEqual(1e-6);
+    const dual = createDualFunction(kernels, large, "softmax");
     const kept = createDualRegretMeter(kernels, { ...shape, tokens: 3, steps: 2 }, "sigmoid");
     for (let step = 0; step < 2; step++) {
-      const { logits } = batchOf(step, 20);
+      const batch = batchOf(step, 20);
+      const tokens = dual.keptTokens(batch);
+      expect(tokens.map((token) => Math.floor((token * 3) / 20))).toEqual([0, 1, 2]);
       const rows = kernels.allocateFloat32(3 * experts);
-      [0, 7, 14].forEach((t, i) => {
-        rows.set(logits.subarray(t * experts, (t + 1) * experts), i * experts);
-      });
+      for (const [i, t] of tokens.entries()) {
+        rows.set(batch.logits.subarray(t * experts, (t + 1) * experts), i * experts);
+      }
       kept.observe({ step, tokens: 3, experts, logits: rows });
     }
     expect(kept.hindsight().bias).toEqual(bias);
     const biases = Float64Array.from(normals(52, 2 * experts, 0.3));
     expect(meter.regret(biases)).toEqual(kept.regret(biases));
+  });
+
+  it("keeps tokens that follow from the seed and the step alone, in step with no period of a batch", () => {
+    const large = { ...shape, tokens: 60, steps: 2 ** 21 };
+    const dual = createDualFunction(kernels, large, "sigmoid");
+    const tokensOn = (step: number, count = 60) => dual.keptTokens(batchOf(step, count));
+    // 60 tokens, 3 kept: every 20-th would be tokens 0, 20 and 40 on every step.
+    const phases = new Set(Array.from({ length: 20 }, (_, step) => tokensOn(step).map((token) => token % 20)).flat());
+    expect(phases.size).toBeGreaterThan(10);
+    expect(tokensOn(4)).toEqual(createDualFunction(kernels, large, "softmax").keptTokens(batchOf(4, 60)));
+    expect(tokensOn(4)).not.toEqual(
+      createDualFunction(kernels, { ...large, seed: 4 }, "sigmoid").keptTokens(batchOf(4, 60)),
+    );
+    expect(tokensOn(4, 2)).toEqual([0, 1]);
   });
 });

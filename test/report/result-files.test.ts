@@ -1,32 +1,32 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { createStepFiles, joinStepFiles, sampledSteps } from "../../src/report/result-files.ts";
+import { expect, it } from "vitest";
+import { createRandom } from "../../src/core/random.ts";
+import { createStratifiedSample } from "../../src/core/stratified-sample.ts";
+import { loadMetrics } from "../../src/metrics/step-metrics.ts";
+import { createStepFiles, joinStepFiles } from "../../src/report/result-files.ts";
 import { readCsv, temporaryFolder } from "../support/program.ts";
 
-describe("the steps that loads.csv holds", () => {
-  it("are all of a short run", () => {
-    expect(Array.from(sampledSteps(4, 200))).toEqual([0, 1, 2, 3]);
-    expect(Array.from(sampledSteps(1, 200))).toEqual([0]);
-  });
-
-  it("are evenly spaced in a long one, with the first and the last", () => {
-    expect(Array.from(sampledSteps(9, 5))).toEqual([0, 2, 4, 6, 8]);
-    expect(Array.from(sampledSteps(9, 1))).toEqual([8]);
-  });
-
-  it("are never more than asked for and never more than one apart in their spacing", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 2, max: 5000 }), fc.integer({ min: 2, max: 300 }), (steps, samples) => {
-        const sampled = Array.from(sampledSteps(steps, samples));
-        expect(sampled.length).toBe(Math.min(steps, samples));
-        expect(sampled.at(-1)).toBe(steps - 1);
-        const gaps = sampled.slice(1).map((step, i) => step - sampled[i]);
-        expect(Math.max(...gaps) - Math.min(...gaps)).toBeLessThanOrEqual(1);
-      }),
-    );
-  });
+it("writes the loads of steps that the seed draws, with the first and the last", async () => {
+  const metrics = { ...loadMetrics([2, 2], 2, 4, new Float64Array(1)), score: null, routerZ: null, churn: null };
+  const stepsOf = async (seed: number | null) => {
+    const folder = temporaryFolder();
+    const source = { scenario: "made", router: "topk", kind: "topk", seed };
+    const files = createStepFiles(folder, 0, source, { steps: 200, loadSamples: 12, trains: false });
+    for (let step = 0; step < 200; step++) files.write({ step, tokens: 2, load: [2, 2], metrics, regret: null });
+    files.close();
+    await joinStepFiles(folder, [{ source, regret: null, dualRegret: null }], false);
+    const rows = readCsv(path.join(folder, "loads.csv"));
+    return rows.filter(({ expert }) => expert === "0").map(({ step }) => Number(step));
+  };
+  const drawn = await stepsOf(7);
+  expect(drawn).toHaveLength(12);
+  expect([drawn[0], drawn.at(-1)]).toEqual([0, 199]);
+  // Even steps would show a load of period 18 on one and the same phase.
+  expect(new Set(drawn.slice(1, -1).map((step) => step % 18)).size).toBeGreaterThan(3);
+  expect(await stepsOf(7)).toEqual(drawn);
+  expect(await stepsOf(8)).not.toEqual(drawn);
+  expect(await stepsOf(null)).toEqual(await stepsOf(null));
 });
 
 it("writes into steps.csv what is only known at the end, each figure on its step, and nothing where there is none", async () => {
@@ -53,25 +53,26 @@ it("writes into steps.csv what is only known at the end, each figure on its step
     files.write({ step, tokens: 4, load: Int32Array.of(2, 2), metrics, regret: null });
   }
   files.close();
-  const every = 3;
-  const regrets = Array.from({ length: Math.ceil(steps / every) }, (_, i) => ({
-    regret: i / 7,
-    regretCumulative: i + 0.5,
-    optimumGap: 1 / (i + 1),
-  }));
+  const sample = createStratifiedSample(steps, 3, createRandom(1));
+  const measured = Array.from({ length: sample.strata }, (_, i) => i);
+  const series = {
+    regret: measured.map((i) => i / 7),
+    regretCumulative: measured.map((i) => i + 0.5),
+    optimumGap: measured.map((i) => 1 / (i + 1)),
+  };
   const dualRegret = Float64Array.from({ length: steps }, (_, step) => -step / 3);
-  await joinStepFiles(folder, [{ source, regrets, every, dualRegret }], false);
+  await joinStepFiles(folder, [{ source, regret: { sample, series }, dualRegret }], false);
   const rows = readCsv(path.join(folder, "steps.csv"));
   expect(rows).toHaveLength(steps);
   for (const [step, row] of rows.entries()) {
-    const regret = step % every === 0 ? regrets[step / every] : null;
+    const at = sample.stratumOf(step);
     expect(row).toMatchObject({
       step: String(step),
       max_vio: "0.5",
       score: "",
-      regret: regret === null ? "" : String(regret.regret),
-      regret_cumulative: regret === null ? "" : String(regret.regretCumulative),
-      optimum_gap: regret === null ? "" : String(regret.optimumGap),
+      regret: at < 0 ? "" : String(series.regret[at]),
+      regret_cumulative: at < 0 ? "" : String(series.regretCumulative[at]),
+      optimum_gap: at < 0 ? "" : String(series.optimumGap[at]),
       dual_regret_cumulative: step === 0 ? "0" : String(dualRegret[step]),
       solver_iterations: "",
     });

@@ -20,6 +20,7 @@ function rowOf(router: string, loss: number, trains: boolean): SummaryTableRow {
     dualRegret: null,
     routeMs: [1, 2, 6],
     trainMs: trains ? [30, 10, 20] : null,
+    dualScores: null,
   };
 }
 
@@ -57,5 +58,5 @@ it("names the columns of training to scripts where there are any, with the media
     train_ms_median: 20,
   });
   const keys = Object.keys(summaryObject(rowOf("topk", 0.5, false)));
-  expect(keys.slice(-2)).toEqual(["not_converged_steps", "route_ms_median"]);
+  expect(keys.slice(-2)).toEqual(["regret_se", "route_ms_median"]);
 });

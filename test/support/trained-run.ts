@@ -67,7 +67,7 @@ export async function writeTrainedRun(folder: string, training: MadeTraining): P
     files.close();
     return { source, sizes, summary: summary.summary(), dualRegret: null };
   });
-  const late = rows.map(({ source }) => ({ source, regrets: [], every: 0, dualRegret: null }));
+  const late = rows.map(({ source }) => ({ source, regret: null, dualRegret: null }));
   await joinStepFiles(folder, late, true);
   writeSummary(folder, rows);
   const [routeMs, trainMs] = [Array(steps).fill(1), Array.from({ length: steps }, (_, step) => step)];

@@ -87,7 +87,7 @@ it("the program's own dual regret is that of a plain minimiser", async () => {
   const scores = sigmoidSteps(batches, experts);
   const { regret, biases } = runOnline(batches, scores, bestFixedBias(scores, topK), topK, { updateRate: 0.1 });
   const kernels = createReferenceKernels();
-  const shape = { tokens, experts, topK, capacityFactor: 1, steps };
+  const shape = { tokens, experts, topK, capacityFactor: 1, steps, seed: 1 };
   const meter = createDualRegretMeter(kernels, shape, "sigmoid");
   for (const [step, logits] of batches.entries()) meter.observe({ step, tokens, experts, logits });
   const found = meter.regret(Float64Array.from(biases.flat()));

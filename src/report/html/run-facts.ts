@@ -24,6 +24,7 @@ const recordSchema = z.object({
       capacityFactor: z.number().optional().catch(undefined),
       capacity: z.string().optional().catch(undefined),
       ranks: z.number().optional().catch(undefined),
+      measure: z.object({ scores: z.string() }).optional().catch(undefined),
       regret: z.object({ every: z.number(), gap: z.number() }).optional().catch(undefined),
     })
     .default({})
@@ -61,13 +62,14 @@ function scenarioFacts(
   { scenario, ranks: recordedRanks }: RunRecord,
   swept: ReadonlySet<string>,
 ): (readonly [string, string | undefined])[] {
-  const { stream, capacityFactor, capacity, regret, ranks = recordedRanks } = scenario;
+  const { stream, capacityFactor, capacity, measure, regret, ranks = recordedRanks } = scenario;
   const unlessSwept = (parameter: string, text: string | undefined) => (swept.has(parameter) ? undefined : text);
   return [
     ["Stream", unlessSwept("stream", stream && streamText(stream, swept))],
     ["Capacity factor", unlessSwept("capacityFactor", capacityFactor?.toString())],
     ["Over capacity", unlessSwept("capacity", capacity === "none" ? "kept" : capacity)],
     ["Ranks", unlessSwept("ranks", ranks?.toString())],
+    ["Score and regret in", unlessSwept("measure.scores", measure && `${measure.scores} affinity, for all routers`)],
     ["Regret", unlessSwept("regret", regret && regretText(regret))],
   ];
 }
@@ -81,7 +83,7 @@ function streamText({ kind, ...options }: { kind: string }, swept: ReadonlySet<s
 
 function regretText({ every, gap }: { every: number; gap: number }): string {
   if (every === 0) return "not computed";
-  const often = every === 1 ? "on every step" : `on one of ${every} steps`;
+  const often = every === 1 ? "on every step" : `on one step drawn from every ${every}`;
   return `${gap === 0 ? "exact" : `to within ${gap} per pair`}, ${often}`;
 }
 

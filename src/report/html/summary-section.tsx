@@ -20,7 +20,7 @@ export function SummarySection({ results, variants }: { results: Results; varian
   const swept = results.parameters.map((parameter) => names.indexOf(parameter));
   const others = [
     ...swept,
-    ...names.map((_, position) => position).filter((position) => position !== router && !swept.includes(position)),
+    ...besideRegret(names).filter((position) => position !== router && !swept.includes(position)),
   ];
   const positions = new Map(variants.flatMap(({ members, position }) => members.map(({ row }) => [row, position])));
   return (
@@ -61,6 +61,17 @@ export function SummarySection({ results, variants }: { results: Results; varian
       </details>
     </section>
   );
+}
+
+/** The positions of the columns `names`, with the error of regret behind the regret that it belongs to. */
+function besideRegret(names: readonly string[]): number[] {
+  const error = names.indexOf("regret_se");
+  const positions = Array.from(names.keys());
+  return error < 0
+    ? positions
+    : positions.flatMap((position) =>
+        position === error ? [] : names[position] === "regret_mean" ? [position, error] : [position],
+      );
 }
 
 /** A metric is shown at first where it is a main one and applies to any row; a size or seed where rows differ in it. */

@@ -13,8 +13,9 @@ export function dualRegretPicture(data: ReportData): Picture | null {
     id: "dual-regret",
     title: "Cumulative dual regret",
     reading: [
-      "How much the biases lost so far, in the dual of the assignment, against the best fixed bias in hindsight: lower " +
-        "is better, below 0 they beat every fixed bias, and a line that flattens has learnt it.",
+      "How much the biases lost so far, in the dual of the assignment and the router's own affinity, against the best " +
+        "fixed bias in hindsight: lower is better, below 0 they beat every fixed bias, and a line that flattens has " +
+        "learnt it.",
       ...notes,
     ].join(" "),
     finding: rangeSentence("Cumulative dual regret at the end", namedMetric(data, "dual_regret_cumulative")),

@@ -1,4 +1,4 @@
-import { ascending, mean } from "d3-array";
+import { ascending, max, mean, range } from "d3-array";
 import type { LineSeriesOption } from "echarts";
 import { confidenceInterval } from "../results/interval.ts";
 import type { StepSeries } from "../results/step-series.ts";
@@ -73,8 +73,12 @@ export function linesOf(data: ReportData, column: PicturedColumn, panels = 1): L
   return { lines, notes };
 }
 
-/** Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. */
+/**
+ * Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. Each seed draws
+ * steps of its own for regret, so that the n-th measured steps of all seeds are taken together, at their mean.
+ */
 function valuesByStep(series: readonly StepSeries[], column: PicturedColumn): { step: number; all: number[] }[] {
+  if (column === "regret_cumulative") return valuesByRank(series, column);
   const values = new Map<number, number[]>();
   for (const { step, columns } of series) {
     for (const [position, value] of columns[column].entries()) {
@@ -85,6 +89,16 @@ function valuesByStep(series: readonly StepSeries[], column: PicturedColumn): { 
     }
   }
   return Array.from(values, ([step, all]) => ({ step, all })).sort((a, b) => ascending(a.step, b.step));
+}
+
+function valuesByRank(series: readonly StepSeries[], column: PicturedColumn): { step: number; all: number[] }[] {
+  const ranked = series.map(({ step, columns }) =>
+    columns[column].flatMap((value, position) => (Number.isNaN(value) ? [] : [{ step: step[position], value }])),
+  );
+  return range(max(ranked, ({ length }) => length) ?? 0).map((rank) => {
+    const points = ranked.flatMap((ofSeed) => ofSeed[rank] ?? []);
+    return { step: Math.round(mean(points, ({ step }) => step)!), all: points.map(({ value }) => value) };
+  });
 }
 
 /**

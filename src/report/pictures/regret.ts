@@ -13,8 +13,8 @@ export function regretPicture(data: ReportData): Picture | null {
     id: "regret",
     title: "Cumulative regret",
     reading: [
-      "Score per pair that was lost against the best assignment within capacity, summed over the steps on which that " +
-        "was computed: lower is better, and a straight line on the linear axis loses the same on every step.",
+      "Score per pair that was lost against the best assignment within capacity, summed over the measured steps: lower is " +
+        "better, and a straight line on the linear axis loses the same on every step.",
       ...notes,
     ].join(" "),
     finding: rangeSentence("Cumulative regret at the end", namedMetric(data, "regret_cumulative")),

@@ -9,7 +9,7 @@ export interface MetricColumn {
   readonly isMain: boolean;
 }
 
-/** The metrics that a summary.csv can have, in its order. */
+/** The metrics that a summary.csv can have, in its order, but for the error of regret, which stands beside regret. */
 export const metricColumns: readonly MetricColumn[] = [
   { column: "max_vio_global", label: "MaxVio of the run", better: "lower", isMain: true },
   { column: "max_vio_batch_mean", label: "MaxVio of a batch, mean", better: "lower", isMain: true },
@@ -25,9 +25,15 @@ export const metricColumns: readonly MetricColumn[] = [
   { column: "dropped_fraction", label: "dropped pairs, fraction", better: "lower", isMain: true },
   { column: "score", label: "score", better: "higher", isMain: true },
   { column: "regret_mean", label: "regret of a batch, mean", better: "lower", isMain: true },
+  { column: "regret_se", label: "regret of a batch, standard error of the mean", better: null, isMain: true },
   { column: "regret_cumulative", label: "regret, cumulative", better: "lower", isMain: false },
   { column: "optimum_gap_max", label: "optimum gap, largest", better: "lower", isMain: false },
-  { column: "dual_regret_cumulative", label: "dual regret, cumulative", better: "lower", isMain: true },
+  {
+    column: "dual_regret_cumulative",
+    label: "dual regret, cumulative, in the router's own affinity",
+    better: "lower",
+    isMain: true,
+  },
   { column: "churn", label: "churn", better: null, isMain: false },
   { column: "rank_max_vio", label: "MaxVio of ranks", better: "lower", isMain: false },
   { column: "step_time_mean", label: "step time, mean", better: "lower", isMain: true },
