@@ -25,7 +25,7 @@ export function examples(commands: Readonly<Record<string, string>>): [string][]
 export const runFiles = [
   "summary.csv      a row per router: the metrics of the run",
   "steps.csv        a row per router and step",
-  "loads.csv        the load of each expert, on at most `loadSamples` steps",
+  "loads.csv        the load of each expert, on at most `loadSamples` steps drawn by the seed",
   "diagnostics.csv  what else there is per step",
   "timing.csv       how long routing took, and training where there is any",
   "run.json         the whole scenario, versions, start and end: all that is needed to run it again",

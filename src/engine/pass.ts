@@ -147,7 +147,7 @@ export async function runPass(
     runs: runs.map((run) => run.state()),
     optima: found,
     price: optima?.price() ?? null,
-    hindsight: hindsight.map(({ state }) => state),
+    hindsight: hindsight.map((meter) => meter.state()),
   });
 
   try {

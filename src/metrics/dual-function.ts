@@ -19,6 +19,8 @@ export type DualShape = RoutingShape & { readonly steps: number; readonly seed: 
 
 /** f_n of one batch after another. */
 export interface DualFunction {
+  /** The most tokens that are kept of a batch. */
+  readonly mostTokens: number;
   /** The tokens of `batch` that are kept, rising: the same for all kinds of affinities. One can be there twice. */
   keptTokens(batch: TokenBatch): readonly number[];
   /** The affinities of `batch`, or of a sample of its tokens, taken once; overwritten by the next batch. */
@@ -60,6 +62,7 @@ export function createDualFunction(
   }
 
   return {
+    mostTokens: most,
     keptTokens,
     keep(batch) {
       if (batch === last) return kept.subarray(0, count * experts);

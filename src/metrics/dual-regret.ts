@@ -9,17 +9,18 @@ export const hindsightTolerance = 1e-6;
 
 /** All that a {@link DualRegretMeter} remembers. Plain data. */
 export interface DualRegretState {
-  /** Of each batch so far. */
-  readonly batches: KeptScores[];
-  /** Tokens observed, and those of them that were kept. */
-  observed: number;
-  kept: number;
+  /** Of all batches so far, one behind the other. */
+  readonly scores: KeptScores;
+  /** `[steps observed]`, tokens kept of each batch. */
+  readonly kept: Int32Array;
+  /** Tokens observed. */
+  readonly observed: number;
 }
 
 /** Measures all biased routers of a run that share a kind of affinity. */
 export interface DualRegretMeter {
-  /** Changes with every batch. */
-  readonly state: DualRegretState;
+  /** To be written down at once: it changes with every batch. */
+  state(): DualRegretState;
   /** Keeps the affinities of `batch`, or of a sample of its tokens. To be called once a step. */
   observe(batch: TokenBatch): void;
   /** The best fixed bias of all that was observed, at least one batch; computed once. */
@@ -51,34 +52,80 @@ export function createDualRegretMeter(
   shape: DualShape,
   scores: ScoreKind,
   dual: DualFunction = createDualFunction(kernels, shape, scores),
-  state: DualRegretState = { batches: [], observed: 0, kept: 0 },
+  state?: DualRegretState,
 ): DualRegretMeter {
-  const { experts, topK } = shape;
-  const { batches } = state;
+  const { steps, experts, topK } = shape;
+  // One array for all, since arrays of a few tokens each take more room around them than their scores do.
+  const all = new Float32Array(steps * dual.mostTokens * experts);
+  const kept = new Int32Array(steps);
+  let batches = state?.kept.length ?? 0;
+  let length = state?.scores.length ?? 0;
+  let observed = state?.observed ?? 0;
+  if (state !== undefined) {
+    all.set(state.scores);
+    kept.set(state.kept);
+  }
   let best: Hindsight | undefined;
+
+  /** Calls `take` with the scores of each batch, in their order. */
+  function eachBatch(take: (batch: KeptScores, n: number) => void): void {
+    let start = 0;
+    for (let n = 0; n < batches; n++) {
+      const end = start + kept[n] * experts;
+      take(all.subarray(start, end), n);
+      start = end;
+    }
+  }
+
+  /** f_n of all batches, `[batches]`, each at its own bias. */
+  function valuesAt(biasOf: (n: number) => Float64Array): Float64Array {
+    const values = new Float64Array(batches);
+    eachBatch((batch, n) => {
+      values[n] = dual.value(batch, biasOf(n));
+    });
+    return values;
+  }
+
+  /** Batches of the same size that follow each other as one, and how many each is. */
+  function runsOfBatches(): { runs: KeptScores[]; counts: number[] } {
+    const runs: KeptScores[] = [];
+    const counts: number[] = [];
+    let start = 0;
+    for (let first = 0; first < batches; ) {
+      let end = first;
+      while (end < batches && kept[end] === kept[first]) end += 1;
+      const next = start + (end - first) * kept[first] * experts;
+      runs.push(all.subarray(start, next));
+      counts.push(end - first);
+      [first, start] = [end, next];
+    }
+    return { runs, counts };
+  }
 
   const hindsight = (): Hindsight => {
     if (best === undefined) {
-      const found = findHindsightBias(kernels, batches, experts, topK, hindsightTolerance);
-      const least = Float64Array.from(batches, (batch) => dual.value(batch, found.bias));
-      best = { ...found, least, keptFraction: state.kept / state.observed };
+      const { runs, counts } = runsOfBatches();
+      const found = findHindsightBias(kernels, runs, experts, topK, hindsightTolerance, counts);
+      best = { ...found, least: valuesAt(() => found.bias), keptFraction: length / experts / observed };
     }
     return best;
   };
 
   return {
-    state,
+    state: () => ({ scores: all.subarray(0, length), kept: kept.subarray(0, batches), observed }),
     observe(batch) {
-      const scores = dual.keep(batch).slice();
-      batches.push(scores);
-      state.observed += batch.tokens;
-      state.kept += scores.length / experts;
+      const own = dual.keep(batch);
+      all.set(own, length);
+      kept[batches] = own.length / experts;
+      length += own.length;
+      batches += 1;
+      observed += batch.tokens;
       best = undefined;
     },
     hindsight,
     regret: (biases) =>
       dualRegret(
-        batches.map((batch, n) => dual.value(batch, biases.subarray(n * experts, (n + 1) * experts))),
+        valuesAt((n) => biases.subarray(n * experts, (n + 1) * experts)),
         hindsight().least,
       ),
   };

@@ -56,6 +56,8 @@ const looseTolerance = 1e-3;
  * the least b* is among the K best of some token, so at least E − K others are at most 1 above it; the one with the
  * largest b* is not, or not wholly, of some token's K, so at least K others are at most 1 below it; and E + 2 experts in
  * two groups must have one in common. As Σ_e r_e = 0, the middles of b and b* may be laid upon each other.
+ *
+ * @param counts how many batches of the same size, one after the other, each of `batches` holds; default 1
  */
 export function findHindsightBias(
   kernels: Kernels,
@@ -63,13 +65,18 @@ export function findHindsightBias(
   experts: number,
   topK: number,
   tolerance: number,
+  counts: readonly number[] = batches.map(() => 1),
 ): HindsightBias {
-  if (topK === experts) return { bias: new Float64Array(experts), value: sumOfMeans(batches, experts), gap: 0 };
+  const weights = batches.map((scores, n) => (counts[n] * experts) / scores.length);
+  if (topK === experts) {
+    return { bias: new Float64Array(experts), value: sum(batches, (scores, n) => weights[n] * sum(scores)), gap: 0 };
+  }
+  const batchCount = sum(counts);
   const dual = createTopKDual(kernels, experts, topK, curvatureWidth);
   const descent = createTopKDescent(dual, experts);
   const tokens = sum(batches, (batch) => batch.length / experts);
   const maxIterations = Math.max(fewestSteps, Math.min(mostSteps, scoresForSteps / (tokens * experts)));
-  const share = (batches.length * topK) / experts;
+  const share = (batchCount * topK) / experts;
   const capacity = new Float64Array(experts).fill(share);
   const price = new Float64Array(experts);
   const load = new Float64Array(experts);
@@ -83,12 +90,12 @@ export function findHindsightBias(
     });
   }
 
-  const all = createScoreBlocks(kernels, batches, experts);
+  const all = createScoreBlocks(kernels, batches, experts, weights);
   const spread = meanSpread(all.every(spreadStride(tokens), 1), experts, topK);
-  const loose = looseTolerance * batches.length * topK;
+  const loose = looseTolerance * batchCount * topK;
   for (const level of coarseLevels) {
     const stride = Math.ceil(tokens / level.tokens);
-    const weight = batches.length / Math.ceil(tokens / stride);
+    const weight = batchCount / Math.ceil(tokens / stride);
     minimize(all.every(stride, weight), spread * 2 ** -level.halvings, 10 * loose);
     all.reset();
   }
@@ -160,9 +167,4 @@ function movement(before: Float64Array, after: Float64Array): number {
     most = Math.max(most, after[e] - before[e]);
   }
   return most - least;
-}
-
-/** Σ_n f_n where every token has every expert, whatever the bias. */
-function sumOfMeans(batches: ScoreBatches, experts: number): number {
-  return sum(batches, (scores) => (sum(scores) * experts) / scores.length);
 }

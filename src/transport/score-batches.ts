@@ -17,7 +17,7 @@ export interface ScoreBlocks {
   reset(): void;
 }
 
-/** @param weights what a token of each batch counts for; by default the batches are equal, whatever their size */
+/** @param weights what a token of each batch counts for; by default the batches count the same, whatever their size */
 export function createScoreBlocks(
   kernels: Kernels,
   batches: ScoreBatches,

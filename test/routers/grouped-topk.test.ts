@@ -1,7 +1,11 @@
+import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { create } from "../../src/library/routers.ts";
 import { groupedTopkKind } from "../../src/routers/grouped-topk.ts";
 import { alfLbTwin } from "../support/alf-lb-twin.ts";
+import { readNpy } from "../support/npy.ts";
 import { affinities, largestDifference, largestIndices, normalised, toMatrix } from "../support/plain.ts";
+import { projectPath } from "../support/program.ts";
 import { randomLogits, skewedLogits } from "../support/random-logits.ts";
 import { createRouterUnderTest } from "../support/router-under-test.ts";
 
@@ -44,6 +48,25 @@ describe("grouped-topk", () => {
       expect(largestDifference(gate, gates)).toBeLessThan(gateTolerance);
     }
   });
+
+  const deepseekLogits = projectPath("../shared/cases/12/logits.npy");
+  const gateLogits = [
+    { name: "random logits", logits: randomLogits("gate of DeepSeek-V3", 64, 256, 1.5) },
+    ...(existsSync(deepseekLogits) ? [{ name: "recorded logits", logits: readNpy(deepseekLogits).values }] : []),
+  ];
+  it.each(gateLogits)(
+    "sends every token where the sigmoid gate of DeepSeek-V3 does if nobody names the affinities: $name",
+    async ({ logits }) => {
+      const [experts, topK] = [256, 8];
+      const router = await create({ kind: "grouped-topk" }, { tokens: logits.length / experts, experts, topK });
+      const { expert, tokens } = router.route(logits);
+      const bySigmoid = affinities(toMatrix(logits, tokens, experts), "sigmoid");
+      const bySoftmax = affinities(toMatrix(logits, tokens, experts), "softmax");
+      const chosen = toMatrix(expert, tokens, topK);
+      expect(chosen).toEqual(bySigmoid.map((row) => groupLimited(row, 8, 4, topK)));
+      expect(chosen).not.toEqual(bySoftmax.map((row) => groupLimited(row, 8, 4, topK)));
+    },
+  );
 
   it("chooses groups and experts by S + b over many batches, as a float64 twin does", () => {
     const shape = { tokens: 32, experts: 12, topK: 2, capacityFactor: 1 };
