@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import { findInputFile } from "./readers/input-file.ts";
+import { shapeText } from "./readers/message-parts.ts";
 import { openTensor } from "./readers/open-tensor.ts";
 import type { TensorReader } from "./readers/tensor-reader.ts";
 import type { StreamKind, StreamShape } from "./stream.ts";
@@ -94,7 +95,7 @@ async function openLogits({ path, tensor, column }: TraceOptions, folder: string
   let problem: string | null = null;
   if (kind === "integer") {
     problem =
-      `${dtype} [${shape.join(", ")}] is recorded choices or loads, which carry no logits and cannot be routed anew; ` +
+      `${dtype} ${shapeText(shape)} is recorded choices or loads, which carry no logits and cannot be routed anew; ` +
       "`moesim measure` reports them. Logits are floats";
   } else if (shape.length === 1) {
     problem = `the shape [${shape[0]}] has 1 dimension; [steps, tokens, experts] or [tokens, experts] is allowed`;
@@ -107,7 +108,7 @@ async function openLogits({ path, tensor, column }: TraceOptions, folder: string
 /** The sizes of the stream: those of the file, cut as asked. Throws `InputError` when they are not those wanted. */
 function findShape(reader: TensorReader, batchTokens: number | undefined, wanted: Partial<StreamShape>): StreamShape {
   const { file, shape, rows, columns: experts } = reader;
-  const printed = `[${shape.join(", ")}]`;
+  const printed = shapeText(shape);
   if (wanted.experts !== undefined && wanted.experts !== experts) {
     throw new InputError(`${file}: ${printed} has ${experts} experts, ${wanted.experts} are asked for`);
   }

@@ -1,6 +1,7 @@
 import { InputError } from "../../core/input-error.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
 import { type InputFile, withInputFile } from "./input-file.ts";
+import { quoteName, shorten } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 
@@ -68,7 +69,7 @@ async function readHeaderText(file: InputFile): Promise<{ text: string; dataOffs
   return { text: header.toString(major === 3 ? "utf8" : "latin1"), dataOffset };
 }
 
-const tokenPattern = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|(\d+)L?|([{}(),:]))/y;
+const tokenPattern = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|(0|[1-9]\d*)L?(?![\d.eEjJ_xXoObB])|([{}(),:]))/y;
 
 /**
  * Reads the Python dictionary of a `.npy` header: `descr` a string, `fortran_order` a truth value, `shape` a tuple, in
@@ -76,7 +77,7 @@ const tokenPattern = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|(\d+)L?|([{}(),
  */
 function parseNpyHeader(file: string, text: string): NpyHeader {
   const malformed = (what: string) =>
-    new InputError(`${file}: malformed .npy header: ${what}; it reads ${quote(text)}`);
+    new InputError(`${file}: malformed .npy header: ${what}; it reads ${quoteName(text)}`);
   tokenPattern.lastIndex = 0;
   function next(expected: string): { text?: string; truth?: boolean; integer?: number; mark?: string } {
     const at = tokenPattern.lastIndex;
@@ -101,7 +102,8 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
       if (token.integer === undefined) throw malformed("shape is not a tuple of whole numbers");
       lengths.push(token.integer);
       const after = next('"," or ")"');
-      if (after.mark === ")") return lengths;
+      // In Python (3) is a number, (3,) the tuple.
+      if (after.mark === ")" && lengths.length > 1) return lengths;
       if (after.mark !== ",") throw malformed("shape is not a tuple of whole numbers");
     }
   }
@@ -138,11 +140,11 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
   const order = descr[0];
   if (!Object.hasOwn(elementsByCode, descr.slice(1)) || !(order === "<" || order === ">" || order === "|")) {
     throw new InputError(
-      `${file}: dtype '${descr}' is not supported; < or > followed by one of ` +
+      `${file}: dtype '${shorten(descr)}' is not supported; < or > followed by one of ` +
         `${Object.keys(elementsByCode).join(", ")} is`,
     );
   }
-  if (order === "|" && element.bytes > 1) throw malformed(`dtype '${descr}' needs a byte order, < or >`);
+  if (order === "|" && element.bytes > 1) throw malformed(`dtype '${shorten(descr)}' needs a byte order, < or >`);
   if (fortranOrder) {
     throw new InputError(
       `${file}: the array is in Fortran (column-major) order, which cannot be read in pieces; ` +
@@ -150,8 +152,4 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
     );
   }
   return { element, littleEndian: order !== ">", shape };
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text);
 }

@@ -1,6 +1,7 @@
 import { InputError } from "../../core/input-error.ts";
 import { type ElementType, toMachineOrder } from "./element-type.ts";
 import type { InputFile } from "./input-file.ts";
+import { shapeText } from "./message-parts.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 import { tensorSize } from "./tensor-shape.ts";
 
@@ -29,7 +30,7 @@ export function readPackedTensor(file: InputFile, layout: PackedLayout): TensorR
   if (needed !== held) {
     const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
     throw new InputError(
-      `${file.path}: ${problem}: the header promises ${element.name} [${shape.join(", ")}], which is ` +
+      `${file.path}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which is ` +
         `${needed} bytes, and the file holds ${held}`,
     );
   }

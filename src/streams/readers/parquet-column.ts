@@ -3,14 +3,38 @@ import { parquetHeader, readPage } from "hyparquet/src/column.js";
 import { convert, convertWithDictionary, DEFAULT_PARSERS } from "hyparquet/src/convert.js";
 import { InputError } from "../../core/input-error.ts";
 import type { InputFile } from "./input-file.ts";
+import { quoteName } from "./message-parts.ts";
 import { compressors, decodeDataPage } from "./parquet-page.ts";
 import type { NumberColumn } from "./parquet-schema.ts";
+import { checkThrift } from "./parquet-thrift.ts";
 
 /** A page's header is some tens of bytes; more would be statistics, which are two numbers here. */
 const headerWindow = 4096;
 /** What one page may grow to when decompressed. Writers aim at 1 MiB. */
 const maxPageBytes = 1 << 28;
 const maxPageValues = 1 << 25;
+/** Memory of a value or a level in a decoded page, and of a float16, which is decoded as an array of two bytes. */
+const valueBytes = 8;
+const float16Bytes = 128;
+
+/** The memory that the decoded pages of a file may take together. */
+export interface PageMemory {
+  /** Replaces `before` bytes by `after`; throws `Error` when that is too much. */
+  resize(before: number, after: number): void;
+}
+
+/** Room for `limit` bytes. */
+export function createPageMemory(limit: number): PageMemory {
+  let used = 0;
+  return {
+    resize(before, after) {
+      used += after - before;
+      if (used > limit) {
+        throw new Error(`its pages take more than ${limit} bytes of memory when decoded; write it with smaller pages`);
+      }
+    },
+  };
+}
 
 /** Reads the values of one column in order. */
 export interface ColumnCursor {
@@ -21,9 +45,15 @@ export interface ColumnCursor {
 /**
  * Reads `column` page by page through all row groups, so that no more than one page of it is in memory, whatever the
  * size of its row groups. `valuesPerRow` values belong to each row; a row with another number of them, or a null, throws
- * `InputError`, as do pages that are malformed or reach beyond their column. `dataEnd` is where the file's data ends.
+ * `InputError`, as do pages that are malformed, reach beyond their column or do not fit into `memory`, which the columns
+ * of a file share. The chunks must lie within the file's data.
  */
-export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: number, dataEnd: number): ColumnCursor {
+export function readColumn(
+  file: InputFile,
+  column: NumberColumn,
+  valuesPerRow: number,
+  memory: PageMemory,
+): ColumnCursor {
   const { chunks } = column;
   let group = -1;
   let offset = 0;
@@ -33,18 +63,22 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
   let valuesRead = 0;
   let page: DecodedArray = [];
   let position = 0;
+  // Bytes of `memory` that the page and the dictionary take.
+  let pageMemory = 0;
+  let dictionaryMemory = 0;
+  const levels = (column.isList ? 1 : 0) + (column.maxDefinitionLevel > 0 ? 1 : 0);
+  const decodingBytes = column.dtype === "float16" ? float16Bytes : valueBytes;
 
   const malformed = (what: string) =>
-    new InputError(`${file.path}: malformed parquet file: column "${column.name}", row group ${group}: ${what}`);
+    new InputError(
+      `${file.path}: malformed parquet file: column ${quoteName(column.name)}, row group ${group}: ${what}`,
+    );
 
   function enterNextChunk(): void {
     group++;
     if (group === chunks.length) throw malformed("the row groups hold fewer values than promised");
     const chunk = chunks[group];
     ({ begin: offset, end: chunkEnd } = chunkExtent(chunk));
-    if (!(offset >= 4 && chunkEnd >= offset && chunkEnd <= dataEnd)) {
-      throw malformed(`its bytes ${offset} to ${chunkEnd} are not within the data, bytes 4 to ${dataEnd}`);
-    }
     valuesLeftInChunk = Number(chunk.num_values);
     dictionary = undefined;
   }
@@ -52,6 +86,7 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
   async function readHeader(): Promise<PageHeader> {
     const window = new Uint8Array(Math.min(headerWindow, chunkEnd - offset));
     await file.readInto(window, offset);
+    checkThrift(window, 0);
     const reader = { view: new DataView(window.buffer), offset: 0 };
     const header = parquetHeader(reader);
     offset += reader.offset;
@@ -77,7 +112,9 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
       for (let i = 0; i < definition.length; i++) {
         if (definition[i] !== column.maxDefinitionLevel) {
           const row = Math.floor((valuesRead + i) / valuesPerRow);
-          throw new InputError(`${file.path}: column "${column.name}": row ${row} is null, empty or holds a null`);
+          throw new InputError(
+            `${file.path}: column ${quoteName(column.name)}: row ${row} is null, empty or holds a null`,
+          );
         }
       }
     }
@@ -86,7 +123,7 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
       if ((repetition[i] === 0) !== ((valuesRead + i) % valuesPerRow === 0)) {
         const row = Math.floor((valuesRead + i - 1) / valuesPerRow);
         throw new InputError(
-          `${file.path}: column "${column.name}": row ${row} has ${repetition[i] === 0 ? "fewer" : "more"} than ` +
+          `${file.path}: column ${quoteName(column.name)}: row ${row} has ${repetition[i] === 0 ? "fewer" : "more"} than ` +
             `${valuesPerRow} values; all rows must have the same number`,
         );
       }
@@ -110,7 +147,9 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
     const header = await readHeader();
     const body = await readBody(header);
     if (header.type === "DICTIONARY_PAGE") {
-      checkCount(header.dictionary_page_header?.num_values, maxPageValues);
+      const entries = checkCount(header.dictionary_page_header?.num_values, maxPageValues);
+      memory.resize(dictionaryMemory, bodyMemory(header) + entries * decodingBytes);
+      dictionaryMemory = bodyMemory(header) + entries * decodingBytes;
       const reader = { view: new DataView(body.buffer), offset: 0 };
       const { data } = readPage(reader, header, decoder, undefined, undefined, 0);
       dictionary = convert(data ?? [], decoder);
@@ -123,19 +162,38 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
     if ((header.data_page_header_v2?.num_nulls ?? 0) !== 0) {
       const [first, last] = [valuesRead, valuesRead + count - 1].map((value) => Math.floor(value / valuesPerRow));
       throw new InputError(
-        `${file.path}: column "${column.name}": one of the rows ${first} to ${last} is null, empty or holds a null`,
+        `${file.path}: column ${quoteName(column.name)}: one of the rows ${first} to ${last} is null, empty or holds a null`,
       );
     }
+    page = [];
+    position = 0;
+    const decoding = bodyMemory(header) + count * (decodingBytes + levels * valueBytes);
+    memory.resize(pageMemory, decoding);
+    pageMemory = decoding;
     const { values, repetition, definition } = decodeDataPage(body, header, decoder, count);
     checkLevels(repetition, definition);
-    if (description?.encoding.endsWith("_DICTIONARY") && dictionary === undefined) {
-      throw malformed("a page refers to a dictionary that is not there");
-    }
+    if (description?.encoding.endsWith("_DICTIONARY")) checkEntries(values);
     page = convertWithDictionary(values, dictionary, description!.encoding, decoder);
     if (page.length !== count) throw malformed(`a page holds ${page.length} values where ${count} were promised`);
-    position = 0;
+    // A decoded page that is no array of its own shows the bytes that it was read from.
+    pageMemory = Array.isArray(page) ? count * valueBytes : bodyMemory(header);
+    memory.resize(decoding, pageMemory);
     valuesRead += count;
     valuesLeftInChunk -= count;
+  }
+
+  /** Memory of a page's bytes, as stored and decompressed. */
+  function bodyMemory({ compressed_page_size: stored, uncompressed_page_size: full }: PageHeader): number {
+    return stored + full;
+  }
+
+  function checkEntries(indices: DecodedArray): void {
+    if (dictionary === undefined) throw malformed("a page refers to a dictionary that is not there");
+    for (let i = 0; i < indices.length; i++) {
+      if (!(indices[i] >= 0 && indices[i] < dictionary.length)) {
+        throw malformed(`a page refers to entry ${indices[i]} of a dictionary of ${dictionary.length}`);
+      }
+    }
   }
 
   function checkCount(count: number | undefined, most: number): number {
@@ -167,7 +225,7 @@ export function readColumn(file: InputFile, column: NumberColumn, valuesPerRow: 
 }
 
 /** The bytes of a column in one row group; the dictionary, if any, comes first. */
-function chunkExtent(chunk: ColumnMetaData): { begin: number; end: number } {
+export function chunkExtent(chunk: ColumnMetaData): { begin: number; end: number } {
   const begin = Number(chunk.dictionary_page_offset || chunk.data_page_offset);
   return { begin, end: begin + Number(chunk.total_compressed_size) };
 }

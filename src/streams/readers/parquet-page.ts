@@ -1,4 +1,5 @@
 import { brotliDecompressSync, unzipSync } from "node:zlib";
+import { decompress as decompressZstd } from "fzstd";
 import type { Compressors, DecodedArray, PageHeader } from "hyparquet";
 import type { readColumn } from "hyparquet/src/column.js";
 import { decompressPage, readDataPage, readDataPageV2 } from "hyparquet/src/datapage.js";
@@ -9,10 +10,16 @@ export type ColumnDecoder = Parameters<typeof readColumn>[2];
 
 /** Values that a run may reach beyond the page: a bit-packed run is padded, and some writers pad it to 512. */
 const maxPadding = 512;
+/** Writers take 128 or 256. */
+const maxBlockValues = 1 << 16;
 
-/** Node's own decompressors where it has them: they always come to an end, whatever the bytes. */
+/**
+ * Decompressors that always end, whatever the bytes, and never write more than the page header promises: Node's own if it
+ * has one, and fzstd into a buffer of that length, as it otherwise believes the sizes in the stream.
+ */
 export const compressors: Compressors = {
   ...portableCompressors,
+  ZSTD: (input, length) => decompressZstd(input, new Uint8Array(length)),
   GZIP: (input, length) => unzipSync(input, { maxOutputLength: Math.max(1, length) }),
   BROTLI: (input, length) => brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
 };
@@ -25,9 +32,22 @@ export interface DataPageContent {
   readonly definition: readonly number[] | undefined;
 }
 
+/** Bytes of one number, of the types that number columns have. */
+const numberBytes: Readonly<Record<string, number>> = {
+  INT32: 4,
+  FLOAT: 4,
+  INT64: 8,
+  DOUBLE: 8,
+  FIXED_LEN_BYTE_ARRAY: 2,
+};
+
+/** How numbers can be encoded. hyparquet knows more, for text, where one byte can promise gigabytes. */
+const encodings = ["PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"];
+
 /**
- * Decodes a data page, version 1 or 2, of `count` values. The lengths of all runs are checked first, because a decoder
- * that believes a damaged one fills the memory. A version 2 page must have no nulls. Throws errors of any kind when the page is damaged.
+ * Decodes a data page, version 1 or 2, of `count` values. Everything that the decoder would trust is checked first: the
+ * runs, the blocks of differences, the bytes that the values take. A version 2 page must have no nulls. Throws errors of
+ * any kind when the page is damaged.
  */
 export function decodeDataPage(
   body: Uint8Array,
@@ -47,11 +67,12 @@ export function decodeDataPage(
       checkRuns(page.subarray(offset + 4, offset + 4 + length), bits, count);
       offset += 4 + length;
     }
-    if (first.encoding.endsWith("_DICTIONARY")) checkRuns(page.subarray(offset + 1), page[offset], count);
+    checkValues(page.subarray(offset), first.encoding, count);
     const { dataPage, repetitionLevels, definitionLevels } = readDataPage(page, first, decoder);
+    checkBytes(page.length - offset, first.encoding, decoder, dataPage.length);
     return { values: dataPage, repetition: repetitionLevels, definition: definitionLevels };
   }
-  if (second === undefined) throw new Error(`a page of unknown type ${header.type}`);
+  if (second === undefined) throw new Error("a page of unknown type");
 
   const { repetition_levels_byte_length: repetitionBytes, definition_levels_byte_length: definitionBytes } = second;
   const levelBytes = repetitionBytes + definitionBytes;
@@ -63,21 +84,60 @@ export function decodeDataPage(
     second.is_compressed === false
       ? stored
       : decompressPage(stored, fullBytes - levelBytes, decoder.codec, compressors);
-  checkRuns(body.subarray(0, repetitionBytes), repetitionBits, count);
-  checkRuns(body.subarray(repetitionBytes, levelBytes), definitionBits, count);
-  if (second.encoding.endsWith("_DICTIONARY")) checkRuns(values.subarray(1), values[0], count);
+  if (repetitionBits > 0) checkRuns(body.subarray(0, repetitionBytes), repetitionBits, count);
+  if (definitionBits > 0) checkRuns(body.subarray(repetitionBytes, levelBytes), definitionBits, count);
+  checkValues(values, second.encoding, count);
   const page = new Uint8Array(levelBytes + values.length);
   page.set(body.subarray(0, levelBytes));
   page.set(values, levelBytes);
   const plain = { ...header, data_page_header_v2: { ...second, is_compressed: false } };
   const { dataPage, repetitionLevels, definitionLevels } = readDataPageV2(page, plain, decoder);
+  checkBytes(values.length, second.encoding, decoder, dataPage.length);
   return { values: dataPage, repetition: repetitionLevels, definition: definitionLevels };
 }
 
-/** Throws when a run of the run-length and bit-packing hybrid in `bytes` reaches far beyond `count` values. */
-function checkRuns(bytes: Uint8Array, bits: number, count: number): void {
+/** Checks what the decoder of at most `count` values would trust in `bytes`, which begin with the values. */
+function checkValues(bytes: Uint8Array, encoding: string | undefined, count: number): void {
+  if (encoding === undefined || !encodings.includes(encoding)) {
+    throw new Error(`values encoded as ${encoding ?? "something unknown"}; ${encodings.join(", ")} are supported`);
+  }
+  if (encoding.endsWith("_DICTIONARY")) checkRuns(bytes.subarray(1), bytes[0], count, true);
+  if (encoding === "DELTA_BINARY_PACKED") checkDifferences(bytes);
+}
+
+/** Throws unless `bytes` hold `count` numbers: beyond them the decoder would read whatever memory follows. */
+function checkBytes(bytes: number, encoding: string, { type }: ColumnDecoder, count: number): void {
+  if (encoding !== "PLAIN" && encoding !== "BYTE_STREAM_SPLIT") return;
+  const needed = count * numberBytes[type];
+  if (bytes !== needed) throw new Error(`${count} values take ${needed} bytes, the page holds ${bytes}`);
+}
+
+/** Throws unless each block of DELTA_BINARY_PACKED takes the decoder forward: values in whole miniblocks of whole words. */
+function checkDifferences(bytes: Uint8Array): void {
+  let offset = 0;
+  const [blockValues, miniblocks] = [0, 1].map(() => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      if (shift > 28 || offset === bytes.length) throw new Error("a block of differences whose size has no end");
+      const byte = bytes[offset++];
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  });
+  const perMiniblock = blockValues / miniblocks;
+  if (!(blockValues > 0 && blockValues <= maxBlockValues && perMiniblock > 0 && perMiniblock % 32 === 0)) {
+    throw new Error(`blocks of ${blockValues} differences in ${miniblocks} parts; whole multiples of 32 are expected`);
+  }
+}
+
+/**
+ * Throws when a run of the run-length and bit-packing hybrid in `bytes` reaches far beyond `count` values, and when the
+ * runs end before them, unless `mayEnd`: nulls have no values.
+ */
+function checkRuns(bytes: Uint8Array, bits: number, count: number, mayEnd = false): void {
   if (bits > 32) throw new Error(`numbers of ${bits} bits; at most 32 are possible`);
-  for (let offset = 0, seen = 0; seen < count && offset < bytes.length; ) {
+  let seen = 0;
+  for (let offset = 0; seen < count && offset < bytes.length; ) {
     let run = 0;
     for (let shift = 0; ; shift += 7) {
       if (shift > 28 || offset === bytes.length) throw new Error("a run whose length has no end");
@@ -91,6 +151,7 @@ function checkRuns(bytes: Uint8Array, bits: number, count: number): void {
     offset += isPacked ? (length / 8) * bits : Math.ceil(bits / 8);
     seen += length;
   }
+  if (seen < count && !mayEnd) throw new Error(`runs of ${seen} values in a page of ${count}`);
 }
 
 function bitWidth(level: number): number {

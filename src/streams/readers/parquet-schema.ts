@@ -1,7 +1,8 @@
-import type { ColumnMetaData, FileMetaData, SchemaElement, SchemaTree } from "hyparquet";
+import type { ColumnChunk, ColumnMetaData, FileMetaData, SchemaElement, SchemaTree } from "hyparquet";
 import { parquetSchema } from "hyparquet";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
 import { InputError } from "../../core/input-error.ts";
+import { listNames, quoteName } from "./message-parts.ts";
 
 /** A column of numbers as it is stored: one value per row, or a list of them. */
 export interface NumberColumn {
@@ -19,21 +20,47 @@ export interface NumberColumn {
   readonly chunks: readonly ColumnMetaData[];
 }
 
+/** Columns within columns. A list takes three. */
+const maxSchemaDepth = 16;
+
+/**
+ * Throws `Error` when the schema nests too deeply for the recursion of `parquetSchema`, or promises more elements than it
+ * has. Elements are in depth-first order, each with its number of children.
+ */
+export function checkSchemaSize(schema: readonly SchemaElement[]): void {
+  const open: number[] = [1];
+  for (const { num_children: children = 0 } of schema) {
+    while (open.length > 0 && open[open.length - 1] === 0) open.pop();
+    if (open.length === 0) throw new Error("its schema holds elements that belong to nothing");
+    open[open.length - 1] -= 1;
+    if (children < 0 || children > schema.length) throw new Error(`its schema promises ${children} columns in one`);
+    if (children > 0) open.push(children);
+    if (open.length > maxSchemaDepth) throw new Error(`its schema nests more than ${maxSchemaDepth} levels deep`);
+  }
+  if (schema.length === 0 || open.some((left) => left > 0)) throw new Error("its schema lacks elements");
+}
+
 /**
  * The columns that hold the experts: `column`, or the only list column, or else all columns, one number each. Throws
  * `InputError`, which lists the columns of the file, when there are none or more than one way to choose.
  */
 export function chooseNumberColumns(file: string, metadata: FileMetaData, column?: string): NumberColumn[] {
   const root = parquetSchema(metadata);
-  const readable = root.children.map((child) => describeColumn(file, metadata, root, child));
-  const list = root.children
-    .map(({ element }, i) => `"${element.name}" (${readable[i] === null ? "no numbers" : describeType(readable[i])})`)
-    .slice(0, 20)
-    .join(", ");
+  const chunksByPath = metadata.row_groups.map(
+    ({ columns }) => new Map(columns.map((chunk) => [chunk.meta_data?.path_in_schema.join("."), chunk])),
+  );
+  const readable = root.children.map((child) => describeColumn(file, chunksByPath, root, child));
+  const list = listNames(
+    root.children.map(
+      ({ element }, i) =>
+        `${quoteName(element.name)} (${readable[i] === null ? "no numbers" : describeType(readable[i])})`,
+    ),
+  );
   const columns = readable.filter((candidate) => candidate !== null);
   if (column !== undefined) {
     const named = columns.find(({ name, isList }) => name === column && isList);
-    if (named === undefined) throw new InputError(`${file}: no list column of numbers "${column}"; it holds ${list}`);
+    if (named === undefined)
+      throw new InputError(`${file}: no list column of numbers ${quoteName(column)}; it holds ${list}`);
     return [named];
   }
   const lists = columns.filter(({ isList }) => isList);
@@ -48,7 +75,7 @@ export function chooseNumberColumns(file: string, metadata: FileMetaData, column
   const odd = others.find(({ kind }) => kind !== first.kind);
   if (odd !== undefined) {
     throw new InputError(
-      `${file}: columns "${first.name}" (${first.dtype}) and "${odd.name}" (${odd.dtype}) cannot both be experts; ` +
+      `${file}: columns ${quoteName(first.name)} (${first.dtype}) and ${quoteName(odd.name)} (${odd.dtype}) cannot both be experts; ` +
         "all integers or all floats are allowed",
     );
   }
@@ -61,7 +88,7 @@ function describeType({ dtype, isList }: NumberColumn): string {
 
 function describeColumn(
   file: string,
-  metadata: FileMetaData,
+  chunksByPath: readonly ReadonlyMap<string | undefined, ColumnChunk>[],
   root: SchemaTree,
   child: SchemaTree,
 ): NumberColumn | null {
@@ -77,10 +104,12 @@ function describeColumn(
   const repetition = getMaxRepetitionLevel(schemaPath);
   if (type === null || repetition > 1 || (repetition === 0 && schemaPath.length > 2)) return null;
   const path = node.path.join(".");
-  const chunks = metadata.row_groups.map((rowGroup, group) => {
-    const chunk = rowGroup.columns.find(({ meta_data }) => meta_data?.path_in_schema.join(".") === path);
+  const chunks = chunksByPath.map((byPath, group) => {
+    const chunk = byPath.get(path);
     if (chunk?.meta_data === undefined || chunk.file_path) {
-      throw new InputError(`${file}: malformed parquet file: row group ${group} has no column "${path}" of its own`);
+      throw new InputError(
+        `${file}: malformed parquet file: row group ${group} has no column ${quoteName(path)} of its own`,
+      );
     }
     return chunk.meta_data;
   });

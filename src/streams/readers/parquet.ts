@@ -2,18 +2,28 @@ import type { FileMetaData } from "hyparquet";
 import { parquetMetadata } from "hyparquet";
 import { InputError } from "../../core/input-error.ts";
 import { type InputFile, withInputFile } from "./input-file.ts";
-import { readColumn } from "./parquet-column.ts";
-import { chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
+import { quoteName } from "./message-parts.ts";
+import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
+import { checkSchemaSize, chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
+import { checkThrift } from "./parquet-thrift.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 import { tensorSize } from "./tensor-shape.ts";
 
 const magic = "PAR1";
-const maxMetadataBytes = 1 << 28;
+const maxMetadataBytes = 1 << 26;
+/** Decoded pages of a file may take this much memory, or four times the file, and never more than the second number. */
+const [leastPageMemory, mostPageMemory] = [1 << 27, 1 << 30];
+/**
+ * Runs of equal values take no bytes, so that a file of 2 kB can promise billions. One that is written by a program for
+ * tokens of a model holds about one value a byte.
+ */
+const [freeValues, mostValuesPerByte] = [1 << 22, 1 << 12];
 
 /**
  * Opens a Parquet file whose rows are tokens: one list column with a value per expert (`column` names it when there are
  * several), or one column per expert. Page by page, so that memory holds one page per column, not a row group. Throws
- * `InputError` on any other file; what is wrong inside a page shows when it is read.
+ * `InputError` on any other file, and on one that would take far more memory than it has bytes; what is wrong inside a
+ * page shows when it is read.
  */
 export function openParquet(path: string, column?: string): Promise<TensorReader> {
   return withInputFile(path, async (file) => {
@@ -23,12 +33,14 @@ export function openParquet(path: string, column?: string): Promise<TensorReader
     try {
       chosen = chooseNumberColumns(file.path, metadata, column);
       shape = findShape(file.path, metadata, chosen);
+      checkExtents(file, chosen, dataEnd);
     } catch (error) {
       throw asInputError(file.path, error);
     }
     const [first] = chosen;
     const { rows, columns } = tensorSize(file.path, shape);
-    const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, dataEnd));
+    const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.size)));
+    const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, memory));
     let row = 0;
     return {
       file: file.path,
@@ -74,7 +86,10 @@ async function readMetadata(file: InputFile): Promise<{ metadata: FileMetaData; 
   const footer = new Uint8Array(length + 8);
   await file.readInto(footer, dataEnd);
   try {
-    return { metadata: parquetMetadata(footer, { geoparquet: false }), dataEnd };
+    checkThrift(footer.subarray(0, length), 0);
+    const metadata = parquetMetadata(footer, { geoparquet: false });
+    checkSchemaSize(metadata.schema);
+    return { metadata, dataEnd };
   } catch (error) {
     throw asInputError(file.path, error);
   }
@@ -93,7 +108,7 @@ function findShape(file: string, metadata: FileMetaData, chosen: readonly Number
       const expected = Number(metadata.row_groups[group].num_rows);
       if (Number(num_values) < 0 || (!isList && Number(num_values) !== expected)) {
         throw new InputError(
-          `${file}: malformed parquet file: column "${name}" has ${num_values} values in row group ${group}; ` +
+          `${file}: malformed parquet file: column ${quoteName(name)} has ${num_values} values in row group ${group}; ` +
             `${expected} are expected`,
         );
       }
@@ -103,15 +118,43 @@ function findShape(file: string, metadata: FileMetaData, chosen: readonly Number
   const values = first.chunks.reduce((sum, { num_values }) => sum + Number(num_values), 0);
   if (!Number.isInteger(values / rows)) {
     throw new InputError(
-      `${file}: column "${first.name}" has ${values} values in ${rows} rows; all rows must have the same number`,
+      `${file}: column ${quoteName(first.name)} has ${values} values in ${rows} rows; all rows must have the same number`,
     );
   }
   return [rows, values / rows];
 }
 
+/** Throws `InputError` when parts of columns overlap, or hold more values than so few bytes can. */
+function checkExtents(file: InputFile, chosen: readonly NumberColumn[], dataEnd: number): void {
+  let values = 0;
+  const extents = chosen.flatMap(({ name, chunks }) =>
+    chunks.map((chunk, group) => {
+      values += Number(chunk.num_values);
+      return { name, group, ...chunkExtent(chunk) };
+    }),
+  );
+  if (!(values <= freeValues + mostValuesPerByte * file.size)) {
+    throw new InputError(
+      `${file.path}: ${values} values are promised by a file of ${file.size} bytes; at most ` +
+        `${freeValues + mostValuesPerByte * file.size} are allowed in it`,
+    );
+  }
+  extents.sort((a, b) => a.begin - b.begin);
+  let last = 4;
+  for (const { name, group, begin, end } of extents) {
+    if (!(begin >= last && end >= begin && end <= dataEnd)) {
+      throw new InputError(
+        `${file.path}: malformed parquet file: column ${quoteName(name)}, row group ${group}: its bytes ${begin} to ${end} are ` +
+          `not within the data, bytes 4 to ${dataEnd}, or are those of another column`,
+      );
+    }
+    last = end;
+  }
+}
+
 /** The metadata's decoder meets damaged bytes with errors of any kind. */
 function asInputError(file: string, error: unknown): InputError {
-  return error instanceof InputError
-    ? error
-    : new InputError(`${file}: malformed parquet file: ${(error as Error).message}`);
+  if (error instanceof InputError) return error;
+  const what = error instanceof TypeError ? "its metadata lacks a part that every file has" : (error as Error).message;
+  return new InputError(`${file}: malformed parquet file: ${what}`);
 }

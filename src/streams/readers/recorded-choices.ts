@@ -1,4 +1,5 @@
 import { InputError } from "../../core/input-error.ts";
+import { shapeText } from "./message-parts.ts";
 import { openTensor } from "./open-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 
@@ -149,5 +150,5 @@ async function openIntegers(
   const problem = kind === "float" ? `${what} are integers; floats are logits, to be routed` : problemWith(shape);
   if (problem === null) return reader;
   await reader.close();
-  throw new InputError(`${file}: ${dtype} [${shape.join(", ")}]: ${problem}`);
+  throw new InputError(`${file}: ${dtype} ${shapeText(shape)}: ${problem}`);
 }

@@ -1,14 +1,14 @@
-import { z } from "zod";
 import { InputError } from "../../core/input-error.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
 import { type InputFile, withInputFile } from "./input-file.ts";
+import { listNames, quoteName } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 
-/** The limit of the format's own reader. */
-const maxHeaderBytes = 100_000_000;
-/** Names listed in a message. */
-const maxNames = 20;
+/** Some 200,000 tensors. The format's own reader takes six times as much, more than any model has. */
+const maxHeaderBytes = 1 << 24;
+/** Objects of the header: that of all tensors, and each tensor's. */
+const headerDepth = 2;
 
 const elementsByCode: Readonly<Record<string, ElementType>> = {
   F16: elementTypes.float16,
@@ -25,13 +25,12 @@ const elementsByCode: Readonly<Record<string, ElementType>> = {
   U64: elementTypes.uint64,
 };
 
-const length = z.int().nonnegative();
-const entrySchema = z.object({
-  dtype: z.string(),
-  shape: z.array(length),
-  data_offsets: z.tuple([length, length]),
-});
-type Entry = z.infer<typeof entrySchema>;
+interface Entry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** The first byte of the tensor's data and the first after it, counted from the header's end. */
+  readonly data_offsets: readonly [number, number];
+}
 
 /**
  * Opens one tensor of a `.safetensors` file: an 8-byte little-endian length, that many bytes of JSON, then the data.
@@ -45,7 +44,7 @@ export function openSafetensors(path: string, tensor?: string): Promise<TensorRe
     const { name, entry } = chooseTensor(file.path, entries, tensor);
     if (!Object.hasOwn(elementsByCode, entry.dtype)) {
       throw new InputError(
-        `${file.path}: dtype ${entry.dtype} of tensor "${name}" is not supported; ` +
+        `${file.path}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
           `${Object.keys(elementsByCode).join(", ")} are`,
       );
     }
@@ -74,7 +73,9 @@ async function readHeader(file: InputFile): Promise<{ entries: Map<string, Entry
     );
   }
   if (headerBytes > maxHeaderBytes) {
-    throw new InputError(`${file.path}: a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are allowed`);
+    throw new InputError(
+      `${file.path}: a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are read, a sixth of what the format allows`,
+    );
   }
   const header = Buffer.alloc(Number(headerBytes));
   await file.readInto(header, 8);
@@ -85,30 +86,66 @@ async function readHeader(file: InputFile): Promise<{ entries: Map<string, Entry
 }
 
 function parseEntries(file: string, header: Buffer): Map<string, Entry> {
+  const malformed = (what: string) => new InputError(`${file}: malformed .safetensors header${what}`);
   let json: unknown;
   try {
-    json = JSON.parse(header.toString("utf8"));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(header);
+    checkKeys(text);
+    json = JSON.parse(text);
   } catch (error) {
-    throw new InputError(`${file}: malformed .safetensors header, it is not JSON: ${(error as Error).message}`);
+    throw malformed(`, it is not JSON as the format has it: ${(error as Error).message}`);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new InputError(`${file}: malformed .safetensors header: a JSON object of tensors is expected`);
+    throw malformed(": a JSON object of tensors is expected");
   }
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(json)) {
     if (name === "__metadata__") continue;
-    const parsed = entrySchema.safeParse(value);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      const where = [name, ...issue.path].join(".");
-      throw new InputError(
-        `${file}: malformed .safetensors header at ${where}: ${issue.message}; ` +
-          "dtype, shape and data_offsets are expected",
-      );
+    const problem = problemOf(value);
+    if (problem !== null) {
+      throw malformed(` at tensor ${quoteName(name)}: ${problem}; dtype, shape and data_offsets are expected`);
     }
-    entries.set(name, parsed.data);
+    entries.set(name, value);
   }
   return entries;
+}
+
+/** What keeps `value` from being an entry; null if nothing does. */
+function problemOf(value: Partial<Record<keyof Entry, unknown>> | null): string | null {
+  const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "it is no object";
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== "string") return "its dtype is no text";
+  if (!Array.isArray(shape) || !shape.every(isLength)) return "its shape is no list of whole numbers ≥ 0";
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isLength)) {
+    return "its data_offsets are no two whole numbers ≥ 0";
+  }
+  return null;
+}
+
+/**
+ * Throws `Error` when an object of the JSON `text` has a key twice, of which `JSON.parse` would keep the last, or nests
+ * deeper than a header does. What else is wrong with the text `JSON.parse` finds.
+ */
+function checkKeys(text: string): void {
+  const keys: Set<string>[] = [];
+  let arrays = 0;
+  let last = "";
+  // A string that never ends is a match too: a search for its end from each of its quotes would take hours.
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"?|[{}[\]:]/gs)) {
+    if (token === "{") keys.push(new Set());
+    else if (token === "}") keys.pop();
+    else if (token === "[") arrays++;
+    else if (token === "]") arrays--;
+    else if (token !== ":") last = token;
+    else {
+      const key = last.includes("\\") ? JSON.stringify(JSON.parse(last)) : last;
+      const seen = keys.at(-1);
+      if (seen?.has(key)) throw new Error(`the key ${quoteName(JSON.parse(key))} is there twice`);
+      seen?.add(key);
+    }
+    if (keys.length > headerDepth || arrays > 1) throw new Error("it nests deeper than a header of tensors");
+  }
 }
 
 /** The format wants the tensors to cover the data exactly, so bytes that belong to none, or to two, mean damage. */
@@ -123,7 +160,7 @@ function checkCoverage(file: string, entries: Map<string, Entry>, dataBytes: num
     const [begin, end] = data_offsets;
     if (begin !== covered || end < begin) {
       throw new InputError(
-        `${file}: malformed .safetensors header: tensor "${name}" has data_offsets [${begin}, ${end}], ` +
+        `${file}: malformed .safetensors header: tensor ${quoteName(name)} has data_offsets [${begin}, ${end}], ` +
           `a begin of ${covered} and an end after it are expected`,
       );
     }
@@ -137,14 +174,13 @@ function checkCoverage(file: string, entries: Map<string, Entry>, dataBytes: num
 
 function chooseTensor(file: string, entries: Map<string, Entry>, tensor?: string): { name: string; entry: Entry } {
   const names = [...entries.keys()];
-  const shown = names.slice(0, maxNames).map((name) => JSON.stringify(name));
-  const list = `${shown.join(", ")}${names.length > maxNames ? `, … (${names.length} in all)` : ""}`;
+  const list = listNames(names.map(quoteName));
   if (names.length === 0) throw new InputError(`${file}: empty stream: the file holds no tensor`);
   if (tensor === undefined && names.length > 1) {
     throw new InputError(`${file}: the file holds ${names.length} tensors; name one with "tensor": ${list}`);
   }
   const name = tensor ?? names[0];
   const entry = entries.get(name);
-  if (entry === undefined) throw new InputError(`${file}: no tensor "${name}"; the file holds ${list}`);
+  if (entry === undefined) throw new InputError(`${file}: no tensor ${quoteName(name)}; the file holds ${list}`);
   return { name, entry };
 }

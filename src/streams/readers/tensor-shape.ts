@@ -1,4 +1,5 @@
 import { InputError } from "../../core/input-error.ts";
+import { shapeText } from "./message-parts.ts";
 
 /** The dimensions of a tensor as rows and columns. */
 export interface TensorSize {
@@ -12,7 +13,7 @@ export interface TensorSize {
  * double.
  */
 export function tensorSize(file: string, shape: readonly number[]): TensorSize {
-  const printed = `[${shape.join(", ")}]`;
+  const printed = shapeText(shape);
   for (const length of shape) {
     if (!Number.isSafeInteger(length) || length < 0) {
       throw new InputError(`${file}: the shape ${printed} is malformed; dimensions are whole numbers ≥ 0`);

@@ -183,6 +183,10 @@ describe("openTensor on damaged .npy", () => {
     ],
     ["a negative dimension", npyHeader("<f4", [-2, 3]), "malformed"],
     ["a fractional dimension", npyHeader("<f4", [1.5, 4]), "malformed"],
+    ["a number in brackets", "{'descr': '<f4', 'fortran_order': False, 'shape': (6), }", "not a tuple"],
+    ["a number with leading zeros", "{'descr': '<f4', 'fortran_order': False, 'shape': (02, 3), }", "malformed"],
+    ["a number with underscores", "{'descr': '<f4', 'fortran_order': False, 'shape': (2_0, 3), }", "malformed"],
+    ["a hexadecimal number", "{'descr': '<f4', 'fortran_order': False, 'shape': (0x2, 3), }", "malformed"],
     ["a shape that is a number", "{'descr': '<f4', 'fortran_order': False, 'shape': 6, }", "malformed"],
     ["a missing key", "{'descr': '<f4', 'shape': (2, 3), }", "descr, fortran_order and shape"],
     [
