@@ -23,8 +23,9 @@ const baseState = z.strictObject({ price: z.array(z.number().nonnegative()) });
  *     x      = argmax Σ S·x over x ∈ {0, 1} with Σ_e x_te ≤ K and Σ_t x_te ≤ C      (see `exact-assignment.ts`)
  *     gate_t = S_t[expert_t]
  *
- * A token's experts are in descending order of S, ties to the lower index. A slot stays empty (−1) only where filling it
- * would cost other tokens more than it gains. The state is the prices, from which the next batch's search starts.
+ * A token's experts are in descending order of S, ties to the lower index. A slot stays empty (−1) only if filling it
+ * would cost other tokens more than it gains: when every expert with room is the token's already, another token would
+ * have to move there. The state is the prices, from which the next batch's search starts.
  */
 export const baseKind: RouterKind<BaseOptions> = {
   kind: "base",

@@ -160,6 +160,22 @@ export function createAssignmentSolver(
     }
   }
 
+  /** Puts every pair without an expert on the best one with room, if its token is not there yet and loses nothing. */
+  function fillDirectly({ scores, tokens: count, capacity }: AssignmentProblem): void {
+    for (let pair = 0; pair < count * topK && graph.load[ground] > 0; pair++) {
+      if (graph.expert[pair] !== ground) continue;
+      const token = Math.floor(pair / topK);
+      const taken = graph.expert.subarray(token * topK, (token + 1) * topK);
+      let best = noNode;
+      for (let e = 0; e < experts; e++) {
+        const score = scores[token * experts + e];
+        if (load[e] >= capacity || score < 0 || taken.includes(e)) continue;
+        if (best === noNode || score > scores[token * experts + best]) best = e;
+      }
+      if (best !== noNode) graph.move(pair, best);
+    }
+  }
+
   /** D(price), by a way of its own, and summed so that equal numbers do not add up their rounding. */
   function boundAt(scores: Float64Array, count: number, capacity: number): number {
     const total = createCompensatedSum();
@@ -194,6 +210,7 @@ export function createAssignmentSolver(
       const isEnough = () => {
         const bound = select(problem);
         fitLoads(capacity);
+        fillDirectly(problem);
         isNear = bound - graph.value() <= gap * count * topK;
         return isNear;
       };

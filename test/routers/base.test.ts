@@ -1,3 +1,4 @@
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expertCapacity, scoreKinds } from "../../src/core/assignment.ts";
 import { backends } from "../support/backends.ts";
@@ -37,4 +38,38 @@ it("refuses prices of another number of experts", () => {
   const { router } = createRouterUnderTest("base", shape);
   expect(() => router.restore({ price: [0, 0] })).toThrow(RangeError);
   expect(() => router.restore({ price: [0, 0, -1] })).toThrow();
+});
+
+describe("an empty slot", () => {
+  const shapes = fc.record({
+    tokens: fc.integer({ min: 1, max: 24 }),
+    experts: fc.integer({ min: 2, max: 8 }),
+    topK: fc.integer({ min: 1, max: 8 }),
+    capacityFactor: fc.constantFrom(1, 1.1, 1.5),
+  });
+  // Softmax of ±200 is exactly 0 beside exactly 1; few distinct values make ties.
+  const entry = fc.oneof(fc.constantFrom(-200, -1, 0, 1, 200), fc.double({ min: -6, max: 6, noNaN: true }));
+
+  it.each([0, 0.01, 0.3])("is left nowhere beside an expert with room that the token lacks, with gap %d", (gap) => {
+    fc.assert(
+      fc.property(
+        shapes,
+        fc.constantFrom(...scoreKinds),
+        fc.array(entry, { minLength: 24 * 8, maxLength: 24 * 8 }),
+        ({ tokens, experts, capacityFactor, ...sizes }, scores, entries) => {
+          const shape = { tokens, experts, topK: Math.min(sizes.topK, experts), capacityFactor };
+          const capacity = expertCapacity(tokens, shape);
+          const { route } = createRouterUnderTest("base", shape, { scores, options: { gap } });
+          const { expert, load } = route(Float32Array.from(entries.slice(0, tokens * experts)));
+          expect(Math.max(...load)).toBeLessThanOrEqual(capacity);
+          for (const row of expert) {
+            if (!row.includes(-1)) continue;
+            const open = load.flatMap((pairs, e) => (pairs < capacity && !row.includes(e) ? [e] : []));
+            expect(open).toEqual([]);
+          }
+        },
+      ),
+      { seed: 11, numRuns: 300 },
+    );
+  });
 });
