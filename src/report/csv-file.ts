@@ -2,7 +2,10 @@ import { closeSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
 import { type CheckedPart, openPartFile, type PartMark } from "./part-file.ts";
 
-/** A cell: null is written as nothing; a number so that reading it back gives the same double. */
+/**
+ * A cell: a number is written so that reading it back gives the same double; null, and what is not finite, as nothing. A
+ * figure that overflowed is no figure, and no reader of CSV files agrees with another about how to write infinity.
+ */
 export type CsvValue = string | number | null;
 
 const bytesPerWrite = 2 ** 16;
@@ -20,7 +23,7 @@ export interface CsvFile {
  * rows; JSON, with the same digits, keeps none.
  */
 function digitsOf(value: number): string {
-  return Number.isFinite(value) ? JSON.stringify(value) : String(value);
+  return Number.isFinite(value) ? JSON.stringify(value) : "";
 }
 
 /** Opens `file` for writing, replacing what is there but for what is `kept`. `header` null leaves the header row out. */

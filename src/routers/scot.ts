@@ -172,7 +172,9 @@ export const scotKind: RouterKind<ScotOptions> = {
           if (options.fallback === "topk") fillSlots(first);
           for (let slot = first; slot < first + topK; slot++) if (expert[slot] >= 0) load[expert[slot]] += 1;
         }
-        return { assignment, solver: { iterations, marginalError, converged, dualityGap, maxColumnCardinality } };
+        // A gamma beyond reason overflows the sums of squares; a gap between infinities is none.
+        const gap = Number.isFinite(dualityGap) ? { dualityGap } : {};
+        return { assignment, solver: { iterations, marginalError, converged, ...gap, maxColumnCardinality } };
       },
       writePlan({ tokens }, out) {
         if (lastPlan === undefined) throw new Error("no batch has been routed");
