@@ -3,7 +3,7 @@ import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { namingFile } from "../engine/naming-file.ts";
 import { openRunCheckpoint } from "../engine/run-checkpoint.ts";
-import { runRecord } from "../engine/run-record.ts";
+import { openInput, runRecord } from "../engine/run-record.ts";
 import { runScenario, summaryRow } from "../engine/run-scenario.ts";
 import type { RouterProgress } from "../engine/write-pass.ts";
 import { holdsCheckpoint } from "../report/partial-folder.ts";
@@ -102,12 +102,13 @@ async function run(options: RunArguments): Promise<void> {
     if (options.resume && !holdsCheckpoint(partial))
       warn(`${folder} has no checkpoint; the run starts from the beginning`);
     const checkpoint = await openRunCheckpoint(partial, scenario, backend, every, workers);
-    const results = await namingFile(options.scenario, () =>
-      runScenario(scenario, partial, { workers, backend, onProgress, checkpoint }),
-    );
-    const record = await runRecord("run", origin, scenario, backend, checkpoint?.start ?? start, results);
-    writeRunRecord(partial, record);
-    return results;
+    return namingFile(options.scenario, async () => {
+      const input = await openInput(scenario);
+      const results = await runScenario(scenario, partial, { workers, backend, onProgress, checkpoint });
+      const began = checkpoint?.start ?? start;
+      writeRunRecord(partial, await runRecord("run", origin, scenario, input, backend, began, results));
+      return results;
+    });
   };
   const results = await withResultsFolder(folder, false, work, options.resume).finally(stop);
 

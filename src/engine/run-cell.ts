@@ -6,7 +6,7 @@ import type { Scenario } from "../scenario/scenario.ts";
 import { cellDigests } from "./cell-digests.ts";
 import { replaceCell } from "./cell-folder.ts";
 import { namingFile } from "./naming-file.ts";
-import { runRecord } from "./run-record.ts";
+import { openInput, runRecord } from "./run-record.ts";
 import { runScenario } from "./run-scenario.ts";
 import type { RouterProgress } from "./write-pass.ts";
 
@@ -44,10 +44,11 @@ export async function runCell(
   const onSteps = ({ steps }: RouterProgress) =>
     onProgress({ work: steps * scenario.tokens * scenario.experts, cells: 0 });
   try {
-    const results = await namingFile(scenarioFile, () =>
-      runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps }),
-    );
-    const record = await runRecord("sweep", scenarioFile, scenario, backend, start, results);
+    const record = await namingFile(scenarioFile, async () => {
+      const input = await openInput(scenario);
+      const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps });
+      return runRecord("sweep", scenarioFile, scenario, input, backend, start, results);
+    });
     writeRunRecord(partial, { ...record, sha256: await cellDigests(partial) });
     mkdirSync(path.dirname(folder), { recursive: true });
     replaceCell(folder, partial);

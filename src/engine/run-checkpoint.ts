@@ -6,7 +6,7 @@ import { checkpointName, holdsCheckpoint } from "../report/partial-folder.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { version } from "../version.ts";
 import { type PassPlan, planPasses } from "./pass-plan.ts";
-import { inputRecord } from "./run-record.ts";
+import { openInput } from "./run-record.ts";
 import { readSealed, writeSealed } from "./sealed-file.ts";
 
 /** How a run keeps what it has done, for a later program to go on from. Plain data. */
@@ -77,7 +77,7 @@ async function identityOf(scenario: Scenario, backend: KernelBackend): Promise<R
   const identity = {
     scenario: toScenarioFile(scenario),
     others: {
-      "the file that the stream reads": await inputRecord(scenario),
+      "the file that the stream reads": (await openInput(scenario))?.record ?? null,
       "the backend": backend,
       "moesim's version": version,
       "Node's version": process.version,

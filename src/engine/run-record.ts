@@ -1,4 +1,6 @@
 import { stat } from "node:fs/promises";
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
+import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { findInputFile } from "../streams/readers/input-file.ts";
@@ -12,31 +14,52 @@ export async function inputFileOf({ stream, folder }: Scenario): Promise<string 
   return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
 }
 
-/** Which file a scenario's stream reads, if any, and how it was: tells whether it has changed. */
-export async function inputRecord(scenario: Scenario): Promise<object | null> {
+/** The file that a scenario's stream reads, as it was when a run began. */
+export interface RunInput {
+  /** What run.json says of it: tells a later program whether it is the same. */
+  readonly record: { readonly path: unknown; readonly bytes: number; readonly modifiedMs: number };
+  /** Throws `InputError` if another file has taken its place or it was written to: passes may have read both. */
+  checkSame(): Promise<void>;
+}
+
+/** Looks at the file that the scenario's stream reads; null if it reads none. Throws `InputError` if it is gone. */
+export async function openInput(scenario: Scenario): Promise<RunInput | null> {
   const file = await inputFileOf(scenario);
   if (file === null) return null;
-  const { size, mtimeMs } = await stat(file);
-  return { path: scenario.stream.options.path, bytes: size, modifiedMs: mtimeMs };
+  const { dev, ino, size, mtimeNs } = await stat(file, { bigint: true });
+  const { mtimeMs } = await stat(file);
+  return {
+    record: { path: scenario.stream.options.path, bytes: Number(size), modifiedMs: mtimeMs },
+    async checkSame() {
+      const now = await stat(file, { bigint: true }).catch(() => null);
+      if (now?.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs) return;
+      throw new InputError(
+        `${escapeUnprintable(file)}: it was changed or replaced while it was used; the results would be of two files. ` +
+          "Leave it alone and run again",
+      );
+    },
+  };
 }
 
 /**
- * What run.json says of a run that began at `start` and ends now with `results`: all that is needed to run it again, and
- * on what its dual regret rests.
+ * What run.json says of a run of `input` that began at `start` and ends now with `results`: all that is needed to run it
+ * again, and on what its dual regret rests. Throws `InputError` if the input is no longer what it was.
  */
 export async function runRecord(
   command: "run" | "sweep",
   scenarioFile: string,
   scenario: Scenario,
+  input: RunInput | null,
   backend: KernelBackend,
   start: Date,
   results: readonly RouterResult[],
 ): Promise<object> {
+  await input?.checkSame();
   return {
     command,
     scenarioFile,
     scenario: toScenarioFile(scenario),
-    input: await inputRecord(scenario),
+    input: input?.record ?? null,
     seed: scenario.seed,
     backend,
     dualRegret: results.flatMap(({ router, dualRegret }) =>

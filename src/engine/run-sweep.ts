@@ -1,6 +1,5 @@
-import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
+import { existsSync, lstatSync, statSync } from "node:fs";
 import path from "node:path";
-import { parse } from "csv-parse/sync";
 import { sum } from "d3-array";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
@@ -8,6 +7,7 @@ import { createCsvFile } from "../report/csv-file.ts";
 import { writeIntervals } from "../report/intervals-file.ts";
 import { headerOf, summaryColumnsOf } from "../report/result-columns.ts";
 import { resultFiles } from "../report/result-files.ts";
+import { readResultTable } from "../report/results/result-table.ts";
 import { openResults, type Results } from "../report/results/results.ts";
 import { readRunRecord } from "../report/results/run-json.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
@@ -18,7 +18,7 @@ import { isCellFolder, removeCellsFrom } from "./cell-folder.ts";
 import { trains } from "./open-scenario.ts";
 import { scenarioWork } from "./pass-plan.ts";
 import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
-import { inputRecord } from "./run-record.ts";
+import { openInput } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
 export interface SweepOptions {
@@ -44,8 +44,8 @@ export interface SweepProgress {
  * Runs the cells of a sweep into folders of their own, `folder`/cells/0, 1, …, which appear whole or not at all, and then
  * writes `into`/summary.csv from theirs, a row per cell and router with the swept parameters as further columns, and
  * `into`/intervals.csv, a row per variant. Since the rows come from the cells' files, an interrupted sweep that is
- * resumed ends in the same bytes. Returns the results as they will be found in `folder`. Throws `InputError` where
- * recorded data is bad, or something that is no cell stands in a cell's place.
+ * resumed ends in the same bytes. Returns the results as they will be found in `folder`. Throws `InputError` if recorded
+ * data is bad or changes before the last cell is done, or if something that is no cell stands in a cell's place.
  */
 export async function runSweep(
   cells: readonly SweepCell[],
@@ -56,6 +56,8 @@ export async function runSweep(
   const cellsFolder = path.join(folder, "cells");
   const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
   checkPlaces(cellsFolder, folders);
+  // Cells that are taken as they are, or finished early, read the same files as the last one.
+  const inputs = await Promise.all(cells.map(({ scenario }) => openInput(scenario)));
   const tasks: CellTask[] = [];
   for (const [index, { scenario }] of cells.entries()) {
     const task = { scenario, scenarioFile, folder: folders[index], workFolder: into, backend };
@@ -74,6 +76,7 @@ export async function runSweep(
     const longestFirst = tasks.toSorted((a, b) => scenarioWork(b.scenario) - scenarioWork(a.scenario));
     await runOnWorkers<CellTask, void, CellProgress>("cell", longestFirst, workers, onCellProgress);
   }
+  for (const input of inputs) await input?.checkSame();
   // Those of a larger sweep that was here before.
   removeCellsFrom(cellsFolder, cells.length);
   joinSummaries(cells, folders, into);
@@ -106,7 +109,7 @@ async function isFinished({ folder, scenario, backend }: CellTask): Promise<bool
   try {
     const record = readRunRecord(folder);
     if (record === undefined) return false;
-    const expected = [toScenarioFile(scenario), backend, version, await inputRecord(scenario)];
+    const expected = [toScenarioFile(scenario), backend, version, (await openInput(scenario))?.record ?? null];
     const found = [record.scenario, record.backend, record.versions.moesim, record.input];
     if (JSON.stringify(found) !== JSON.stringify(expected)) return false;
     return JSON.stringify(record.sha256) === JSON.stringify(await cellDigests(folder));
@@ -116,8 +119,8 @@ async function isFinished({ folder, scenario, backend }: CellTask): Promise<bool
   }
 }
 
-function summaryRows(folder: string): string[][] {
-  return parse(readFileSync(path.join(folder, "summary.csv")), { from: 2 });
+function summaryRows(folder: string): readonly (readonly string[])[] {
+  return readResultTable(path.join(folder, "summary.csv"), []).rows;
 }
 
 function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {

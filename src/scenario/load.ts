@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parse } from "yaml";
 import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
@@ -6,6 +5,7 @@ import { InputError } from "../core/input-error.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { findRouterKind } from "../routers/index.ts";
 import { findStreamKind } from "../streams/index.ts";
+import { readSmallFile } from "../streams/readers/input-file.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { isRunRecord } from "./is-run-record.ts";
@@ -14,6 +14,8 @@ import { describeIssues, formatPath } from "./problems.ts";
 import type { RouterChoice, Scenario } from "./scenario.ts";
 import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
 
+/** A thousand times the longest of ours. */
+const maxScenarioBytes = 1 << 23;
 const defaultSteps = 100;
 const defaultTokens = 1024;
 /** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
@@ -31,7 +33,7 @@ export interface WrittenScenario {
  * that names the file and the line.
  */
 export async function readScenarioFile(file: string): Promise<WrittenScenario> {
-  const data = await readData(file);
+  const data = readData(file);
   if (!isRunRecord(data)) return { written: data, origin: file };
   const { command, scenario, scenarioFile } = data;
   if (typeof scenario !== "object" || scenario === null) {
@@ -42,13 +44,8 @@ export async function readScenarioFile(file: string): Promise<WrittenScenario> {
   return { written: scenario, origin: typeof scenarioFile === "string" ? scenarioFile : file };
 }
 
-async function readData(file: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    throw new InputError(`${file}: cannot be read: ${(error as Error).message}`);
-  }
+function readData(file: string): unknown {
+  const text = readSmallFile(file, maxScenarioBytes).toString("utf8");
   try {
     return parse(text, { logLevel: "error" });
   } catch (error) {

@@ -76,6 +76,9 @@ function recordsIn(folder: string, cells: readonly string[]): string[] {
  */
 export function acceptResults(folder: string, baseline: string, partial: string, acceptance: Acceptance): void {
   const { files, surplus } = acceptance;
+  // To copy a pipe is to wait for its writer.
+  const odd = files.find((file) => !statSync(path.join(folder, file)).isFile());
+  if (odd !== undefined) throw new InputError(`${path.join(folder, odd)}: this is no regular file; a file is needed`);
   for (const file of files) checkOutputFile(path.join(baseline, file));
   for (const file of files) {
     mkdirSync(path.dirname(path.join(partial, file)), { recursive: true });

@@ -1,6 +1,10 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { CsvError, parse } from "csv-parse/sync";
 import { InputError } from "../../core/input-error.ts";
+import { readSmallFile } from "../../streams/readers/input-file.ts";
+
+/** Of a file that is read whole, some million rows. */
+const maxTableBytes = 1 << 29;
 
 /** A CSV file that a run wrote, as text: a cell has the digits that stand in the file, and is empty where none apply. */
 export interface ResultTable {
@@ -21,7 +25,7 @@ export function readResultTable(
   if (!existsSync(file)) throw new InputError(`${file}: there is no such file; run, sweep and measure write it`);
   let records: string[][];
   try {
-    records = parse(readFileSync(file), { bom: true });
+    records = parse(readSmallFile(file, maxTableBytes), { bom: true });
   } catch (error) {
     throw csvProblem(file, error);
   }
@@ -33,6 +37,7 @@ export function readResultTable(
 
 /** What to throw for an error from reading `file` as CSV: `InputError`, but the error itself where the file is not at fault. */
 export function csvProblem(file: string, error: unknown): unknown {
+  if (error instanceof InputError) return error;
   const { message, code } = error as NodeJS.ErrnoException;
   if (!(error instanceof CsvError) && code === undefined) return error;
   return new InputError(`${file}: cannot be read as CSV: ${message}`);

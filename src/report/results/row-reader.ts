@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { parse } from "csv-parse";
+import { openRegularFile } from "../../streams/readers/input-file.ts";
 import { checkColumns, csvProblem } from "./result-table.ts";
 
 /** Reads a result file row by row, in pieces, so that memory does not grow with it. */
@@ -21,7 +22,7 @@ export async function openRows(
   mayRepeat: readonly string[] = [],
   onBytes: (bytes: number) => void = () => undefined,
 ): Promise<RowReader> {
-  const input = createReadStream(file);
+  const input = createReadStream(file, { fd: openRegularFile(file) });
   input.on("data", (piece) => onBytes(piece.length));
   const parser = input.pipe(parse({ bom: true }));
   // A pipe does not pass errors on.

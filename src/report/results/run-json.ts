@@ -1,15 +1,23 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { isRunRecord, type RunRecord } from "../../scenario/is-run-record.ts";
+import { readSmallFile } from "../../streams/readers/input-file.ts";
 
-/** What run.json in `folder` holds, unchecked; undefined where there is none. Throws `InputError` where it is not JSON. */
+/** A scenario of thousands of routers takes a hundredth. */
+const maxRecordBytes = 1 << 26;
+
+/**
+ * What run.json in `folder` holds, unchecked; undefined where there is none. Throws `InputError` if it
+ * is no regular file or not JSON.
+ */
 export function readRunJson(folder: string): unknown {
   const file = path.join(folder, "run.json");
   if (!existsSync(file)) return undefined;
   try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch {
+    return JSON.parse(readSmallFile(file, maxRecordBytes).toString("utf8"));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${file}: is not JSON`);
   }
 }

@@ -1,7 +1,6 @@
-import { createReadStream } from "node:fs";
 import { CsvError, parse } from "csv-parse";
 import { InputError } from "../../core/input-error.ts";
-import { openInputFile } from "./input-file.ts";
+import type { InputFile } from "./input-file.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 import { tensorSize } from "./tensor-shape.ts";
 
@@ -24,8 +23,9 @@ function parseCell(cell: string): number | null {
  * The rows of numbers of a CSV file. A first row without a single number is a header and skipped, blank lines are too.
  * Each yielded array is overwritten by the next row.
  */
-async function* csvRows(path: string): AsyncGenerator<Float64Array> {
-  const input = createReadStream(path);
+async function* csvRows(file: InputFile): AsyncGenerator<Float64Array> {
+  const { path } = file;
+  const input = file.stream();
   const parser = input.pipe(parse({ bom: true, trim: true, relax_column_count: true, max_record_size: maxRowLength }));
   // A pipe does not pass errors on.
   input.on("error", (error) => parser.destroy(error));
@@ -72,11 +72,11 @@ async function* csvRows(path: string): AsyncGenerator<Float64Array> {
  * known before the first is read. Throws `InputError`, which names row and column, when a cell is not a number or a row
  * is longer or shorter than the others.
  */
-export async function openCsv(path: string): Promise<TensorReader> {
-  await (await openInputFile(path)).close();
+export async function openCsv(file: InputFile): Promise<TensorReader> {
+  const { path } = file;
   let rows = 0;
   let columns = 0;
-  for await (const numbers of csvRows(path)) {
+  for await (const numbers of csvRows(file)) {
     rows++;
     columns = numbers.length;
   }
@@ -93,7 +93,7 @@ export async function openCsv(path: string): Promise<TensorReader> {
     rows,
     columns,
     async read(into, count) {
-      source ??= csvRows(path);
+      source ??= csvRows(file);
       let row = 0;
       for (; row < count; row++) {
         const { value, done } = await source.next();
@@ -104,6 +104,7 @@ export async function openCsv(path: string): Promise<TensorReader> {
     },
     async close() {
       await source?.return(undefined);
+      await file.close();
     },
   };
 }

@@ -1,5 +1,7 @@
-import { access, type FileHandle, open, stat } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, type ReadStream, readFileSync } from "node:fs";
+import { access, type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 
 /** A regular file opened for reading at any offset. */
@@ -10,8 +12,18 @@ export interface InputFile {
   readonly size: number;
   /** Fills all of `into` with the bytes from `offset` on. Throws `InputError` when the file ends before that. */
   readInto(into: Uint8Array, offset: number): Promise<void>;
+  /** All bytes from the first on, of the file that was opened whatever has its name now. It leaves the file open. */
+  stream(): ReadStream;
+  /** Throws `InputError` when somebody has written to the file since it was opened: what was read is of two states. */
+  checkUnchanged(): Promise<void>;
   close(): Promise<void>;
 }
+
+/**
+ * Opening a pipe waits for its writer unless this flag is set. To ask first what a file is does not help: another can take
+ * its place before it is opened.
+ */
+const readWithoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 const explanations: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
@@ -20,39 +32,63 @@ const explanations: Readonly<Record<string, string>> = {
   EPERM: "it may not be read: permission denied",
   ELOOP: "no such file: its links go round in a circle",
   ENAMETOOLONG: "no such file: the name is too long",
+  EISDIR: "this is a folder; a file is needed",
+  ENXIO: "this is no regular file; a file is needed",
 };
 
-/** Opens a regular file. Throws `InputError` when it is missing, may not be read, or is a folder or device. */
+function openingError(path: string, error: unknown): InputError {
+  if (error instanceof InputError) return error;
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  // Node refuses a path with a NUL byte itself.
+  const what =
+    explanations[code] ??
+    (code === "ERR_INVALID_ARG_VALUE" ? "no such file" : `it cannot be opened (${code || message})`);
+  return new InputError(`${escapeUnprintable(path)}: ${what}`);
+}
+
+function checkRegular(path: string, found: { isFile(): boolean; isDirectory(): boolean }): void {
+  if (found.isFile()) return;
+  throw new InputError(
+    `${escapeUnprintable(path)}: this is ${found.isDirectory() ? "a folder" : "no regular file"}; a file is needed`,
+  );
+}
+
+/** Opens a regular file. Throws `InputError` when it is missing, may not be read, or is a folder, pipe or device. */
 export async function openInputFile(path: string): Promise<InputFile> {
-  let handle: FileHandle;
+  let handle: FileHandle | undefined;
+  let size: number;
+  let modified: bigint;
   try {
-    // Before opening: to open a pipe is to wait for its writer.
-    const found = await stat(path);
-    if (!found.isFile()) {
-      throw new InputError(
-        `${path}: this is ${found.isDirectory() ? "a folder" : "no regular file"}; a file is needed`,
-      );
-    }
-    handle = await open(path, "r");
+    handle = await open(path, readWithoutWaiting);
+    const found = await handle.stat({ bigint: true });
+    checkRegular(path, found);
+    size = Number(found.size);
+    modified = found.mtimeNs;
   } catch (error) {
-    if (error instanceof InputError) throw error;
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    throw new InputError(`${path}: ${explanations[code] ?? `it cannot be opened (${code})`}`);
+    await handle?.close();
+    throw openingError(path, error);
   }
-  const { size } = await handle.stat();
+  const file = handle;
+  const shown = escapeUnprintable(path);
   return {
-    path,
+    path: shown,
     size,
     async readInto(into, offset) {
       for (let filled = 0; filled < into.length; ) {
-        const { bytesRead } = await handle.read(into, filled, into.length - filled, offset + filled);
+        const { bytesRead } = await file.read(into, filled, into.length - filled, offset + filled);
         if (bytesRead === 0) {
-          throw new InputError(`${path}: truncated: the file ends at byte ${offset + filled}, more was promised`);
+          throw new InputError(`${shown}: truncated: the file ends at byte ${offset + filled}, more was promised`);
         }
         filled += bytesRead;
       }
     },
-    close: () => handle.close(),
+    stream: () => file.createReadStream({ start: 0, autoClose: false }),
+    async checkUnchanged() {
+      const now = await file.stat({ bigint: true });
+      if (Number(now.size) === size && now.mtimeNs === modified) return;
+      throw new InputError(`${shown}: it was changed while it was read; let its writer finish and run again`);
+    },
+    close: () => file.close(),
   };
 }
 
@@ -69,6 +105,37 @@ export async function withInputFile<Result>(path: string, use: (file: InputFile)
   }
 }
 
+/**
+ * The descriptor of a regular file, opened for reading; the caller closes it. Throws `InputError` as
+ * {@link openInputFile} does.
+ */
+export function openRegularFile(path: string): number {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, readWithoutWaiting);
+    checkRegular(path, fstatSync(descriptor));
+    return descriptor;
+  } catch (error) {
+    if (descriptor !== undefined) closeSync(descriptor);
+    throw openingError(path, error);
+  }
+}
+
+/**
+ * The bytes of a regular file that is small, whatever it is for. Throws `InputError` as {@link openInputFile} does, and
+ * when there are more than `most`.
+ */
+export function readSmallFile(path: string, most: number): Buffer {
+  const descriptor = openRegularFile(path);
+  try {
+    const { size } = fstatSync(descriptor);
+    if (size > most) throw new InputError(`${escapeUnprintable(path)}: ${size} bytes; at most ${most} are read`);
+    return readFileSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /** Resolves `path` against `folder` or, when there is nothing, against the working directory. Throws `InputError`. */
 export async function findInputFile(path: string, folder: string): Promise<string> {
   const candidates = [...new Set([resolve(folder, path), resolve(path)])];
@@ -79,5 +146,7 @@ export async function findInputFile(path: string, folder: string): Promise<strin
     );
     if (exists) return candidate;
   }
-  throw new InputError(`${path}: no such file; looked for ${candidates.join(" and ")}`);
+  throw new InputError(
+    `${escapeUnprintable(path)}: no such file; looked for ${candidates.map(escapeUnprintable).join(" and ")}`,
+  );
 }

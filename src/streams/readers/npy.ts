@@ -1,6 +1,6 @@
 import { InputError } from "../../core/input-error.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { type InputFile, withInputFile } from "./input-file.ts";
+import type { InputFile } from "./input-file.ts";
 import { quoteName, shorten } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
@@ -33,12 +33,10 @@ interface NpyHeader {
  * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`) or
  * integers (`i1` … `i8`, `u1` … `u8`). Throws `InputError` on any other file, before it reads data.
  */
-export function openNpy(path: string): Promise<TensorReader> {
-  return withInputFile(path, async (file) => {
-    const { text, dataOffset } = await readHeaderText(file);
-    const { element, littleEndian, shape } = parseNpyHeader(file.path, text);
-    return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.size });
-  });
+export async function openNpy(file: InputFile): Promise<TensorReader> {
+  const { text, dataOffset } = await readHeaderText(file);
+  const { element, littleEndian, shape } = parseNpyHeader(file.path, text);
+  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.size });
 }
 
 async function readHeaderText(file: InputFile): Promise<{ text: string; dataOffset: number }> {

@@ -1,24 +1,25 @@
 import { extname } from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { openCsv } from "./csv.ts";
-import { openInputFile } from "./input-file.ts";
+import { type InputFile, openInputFile, withInputFile } from "./input-file.ts";
+import { shorten } from "./message-parts.ts";
 import { openNpy } from "./npy.ts";
 import { openParquet } from "./parquet.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorOptions, TensorReader } from "./tensor-reader.ts";
 
 /** What can be read, by file name extension. */
-const openers: Readonly<Record<string, (path: string, options: TensorOptions) => Promise<TensorReader>>> = {
-  ".npy": (path) => openNpy(path),
-  ".csv": (path) => openCsv(path),
-  ".parquet": (path, { column }) => openParquet(path, column),
-  ".safetensors": (path, { tensor }) => openSafetensors(path, tensor),
+const openers: Readonly<Record<string, (file: InputFile, options: TensorOptions) => Promise<TensorReader>>> = {
+  ".npy": (file) => openNpy(file),
+  ".csv": (file) => openCsv(file),
+  ".parquet": (file, { column }) => openParquet(file, column),
+  ".safetensors": (file, { tensor }) => openSafetensors(file, tensor),
 };
 
 /**
  * Opens a recorded file by its extension, whatever its case. Sizes and type are known and checked against the file's size
  * before any data is read. Throws `InputError` when the file is missing, malformed, of an unknown kind, or when an option
- * is given that its format does not have.
+ * is given that its format does not have. Reading throws it when the file was written to meanwhile.
  */
 export async function openTensor(path: string, options: TensorOptions = {}): Promise<TensorReader> {
   const extension = extname(path).toLowerCase();
@@ -26,7 +27,7 @@ export async function openTensor(path: string, options: TensorOptions = {}): Pro
     // A missing file or a folder deserves to be called that.
     await (await openInputFile(path)).close();
     throw new InputError(
-      `${path}: the file name extension "${extension}" is unknown; ${Object.keys(openers).join(", ")} are allowed`,
+      `${shorten(path)}: the file name extension "${shorten(extension)}" is unknown; ${Object.keys(openers).join(", ")} are allowed`,
     );
   }
   if (options.tensor !== undefined && extension !== ".safetensors") {
@@ -35,5 +36,15 @@ export async function openTensor(path: string, options: TensorOptions = {}): Pro
   if (options.column !== undefined && extension !== ".parquet") {
     throw new InputError(`${path}: "column" names a list column of a .parquet file; this is a ${extension} file`);
   }
-  return openers[extension](path, options);
+  return withInputFile(path, async (file) => {
+    const reader = await openers[extension](file, options);
+    return {
+      ...reader,
+      async read(into, count) {
+        const rows = await reader.read(into, count);
+        await file.checkUnchanged();
+        return rows;
+      },
+    };
+  });
 }

@@ -1,7 +1,7 @@
 import type { FileMetaData } from "hyparquet";
 import { parquetMetadata } from "hyparquet";
 import { InputError } from "../../core/input-error.ts";
-import { type InputFile, withInputFile } from "./input-file.ts";
+import type { InputFile } from "./input-file.ts";
 import { quoteName } from "./message-parts.ts";
 import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
 import { checkSchemaSize, chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
@@ -25,40 +25,38 @@ const [freeValues, mostValuesPerByte] = [1 << 22, 1 << 12];
  * `InputError` on any other file, and on one that would take far more memory than it has bytes; what is wrong inside a
  * page shows when it is read.
  */
-export function openParquet(path: string, column?: string): Promise<TensorReader> {
-  return withInputFile(path, async (file) => {
-    const { metadata, dataEnd } = await readMetadata(file);
-    let chosen: NumberColumn[];
-    let shape: number[];
-    try {
-      chosen = chooseNumberColumns(file.path, metadata, column);
-      shape = findShape(file.path, metadata, chosen);
-      checkExtents(file, chosen, dataEnd);
-    } catch (error) {
-      throw asInputError(file.path, error);
-    }
-    const [first] = chosen;
-    const { rows, columns } = tensorSize(file.path, shape);
-    const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.size)));
-    const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, memory));
-    let row = 0;
-    return {
-      file: file.path,
-      dtype: first.dtype,
-      kind: first.kind,
-      shape,
-      rows,
-      columns,
-      async read(into, count) {
-        const rowsNow = Math.min(count, rows - row);
-        if (first.isList) await cursors[0].copy(into, 0, 1, rowsNow * columns);
-        else for (let i = 0; i < columns; i++) await cursors[i].copy(into, i, columns, rowsNow);
-        row += rowsNow;
-        return rowsNow;
-      },
-      close: () => file.close(),
-    };
-  });
+export async function openParquet(file: InputFile, column?: string): Promise<TensorReader> {
+  const { metadata, dataEnd } = await readMetadata(file);
+  let chosen: NumberColumn[];
+  let shape: number[];
+  try {
+    chosen = chooseNumberColumns(file.path, metadata, column);
+    shape = findShape(file.path, metadata, chosen);
+    checkExtents(file, chosen, dataEnd);
+  } catch (error) {
+    throw asInputError(file.path, error);
+  }
+  const [first] = chosen;
+  const { rows, columns } = tensorSize(file.path, shape);
+  const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.size)));
+  const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, memory));
+  let row = 0;
+  return {
+    file: file.path,
+    dtype: first.dtype,
+    kind: first.kind,
+    shape,
+    rows,
+    columns,
+    async read(into, count) {
+      const rowsNow = Math.min(count, rows - row);
+      if (first.isList) await cursors[0].copy(into, 0, 1, rowsNow * columns);
+      else for (let i = 0; i < columns; i++) await cursors[i].copy(into, i, columns, rowsNow);
+      row += rowsNow;
+      return rowsNow;
+    },
+    close: () => file.close(),
+  };
 }
 
 async function readMetadata(file: InputFile): Promise<{ metadata: FileMetaData; dataEnd: number }> {

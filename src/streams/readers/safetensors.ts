@@ -1,6 +1,6 @@
 import { InputError } from "../../core/input-error.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { type InputFile, withInputFile } from "./input-file.ts";
+import type { InputFile } from "./input-file.ts";
 import { listNames, quoteName } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
@@ -38,24 +38,22 @@ interface Entry {
  * header is malformed, when the tensors do not cover the rest of the file without gap or overlap, or when the tensor is
  * none of F16, BF16, F32, F64 and the integers.
  */
-export function openSafetensors(path: string, tensor?: string): Promise<TensorReader> {
-  return withInputFile(path, async (file) => {
-    const { entries, dataOffset } = await readHeader(file);
-    const { name, entry } = chooseTensor(file.path, entries, tensor);
-    if (!Object.hasOwn(elementsByCode, entry.dtype)) {
-      throw new InputError(
-        `${file.path}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
-          `${Object.keys(elementsByCode).join(", ")} are`,
-      );
-    }
-    const [begin, end] = entry.data_offsets;
-    return readPackedTensor(file, {
-      element: elementsByCode[entry.dtype],
-      littleEndian: true,
-      shape: entry.shape,
-      begin: dataOffset + begin,
-      end: dataOffset + end,
-    });
+export async function openSafetensors(file: InputFile, tensor?: string): Promise<TensorReader> {
+  const { entries, dataOffset } = await readHeader(file);
+  const { name, entry } = chooseTensor(file.path, entries, tensor);
+  if (!Object.hasOwn(elementsByCode, entry.dtype)) {
+    throw new InputError(
+      `${file.path}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
+        `${Object.keys(elementsByCode).join(", ")} are`,
+    );
+  }
+  const [begin, end] = entry.data_offsets;
+  return readPackedTensor(file, {
+    element: elementsByCode[entry.dtype],
+    littleEndian: true,
+    shape: entry.shape,
+    begin: dataOffset + begin,
+    end: dataOffset + end,
   });
 }
 
