@@ -1,4 +1,3 @@
-import { closeSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
 import { type CheckedPart, openPartFile, type PartMark } from "./part-file.ts";
 
@@ -32,7 +31,7 @@ export function createCsvFile(
   header: readonly string[] | null,
   kept: CheckedPart | null = null,
 ): CsvFile {
-  const { descriptor, mark } = openPartFile(file, kept);
+  const { append, mark } = openPartFile(file, kept);
   // Texts are few and come again in row after row, while most cells are numbers, which need no quotes.
   const quoted = new Map<string, string>();
   const pending = Buffer.allocUnsafe(bytesPerWrite);
@@ -55,12 +54,12 @@ export function createCsvFile(
     line += "\n";
     const length = Buffer.byteLength(line);
     if (bytes + length > bytesPerWrite) writePending();
-    if (length > bytesPerWrite) writeFileSync(descriptor, line);
+    if (length > bytesPerWrite) append(line);
     else bytes += pending.write(line, bytes);
   }
 
   function writePending(): void {
-    writeFileSync(descriptor, pending.subarray(0, bytes));
+    append(pending.subarray(0, bytes));
     quoted.clear();
     bytes = 0;
   }
@@ -72,9 +71,6 @@ export function createCsvFile(
       writePending();
       return mark();
     },
-    close() {
-      writePending();
-      closeSync(descriptor);
-    },
+    close: writePending,
   };
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import type { CsvValue } from "./csv-file.ts";
 import { type CheckedPart, openPartFile, type PartMark } from "./part-file.ts";
 import { type Column, type StepRow, sourceColumns } from "./result-columns.ts";
@@ -19,13 +19,13 @@ export interface StepRows {
  * @param columns all those of steps.csv
  */
 export function createStepRows(file: string, columns: readonly Column<StepRow>[], kept: CheckedPart | null): StepRows {
-  const { descriptor, mark } = openPartFile(file, kept);
+  const { append, mark } = openPartFile(file, kept);
   const numbersPerRow = columns.length - sourceColumns;
   const numbers = new Float64Array(rowsPerWrite * numbersPerRow);
   let rows = 0;
 
   function writePending(): void {
-    writeFileSync(descriptor, numbers.subarray(0, rows * numbersPerRow));
+    append(new Uint8Array(numbers.buffer, 0, rows * numbersPerRow * numbers.BYTES_PER_ELEMENT));
     rows = 0;
   }
 
@@ -42,10 +42,7 @@ export function createStepRows(file: string, columns: readonly Column<StepRow>[]
       writePending();
       return mark();
     },
-    close() {
-      writePending();
-      closeSync(descriptor);
-    },
+    close: writePending,
   };
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
@@ -16,7 +16,7 @@ function written(rows: readonly (readonly CsvValue[])[], header: readonly string
 }
 
 const cell = fc.oneof(
-  fc.double({ noNaN: true }),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
   fc.constant(null),
   fc.string({ unit: "binary" }),
   fc.constantFrom('a "b"', "a,b", "a\nb", "a\rb", " a", "é𝛼", ""),
@@ -28,6 +28,22 @@ it("writes the bytes of csv-stringify for any table", () => {
       expect(written(rows)).toBe(stringify(rows));
     }),
   );
+});
+
+it("leaves a cell empty whose number is not finite", () => {
+  expect(written([[1, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, -0]])).toBe("1,,,,0\n");
+});
+
+it("keeps no file open between writes: a run of many routers has more than a program may open", () => {
+  const openFiles = () => readdirSync("/proc/self/fd").length;
+  const folder = temporaryFolder();
+  const before = openFiles();
+  const files = Array.from({ length: 50 }, (_, i) => createCsvFile(path.join(folder, `${i}.csv`), ["a"]));
+  for (const file of files) file.write([1]);
+  for (const file of files) file.flush();
+  expect(openFiles()).toBeLessThan(before + 50);
+  for (const file of files) file.close();
+  expect(readFileSync(path.join(folder, "49.csv"), "utf8")).toBe("a\n1\n");
 });
 
 it("writes numbers so that reading them back gives the same double", () => {

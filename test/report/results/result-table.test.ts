@@ -47,6 +47,6 @@ describe("readResultTable", () => {
   it("refuses a folder in the file's place", () => {
     const file = path.join(temporaryFolder(), "summary.csv");
     mkdirSync(file);
-    expect(() => readResultTable(file, ["router"])).toThrow(/cannot be read as CSV/);
+    expect(() => readResultTable(file, ["router"])).toThrow(/this is a folder; a file is needed/);
   });
 });
