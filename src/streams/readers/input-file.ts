@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, type ReadStream, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { access, type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
@@ -12,8 +12,8 @@ export interface InputFile {
   readonly size: number;
   /** Fills all of `into` with the bytes from `offset` on. Throws `InputError` when the file ends before that. */
   readInto(into: Uint8Array, offset: number): Promise<void>;
-  /** All bytes from the first on, of the file that was opened whatever has its name now. It leaves the file open. */
-  stream(): ReadStream;
+  /** All bytes from the first on, in pieces, of the file that was opened whatever has its name now. */
+  pieces(): AsyncGenerator<Buffer>;
   /** Throws `InputError` when somebody has written to the file since it was opened: what was read is of two states. */
   checkUnchanged(): Promise<void>;
   close(): Promise<void>;
@@ -24,6 +24,8 @@ export interface InputFile {
  * its place before it is opened.
  */
 const readWithoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+const pieceBytes = 1 << 16;
 
 const explanations: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
@@ -82,7 +84,14 @@ export async function openInputFile(path: string): Promise<InputFile> {
         filled += bytesRead;
       }
     },
-    stream: () => file.createReadStream({ start: 0, autoClose: false }),
+    async *pieces() {
+      for (let offset = 0; ; ) {
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(pieceBytes), 0, pieceBytes, offset);
+        if (bytesRead === 0) return;
+        offset += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    },
     async checkUnchanged() {
       const now = await file.stat({ bigint: true });
       if (Number(now.size) === size && now.mtimeNs === modified) return;
