@@ -27,6 +27,11 @@ describe("scot", () => {
     expect(solver!.dualityGap).toBeGreaterThan(0);
   });
 
+  it("tells no duality gap where gamma overflows the plan's value, instead of an infinite one", () => {
+    const { solver } = createRouterUnderTest("scot", shape, { options: { gamma: 1e300 } }).route(logits);
+    expect(solver).not.toHaveProperty("dualityGap");
+  });
+
   it("balances the loads exactly by default, where plain top-k sends one expert more than twice its share", () => {
     const plain = createRouterUnderTest("topk", shape).route(logits);
     expect(Math.max(...plain.load)).toBeGreaterThan(32);

@@ -146,7 +146,7 @@ describe("a refused scenario", () => {
 
 describe("loadScenario", () => {
   it("names a file that is not there and YAML that is none", async () => {
-    await expect(loadScenario("nowhere.yaml")).rejects.toThrow(/^nowhere\.yaml: cannot be read/);
+    await expect(loadScenario("nowhere.yaml")).rejects.toThrow(/^nowhere\.yaml: no such file/);
     await expect(loadScenario(projectPath("README.md"))).rejects.toBeInstanceOf(InputError);
   });
 

@@ -1,7 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { fileHead } from "../../../src/report/file-head.ts";
 import { cellOf, numberOf, readResultTable } from "../../../src/report/results/result-table.ts";
+import { openRows } from "../../../src/report/results/row-reader.ts";
+import { readRunJson } from "../../../src/report/results/run-json.ts";
 import { temporaryFolder } from "../../support/program.ts";
 
 function fileOf(text: string | Buffer): string {
@@ -48,5 +52,20 @@ describe("readResultTable", () => {
     const file = path.join(temporaryFolder(), "summary.csv");
     mkdirSync(file);
     expect(() => readResultTable(file, ["router"])).toThrow(/this is a folder; a file is needed/);
+  });
+
+  it("refuses a pipe and a device in the file's place, as all that read results do, and waits for neither", async () => {
+    const folder = temporaryFolder();
+    const [pipe, device] = ["pipe.csv", "device.csv"].map((name) => path.join(folder, name));
+    execFileSync("mkfifo", [pipe]);
+    symlinkSync("/dev/zero", device);
+    for (const file of [pipe, device]) {
+      expect(() => readResultTable(file, ["router"])).toThrow(`${file}: this is no regular file`);
+      expect(() => fileHead(file, 10)).toThrow(`${file}: this is no regular file`);
+      await expect(openRows(file, ["router"])).rejects.toThrow(`${file}: this is no regular file`);
+      const record = path.join(temporaryFolder(), "run.json");
+      symlinkSync(file, record);
+      expect(() => readRunJson(path.dirname(record))).toThrow(`${record}: this is no regular file`);
+    }
   });
 });
