@@ -1,50 +1,110 @@
+/** Which way a metric is better; null if neither way is. */
+export type Better = "lower" | "higher" | null;
+
 /** A column of summary.csv as people compare it. */
 export interface MetricColumn {
   readonly column: string;
   /** What tables and pictures call it. */
   readonly label: string;
-  /** Which way is better; null where neither is. */
-  readonly better: "lower" | "higher" | null;
+  readonly better: Better;
   /** Whether it is among the few that a terminal shows. */
   readonly isMain: boolean;
 }
 
-/** The metrics that a summary.csv can have, in its order, but for the error of regret, which stands beside regret. */
-export const metricColumns: readonly MetricColumn[] = [
-  { column: "max_vio_global", label: "MaxVio of the run", better: "lower", isMain: true },
-  { column: "max_vio_batch_mean", label: "MaxVio of a batch, mean", better: "lower", isMain: true },
-  { column: "max_vio_batch_p95", label: "MaxVio of a batch, 95th percentile", better: "lower", isMain: false },
-  { column: "max_vio_batch_max", label: "MaxVio of a batch, largest", better: "lower", isMain: false },
-  { column: "load_cv", label: "load CV", better: "lower", isMain: false },
-  { column: "load_gini", label: "load Gini", better: "lower", isMain: false },
-  { column: "load_entropy", label: "load entropy", better: "higher", isMain: false },
-  { column: "idle_fraction_mean", label: "idle experts, mean fraction", better: "lower", isMain: true },
-  { column: "idle_fraction_max", label: "idle experts, largest fraction", better: "lower", isMain: false },
-  { column: "idle_streak_max", label: "longest idle streak, steps", better: "lower", isMain: false },
-  { column: "dead_experts", label: "dead experts", better: "lower", isMain: true },
-  { column: "dropped_fraction", label: "dropped pairs, fraction", better: "lower", isMain: true },
-  { column: "score", label: "score", better: "higher", isMain: true },
-  { column: "regret_mean", label: "regret of a batch, mean", better: "lower", isMain: true },
-  { column: "regret_se", label: "regret of a batch, standard error of the mean", better: null, isMain: true },
-  { column: "regret_cumulative", label: "regret, cumulative", better: "lower", isMain: false },
-  { column: "optimum_gap_max", label: "optimum gap, largest", better: "lower", isMain: false },
+/** One metric: which way it is better, and the columns of the result files that hold it. */
+interface Metric {
+  /** Also the name of its column in the files with a row per step, if one of them has it. */
+  readonly id: string;
+  readonly better: Better;
+  /** Its columns in summary.csv, `[column, label]`; those that a terminal shows by default end with "main". */
+  readonly summary: readonly (readonly [column: string, label: string, main?: "main"])[];
+}
+
+/**
+ * Every metric of the result files, in the order of summary.csv, and then those that only the files with a row per step
+ * have. Columns that are no metric (names, sizes, loads) are not here, and no way is better for them.
+ */
+const metrics: readonly Metric[] = [
   {
-    column: "dual_regret_cumulative",
-    label: "dual regret, cumulative, in the router's own affinity",
+    id: "max_vio",
     better: "lower",
-    isMain: true,
+    summary: [
+      ["max_vio_global", "MaxVio of the run", "main"],
+      ["max_vio_batch_mean", "MaxVio of a batch, mean", "main"],
+      ["max_vio_batch_p95", "MaxVio of a batch, 95th percentile"],
+      ["max_vio_batch_max", "MaxVio of a batch, largest"],
+    ],
   },
-  { column: "churn", label: "churn", better: null, isMain: false },
-  { column: "rank_max_vio", label: "MaxVio of ranks", better: "lower", isMain: false },
-  { column: "step_time_mean", label: "step time, mean", better: "lower", isMain: true },
-  { column: "sinkhorn_steps", label: "Sinkhorn steps", better: null, isMain: false },
-  { column: "solver_iterations_mean", label: "solver iterations, mean", better: null, isMain: false },
-  { column: "not_converged_steps", label: "steps not converged", better: "lower", isMain: false },
-  { column: "task_loss", label: "task loss, last steps", better: "lower", isMain: true },
-  { column: "task_loss_mean", label: "task loss, mean of the run", better: "lower", isMain: false },
-  { column: "gate_gradient_norm_mean", label: "gate gradient norm, mean", better: null, isMain: false },
-  { column: "routing_entropy", label: "routing entropy, last steps", better: null, isMain: false },
-  { column: "specialisation", label: "specialisation, last steps, nats", better: "higher", isMain: true },
-  // Experts that never learnt are unlike the others, too.
-  { column: "expert_similarity", label: "expert similarity, last steps", better: null, isMain: false },
+  { id: "load_cv", better: "lower", summary: [["load_cv", "load CV"]] },
+  { id: "load_gini", better: "lower", summary: [["load_gini", "load Gini"]] },
+  { id: "load_entropy", better: "higher", summary: [["load_entropy", "load entropy"]] },
+  {
+    id: "idle_fraction",
+    better: "lower",
+    summary: [
+      ["idle_fraction_mean", "idle experts, mean fraction", "main"],
+      ["idle_fraction_max", "idle experts, largest fraction"],
+    ],
+  },
+  { id: "idle_streak", better: "lower", summary: [["idle_streak_max", "longest idle streak, steps"]] },
+  { id: "dead_experts", better: "lower", summary: [["dead_experts", "dead experts", "main"]] },
+  { id: "dropped_fraction", better: "lower", summary: [["dropped_fraction", "dropped pairs, fraction", "main"]] },
+  { id: "score", better: "higher", summary: [["score", "score", "main"]] },
+  { id: "regret", better: "lower", summary: [["regret_mean", "regret of a batch, mean", "main"]] },
+  {
+    id: "regret_se",
+    better: null,
+    summary: [["regret_se", "regret of a batch, standard error of the mean", "main"]],
+  },
+  { id: "regret_cumulative", better: "lower", summary: [["regret_cumulative", "regret, cumulative"]] },
+  { id: "optimum_gap", better: "lower", summary: [["optimum_gap_max", "optimum gap, largest"]] },
+  {
+    id: "dual_regret_cumulative",
+    better: "lower",
+    summary: [["dual_regret_cumulative", "dual regret, cumulative, in the router's own affinity", "main"]],
+  },
+  { id: "churn", better: null, summary: [["churn", "churn"]] },
+  { id: "rank_max_vio", better: "lower", summary: [["rank_max_vio", "MaxVio of ranks"]] },
+  { id: "step_time", better: "lower", summary: [["step_time_mean", "step time, mean", "main"]] },
+  { id: "sinkhorn_steps", better: null, summary: [["sinkhorn_steps", "Sinkhorn steps"]] },
+  { id: "solver_iterations", better: null, summary: [["solver_iterations_mean", "solver iterations, mean"]] },
+  { id: "not_converged_steps", better: "lower", summary: [["not_converged_steps", "steps not converged"]] },
+  {
+    id: "task_loss",
+    better: "lower",
+    summary: [
+      ["task_loss", "task loss, last steps", "main"],
+      ["task_loss_mean", "task loss, mean of the run"],
+    ],
+  },
+  { id: "gate_gradient_norm", better: null, summary: [["gate_gradient_norm_mean", "gate gradient norm, mean"]] },
+  { id: "routing_entropy", better: null, summary: [["routing_entropy", "routing entropy, last steps"]] },
+  {
+    id: "specialisation",
+    better: "higher",
+    summary: [["specialisation", "specialisation, last steps, nats", "main"]],
+  },
+  // Neither way: experts that never learnt also differ from the others.
+  { id: "expert_similarity", better: null, summary: [["expert_similarity", "expert similarity, last steps"]] },
+  { id: "min_vio", better: "lower", summary: [] },
+  // A z-loss penalises large logits, but small ones are no aim in themselves.
+  { id: "router_z", better: null, summary: [] },
+  { id: "marginal_error", better: "lower", summary: [] },
+  { id: "duality_gap", better: "lower", summary: [] },
+  { id: "max_column_cardinality", better: null, summary: [] },
 ];
+
+/** The metrics that a summary.csv can have, in its order, except that the standard error of regret stands beside regret. */
+export const metricColumns: readonly MetricColumn[] = metrics.flatMap(({ better, summary }) =>
+  summary.map(([column, label, main]) => ({ column, label, better, isMain: main !== undefined })),
+);
+
+const directions: ReadonlyMap<string, Better> = new Map([
+  ...metrics.map(({ id, better }) => [id, better] as const),
+  ...metricColumns.map(({ column, better }) => [column, better] as const),
+]);
+
+/** Which way the metric in a column of any result file is better; null if neither way is, or the column is no metric. */
+export function directionOf(column: string): Better {
+  return directions.get(column) ?? null;
+}
