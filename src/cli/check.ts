@@ -4,11 +4,16 @@ import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { acceptResults, isOfCell, planAcceptance } from "../report/check/accept-results.ts";
-import { annotationsOf } from "../report/check/annotations.ts";
-import { checkAsJson } from "../report/check/check-json.ts";
-import type { ResultCheck } from "../report/check/check-result.ts";
-import { bytesToCheck, checkResults } from "../report/check/check-results.ts";
-import { formatCheck, formatVerdict } from "../report/check/check-text.ts";
+import {
+  type Annotation,
+  annotationsOf,
+  checkAsJson,
+  checkAsJunit,
+  formatCheck,
+  formatVerdict,
+} from "../report/check/check-output.ts";
+import { bytesToCheck, type CheckRules, checkResults } from "../report/check/check-results.ts";
+import { readGate } from "../report/check/gate.ts";
 import { defaultTolerance, parseTolerances } from "../report/check/tolerances.ts";
 import { checkIsResults } from "../report/results/results.ts";
 import { CheckFailed } from "./check-failed.ts";
@@ -20,11 +25,16 @@ import { columnsOf, printJson } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 import { withOutputFolder } from "./with-output-folder.ts";
 
+const failOnChoices = ["worse", "different"] as const;
+
 interface CheckArguments extends CommonArguments {
   folder: string;
-  baseline: string;
-  tolerance: number;
+  baseline?: string | undefined;
+  "fail-on"?: CheckRules["failOn"] | undefined;
+  tolerance?: string | undefined;
   metric: string[];
+  gate?: string | undefined;
+  strict: boolean;
   update: boolean;
   junit?: string | undefined;
   github?: boolean | undefined;
@@ -32,23 +42,31 @@ interface CheckArguments extends CommonArguments {
 
 export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
   command: "check <folder>",
-  describe: "Compare results with a baseline, for regression tests; exit with 1 when they differ",
+  describe: "Fail if results are worse than a baseline or break the limits of a gate, for regression tests",
   builder: (yargs) =>
     yargs
       .positional("folder", { type: "string", demandOption: true, describe: "Results of run, sweep or measure" })
       .option("baseline", {
         type: "string",
         group: optionGroups.input,
-        demandOption: true,
         requiresArg: true,
-        describe: "Results that are known to be good; the files it holds are compared",
+        describe: "Results that are known to be good",
       })
-      .option("tolerance", {
-        type: "number",
+      .option("fail-on", {
+        choices: failOnChoices,
         group: optionGroups.input,
         requiresArg: true,
-        default: defaultTolerance,
-        describe: "Numbers agree when they are this near, relative to the baseline's or to 1, whichever is larger",
+        describe:
+          "worse: metrics of summary.csv, means over seeds, that are worse; different: any cell of any file of the baseline that differs",
+        defaultDescription: "worse",
+      })
+      .option("tolerance", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe:
+          "Allowed change: absolute (0.01), relative to the baseline (5%) or in standard errors over seeds (2se)",
+        defaultDescription: defaultTolerance,
       })
       .option("metric", {
         type: "string",
@@ -56,14 +74,27 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
         array: true,
         requiresArg: true,
         default: [] as string[],
-        describe: "name=tolerance: the tolerance of one column, e.g. max_vio=0.01",
+        describe: "name=tolerance: the tolerance of one column, e.g. score=2%",
+      })
+      .option("gate", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe:
+          "YAML list of { metric, router, layer, max | min | worse-by }; with limits alone it needs no baseline",
+      })
+      .option("strict", {
+        type: "boolean",
+        group: optionGroups.input,
+        default: false,
+        describe: "Also fail if there are rows or values that the baseline lacks",
       })
       .option("update", {
         type: "boolean",
         group: optionGroups.output,
         default: false,
         describe:
-          "Accept the results: put the files that the baseline has, and run.json, in its place, or make it; a timing.csv in it is removed, since it is never the same twice and would tell of other results",
+          "Accept the results as the baseline: replace its files and run.json, or make it. A timing.csv in it is removed, because times differ on every run",
       })
       .option("junit", { ...outOption, describe: "Also write a JUnit XML report to this file" })
       .option("github", {
@@ -74,9 +105,12 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
       })
       .example(
         examples({
-          "Compare all numbers, to a millionth": "$0 check results/quickstart --baseline baseline",
-          "Let two columns move more than the others":
-            "$0 check results/a --baseline baseline --metric max_vio=0.01 score=0.001",
+          "Fail if a metric is worse by more than 5 %":
+            "$0 check results/quickstart --baseline baseline --tolerance 5%",
+          "Allow two metrics more than the others":
+            "$0 check results/a --baseline baseline --metric max_vio_global=0.01 score=2%",
+          "Fail if any number of any file differs": "$0 check results/a --baseline baseline --fail-on different",
+          "Keep limits without a baseline": "$0 check results/a --gate gate.yaml",
           "Accept the results as the new baseline": "$0 check results/quickstart --baseline baseline --update",
           "Write a report that CI systems show, too":
             "$0 check results/quickstart --baseline baseline --junit check.xml",
@@ -88,55 +122,79 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
 
 async function check(options: CheckArguments): Promise<void> {
   const { folder, baseline, junit, quiet } = options;
-  const tolerances = parseTolerances(options.tolerance, options.metric);
   checkConflicts(options);
-  if (options.update) return update(options);
-  if (junit !== undefined) checkTarget("junit", junit, [folder, baseline].flatMap(filesOfResults));
-  checkIsResults(baseline);
+  const tolerances = parseTolerances(options.tolerance ?? defaultTolerance, options.metric);
+  if (options.update) return update(folder, baseline!, quiet);
+  const folders = baseline === undefined ? [folder] : [folder, baseline];
+  const inputs = folders.flatMap(filesOfResults);
+  const { gate: gateFile } = options;
+  if (gateFile !== undefined) inputs.push({ name: "--gate", file: gateFile });
+  if (junit !== undefined) checkTarget("junit", junit, inputs);
+  for (const one of folders) checkIsResults(one);
+  const rules: CheckRules = {
+    failOn: options["fail-on"] ?? "worse",
+    tolerances,
+    isStrict: options.strict,
+    gate: gateFile === undefined ? null : readGate(gateFile),
+  };
 
   const bytesPerMegabyte = 1e6;
-  const progress = createProgress(Math.ceil(bytesToCheck(baseline) / bytesPerMegabyte), "MB", quiet);
+  const all = baseline === undefined ? 0 : bytesToCheck(baseline, rules.failOn);
+  const progress = createProgress(Math.ceil(all / bytesPerMegabyte), "MB", quiet);
   let bytes = 0;
-  const result = await checkResults(folder, baseline, tolerances, (more) => {
+  const result = await checkResults(folder, baseline ?? null, rules, (more) => {
     bytes += more;
     progress.update(Math.round(bytes / bytesPerMegabyte));
   }).finally(() => progress.stop());
 
   if (junit !== undefined) {
-    const { checkAsJunit } = await import("../report/check/check-junit.ts");
-    await withOutputFile(junit, async (file) => writeFileSync(file, checkAsJunit(result)));
+    const report = await checkAsJunit(result);
+    await withOutputFile(junit, async (file) => writeFileSync(file, report));
   }
   const verdict = formatVerdict(result, tolerances);
   if (options.json) printJson(checkAsJson(result));
   else {
     const isGithub = options.github ?? process.env.GITHUB_ACTIONS === "true";
     const text = quiet ? "" : formatCheck(result, tolerances, columnsOf(process.stdout));
-    if (isGithub && !result.equal) await printForGithub(result, baseline, text);
+    if (isGithub) await printForGithub(annotationsOf(result, baseline ?? null, gateFile ?? null), text);
     else process.stdout.write(text);
   }
-  if (result.equal) return;
+  if (result.passed) return;
   if (quiet) process.stderr.write(`${verdict}\n`);
   throw new CheckFailed(verdict);
 }
 
-function checkConflicts({ update, junit, github, json }: CheckArguments): void {
+function checkConflicts(options: CheckArguments): void {
+  const { baseline, gate, update, junit, github, json, strict, metric, tolerance } = options;
   if (json && github === true) throw new InputError("--json and --github both print to standard output; name one");
-  if (update && (junit !== undefined || json || github === true)) {
+  if (update && (junit !== undefined || json || github === true || gate !== undefined)) {
     throw new InputError(
-      "--update accepts the results without comparing them; it goes without --junit, --github, --json",
+      "--update accepts the results without checking them; it cannot be combined with --gate, --junit, --github or --json",
     );
   }
+  if (baseline !== undefined) return;
+  if (update) throw new InputError("--update: name the baseline to replace or make with --baseline");
+  if (gate === undefined)
+    throw new InputError("check: name what to check against: --baseline DIR, --gate FILE, or both");
+  const given = { "fail-on": options["fail-on"], tolerance, metric: metric.at(0), strict: strict || undefined };
+  const useless = Object.entries(given).find(([, value]) => value !== undefined);
+  if (useless !== undefined) throw new InputError(`--${useless[0]}: is about a comparison, and needs --baseline`);
 }
 
 /** Prints `text` so that nothing in it is taken for a workflow command, and then the annotations. */
-async function printForGithub(result: ResultCheck, baseline: string, text: string): Promise<void> {
-  const { error } = await import("@actions/core");
+async function printForGithub(annotations: readonly Annotation[], text: string): Promise<void> {
+  if (annotations.length === 0) {
+    process.stdout.write(text);
+    return;
+  }
+  const { error, notice } = await import("@actions/core");
   const token = randomUUID();
   process.stdout.write(`::stop-commands::${token}\n${text}::${token}::\n`);
-  for (const { title, message, file } of annotationsOf(result, baseline)) error(message, { title, file });
+  const print = { error, notice };
+  for (const { level, title, message, file } of annotations) print[level](message, { title, file });
 }
 
-async function update({ folder, baseline, quiet }: CheckArguments): Promise<void> {
+async function update(folder: string, baseline: string, quiet: boolean): Promise<void> {
   const isNew = !existsSync(baseline);
   const acceptance = planAcceptance(folder, baseline);
   await withOutputFolder(

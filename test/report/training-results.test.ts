@@ -81,7 +81,7 @@ describe("the files of a run whose stream trains", () => {
 
 describe("check, of runs whose streams train,", () => {
   const check = (folder: string, baseline: string, ...options: string[]) =>
-    runInProcess(["check", folder, "--baseline", baseline, ...options]);
+    runInProcess(["check", folder, "--baseline", baseline, "--fail-on", "different", ...options]);
 
   it("finds a run equal to itself, and sees a task loss that is off", async () => {
     expect((await check(run, run)).code).toBe(0);
@@ -93,8 +93,8 @@ describe("check, of runs whose streams train,", () => {
     }
     const { code, stdout } = await check(other, run, "--json");
     expect(code).toBe(1);
-    const difference = { kind: "cell", router: "topk", column: "task_loss", now: 7.5 };
-    expect(JSON.parse(stdout)).toMatchObject({ differing: 2, differences: [difference, difference] });
+    const finding = { verdict: "worse", kind: "value", router: "topk", column: "task_loss", now: 7.5 };
+    expect(JSON.parse(stdout)).toMatchObject({ counts: { worse: 2 }, findings: [finding, finding] });
     expect((await check(run, run, "--metric", "task_loss=0.1", "specialisation=0")).code).toBe(0);
   });
 
@@ -102,12 +102,12 @@ describe("check, of runs whose streams train,", () => {
     const lacking = await withoutLastColumn(file);
     const { code, stdout } = await check(lacking, run);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/missing column/);
+    expect(stdout).toMatch(/^ missing .*\(column\)/m);
     expect(stdout).toContain("expert_similarity");
     // The other way round the column is new, which is no difference.
     const note = await check(run, lacking);
     expect(note.code).toBe(0);
-    expect(note.stdout).toContain(`${file}: not in the baseline, and not compared: expert_similarity`);
+    expect(note.stdout).toContain(`${file}: not in the baseline, and so not compared: expert_similarity`);
   });
 });
 

@@ -5,9 +5,12 @@ import { diagnosticColumns, headerOf, loadHeader, stepColumnsOf, summaryColumnsO
 import { sweepFiles } from "../result-files.ts";
 import { metricColumns } from "../results/metric-columns.ts";
 
+const summaryHeader = headerOf(summaryColumnsOf(true));
+
 /** The files whose numbers are the same on every run, with all columns that they can have. */
 const checkedColumns = {
-  "summary.csv": headerOf(summaryColumnsOf(true)),
+  "summary.csv": summaryHeader,
+  "layers.csv": [...summaryHeader, "layer"],
   "steps.csv": headerOf(stepColumnsOf(true)),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns),
@@ -17,7 +20,10 @@ const checkedColumns = {
 /** The names of the files that are checked: all CSV files of a run or a sweep but timing.csv. */
 export const checkedNames = Object.keys(checkedColumns) as (keyof typeof checkedColumns)[];
 
-const keyNames: readonly string[] = ["scenario", "router", "seed", "step", "expert"];
+/** The files of a run or a whole sweep with a row for each router (and layer) and seed, whose means over seeds are judged. */
+export const judgedNames = ["summary.csv", "layers.csv"] as const;
+
+const keyNames: readonly string[] = ["scenario", "router", "seed", "step", "expert", "layer"];
 
 /** The columns that a tolerance can be set for; an interval has that of its metric. */
 export const measuredColumns: readonly string[] = Array.from(
@@ -28,17 +34,24 @@ export const measuredColumns: readonly string[] = Array.from(
   ),
 );
 
+/** Those of them that have a mean over seeds. */
+export const judgedColumns: readonly string[] = measuredColumns.filter((column) => summaryHeader.includes(column));
+
 /**
- * The columns of `header` that say which row of the checked file it is: scenario, router, seed, step, expert, and in
- * summary.csv and intervals.csv the swept parameters, which are the columns that they do not have by themselves.
+ * The positions in `header` of the columns that say which row of the checked file it is: scenario, router, seed, step,
+ * expert, layer, and the swept parameters. Those are the columns of summary.csv, layers.csv and intervals.csv that only a
+ * sweep adds; of a size that is swept, such as `tokens`, it is the second column of that name.
  */
-export function keyColumnsOf(file: string, header: readonly string[]): string[] {
+export function keyPositionsOf(file: string, header: readonly string[]): number[] {
   const known = columnsOf(file);
-  const hasSwept = sweepFiles.some((name) => name === path.basename(file));
-  return header.filter((column) => keyNames.includes(column) || (hasSwept && !known.includes(column)));
+  const hasSwept = [...sweepFiles, ...judgedNames].some((name) => name === path.basename(file));
+  const isSwept = (column: string, position: number) => !known.includes(column) || header.indexOf(column) < position;
+  return Array.from(header.keys()).filter(
+    (position) => keyNames.includes(header[position]) || (hasSwept && isSwept(header[position], position)),
+  );
 }
 
-/** The key columns without which a file is none that a run wrote. */
+/** The key columns that every file written by a run has. */
 export function requiredKeys(file: string): string[] {
   return columnsOf(file).filter((name) => keyNames.includes(name));
 }
