@@ -69,7 +69,7 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
   if (json) printJson(comparison);
   else if (!quiet) {
     const { green, red } = colorsOf(process.stdout);
-    process.stdout.write(formatComparison(comparison, { better: green, worse: red }));
+    process.stdout.write(formatComparison(comparison, { better: green, worse: red }, metric !== undefined));
   }
 }
 

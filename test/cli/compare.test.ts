@@ -91,6 +91,28 @@ describe("moesim compare", () => {
     expect(readFileSync(path.join(folder, "page.html"), "utf8")).toContain("paired over 4 seeds");
   });
 
+  it("says where recorded choices differ, what they lack, and that they have no router of a run", async () => {
+    const folder = temporaryFolder();
+    const [one, four] = ["1", "4"].map((ranks) => path.join(folder, ranks));
+    const loads = path.join(folder, "loads.csv");
+    writeFileSync(loads, "4,2,1,1\n2,2,2,2\n");
+    for (const out of [one, four]) {
+      const words = ["--loads", loads, "--experts", "4", "--ranks", path.basename(out), "--out", out, "--quiet"];
+      expect((await runInProcess(["measure", ...words])).code).toBe(0);
+    }
+    const both = await runInProcess(["compare", one, four, "--metric", "rank_max_vio", "score", "churn"]);
+    expect(both.code).toBe(0);
+    expect(both.stdout).toContain("1, 4: their measurements differ in\n  ranks: 1 → 4\n");
+    expect(both.stdout).toMatch(/^ recorded +0 +0\.5 +\+0\.5 *$/m);
+    expect(both.stdout).toMatch(/^empty for every router: score, churn$/m);
+    const mixed = await runInProcess(["compare", before, one]);
+    expect(mixed.stdout).toContain(
+      `no known difference between their scenarios\n  1: recorded choices or loads, not a scenario\n`,
+    );
+    expect(mixed.stdout).toContain(`no router of 1 is in ${names[0]}, so there are no changes from it\n`);
+    expect(mixed.stdout).not.toContain("no run.json");
+  });
+
   it("prints nothing with --quiet", async () => {
     expect(await runInProcess(["compare", before, after, "--quiet"])).toEqual({ code: 0, stdout: "", stderr: "" });
   });

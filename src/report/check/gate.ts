@@ -185,24 +185,23 @@ export function judgeGate(
   unpaired: readonly GateRow[],
 ): GateResult[] {
   return entries.flatMap((entry) => {
+    const { bound, metric } = entry;
     const where = `${file}: entry ${entry.position}: ${formatEntry(entry)}`;
-    if (entry.bound.kind === "worse-by" && compared === null) {
+    const isMatched = (one: GateRow) => matches(entry, one);
+    if (bound.kind === "worse-by" && compared === null) {
       throw new InputError(`${where}: needs --baseline, the results that it must not be worse than`);
     }
-    const rows = entry.bound.kind === "worse-by" ? compared! : limited;
-    const matching = rows.filter((one) => matches(entry, one));
-    if (matching.length === 0) {
-      if (entry.bound.kind === "worse-by" && unpaired.some((one) => matches(entry, one))) return [];
+    const rows = bound.kind === "worse-by" ? compared! : limited;
+    if (!rows.some(isMatched)) {
+      if (bound.kind === "worse-by" && unpaired.some(isMatched)) return [];
       throw new InputError(`${where}: matches no row.${unmatchedHelp(entry, rows)}`);
     }
     const results =
-      entry.bound.kind === "worse-by"
-        ? compared!.filter((one) => matches(entry, one)).flatMap((one) => judgeChangeOf(entry, one))
-        : limited.filter((one) => matches(entry, one)).flatMap((one) => judgeLimitOf(entry, one));
+      bound.kind === "worse-by"
+        ? compared!.filter(isMatched).flatMap((one) => judgeWorseBy(entry, bound.tolerance, one))
+        : limited.filter(isMatched).flatMap((one) => judgeLimit(entry, bound.kind, bound.limit, one));
     if (results.length === 0) {
-      throw new InputError(
-        `${where}: ${entry.metric} is empty in every row that it matches, so there is nothing to judge`,
-      );
+      throw new InputError(`${where}: ${metric} is empty in every row that it matches, so there is nothing to judge`);
     }
     return results;
   });
@@ -217,20 +216,19 @@ function unmatchedHelp({ router, layer }: GateEntry, rows: readonly GateRow[]): 
   return layer !== null && !isOfLayer ? " The results have no layers.csv." : "";
 }
 
-function judgeLimitOf(entry: GateEntry, { router, row, meanOf }: LimitedRow): GateResult[] {
-  const { bound, metric } = entry;
-  const value = meanOf(metric);
-  if (value === null || bound.kind === "worse-by") return [];
-  const excess = bound.kind === "max" ? value - bound.limit : bound.limit - value;
-  const passed = excess <= roundingOf(value, bound.limit);
-  return [{ entry, router, row, value, baseline: null, allowed: bound.limit, passed }];
+function judgeLimit(entry: GateEntry, kind: "max" | "min", limit: number, one: LimitedRow): GateResult[] {
+  const { router, row } = one;
+  const value = one.meanOf(entry.metric);
+  if (value === null) return [];
+  const excess = kind === "max" ? value - limit : limit - value;
+  return [{ entry, router, row, value, baseline: null, allowed: limit, passed: excess <= roundingOf(value, limit) }];
 }
 
-function judgeChangeOf(entry: GateEntry, { router, row, changeOf }: ComparedRow): GateResult[] {
-  const { bound, metric } = entry;
-  const means = bound.kind === "worse-by" ? changeOf(metric, bound.tolerance) : null;
+function judgeWorseBy(entry: GateEntry, tolerance: Tolerance, one: ComparedRow): GateResult[] {
+  const { router, row } = one;
+  const means = one.changeOf(entry.metric, tolerance);
   if (means === null) return [];
   const { baseline, now, allowed } = means;
-  const passed = judgeChange(now - baseline, allowed, directionOf(metric)) !== "worse";
+  const passed = judgeChange(now - baseline, allowed, directionOf(entry.metric)) !== "worse";
   return [{ entry, router, row, value: now, baseline, allowed, passed }];
 }

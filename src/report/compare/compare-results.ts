@@ -6,7 +6,7 @@ import type { ComparedMetric, Comparison, MeanChange } from "./comparison.ts";
 import { folderNames } from "./folder-names.ts";
 import { meanDifference, meanOfDifferences } from "./mean-difference.ts";
 import { createStreamReader, pairedDifferences, type StreamOf, type VariantOf } from "./paired-seeds.ts";
-import { differingFields, scenarioFields } from "./scenario-fields.ts";
+import { differingFields, sourceOf } from "./scenario-fields.ts";
 
 /**
  * Puts `results`, two or more, side by side: the metrics `columns` of every router, with the difference to the first of
@@ -14,7 +14,7 @@ import { differingFields, scenarioFields } from "./scenario-fields.ts";
  * pair the seeds where both ran the same on the same stream. Throws `InputError` where a file is malformed.
  */
 export function compareResults(results: readonly Results[], columns: readonly MetricColumn[]): Comparison {
-  const scenarios = results.map(scenarioFields);
+  const sources = results.map(sourceOf);
   const names = folderNames(results.map(({ folder }) => folder));
   const variants = results.map((one) => new Map(variantsOf(one).map((variant) => [variant.name, variant])));
   const streamOf = createStreamReader();
@@ -34,14 +34,19 @@ export function compareResults(results: readonly Results[], columns: readonly Me
     return { ...metric, rows: rows.filter(({ cells }) => cells.some((cell) => cell !== null)) };
   }
 
+  const compared = columns.map(compareMetric);
   return {
     folders: results.map(({ folder }, position) => ({
       folder,
       name: names[position],
-      hasScenario: scenarios[position] !== null,
+      source: sources[position]?.kind ?? null,
     })),
-    fields: differingFields(scenarios),
-    metrics: columns.map(compareMetric).filter(({ rows }) => rows.length > 0),
+    fields: differingFields(sources),
+    metrics: compared.filter(({ rows }) => rows.length > 0),
+    emptyMetrics: compared.filter(({ rows }) => rows.length === 0).map(({ column }) => column),
+    unmatchedFolders: Array.from(variants.keys()).filter(
+      (position) => !Array.from(variants[position].keys()).some((router) => variants[0].has(router)),
+    ),
   };
 }
 

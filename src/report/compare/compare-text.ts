@@ -12,14 +12,17 @@ export interface ChangeColors {
 /**
  * The comparison as the terminal shows it: how the scenarios differ, then a table for each metric, with a column for each
  * folder and from the second on its difference to the first.
+ *
+ * @param hasAsked whether the metrics were named one by one, so that those that are empty are worth a word
  */
-export function formatComparison(comparison: Comparison, colors: ChangeColors): string {
+export function formatComparison(comparison: Comparison, colors: ChangeColors, hasAsked = false): string {
   const { folders, metrics } = comparison;
   const names = folders.map(({ name }) => printable(name));
   return [
     ...scenarioLines(comparison, names),
     ...metrics.flatMap((metric) => ["", headingOf(metric), "", metricTable(metric, names, colors)]),
     "",
+    ...absenceLines(comparison, names, hasAsked),
     legend(comparison, names[0]),
   ]
     .join("\n")
@@ -27,14 +30,34 @@ export function formatComparison(comparison: Comparison, colors: ChangeColors): 
 }
 
 function scenarioLines({ folders, fields }: Comparison, names: readonly string[]): string[] {
-  const unknown = names.filter((_, position) => !folders[position].hasScenario);
+  const sources = new Set(folders.map(({ source }) => source));
+  const what = sources.has("scenario") ? "scenarios" : sources.has("measurement") ? "measurements" : "scenarios";
+  const remarks = folders.map(({ source }) => {
+    if (source === null) return "no run.json tells which scenario it was";
+    return source === "measurement" && what === "scenarios" ? "recorded choices or loads, not a scenario" : null;
+  });
   return [
-    `${names.join(", ")}: ${fields.length === 0 ? "no known difference between their scenarios" : "their scenarios differ in"}`,
+    `${names.join(", ")}: ${fields.length === 0 ? `no known difference between their ${what}` : `their ${what} differ in`}`,
     ...fields.map(({ path, values }: ComparedField) => {
       const texts = values.map((value) => (value === null ? "–" : printable(value)));
       return `  ${printable(path)}: ${texts.join(" → ")}`;
     }),
-    ...unknown.map((name) => `  ${name}: no run.json tells which scenario it was`),
+    ...remarks.flatMap((remark, position) => (remark === null ? [] : [`  ${names[position]}: ${remark}`])),
+  ];
+}
+
+/** Why there is no number where one might be looked for. */
+function absenceLines(
+  { unmatchedFolders, emptyMetrics }: Comparison,
+  names: readonly string[],
+  asked: boolean,
+): string[] {
+  const unmatched = unmatchedFolders.map((position) => names[position]);
+  return [
+    ...(unmatched.length === 0
+      ? []
+      : [`no router of ${unmatched.join(", ")} is in ${names[0]}, so there are no changes from it`]),
+    ...(asked && emptyMetrics.length > 0 ? [`empty for every router: ${emptyMetrics.join(", ")}`] : []),
   ];
 }
 

@@ -5,24 +5,28 @@ import type { MeanDifference } from "./mean-difference.ts";
 /** Results side by side, the first of them the reference. Plain data, for terminals, pages and scripts. */
 export interface Comparison {
   readonly folders: readonly ComparedFolder[];
-  /** Where the scenarios differ. */
+  /** Where the scenarios differ, and in what the measurements of recorded choices. */
   readonly fields: readonly ComparedField[];
   readonly metrics: readonly ComparedMetric[];
+  /** Asked for, but empty for every router of every folder: of recorded choices the score, the regret and the churn. */
+  readonly emptyMetrics: readonly string[];
+  /** The folders, by position, that have no router of the reference, so that nothing of theirs can be compared. */
+  readonly unmatchedFolders: readonly number[];
 }
 
 export interface ComparedFolder {
   readonly folder: string;
   /** Short, and unlike that of the others. */
   readonly name: string;
-  /** Whether run.json tells which scenario it was. */
-  readonly hasScenario: boolean;
+  /** What run.json tells that the results come from; null if it does not. */
+  readonly source: "scenario" | "measurement" | null;
 }
 
-/** A field of the scenario that not all have alike. */
+/** A field of the scenario or measurement that not all have alike. */
 export interface ComparedField {
   /** `stream.skew`, `routers.ssr.epsilon`. */
   readonly path: string;
-  /** One a folder, as JSON; null where it has no such field or its scenario is unknown. */
+  /** One a folder, as JSON; null if it has no such field. */
   readonly values: readonly (string | null)[];
 }
 

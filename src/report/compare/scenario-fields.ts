@@ -11,39 +11,58 @@ interface ScenarioField {
   readonly router: string | null;
 }
 
-export type ScenarioFields = ReadonlyMap<string, ScenarioField>;
+/** What results come from. */
+export interface ResultSource {
+  /** A simulated scenario, or the measurement of recorded choices or loads. */
+  readonly kind: "scenario" | "measurement";
+  readonly fields: ReadonlyMap<string, ScenarioField>;
+}
 
 /** What says nothing about what was computed. */
 const ignored = new Set(["description"]);
+/** What every run.json says about the program and its run, and not about the input. */
+const ofRecord = new Set(["command", "versions", "start", "end"]);
 
 /**
  * The fields of the scenario that `results` come from, by path; those of routers stand under their names. Of a sweep they
- * are those of its first cell without the swept paths, and `seed` is every seed. Null where run.json is missing or knows of
- * no scenario. Throws `InputError` where it is not JSON.
+ * are those of its first cell without the swept paths, and `seed` is every seed. Of recorded choices they are the file and
+ * the options of `measure`. Null if run.json is missing or tells neither. Throws `InputError` if it is not JSON.
  */
-export function scenarioFields(results: Results): ScenarioFields | null {
+export function sourceOf(results: Results): ResultSource | null {
   const record = readRunJson(results.runs[0].folder);
-  if (!isRecord(record) || !isRecord(record.scenario)) return null;
+  if (!isRecord(record)) return null;
   const fields = new Map<string, ScenarioField>();
+  if (record.command === "measure") {
+    const options = Object.entries(record).filter(([key]) => !ofRecord.has(key));
+    addFields(fields, "", Object.fromEntries(options), null);
+    return { kind: "measurement", fields };
+  }
+  if (!isRecord(record.scenario)) return null;
   addFields(fields, "", record.scenario, null);
   for (const swept of results.parameters) fields.delete(swept);
   const { summary } = results;
   const seeds = new Set(summary.rows.map((_, row) => cellOf(summary, row, "seed")));
   fields.set("seed", { value: Array.from(seeds).join(", "), router: null });
-  return fields;
+  return { kind: "scenario", fields };
 }
 
 /**
- * The fields that not all scenarios have alike, in the order in which they are first named. Of a router that not all have
- * only its kind is listed.
+ * The fields that not all of the scenarios have alike, and then those of measurements, in the order in which they are first
+ * named. Of a router that not all have only its kind is listed. Scenarios and measurements have nothing in common that
+ * could differ.
  */
-export function differingFields(scenarios: readonly (ScenarioFields | null)[]): ComparedField[] {
-  const known = scenarios.filter((fields) => fields !== null);
-  const named = new Map(known.flatMap((fields) => Array.from(fields, ([path, { router }]) => [path, router] as const)));
-  return Array.from(named)
-    .filter(([, router]) => router === null || known.every((fields) => fields.has(router)))
-    .filter(([path]) => new Set(known.map((fields) => fields.get(path)?.value)).size > 1)
-    .map(([path]) => ({ path, values: scenarios.map((fields) => fields?.get(path)?.value ?? null) }));
+export function differingFields(sources: readonly (ResultSource | null)[]): ComparedField[] {
+  return (["scenario", "measurement"] as const).flatMap((kind) => {
+    const fieldsOf = sources.map((source) => (source?.kind === kind ? source.fields : null));
+    const known = fieldsOf.filter((fields) => fields !== null);
+    const named = new Map(
+      known.flatMap((fields) => Array.from(fields, ([path, { router }]) => [path, router] as const)),
+    );
+    return Array.from(named)
+      .filter(([, router]) => router === null || known.every((fields) => fields.has(router)))
+      .filter(([path]) => new Set(known.map((fields) => fields.get(path)?.value)).size > 1)
+      .map(([path]) => ({ path, values: fieldsOf.map((fields) => fields?.get(path)?.value ?? null) }));
+  });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

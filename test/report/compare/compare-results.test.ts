@@ -101,7 +101,7 @@ describe("results side by side", () => {
       [resultsOf([["a", 0, "1"]], scenario), resultsOf([["a", 7, "1"]], other), resultsOf([["a", 0, "1"]])],
       columns,
     );
-    expect(folders.map(({ hasScenario }) => hasScenario)).toEqual([true, true, false]);
+    expect(folders.map(({ source }) => source)).toEqual(["scenario", "scenario", null]);
     expect(fields.map(({ path: field, values }) => [field, ...values])).toEqual([
       ["tokens", "512", "1024", null],
       ["stream.skew", "1", "2", null],
@@ -110,6 +110,26 @@ describe("results side by side", () => {
       ["seed", "0", "7", null],
       ["routers.base", null, '"base"', null],
     ]);
+  });
+
+  it("name what differs between measurements, and take none for a scenario", () => {
+    const measured = (ranks: number) => {
+      const results = resultsOf([["recorded", 0, ""]]);
+      const record = { command: "measure", file: "loads.npy", experts: 8, ranks, versions: { moesim: "0" } };
+      const times = { start: `${ranks}`, end: `${ranks}` };
+      writeFileSync(path.join(results.folder, "run.json"), JSON.stringify({ ...record, ...times }));
+      return results;
+    };
+    const run = resultsOf([["a", 0, "0.5"]], { tokens: 512 });
+    const two = compareResults([measured(1), measured(4)], columns);
+    expect(two.folders.map(({ source }) => source)).toEqual(["measurement", "measurement"]);
+    expect(two.fields).toEqual([{ path: "ranks", values: ["1", "4"] }]);
+    expect(two.emptyMetrics).toEqual(["score", "churn"]);
+    expect(two.unmatchedFolders).toEqual([]);
+    const mixed = compareResults([run, measured(1), measured(4)], columns);
+    expect(mixed.fields).toEqual([{ path: "ranks", values: [null, "1", "4"] }]);
+    expect(mixed.unmatchedFolders).toEqual([1, 2]);
+    expect(compareResults([run, measured(1)], columns).fields).toEqual([]);
   });
 
   it.each(["{", "", "[1"])("refuse a run.json that is %j", (text) => {

@@ -5,8 +5,10 @@ export function comparisonOf(
   rows: Readonly<Record<string, readonly (readonly [mean: number, halfWidth: number | null] | null)[]>>,
 ): Comparison {
   return {
-    folders: ["before", "after"].map((name) => ({ folder: name, name, hasScenario: true })),
+    folders: ["before", "after"].map((name) => ({ folder: name, name, source: "scenario" as const })),
     fields: [],
+    emptyMetrics: [],
+    unmatchedFolders: [],
     metrics: [
       {
         column: "churn",
