@@ -46,7 +46,6 @@ export interface ResultCheck {
 
 type Row = readonly string[];
 type Side = "inBaseline" | "inNow";
-const noSide = { inBaseline: -1, inNow: -1 };
 
 /** Where a column stands in the rows of both files; −1 in a file that lacks it. */
 interface SharedColumn extends Readonly<Record<Side, number>> {
@@ -201,12 +200,21 @@ async function compareFolders(
         else if (outcome !== null)
           add({ kind: "value", file, router: row.router, row: row.row, column: column.name, ...outcome });
       }
-      const changeOf = (name: string, tolerance: Tolerance) => {
-        const column = columns.find((one) => one.name === name) ?? { name, ...noSide };
-        const pairs = valuesOf(row, column);
-        return pairs.length === 0 ? null : { ...meansOf(pairs), allowed: allowedOf(row, name, pairs, [tolerance]) };
+      const columnOf = (name: string): SharedColumn => {
+        return { name, inBaseline: baselineRows.columns.indexOf(name), inNow: nowRows.columns.indexOf(name) };
       };
-      compared.push({ router: row.router, row: row.row, changeOf });
+      compared.push({
+        router: row.router,
+        row: row.row,
+        changeOf(name, tolerance) {
+          const values = valuesOf(row, columnOf(name));
+          return values.length === 0
+            ? null
+            : { ...meansOf(values), allowed: allowedOf(row, name, values, [tolerance]) };
+        },
+        isOneSided: (name) =>
+          textsOf(row, columnOf(name)).some(([before, after]) => (before === "") !== (after === "")),
+      });
     }
   }
 
@@ -264,8 +272,8 @@ function judgeMeans(
   column: SharedColumn,
   { tolerances, gate, failOn }: CheckRules,
 ): Outcome | "same" | null {
-  const { name, inBaseline, inNow } = column;
-  const texts = one.pairs.map(({ expected, found }) => [expected[inBaseline], found[inNow]] as const);
+  const { name } = column;
+  const texts = textsOf(one, column);
   const hasText = texts.some((both) => both.some((text) => text !== "" && numberIn(text) === null));
   const isText = hasText && !metricColumns.some((metric) => metric.column === name);
   const values = isText ? [] : valuesOf(one, column);
@@ -307,17 +315,21 @@ export function compareCell(column: string, baseline: string, now: string, toler
 /** A metric's values for the seeds that have one in both folders, `[baseline, now]`. */
 type Values = readonly (readonly [baseline: number, now: number])[];
 
+/** A column's cells, `[baseline, now]` for each seed; empty in a file that lacks the column. */
+function textsOf({ pairs }: PairedRow, { inBaseline, inNow }: SharedColumn): (readonly [string, string])[] {
+  return pairs.map(({ expected, found }) => [expected[inBaseline] ?? "", found[inNow] ?? ""] as const);
+}
+
 /** Throws `InputError` if a cell holds something else than a number. */
-function valuesOf({ file, router, pairs }: PairedRow, { name, inBaseline, inNow }: SharedColumn): Values {
+function valuesOf(one: PairedRow, column: SharedColumn): Values {
   const numberOf = (text: string, where: string) => {
     const number = numberIn(text);
     if (number !== null) return number;
     throw new InputError(
-      `${file} of ${where}: router ${JSON.stringify(router)}, ${name}: ${JSON.stringify(text)} is not a number`,
+      `${one.file} of ${where}: router ${JSON.stringify(one.router)}, ${column.name}: ${JSON.stringify(text)} is not a number`,
     );
   };
-  return pairs
-    .map(({ expected, found }) => [expected[inBaseline] ?? "", found[inNow] ?? ""] as const)
+  return textsOf(one, column)
     .filter(([before, after]) => before !== "" && after !== "")
     .map(([before, after]) => [numberOf(before, "the baseline"), numberOf(after, "the results")] as const);
 }

@@ -57,9 +57,12 @@ export interface LimitedRow extends GateRow {
   meanOf(column: string): number | null;
 }
 
-/** A row as both folders have it; `changeOf` is null if the column is empty in one of them. */
+/** A row as both folders have it. */
 export interface ComparedRow extends GateRow {
+  /** Null if no seed has the metric in both folders. */
   changeOf(column: string, tolerance: Tolerance): ComparedMeans | null;
+  /** Whether a seed has the metric in one folder alone. */
+  isOneSided(column: string): boolean;
 }
 
 /** Means over the seeds that both folders have, and the change that a tolerance allows. */
@@ -193,6 +196,7 @@ export function judgeGate(
     }
     const rows = bound.kind === "worse-by" ? compared! : limited;
     if (!rows.some(isMatched)) {
+      // The comparison says already that the row is missing or new.
       if (bound.kind === "worse-by" && unpaired.some(isMatched)) return [];
       throw new InputError(`${where}: matches no row.${unmatchedHelp(entry, rows)}`);
     }
@@ -201,6 +205,8 @@ export function judgeGate(
         ? compared!.filter(isMatched).flatMap((one) => judgeWorseBy(entry, bound.tolerance, one))
         : limited.filter(isMatched).flatMap((one) => judgeLimit(entry, bound.kind, bound.limit, one));
     if (results.length === 0) {
+      // The same of a value.
+      if (bound.kind === "worse-by" && compared!.some((one) => isMatched(one) && one.isOneSided(metric))) return [];
       throw new InputError(`${where}: ${metric} is empty in every row that it matches, so there is nothing to judge`);
     }
     return results;

@@ -100,6 +100,13 @@ describe("a gate", () => {
     const isNew = await checked("- {metric: score, router: c, worse-by: 5%}", both, one);
     expect(isNew).toMatchObject({ passed: true, gate: [] });
     expect((await checked("- {metric: score, router: c, worse-by: 5%}", one, both)).passed).toBe(false);
+    // The same of a column, which the comparison calls missing.
+    const narrow = resultFolder({
+      "summary.csv": [header, ["s", "a", "topk", "1", "2", "4", "0", "0.5"]].map((row) => row.slice(0, 7)),
+    });
+    const lacking = await checked("- {metric: score, worse-by: 5%}", narrow, one);
+    expect(lacking).toMatchObject({ passed: false, gate: [] });
+    expect(worstOf(lacking.parts, 10)).toMatchObject([{ verdict: "missing", kind: "column", column: "score" }]);
   });
 
   it.each([
