@@ -125,13 +125,18 @@ async function compareFolders(
   const seen = new Set<string>();
 
   function add(finding: Omit<Finding, "fails">): void {
-    const { verdict, kind } = finding;
+    const { verdict, kind, column } = finding;
     const isDifferent = failOn === "different";
-    const fails =
-      verdict === "missing" ||
-      verdict === "worse" ||
-      (verdict === "new" ? isStrict || (isDifferent && kind === "value") : isDifferent);
-    collector.add({ ...finding, fails });
+    // As the standard error of regret, which is empty once every step is measured.
+    const isUndirected = kind === "value" && directionOf(column!) === null;
+    const failing = {
+      missing: isDifferent || !isUndirected,
+      worse: true,
+      changed: isDifferent,
+      new: isStrict || (isDifferent && kind === "value"),
+      better: isDifferent,
+    };
+    collector.add({ ...finding, fails: failing[verdict] });
   }
 
   /** Compares the file `file` of both folders, whose rows `join` pairs. */

@@ -255,6 +255,10 @@ describe("a check of results for a metric that is worse than in a baseline", () 
     const [full, empty] = ["0.5", ""].map((cell) => summaryOf(["score"], [["a", 1, cell]]));
     expect(await verdictsOf(empty, full)).toEqual({ passed: false, found: ["missing a score"] });
     expect(await verdictsOf(full, empty)).toEqual({ passed: true, found: ["new a score"] });
+    // Neither way is better for the standard error, which is empty once regret is measured on every step.
+    const [sampled, measured] = ["0.5", ""].map((cell) => summaryOf(["regret_se"], [["a", 1, cell]]));
+    expect(await verdictsOf(measured, sampled)).toEqual({ passed: true, found: ["missing a regret_se"] });
+    expect((await verdictsOf(measured, sampled, different)).passed).toBe(false);
     const strict = { ...rulesOf("worse"), isStrict: true };
     expect(await verdictsOf(full, empty, strict)).toEqual({ passed: false, found: ["new a score"] });
     expect((await verdictsOf(full, empty, different)).passed).toBe(false);
