@@ -31,10 +31,11 @@ export interface MeterSizes {
   readonly capacity?: CapacityPolicy | undefined;
   /** Divides `experts`; default 1. */
   readonly ranks?: number | undefined;
-  /**
-   * As in a scenario: on which steps, and how exactly, regret is measured. Steps are drawn as those of a scenario with seed 0
-   * are, the same for every meter.
-   */
+  /** Batches that will be measured, at most; without it regret's last stratum of steps can end before its step comes. */
+  readonly steps?: number | undefined;
+  /** Draws the steps on which regret is measured, as it does in a scenario; default 0. */
+  readonly seed?: number | undefined;
+  /** As in a scenario: on how many steps, and how exactly, regret is measured. */
   readonly regret?: { readonly every?: number | undefined; readonly gap?: number | undefined } | undefined;
 }
 
@@ -70,7 +71,8 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
   if (!(Number.isInteger(maxSlots) && maxSlots > 0 && maxSlots <= experts)) {
     throw new InputError(`${where}: slots: ${maxSlots} is not allowed. Allowed: 1 to ${experts}.`);
   }
-  const sample = measuredSteps(scenario, Number.POSITIVE_INFINITY);
+  const steps = sizes.steps ?? Number.POSITIVE_INFINITY;
+  const sample = measuredSteps(scenario, steps);
   const kernels = createKernels();
   const { logits, facts, optima, meter, buffers } = await withMemoryFor(scenario, async () => ({
     logits: kernels.allocateFloat32(mostTokens * experts),
@@ -89,6 +91,9 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       const slots = choice.slots ?? topK;
       if (tokens > mostTokens) {
         throw new InputError(`logits: ${tokens} tokens; the meter was created for at most ${mostTokens}`);
+      }
+      if (records.length >= steps) {
+        throw new InputError(`measure: a batch more than the ${steps} that the meter was created for`);
       }
       if (!(Number.isInteger(slots) && slots > 0 && slots <= maxSlots)) {
         throw new InputError(`slots: ${slots} is not allowed; the meter was created for 1 to ${maxSlots}`);

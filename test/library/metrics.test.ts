@@ -13,8 +13,9 @@ describe("a meter", () => {
 
   it.each(kinds)("measures what %s chose as a simulation does", async (kind) => {
     const stream = { kind: "clusters" };
-    const fields = { ...sizes, ranks: 3, capacity: "drop", scores: "softmax", regret: { every: 2, gap: 0 } } as const;
-    const { runs } = await simulate({ name: "same", steps: 5, ...fields, stream, routers: [{ kind }] });
+    const regret = { every: 2, gap: 0 };
+    const fields = { ...sizes, steps: 5, ranks: 3, capacity: "drop", scores: "softmax", regret } as const;
+    const { runs } = await simulate({ name: "same", ...fields, stream, routers: [{ kind }] });
     const router = await routers.create({ kind, scores: "softmax" }, sizes);
     const meter = await metrics.createMeter({ ...fields, slots: 6 });
     const notMeasured = {
@@ -60,6 +61,10 @@ describe("a meter", () => {
     expect(() => meter.measure([1, 2, 3, Number.NaN], { expert: [0, 1] })).toThrow(/token 0, expert 3/);
     expect(meter.measure(logits, { expert: [0, 1, 2, 3] })).toMatchObject({ step: 0, maxVio: 0 });
     expect(meter.summary().regretMean).toBeGreaterThanOrEqual(0);
+    const short = await metrics.createMeter({ tokens: 2, experts: 4, topK: 2, steps: 1 });
+    short.measure(logits, { expert: [0, 1, 2, 3] });
+    expect(() => short.measure(logits, { expert: [0, 1, 2, 3] })).toThrow(/a batch more than the 1 that/);
+    expect(short.summary()).toMatchObject({ regretSe: null });
   });
 
   it.each([{ topK: 7 }, { ranks: 4 }, { slots: 7 }, { slots: 0 }, { scores: "tanh" as "softmax" }, { tokens: 0 }])(

@@ -1,7 +1,9 @@
-import { expect, it } from "vitest";
+import pico from "picocolors";
+import { describe, expect, it } from "vitest";
+import type { ScoreKind } from "../../src/core/assignment.ts";
 import { createRunSummary } from "../../src/metrics/run-summary.ts";
 import { summaryObject } from "../../src/report/summary-object.ts";
-import { formatSummaryTable, type SummaryTableRow } from "../../src/report/summary-table.ts";
+import { affinityLines, formatSummaryTable, type SummaryTableRow } from "../../src/report/summary-table.ts";
 import { madeRecords } from "../support/trained-run.ts";
 
 function rowOf(router: string, loss: number, trains: boolean): SummaryTableRow {
@@ -59,4 +61,47 @@ it("names the columns of training to scripts where there are any, with the media
   });
   const keys = Object.keys(summaryObject(rowOf("topk", 0.5, false)));
   expect(keys.slice(-2)).toEqual(["regret_se", "route_ms_median"]);
+});
+
+describe("regret in the table", () => {
+  const withRegret = (router: string, regretMean: number, regretSe: number | null, dualScores: ScoreKind | null) => {
+    const row = rowOf(router, 0.5, false);
+    const dualRegret = dualScores === null ? null : regretMean;
+    return { ...row, dualScores, dualRegret, summary: { ...row.summary, regretMean, regretSe } };
+  };
+
+  it("has its standard error beside it if it was sampled, within eighty columns", () => {
+    const rows = [withRegret("topk", 0.02284, 0.00041, null), withRegret("ssr", 0.0062, 0.0004, "sigmoid")];
+    const table = formatSummaryTable(rows, { width: 80 });
+    expect(table).toMatch(/mean ± s\.e\./);
+    expect(table).toMatch(/ 0\.02284 ± 0\.00041 /);
+    expect(table).toMatch(/ 0\.00620 ± 0\.00040 /);
+    expect(Math.max(...table.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
+    expect(formatSummaryTable([withRegret("topk", 0.02284, null, null)])).not.toContain("±");
+  });
+
+  it("is coloured by its mean, and dual regret only if all of it is in one affinity", () => {
+    const colors = pico.createColors(true);
+    const bestOf = (first: ScoreKind, second: ScoreKind) =>
+      formatSummaryTable([withRegret("a", 0.75, 0.5, first), withRegret("b", 0.25, 0.5, second)], { colors });
+    const green = (text: string) => colors.green(text);
+    expect(bestOf("sigmoid", "sigmoid")).toContain(green("0.25 ± 0.50"));
+    expect(bestOf("sigmoid", "sigmoid")).toContain(green("0.25"));
+    expect(bestOf("sigmoid", "softmax")).toContain(green("0.25 ± 0.50"));
+    expect(bestOf("sigmoid", "softmax")).not.toContain(green("0.25"));
+  });
+
+  it("is said to be in one affinity, and dual regret in each router's own", () => {
+    const rows = [withRegret("a", 1, null, "sigmoid"), withRegret("b", 1, null, null)];
+    expect(affinityLines(rows, "softmax")).toEqual([
+      "Score and regret are measured in softmax affinity, for all routers.",
+      "Dual regret is in the router's own affinity: sigmoid.",
+    ]);
+    expect(affinityLines([...rows, withRegret("c", 1, null, "softmax")], "softmax")[1]).toBe(
+      "Dual regret is in the router's own affinity: a sigmoid, c softmax.",
+    );
+    expect(affinityLines([rowOf("topk", 0.5, false)], "sigmoid")).toEqual([
+      "Score is measured in sigmoid affinity, for all routers.",
+    ]);
+  });
 });

@@ -53,9 +53,10 @@ function cellsOf(page: string, id: string): string[][] {
 describe("the page of a report", () => {
   it("has every cell of summary.csv, with its very digits", async () => {
     const folder = smallResults;
-    const rows = readCsv(path.join(folder, "summary.csv")).map(({ router, ...cells }) => [
+    const rows = readCsv(path.join(folder, "summary.csv")).map(({ router, regret_se, ...cells }) => [
       router,
-      ...Object.values(cells),
+      // The error of regret stands behind the regret that it belongs to.
+      ...Object.entries(cells).flatMap(([column, cell]) => (column === "regret_mean" ? [cell, regret_se] : [cell])),
     ]);
     expect(rows[0].some((cell) => cell.length > 15)).toBe(true);
     expect(cellsOf(await pageOf(folder), "summary-table")).toEqual(rows);
@@ -69,6 +70,7 @@ describe("the page of a report", () => {
     expect(page).toContain("<h1>small</h1>");
     expect(facts).toMatchObject({ Steps: "4", "Tokens in a step": "32", Experts: "8", Seed: "0" });
     expect(facts.Stream).toMatch(/^clusters \(.*clusters 5/);
+    expect(facts["Score and regret in"]).toBe("softmax affinity, for all routers");
     expect(facts.Versions).toContain(`node ${process.version}`);
   });
 

@@ -37,6 +37,18 @@ describe("lines over the steps", () => {
     expect(notes.join(" ")).toContain("95 %");
   });
 
+  it("take the n-th measured steps of all seeds together, since each seed draws steps of its own for regret", () => {
+    const [regret, gap] = ["regret_cumulative", Number.NaN] as const;
+    const series = [plainSeries(regret, [gap, 1, gap, 4]), plainSeries(regret, [1.5, gap, gap, 5])];
+    const data = plainData(plainResults([{ router: "a", kind: "topk" }]), () => series);
+    const [{ points }] = linesOf(data, regret).lines;
+    expect(points.map(({ step, value }) => [step, value])).toEqual([
+      [1, 1.25],
+      [3, 4.5],
+    ]);
+    expect(points.every(({ halfWidth }) => halfWidth! > 0)).toBe(true);
+  });
+
   it("leave out steps without a value, and routers without any", () => {
     const { lines } = linesOfSeries({
       a: [plainSeries(column, [Number.NaN, 1, Number.NaN, 2])],
