@@ -9,6 +9,7 @@ import {
   annotationsOf,
   checkAsJson,
   checkAsJunit,
+  formatAnnotation,
   formatCheck,
   formatVerdict,
 } from "../report/check/check-output.ts";
@@ -156,7 +157,7 @@ async function check(options: CheckArguments): Promise<void> {
   else {
     const isGithub = options.github ?? process.env.GITHUB_ACTIONS === "true";
     const text = quiet ? "" : formatCheck(result, tolerances, columnsOf(process.stdout));
-    if (isGithub) await printForGithub(annotationsOf(result, baseline ?? null, gateFile ?? null), text);
+    if (isGithub) printForGithub(annotationsOf(result, baseline ?? null, gateFile ?? null), text);
     else process.stdout.write(text);
   }
   if (result.passed) return;
@@ -182,16 +183,14 @@ function checkConflicts(options: CheckArguments): void {
 }
 
 /** Prints `text` so that nothing in it is taken for a workflow command, and then the annotations. */
-async function printForGithub(annotations: readonly Annotation[], text: string): Promise<void> {
+function printForGithub(annotations: readonly Annotation[], text: string): void {
   if (annotations.length === 0) {
     process.stdout.write(text);
     return;
   }
-  const { error, notice } = await import("@actions/core");
   const token = randomUUID();
   process.stdout.write(`::stop-commands::${token}\n${text}::${token}::\n`);
-  const print = { error, notice };
-  for (const { level, title, message, file } of annotations) print[level](message, { title, file });
+  process.stdout.write(annotations.map(formatAnnotation).join(""));
 }
 
 async function update(folder: string, baseline: string, quiet: boolean): Promise<void> {

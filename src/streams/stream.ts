@@ -74,7 +74,10 @@ export interface StreamKind<Options = unknown> {
    * scenario names. Throws `InputError` when the file is unreadable or the sizes do not agree.
    */
   shape?(options: Options, wanted: Partial<StreamShape>, folder: string): Promise<StreamShape>;
-  /** For kinds that read a file beside recorded data: throws `InputError` when it is not there or cannot be read. */
+  /**
+   * Throws `InputError` if something else that the kind needs is missing: a file beside recorded data, or an optional
+   * package. Called when a scenario is checked, before anything runs.
+   */
   checkInput?(options: Options, folder: string): Promise<void>;
   create(context: StreamContext, options: Options): Promise<Stream>;
 }

@@ -3,7 +3,7 @@ import type { TensorContainer } from "@tensorflow/tfjs-core";
 import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import { tensorBackendOf } from "../kernels/index.ts";
-import { loadTensors } from "../tensors/load.ts";
+import { checkCanTrain, loadTensors } from "../tensors/load.ts";
 import { withTensorMemory } from "../tensors/memory.ts";
 import type { StreamContext, StreamKind, StreamShape } from "./stream.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
@@ -156,6 +156,7 @@ export const trainingKind: StreamKind<TrainingOptions> = {
     return problems;
   },
   async checkInput({ task, path }, folder) {
+    checkCanTrain();
     if (task === "text" && path !== undefined) await checkTextFile(path, folder);
   },
   async create({ shape, kernels, random, folder }: StreamContext, options) {

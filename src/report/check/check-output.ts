@@ -300,3 +300,18 @@ export function annotationsOf(
     all.filter((annotation) => annotation.level === level).slice(0, mostAnnotations),
   );
 }
+
+/**
+ * The workflow command, one line, that shows `annotation` in GitHub Actions. Escapes as the runner reads them back: `%` and
+ * line ends everywhere, `:` and `,` in properties too.
+ */
+export function formatAnnotation({ level, title, message, file }: Annotation): string {
+  const properties = Object.entries({ title, file })
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `${name}=${escapeMessage(value).replaceAll(":", "%3A").replaceAll(",", "%2C")}`);
+  return `::${level} ${properties.join(",")}::${escapeMessage(message)}\n`;
+}
+
+function escapeMessage(text: string): string {
+  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+}

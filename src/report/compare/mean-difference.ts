@@ -1,7 +1,4 @@
-import tQuantile from "@stdlib/stats-base-dists-t-quantile";
-import { confidenceInterval, type Interval } from "../results/interval.ts";
-
-const upperQuantile = 0.975;
+import { confidenceInterval, type Interval, studentQuantile } from "../results/interval.ts";
 
 /** How far the mean of one group of seeds is from that of another. */
 export interface MeanDifference {
@@ -20,13 +17,13 @@ export function meanDifference(mean: Interval, reference: Interval): MeanDiffere
   const difference = mean.mean - reference.mean;
   if (mean.halfWidth === null || reference.halfWidth === null) return { difference, halfWidth: null, isClear: null };
   const variances = [mean, reference].map(({ halfWidth, count }) => {
-    const standardError = halfWidth! / tQuantile(upperQuantile, count - 1);
+    const standardError = halfWidth! / studentQuantile(count - 1);
     return { variance: standardError ** 2, freedom: count - 1 };
   });
   const variance = variances[0].variance + variances[1].variance;
   if (variance === 0) return { difference, halfWidth: 0, isClear: difference !== 0 };
   const freedom = variance ** 2 / variances.reduce((sum, group) => sum + group.variance ** 2 / group.freedom, 0);
-  const halfWidth = tQuantile(upperQuantile, freedom) * Math.sqrt(variance);
+  const halfWidth = studentQuantile(freedom) * Math.sqrt(variance);
   return { difference, halfWidth, isClear: Math.abs(difference) > halfWidth };
 }
 
