@@ -16,8 +16,6 @@ interface BenchArguments extends CommonArguments {
 }
 
 export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
-  command: "bench",
-  describe: "Measure the kernels and a whole step of every router on this machine",
   builder: (yargs) =>
     yargs
       .option("tokens", {

@@ -42,8 +42,6 @@ interface CheckArguments extends CommonArguments {
 }
 
 export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
-  command: "check <folder>",
-  describe: "Fail if results are worse than a baseline or break the limits of a gate, for regression tests",
   builder: (yargs) =>
     yargs
       .positional("folder", { type: "string", demandOption: true, describe: "Results of run, sweep or measure" })

@@ -1,8 +1,6 @@
 import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
-import { type KernelBackend, tensorBackendOf } from "../kernels/index.ts";
-import { defaultMaxCells } from "../scenario/sweep.ts";
-import { loadTensors } from "../tensors/load.ts";
+import type { KernelBackend } from "../kernels/index.ts";
 
 /** What every command is given besides its own options. */
 export interface CommonArguments {
@@ -36,14 +34,6 @@ export const setOption = {
   describe: "path=value …: change the scenario; the path is dotted, a router in it goes by its name or number",
 } as const satisfies Options;
 
-export const maxCellsOption = {
-  type: "number",
-  group: optionGroups.computation,
-  requiresArg: true,
-  default: defaultMaxCells,
-  describe: "Refuse a sweep of more cells",
-} as const satisfies Options;
-
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
 export type BackendName = (typeof backends)[number];
 
@@ -61,6 +51,8 @@ export const backendOption = {
  */
 export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
   if (name === "auto" || name === "wasm") return "wasm";
+  const { tensorBackendOf } = await import("../kernels/index.ts");
+  const { loadTensors } = await import("../tensors/load.ts");
   await loadTensors(tensorBackendOf(name));
   return name;
 }

@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
+import { suggestion } from "../core/suggestion.ts";
 import { formatComparison } from "../report/compare/compare-text.ts";
 import { printable } from "../report/printable.ts";
 import { type MetricColumn, metricColumns } from "../report/results/metric-columns.ts";
 import { openResults } from "../report/results/results.ts";
-import { suggestion } from "../scenario/problems.ts";
 import { type CommonArguments, optionGroups, outOption } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
@@ -20,8 +20,6 @@ interface CompareArguments extends CommonArguments {
 }
 
 export const compareCommand: CommandModule<CommonArguments, CompareArguments> = {
-  command: "compare <folders..>",
-  describe: "Show the metrics of two or more results side by side, with their differences to the first",
   builder: (yargs) =>
     yargs
       .positional("folders", {

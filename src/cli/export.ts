@@ -1,12 +1,12 @@
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
+import { suggestion } from "../core/suggestion.ts";
 import { namingFile } from "../engine/naming-file.ts";
 import { hasOwnStreams } from "../engine/pass-plan.ts";
 import { streamBatches } from "../engine/stream-batches.ts";
 import { createNpyWriter } from "../report/npy-writer.ts";
 import { printable } from "../report/printable.ts";
-import { suggestion } from "../scenario/problems.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import {
   type BackendName,
@@ -35,8 +35,6 @@ interface ExportArguments extends CommonArguments, ScenarioArguments {
 }
 
 export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
-  command: "export <scenario>",
-  describe: "Write the logits of a scenario's stream to a file, to be routed again or elsewhere",
   builder: (yargs) =>
     yargs
       .positional("scenario", recordedScenarioPositional)

@@ -1,6 +1,5 @@
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
-import { inputFileOf } from "../engine/run-record.ts";
 import { cellsOf } from "../report/check/checked-files.ts";
 import { checkOutputFile } from "../report/output-folder.ts";
 import { resultNames } from "../report/result-files.ts";
@@ -23,6 +22,8 @@ export function filesOfResults(folder: string): ReadFile[] {
 
 /** The files that `scenarios`, which come from `scenarioFile`, are read from and read. */
 export async function filesReadBy(scenarioFile: string, scenarios: readonly Scenario[]): Promise<ReadFile[]> {
+  // Commands that read results alone need no scenarios.
+  const { inputFileOf } = await import("../engine/run-record.ts");
   const inputs = new Set(await Promise.all(scenarios.map(inputFileOf)));
   inputs.delete(null);
   return [

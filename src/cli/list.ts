@@ -34,8 +34,6 @@ interface KindDescription {
 }
 
 export const listCommand: CommandModule<CommonArguments, ListArguments> = {
-  command: "list <subject>",
-  describe: "List routers, streams or metrics with their parameters, defaults and sources",
   builder: (yargs) =>
     yargs
       .positional("subject", { choices: subjects, demandOption: true, describe: "What to list" })

@@ -28,8 +28,6 @@ interface MeasureArguments extends CommonArguments {
 }
 
 export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = {
-  command: "measure",
-  describe: "Report the load, idle and rank metrics of what a real model did, from recorded choices or loads",
   builder: (yargs) =>
     yargs
       .option("selections", {

@@ -3,7 +3,7 @@ import type { Options } from "yargs";
 import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { checkSweep } from "../scenario/sweep.ts";
+import { checkSweep, defaultMaxCells } from "../scenario/sweep.ts";
 import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
 
 /** The words of commands that take one scenario, which may be changed on the way. */
@@ -27,6 +27,14 @@ export const scenarioOptions = {
   },
   set: setOption,
 } as const satisfies Record<string, Options>;
+
+export const maxCellsOption = {
+  type: "number",
+  group: optionGroups.computation,
+  requiresArg: true,
+  default: defaultMaxCells,
+  describe: "Refuse a sweep of more cells",
+} as const satisfies Options;
 
 /** The scenario that they name, and the file that it was first written in. Throws `InputError`. */
 export async function readOneScenario({

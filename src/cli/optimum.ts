@@ -15,8 +15,6 @@ interface OptimumArguments extends CommonArguments, LogitsArguments {
 }
 
 export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = {
-  command: "optimum",
-  describe: "Print the best total score that any assignment within the capacity can have, as JSON, a line per step",
   builder: (yargs) =>
     yargs
       .options(logitsOptions)

@@ -1,31 +1,13 @@
-import yargs from "yargs";
-import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
+import yargs, { type Argv, type CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { version } from "../version.ts";
-import { benchCommand } from "./bench.ts";
-import { checkCommand } from "./check.ts";
 import { CheckFailed } from "./check-failed.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
-import { compareCommand } from "./compare.ts";
+import type { CommonArguments } from "./common-options.ts";
 import { completeWords, completionCommand } from "./completion.ts";
-import { exportCommand } from "./export.ts";
+import { exitCodes, reportError } from "./exit-codes.ts";
 import { programEpilogue } from "./help.ts";
-import { listCommand } from "./list.ts";
-import { measureCommand } from "./measure.ts";
-import { optimumCommand } from "./optimum.ts";
-import { reportCommand } from "./report.ts";
-import { routeCommand } from "./route.ts";
-import { runCommand } from "./run.ts";
-import { schemaCommand } from "./schema.ts";
-import { sweepCommand } from "./sweep.ts";
 import { columnsOf } from "./terminal.ts";
-import { validateCommand } from "./validate.ts";
-
-/**
- * Done; a check failed; the input is at fault; the program is; what was printed could not be written (the last two as in
- * sysexits.h).
- */
-export const exitCodes = { done: 0, failedCheck: 1, badInput: 2, internalError: 70, outputError: 74 } as const;
 
 /** Characters a line of help at most: longer ones are hard to read. */
 const mostHelpColumns = 110;
@@ -33,27 +15,115 @@ const mostHelpColumns = 110;
 /** A command that yargs wants for itself and that nobody sees: its own is not like ours, and prints no help. */
 const hiddenCompletionCommand = "completion-script";
 
+/** Every command, in the order of `--help`. A module is loaded only for a command line that names its command. */
+const commands: readonly Command[] = [
+  command(
+    "run <scenario>",
+    "Route a scenario's stream through all its routers; print a table and write the reports",
+    async () => (await import("./run.ts")).runCommand,
+  ),
+  command(
+    "sweep <scenario>",
+    "Run every combination of the lists under a scenario's `sweep` and `seeds`, and recommend one",
+    async () => (await import("./sweep.ts")).sweepCommand,
+  ),
+  command(
+    "export <scenario>",
+    "Write the logits of a scenario's stream to a file, to be routed again or elsewhere",
+    async () => (await import("./export.ts")).exportCommand,
+  ),
+  command(
+    "route",
+    "Route the logits of a file through one router and write each token's experts and gates",
+    async () => (await import("./route.ts")).routeCommand,
+  ),
+  command(
+    "measure",
+    "Report the load, idle and rank metrics of what a real model did, from recorded choices or loads",
+    async () => (await import("./measure.ts")).measureCommand,
+  ),
+  command(
+    "optimum",
+    "Print the best total score that any assignment within the capacity can have, as JSON, a line per step",
+    async () => (await import("./optimum.ts")).optimumCommand,
+  ),
+  command(
+    "compare <folders..>",
+    "Show the metrics of two or more results side by side, with their differences to the first",
+    async () => (await import("./compare.ts")).compareCommand,
+  ),
+  command(
+    "check <folder>",
+    "Fail if results are worse than a baseline or break the limits of a gate, for regression tests",
+    async () => (await import("./check.ts")).checkCommand,
+  ),
+  command(
+    "report <folder>",
+    "Write an HTML page with pictures and all figures of a folder that run, sweep or measure wrote",
+    async () => (await import("./report.ts")).reportCommand,
+  ),
+  command(
+    "bench",
+    "Measure the kernels and a whole step of every router on this machine",
+    async () => (await import("./bench.ts")).benchCommand,
+  ),
+  command(
+    "validate <scenario>",
+    "Check a scenario, every cell of its sweep, and the header of the recorded file it names, without running it",
+    async () => (await import("./validate.ts")).validateCommand,
+  ),
+  command(
+    "schema",
+    "Print the JSON Schema of a scenario file, for editors",
+    async () => (await import("./schema.ts")).schemaCommand,
+  ),
+  command(
+    "list <subject>",
+    "List routers, streams or metrics with their parameters, defaults and sources",
+    async () => (await import("./list.ts")).listCommand,
+  ),
+];
+
+/** A command as `--help` lists it. */
+interface Command {
+  readonly name: string;
+  /** Adds it to `parser`: with its options and its work if `whole`, else by what it is called and does. */
+  addTo(parser: Argv<CommonArguments>, whole: boolean): Promise<void>;
+}
+
+/** @param usage the command's name and positional words, as yargs takes them */
+function command<Arguments>(
+  usage: string,
+  describe: string,
+  load: () => Promise<CommandModule<CommonArguments, Arguments>>,
+): Command {
+  return {
+    name: usage.split(" ")[0],
+    async addTo(parser, whole) {
+      if (whole) parser.command({ ...(await load()), command: usage, describe });
+      else parser.command(usage, describe);
+    },
+  };
+}
+
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
+  try {
+    await (await createParser(words)).parseAsync();
+    return exitCodes.done;
+  } catch (error) {
+    if (error instanceof CheckFailed) return exitCodes.failedCheck;
+    return reportError(error, words.includes("--verbose"));
+  }
+}
+
+async function createParser(words: readonly string[]): Promise<Argv<CommonArguments>> {
   const parser = yargs(Array.from(words))
     .scriptName("moesim")
     .usage("$0 <command>\n\nSimulates how Mixture-of-Experts routers spread tokens over experts.")
     .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors, warnings and JSON" })
     .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts, and nothing else" })
     .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
-    .command(runCommand)
-    .command(sweepCommand)
-    .command(exportCommand)
-    .command(routeCommand)
-    .command(measureCommand)
-    .command(optimumCommand)
-    .command(compareCommand)
-    .command(checkCommand)
-    .command(reportCommand)
-    .command(benchCommand)
-    .command(validateCommand)
-    .command(schemaCommand)
-    .command(listCommand)
     .epilogue(programEpilogue)
     .demandCommand(1, "Name a command; moesim --help lists them.")
     .recommendCommands()
@@ -69,22 +139,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
       if (error !== undefined && error !== null) throw error;
       throw new InputError(parsingProblem(message, words));
     });
+  for (const { name, addTo } of commands) await addTo(parser, words.includes(name));
   parser.command(completionCommand(parser)).completion(hiddenCompletionCommand, false, completeWords);
-  try {
-    await parser.parseAsync();
-    return exitCodes.done;
-  } catch (error) {
-    if (error instanceof CheckFailed) return exitCodes.failedCheck;
-    return reportError(error as Error, words.includes("--verbose"));
-  }
-}
-
-function reportError(error: Error, verbose: boolean): number {
-  // yargs throws errors of its own for words it cannot make sense of.
-  const isBadInput = error instanceof InputError || error.name === "YError";
-  const message = isBadInput ? error.message : `internal error: ${error.message}`;
-  process.stderr.write(`moesim: ${escapeUnprintableInLines(message)}\n`);
-  if (verbose) process.stderr.write(`${error.stack}\n`);
-  else if (!isBadInput) process.stderr.write("This is a fault of moesim. --verbose shows where it happened.\n");
-  return isBadInput ? exitCodes.badInput : exitCodes.internalError;
+  return parser;
 }

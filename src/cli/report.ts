@@ -26,8 +26,6 @@ interface ReportArguments extends CommonArguments {
 }
 
 export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
-  command: "report <folder>",
-  describe: "Write an HTML page with pictures and all figures of a folder that run, sweep or measure wrote",
   builder: (yargs) =>
     yargs
       .positional("folder", { type: "string", demandOption: true, describe: "Folder with summary.csv" })

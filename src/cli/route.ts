@@ -1,12 +1,12 @@
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
+import { suggestion } from "../core/suggestion.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
 import { createAssignmentFile } from "../report/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
-import { suggestion } from "../scenario/problems.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import {
   type BackendName,
@@ -34,8 +34,6 @@ interface RouteArguments extends CommonArguments, LogitsArguments {
 }
 
 export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
-  command: "route",
-  describe: "Route the logits of a file through one router and write each token's experts and gates",
   builder: (yargs) =>
     yargs
       .option("router", {

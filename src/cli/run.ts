@@ -45,8 +45,6 @@ interface RunArguments extends CommonArguments, ScenarioArguments {
 }
 
 export const runCommand: CommandModule<CommonArguments, RunArguments> = {
-  command: "run <scenario>",
-  describe: "Route a scenario's stream through all its routers; print a table and write the reports",
   builder: (yargs) =>
     yargs
       .positional("scenario", recordedScenarioPositional)

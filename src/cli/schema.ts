@@ -1,11 +1,10 @@
 import type { CommandModule } from "yargs";
 import { scenarioJsonSchema } from "../scenario/schema.ts";
+import type { CommonArguments } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { printJson } from "./terminal.ts";
 
-export const schemaCommand: CommandModule = {
-  command: "schema",
-  describe: "Print the JSON Schema of a scenario file, for editors",
+export const schemaCommand: CommandModule<CommonArguments, CommonArguments> = {
   builder: (yargs) =>
     yargs
       .example(

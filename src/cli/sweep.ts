@@ -11,7 +11,6 @@ import {
   backendOption,
   type CommonArguments,
   chooseBackend,
-  maxCellsOption,
   optionGroups,
   outOption,
   positiveInteger,
@@ -21,6 +20,7 @@ import {
 } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkKept, filesReadBy } from "./kept-files.ts";
+import { maxCellsOption } from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
@@ -37,8 +37,6 @@ interface SweepArguments extends CommonArguments {
 }
 
 export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
-  command: "sweep <scenario>",
-  describe: "Run every combination of the lists under a scenario's `sweep` and `seeds`, and recommend one",
   builder: (yargs) =>
     yargs
       .positional("scenario", scenarioPositional)

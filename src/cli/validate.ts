@@ -4,8 +4,9 @@ import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { printable } from "../report/printable.ts";
 import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
 import { sweepCells } from "../scenario/sweep.ts";
-import { type CommonArguments, maxCellsOption, positiveInteger, scenarioPositional } from "./common-options.ts";
+import { type CommonArguments, positiveInteger, scenarioPositional } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
+import { maxCellsOption } from "./one-scenario.ts";
 import { sizesText } from "./sizes-text.ts";
 import { printJson } from "./terminal.ts";
 
@@ -15,9 +16,6 @@ interface ValidateArguments extends CommonArguments {
 }
 
 export const validateCommand: CommandModule<CommonArguments, ValidateArguments> = {
-  command: "validate <scenario>",
-  describe:
-    "Check a scenario, every cell of its sweep, and the header of the recorded file it names, without running it",
   builder: (yargs) =>
     yargs
       .positional("scenario", scenarioPositional)

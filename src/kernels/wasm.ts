@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { InputError } from "../core/input-error.ts";
 import type { Kernels, KeyKind } from "./kernels.ts";
 import { createLinearMemory } from "./memory.ts";
 
@@ -184,6 +185,27 @@ const keyNumbers: Record<KeyKind, number> = { logits: 0, softmax: 1, sigmoid: 2 
 
 let compiled: WebAssembly.Module | undefined;
 
+/**
+ * A memory and an instance of the kernels in it. Throws `InputError` if the process may not have the address space: that
+ * is a limit of its surroundings, which the user can raise.
+ */
+function instantiate(): { memory: WebAssembly.Memory; exports: object } {
+  const module = compile();
+  try {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+    const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { exp: Math.exp, log: Math.log } });
+    return { memory, exports };
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new InputError(
+      "The system grants no address space for the kernels: WebAssembly reserves 10 GB of it for each thread, without " +
+        "using them. Raise the limit (ulimit -v), lower --workers, or set NODE_OPTIONS=--disable-wasm-trap-handler, " +
+        "with which 4 GB are enough and kernels are slower.",
+      { cause },
+    );
+  }
+}
+
 /** Compiles `build/kernels.wasm` once per thread. Throws `Error` when it is missing. */
 function compile(): WebAssembly.Module {
   if (compiled === undefined) {
@@ -204,12 +226,11 @@ function compile(): WebAssembly.Module {
  * The kernels in WebAssembly SIMD, deterministic on every machine. All arrays live in one memory of at most 4 GiB that
  * only grows. A kernel throws `TypeError` for an array of another instance and `RangeError` for one that is too short.
  *
- * Throws `Error` when the compiled kernels are missing.
+ * Throws `Error` when the compiled kernels are missing, and `InputError` when there is no address space for their memory.
  */
 export function createWasmKernels(): Kernels {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
-  const instance = new WebAssembly.Instance(compile(), { env: { memory }, host: { exp: Math.exp, log: Math.log } });
-  const assembly = instance.exports as unknown as Assembly;
+  const { memory, exports } = instantiate();
+  const assembly = exports as unknown as Assembly;
   const linear = createLinearMemory(memory, assembly.heapBase());
   let scratchAddress = 0;
   let scratchBytes = 0;

@@ -1,6 +1,6 @@
 import { parse } from "yaml";
 import { InputError } from "../core/input-error.ts";
-import { suggestion } from "./problems.ts";
+import { suggestion } from "../core/suggestion.ts";
 
 /** One `path=value` of the command line. */
 export interface Override {

@@ -1,8 +1,5 @@
-import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
-
-/** Characters that a word has at least to be taken for the beginning of a longer one. */
-const fewestBeginning = 3;
+import { suggestion } from "../core/suggestion.ts";
 
 /** A path as people write it: `routers[1].select.mode`. */
 export function formatPath(path: readonly PropertyKey[]): string {
@@ -16,16 +13,6 @@ export function formatPath(path: readonly PropertyKey[]): string {
 /** One line for each thing that is wrong with `input`, which `schema` refused: the path, the problem, what is allowed. */
 export function describeIssues(error: Pick<z.ZodError, "issues">, schema: z.core.$ZodType, input: unknown): string[] {
   return error.issues.flatMap((issue) => describeIssue(issue, schema, input));
-}
-
-/** ` Did you mean "…"?`: the first of `known` that starts with `word`, or else the nearest; nothing if none is near. */
-export function suggestion(word: string, known: readonly string[]): string {
-  if (known.length === 0) return "";
-  const longer = word.length < fewestBeginning ? undefined : known.find((one) => one.startsWith(word));
-  if (longer !== undefined) return ` Did you mean "${longer}"?`;
-  const nearest = closest(word, known);
-  // Half of the word wrong is no slip of the pen.
-  return distance(word, nearest) <= Math.max(2, word.length / 2) ? ` Did you mean "${nearest}"?` : "";
 }
 
 function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: unknown): string[] {

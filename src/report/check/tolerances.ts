@@ -1,5 +1,5 @@
 import { InputError } from "../../core/input-error.ts";
-import { suggestion } from "../../scenario/problems.ts";
+import { suggestion } from "../../core/suggestion.ts";
 import { metricOfColumn } from "../interval-columns.ts";
 import { printable } from "../printable.ts";
 import type { Better } from "../results/metric-columns.ts";

@@ -1,19 +1,18 @@
 import { extname } from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { openCsv } from "./csv.ts";
 import { type InputFile, openInputFile, withInputFile } from "./input-file.ts";
 import { shorten } from "./message-parts.ts";
-import { openNpy } from "./npy.ts";
-import { openParquet } from "./parquet.ts";
-import { openSafetensors } from "./safetensors.ts";
 import type { TensorOptions, TensorReader } from "./tensor-reader.ts";
 
-/** What can be read, by file name extension. */
+/**
+ * What can be read, by file name extension. Each reader is loaded on first use: most commands open no recorded file, and
+ * the decompressors of .parquet reserve memory of their own.
+ */
 const openers: Readonly<Record<string, (file: InputFile, options: TensorOptions) => Promise<TensorReader>>> = {
-  ".npy": (file) => openNpy(file),
-  ".csv": (file) => openCsv(file),
-  ".parquet": (file, { column }) => openParquet(file, column),
-  ".safetensors": (file, { tensor }) => openSafetensors(file, tensor),
+  ".npy": async (file) => (await import("./npy.ts")).openNpy(file),
+  ".csv": async (file) => (await import("./csv.ts")).openCsv(file),
+  ".parquet": async (file, { column }) => (await import("./parquet.ts")).openParquet(file, column),
+  ".safetensors": async (file, { tensor }) => (await import("./safetensors.ts")).openSafetensors(file, tensor),
 };
 
 /**
