@@ -1,10 +1,10 @@
-import { loadTensors, type TensorBackend } from "../tensors/load.ts";
-import type { Kernels } from "./kernels.ts";
+import { loadTensors } from "../tensors/load.ts";
+import { type Kernels, tensorBackendOf } from "./kernels.ts";
 import { createReferenceKernels } from "./reference.ts";
 import { createTensorKernels } from "./tensor.ts";
 import { createWasmKernels } from "./wasm.ts";
 
-export type { Kernels, KeyKind } from "./kernels.ts";
+export { type Kernels, type KeyKind, tensorBackendOf } from "./kernels.ts";
 
 /**
  * `wasm`, compiled; `reference`, the same in plain TypeScript; `tfjs`, TensorFlow.js programs on its WebAssembly backend,
@@ -26,9 +26,4 @@ export function createKernels(backend: "wasm" | "reference" = "wasm"): Kernels {
 export async function loadKernels(backend: KernelBackend): Promise<Kernels> {
   if (backend === "wasm" || backend === "reference") return createKernels(backend);
   return createTensorKernels(await loadTensors(tensorBackendOf(backend)), backend);
-}
-
-/** Where a stream that trains computes its tensors beside kernels of `backend`. */
-export function tensorBackendOf(backend: KernelBackend): TensorBackend {
-  return backend === "tfjs-gpu" ? "tensorflow" : "wasm";
 }

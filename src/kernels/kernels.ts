@@ -1,4 +1,5 @@
 import type { ScoreKind } from "../core/assignment.ts";
+import type { TensorBackend } from "../tensors/load.ts";
 
 /** What {@link Kernels.selectTopK} ranks: the logits themselves, or the affinities made from them. */
 export type KeyKind = "logits" | ScoreKind;
@@ -314,4 +315,9 @@ export interface Kernels {
     loss: Float64Array,
     mover: Int32Array,
   ): void;
+}
+
+/** Where a stream that trains computes its tensors beside kernels of `backend`. */
+export function tensorBackendOf(backend: Kernels["backend"]): TensorBackend {
+  return backend === "tfjs-gpu" ? "tensorflow" : "wasm";
 }

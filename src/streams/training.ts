@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { TensorContainer } from "@tensorflow/tfjs-core";
 import { z } from "zod";
 import { InputError } from "../core/input-error.ts";
-import { tensorBackendOf } from "../kernels/index.ts";
+import { tensorBackendOf } from "../kernels/kernels.ts";
 import { checkCanTrain, loadTensors } from "../tensors/load.ts";
 import { withTensorMemory } from "../tensors/memory.ts";
 import type { StreamContext, StreamKind, StreamShape } from "./stream.ts";
