@@ -17,7 +17,7 @@ for await (const { logits } of await streams.open({ kind: "clusters" }, { steps:
   }
   console.log(`bound   ${bound.toFixed(6)}`);
 
-  for (const kind of ["topk", "sinkhorn", "base"]) {
+  for (const kind of ["topk", "sinkhorn", "base"] as const) {
     const router = await routers.create({ kind }, { tokens, experts, topK });
     const meter = await metrics.createMeter({ tokens, experts, topK });
     const { regret, maxVio } = meter.measure(logits, router.route(logits));

@@ -1,9 +1,9 @@
 import { z } from "zod";
 
 /** A kind of router or token stream, as `moesim list` knows it. */
-export interface KindDescription {
+export interface KindDescription<Kind extends string = string> {
   /** Its name in a scenario. */
-  readonly kind: string;
+  readonly kind: Kind;
   /** One line. */
   readonly summary: string;
   /** Paper and equation. */

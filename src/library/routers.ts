@@ -16,7 +16,7 @@ import { describeKind, type KindDescription } from "./kinds.ts";
 import type { RouterInput } from "./scenario-input.ts";
 
 /** A kind of router. */
-export interface RouterDescription extends KindDescription {
+export interface RouterDescription extends KindDescription<RouterInput["kind"]> {
   /** The transport plan that its routers follow, and `plan()` returns; null for routers without one. */
   readonly plan: PlanKind | null;
   /** Whether its routers have a `bias()`, and so dual regret. */
@@ -168,5 +168,7 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
 }
 
 function describe(kind: RouterKind): RouterDescription {
-  return { ...describeKind(kind), plan: kind.plan ?? null, hasBias: kind.hasBias === true };
+  const { kind: name, ...description } = describeKind(kind);
+  // The registry holds these kinds and no others.
+  return { kind: name as RouterInput["kind"], ...description, plan: kind.plan ?? null, hasBias: kind.hasBias === true };
 }

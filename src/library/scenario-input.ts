@@ -3,22 +3,16 @@ import type { ScoreKind } from "../core/assignment.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
+import type { WrittenRouter, WrittenStream } from "../scenario/schema.ts";
 
-/** One router as a scenario file names it. What else a kind takes is in `routers.list()`, and is checked. */
-export interface RouterInput {
-  readonly kind: string;
-  /** Its name in results; its kind when absent. */
-  readonly label?: string | undefined;
-  /** Affinities; when absent the scenario's, or else the kind's own. */
-  readonly scores?: ScoreKind | undefined;
-  readonly [option: string]: unknown;
-}
+/**
+ * One router as a scenario file names it: `kind`, `label` (its name in results; its kind when absent), `scores` (affinities;
+ * when absent the scenario's, or else the kind's own), and the options of that kind, which `routers.list()` describes.
+ */
+export type RouterInput = WrittenRouter;
 
-/** A token stream as a scenario file names it. What else a kind takes is in `streams.list()`, and is checked. */
-export interface StreamInput {
-  readonly kind: string;
-  readonly [option: string]: unknown;
-}
+/** A token stream as a scenario file names it: `kind` and the options of that kind, which `streams.list()` describes. */
+export type StreamInput = WrittenStream;
 
 /** A scenario as plain data: the fields of a scenario file. Relative paths start at the working directory. */
 export interface ScenarioInput {

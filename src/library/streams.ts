@@ -9,9 +9,13 @@ import { openStream, withMemoryFor } from "../engine/open-scenario.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { findStreamKind, streamKinds } from "../streams/index.ts";
+import type { StreamKind } from "../streams/stream.ts";
 import { kernelsOf } from "./checked.ts";
 import { describeKind, type KindDescription } from "./kinds.ts";
 import type { StreamInput } from "./scenario-input.ts";
+
+/** A kind of token stream. */
+export type StreamDescription = KindDescription<StreamInput["kind"]>;
 
 /** The sizes of a stream, as a scenario has them. A recorded file has its own, which need not be given. */
 export interface StreamSizes {
@@ -36,14 +40,14 @@ export interface TokenStream extends AsyncIterable<TokenBatch> {
 }
 
 /** Every kind, in the order of `moesim list streams`. */
-export function list(): KindDescription[] {
-  return streamKinds.map(describeKind);
+export function list(): StreamDescription[] {
+  return streamKinds.map(describe);
 }
 
 /** The kind of that name; undefined when there is none. */
-export function find(kind: string): KindDescription | undefined {
+export function find(kind: string): StreamDescription | undefined {
   const found = findStreamKind(kind);
-  return found && describeKind(found);
+  return found && describe(found);
 }
 
 /**
@@ -78,4 +82,9 @@ export async function open(stream: StreamInput, { backend, ...sizes }: StreamSiz
       }
     },
   };
+}
+
+function describe(kind: StreamKind): StreamDescription {
+  // The registry holds these kinds and no others.
+  return describeKind(kind) as StreamDescription;
 }

@@ -2,12 +2,10 @@ import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createExpertBias, expertBiasFields } from "./expert-bias.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { renormalizeOption } from "./shared-options.ts";
 
 const alfLbOptions = z.strictObject({ ...expertBiasFields, renormalize: renormalizeOption });
-
-export type AlfLbOptions = z.infer<typeof alfLbOptions>;
 
 /**
  * Auxiliary-loss-free load balancing:
@@ -16,7 +14,7 @@ export type AlfLbOptions = z.infer<typeof alfLbOptions>;
  *     gate_t   = S_t[expert_t], without b, divided by its sum when `renormalize`
  *     b        = moved by the batch's load, after the batch was routed (see `expert-bias.ts`)
  */
-export const alfLbKind: RouterKind<AlfLbOptions> = {
+export const alfLbKind = defineRouterKind({
   kind: "alf-lb",
   summary: "K largest of affinity plus a bias per expert that follows the load",
   source: "Wang et al. 2024, arXiv 2408.15664, algorithm 1; theory arXiv 2512.03915",
@@ -44,4 +42,4 @@ export const alfLbKind: RouterKind<AlfLbOptions> = {
       restore: bias.restore,
     };
   },
-};
+});

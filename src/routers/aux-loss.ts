@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { createScoreGradient } from "./score-gradient.ts";
 import { renormalizeOption } from "./shared-options.ts";
 
@@ -14,8 +14,6 @@ const auxLossOptions = z.strictObject({
     .describe("Step size of the offsets, in logits per unit of gradient; without effect where a gate is trained."),
   renormalize: renormalizeOption,
 });
-
-export type AuxLossOptions = z.infer<typeof auxLossOptions>;
 
 const auxLossState = z.strictObject({ offset: z.array(z.number()) });
 
@@ -36,7 +34,7 @@ const auxLossState = z.strictObject({ offset: z.array(z.number()) });
  * Where a gate is trained the loss acts on what it was made for: the offsets stay as they are, and `backward` adds
  * ∂loss/∂Z_tj, the summand of the same sum, to the gradient of the gates. Elsewhere `backward` adds the gates' alone.
  */
-export const auxLossKind: RouterKind<AuxLossOptions> = {
+export const auxLossKind = defineRouterKind({
   kind: "aux-loss",
   summary: "top-k with logit offsets that descend the Switch load-balancing loss",
   source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4-6",
@@ -87,4 +85,4 @@ export const auxLossKind: RouterKind<AuxLossOptions> = {
       },
     };
   },
-};
+});

@@ -3,7 +3,7 @@ import { expertCapacity } from "../core/assignment.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 
 const baseOptions = z.strictObject({
   gap: z
@@ -12,8 +12,6 @@ const baseOptions = z.strictObject({
     .default(0)
     .describe("Stop when the score is proven to be this near to the best, per pair; 0 for the best itself."),
 });
-
-export type BaseOptions = z.infer<typeof baseOptions>;
 
 const baseState = z.strictObject({ price: z.array(z.number().nonnegative()) });
 
@@ -27,7 +25,7 @@ const baseState = z.strictObject({ price: z.array(z.number().nonnegative()) });
  * would cost other tokens more than it gains: when every expert with room is the token's already, another token would
  * have to move there. The state is the prices, from which the next batch's search starts.
  */
-export const baseKind: RouterKind<BaseOptions> = {
+export const baseKind = defineRouterKind({
   kind: "base",
   summary: "the assignment with the highest total affinity among those with every load within the capacity",
   source: "Lewis et al. 2021 (BASE), arXiv 2103.16716, section 3.1",
@@ -77,7 +75,7 @@ export const baseKind: RouterKind<BaseOptions> = {
       },
     };
   },
-};
+});
 
 /** Whether expert a comes before b in a token's slots; −1, no expert, comes last. */
 function precedes(scores: Float64Array, row: number, a: number, b: number): boolean {

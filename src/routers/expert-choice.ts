@@ -1,12 +1,10 @@
 import { z } from "zod";
 import { expertCapacity } from "../core/assignment.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { emptyStateSchema } from "./shared-options.ts";
 
 const expertChoiceOptions = z.strictObject({});
-
-export type ExpertChoiceOptions = z.infer<typeof expertChoiceOptions>;
 
 /**
  * Expert Choice: the experts choose their tokens, so every load is C and a token may get any number of experts.
@@ -18,7 +16,7 @@ export type ExpertChoiceOptions = z.infer<typeof expertChoiceOptions>;
  * A token's slots hold its experts in ascending order, the rest is −1. A batch has as many slots as the most experts
  * that one of its tokens was given.
  */
-export const expertChoiceKind: RouterKind<ExpertChoiceOptions> = {
+export const expertChoiceKind = defineRouterKind({
   kind: "expert-choice",
   summary: "each expert takes the C tokens with the highest affinity",
   source: "Zhou et al. 2022, arXiv 2202.09368, section 3.2",
@@ -68,4 +66,4 @@ export const expertChoiceKind: RouterKind<ExpertChoiceOptions> = {
       },
     };
   },
-};
+});

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createExpertBias, expertBiasFields } from "./expert-bias.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { OptionProblem, RouterKind } from "./router.ts";
+import { defineRouterKind, type OptionProblem } from "./router.ts";
 import { renormalizeOption } from "./shared-options.ts";
 
 const groupedTopkOptions = z.strictObject({
@@ -11,8 +11,6 @@ const groupedTopkOptions = z.strictObject({
   ...expertBiasFields,
   renormalize: renormalizeOption,
 });
-
-export type GroupedTopkOptions = z.infer<typeof groupedTopkOptions>;
 
 /**
  * Node-limited routing of DeepSeek-V3 with its auxiliary-loss-free bias b:
@@ -26,7 +24,7 @@ export type GroupedTopkOptions = z.infer<typeof groupedTopkOptions>;
  * The choice is that of S + b in float64, so that affinities which float32 would saturate to the same value keep their
  * order; ties between groups and between experts go to the lower one.
  */
-export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
+export const groupedTopkKind = defineRouterKind({
   kind: "grouped-topk",
   summary: "K largest of affinity plus bias inside the best groups of experts",
   source: "DeepSeek-V3, arXiv 2412.19437, section 2.1.2; group score as in its reference implementation",
@@ -71,4 +69,4 @@ export const groupedTopkKind: RouterKind<GroupedTopkOptions> = {
       restore: bias.restore,
     };
   },
-};
+});

@@ -2,11 +2,9 @@ import { z } from "zod";
 import { goldenStep, mixWord } from "../kernels/mix-word.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createDistinctExperts } from "./distinct-experts.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 
 const hashOptions = z.strictObject({});
-
-export type HashOptions = z.infer<typeof hashOptions>;
 
 const hashState = z.strictObject({ seed: z.number().int().nonnegative() });
 
@@ -15,7 +13,7 @@ const hashState = z.strictObject({ seed: z.number().int().nonnegative() });
  * id. A stream of logits has no ids, so the bytes of the token's row of logits are hashed: equal rows always go to
  * equal experts, and rows that differ in any bit go to unrelated ones.
  */
-export const hashKind: RouterKind<HashOptions> = {
+export const hashKind = defineRouterKind({
   kind: "hash",
   summary: "K distinct experts by a seeded hash of the token's logits, gates 1/K",
   source: "Roller et al. 2021, arXiv 2106.04426",
@@ -54,4 +52,4 @@ export const hashKind: RouterKind<HashOptions> = {
       },
     };
   },
-};
+});

@@ -14,7 +14,7 @@ import { ssrKind } from "./ssr.ts";
 import { topkKind } from "./topk.ts";
 
 /** Every routing algorithm, in the order of `list routers`. A new one needs its file and a line here. */
-export const routerKinds: readonly RouterKind[] = [
+const kinds = [
   topkKind,
   noisyTopkKind,
   groupedTopkKind,
@@ -28,7 +28,12 @@ export const routerKinds: readonly RouterKind[] = [
   hashKind,
   randomKind,
   roundRobinKind,
-];
+] as const;
+
+export const routerKinds: readonly RouterKind[] = kinds;
+
+/** The type of each kind, which knows its name and its options. */
+export type KnownRouterKind = (typeof kinds)[number];
 
 /** The algorithm named `kind`, undefined when there is none. */
 export function findRouterKind(kind: string): RouterKind | undefined {

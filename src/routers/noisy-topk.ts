@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 
 const noisyTopkOptions = z.strictObject({
   noiseScale: z
@@ -9,8 +9,6 @@ const noisyTopkOptions = z.strictObject({
     .default(1)
     .describe("The noise on each logit has standard deviation softplus(noiseScale) = log(1 + exp(noiseScale))."),
 });
-
-export type NoisyTopkOptions = z.infer<typeof noisyTopkOptions>;
 
 const noiseWords = 16;
 const noisyTopkState = z.strictObject({ noise: z.array(z.number().int().nonnegative()).length(noiseWords) });
@@ -29,7 +27,7 @@ function softplus(x: number): number {
  *
  * H is formed in float32, as the logits are. The router's `scores` do not enter.
  */
-export const noisyTopkKind: RouterKind<NoisyTopkOptions> = {
+export const noisyTopkKind = defineRouterKind({
   kind: "noisy-topk",
   summary: "K largest logits after adding Gaussian noise",
   source: "Shazeer et al. 2017, arXiv 1701.06538, eq. 3-5",
@@ -57,4 +55,4 @@ export const noisyTopkKind: RouterKind<NoisyTopkOptions> = {
       restore: (state) => generator.set(noisyTopkState.parse(state).noise),
     };
   },
-};
+});

@@ -1,17 +1,15 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createDistinctExperts } from "./distinct-experts.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { randomStateSchema } from "./shared-options.ts";
 
 const randomOptions = z.strictObject({});
 
-export type RandomOptions = z.infer<typeof randomOptions>;
-
 const randomRouterState = z.strictObject({ random: randomStateSchema });
 
 /** The baseline of balance by chance: K distinct experts uniformly at random for each token, gates 1/K. */
-export const randomKind: RouterKind<RandomOptions> = {
+export const randomKind = defineRouterKind({
   kind: "random",
   summary: "K distinct experts uniformly at random, gates 1/K",
   source: "baseline; Zuo et al. 2022 (THOR), arXiv 2110.04260",
@@ -36,4 +34,4 @@ export const randomKind: RouterKind<RandomOptions> = {
       restore: (state) => random.restore(randomRouterState.parse(state).random),
     };
   },
-};
+});

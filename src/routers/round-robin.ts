@@ -1,10 +1,8 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 
 const roundRobinOptions = z.strictObject({});
-
-export type RoundRobinOptions = z.infer<typeof roundRobinOptions>;
 
 const roundRobinState = z.strictObject({ nextExpert: z.number().int().nonnegative() });
 
@@ -12,7 +10,7 @@ const roundRobinState = z.strictObject({ nextExpert: z.number().int().nonnegativ
  * The baseline of perfect balance: slots are dealt to the experts in turn, whatever the logits, and the turn runs on
  * from batch to batch. Gates 1/K.
  */
-export const roundRobinKind: RouterKind<RoundRobinOptions> = {
+export const roundRobinKind = defineRouterKind({
   kind: "round-robin",
   summary: "experts in turn, whatever the logits, gates 1/K",
   source: "baseline",
@@ -46,4 +44,4 @@ export const roundRobinKind: RouterKind<RoundRobinOptions> = {
       },
     };
   },
-};
+});

@@ -71,7 +71,7 @@ export interface RouterKind<Options = unknown> {
   /** Paper and equation. */
   readonly source: string;
   /** A strict zod object; each field has a default and a `.describe()`. */
-  readonly options: z.ZodObject & z.ZodType<Options>;
+  readonly options: z.ZodObject;
   /** The affinities used when neither the router's options nor the scenario name any; `softmax` when absent. */
   readonly defaultScores?: ScoreKind;
   /** The transport plan its routers follow, and can write with `writePlan`; absent for routers without one. */
@@ -90,4 +90,17 @@ export interface RouterKind<Options = unknown> {
   /** Problems that only show against the shape. */
   check?(options: Options, shape: RoutingShape): OptionProblem[];
   create(context: RouterContext, options: Options): Router;
+}
+
+/** A kind whose type knows its name and its schema, from which the types of the library's inputs are made. */
+export interface TypedRouterKind<Kind extends string, Schema extends z.ZodObject> extends RouterKind<z.output<Schema>> {
+  readonly kind: Kind;
+  readonly options: Schema;
+}
+
+/** `kind` as it is, typed by its name and its schema. */
+export function defineRouterKind<const Kind extends string, Schema extends z.ZodObject>(
+  kind: TypedRouterKind<Kind, Schema>,
+): TypedRouterKind<Kind, Schema> {
+  return kind;
 }

@@ -4,7 +4,7 @@ import type { SparsePlan } from "../transport/sparse-plan.ts";
 import { createSparsityConstrainedSolver, sparsityConstrainedFields } from "../transport/sparsity-constrained.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { addNormalisedGateGradient, meanGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { createScoreGradient } from "./score-gradient.ts";
 import { emptyStateSchema } from "./shared-options.ts";
 
@@ -60,7 +60,7 @@ const massTolerance = 1e-5;
  *
  * The plan written has rows that sum to 1: a row that is all zero is written as plain top-k's gates.
  */
-export const scotKind: RouterKind<ScotOptions> = {
+export const scotKind = defineRouterKind({
   kind: "scot",
   summary: "K largest non-zeros of each row of the sparsity-constrained transport plan",
   source: "Liu, Puigcerver & Blondel 2022, arXiv 2209.15466",
@@ -209,4 +209,4 @@ export const scotKind: RouterKind<ScotOptions> = {
       },
     };
   },
-};
+});

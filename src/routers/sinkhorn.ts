@@ -3,15 +3,13 @@ import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient } from "./gate-gradient.ts";
 import { createPlanSelection } from "./plan-selection.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { emptyStateSchema, renormalizeOption } from "./shared-options.ts";
 
 const sinkhornOptions = z.strictObject({
   ...entropicFields({ maxIterations: 100 }),
   renormalize: renormalizeOption,
 });
-
-export type SinkhornOptions = z.infer<typeof sinkhornOptions>;
 
 /**
  * Balanced routing by entropic optimal transport on every batch:
@@ -20,7 +18,7 @@ export type SinkhornOptions = z.infer<typeof sinkhornOptions>;
  *     expert_t = the K largest of P_t
  *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
  */
-export const sinkhornKind: RouterKind<SinkhornOptions> = {
+export const sinkhornKind = defineRouterKind({
   kind: "sinkhorn",
   summary: "K largest of each row of the entropic transport plan, on every step",
   source: "Clark et al. 2022 (S-BASE), arXiv 2202.01169, section 3.1; Cuturi 2013, arXiv 1306.0895",
@@ -51,4 +49,4 @@ export const sinkhornKind: RouterKind<SinkhornOptions> = {
       },
     };
   },
-};
+});

@@ -5,7 +5,7 @@ import { maxVio } from "../metrics/load.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic.ts";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient, meanGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { randomStateSchema, renormalizeOption } from "./shared-options.ts";
 
 const selectOption = z
@@ -39,8 +39,6 @@ const ssrOptions = z.strictObject({
   ...entropicFields({ maxIterations: 3 }),
   renormalize: renormalizeOption,
 });
-
-export type SsrOptions = z.infer<typeof ssrOptions>;
 
 const ssrState = z.strictObject({
   random: randomStateSchema,
@@ -85,7 +83,7 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
  * Steps are those of the stream. With `probability` one number is drawn on every step, selected or not; with `threshold`
  * the first batch has no batch before it and is not selected.
  */
-export const ssrKind: RouterKind<SsrOptions> = {
+export const ssrKind = defineRouterKind({
   kind: "ssr",
   summary: "the entropic plan on selected steps, plain top-k on the others",
   source: "Selective Sinkhorn Routing, arXiv 2511.08972",
@@ -160,4 +158,4 @@ export const ssrKind: RouterKind<SsrOptions> = {
       },
     };
   },
-};
+});

@@ -1,12 +1,10 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./assignment-buffers.ts";
 import { createGateGradient } from "./gate-gradient.ts";
-import type { RouterKind } from "./router.ts";
+import { defineRouterKind } from "./router.ts";
 import { emptyStateSchema, renormalizeOption } from "./shared-options.ts";
 
 const topkOptions = z.strictObject({ renormalize: renormalizeOption });
-
-export type TopkOptions = z.infer<typeof topkOptions>;
 
 /**
  * Plain top-k routing, without any balancing:
@@ -14,7 +12,7 @@ export type TopkOptions = z.infer<typeof topkOptions>;
  *     expert_t = the K largest of S_t            (the order of S_t is the order of Z_t)
  *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
  */
-export const topkKind: RouterKind<TopkOptions> = {
+export const topkKind = defineRouterKind({
   kind: "topk",
   summary: "K largest affinities, no balancing",
   source: "Shazeer et al. 2017, arXiv 1701.06538, eq. 5 without noise; Fedus et al. 2021, arXiv 2101.03961, eq. 2",
@@ -40,4 +38,4 @@ export const topkKind: RouterKind<TopkOptions> = {
       },
     };
   },
-};
+});

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { mostExperts, type ScoreKind, scoreKinds } from "../core/assignment.ts";
 import { capacityPolicies } from "../metrics/drops.ts";
-import { routerKinds } from "../routers/index.ts";
-import { streamKinds } from "../streams/index.ts";
+import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
+import { type KnownStreamKind, streamKinds } from "../streams/index.ts";
 import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 
 /** The most steps that loads.csv holds, where nobody says how many. */
@@ -12,6 +12,12 @@ const scoresField = z
   .enum(scoreKinds)
   .optional()
   .describe("How logits become affinities: softmax of each row or sigmoid of each entry.");
+
+/** What every router takes beside its kind's options. */
+const routerFields = {
+  label: z.string().min(1).optional().describe("The router's name in tables and files; its kind when absent."),
+  scores: scoresField,
+};
 
 const streamSchema = z
   .discriminatedUnion(
@@ -26,8 +32,7 @@ const routerSchema = z.discriminatedUnion(
     routerKinds.map((kind) =>
       kind.options.extend({
         kind: z.literal(kind.kind).describe(kind.summary),
-        label: z.string().min(1).optional().describe("The router's name in tables and files; its kind when absent."),
-        scores: scoresField,
+        ...routerFields,
       }),
     ),
   ),
@@ -119,6 +124,28 @@ export const scenarioSchema = z.strictObject({
     .describe("Dotted paths of this scenario, each with the values to try."),
   seeds: z.array(z.number().int().nonnegative()).min(1).optional().describe("The seeds that a sweep repeats."),
 });
+
+/** A router as a scenario has it, by its kind: the options of that kind and of no other. */
+export type WrittenRouter = {
+  [Kind in KnownRouterKind as Kind["kind"]]: Written<
+    Kind["kind"],
+    Kind["options"],
+    z.input<z.ZodObject<typeof routerFields>>
+  >;
+}[KnownRouterKind["kind"]];
+
+/** A stream as a scenario has it, by its kind. */
+export type WrittenStream = {
+  [Kind in KnownStreamKind as Kind["kind"]]: Written<Kind["kind"], Kind["options"], unknown>;
+}[KnownStreamKind["kind"]];
+
+/** One flat object type, which error messages can show. */
+type Written<Kind extends string, Schema extends z.ZodObject, Shared> = Flat<
+  { readonly kind: Kind } & Readonly<Options<Schema>> & Readonly<Shared>
+>;
+/** What an object schema takes; nothing if it has no fields, for which zod's own type allows no other fields beside it. */
+type Options<Schema extends z.ZodObject> = keyof Schema["shape"] extends never ? unknown : z.input<Schema>;
+type Flat<Fields> = { [Field in keyof Fields]: Fields[Field] };
 
 /** A stream as the schema leaves it: its kind, and that kind's options. */
 export type StreamFields = { kind: string } & Record<string, unknown>;

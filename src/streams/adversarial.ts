@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createNormalState, repeatRow } from "./normal-source.ts";
-import type { StreamKind } from "./stream.ts";
+import { defineStreamKind } from "./stream.ts";
 
 const adversarialOptions = z.strictObject({
   strength: z
@@ -11,8 +11,6 @@ const adversarialOptions = z.strictObject({
     .describe("Logits of the most loaded expert above the least loaded one; 0 leaves the noise alone."),
   noise: z.number().min(0).max(1000).default(1).describe("Standard deviation of the noise on each logit."),
 });
-
-export type AdversarialOptions = z.infer<typeof adversarialOptions>;
 
 const adversarialState = z.strictObject({
   step: z.int().min(0),
@@ -30,7 +28,7 @@ const adversarialState = z.strictObject({
  * expert, the next batch favours it by `strength` logits. While all loads are equal, as before the first step, there
  * is noise alone.
  */
-export const adversarialKind: StreamKind<AdversarialOptions> = {
+export const adversarialKind = defineStreamKind({
   kind: "adversarial",
   summary: "favours the experts that the router under test loaded most so far",
   source: "adaptive online adversary, Ben-David et al. 1994",
@@ -80,4 +78,4 @@ export const adversarialKind: StreamKind<AdversarialOptions> = {
       async close() {},
     };
   },
-};
+});

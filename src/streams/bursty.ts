@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { RandomSource } from "../core/random.ts";
 import { createMixtureStream } from "./mixture-stream.ts";
-import type { StreamKind } from "./stream.ts";
+import { defineStreamKind } from "./stream.ts";
 import { createTokenMixture, mixtureFields } from "./token-mixture.ts";
 
 const burstyOptions = z.strictObject({
@@ -19,8 +19,6 @@ const burstyOptions = z.strictObject({
     .default(0.8)
     .describe("Fraction of the tokens drawn from the dominating cluster alone; the others follow the Zipf weights."),
 });
-
-export type BurstyOptions = z.infer<typeof burstyOptions>;
 
 /**
  * The Markov chain of the dominating cluster. It starts at a cluster drawn with `weights`; on each later step it leaves
@@ -59,7 +57,7 @@ export function createTopicChain(weights: Float64Array, burstLength: number, ran
  * The batches of one burst share their favourites, so that load is uneven for some steps and then elsewhere. With
  * dominance 0 this is a `clusters` stream.
  */
-export const burstyKind: StreamKind<BurstyOptions> = {
+export const burstyKind = defineStreamKind({
   kind: "bursty",
   summary: "clusters of which one dominates for a geometric number of steps",
   source: "Markov-modulated arrivals, Fischer and Meier-Hellstern 1993",
@@ -81,4 +79,4 @@ export const burstyKind: StreamKind<BurstyOptions> = {
       mixture.setWeights(weights);
     });
   },
-};
+});

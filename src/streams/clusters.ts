@@ -1,17 +1,15 @@
 import { z } from "zod";
-import type { StreamKind } from "./stream.ts";
+import { defineStreamKind } from "./stream.ts";
 import { createSyntheticStream, repeatOption } from "./synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./token-mixture.ts";
 
 const clustersOptions = z.strictObject({ ...mixtureFields, repeat: repeatOption });
 
-export type ClustersOptions = z.infer<typeof clustersOptions>;
-
 /**
  * Tokens of a stationary mixture of clusters with Zipf weights, seen through a random linear router; the formulas are
  * those of {@link createTokenMixture}. Skewed, correlated and cheap: one matrix product per batch.
  */
-export const clustersKind: StreamKind<ClustersOptions> = {
+export const clustersKind = defineStreamKind({
   kind: "clusters",
   summary: "tokens of a Gaussian mixture with Zipf weights through a random linear router",
   source:
@@ -22,4 +20,4 @@ export const clustersKind: StreamKind<ClustersOptions> = {
     const mixture = createTokenMixture(context, options);
     return createSyntheticStream(context, mixture.writeLogits, options.repeat, mixture.passTokens);
   },
-};
+});

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { createMixtureStream } from "./mixture-stream.ts";
 import { createMovingCentres, createMovingWeights } from "./moving-mixture.ts";
-import type { StreamKind } from "./stream.ts";
+import { defineStreamKind } from "./stream.ts";
 import { createTokenMixture, mixtureFields } from "./token-mixture.ts";
 
 const driftOptions = z.strictObject({
@@ -24,8 +24,6 @@ const driftOptions = z.strictObject({
   period: z.number().int().min(2).max(1e9).default(100).describe("For periodic: steps until everything is as before."),
 });
 
-export type DriftOptions = z.infer<typeof driftOptions>;
-
 /**
  * A `clusters` mixture with centres or weights that move, as it is at step 0.
  * Before the batch of step n ≥ 1:
@@ -36,7 +34,7 @@ export type DriftOptions = z.infer<typeof driftOptions>;
  *
  * The motions are those of {@link createMovingCentres} and {@link createMovingWeights}.
  */
-export const driftKind: StreamKind<DriftOptions> = {
+export const driftKind = defineStreamKind({
   kind: "drift",
   summary: "clusters whose centres or weights walk, shift or swing",
   source: "sudden, incremental and recurring concept drift, Gama et al. 2014",
@@ -77,4 +75,4 @@ export const driftKind: StreamKind<DriftOptions> = {
 
     return createMixtureStream(context, mixture, move);
   },
-};
+});

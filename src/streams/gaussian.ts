@@ -2,7 +2,7 @@ import { shuffler } from "d3-array";
 import { z } from "zod";
 import type { RandomSource } from "../core/random.ts";
 import { createNoiseSource, repeatRow } from "./normal-source.ts";
-import type { StreamKind } from "./stream.ts";
+import { defineStreamKind } from "./stream.ts";
 import { createSyntheticStream, repeatOption } from "./synthetic-stream.ts";
 
 const gaussianOptions = z.strictObject({
@@ -50,7 +50,7 @@ function drawPopularity(
  *     Z_te = skew · popularity_e + temperature · ξ_te,   ξ_te ~ N(0, 1)
  *     popularity_e ~ U[0, 1)   or   rank_e^−exponent with a random order of the ranks 1 … experts
  */
-export const gaussianKind: StreamKind<GaussianOptions> = {
+export const gaussianKind = defineStreamKind({
   kind: "gaussian",
   summary: "popularity of each expert plus independent normal noise",
   source: "normal noise around expert popularity; Zipf 1949",
@@ -68,4 +68,4 @@ export const gaussianKind: StreamKind<GaussianOptions> = {
     };
     return createSyntheticStream(context, writeLogits, options.repeat);
   },
-};
+});

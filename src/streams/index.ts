@@ -9,7 +9,7 @@ import { trainingKind } from "./training.ts";
 import { zipfTextKind } from "./zipf-text.ts";
 
 /** Every kind of token stream, in the order of `list streams`. A new one needs its file and a line here. */
-export const streamKinds: readonly StreamKind[] = [
+const kinds = [
   gaussianKind,
   clustersKind,
   driftKind,
@@ -18,7 +18,12 @@ export const streamKinds: readonly StreamKind[] = [
   zipfTextKind,
   trainingKind,
   traceKind,
-];
+] as const;
+
+export const streamKinds: readonly StreamKind[] = kinds;
+
+/** The type of each kind, which knows its name and its options. */
+export type KnownStreamKind = (typeof kinds)[number];
 
 /** The stream named `kind`, undefined when there is none. */
 export function findStreamKind(kind: string): StreamKind | undefined {

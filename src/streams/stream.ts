@@ -59,7 +59,7 @@ export interface StreamKind<Options = unknown> {
   readonly summary: string;
   readonly source: string;
   /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
-  readonly options: z.ZodObject & z.ZodType<Options>;
+  readonly options: z.ZodObject;
   /**
    * Whether its batches depend on how the ones before were routed, so that every router gets a stream of its own; its
    * streams have `state` and `restore`.
@@ -80,4 +80,17 @@ export interface StreamKind<Options = unknown> {
    */
   checkInput?(options: Options, folder: string): Promise<void>;
   create(context: StreamContext, options: Options): Promise<Stream>;
+}
+
+/** A kind whose type knows its name and its schema, from which the types of the library's inputs are made. */
+export interface TypedStreamKind<Kind extends string, Schema extends z.ZodObject> extends StreamKind<z.output<Schema>> {
+  readonly kind: Kind;
+  readonly options: Schema;
+}
+
+/** `kind` as it is, typed by its name and its schema. */
+export function defineStreamKind<const Kind extends string, Schema extends z.ZodObject>(
+  kind: TypedStreamKind<Kind, Schema>,
+): TypedStreamKind<Kind, Schema> {
+  return kind;
 }

@@ -4,7 +4,7 @@ import { findInputFile } from "./readers/input-file.ts";
 import { shapeText } from "./readers/message-parts.ts";
 import { openTensor } from "./readers/open-tensor.ts";
 import type { TensorReader } from "./readers/tensor-reader.ts";
-import type { StreamKind, StreamShape } from "./stream.ts";
+import { defineStreamKind, type StreamShape } from "./stream.ts";
 
 /** A two-dimensional file up to this many tokens is one batch when nobody says how to cut it. */
 const maxTokensUncut = 65_536;
@@ -50,7 +50,7 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  * their batch is read. Integers are refused: recorded choices and loads carry no logits to route anew. CSV cells carry no
  * type and are taken as logits.
  */
-export const traceKind: StreamKind<TraceOptions> = {
+export const traceKind = defineStreamKind({
   kind: "trace",
   summary: "recorded router logits from a .npy, .csv, .parquet or .safetensors file",
   source: "recorded data",
@@ -87,7 +87,7 @@ export const traceKind: StreamKind<TraceOptions> = {
       close: () => reader.close(),
     };
   },
-};
+});
 
 async function openLogits({ path, tensor, column }: TraceOptions, folder: string): Promise<TensorReader> {
   const reader = await openTensor(await findInputFile(path, folder), { tensor, column });

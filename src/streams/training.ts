@@ -5,7 +5,7 @@ import { InputError } from "../core/input-error.ts";
 import { tensorBackendOf } from "../kernels/kernels.ts";
 import { checkCanTrain, loadTensors } from "../tensors/load.ts";
 import { withTensorMemory } from "../tensors/memory.ts";
-import type { StreamContext, StreamKind, StreamShape } from "./stream.ts";
+import { defineStreamKind, type StreamContext, type StreamShape } from "./stream.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
 import { assign, createAdam } from "./training/adam.ts";
 import { createClustersTask } from "./training/clusters-task.ts";
@@ -126,7 +126,7 @@ const comparedTokens = 32;
  *
  * The task's batches depend on the seed and the step alone: routers see different logits of the same data.
  */
-export const trainingKind: StreamKind<TrainingOptions> = {
+export const trainingKind = defineStreamKind({
   kind: "training",
   summary: "the gate of a small mixture of experts that is trained with the router under test",
   source: "Shazeer et al. 2017, arXiv 1701.06538; collapse by self-reinforcement, section 4",
@@ -227,7 +227,7 @@ export const trainingKind: StreamKind<TrainingOptions> = {
       },
     };
   },
-};
+});
 
 /** Throws `InputError` where what came of `step` is not finite. */
 function checkFinite(value: number, name: string, step: number): void {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { createAliasTable } from "./alias-table.ts";
 import { createNoiseSource, createNormalRows } from "./normal-source.ts";
-import type { StreamContext, StreamKind } from "./stream.ts";
+import { defineStreamKind, type StreamContext } from "./stream.ts";
 import { createSyntheticStream } from "./synthetic-stream.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./text-tokens.ts";
 import { createUniformSource } from "./uniform-source.ts";
@@ -67,7 +67,7 @@ async function openIds({ folder, random }: StreamContext, options: ZipfTextOptio
  *
  * Ids are ranks by frequency, so that row 0 of R is the most frequent token's. R holds vocabulary · experts float32.
  */
-export const zipfTextKind: StreamKind<ZipfTextOptions> = {
+export const zipfTextKind = defineStreamKind({
   kind: "zipf-text",
   summary: "token ids of a text or a Zipf law, one fixed logit row per id plus noise",
   source: "Zipf 1949; routing decided by token id, Xue et al. 2024, arXiv 2402.01739",
@@ -93,4 +93,4 @@ export const zipfTextKind: StreamKind<ZipfTextOptions> = {
       addNoise(logits, noise, tokens * experts);
     });
   },
-};
+});

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { InputError, metrics, routers, simulate, streams } from "../../src/index.ts";
 import { metricDescriptions } from "../../src/metrics/index.ts";
-import { routerKinds } from "../../src/routers/index.ts";
 import { affinities, toMatrix } from "../support/plain.ts";
 import { randomLogits } from "../support/random-logits.ts";
 
@@ -9,10 +8,13 @@ const sizes = { tokens: 24, experts: 6, topK: 2, capacityFactor: 1.5 };
 
 describe("a meter", () => {
   // Six experts do not go into the eight groups that `grouped-topk` has by default.
-  const kinds = routerKinds.map(({ kind }) => kind).filter((kind) => kind !== "grouped-topk");
+  const kinds = routers
+    .list()
+    .map(({ kind }) => kind)
+    .filter((kind) => kind !== "grouped-topk");
 
   it.each(kinds)("measures what %s chose as a simulation does", async (kind) => {
-    const stream = { kind: "clusters" };
+    const stream = { kind: "clusters" } as const;
     const regret = { every: 2, gap: 0 };
     const fields = { ...sizes, steps: 5, ranks: 3, capacity: "drop", scores: "softmax", regret } as const;
     const { runs } = await simulate({ name: "same", ...fields, stream, routers: [{ kind }] });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { InputError, routers, simulate, streams } from "../../src/index.ts";
+import { InputError, type RouterInput, routers, simulate, streams } from "../../src/index.ts";
 import { routerKinds } from "../../src/routers/index.ts";
 import { randomLogits } from "../support/random-logits.ts";
 
 const sizes = { tokens: 32, experts: 8, topK: 2 };
-const stream = { kind: "clusters" };
+const stream = { kind: "clusters" } as const;
 
 async function batches(steps: number): Promise<Float32Array[]> {
   const found: Float32Array[] = [];
@@ -30,7 +30,7 @@ describe("routers.list", () => {
 });
 
 describe("a router for one's own logits", () => {
-  it.each(routerKinds.map(({ kind }) => kind))(
+  it.each(routers.list().map(({ kind }) => kind))(
     "routes a stream's batches with %s as a simulation does",
     async (kind) => {
       const input = { name: "same", seed: 7, steps: 4, ...sizes, regret: { every: 0 }, stream, routers: [{ kind }] };
@@ -99,14 +99,17 @@ describe("a router for one's own logits", () => {
     expect(Array.from(router.bias()!)).toEqual(Array.from(load, (pairs) => 0.5 * Math.sign(8 - pairs)));
   });
 
-  it.each(["ssr", "alf-lb", "noisy-topk"])("goes on from a snapshot of %s as if it had never stopped", async (kind) => {
-    const all = await batches(6);
-    const [one, two] = [await routers.create({ kind }, sizes), await routers.create({ kind }, sizes)];
-    for (const logits of all.slice(0, 3)) one.route(logits);
-    two.restore(JSON.parse(JSON.stringify(one.snapshot())));
-    expect(() => (kind === "ssr" ? two.plan() : two.route([]))).toThrow(InputError);
-    for (const logits of all.slice(3)) expect(two.route(logits)).toEqual(one.route(logits));
-  });
+  it.each(["ssr", "alf-lb", "noisy-topk"] as const)(
+    "goes on from a snapshot of %s as if it had never stopped",
+    async (kind) => {
+      const all = await batches(6);
+      const [one, two] = [await routers.create({ kind }, sizes), await routers.create({ kind }, sizes)];
+      for (const logits of all.slice(0, 3)) one.route(logits);
+      two.restore(JSON.parse(JSON.stringify(one.snapshot())));
+      expect(() => (kind === "ssr" ? two.plan() : two.route([]))).toThrow(InputError);
+      for (const logits of all.slice(3)) expect(two.route(logits)).toEqual(one.route(logits));
+    },
+  );
 
   it.each([
     [{ step: -1, state: {} }],
@@ -140,7 +143,9 @@ describe("a router for one's own logits", () => {
     [{ kind: "grouped-topk", groups: 3 }, {}, /groups/],
     [{ kind: "topk" }, { tokens: 2 ** 31 }, /4 GiB/],
   ])("refuses %j with %j", async (router, other, message) => {
-    const error = await routers.create(router, { ...sizes, ...other }).catch((reason: unknown) => reason);
+    const error = await routers
+      .create(router as RouterInput, { ...sizes, ...other })
+      .catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(InputError);
     expect((error as Error).message).toMatch(message);
   });

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { InputError, simulate, streams } from "../../src/index.ts";
+import { InputError, type StreamInput, simulate, streams } from "../../src/index.ts";
 import { streamKinds } from "../../src/streams/index.ts";
 
 const sizes = { steps: 5, tokens: 16, experts: 4 };
@@ -30,7 +30,7 @@ it("shows the same batches on every walk, whole and in memory of their own", asy
 });
 
 it("has the batches of a simulation of the same seed: router z, a function of the logits, is the same", async () => {
-  const stream = { kind: "gaussian", popularity: "zipf" };
+  const stream = { kind: "gaussian", popularity: "zipf" } as const;
   const { runs } = await simulate({ name: "z", seed: 9, ...sizes, stream, routers: [{ kind: "topk" }] });
   const batches = await all(await streams.open(stream, { ...sizes, seed: 9 }));
   for (const [step, logits] of batches.entries()) {
@@ -58,7 +58,7 @@ it.each([
   [{ kind: "adversarial" }, sizes, /answers a router's load; use simulate/],
   [{ kind: "trace", path: "nowhere.npy" }, {}, /nowhere\.npy: no such file/],
 ])("refuses %j with %j", async (stream, given, message) => {
-  const error = await streams.open(stream, given).catch((reason: unknown) => reason);
+  const error = await streams.open(stream as StreamInput, given).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(InputError);
   expect((error as Error).message).toMatch(message);
 });
