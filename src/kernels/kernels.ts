@@ -1,5 +1,4 @@
 import type { ScoreKind } from "../core/assignment.ts";
-import type { TensorBackend } from "../tensors/load.ts";
 
 /** What {@link Kernels.selectTopK} ranks: the logits themselves, or the affinities made from them. */
 export type KeyKind = "logits" | ScoreKind;
@@ -317,7 +316,7 @@ export interface Kernels {
   ): void;
 }
 
-/** Where a stream that trains computes its tensors beside kernels of `backend`. */
-export function tensorBackendOf(backend: Kernels["backend"]): TensorBackend {
+/** Where a stream that trains computes its tensors beside kernels of `backend`: a `TensorBackend`. */
+export function tensorBackendOf(backend: Kernels["backend"]): "tensorflow" | "wasm" {
   return backend === "tfjs-gpu" ? "tensorflow" : "wasm";
 }
