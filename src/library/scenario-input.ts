@@ -3,16 +3,9 @@ import type { ScoreKind } from "../core/assignment.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
-import type { WrittenRouter, WrittenStream } from "../scenario/schema.ts";
+import type { RouterInput, StreamInput } from "../scenario/schema.ts";
 
-/**
- * One router as a scenario file names it: `kind`, `label` (its name in results; its kind when absent), `scores` (affinities;
- * when absent the scenario's, or else the kind's own), and the options of that kind, which `routers.list()` describes.
- */
-export type RouterInput = WrittenRouter;
-
-/** A token stream as a scenario file names it: `kind` and the options of that kind, which `streams.list()` describes. */
-export type StreamInput = WrittenStream;
+export type { RouterInput, StreamInput };
 
 /** A scenario as plain data: the fields of a scenario file. Relative paths start at the working directory. */
 export interface ScenarioInput {

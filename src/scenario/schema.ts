@@ -125,8 +125,11 @@ export const scenarioSchema = z.strictObject({
   seeds: z.array(z.number().int().nonnegative()).min(1).optional().describe("The seeds that a sweep repeats."),
 });
 
-/** A router as a scenario has it, by its kind: the options of that kind and of no other. */
-export type WrittenRouter = {
+/**
+ * One router as a scenario file names it: `kind`, `label` (its name in results; its kind when absent), `scores` (affinities;
+ * when absent the scenario's, or else the kind's own), and the options of that kind, which `routers.list()` describes.
+ */
+export type RouterInput = {
   [Kind in KnownRouterKind as Kind["kind"]]: Written<
     Kind["kind"],
     Kind["options"],
@@ -134,8 +137,8 @@ export type WrittenRouter = {
   >;
 }[KnownRouterKind["kind"]];
 
-/** A stream as a scenario has it, by its kind. */
-export type WrittenStream = {
+/** A token stream as a scenario file names it: `kind` and the options of that kind, which `streams.list()` describes. */
+export type StreamInput = {
   [Kind in KnownStreamKind as Kind["kind"]]: Written<Kind["kind"], Kind["options"], unknown>;
 }[KnownStreamKind["kind"]];
 

@@ -70,10 +70,11 @@ it("has for each variant of a sweep what summary.csv's rows of three seeds come 
         continue;
       }
       const values = texts.map(Number);
-      // Sums of three in another order: a few units in the last place, of a quantile that is good to some 1e-14.
+      // Sums of three in another order: a few units in the last place.
       expect(Math.abs(Number(row[metric]) - meanOf(values))).toBeLessThanOrEqual(1e-14 * Math.abs(meanOf(values)));
+      // The quantile's own relative error is below 5e-10 at two degrees of freedom.
       expect(Math.abs(Number(row[`${metric}_ci95`]) - halfWidthOf(values))).toBeLessThanOrEqual(
-        1e-12 * Math.max(...values.map(Math.abs)),
+        1e-9 * Math.max(...values.map(Math.abs)),
       );
     }
   }
