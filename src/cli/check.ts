@@ -107,7 +107,7 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
           "Fail if a metric is worse by more than 5 %":
             "$0 check results/quickstart --baseline baseline --tolerance 5%",
           "Allow two metrics more than the others":
-            "$0 check results/a --baseline baseline --metric max_vio_global=0.01 score=2%",
+            "$0 check results/a --baseline old --metric max_vio_global=0.01 score=2%",
           "Fail if any number of any file differs": "$0 check results/a --baseline baseline --fail-on different",
           "Keep limits without a baseline": "$0 check results/a --gate gate.yaml",
           "Accept the results as the new baseline": "$0 check results/quickstart --baseline baseline --update",

@@ -10,7 +10,11 @@ import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
 const quantileOfTwo = 0.95 / Math.sqrt(2 * 0.975 * 0.025);
 
 const summaryHeader = headerOf(summaryColumnsOf(false));
-const metrics = summaryHeader.slice(summaryHeader.indexOf("max_vio_global"));
+// In the summary's order, but with the standard error beside its mean.
+const metrics = summaryHeader
+  .slice(summaryHeader.indexOf("max_vio_global"))
+  .filter((column) => column !== "regret_se")
+  .flatMap((column) => (column === "regret_mean" ? [column, "regret_se"] : [column]));
 
 function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;

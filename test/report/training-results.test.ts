@@ -43,7 +43,7 @@ async function withoutLastColumn(file: string): Promise<string> {
 
 describe("the files of a run whose stream trains", () => {
   it("have their columns of training behind those of every run", () => {
-    expect(headerOf(run, "summary.csv").slice(-7)).toEqual(["not_converged_steps", ...summaryColumns]);
+    expect(headerOf(run, "summary.csv").slice(-7)).toEqual(["regret_se", ...summaryColumns]);
     expect(headerOf(run, "steps.csv").slice(-6)).toEqual(["marginal_error", ...stepColumns]);
     const times = ["train_ms_mean", "train_ms_median", "train_ms_p95"];
     expect(headerOf(run, "timing.csv").slice(-4)).toEqual(["tokens_per_second", ...times]);

@@ -111,12 +111,12 @@ function parseEntries(file: string, header: Buffer): Map<string, Entry> {
 /** What keeps `value` from being an entry; null if nothing does. */
 function problemOf(value: Partial<Record<keyof Entry, unknown>> | null): string | null {
   const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return "it is no object";
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "it is not an object";
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== "string") return "its dtype is no text";
-  if (!Array.isArray(shape) || !shape.every(isLength)) return "its shape is no list of whole numbers ≥ 0";
+  if (typeof dtype !== "string") return "its dtype is not a string";
+  if (!Array.isArray(shape) || !shape.every(isLength)) return "its shape is not a list of whole numbers ≥ 0";
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isLength)) {
-    return "its data_offsets are no two whole numbers ≥ 0";
+    return "its data_offsets are not two whole numbers ≥ 0";
   }
   return null;
 }
