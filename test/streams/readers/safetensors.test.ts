@@ -75,7 +75,11 @@ describe("openTensor on .safetensors", () => {
     ["a tensor that is a number", { gate: 1 }, 'tensor "gate": it is not an object'],
     ["a missing shape", bare({ dtype: "F32", data_offsets: [0, 16] }), 'tensor "gate": its shape is not a list'],
     ["a negative dimension", f32([-2, -2], [0, 16]), 'tensor "gate": its shape is not a list of whole numbers ≥ 0'],
-    ["a dimension beyond 2^53", f32([1e300, 1], [0, 16]), 'tensor "gate": its shape is not a list of whole numbers ≥ 0'],
+    [
+      "a dimension beyond 2^53",
+      f32([1e300, 1], [0, 16]),
+      'tensor "gate": its shape is not a list of whole numbers ≥ 0',
+    ],
     ["a product beyond 2^53", f32([2 ** 50, 2 ** 50], [0, 16]), "more values than any file"],
     ["an unknown dtype", bare({ dtype: "F8_E5M2", shape: [4, 4], data_offsets: [0, 16] }), "F8_E5M2", "BF16"],
     ["offsets that go back", f32([2, 2], [16, 0]), "data_offsets [16, 0]"],
