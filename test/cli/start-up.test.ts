@@ -48,6 +48,15 @@ describe("the start of the program", () => {
     expect(importedBy(words).filter((name) => kernels.test(name))).toEqual([]);
   });
 
+  it("draws without the packages that are bundled, which an installation lacks", () => {
+    const folder = temporaryFolder();
+    const loads = projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy");
+    importedBy(["measure", "--loads", loads, "--experts", "8", "--quiet", "--out", folder]);
+    const imported = importedBy(["report", folder, "--svg", folder, "--png", folder, "--pdf", folder]);
+    expect(imported).toContain("@resvg/resvg-js");
+    expect(imported.filter((name) => /^(echarts|zrender|dejavu|pdfkit|svg-to-pdfkit)/.test(name))).toEqual([]);
+  });
+
   it("loads TensorFlow.js for a run on it and for no other", () => {
     const run = [
       "run",

@@ -1,17 +1,14 @@
-import { createRequire } from "node:module";
-import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { Resvg, type ResvgRenderOptions } from "@resvg/resvg-js";
 import { drawnName } from "./text.ts";
 
-const fontFolder = path.join(
-  path.dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")),
-  "ttf",
-);
+/** DejaVu Sans, which `npm run build` puts into `build/`. */
+export const fontFiles = { regular: fontFile("DejaVuSans.ttf"), bold: fontFile("DejaVuSans-Bold.ttf") } as const;
 
-/** DejaVu Sans, which the program brings along, and nothing that a machine has: pictures are the same everywhere. */
+/** What the program brings along, and nothing that a machine has: pictures are the same everywhere. */
 export const pictureFont = {
   loadSystemFonts: false,
-  fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((name) => path.join(fontFolder, name)),
+  fontFiles: Object.values(fontFiles),
   defaultFontFamily: "DejaVu Sans",
 } as const satisfies ResvgRenderOptions["font"];
 
@@ -46,4 +43,8 @@ function drawnWidth(text: string, isBold: boolean): number {
   const weight = isBold ? ` font-weight="bold"` : "";
   const svg = `<svg xmlns="http://www.w3.org/2000/svg"><text font-family="DejaVu Sans" font-size="${measuredSize}"${weight} style="font-kerning:none">${escaped}</text></svg>`;
   return new Resvg(svg, { font: pictureFont }).getBBox()?.width ?? 0;
+}
+
+function fontFile(name: string): string {
+  return fileURLToPath(new URL(`../../../build/fonts/${name}`, import.meta.url));
 }

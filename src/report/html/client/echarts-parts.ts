@@ -1,6 +1,7 @@
 import { BarChart, HeatmapChart, LineChart, ScatterChart } from "echarts/charts";
 import {
   AriaComponent,
+  AxisPointerComponent,
   GridComponent,
   LegendComponent,
   MarkLineComponent,
@@ -8,17 +9,18 @@ import {
   TooltipComponent,
   VisualMapComponent,
 } from "echarts/components";
-import { init, use } from "echarts/core";
+import { format, init, setPlatformAPI, use } from "echarts/core";
 import { LabelLayout } from "echarts/features";
 import { CanvasRenderer, SVGRenderer } from "echarts/renderers";
 
-// What pictures are made of, and no more: it travels with every page.
+// What pictures are made of, and no more: it travels with every page, and draws the pictures without a browser, too.
 use([
   BarChart,
   HeatmapChart,
   LineChart,
   ScatterChart,
   AriaComponent,
+  AxisPointerComponent,
   GridComponent,
   LegendComponent,
   MarkLineComponent,
@@ -30,4 +32,4 @@ use([
   SVGRenderer,
 ]);
 
-export { init };
+export { format, init, setPlatformAPI };
