@@ -34,6 +34,15 @@ export const setOption = {
   describe: "path=value …: change the scenario; the path is dotted, a router in it goes by its name or number",
 } as const satisfies Options;
 
+export const maxVioOption = {
+  type: "number",
+  group: optionGroups.output,
+  requiresArg: true,
+  default: 0.5,
+  describe:
+    "Of a sweep, recommend the fastest variant whose mean MaxVio of a batch, half width included, is at most this",
+} as const satisfies Options;
+
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
 export type BackendName = (typeof backends)[number];
 

@@ -1,20 +1,23 @@
 import { counted } from "../core/counted.ts";
-import { escapeUnprintable } from "../core/escape-unprintable.ts";
-import { formatRecommendation } from "../report/recommendation-text.ts";
+import { recommendationLines } from "../report/recommendation-text.ts";
 import { dualRegretBases } from "../report/results/dual-regret-bases.ts";
-import { priceOf } from "../report/results/price.ts";
-import { recommend } from "../report/results/recommendation.ts";
 import { numberOf } from "../report/results/result-table.ts";
 import type { Results } from "../report/results/results.ts";
 import { routeTimes } from "../report/results/route-time.ts";
-import { metricOf, type Variant, variantsOf } from "../report/results/variants.ts";
+import { type Variant, variantsOf } from "../report/results/variants.ts";
+import { weighSweep } from "../report/sweep-recommendation.ts";
 import { variantObject } from "../report/variant-object.ts";
 import { formatVariantTable } from "../report/variant-table.ts";
 import { sweepDualRegretWarnings } from "../report/warnings.ts";
 import { formatOverride } from "../scenario/format-override.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
-import { shellWord } from "./shell-word.ts";
 import type { TableStyle } from "./terminal.ts";
+
+/** The scenario's file of a sweep, and the changes to it that all cells have. */
+export interface SweepOrigin {
+  readonly scenarioFile: string;
+  readonly set: readonly string[];
+}
 
 /** What a sweep came to, as the command tells it. */
 export interface SweepOutcome {
@@ -25,39 +28,28 @@ export interface SweepOutcome {
   object(): object;
 }
 
-/**
- * Weighs the variants of `results`, which are those of `cells`, and recommends the cheapest that keeps `maxVioLimit`.
- *
- * @param origin the scenario's file and the changes to it that all cells have
- */
+/** The command line that runs `cell` again, with the scenario's own seed. */
+export function rerunWords({ scenarioFile, set }: SweepOrigin, cell: SweepCell): string[] {
+  const changes = [...set, ...setWords(cell)];
+  return ["moesim", "run", scenarioFile, ...(changes.length === 0 ? [] : ["--set", ...changes])];
+}
+
+/** What `--set` takes to make the scenario of `cell` of that which all cells came from. */
+function setWords({ parameters, scenario }: SweepCell): string[] {
+  return parameters.map(({ path, value }) => formatOverride(path, value, scenario));
+}
+
+/** Weighs the variants of `results`, which are those of `cells`, and recommends the cheapest that keeps `maxVioLimit`. */
 export function sweepOutcome(
   results: Results,
   cells: readonly SweepCell[],
   maxVioLimit: number,
-  origin: { readonly scenarioFile: string; readonly set: readonly string[] },
+  origin: SweepOrigin,
 ): SweepOutcome {
   const variants = variantsOf(results);
   const routeMs = routeTimes(results, variants);
-  const price = priceOf(results, variants);
-  const candidates = variants.map((variant, position) => ({
-    maxVio: metricOf(results, variant, "max_vio_batch_mean")!,
-    price: price.intervals[position],
-    routeMs: routeMs[position],
-  }));
-  const recommendation = recommend(candidates, maxVioLimit);
   const cellOf = ({ members }: Variant) => cells[results.runs.indexOf(members[0].run)];
-
-  /** What `--set` takes to make the variant's scenario of the file. */
-  function setWords(variant: Variant): string[] {
-    const { parameters, scenario } = cellOf(variant);
-    return [...origin.set, ...parameters.map(({ path, value }) => formatOverride(path, value, scenario))];
-  }
-
-  function commandOf(variant: Variant): string {
-    const words = setWords(variant);
-    const command = ["moesim", "run", origin.scenarioFile, ...(words.length === 0 ? [] : ["--set", ...words])];
-    return command.map((word) => shellWord(escapeUnprintable(word))).join(" ");
-  }
+  const weighed = weighSweep(results, maxVioLimit, (variant) => rerunWords(origin, cellOf(variant)));
 
   return {
     warnings() {
@@ -72,28 +64,29 @@ export function sweepOutcome(
       const seeds = Math.max(...variants.map(({ members }) => members.length));
       const over =
         seeds === 1 ? "one seed" : `${seeds} seeds, means ± half the width of their 95 % confidence intervals`;
-      const all = variants.map((variant, position) => ({ variant, candidate: candidates[position] }));
       return [
         `${counted(cells.length, "cell")}, ${counted(variants.length, "variant")} over ${over}\n`,
         `${formatVariantTable(results, variants, routeMs, style)}\n`,
-        ...formatRecommendation(all, recommendation, maxVioLimit, price.name, results.parameters, commandOf),
+        ...(weighed === null
+          ? ["No variant routed a token, so none is recommended."]
+          : recommendationLines(weighed.text)),
       ].join("\n");
     },
     object() {
-      const { pareto, cheapest, nearest } = recommendation;
-      const entry = (position: number) => ({
-        variant: variants[position].name,
-        set: setWords(variants[position]),
-      });
+      const entry = (position: number) => {
+        const variant = weighed!.variants[position];
+        return { variant: variant.name, set: [...origin.set, ...setWords(cellOf(variant))] };
+      };
+      const { pareto = [], cheapest = null, nearest = null } = weighed?.recommendation ?? {};
       return {
         variants: variants.map((variant, position) => {
           const parameters = cellOf(variant).parameters.map(({ path, value }) => [path, value] as const);
           return variantObject(results, variant, Object.fromEntries(parameters), routeMs[position]);
         }),
-        pareto: pareto.map((position) => variants[position].name),
+        pareto: pareto.map((position) => weighed!.variants[position].name),
         max_vio_limit: maxVioLimit,
         cheapest: cheapest === null ? null : entry(cheapest),
-        nearest: entry(nearest),
+        nearest: nearest === null ? null : entry(nearest),
       };
     },
   };

@@ -11,6 +11,7 @@ import {
   backendOption,
   type CommonArguments,
   chooseBackend,
+  maxVioOption,
   optionGroups,
   outOption,
   positiveInteger,
@@ -48,13 +49,7 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         default: false,
         describe: "Keep the cells that an interrupted sweep finished",
       })
-      .option("max-vio", {
-        type: "number",
-        group: optionGroups.output,
-        requiresArg: true,
-        default: 0.5,
-        describe: "Recommend the fastest variant whose mean MaxVio of a batch, half width included, is at most this",
-      })
+      .option("max-vio", maxVioOption)
       .option("workers", {
         type: "number",
         group: optionGroups.computation,
@@ -93,7 +88,8 @@ async function sweep(options: SweepArguments): Promise<void> {
 
   // The statistics of a sweep take time to load, which no other command should wait for.
   const { runSweep } = await import("../engine/run-sweep.ts");
-  const { sweepOutcome } = await import("./sweep-outcome.ts");
+  const { rerunWords, sweepOutcome } = await import("./sweep-outcome.ts");
+  const given = { scenarioFile: options.scenario, set: options.set };
   const folder = options.out ?? path.join("results", name);
   const scenarios = cells.map(({ scenario }) => scenario);
   checkKept(folder, await filesReadBy(options.scenario, scenarios));
@@ -102,6 +98,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const results = await withResultsFolder(folder, true, (partial) =>
     runSweep(cells, folder, partial, {
       scenarioFile: origin,
+      rerunOf: (cell) => rerunWords(given, cell),
       workers,
       backend,
       resume: options.resume,
@@ -112,7 +109,7 @@ async function sweep(options: SweepArguments): Promise<void> {
     }),
   ).finally(() => progress.stop());
 
-  const outcome = sweepOutcome(results, cells, maxVioLimit, { scenarioFile: options.scenario, set: options.set });
+  const outcome = sweepOutcome(results, cells, maxVioLimit, given);
   for (const warning of outcome.warnings()) warn(warning);
   if (options.json) {
     printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });

@@ -14,6 +14,8 @@ import type { RouterProgress } from "./write-pass.ts";
 export interface CellTask {
   readonly scenario: Scenario;
   readonly scenarioFile: string;
+  /** The command line that runs the cell again, for its run.json. */
+  readonly rerun?: readonly string[];
   /** Where the cell's files go; appears whole, or not at all. */
   readonly folder: string;
   /** A folder on the same file system in which the files are made. */
@@ -36,7 +38,7 @@ export function cellWork({ steps, tokens, experts, routers }: Scenario): number 
 
 /** Runs a cell and writes the same files as a run of its scenario into its folder, in place of an earlier one's. */
 export async function runCell(
-  { scenario, scenarioFile, folder, workFolder, backend }: CellTask,
+  { scenario, scenarioFile, rerun, folder, workFolder, backend }: CellTask,
   onProgress: (progress: CellProgress) => void,
 ): Promise<void> {
   const start = new Date();
@@ -49,7 +51,7 @@ export async function runCell(
       const results = await runScenario(scenario, partial, { workers: 1, backend, onProgress: onSteps });
       return runRecord("sweep", scenarioFile, scenario, input, backend, start, results);
     });
-    writeRunRecord(partial, { ...record, sha256: await cellDigests(partial) });
+    writeRunRecord(partial, { ...record, ...(rerun !== undefined && { rerun }), sha256: await cellDigests(partial) });
     mkdirSync(path.dirname(folder), { recursive: true });
     replaceCell(folder, partial);
     onProgress({ work: 0, cells: 1 });

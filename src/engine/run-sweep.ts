@@ -23,6 +23,8 @@ import { runOnWorkers } from "./worker-pool.ts";
 
 export interface SweepOptions {
   readonly scenarioFile: string;
+  /** The command line that runs a cell again; each cell's run.json has it. */
+  readonly rerunOf?: (cell: SweepCell) => readonly string[];
   /** Threads to use, at least 1; never more than there are cells. */
   readonly workers: number;
   readonly backend: KernelBackend;
@@ -51,7 +53,7 @@ export async function runSweep(
   cells: readonly SweepCell[],
   folder: string,
   into: string,
-  { scenarioFile, workers, backend, resume, onProgress }: SweepOptions,
+  { scenarioFile, rerunOf, workers, backend, resume, onProgress }: SweepOptions,
 ): Promise<Results> {
   const cellsFolder = path.join(folder, "cells");
   const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
@@ -59,8 +61,15 @@ export async function runSweep(
   // Cells that are taken as they are, or finished early, read the same files as the last one.
   const inputs = await Promise.all(cells.map(({ scenario }) => openInput(scenario)));
   const tasks: CellTask[] = [];
-  for (const [index, { scenario }] of cells.entries()) {
-    const task = { scenario, scenarioFile, folder: folders[index], workFolder: into, backend };
+  for (const [index, cell] of cells.entries()) {
+    const task: CellTask = {
+      scenario: cell.scenario,
+      scenarioFile,
+      ...(rerunOf !== undefined && { rerun: rerunOf(cell) }),
+      folder: folders[index],
+      workFolder: into,
+      backend,
+    };
     if (!(resume && (await isFinished(task)))) tasks.push(task);
   }
   const totalWork = sum(tasks, ({ scenario }) => cellWork(scenario));

@@ -1,3 +1,5 @@
+import { escapeUnprintable } from "../core/escape-unprintable.ts";
+import { shellWord } from "../core/shell-word.ts";
 import { parsePath } from "../scenario/overrides.ts";
 import { formatInterval } from "./format-interval.ts";
 import { printable } from "./printable.ts";
@@ -12,48 +14,76 @@ export interface RecommendedVariant {
   readonly candidate: Candidate;
 }
 
+/** What a sweep recommends, in words: what the terminal prints and the page shows. */
+export interface RecommendationText {
+  /** What the list below it is of; there is none if no price is known. */
+  readonly frontTitle: string;
+  readonly front: readonly string[];
+  readonly choiceTitle: string;
+  readonly choice: string;
+  /** Runs the chosen variant again. */
+  readonly command: string;
+  /** What may make the figures mislead; null if nothing does. */
+  readonly warning: string | null;
+}
+
 /**
- * What a sweep recommends, in lines for the terminal: the Pareto-best variants, and the cheapest that keeps MaxVio at
- * `maxVioLimit`, or that none does.
+ * Puts into words the Pareto-best variants, and the cheapest that keeps MaxVio at `maxVioLimit`, or that none does.
  *
  * @param priceName what the candidates' price is
  * @param swept the paths of the sweep
  * @param commandOf the command that runs a variant again
  */
-export function formatRecommendation(
+export function recommendationText(
   all: readonly RecommendedVariant[],
   { pareto, cheapest, nearest }: Recommendation,
   maxVioLimit: number,
   priceName: Price["name"],
   swept: readonly string[],
   commandOf: (variant: Variant) => string,
-): string[] {
+): RecommendationText {
   const front = withoutAlike(pareto.map((position) => all[position]));
-  const lines =
-    front.length === 0
-      ? ["Regret was not computed, so none is Pareto-best of MaxVio and regret."]
-      : [
-          `Pareto-best of MaxVio and ${priceName}, means over batches:`,
-          ...front.map(({ variant, candidate }) => `  ${printable(variant.name)}: ${figures(candidate, priceName)}`),
-        ];
-  const chosen = all[cheapest ?? nearest];
+  const { variant, candidate } = all[cheapest ?? nearest];
   const hasSeeds = all.some(({ candidate }) => candidate.maxVio.halfWidth !== null);
+  const hasTimes = all.some(({ candidate }) => candidate.routeMs !== null);
   const kept = `MaxVio ≤ ${formatNumber(maxVioLimit)}${hasSeeds ? ", half width included" : ""}`;
-  const { variant, candidate } = chosen;
-  if (cheapest === null) {
-    lines.push(`None keeps ${kept}. The nearest, at ${formatNumber(upperEnd(candidate.maxVio))}:`);
-  } else {
-    lines.push(`Cheapest that keeps ${kept}:`);
-  }
-  lines.push(`  ${printable(variant.name)}: ${figures(candidate, priceName)}`, `  ${commandOf(variant)}`);
   const others = swept.filter((path) => parsePath(path)[0] !== "routers");
-  if (others.length > 0) {
-    const are = others.length === 1 ? "is" : "are";
-    lines.push(
-      `Not only routers differ: ${printable(others.join(", "))} ${are} swept too, so their figures may not be comparable.`,
-    );
-  }
-  return lines;
+  const are = others.length === 1 ? "is" : "are";
+  const best = hasTimes
+    ? `Cheapest that keeps ${kept}:`
+    : `First that keeps ${kept}; no timing.csv says which is cheapest:`;
+  return {
+    frontTitle:
+      front.length === 0
+        ? "Regret was not computed, so none is Pareto-best of MaxVio and regret."
+        : `Pareto-best of MaxVio and ${priceName}, means over batches:`,
+    front: front.map((one) => `${printable(one.variant.name)}: ${figures(one.candidate, priceName)}`),
+    choiceTitle:
+      cheapest === null ? `None keeps ${kept}. The nearest, at ${formatNumber(upperEnd(candidate.maxVio))}:` : best,
+    choice: `${printable(variant.name)}: ${figures(candidate, priceName)}`,
+    command: commandOf(variant),
+    warning:
+      others.length === 0
+        ? null
+        : `Not only routers differ: ${printable(others.join(", "))} ${are} swept too, so their figures may not be comparable.`,
+  };
+}
+
+/** The same in lines for the terminal. */
+export function recommendationLines(text: RecommendationText): string[] {
+  return [
+    text.frontTitle,
+    ...text.front.map((line) => `  ${line}`),
+    text.choiceTitle,
+    `  ${text.choice}`,
+    `  ${text.command}`,
+    ...(text.warning === null ? [] : [text.warning]),
+  ];
+}
+
+/** A command line as a shell takes it, on one line, whatever is in its words. */
+export function commandLine(words: readonly string[]): string {
+  return words.map((word) => shellWord(escapeUnprintable(word))).join(" ");
 }
 
 /** One of each router's variants that came to the same, as those do whose router has no part in what is swept. */

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatRecommendation } from "../../src/report/recommendation-text.ts";
+import { recommendationLines, recommendationText } from "../../src/report/recommendation-text.ts";
 import { recommend } from "../../src/report/results/recommendation.ts";
 import type { Variant } from "../../src/report/results/variants.ts";
 
@@ -22,7 +22,9 @@ function linesOf(
     all.map(({ candidate }) => candidate),
     limit,
   );
-  return formatRecommendation(all, recommendation, limit, "regret", swept, ({ name }) => `run ${name}`);
+  return recommendationLines(
+    recommendationText(all, recommendation, limit, "regret", swept, ({ name }) => `run ${name}`),
+  );
 }
 
 it("names the Pareto-best by rising MaxVio, and the cheapest with the command that runs it again", () => {

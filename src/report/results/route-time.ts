@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { mean } from "d3-array";
 import { cellOf, numberOf, readResultTable } from "./result-table.ts";
@@ -6,13 +7,15 @@ import type { Variant } from "./variants.ts";
 
 /**
  * Milliseconds that each variant took to route a batch, from the timing.csv of its runs: the median over the steps, of
- * that the mean over the seeds; null where none is recorded. Wall-clock time, so never the same twice. Throws
- * `InputError` where a file is missing or malformed.
+ * that the mean over the seeds; null if none is recorded, or the file is missing. Wall-clock time, so never the same
+ * twice. Throws `InputError` if a file is malformed.
  */
 export function routeTimes(results: Results, variants: readonly Variant[]): (number | null)[] {
   const times = new Map(
     results.runs.map((run) => {
-      const table = readResultTable(path.join(run.folder, "timing.csv"), ["router", "route_ms_median"]);
+      const file = path.join(run.folder, "timing.csv");
+      if (!existsSync(file)) return [run, new Map<string, number | null>()] as const;
+      const table = readResultTable(file, ["router", "route_ms_median"]);
       const byRouter = table.rows.map(
         (_, row) => [cellOf(table, row, "router"), numberOf(table, row, "route_ms_median")] as const,
       );

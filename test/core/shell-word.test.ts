@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { shellWord } from "../../src/cli/shell-word.ts";
+import { shellWord } from "../../src/core/shell-word.ts";
 
 /** The words that a POSIX shell makes of a command line. */
 function wordsOf(line: string): string[] {
