@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -30,14 +31,15 @@ const sweep = {
   seeds: [1, 2],
 };
 
-/** Runs `sweep` and returns the folder of its results. */
-function runSweep(): string {
+/** Runs `sweep` and returns the folder of its results and what it printed of its recommendation. */
+function runSweep(): { folder: string; recommended: string } {
   const folder = temporaryFolder();
   const file = path.join(folder, "sweep.json");
   writeFileSync(file, JSON.stringify(sweep));
   const out = path.join(folder, "results");
-  expect(moesim(["sweep", file, "--quiet", "--out", out]).code).toBe(0);
-  return out;
+  const { code, stdout } = moesim(["sweep", file, "--out", out]);
+  expect(code).toBe(0);
+  return { folder: out, recommended: stdout.slice(stdout.indexOf("Pareto-best")) };
 }
 
 /** How many different colours an element has on the screen: text with its smoothed edges alone has dozens, a blank one one. */
@@ -62,6 +64,7 @@ async function columnOf(page: Page, name: string): Promise<string[]> {
 describe.skipIf(executablePath === undefined)("the report in a browser (skipped without Chromium)", () => {
   let browser: Browser;
   let results: string;
+  let recommended: string;
   let pictures: readonly { id: string; finding: string }[];
   let report: string;
   let hostileResults: string;
@@ -71,7 +74,7 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
 
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"], timeout: 0 });
-    results = runSweep();
+    ({ folder: results, recommended } = runSweep());
     pictures = JSON.parse(moesim(["report", results, "--json"]).stdout).pictures;
     report = path.join(results, "report.html");
     hostileResults = runHostileScenario();
@@ -131,15 +134,123 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     for (const chart of charts) expect(await colorsOf(chart)).toBeGreaterThan(20);
   });
 
-  it.each(["max-vio", "idle", "load-curves", "regret"])("tells the pointer each router's value in %s", async (id) => {
-    const text = await tooltipAt(page, id, 0.25, 200);
+  it.each([
+    ["max-vio", 0.16, 100],
+    ["idle", 0.16, 100],
+    ["load-curves", 0.25, 200],
+    ["regret", 0.25, 200],
+  ] as const)("tells the pointer each router's value in %s", async (id, x, y) => {
+    const text = await tooltipAt(page, id, x, y);
     for (const name of ["topk updateRate=0.01", "base updateRate=0.1"]) expect(text).toContain(name);
     expect(text).toMatch(/\d/);
   });
 
-  it("tells the pointer a cell's step, expert and load", async () => {
-    const { width } = (await page.locator("[data-picture='loads']").boundingBox())!;
-    expect(await tooltipAt(page, "loads", 60 / width, 60)).toMatch(/step.*expert.*load, % of the mean/s);
+  it("tells the pointer a cell's own steps, expert and load, of steps that are summed and of loads that are a sample", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "scenario.json");
+    // Of 401 steps loads.csv has every other one, and the picture two or three of these in a column.
+    const run = {
+      ...sweep,
+      steps: 401,
+      loadSamples: 201,
+      regret: { every: 0 },
+      routers: [{ kind: "topk" }, { kind: "hash" }, { kind: "random" }],
+    };
+    writeFileSync(file, JSON.stringify({ ...run, sweep: undefined, seeds: undefined }));
+    const out = path.join(folder, "results");
+    expect(moesim(["run", file, "--quiet", "--out", out]).code).toBe(0);
+    expect(moesim(["report", out]).code).toBe(0);
+    const loadsPage = await open(path.join(out, "report.html"));
+    const rows = readCsv(path.join(out, "loads.csv")).filter(({ router }) => router === "topk");
+    const chart = loadsPage.locator("[data-picture='loads']");
+    const { width } = (await chart.boundingBox())!;
+    const seen = new Set<string>();
+    for (const x of [70, 120, 170, 220]) {
+      const text = await tooltipAt(loadsPage, "loads", x / width, 60);
+      const [, first, last = first, expert, percent] =
+        /^steps? (\d+)(?:–(\d+))?experts? (\d+)load (\d+) % of the mean$/.exec(text)!;
+      seen.add(first);
+      const inColumn = rows.filter(({ step }) => Number(step) >= Number(first) && Number(step) <= Number(last));
+      // Both ends are steps that were recorded.
+      for (const end of [first, last]) expect(inColumn.some(({ step }) => step === end)).toBe(true);
+      const total = (of: typeof rows) => of.reduce((sum, { load }) => sum + Number(load), 0);
+      const ofExpert = inColumn.filter((row) => row.expert === expert);
+      expect(Number(percent)).toBe(Math.round((100 * 8 * total(ofExpert)) / total(inColumn)));
+    }
+    expect(seen.size).toBe(4);
+    await loadsPage.close();
+  });
+
+  it("tells the pointer the step and its value, of lines that are thinned as well", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "scenario.json");
+    const run = {
+      ...sweep,
+      steps: 1500,
+      tokens: 16,
+      ranks: 1,
+      regret: { every: 0 },
+      routers: ["topk", "random"].map((kind) => ({ kind })),
+    };
+    writeFileSync(file, JSON.stringify({ ...run, sweep: undefined, seeds: undefined }));
+    const out = path.join(folder, "results");
+    expect(moesim(["run", file, "--quiet", "--out", out]).code).toBe(0);
+    expect(moesim(["report", out]).code).toBe(0);
+    const linesPage = await open(path.join(out, "report.html"));
+    const rows = readCsv(path.join(out, "steps.csv"));
+    for (const x of [0.3, 0.62]) {
+      const text = await tooltipAt(linesPage, "max-vio", x, 200);
+      const [, shown] = /^step (\d+)topk/.exec(text)!;
+      for (const router of ["topk", "random"]) {
+        const [, value, other = shown] = new RegExp(`${router} ([\\d.]+)(?: \\(step (\\d+)\\))?`).exec(text)!;
+        const row = rows.find((one) => one.router === router && one.step === other)!;
+        expect(Number(value)).toBeCloseTo(Number(row.max_vio), 3);
+      }
+    }
+    await linesPage.close();
+  });
+
+  it("paints heat maps whole at once, not cell by cell", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "scenario.json");
+    const routers = Array.from({ length: 9 }, (_, i) => ({ kind: "round-robin", label: `r${i}` }));
+    const run = {
+      ...sweep,
+      steps: 200,
+      experts: 64,
+      regret: { every: 0 },
+      routers,
+      sweep: undefined,
+      seeds: undefined,
+    };
+    writeFileSync(file, JSON.stringify(run));
+    const out = path.join(folder, "results");
+    expect(moesim(["run", file, "--quiet", "--out", out]).code).toBe(0);
+    expect(moesim(["report", out]).code).toBe(0);
+    const mapPage = await browser.newPage();
+    await mapPage.goto(pathToFileURL(path.join(out, "report.html")).href);
+    await mapPage.locator(".chart canvas").first().waitFor();
+    // Every expert has the mean load, so that the heat maps are of one colour; as soon as it is drawn again, in one task.
+    const counts = await mapPage.evaluate(async () => {
+      const element = document.querySelector<HTMLElement>("[data-picture='loads']")!;
+      const filled = () => {
+        let count = 0;
+        for (const canvas of element.querySelectorAll("canvas")) {
+          const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+          for (let at = 0; at < data.length; at += 4)
+            if (data[at] < 100 && data[at + 2] > 180 && data[at + 3] > 0) count += 1;
+        }
+        return count;
+      };
+      document.getElementById("theme-switch")!.click();
+      document.getElementById("theme-switch")!.click();
+      const atOnce = filled();
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      return [atOnce, filled()];
+    });
+    expect(counts[0]).toBeGreaterThan(100_000);
+    expect(counts[0]).toBe(counts[1]);
+    await mapPage.close();
   });
 
   it("tells the pointer how much longer a router's steps take", async () => {
@@ -175,17 +286,17 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
       expect(await colorsOf(trainedPage.locator(`[data-picture='${id}']`))).toBeGreaterThan(20);
     }
     expect(await tooltipAt(trainedPage, "task-loss", 0.5, 150)).toMatch(
-      /^\d+topk\s*[\d.]+alf-lb\s*[\d.]+sinkhorn\s*[\d.]+$/,
+      /^step \d+topk\s*[\d.]+alf-lb\s*[\d.]+sinkhorn\s*[\d.]+$/,
     );
     await trainedPage.close();
   });
 
   it("hides a router in a picture by its entry in the legend", async () => {
-    expect(await tooltipAt(page, "max-vio", 0.5, 200)).toContain("topk updateRate=0.01");
-    // The first entry, below the plot of 340 pixels and the 44 of its axis.
-    await page.locator("[data-picture='max-vio']").click({ position: { x: 27, y: 407 } });
-    await expect.poll(() => tooltipAt(page, "max-vio", 0.52, 200)).not.toContain("topk updateRate=0.01");
-    expect(await tooltipAt(page, "max-vio", 0.5, 200)).toContain("base updateRate=0.1");
+    expect(await tooltipAt(page, "regret", 0.25, 200)).toContain("topk updateRate=0.01");
+    // The first entry, below the plots of 320 pixels, 40 above them and the 44 of their axes.
+    await page.locator("[data-picture='regret']").click({ position: { x: 27, y: 424 } });
+    await expect.poll(() => tooltipAt(page, "regret", 0.27, 200)).not.toContain("topk updateRate=0.01");
+    expect(await tooltipAt(page, "regret", 0.25, 200)).toContain("base updateRate=0.1");
   });
 
   it("keeps hostile text text, in the page and in what the pointer shows", async () => {
@@ -249,7 +360,7 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     await all.check();
     expect(await gini.isVisible()).toBe(true);
     // Those of every summary, and the parameter that was swept.
-    expect(await page.locator("#summary-table thead th:visible").count()).toBe(32);
+    expect(await page.locator("#summary-table thead th:visible").count()).toBe(33);
     await all.uncheck();
   });
 
@@ -266,7 +377,7 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     await keyboardPage.close();
   });
 
-  it("fits a phone: nothing but panels, long names and tables scrolls sideways, its charts at a height to read", async () => {
+  it("fits a phone: nothing but long names and tables scrolls sideways, its charts at a height to read", async () => {
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
     const canvas = page.locator("[data-picture='max-vio'] canvas");
@@ -290,6 +401,9 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     expect(await page.locator("button:visible:not(thead button)").count()).toBe(0);
     const region = page.getByRole("region", { name: "Summary, table" });
     expect(await region.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBe(0);
+    // Drawings, which print as they are; a canvas prints as whatever it happens to hold.
+    expect(await page.locator(".paper svg").count()).toBe(pictures.length);
+    expect(await page.locator(".chart canvas:visible").count()).toBe(0);
     await page.emulateMedia({ media: null, colorScheme: "dark" });
     const pdf = (await page.pdf({ preferCSSPageSize: true })).toString("latin1");
     const sheets = Array.from(pdf.matchAll(/\/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]/g), ([, width, height]) =>
@@ -300,6 +414,43 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     await expect.poll(() => cornerOf(chart)).toBe(themes.dark.background);
     await page.emulateMedia({ media: null, colorScheme: "light" });
     await page.setViewportSize({ width: 1280, height: 900 });
+  });
+
+  it.skipIf(spawnSync("pdftoppm", ["-v"]).error !== undefined)(
+    "has the cells of its heat maps on paper, idle ones too (skipped without pdftoppm)",
+    async () => {
+      const folder = temporaryFolder();
+      const file = path.join(folder, "page.pdf");
+      await page.emulateMedia({ media: null, colorScheme: "dark" });
+      await page.pdf({ path: file, preferCSSPageSize: true });
+      await page.emulateMedia({ media: null, colorScheme: "light" });
+      expect(spawnSync("pdftoppm", ["-r", "60", file, path.join(folder, "sheet")]).status).toBe(0);
+      const wanted = [themes.light.scale[1], themes.light.scale[2], themes.light.idle].map((color) =>
+        Buffer.from(color.slice(1), "hex"),
+      );
+      const sheets = readdirSync(folder).filter((name) => name.endsWith(".ppm"));
+      // On one sheet, that of the heat maps: many pixels near the colours of its scale.
+      const counts = sheets.map((name) => {
+        const bytes = readFileSync(path.join(folder, name));
+        let count = 0;
+        for (let at = 20; at + 2 < bytes.length; at += 3) {
+          const isNear = (color: Buffer) => color.every((channel, i) => Math.abs(bytes[at + i] - channel) < 45);
+          if (wanted.some(isNear)) count += 1;
+        }
+        return count;
+      });
+      expect(Math.max(...counts)).toBeGreaterThan(5000);
+    },
+  );
+
+  it("recommends what the sweep did in the terminal, with the command that runs it again", async () => {
+    const section = page.locator("section[aria-labelledby='recommendation']");
+    const text = (await section.textContent())!;
+    for (const line of recommended.split("\n").filter((line) => line.startsWith("  ")))
+      expect(text).toContain(line.trim());
+    expect(await section.locator("code").textContent()).toMatch(
+      /^moesim run \S+sweep\.json --set routers\.alf-lb\.updateRate=0\.0?1$/,
+    );
   });
 
   it.each(["light", "dark"] as const)("has no accessibility fault that axe finds, %s", async (colorScheme) => {

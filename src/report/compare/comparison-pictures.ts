@@ -2,7 +2,7 @@ import type { SeriesOption } from "echarts";
 import { horizontal, vertical } from "../pictures/axes.ts";
 import { type ErrorBar, errorBars } from "../pictures/error-bars.ts";
 import { legendOf } from "../pictures/legend.ts";
-import type { Picture } from "../pictures/picture.ts";
+import { type Picture, pictureWidth } from "../pictures/picture.ts";
 import { rowNameSize, rowNameWidth } from "../pictures/row-names.ts";
 import { capitalized, drawnName } from "../pictures/text.ts";
 import { variantColor } from "../pictures/theme.ts";
@@ -51,7 +51,7 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
         axisLabel: {
           ...vertical.axisLabel,
           fontSize: rowNameSize,
-          width: rowNameWidth(rowNames),
+          width: rowNameWidth(rowNames, pictureWidth),
           overflow: "truncate",
           interval: 0,
         },

@@ -3,7 +3,7 @@ import type { Picture } from "../pictures/picture.ts";
 /** A picture with its words. The page's script draws the chart; without it the words stand alone. */
 export function PictureFigure({ picture }: { picture: Picture }) {
   const { id, title, finding, reading, height } = picture;
-  const scrolls = hasPanels(picture) || hasLongRowNames(picture);
+  const scrolls = hasLongRowNames(picture);
   return (
     <section id={id} class="picture" aria-labelledby={`${id}-title`}>
       <h3 id={`${id}-title`}>{title}</h3>
@@ -34,12 +34,7 @@ export function PictureFigure({ picture }: { picture: Picture }) {
 /** Pixels beside which a phone has room for a plot. */
 const longestOnPhone = 140;
 
-/** Panels beside one another have places in pixels: where the page is narrower, they scroll within it. */
-function hasPanels({ option: { grid } }: Picture): boolean {
-  return Array.isArray(grid) && grid.length > 1;
-}
-
-/** So do rows whose names would leave no room for what is beside them. */
+/** Rows whose names would leave no room for what is beside them scroll within a page that is narrower. */
 function hasLongRowNames({ option: { yAxis } }: Picture): boolean {
   return [yAxis]
     .flat()

@@ -26,6 +26,13 @@ export const vertical = {
   nameTextStyle: { ...shared.nameTextStyle, align: "left" },
 } as const;
 
+/** What a vertical axis has instead, if the place above it is taken: its name stands upright beside its middle. */
+export const verticalName = {
+  nameLocation: "middle",
+  nameGap: 40,
+  nameTextStyle: { color: "@mutedText", align: "center" },
+} as const;
+
 /** An axis of the steps, which ends with the first and the last of `steps`. */
 export function stepAxis(steps: readonly number[]) {
   const [first, last] = [min(steps)!, max(steps)!];
@@ -46,6 +53,11 @@ const logarithmicRatio = 30;
 export function axisTypeOf(values: readonly number[]): AxisType {
   const lowest = min(values) ?? 0;
   return lowest > 0 && max(values)! >= logarithmicRatio * lowest ? "log" : "value";
+}
+
+/** The name of an axis of `values`, which says so if {@link axisTypeOf} finds it logarithmic. */
+export function metricAxisName(name: string, values: readonly number[]): string {
+  return axisTypeOf(values) === "log" ? `${name}, logarithmic` : name;
 }
 
 /**

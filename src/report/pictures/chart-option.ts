@@ -1,8 +1,8 @@
 import type { EChartsOption } from "echarts";
-import type { Picture } from "./picture.ts";
+import { laidOut, type Picture, pictureWidth } from "./picture.ts";
 import { type Theme, withTheme } from "./theme.ts";
 
-/** The family that PNGs are drawn with and that pages fall back to: shipped with the program, the same on every machine. */
+/** The family that images are drawn with and that pages fall back to: shipped with the program, the same on every machine. */
 export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
 
 /** Where a picture shows what the pointer is at: plain text in the theme's colours. */
@@ -16,18 +16,27 @@ const tooltipStyle = {
 } as const;
 
 /**
- * What ECharts is given to draw `picture` in the colours of `theme`. Runs in a page as well as without a browser.
+ * What ECharts is given to draw `picture` in the colours of `theme`, `width` pixels wide, and the height in pixels. Runs in
+ * a page as well as without a browser.
  */
-export function chartOption({ option, finding }: Picture, theme: Theme): EChartsOption {
-  return withTheme(
-    {
-      animation: false,
-      backgroundColor: "@background",
-      textStyle: { fontFamily, color: "@text" },
-      aria: { enabled: true, label: { description: finding } },
-      ...option,
-      tooltip: { ...tooltipStyle, ...option.tooltip },
-    },
-    theme,
-  );
+export function chartOption(
+  picture: Picture,
+  theme: Theme,
+  width = pictureWidth,
+): { option: EChartsOption; height: number } {
+  const { option, height } = laidOut(picture, width);
+  return {
+    height,
+    option: withTheme(
+      {
+        animation: false,
+        backgroundColor: "@background",
+        textStyle: { fontFamily, color: "@text" },
+        aria: { enabled: true, label: { description: picture.finding } },
+        ...option,
+        tooltip: { ...tooltipStyle, ...option.tooltip },
+      },
+      theme,
+    ),
+  };
 }

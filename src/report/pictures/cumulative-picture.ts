@@ -3,11 +3,10 @@ import type { EChartsOption } from "echarts";
 import { decadesAround, stepAxis, vertical } from "./axes.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { type Line, type Lines, lineSeries } from "./lines.ts";
+import { type PanelLayout, placePanels } from "./panels.ts";
 import { pictureWidth } from "./picture.ts";
 
 const plotHeight = 320;
-const leftMargin = 64;
-const rightMargin = 24;
 /** Of the largest value: what is below is noise beside it, and would squeeze the rest of a logarithmic axis. */
 const leastShown = 1e-6;
 
@@ -18,7 +17,8 @@ const leastShown = 1e-6;
 export function cumulativePicture(
   { lines, notes }: Lines,
   yName: string,
-): { option: EChartsOption; height: number; notes: readonly string[] } {
+  width = pictureWidth,
+): { option: EChartsOption; panels: PanelLayout; height: number; notes: readonly string[] } {
   const values = lines.flatMap(({ points }) => points.map(({ value }) => value));
   const least = leastShown * max(values)!;
   const logarithmic = least > 0 ? lines.flatMap((line) => positivePart(line, least)) : [];
@@ -31,41 +31,46 @@ export function cumulativePicture(
           max(shown, ({ value, halfWidth }) => value + (halfWidth ?? 0))!,
         );
   const panels = decades === null ? 1 : 2;
-  const { legend, height } = legendOf(strokes(lines.map(({ name }) => name)));
-  const bottom = height + 44;
-  const width = pictureWidth / panels - leftMargin - rightMargin;
+  const { legend, height: legendHeight } = legendOf(strokes(lines.map(({ name }) => name)), width);
   const steps = stepAxis(lines.flatMap(({ points }) => points.map(({ step }) => step)));
+  const layout: PanelLayout = {
+    columns: panels,
+    leastWidth: 360,
+    left: 64,
+    right: 24,
+    above: 40,
+    plotHeight,
+    below: 44,
+    foot: legendHeight,
+  };
   const isCut = values.some((value) => value < least);
+  const option: EChartsOption = {
+    legend,
+    xAxis: Array.from({ length: panels }, (_, gridIndex) => ({ ...steps, gridIndex })),
+    yAxis: [
+      { ...vertical, type: "value", name: yName, gridIndex: 0 },
+      ...(decades === null
+        ? []
+        : [{ ...vertical, type: "log", name: `${yName}, logarithmic`, gridIndex: 1, ...decades } as const]),
+    ],
+    axisPointer: { link: [{ xAxisIndex: "all" }] },
+    tooltip: { trigger: "axis" },
+    series: [
+      ...lines.flatMap((line) => lineSeries(line, 0, Number.NEGATIVE_INFINITY)),
+      ...logarithmic.flatMap((line) => lineSeries(line, 1, decades?.min ?? 0)),
+    ],
+  };
   return {
-    height: plotHeight + bottom,
+    option,
+    panels: layout,
+    height: placePanels({ option, panels: layout }, width).height,
     notes: [
-      ...(panels === 2 ? ["The same on a linear axis (left) and on a logarithmic one (right)."] : []),
+      ...(panels === 2 ? ["The same on a linear axis and on a logarithmic one."] : []),
       ...(panels === 2 && isCut
         ? ["The logarithmic axis leaves out values of 0 and below, and those under a millionth of the largest."]
         : []),
       ...notes,
     ],
-    option: {
-      legend,
-      grid: Array.from({ length: panels }, (_, panel) => ({
-        left: (panel * pictureWidth) / panels + leftMargin,
-        width,
-        top: 40,
-        bottom,
-      })),
-      xAxis: Array.from({ length: panels }, (_, gridIndex) => ({ ...steps, gridIndex })),
-      yAxis: [
-        { ...vertical, type: "value", name: yName, gridIndex: 0 },
-        ...(decades === null
-          ? []
-          : [{ ...vertical, type: "log", name: `${yName}, logarithmic`, gridIndex: 1, ...decades } as const]),
-      ],
-      tooltip: { trigger: "axis" },
-      series: [
-        ...lines.flatMap((line) => lineSeries(line, 0, Number.NEGATIVE_INFINITY)),
-        ...logarithmic.flatMap((line) => lineSeries(line, 1, decades?.min ?? 0)),
-      ],
-    },
   };
 }
 

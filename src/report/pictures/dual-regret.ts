@@ -1,14 +1,14 @@
 import { cumulativePicture } from "./cumulative-picture.ts";
 import { namedMetric, rangeSentence } from "./findings.ts";
 import { linesOf } from "./lines.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 
 /** Online dual regret of the routers with a bias, against the best fixed bias in hindsight. arXiv 2512.03915. */
-export function dualRegretPicture(data: ReportData): Picture | null {
+export function dualRegretPicture(data: ReportData, width = pictureWidth): Picture | null {
   const lines = linesOf(data, "dual_regret_cumulative", 2);
   if (lines.lines.length === 0) return null;
-  const { notes, ...drawn } = cumulativePicture(lines, "cumulative dual regret");
+  const { notes, ...drawn } = cumulativePicture(lines, "cumulative dual regret", width);
   return {
     id: "dual-regret",
     title: "Cumulative dual regret",

@@ -12,8 +12,9 @@ export interface NamedValue {
   readonly value: number;
 }
 
-/** A sentence that says for whom of `values` (not empty) `subject` is lowest and highest. */
+/** A sentence that says for whom of `values` `subject` is lowest and highest, or that it is not known. */
 export function rangeSentence(subject: string, values: readonly NamedValue[]): string {
+  if (values.length === 0) return `${subject} is not known.`;
   const [lowest, highest] = [min(values, ({ value }) => value)!, max(values, ({ value }) => value)!];
   if (values.length === 1) return `${subject} is ${inWords(lowest)} for ${values[0].name}.`;
   if (lowest === highest) return `${subject} is ${inWords(lowest)} for all.`;

@@ -1,14 +1,16 @@
 import { namedMetric, rangeSentence } from "./findings.ts";
-import { linesOf } from "./lines.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { stepPicture } from "./step-picture.ts";
 
 /** The fraction of experts without a token on each step, a line per variant. */
-export function idlePicture(data: ReportData): Picture | null {
-  const { lines, notes } = linesOf(data, "idle_fraction");
-  if (lines.length === 0) return null;
-  const isNeverIdle = lines.every(({ points }) => points.every(({ value }) => value === 0));
+export function idlePicture(data: ReportData, width = pictureWidth): Picture | null {
+  const drawn = stepPicture(data, width, { column: "idle_fraction", yName: "idle experts / experts", least: 0 });
+  if (drawn === null) return null;
+  const { notes, ...picture } = drawn;
+  const isNeverIdle = data.variants.every(({ series }) =>
+    series.every(({ columns }) => columns.idle_fraction.every((value) => !(value > 0))),
+  );
   return {
     id: "idle",
     title: "Idle experts over the steps",
@@ -19,6 +21,6 @@ export function idlePicture(data: ReportData): Picture | null {
     finding: isNeverIdle
       ? "No expert is idle on any step."
       : rangeSentence("The fraction of idle experts, mean over the steps,", namedMetric(data, "idle_fraction_mean")),
-    ...stepPicture(lines, "idle experts / experts"),
+    ...picture,
   };
 }

@@ -24,17 +24,20 @@ export interface LegendEntry {
 }
 
 /**
- * A legend in columns of equal width at the bottom of the picture, and its height in pixels. Names that are too long end
+ * A legend in columns of equal width at the bottom of a picture `width` pixels wide, and its height in pixels. Names that are too long end
  * in an ellipsis, and there are as many rows as it takes.
  */
-export function legendOf(entries: readonly LegendEntry[]): { legend: LegendComponentOption; height: number } {
+export function legendOf(
+  entries: readonly LegendEntry[],
+  width = pictureWidth,
+): { legend: LegendComponentOption; height: number } {
   const markWidth = entries.some(({ mark }) => mark === "symbol") ? symbolWidth : strokeWidth;
-  const available = pictureWidth - 2 * margin;
+  const available = width - 2 * margin;
   const beside = markWidth + markGap + entryGap;
   const widest = (available + entryGap) / leastColumns - beside;
   const needed = max(entries, ({ name }) => textWidth(name, fontSize)) ?? 0;
-  const width = Math.ceil(Math.min(widest - 1, needed * allowance));
-  const columns = Math.floor((available + entryGap) / (beside + width));
+  const nameWidth = Math.ceil(Math.min(widest - 1, needed * allowance));
+  const columns = Math.floor((available + entryGap) / (beside + nameWidth));
   return {
     height: Math.ceil(entries.length / columns) * (lineHeight + entryGap) + margin,
     legend: {
@@ -47,7 +50,14 @@ export function legendOf(entries: readonly LegendEntry[]): { legend: LegendCompo
       itemGap: entryGap,
       inactiveColor: "@gridLine",
       // A background, though nothing shows of it, makes a name take all of its width.
-      textStyle: { color: "@text", fontSize, lineHeight, width, overflow: "truncate", backgroundColor: "transparent" },
+      textStyle: {
+        color: "@text",
+        fontSize,
+        lineHeight,
+        width: nameWidth,
+        overflow: "truncate",
+        backgroundColor: "transparent",
+      },
     },
   };
 }

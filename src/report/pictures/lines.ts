@@ -3,7 +3,7 @@ import type { LineSeriesOption } from "echarts";
 import { confidenceInterval } from "../results/interval.ts";
 import type { StepSeries } from "../results/step-series.ts";
 import { leftOutNotes } from "./notes.ts";
-import type { PicturedColumn, ReportData } from "./report-data.ts";
+import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
 import { thinnedPositions } from "./thinning.ts";
@@ -16,6 +16,9 @@ const mostPoints = 12_000;
 const pointsWithBand = 3;
 /** More bands than this hide each other and the lines. */
 const mostBands = 6;
+
+/** Columns that each seed has values of on steps of its own. */
+const measuredOnDrawnSteps: ReadonlySet<string> = new Set(["regret", "regret_cumulative", "optimum_gap"]);
 
 /** What one variant did, mean over its seeds. */
 export interface Line {
@@ -44,7 +47,7 @@ export interface Lines {
  *
  * @param panels how often the picture draws each line
  */
-export function linesOf(data: ReportData, column: PicturedColumn, panels = 1): Lines {
+export function linesOf(data: ReportData, column: string, panels = 1): Lines {
   const drawn = data.variants
     .map((variant) => ({ variant, values: valuesByStep(variant.series, column) }))
     .filter(({ values }) => values.length > 0)
@@ -77,8 +80,8 @@ export function linesOf(data: ReportData, column: PicturedColumn, panels = 1): L
  * Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. Each seed draws
  * steps of its own for regret, so that the n-th measured steps of all seeds are taken together, at their mean.
  */
-function valuesByStep(series: readonly StepSeries[], column: PicturedColumn): { step: number; all: number[] }[] {
-  if (column === "regret_cumulative") return valuesByRank(series, column);
+function valuesByStep(series: readonly StepSeries[], column: string): { step: number; all: number[] }[] {
+  if (measuredOnDrawnSteps.has(column)) return valuesByRank(series, column);
   const values = new Map<number, number[]>();
   for (const { step, columns } of series) {
     for (const [position, value] of columns[column].entries()) {
@@ -91,7 +94,7 @@ function valuesByStep(series: readonly StepSeries[], column: PicturedColumn): { 
   return Array.from(values, ([step, all]) => ({ step, all })).sort((a, b) => ascending(a.step, b.step));
 }
 
-function valuesByRank(series: readonly StepSeries[], column: PicturedColumn): { step: number; all: number[] }[] {
+function valuesByRank(series: readonly StepSeries[], column: string): { step: number; all: number[] }[] {
   const ranked = series.map(({ step, columns }) =>
     columns[column].flatMap((value, position) => (Number.isNaN(value) ? [] : [{ step: step[position], value }])),
   );

@@ -5,7 +5,7 @@ import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
 import { firstSeedNotes, leftOutNotes, subjectShown } from "./notes.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth, plotHeightOf } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
@@ -17,14 +17,14 @@ const mostPoints = 257;
 const busiest = 0.25;
 
 /** Lorenz curves (1905) of the loads summed over the recorded steps: how few experts do how much of the work. */
-export function loadCurvesPicture(data: ReportData): Picture | null {
+export function loadCurvesPicture(data: ReportData, width = pictureWidth): Picture | null {
   const curves = data.variants.flatMap(({ name, position, loads }) => {
     const shares = loads === null ? null : lorenzCurve(totalLoads(loads));
     return shares === null ? [] : [{ name: drawnName(name), position, shares }];
   });
   if (curves.length === 0) return null;
   const perfect = "perfect balance";
-  const { legend, height } = legendOf(strokes([...curves.map(({ name }) => name), perfect]));
+  const { legend, height } = legendOf(strokes([...curves.map(({ name }) => name), perfect]), width);
   const bottom = height + 44;
   return {
     id: "load-curves",
@@ -39,7 +39,7 @@ export function loadCurvesPicture(data: ReportData): Picture | null {
       subjectShown("The share of the pairs that the busiest quarter of the experts takes", data, "first"),
       curves.map(({ name, shares }) => ({ name, value: 1 - shareAt(shares, 1 - busiest) })),
     ),
-    height: plotHeight + bottom,
+    height: plotHeightOf(width, plotHeight) + bottom,
     option: {
       legend,
       grid: { left: 64, right: 24, top: 40, bottom },

@@ -12,12 +12,15 @@ const leastCellWidth = 2;
 export interface LoadPanel {
   /** The first recorded step of each column, `[columns]`. */
   readonly firstSteps: readonly number[];
+  /** The last recorded step of each column, `[columns]`. */
+  readonly lastSteps: readonly number[];
   /** Consecutive recorded steps in a column; some have one fewer. */
   readonly binSize: number;
   /** The first expert of each group, `[rows]`. */
   readonly firstExperts: readonly number[];
   /** Neighbouring experts in a row; the last may have fewer. */
   readonly groupSize: number;
+  readonly experts: number;
   /**
    * `[columns × rows]`: the load of the row's experts over the column's steps, in percent of the mean over all experts;
    * 0 where on any of these steps all of the row's experts are idle, so that no bin hides an idle step.
@@ -53,9 +56,11 @@ export function loadPanel({ step, experts, load }: LoadSeries, panels: number, w
   });
   return {
     firstSteps: bounds.slice(0, -1).map((position) => step[position]),
+    lastSteps: bounds.slice(1).map((position) => step[position - 1]),
     binSize: Math.ceil(step.length / columns),
     firstExperts,
     groupSize,
+    experts,
     percent,
   };
 }

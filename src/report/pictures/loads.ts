@@ -1,9 +1,10 @@
 import { max, mean, quantile } from "d3-array";
 import type { EChartsOption, HeatmapSeriesOption } from "echarts";
-import { horizontal, vertical } from "./axes.ts";
+import { horizontal, vertical, verticalName } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { type LoadPanel, loadPanel } from "./load-panel.ts";
 import { firstSeedNotes, leftOutNotes, subjectShown } from "./notes.ts";
+import { type PanelLayout, placePanels } from "./panels.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName } from "./text.ts";
@@ -11,41 +12,50 @@ import { textWidth } from "./text-width.ts";
 import { themes } from "./theme.ts";
 
 const leastPanelHeight = 128;
-const mostCellWidth = 24;
+const labelSize = 10;
 const labelledRows = 8;
-const labelledWidth = 44;
-/** Between panels, for the labels of the rows. */
-const panelGap = 52;
-const leftMargin = 40;
+/** Between the labels of columns, in pixels. */
+const labelGap = 16;
+const margins = { left: 58, right: 26, below: 44, foot: 48 } as const;
+/** A panel, with its margins, that is no narrower than this can be read. */
+const leastPanelWidth = 280;
 const titleSize = 12;
 const titleLine = 14;
 const titleGap = 8;
 /** A longer name ends in an ellipsis. */
 const mostTitleLines = 3;
-const axisHeight = 24;
-const scaleHeight = 56;
-const idleKeyLeft = 600;
 /** The colour scale ends at this share of the cells, and not below twice the mean load. */
 const scaleQuantile = 0.98;
 const leastTop = 200;
 const scaleStep = 50;
 
 /** Loads of the experts over the steps, a panel per variant, on one colour scale; idle experts stand out. */
-export function loadsPicture(data: ReportData): Picture | null {
+export function loadsPicture(data: ReportData, width = pictureWidth): Picture | null {
   const drawn = data.variants.flatMap(({ name, loads }) => (loads === null ? [] : [{ name: drawnName(name), loads }]));
   if (drawn.length === 0) return null;
-  const columns = drawn.length === 4 ? 2 : Math.min(3, drawn.length);
-  const width = Math.floor(pictureWidth / columns) - panelGap;
-  const panels = drawn.map(({ name, loads }) => ({ name, ...loadPanel(loads, drawn.length, width) }));
+  const most = drawn.length === 4 ? 2 : Math.min(3, drawn.length);
+  const columns = Math.max(1, Math.min(most, Math.floor(width / leastPanelWidth)));
+  const plotWidth = Math.floor(width / columns) - margins.left - margins.right;
+  const panels = drawn.map(({ name, loads }) => ({ name, ...loadPanel(loads, drawn.length, plotWidth) }));
   const longest = max(panels, ({ name }) => textWidth(name, titleSize, true))!;
   // Lines break between words, before they are full.
-  const titleLines = longest <= width ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / width));
-  const titleHeight = titleLines * titleLine + 2 * titleGap;
+  const titleLines = longest <= plotWidth ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / plotWidth));
   const grouped = max(panels, ({ groupSize }) => groupSize)!;
   const binned = max(panels, ({ binSize }) => binSize)!;
-  const panelHeight = max(panels, ({ firstExperts }) => heightOf(firstExperts.length))!;
+  const layout: PanelLayout = {
+    ...margins,
+    columns,
+    leastWidth: leastPanelWidth,
+    above: titleLines * titleLine + titleGap,
+    plotHeight: max(panels, ({ firstExperts }) => heightOf(firstExperts.length))!,
+    cells: panels.map(({ firstSteps, firstExperts }) => ({
+      across: firstSteps.length,
+      height: heightOf(firstExperts.length),
+    })),
+  };
   const percents = panels.flatMap(({ percent }) => percent);
   const top = Math.max(leastTop, Math.ceil(quantile(percents, scaleQuantile)! / scaleStep) * scaleStep);
+  const option = heatmapOption(panels, plotWidth, top);
   return {
     id: "loads",
     title: "Loads of the experts",
@@ -55,8 +65,8 @@ export function loadsPicture(data: ReportData): Picture | null {
         "expert without a token.",
       ...(binned > 1
         ? [
-            `A column stands for up to ${binned} consecutive steps of loads.csv, from the one that its axis names: loads ` +
-              "are summed over them, and an expert that is idle on any of them is shown as idle.",
+            `A column stands for up to ${binned} consecutive steps of loads.csv: loads are summed over them, and an expert ` +
+              "that is idle on any of them is shown as idle.",
           ]
         : []),
       ...(grouped > 1
@@ -69,9 +79,15 @@ export function loadsPicture(data: ReportData): Picture | null {
       subjectShown("The share of idle experts, in percent of all on the steps that loads.csv holds,", data, "first"),
       drawn.map(({ name, loads }) => ({ name, value: 100 * mean(loads.load, (load) => Number(load === 0))! })),
     ),
-    height: Math.ceil(panels.length / columns) * (titleHeight + panelHeight + axisHeight) + scaleHeight,
-    option: heatmapOption(panels, columns, { panelHeight, titleHeight }, top),
+    panels: layout,
+    option,
+    height: placePanels({ option, panels: layout }, width).height,
   };
+}
+
+/** What the axis calls a row or a column: the steps or the experts that it stands for. */
+function rangeText(first: number, last: number): string {
+  return first === last ? String(first) : `${first}–${last}`;
 }
 
 /** Whole pixels a row, as many as make the panel high enough. */
@@ -79,65 +95,46 @@ function heightOf(rows: number): number {
   return rows * Math.ceil(leastPanelHeight / rows);
 }
 
-function heatmapOption(
-  panels: readonly (LoadPanel & { name: string })[],
-  columns: number,
-  { panelHeight, titleHeight }: { panelHeight: number; titleHeight: number },
-  top: number,
-): EChartsOption {
-  const slot = Math.floor(pictureWidth / columns);
-  const places = panels.map(({ firstSteps, firstExperts }, panel) => {
-    // Whole pixels a cell: between fractions of one the background would shine through.
-    const cell = Math.min(mostCellWidth, Math.max(1, Math.floor((slot - panelGap) / firstSteps.length)));
-    return {
-      left: (panel % columns) * slot + leftMargin,
-      top: Math.floor(panel / columns) * (titleHeight + panelHeight + axisHeight) + titleHeight,
-      width: cell * firstSteps.length,
-      height: heightOf(firstExperts.length),
-    };
-  });
+/** The option without the places of the panels, which are about `width` pixels wide. */
+function heatmapOption(panels: readonly (LoadPanel & { name: string })[], width: number, top: number): EChartsOption {
   const axisLine = { show: false };
   const axisTick = { show: false };
+  const shared = { axisLine, axisTick, type: "category" } as const;
+  const steps = panels.map(({ firstSteps, lastSteps }) =>
+    firstSteps.map((first, column) => rangeText(first, lastSteps[column])),
+  );
   return {
-    title: panels.map(({ name }, panel) => ({
+    title: panels.map(({ name }) => ({
       text: name,
-      left: places[panel].left,
-      top: places[panel].top - titleHeight + titleGap,
       padding: 0,
-      textStyle: {
-        color: "@text",
-        fontSize: titleSize,
-        fontWeight: "bold",
-        lineHeight: titleLine,
-        width: slot - panelGap,
-        height: titleHeight - 2 * titleGap,
-        overflow: "break",
-        lineOverflow: "truncate",
-      },
+      textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold", lineHeight: titleLine },
     })),
-    grid: places.map((place) => ({ ...place, outerBoundsMode: "none" })),
-    xAxis: panels.map(({ firstSteps }, gridIndex) => ({
+    xAxis: steps.map((data, gridIndex) => ({
       ...horizontal,
-      axisLine,
-      axisTick,
-      type: "category",
+      ...shared,
+      name: "step",
+      nameGap: 22,
       gridIndex,
-      data: firstSteps.map(String),
+      data,
       axisLabel: {
         ...horizontal.axisLabel,
-        fontSize: 10,
-        interval: Math.ceil((firstSteps.length * labelledWidth) / places[gridIndex].width) - 1,
+        fontSize: labelSize,
+        interval: Math.ceil((data.length * (max(data, (text) => textWidth(text, labelSize))! + labelGap)) / width) - 1,
       },
     })),
-    yAxis: panels.map(({ firstExperts }, gridIndex) => ({
+    yAxis: panels.map(({ firstExperts, groupSize, experts }, gridIndex) => ({
       ...vertical,
-      axisLine,
-      axisTick,
+      ...shared,
+      ...verticalName,
+      name: "expert",
       splitLine: { show: false },
-      type: "category",
       gridIndex,
-      data: firstExperts.map(String),
-      axisLabel: { ...vertical.axisLabel, fontSize: 10, interval: Math.ceil(firstExperts.length / labelledRows) - 1 },
+      data: firstExperts.map((first) => rangeText(first, Math.min(first + groupSize, experts) - 1)),
+      axisLabel: {
+        ...vertical.axisLabel,
+        fontSize: labelSize,
+        interval: Math.ceil(firstExperts.length / labelledRows) - 1,
+      },
     })),
     tooltip: { trigger: "item" },
     visualMap: [
@@ -148,11 +145,9 @@ function heatmapOption(
         min: 0,
         max: top,
         orient: "horizontal",
-        left: leftMargin,
-        bottom: 8,
         itemWidth: 14,
-        itemHeight: 180,
-        text: [`${top} % of the mean load, and more`, "0 %"],
+        itemHeight: 120,
+        text: [`≥ ${top} % of the mean load`, "0 %"],
         textStyle: { color: "@mutedText" },
         inRange: { color: themes.light.scale.map((_, position) => `@scale${position}`) },
         // Loads above the scale; idle experts are not of this series.
@@ -164,8 +159,6 @@ function heatmapOption(
         dimension: 2,
         pieces: [{ value: 0, label: "idle: no token", color: "@idle" }],
         orient: "horizontal",
-        left: idleKeyLeft,
-        bottom: 8,
         itemSymbol: "rect",
         textStyle: { color: "@mutedText" },
       },

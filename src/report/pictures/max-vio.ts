@@ -1,13 +1,13 @@
 import { namedMetric, rangeSentence } from "./findings.ts";
-import { linesOf } from "./lines.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { stepPicture } from "./step-picture.ts";
 
 /** MaxVio of each step, a line per variant. Wang et al. 2024, arXiv 2408.15664. */
-export function maxVioPicture(data: ReportData): Picture | null {
-  const { lines, notes } = linesOf(data, "max_vio");
-  if (lines.length === 0) return null;
+export function maxVioPicture(data: ReportData, width = pictureWidth): Picture | null {
+  const drawn = stepPicture(data, width, { column: "max_vio", yName: "MaxVio", least: 0 });
+  if (drawn === null) return null;
+  const { notes, ...picture } = drawn;
   return {
     id: "max-vio",
     title: "MaxVio over the steps",
@@ -16,6 +16,6 @@ export function maxVioPicture(data: ReportData): Picture | null {
       ...notes,
     ].join(" "),
     finding: rangeSentence("MaxVio, mean over the steps,", namedMetric(data, "max_vio_batch_mean")),
-    ...stepPicture(lines, "MaxVio"),
+    ...picture,
   };
 }

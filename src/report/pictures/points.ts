@@ -1,11 +1,11 @@
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
 import { metricOf } from "../results/variants.ts";
-import { type AxisType, axisTypeOf, horizontal, metricAxis, placesOnAxis, vertical } from "./axes.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, metricAxisName, placesOnAxis, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { legendOf, strokes } from "./legend.ts";
-import { pictureWidth } from "./picture.ts";
-import { labelRise, labelSize, type PointLabel, pointLabels } from "./point-labels.ts";
+import { plotHeightOf } from "./picture.ts";
+import { labelSize, type PointLabel, pointLabels } from "./point-labels.ts";
 import type { ReportData, VariantData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { textWidth } from "./text-width.ts";
@@ -52,28 +52,33 @@ export function pointNotes(points: readonly VariantPoint[]): string[] {
 /**
  * The option of a picture of variants as points in a plane, and its height in pixels: featured ones in their colours and
  * with their names, the others as small dots behind them. Axes are logarithmic where the values are positive and far
- * apart. `lines` are drawn through the points and listed in the legend.
+ * apart. The picture is `width` pixels wide. `lines` are drawn through the points and listed in the legend.
  */
 export function pointsPicture(
   points: readonly VariantPoint[],
   axes: { readonly x: string; readonly y: string },
   lines: readonly PointsLine[],
+  width: number,
 ): { option: EChartsOption; height: number } {
   const featured = points.filter(({ variant }) => variant.isFeatured);
   const others = points.filter(({ variant }) => !variant.isFeatured);
-  const { legend, height } = legendOf([
-    ...featured.map(({ variant }) => ({ name: drawnName(variant.name), mark: "symbol" }) as const),
-    ...strokes(lines.map(({ name }) => name)),
-  ]);
+  const { legend, height } = legendOf(
+    [
+      ...featured.map(({ variant }) => ({ name: drawnName(variant.name), mark: "symbol" }) as const),
+      ...strokes(lines.map(({ name }) => name)),
+    ],
+    width,
+  );
+  const plot = { width: width - leftMargin - rightMargin, height: plotHeightOf(width, plotHeight) };
   const bottom = height + 44;
   // Axes show the lines whole.
   const ends = lines.flatMap(({ data }) => data);
   const xs = [...points.map(({ x }) => x.mean), ...ends.map(([x]) => x)];
   const ys = [...points.map(({ y }) => y.mean), ...ends.map(([, y]) => y)];
   const [xType, yType] = [axisTypeOf(xs), axisTypeOf(ys)];
-  const labels = labelsOf(points, placesOnAxis(xs), placesOnAxis(ys));
+  const labels = labelsOf(points, placesOnAxis(xs), placesOnAxis(ys), plot);
   return {
-    height: aboveHeight + plotHeight + bottom,
+    height: aboveHeight + plot.height + bottom,
     option: {
       legend,
       grid: { left: leftMargin, right: rightMargin, top: aboveHeight, bottom },
@@ -81,9 +86,9 @@ export function pointsPicture(
         ...horizontal,
         splitLine: vertical.splitLine,
         ...metricAxis(xs),
-        name: axes.x,
+        name: metricAxisName(axes.x, xs),
       },
-      yAxis: { ...vertical, ...metricAxis(ys), name: axes.y },
+      yAxis: { ...vertical, ...metricAxis(ys), name: metricAxisName(axes.y, ys) },
       tooltip: { trigger: "item" },
       series: [
         ...lines,
@@ -96,19 +101,20 @@ export function pointsPicture(
 
 /**
  * The labels of the featured among `points`, in their order; null for all where the names are too long. `xs` and `ys` are the
- * places of all points on the axes, from 0 to 1.
+ * places of all points on the axes, from 0 to 1; `plot` is in pixels.
  */
 function labelsOf(
   points: readonly VariantPoint[],
   xs: readonly number[],
   ys: readonly number[],
+  plot: { readonly width: number; readonly height: number },
 ): (PointLabel | null)[] {
-  const width = pictureWidth - leftMargin - rightMargin;
+  const { width, height } = plot;
   const placed = points.flatMap(({ variant }, i) =>
-    variant.isFeatured ? [{ name: drawnName(variant.name), x: xs[i] * width, y: (1 - ys[i]) * plotHeight }] : [],
+    variant.isFeatured ? [{ name: drawnName(variant.name), x: xs[i] * width, y: (1 - ys[i]) * height }] : [],
   );
   const isTooLong = placed.some(({ name }) => textWidth(name, labelSize) > longestLabel);
-  return isTooLong ? placed.map(() => null) : pointLabels(placed, width);
+  return isTooLong ? placed.map(() => null) : pointLabels(placed, width, height);
 }
 
 function namedPoint(
@@ -134,8 +140,9 @@ function namedPoint(
       minMargin: 5,
     },
     itemStyle: { opacity: 0.9 },
-    // Above the bars of the intervals.
-    labelLayout: { hideOverlap: true, dy: -labelRise },
+    // Above the bars of the intervals, or where there is room.
+    labelLayout: { dy: label?.shift ?? 0 },
+    labelLine: { show: label?.isFar ?? false, lineStyle: { color: "@mutedText", width: 0.8 } },
     data: [[rounded(x.mean), rounded(y.mean), label?.text ?? ""]],
   };
 }

@@ -3,7 +3,7 @@ import { metricOf } from "../results/variants.ts";
 import { horizontal, vertical } from "./axes.ts";
 import { rangeSentence } from "./findings.ts";
 import { leftOutNotes, subjectShown } from "./notes.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 import { rowNameSize, rowNameWidth } from "./row-names.ts";
 import { drawnName, rounded } from "./text.ts";
@@ -15,7 +15,7 @@ const ticks = 6;
 const leastSpan = 0.01;
 
 /** What imbalance between devices costs: step time against that of perfect balance, its mean and 95th percentile. */
-export function rankSlowdownPicture(data: ReportData): Picture | null {
+export function rankSlowdownPicture(data: ReportData, width = pictureWidth): Picture | null {
   const { results, variants } = data;
   // On one rank, or on ranks that are balanced with every router, there is nothing to wait for.
   if (variants.every((variant) => (metricOf(results, variant, "rank_max_vio")?.mean ?? 0) === 0)) return null;
@@ -28,7 +28,10 @@ export function rankSlowdownPicture(data: ReportData): Picture | null {
   // A bar is the time lost, unless unrouted tokens make a step shorter than it should be.
   const start = bars.every(({ mean }) => mean >= 1) ? 1 : 0;
   const longest = max(bars, ({ p95, mean }) => Math.max(p95, mean))!;
-  const nameWidth = rowNameWidth(bars.map(({ name }) => name));
+  const nameWidth = rowNameWidth(
+    bars.map(({ name }) => name),
+    width,
+  );
   const interval = tickStep(start, Math.max(longest, start + leastSpan), ticks);
   return {
     id: "rank-slowdown",

@@ -1,14 +1,14 @@
 import { cumulativePicture } from "./cumulative-picture.ts";
 import { namedMetric, rangeSentence } from "./findings.ts";
 import { linesOf } from "./lines.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import type { ReportData } from "./report-data.ts";
 
 /** Assignment regret summed over the steps on which the optimum was computed, a line per variant. */
-export function regretPicture(data: ReportData): Picture | null {
+export function regretPicture(data: ReportData, width = pictureWidth): Picture | null {
   const lines = linesOf(data, "regret_cumulative", 2);
   if (lines.lines.length === 0) return null;
-  const { notes, ...drawn } = cumulativePicture(lines, "cumulative regret");
+  const { notes, ...drawn } = cumulativePicture(lines, "cumulative regret", width);
   return {
     id: "regret",
     title: "Cumulative regret",

@@ -15,7 +15,6 @@ const stepColumns = [
 ] as const;
 /** Those that steps.csv has where the stream trains. */
 const trainingColumns = ["task_loss"] as const;
-export type PicturedColumn = (typeof stepColumns | typeof trainingColumns)[number];
 
 /** A variant with what it did step by step. */
 export interface VariantData extends Variant {
@@ -39,16 +38,21 @@ export interface ReportData {
 /**
  * Reads the files of `results` that pictures need, those of featured variants alone: memory does not grow with a sweep.
  * Throws `InputError` where one is malformed.
+ *
+ * @param further columns of steps.csv besides those that the report's own pictures show
  */
-export async function readReportData(results: Results): Promise<ReportData> {
+export async function readReportData(results: Results, further: readonly string[] = []): Promise<ReportData> {
   const variants = variantsOf(results);
+  const optional = Array.from(new Set([...trainingColumns, ...further])).filter(
+    (column) => !(stepColumns as readonly string[]).includes(column),
+  );
   const featured = featuredVariants(results, variants);
   const steps = new Map<Variant, StepSeries[]>();
   const loads = new Map<Variant, LoadSeries>();
   for (const run of results.runs) {
     const taking = featured.filter(({ members }) => members.some((member) => member.run === run));
     if (taking.length === 0) continue;
-    const stepSeries = await readStepSeries(path.join(run.folder, "steps.csv"), stepColumns, trainingColumns);
+    const stepSeries = await readStepSeries(path.join(run.folder, "steps.csv"), stepColumns, optional);
     for (const variant of taking) {
       const series = stepSeries.get(variant.router);
       if (series !== undefined) steps.set(variant, [...(steps.get(variant) ?? []), series]);

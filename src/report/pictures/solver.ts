@@ -2,14 +2,14 @@ import { max, min } from "d3-array";
 import { confidenceInterval, type Interval } from "../results/interval.ts";
 import { metricOf } from "../results/variants.ts";
 import { axisTypeOf } from "./axes.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import { type PointsLine, pointNotes, pointsPicture, type VariantPoint } from "./points.ts";
 import type { ReportData, VariantData } from "./report-data.ts";
 import { drawnName, inWords, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
 
 /** What transport plans buy: the steps on which a solver ran against the balance it brought, beside plain top-k. */
-export function solverPicture(data: ReportData): Picture | null {
+export function solverPicture(data: ReportData, width = pictureWidth): Picture | null {
   const { results, variants } = data;
   const points = variants.flatMap((variant): VariantPoint[] => {
     const x = solverSteps(data, variant);
@@ -34,6 +34,7 @@ export function solverPicture(data: ReportData): Picture | null {
       points,
       { x: "steps with a solver", y: "MaxVio of a batch, mean" },
       reference === null ? [] : [referenceLine(reference, points)],
+      width,
     ),
   };
 }

@@ -2,7 +2,7 @@ import { ascending, group, min } from "d3-array";
 import type { EChartsOption, LegendComponentOption, LineSeriesOption, XAXisComponentOption } from "echarts";
 import type { Interval } from "../results/interval.ts";
 import { metricOf, shortParameterNames } from "../results/variants.ts";
-import { type AxisType, axisTypeOf, horizontal, metricAxis, vertical } from "./axes.ts";
+import { type AxisType, axisTypeOf, horizontal, metricAxis, metricAxisName, vertical } from "./axes.ts";
 import { type ErrorBar, endsOf, errorBars } from "./error-bars.ts";
 import { namedMetric, rangeSentence } from "./findings.ts";
 import { legendOf, strokes } from "./legend.ts";
@@ -16,7 +16,6 @@ const aboveHeight = 40;
 const belowHeight = 56;
 const leftMargin = 64;
 const rightMargin = 40;
-const plotWidth = pictureWidth - leftMargin - rightMargin;
 const labelGap = 8;
 const yName = "MaxVio of a batch, mean";
 /** Pixels between the points of lines with intervals at the same value, so that no bar hides another. */
@@ -45,7 +44,7 @@ export interface SweepLine {
 }
 
 /** How balance answers to each swept parameter, a panel each. */
-export function sweepPicture(data: ReportData): Picture | null {
+export function sweepPicture(data: ReportData, width = pictureWidth): Picture | null {
   const panels = data.results.parameters.flatMap((path) => sweepPanel(data, path) ?? []);
   if (panels.length === 0) return null;
   const leftOut = panels.some((panel) => panel.leftOut > 0);
@@ -64,7 +63,7 @@ export function sweepPicture(data: ReportData): Picture | null {
       ...(leftOut ? [`Each panel shows the ${mostLines} lines that get lowest.`] : []),
     ].join(" "),
     finding: rangeSentence("MaxVio of a batch", namedMetric(data, "max_vio_batch_mean")),
-    ...layOut(panels),
+    ...layOut(panels, width),
   };
 }
 
@@ -104,22 +103,23 @@ function lowestOf({ points }: SweepLine): number {
 }
 
 /** The panels below one another, each with the legend of its lines. */
-function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height: number } {
+function layOut(panels: readonly SweepPanel[], width: number): { option: EChartsOption; height: number } {
   const grids: object[] = [];
   const legends: LegendComponentOption[] = [];
   const xAxes: XAXisComponentOption[] = [];
   const series: LineSeriesOption[] = [];
   const means = panels.flatMap(({ lines }) => lines.flatMap(({ points }) => points.map(({ maxVio }) => maxVio.mean)));
   const yType = axisTypeOf(means);
+  const plotWidth = width - leftMargin - rightMargin;
   let top = 0;
   for (const [index, panel] of panels.entries()) {
     const gridTop = top + aboveHeight;
-    const { legend, height } = legendOf(strokes(panel.lines.map(({ name }) => name)));
+    const { legend, height } = legendOf(strokes(panel.lines.map(({ name }) => name)), width);
     grids.push({ left: leftMargin, right: rightMargin, top: gridTop, height: plotHeight });
     legends.push({ ...legend, bottom: "auto", top: gridTop + plotHeight + belowHeight });
     const axes = { xAxisIndex: xAxes.length, yAxisIndex: index };
-    series.push(...panelSeries(panel, yType).map((line) => ({ ...line, ...axes })));
-    xAxes.push(...parameterAxes(panel, index));
+    series.push(...panelSeries(panel, yType, plotWidth).map((line) => ({ ...line, ...axes })));
+    xAxes.push(...parameterAxes(panel, index, plotWidth));
     top = gridTop + plotHeight + belowHeight + height;
   }
   return {
@@ -128,7 +128,12 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
       legend: legends,
       grid: grids,
       xAxis: xAxes,
-      yAxis: panels.map((_, gridIndex) => ({ ...vertical, ...metricAxis(means), name: yName, gridIndex })),
+      yAxis: panels.map((_, gridIndex) => ({
+        ...vertical,
+        ...metricAxis(means),
+        name: metricAxisName(yName, means),
+        gridIndex,
+      })),
       tooltip: { trigger: "item" },
       series,
     },
@@ -136,7 +141,7 @@ function layOut(panels: readonly SweepPanel[]): { option: EChartsOption; height:
 }
 
 /** The axis of a panel; words are read from a second one, since points stand beside their places. */
-function parameterAxes(panel: SweepPanel, gridIndex: number): XAXisComponentOption[] {
+function parameterAxes(panel: SweepPanel, gridIndex: number, plotWidth: number): XAXisComponentOption[] {
   const { values, isNumeric, parameter } = panel;
   const shared = { ...horizontal, name: parameter, gridIndex };
   if (isNumeric) {
@@ -146,8 +151,9 @@ function parameterAxes(panel: SweepPanel, gridIndex: number): XAXisComponentOpti
       {
         ...shared,
         type: axisTypeOf(customValues),
-        min: placeOf(panel, values[0], -beyond),
-        max: placeOf(panel, values[values.length - 1], beyond),
+        name: metricAxisName(parameter, customValues),
+        min: placeOf(panel, values[0], -beyond, plotWidth),
+        max: placeOf(panel, values[values.length - 1], beyond, plotWidth),
         axisLabel: { ...horizontal.axisLabel, customValues },
         axisTick: { ...horizontal.axisTick, customValues },
       },
@@ -162,7 +168,7 @@ function parameterAxes(panel: SweepPanel, gridIndex: number): XAXisComponentOpti
 }
 
 /** Where a value stands on the axis of its panel, moved to the right by a share of that axis. */
-function placeOf({ values, isNumeric }: SweepPanel, value: number | string, share: number): number {
+function placeOf({ values, isNumeric }: SweepPanel, value: number | string, share: number, plotWidth: number): number {
   if (!isNumeric) return values.indexOf(value) + share * values.length;
   const numbers = values.map(Number);
   const [first, last] = [numbers[0], numbers[numbers.length - 1]];
@@ -174,12 +180,19 @@ function placeOf({ values, isNumeric }: SweepPanel, value: number | string, shar
 }
 
 /** The series of all lines of a panel, those with intervals beside one another in their order. */
-export function panelSeries(panel: SweepPanel, yType: AxisType): LineSeriesOption[] {
+export function panelSeries(
+  panel: SweepPanel,
+  yType: AxisType,
+  plotWidth = pictureWidth - leftMargin - rightMargin,
+): LineSeriesOption[] {
   const withBars = panel.lines.filter(({ points }) => points.some(({ maxVio }) => endsOf(maxVio, yType) !== null));
   const apart = Math.min(dodge, mostDodge / Math.max(1, withBars.length - 1)) / plotWidth;
   return panel.lines.flatMap((line, position) => {
     const beside = withBars.includes(line) ? withBars.indexOf(line) - (withBars.length - 1) / 2 : 0;
-    const points = line.points.map((point) => ({ ...point, x: rounded(placeOf(panel, point.value, beside * apart)) }));
+    const points = line.points.map((point) => ({
+      ...point,
+      x: rounded(placeOf(panel, point.value, beside * apart, plotWidth)),
+    }));
     const bars = points.flatMap(({ x, maxVio }): ErrorBar[] => {
       const ends = endsOf(maxVio, yType);
       return ends === null

@@ -1,10 +1,10 @@
 import { paretoLine } from "./pareto-line.ts";
-import type { Picture } from "./picture.ts";
+import { type Picture, pictureWidth } from "./picture.ts";
 import { pointNotes, pointsOf, pointsPicture } from "./points.ts";
 import type { ReportData } from "./report-data.ts";
 
 /** What balance costs in training: each variant's task loss on the last steps against its mean MaxVio. */
-export function taskLossBalancePicture(data: ReportData): Picture | null {
+export function taskLossBalancePicture(data: ReportData, width = pictureWidth): Picture | null {
   const points = pointsOf(data, "max_vio_batch_mean", "task_loss");
   if (points.length < 2) return null;
   const { series, notes, finding } = paretoLine(points, { x: "MaxVio", y: "task loss" });
@@ -17,6 +17,6 @@ export function taskLossBalancePicture(data: ReportData): Picture | null {
       ...pointNotes(points),
     ].join(" "),
     finding,
-    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss, last steps" }, series),
+    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss, last steps" }, series, width),
   };
 }

@@ -142,6 +142,17 @@ describe("the page of a report", () => {
     }
   });
 
+  it("ships the licences of what it bundles besides", () => {
+    for (const [file, names] of [
+      ["charts.js", ["echarts: NOTICE", "zrender: LICENSE"]],
+      ["pdf.js", ["pdfkit: LICENSE", "svg-to-pdfkit: LICENSE", "@swc/helpers: LICENSE"]],
+    ] as const) {
+      const script = readFileSync(projectPath(`build/${file}`), "utf8");
+      for (const name of names) expect(script).toContain(`/*! ${name}`);
+    }
+    expect(readFileSync(projectPath("build/fonts/LICENSE"), "utf8")).toContain("Bitstream Vera");
+  });
+
   // More steps and experts than pictures have points for: larger runs make no larger pages.
   it("stays below 3 MB for every router over 700 steps and 64 experts", async () => {
     const folder = run({

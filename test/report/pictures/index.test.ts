@@ -2,7 +2,7 @@ import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
 import { chartOption } from "../../../src/report/pictures/chart-option.ts";
 import { drawPictures } from "../../../src/report/pictures/index.ts";
-import { type Picture, pictureWidth } from "../../../src/report/pictures/picture.ts";
+import { laidOut, type Picture, pictureWidth } from "../../../src/report/pictures/picture.ts";
 import { renderPng, renderSvg } from "../../../src/report/pictures/render.ts";
 import { readReportData } from "../../../src/report/pictures/report-data.ts";
 import { textWidth } from "../../../src/report/pictures/text-width.ts";
@@ -60,7 +60,7 @@ function textsOf(svg: string): { text: string; x: number; y: number; size: numbe
 
 /** The colours of a picture's series, in the light theme, whose marks are not faint. */
 function colorsOfSeries(picture: Picture): string[] {
-  const { series } = chartOption(picture, themes.light) as { series: { color?: string; data: unknown[] }[] };
+  const { series } = chartOption(picture, themes.light).option as { series: { color?: string; data: unknown[] }[] };
   return series.flatMap(({ color, data }) => (color === undefined || data.length < 2 ? [] : [color]));
 }
 
@@ -122,7 +122,7 @@ describe("every picture", () => {
 
   it.each(everyPicture)("$name knows its colours in both themes", ({ picture }) => {
     for (const theme of Object.values(themes)) {
-      const text = JSON.stringify(chartOption(picture, theme));
+      const text = JSON.stringify(chartOption(picture, theme).option);
       expect(text).not.toMatch(/"[^"]*color[^"]*":"@/i);
       expect(text).not.toContain('"@scale');
     }
@@ -142,7 +142,12 @@ describe("every picture", () => {
 
   it.each(run.filter(({ id }) => id !== "loads"))("$id has its lines above its legend, not in it alone", (picture) => {
     const { width, height, data } = PNG.sync.read(renderPng(renderSvg(picture, themes.light), 2));
-    const [{ bottom }] = [(picture.option as { grid: { bottom: number } | { bottom: number }[] }).grid].flat();
+    const [grid] = [laidOut(picture, pictureWidth).option.grid].flat() as {
+      bottom?: number;
+      top: number;
+      height: number;
+    }[];
+    const bottom = grid.bottom ?? picture.panels!.foot;
     const seen = new Set<string>();
     const end = 4 * width * (height - 2 * bottom);
     for (let pixel = 0; pixel < end; pixel += 4) seen.add(data.toString("hex", pixel, pixel + 3));
@@ -162,7 +167,10 @@ describe("every picture", () => {
       "dual-regret": ["alf-lb"],
       solver: ["topk", "ssr", "scot"],
     };
-    for (const router of expected[picture.id] ?? routers.map(({ kind }) => kind)) expect(texts).toContain(router);
+    for (const router of expected[picture.id] ?? routers.map(({ kind }) => kind)) {
+      // A plot of its own has its mean in its title, too.
+      expect(texts.some((text) => text === router || text.startsWith(`${router} · mean `))).toBe(true);
+    }
   });
 });
 
@@ -230,6 +238,41 @@ describe("the name of a router", () => {
 
   it("keeps what looks like a colour of the theme", () => {
     expect(JSON.stringify(chartOption(pictureOf(named, "max-vio"), themes.dark))).toContain("& @variant3 ]]>");
+  });
+});
+
+describe("thirty routers with odd names", async () => {
+  const odd = [
+    "=1+1",
+    "+a",
+    "-b",
+    "@variant3",
+    "\u202Eright to left",
+    "e\u0301\u0301\u0301",
+    "模型 🧪",
+    "x".repeat(200),
+    'a, "b"\t',
+    "{a}",
+  ];
+  const labels = Array.from({ length: 30 }, (_, i) => `${odd[i % odd.length]}${i < odd.length ? "" : ` ${i}`}`);
+  const data = await dataOfRun({
+    ...smallScenario,
+    routers: labels.map((label, i) => ({ kind: i % 2 === 0 ? "topk" : "alf-lb", label })),
+  });
+
+  it.each([pictureWidth, 320])("have pictures %i pixels wide that are well-formed, with text inside", (width) => {
+    const pictures = drawPictures(data, width);
+    expect(pictures.length).toBeGreaterThan(5);
+    for (const picture of pictures) {
+      const svg = renderSvg(picture, themes.light, width);
+      expect(() => renderPng(svg, 0.5), picture.id).not.toThrow();
+      // Upright names of axes are placed by a matrix.
+      const upright = new Set([picture.option.yAxis].flat().map((axis) => axis?.name));
+      for (const { text, x, y } of textsOf(svg)) {
+        if (picture.panels !== undefined && upright.has(text)) continue;
+        expect(x >= 0 && x <= width && y >= 0, `${picture.id}: ${text} at ${x}, ${y}`).toBe(true);
+      }
+    }
   });
 });
 

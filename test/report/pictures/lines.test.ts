@@ -135,7 +135,7 @@ describe("a picture of sums", () => {
 
   it("has no logarithmic panel where nothing is positive", () => {
     const { option } = cumulativePicture({ lines: [line([0, -1, -2])], notes: [] }, "sum");
-    expect(option.grid).toHaveLength(1);
+    expect(option.xAxis).toHaveLength(1);
     expect(option.series).toHaveLength(1);
   });
 });

@@ -7,6 +7,8 @@ describe("a panel of the load heatmap", () => {
     const panel = loadPanel({ step: [0, 9], experts: 4, load: [1, 2, 3, 2, 0, 0, 40, 0] }, 1, 300);
     expect(panel).toEqual({
       firstSteps: [0, 9],
+      lastSteps: [0, 9],
+      experts: 4,
       binSize: 1,
       firstExperts: [0, 1, 2, 3],
       groupSize: 1,

@@ -15,7 +15,8 @@ async function dataOf(training: Partial<MadeTraining> = {}) {
 
 interface Drawn {
   readonly name: string;
-  readonly silent?: boolean;
+  readonly lineStyle?: { readonly opacity?: number };
+  readonly xAxisIndex?: number;
   readonly areaStyle?: object;
   readonly data: [number, number][];
 }
@@ -29,7 +30,8 @@ describe("the picture of the task loss", () => {
     const data = await dataOf({ steps: 90 });
     const picture = taskLossPicture(data);
     const series = seriesOf(picture);
-    const [lines, noise] = [series.filter(({ silent }) => !silent), series.filter(({ silent }) => silent)];
+    const isFaint = ({ lineStyle }: Drawn) => lineStyle?.opacity !== undefined;
+    const [lines, noise] = [series.filter((one) => !isFaint(one)), series.filter(isFaint)];
     expect(lines.map(({ name }) => name)).toEqual(["topk", "alf-lb", "sinkhorn"]);
     expect(noise.map(({ name }) => name)).toEqual(["topk", "alf-lb", "sinkhorn"]);
     const loss = data.variants[0].series[0].columns.task_loss;
@@ -55,9 +57,14 @@ describe("the picture of the task loss", () => {
     expect(picture!.reading).not.toMatch(/running|faint/);
   });
 
-  it("leaves the steps of many lines out, which would hide them", async () => {
+  it("has a plot of its own for each of many lines, which would hide each other in one", async () => {
     const routers = Array.from({ length: 7 }, (_, i) => ({ router: `r${i}`, loss: 0.1 * (i + 1), skew: 0.1 }));
-    expect(seriesOf(taskLossPicture(await dataOf({ steps: 90, routers })))).toHaveLength(7);
+    const picture = taskLossPicture(await dataOf({ steps: 90, routers }));
+    for (const { name, xAxisIndex } of seriesOf(picture)) expect(`r${xAxisIndex}`).toBe(name);
+    expect(seriesOf(picture)).toHaveLength(14);
+    const axes = picture!.option.yAxis as { min: number; max: number }[];
+    expect(axes).toHaveLength(7);
+    expect(new Set(axes.map(({ min, max }) => `${min} ${max}`)).size).toBe(1);
   });
 });
 

@@ -1,11 +1,11 @@
 import { compactSvg } from "../../pictures/compact-svg.ts";
 import { type Picture, pictureWidth } from "../../pictures/picture.ts";
-import { themes } from "../../pictures/theme.ts";
+import { type ThemeName, themes } from "../../pictures/theme.ts";
 import { init } from "./echarts-parts.ts";
 import type { Look } from "./look.ts";
 import { pageOption } from "./page-option.ts";
 
-/** Sharp on paper as well as on a screen that has fewer pixels. */
+/** Sharp on screens that have few pixels, too. */
 const leastPixelRatio = 2;
 
 /** The charts of the page's pictures. */
@@ -14,20 +14,38 @@ export interface Charts {
   setLook(look: Look): void;
 }
 
-/** Draws each picture into the element that is there for it, and anew when the width of that changes. */
+/** Draws each picture into the element that is there for it, and again when the width of that changes. */
 export function createCharts(pictures: readonly Picture[], initialLook: Look): Charts {
   let look = initialLook;
   const draws = pictures.flatMap((picture) => {
     const element = document.querySelector<HTMLElement>(`[data-picture="${CSS.escape(picture.id)}"]`);
     if (element === null) return [];
-    const chart = init(element, null, { devicePixelRatio: Math.max(leastPixelRatio, devicePixelRatio) });
+    const canvas = document.createElement("div");
+    element.append(canvas);
+    const chart = init(canvas, null, { devicePixelRatio: Math.max(leastPixelRatio, devicePixelRatio) });
+    const paper = document.createElement("div");
+    paper.className = "paper";
+    element.append(paper);
+    const isHidden = (name: string) =>
+      ([chart.getOption().legend].flat() as { selected?: Record<string, boolean> }[]).some(
+        (legend) => legend?.selected?.[name] === false,
+      );
     const draw = () => {
-      // On paper nobody leafs through a legend: the styles for print scale the whole picture down.
-      const width = look.isPrinting ? pictureWidth : element.clientWidth;
+      canvas.hidden = look.isPrinting;
+      if (look.isPrinting) {
+        // Browsers print a canvas as the pixels that it happens to hold, or blank; SVG is printed as it is.
+        element.style.height = "auto";
+        paper.innerHTML = drawSvg(picture, look.theme);
+        return;
+      }
+      paper.replaceChildren();
+      const width = element.clientWidth;
       if (width === 0) return;
-      chart.resize({ width, height: picture.height });
-      chart.setOption(pageOption(picture, themes[look.theme], width), { notMerge: true });
-      chart.getZr().flush();
+      const { option, height } = pageOption(picture, themes[look.theme], width, isHidden);
+      element.style.height = `${height}px`;
+      chart.resize({ width, height });
+      chart.setOption(option, { notMerge: true });
+      paintWhole(chart.getZr());
     };
     let drawnWidth = 0;
     new ResizeObserver(() => {
@@ -45,11 +63,24 @@ export function createCharts(pictures: readonly Picture[], initialLook: Look): C
   };
 }
 
-/** The picture as an SVG document as wide as it was laid out for, in the colours of `look`. */
-export function drawSvg(picture: Picture, { theme }: Look): string {
-  const size = { width: pictureWidth, height: picture.height };
-  const chart = init(null, null, { renderer: "svg", ssr: true, ...size });
-  chart.setOption(pageOption(picture, themes[theme], pictureWidth));
+/**
+ * Paints all of a chart before the call returns. ECharts marks the cells of every heat map, however few, as ones that are
+ * painted a few at a time, frame after frame, and a heat map that is looked at before the last frame lacks cells.
+ */
+function paintWhole(zrender: ReturnType<ReturnType<typeof init>["getZr"]>): void {
+  for (const element of zrender.storage.getDisplayList(true)) {
+    if (!element.incremental) continue;
+    element.incremental = 0;
+    element.dirty();
+  }
+  zrender.refreshImmediately();
+}
+
+/** The picture as an SVG document as wide as it was laid out for. */
+export function drawSvg(picture: Picture, theme: ThemeName): string {
+  const { option, height } = pageOption(picture, themes[theme], pictureWidth, () => false);
+  const chart = init(null, null, { renderer: "svg", ssr: true, width: pictureWidth, height });
+  chart.setOption(option);
   const svg = compactSvg(chart.renderToSVGString());
   chart.dispose();
   return svg;

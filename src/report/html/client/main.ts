@@ -14,5 +14,7 @@ for (const table of document.querySelectorAll("table")) makeSortable(table);
 
 for (const button of document.querySelectorAll<HTMLElement>("[data-download]")) {
   const picture = pictures.find(({ id }) => id === button.dataset.download)!;
-  button.addEventListener("click", () => downloadText(`${picture.id}.svg`, "image/svg+xml", drawSvg(picture, look())));
+  button.addEventListener("click", () =>
+    downloadText(`${picture.id}.svg`, "image/svg+xml", drawSvg(picture, look().theme)),
+  );
 }

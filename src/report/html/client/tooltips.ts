@@ -1,0 +1,90 @@
+import { ascending, least } from "d3-array";
+import type { EChartsOption, HeatmapSeriesOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
+
+type Formatter = (params: unknown) => HTMLElement;
+
+/** What the pointer is told of a cell of a heat map: the steps and experts that its axes name, and the load. */
+export function heatMapTooltip({ series, xAxis, yAxis }: EChartsOption): Formatter | null {
+  const maps = [series].flat() as HeatmapSeriesOption[];
+  if (maps[0]?.type !== "heatmap") return null;
+  const [steps, experts] = [xAxis, yAxis].map((axes) => [axes].flat() as { data: string[] }[]);
+  return (params) => {
+    const { seriesIndex, value } = params as { seriesIndex: number; value: [number, number, number] };
+    const panel = Number(maps[seriesIndex].xAxisIndex);
+    const [column, row, percent] = value;
+    const [step, expert] = [steps[panel].data[column], experts[panel].data[row]];
+    return list([
+      [step.includes("–") ? "steps" : "step", step],
+      [expert.includes("–") ? "experts" : "expert", expert],
+      ["load", percent === 0 ? "idle: no token" : `${percent} % of the mean`],
+    ]);
+  };
+}
+
+type Drawn = LineSeriesOption | ScatterSeriesOption;
+
+interface Point {
+  readonly step: number;
+  readonly value: number;
+}
+
+/**
+ * What the pointer is told over an axis of steps: each line's value on the step, or on the nearest that it has, since
+ * routers are measured on different steps, and lines of many steps are thinned. A nearest step is named.
+ */
+export function stepTooltip({ series, xAxis }: EChartsOption, isHidden: (name: string) => boolean): Formatter | null {
+  const [axis] = [xAxis].flat() as { name?: string; type?: string }[];
+  if (axis?.name !== "step" || axis.type !== "value") return null;
+  const lines = new Map<string, { color: string; panel: number; points: Point[] }>();
+  for (const { name, color, tooltip, xAxisIndex, data } of [series].flat() as Drawn[]) {
+    if (tooltip?.show === false) continue;
+    const panel = Number(xAxisIndex ?? 0);
+    const line = lines.get(String(name)) ?? { color: String(color), panel, points: [] };
+    lines.set(String(name), line);
+    // A second panel shows the same again, as far as its axis can.
+    if (line.panel !== panel) continue;
+    for (const [step, value] of data as [number, number][]) line.points.push({ step, value });
+  }
+  return (params) => {
+    const [{ axisValue }] = [params].flat() as { axisValue: number }[];
+    const all = Array.from(lines.values(), ({ points }) => points).flat();
+    const step = nearest(all, Number(axisValue))!.step;
+    return list([
+      ["step", String(step)],
+      ...Array.from(lines)
+        .filter(([name]) => !isHidden(name))
+        .map(([name, { color, points }]): Row => {
+          const point = nearest(points, step)!;
+          return [name, point.step === step ? String(point.value) : `${point.value} (step ${point.step})`, color];
+        }),
+    ]);
+  };
+}
+
+function nearest(points: readonly Point[], step: number): Point | undefined {
+  return least(points, (a, b) => ascending(Math.abs(a.step - step), Math.abs(b.step - step)));
+}
+
+type Row = readonly [name: string, value: string, color?: string];
+
+/** A row for each name and its value, made as elements, so that no name is ever taken for markup. */
+function list(rows: readonly Row[]): HTMLElement {
+  const element = document.createElement("div");
+  for (const [name, value, color] of rows) {
+    const row = document.createElement("div");
+    row.style.cssText = "display: flex; gap: 1em; justify-content: space-between";
+    const label = document.createElement("span");
+    if (color !== undefined) {
+      const mark = document.createElement("span");
+      mark.style.cssText = "display: inline-block; width: 10px; height: 10px; margin-right: 6px; border-radius: 5px";
+      mark.style.background = color;
+      label.append(mark);
+    }
+    label.append(name);
+    const figure = document.createElement("strong");
+    figure.append(value);
+    row.append(label, " ", figure);
+    element.append(row);
+  }
+  return element;
+}

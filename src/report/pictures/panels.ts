@@ -1,0 +1,95 @@
+import type { EChartsOption, TitleComponentOption, VisualMapComponentOption } from "echarts";
+
+/** Pixels around and between the plots of panels. */
+export interface PanelLayout {
+  /** Beside one another at most. */
+  readonly columns: number;
+  /** A panel is at least this wide with its margins, or the only one in its row. */
+  readonly leastWidth: number;
+  readonly left: number;
+  readonly right: number;
+  /** Above each plot, for the panel's title or the name of its axis. */
+  readonly above: number;
+  readonly plotHeight: number;
+  /** Below each plot, for its axis. */
+  readonly below: number;
+  /** Below all panels, for legends. */
+  readonly foot: number;
+  /** How many cells beside one another fill each plot, and how high it is, if it is a heat map. */
+  readonly cells?: readonly { readonly across: number; readonly height: number }[];
+}
+
+/** A picture that is drawn as panels: its option lacks their places, which depend on the width. */
+export interface PanelPicture {
+  readonly option: EChartsOption;
+  readonly panels: PanelLayout;
+}
+
+/** The widest that a cell of a heat map gets. */
+const mostCellWidth = 24;
+/** Two colour scales are beside one another in pictures at least this wide, and below one another in others. */
+const scalesBeside = 720;
+const secondScaleLeft = 600;
+const narrowScaleLeft = 10;
+const scaleLine = 30;
+
+/** The option with a place for every panel in a picture `width` pixels wide, and the height in pixels that this takes. */
+export function placePanels(
+  { option, panels }: PanelPicture,
+  width: number,
+): { option: EChartsOption; height: number } {
+  const { left, right, above, plotHeight, below, foot, cells } = panels;
+  const count = asArray(option.xAxis).length;
+  const columns = Math.max(1, Math.min(panels.columns, count, Math.floor(width / panels.leastWidth)));
+  const slot = Math.floor(width / columns);
+  const places = Array.from({ length: count }, (_, panel) => ({
+    left: (panel % columns) * slot + left,
+    top: Math.floor(panel / columns) * (above + plotHeight + below) + above,
+    width: plotWidth(slot - left - right, cells?.[panel].across),
+    height: cells?.[panel].height ?? plotHeight,
+  }));
+  const scales = asArray<VisualMapComponentOption>(option.visualMap);
+  const isNarrow = scales.length > 1 && width < scalesBeside;
+  return {
+    height:
+      Math.ceil(count / columns) * (above + plotHeight + below) +
+      foot +
+      (isNarrow ? scaleLine * (scales.length - 1) : 0),
+    option: {
+      ...option,
+      grid: places.map((place) => ({ ...place, outerBoundsMode: "none" })),
+      ...(option.title !== undefined && {
+        title: asArray<TitleComponentOption>(option.title).map((title, panel) => ({
+          ...title,
+          left: places[panel].left,
+          top: places[panel].top - above,
+          textStyle: {
+            ...title.textStyle,
+            width: slot - left - right,
+            height: above,
+            overflow: "break",
+            lineOverflow: "truncate",
+          },
+        })),
+      }),
+      ...(scales.length > 0 && {
+        visualMap: scales.map((scale, position) => ({
+          ...scale,
+          left: isNarrow ? narrowScaleLeft : position === 0 ? left : secondScaleLeft,
+          bottom: 8 + (isNarrow ? (scales.length - 1 - position) * scaleLine : 0),
+        })) as VisualMapComponentOption[],
+      }),
+    },
+  };
+}
+
+/** Whole pixels a cell, if each has one: between fractions of a pixel the background would shine through. */
+function plotWidth(available: number, cells: number | undefined): number {
+  if (cells === undefined || cells > available) return available;
+  return cells * Math.min(mostCellWidth, Math.floor(available / cells));
+}
+
+function asArray<Item>(items: Item | readonly Item[] | undefined): readonly Item[] {
+  if (items === undefined) return [];
+  return Array.isArray(items) ? items : [items as Item];
+}
