@@ -2,12 +2,15 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
+import { InputError } from "../core/input-error.ts";
 import { pageFile } from "../report/page-file.ts";
-import type { Picture } from "../report/pictures/picture.ts";
+import { type Picture, pictureWidth } from "../report/pictures/picture.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { printable } from "../report/printable.ts";
-import { openResults } from "../report/results/results.ts";
-import { type CommonArguments, optionGroups, outOption } from "./common-options.ts";
+import { openResults, type Results } from "../report/results/results.ts";
+import { stepMetrics } from "../report/results/step-columns.ts";
+import { suggestion } from "../scenario/problems.ts";
+import { type CommonArguments, maxVioOption, optionGroups, outOption, positiveNumber } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults, type ReadFile } from "./kept-files.ts";
 import { printJson } from "./terminal.ts";
@@ -16,12 +19,25 @@ import { withOutputFolder } from "./with-output-folder.ts";
 
 /** Pixels of a PNG for one of the picture: sharp on paper and on dense screens. */
 const pngScale = 2;
+/** The size in pixels of the text that pictures are laid out with; labels are a little smaller. */
+const layoutFontSize = 12;
+/** Narrower pictures have no room for their text, and wider ones are a mistake. */
+const layoutWidths = { least: 240, most: 4000 } as const;
+
+const imageFormats = ["svg", "png", "pdf"] as const;
+type ImageFormat = (typeof imageFormats)[number];
 
 interface ReportArguments extends CommonArguments {
   folder: string;
   out?: string | undefined;
   svg?: string | undefined;
   png?: string | undefined;
+  pdf?: string | undefined;
+  picture?: string[] | undefined;
+  metric?: string | undefined;
+  width: number;
+  "font-size": number;
+  "max-vio": number;
   theme: ThemeName;
 }
 
@@ -36,17 +52,53 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
       })
       .option("svg", { ...outOption, describe: "Folder for the pictures as SVG" })
       .option("png", { ...outOption, describe: "Folder for the pictures as PNG" })
+      .option("pdf", {
+        ...outOption,
+        describe: "Folder for the pictures as PDF, one a file, text and lines for papers",
+      })
+      .option("picture", {
+        type: "string",
+        group: optionGroups.output,
+        array: true,
+        requiresArg: true,
+        describe: "Names of the pictures to write as images, such as max-vio; may be repeated",
+        defaultDescription: "all",
+      })
+      .option("metric", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Column of steps.csv that the first picture shows over the steps",
+        defaultDescription: "max_vio",
+      })
+      .option("width", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        default: pictureWidth,
+        describe: "Width of images in CSS pixels, 96 to the inch; a PNG has twice as many",
+      })
+      .option("font-size", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        default: layoutFontSize,
+        describe: "Size of the text of images in CSS pixels, of which 4 are 3 points; marks and lines go with it",
+      })
       .option("theme", {
         group: optionGroups.output,
         choices: Object.keys(themes) as ThemeName[],
         requiresArg: true,
         default: "light" as const,
-        describe: "Colours of SVG and PNG; the page has both",
+        describe: "Colours of images; the page has both",
       })
+      .option("max-vio", maxVioOption)
       .example(
         examples({
           "Write results/collapse/report.html": "$0 report results/collapse",
           "The pictures by themselves, too": "$0 report results/collapse --svg pictures --png pictures --theme dark",
+          "Figures for a column of a paper, 3.25 inches wide":
+            "$0 report results/collapse --pdf figures --width 312 --font-size 10",
         }),
       )
       .epilogue(epilogue()),
@@ -54,51 +106,94 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
 };
 
 /** A picture, and where it was written besides the page. */
-interface WrittenPicture {
-  readonly id: string;
-  readonly title: string;
-  readonly finding: string;
-  readonly svg?: string;
-  readonly png?: string;
-}
+type WrittenPicture = Pick<Picture, "id" | "title" | "finding"> & { readonly [format in ImageFormat]?: string };
 
 async function report(options: ReportArguments): Promise<void> {
-  const { folder, svg, png } = options;
+  const { folder, metric } = options;
+  const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
+  const size = imageSize(options);
   const results = openResults(folder);
   const out = options.out ?? path.join(folder, pageFile);
   checkTarget("out", out, filesOfResults(folder));
+  if (metric !== undefined) await checkMetric(results, metric);
   // None of what draws is needed by another command, and loading it takes time.
   const { readReportData } = await import("../report/pictures/report-data.ts");
   const { drawPictures } = await import("../report/pictures/index.ts");
   const { renderReport } = await import("../report/html/report-page.tsx");
-  const data = await readReportData(results);
-  const pictures = drawPictures(data);
-  const written = pictures.map(
-    ({ id, title, finding }): WrittenPicture => ({
-      id,
-      title,
-      finding,
-      ...(svg !== undefined && { svg: path.join(svg, `${id}.svg`) }),
-      ...(png !== undefined && { png: path.join(png, `${id}.png`) }),
-    }),
-  );
+  const data = await readReportData(results, metric === undefined ? [] : [metric]);
+  const pictures = drawPictures(data, pictureWidth, metric);
+  if (metric !== undefined && pictures[0]?.id !== metric.replaceAll("_", "-")) {
+    throw new InputError(`--metric ${metric}: the column has no values in ${folder}, so there is nothing to draw`);
+  }
+  const chosen = choosePictures(pictures, options.picture);
+  const formats = imageFormats.filter((format) => options[format] !== undefined);
+  if (options.picture !== undefined && formats.length === 0) {
+    throw new InputError("--picture: says which images to write; name a folder for them with --svg, --png or --pdf");
+  }
+  const written = pictures.map(({ id, title, finding }): WrittenPicture => {
+    const files = formats.map((format) => [format, path.join(options[format]!, `${id}.${format}`)]);
+    return { id, title, finding, ...(chosen.includes(id) && Object.fromEntries(files)) };
+  });
   checkTarget("out", out, written.flatMap(filesOfPicture));
-  const page = renderReport(data, pictures);
-  const images = svg === undefined && png === undefined ? [] : await renderImages(pictures, options);
+  const page = renderReport(data, pictures, maxVioLimit);
+  const isDrawn = ({ id }: Picture) => formats.length > 0 && chosen.includes(id);
+  const laidOut = size.layoutWidth === pictureWidth ? pictures : drawPictures(data, size.layoutWidth, metric);
+  const images = await renderImages(laidOut.filter(isDrawn), formats, size, options.theme);
 
   await withOutputFile(out, async (file) => {
-    await writeImages(svg, images, "svg");
-    await writeImages(png, images, "png");
+    for (const format of formats) await writeImages(options[format]!, images, format);
     writeFileSync(file, page);
   });
 
+  const places = [out, ...imageFormats.flatMap((format) => options[format] ?? [])];
   if (options.json) printJson({ out, pictures: written });
-  else if (!options.quiet) process.stdout.write(reportText(results.name, [out, svg, png], written));
+  else if (!options.quiet) process.stdout.write(reportText(results.name, places, written));
+}
+
+/** How large images are drawn. */
+interface ImageSize {
+  /** Pixels of the layout, whose text has {@link layoutFontSize}. */
+  readonly layoutWidth: number;
+  /** Pixels of the image for one of the layout. */
+  readonly scale: number;
+}
+
+/** Throws `InputError` if the text would be too large or too small for the width. */
+function imageSize(options: ReportArguments): ImageSize {
+  const width = positiveNumber("width", options.width);
+  const fontSize = positiveNumber("font-size", options["font-size"]);
+  const scale = fontSize / layoutFontSize;
+  const layoutWidth = Math.round(width / scale);
+  const { least, most } = layoutWidths;
+  if (layoutWidth >= least && layoutWidth <= most) return { layoutWidth, scale: width / layoutWidth };
+  const [from, to] = [least, most].map((bound) => Math.ceil(bound * scale));
+  throw new InputError(
+    `--width ${width}: is not allowed with --font-size ${fontSize}; a width from ${from} to ${to} has room for its text`,
+  );
+}
+
+/** Throws `InputError` if the steps.csv of `results` has no column `metric`. */
+async function checkMetric(results: Results, metric: string): Promise<void> {
+  const known = await stepMetrics(results);
+  if (known.includes(metric)) return;
+  throw new InputError(
+    `--metric ${printable(metric)}: steps.csv has no such metric.${suggestion(metric, known)} Allowed: ${known.join(", ")}.`,
+  );
+}
+
+/** The ids of the pictures named; of all if none is. Throws `InputError` if one is not among them. */
+function choosePictures(pictures: readonly Picture[], names: readonly string[] | undefined): string[] {
+  const known = pictures.map(({ id }) => id);
+  const unknown = names?.find((name) => !known.includes(name));
+  if (unknown === undefined) return known.filter((id) => names?.includes(id) ?? true);
+  throw new InputError(
+    `--picture ${printable(unknown)}: the results have no such picture.${suggestion(unknown, known)} Allowed: ${known.join(", ")}.`,
+  );
 }
 
 /** The files that are written for a picture, as what the page must not replace. */
 function filesOfPicture(picture: WrittenPicture): ReadFile[] {
-  return (["svg", "png"] as const).flatMap((format) => {
+  return imageFormats.flatMap((format) => {
     const file = picture[format];
     return file === undefined ? [] : [{ name: `the picture ${picture.id} of --${format}`, file }];
   });
@@ -106,33 +201,39 @@ function filesOfPicture(picture: WrittenPicture): ReadFile[] {
 
 interface Image {
   readonly id: string;
-  readonly svg: string;
-  readonly png: Buffer | null;
+  readonly files: ReadonlyMap<ImageFormat, string | Buffer>;
 }
 
-async function renderImages(pictures: readonly Picture[], { png, theme }: ReportArguments): Promise<Image[]> {
+async function renderImages(
+  pictures: readonly Picture[],
+  formats: readonly ImageFormat[],
+  { layoutWidth, scale }: ImageSize,
+  theme: ThemeName,
+): Promise<Image[]> {
+  if (pictures.length === 0) return [];
   // Loading ECharts takes longer than all else that the program loads, and no other command needs it.
-  const { renderPng, renderSvg } = await import("../report/pictures/render.ts");
-  return pictures.map((picture) => {
-    const svg = renderSvg(picture, themes[theme]);
-    return { id: picture.id, svg, png: png === undefined ? null : renderPng(svg, pngScale) };
-  });
+  const { renderPdf, renderPng, renderSvg } = await import("../report/pictures/render.ts");
+  const images: Image[] = [];
+  for (const picture of pictures) {
+    const svg = renderSvg(picture, themes[theme], layoutWidth, scale);
+    const files = new Map<ImageFormat, string | Buffer>();
+    for (const format of formats) {
+      if (format === "svg") files.set(format, svg);
+      else files.set(format, format === "png" ? renderPng(svg, pngScale) : await renderPdf(svg, picture.title));
+    }
+    images.push({ id: picture.id, files });
+  }
+  return images;
 }
 
-async function writeImages(folder: string | undefined, images: readonly Image[], format: "svg" | "png"): Promise<void> {
-  if (folder === undefined) return;
+async function writeImages(folder: string, images: readonly Image[], format: ImageFormat): Promise<void> {
   await withOutputFolder(folder, async (partial) => {
-    for (const image of images) writeFileSync(path.join(partial, `${image.id}.${format}`), image[format]!);
+    for (const { id, files } of images) writeFileSync(path.join(partial, `${id}.${format}`), files.get(format)!);
   });
 }
 
-function reportText(
-  name: string,
-  places: readonly (string | undefined)[],
-  pictures: readonly WrittenPicture[],
-): string {
+function reportText(name: string, places: readonly string[], pictures: readonly WrittenPicture[]): string {
   const findings = pictures.map(({ title, finding }) => `${title}: ${finding}\n`);
-  const written = Array.from(new Set(places.filter((place) => place !== undefined)));
-  const text = `${printable(name)}\n\n${findings.join("")}\nWritten to ${written.join(", ")}\n`;
+  const text = `${printable(name)}\n\n${findings.join("")}\nWritten to ${Array.from(new Set(places)).join(", ")}\n`;
   return escapeUnprintableInLines(text);
 }

@@ -1,9 +1,10 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { PNG } from "pngjs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { themes } from "../../src/report/pictures/theme.ts";
-import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
+import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
 
 /** A fresh folder of results to write into: what `measure` says of recorded loads. */
 function measured(): string {
@@ -51,6 +52,132 @@ describe("moesim report", () => {
     expect(width).toBe(2 * 960);
     expect(`#${data.subarray(0, 3).toString("hex")}`).toBe(themes.dark.background);
     expect(listFiles(svg)).toEqual(written.pictures.map(({ id }: { id: string }) => `${id}.svg`).sort());
+  });
+
+  it("writes PDF of the width and the size of text that are asked for, with text as text, and the same bytes again", () => {
+    const folder = temporaryFolder();
+    const [first, second] = ["first", "second"].map((name) => path.join(folder, name));
+    const words = ["--width", "320", "--font-size", "10", "--picture", "load-curves", "--picture", "loads", "--quiet"];
+    for (const pdf of [first, second]) {
+      expect(moesim(["report", results, ...words, "--out", path.join(folder, "page.html"), "--pdf", pdf])).toEqual({
+        code: 0,
+        stdout: "",
+        stderr: "",
+      });
+    }
+    expect(listFiles(first)).toEqual(["load-curves.pdf", "loads.pdf"]);
+    const bytes = readFileSync(path.join(first, "load-curves.pdf"));
+    expect(bytes.equals(readFileSync(path.join(second, "load-curves.pdf")))).toBe(true);
+    // 320 pixels at 96 to the inch are 240 points.
+    expect(bytes.toString("latin1")).toMatch(/\/MediaBox \[0 0 240 [\d.]+\]/);
+    expect(bytes.toString("latin1")).toMatch(/\+DejaVuSans/);
+    expect(bytes.toString("latin1")).not.toContain("/Subtype /Image");
+  });
+
+  it.skipIf(spawnSync("pdftotext", ["-v"]).error !== undefined)(
+    "writes PDF in which the titles of axes are found (skipped without pdftotext)",
+    () => {
+      const folder = temporaryFolder();
+      expect(moesim(["report", results, "--quiet", "--out", path.join(folder, "p.html"), "--pdf", folder]).code).toBe(
+        0,
+      );
+      const textOf = (name: string) =>
+        spawnSync("pdftotext", [path.join(folder, name), "-"], { encoding: "utf8" }).stdout;
+      expect(textOf("load-curves.pdf")).toContain("share of the experts, least loaded first");
+      expect(textOf("max-vio.pdf")).toMatch(/MaxVio[\s\S]*step/);
+      expect(textOf("loads.pdf")).toContain("idle: no token");
+    },
+  );
+
+  it("writes SVG and PNG of the width and the size of text that are asked for", () => {
+    const folder = temporaryFolder();
+    const words = ["--out", path.join(folder, "p.html"), "--svg", folder, "--png", folder, "--picture", "load-curves"];
+    expect(moesim(["report", results, ...words, "--width", "480", "--font-size", "18", "--quiet"]).code).toBe(0);
+    expect(listFiles(folder).filter((name) => !name.endsWith(".html"))).toEqual(["load-curves.png", "load-curves.svg"]);
+    const svg = readFileSync(path.join(folder, "load-curves.svg"), "utf8");
+    // Text of 12 pixels is half as large again.
+    expect(svg).toMatch(/^<svg role="img" aria-label="[^"]*" width="480" height="[\d.]+"[^>]* viewBox="0 0 320 \d+"/);
+    expect(svg).toContain("font-size:12px");
+    expect(PNG.sync.read(readFileSync(path.join(folder, "load-curves.png"))).width).toBe(960);
+  });
+
+  it("draws the metric that is asked for over the steps, in the page, too", () => {
+    const folder = temporaryFolder();
+    const out = path.join(folder, "p.html");
+    const { pictures } = JSON.parse(
+      moesim(["report", results, "--metric", "load_entropy", "--out", out, "--json"]).stdout,
+    );
+    expect(pictures[0]).toMatchObject({ id: "load-entropy", title: "Load entropy over the steps" });
+    expect(pictures.map(({ id }: { id: string }) => id)).not.toContain("max-vio");
+    const values = readCsv(path.join(results, "steps.csv")).map(({ load_entropy }) => Number(load_entropy));
+    const average = values.reduce((sum, value) => sum + value, 0) / values.length;
+    expect(pictures[0].finding).toContain(` is ${Number(average.toPrecision(3))} for recorded.`);
+    expect(readFileSync(out, "utf8")).toContain("Load entropy over the steps");
+  });
+
+  it.each([
+    [["--picture", "max-voi", "--svg", "x"], /--picture max-voi: .*Did you mean "max-vio"\? Allowed: max-vio, loads/],
+    [["--picture", "max-vio"], /--picture: .*--svg, --png or --pdf/],
+    [["--metric", "load_entrpy"], /--metric load_entrpy: .*Did you mean "load_entropy"\? Allowed: max_vio, /],
+    [["--metric", "churn"], /--metric churn: the column has no values in /],
+    [["--width", "100"], /--width 100: .*a width from 240 to 4000/],
+    [["--width", "400", "--font-size", "40"], /--width 400: is not allowed with --font-size 40/],
+    [["--font-size", "0"], /--font-size: 0 is not allowed/],
+  ])("refuses %j and says what is allowed", (words, message) => {
+    const folder = temporaryFolder();
+    const { code, stderr } = moesim(["report", results, "--out", path.join(folder, "p.html"), ...words], folder);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(listFiles(folder)).toEqual([]);
+  });
+
+  it("says that a metric is not known where its cells are empty", () => {
+    const folder = measured();
+    const file = path.join(folder, "summary.csv");
+    const [header, row] = readFileSync(file, "utf8").trimEnd().split("\n");
+    const position = header.split(",").indexOf("max_vio_batch_mean");
+    const cells = row.split(",").map((cell, at) => (at === position ? "" : cell));
+    writeFileSync(file, `${header}\n${cells.join(",")}\n`);
+    const { code, stdout, stderr } = moesim(["report", folder]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toContain("MaxVio, mean over the steps, is not known.");
+  });
+
+  it("draws a sweep some of whose cells lack files, and says on the page which", () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "sweep.json");
+    const sweep = {
+      name: "holes",
+      steps: 3,
+      tokens: 16,
+      experts: 4,
+      stream: { kind: "gaussian" },
+      routers: [{ kind: "topk" }, { kind: "alf-lb" }],
+      sweep: { topK: [1, 2] },
+    };
+    writeFileSync(file, JSON.stringify(sweep));
+    const out = path.join(folder, "out");
+    expect(moesim(["sweep", file, "--out", out, "--quiet"]).code).toBe(0);
+    const pageText = () => readFileSync(path.join(out, "report.html"), "utf8");
+    expect(moesim(["report", out]).code).toBe(0);
+    expect(pageText()).not.toContain("Missing:");
+    const { stdout } = moesim(["sweep", file, "--out", out, "--resume"]);
+    const command = stdout.split("\n").find((line) => line.startsWith("  moesim run "))!;
+    expect(pageText()).toContain(`<code>${command.trim()}</code>`);
+    for (const name of ["0/steps.csv", "0/timing.csv", "1/loads.csv", "1/run.json", "1/timing.csv"])
+      rmSync(path.join(out, "cells", name));
+    const { code, stderr } = moesim(["report", out, "--max-vio", "3"]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(pageText()).toContain(
+      "Missing: cells/0/steps.csv, cells/0/timing.csv, cells/1/loads.csv, cells/1/run.json and cells/1/timing.csv.",
+    );
+    expect(pageText()).toContain("no timing.csv says which is cheapest");
+    rmSync(path.join(out, "cells/1/summary.csv"));
+    const broken = moesim(["report", out]);
+    expect(broken).toMatchObject({ code: 2, stdout: "" });
+    expect(broken.stderr).toMatch(/cells\/1\/summary\.csv/);
   });
 
   it("leaves files out of the JSON that were not asked for", () => {
