@@ -1,3 +1,4 @@
+/// <reference path="./jstat.d.ts" />
 import { deviation, mean } from "d3-array";
 import jstat from "jstat";
 
