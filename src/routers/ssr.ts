@@ -36,7 +36,7 @@ const selectOption = z
 
 const ssrOptions = z.strictObject({
   select: selectOption,
-  ...entropicFields({ maxIterations: 3 }),
+  ...entropicFields({ maxIterations: 100 }),
   renormalize: renormalizeOption,
 });
 
@@ -70,7 +70,7 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
 /**
  * Selective Sinkhorn routing: a transport plan on some steps is enough to keep the experts balanced.
  *
- *     selected step:  P        = entropic plan of Z, few iterations        (see `entropic.ts`)
+ *     selected step:  P        = entropic plan of Z                        (see `entropic.ts`)
  *                     expert_t = the K largest of P_t
  *                     gate_t   = P_t[expert_t] divided by its sum
  *     other steps:    expert_t = the K largest of S_t

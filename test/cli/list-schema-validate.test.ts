@@ -23,7 +23,7 @@ describe("moesim list", () => {
     const parameters = Object.fromEntries(
       ssr.parameters.map((p: { name: string; default: string | null }) => [p.name, p.default]),
     );
-    expect(parameters).toMatchObject({ maxIterations: "3", epsilon: "1", "select.p": "0.1", "select.maxVio": "0.5" });
+    expect(parameters).toMatchObject({ maxIterations: "100", epsilon: "1", "select.p": "0.1", "select.maxVio": "0.5" });
     expect(JSON.parse(parameters.select)).toEqual({ mode: "probability", p: 0.1 });
   });
 

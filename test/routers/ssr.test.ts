@@ -29,14 +29,17 @@ function selectedSteps(select: object, steps: number, setting: RouterSetting = {
 }
 
 describe("ssr on a selected step", () => {
-  it("selects and gates by the plan after three column updates at ε = 1", () => {
+  it("selects and gates by the plan at ε = 1, which its default settings find", () => {
     const router = createRouterUnderTest("ssr", shape, { options: always });
     const { expert, gate, solver } = router.route(logits);
-    const plan = plainSinkhorn(rows, 1, 3);
+    expect(solver).toMatchObject({ converged: true });
+    expect(solver!.marginalError).toBeLessThanOrEqual(1e-4);
+    const plan = plainSinkhorn(rows, 1, solver!.iterations);
     expect(expert).toEqual(plan.map((row) => largestIndices(row, shape.topK)));
     const gates = expert.map((row, token) => normalised(row.map((e) => plan[token][e])));
     expect(largestDifference(gate, gates)).toBeLessThan(gateTolerance);
-    expect(solver).toMatchObject({ iterations: 3 });
+    // Three sweeps, which were the default once, do not get there.
+    expect(solver!.iterations).toBeGreaterThan(3);
     expect(largestDifference(router.plan(), plan)).toBeLessThan(gateTolerance);
   });
 
