@@ -16,8 +16,15 @@ export const optionGroups = { input: "Input:", output: "Output:", computation: "
 export const outOption = {
   group: optionGroups.output,
   type: "string",
-  describe: "Folder for the files; made if need be",
+  describe: "Folder for the files; created if it does not exist",
   requiresArg: true,
+} as const satisfies Options;
+
+export const wideOption = {
+  group: optionGroups.output,
+  type: "boolean",
+  default: false,
+  describe: "Print all columns of the table, also those that the terminal has no room for",
 } as const satisfies Options;
 
 export const scenarioPositional = {

@@ -2,7 +2,9 @@ import path from "node:path";
 import { InputError } from "../core/input-error.ts";
 import { cellsOf } from "../report/check/checked-files.ts";
 import { checkOutputFile } from "../report/output-folder.ts";
+import { printable } from "../report/printable.ts";
 import { resultNames } from "../report/result-files.ts";
+import { readRunRecord } from "../report/results/run-json.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import { realPath } from "./with-output-file.ts";
 
@@ -11,6 +13,21 @@ export interface ReadFile {
   /** What names it: an option, or a field of the scenario. */
   readonly name: string;
   readonly file: string;
+}
+
+/**
+ * The results in `folder` for people: which command wrote them, of which scenario and when; null if there are none that
+ * moesim wrote.
+ */
+export function describeResults(folder: string): string | null {
+  const record = readRunRecord(folder) ?? readRunRecord(path.join(folder, "cells", "0"));
+  if (record === undefined) return null;
+  const { command, scenario, file, end } = record as Readonly<Record<string, unknown>>;
+  const name = (scenario as { name?: unknown } | null | undefined)?.name ?? file;
+  const date = new Date(String(end));
+  const time = Number.isNaN(date.getTime()) ? "" : ` of ${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  const seed = Number.isInteger(record.seed) && command === "run" ? `, seed ${record.seed}` : "";
+  return `the ${printable(String(command))}${time} (${printable(String(name))}${seed})`;
 }
 
 /** The files of the results in `folder`, whether they are there or not. */

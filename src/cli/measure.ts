@@ -10,12 +10,13 @@ import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
+import { leftOutSentence } from "../report/table.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../streams/readers/recorded-choices.ts";
-import { type CommonArguments, optionGroups, outOption, positiveInteger } from "./common-options.ts";
+import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOption } from "./common-options.ts";
 import { epilogue, examples, runFiles } from "./help.ts";
-import { checkKept } from "./kept-files.ts";
+import { checkKept, describeResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
-import { printJson, tableStyle } from "./terminal.ts";
+import { printJson, tableStyle, writeLines } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
 
 interface MeasureArguments extends CommonArguments {
@@ -25,6 +26,7 @@ interface MeasureArguments extends CommonArguments {
   "batch-tokens"?: number | undefined;
   ranks: number;
   out?: string | undefined;
+  wide: boolean;
 }
 
 export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = {
@@ -65,6 +67,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
         describe: "Devices of expert parallelism",
       })
       .option("out", { ...outOption, defaultDescription: "results/<file name>" })
+      .option("wide", wideOption)
       .example(
         examples({
           "Each token's experts, in batches": "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
@@ -86,7 +89,8 @@ async function measure(options: MeasureArguments): Promise<void> {
   const start = new Date();
   try {
     checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
-    const row = await withResultsFolder(folder, false, async (partial) => {
+    const replaced = describeResults(folder);
+    const row = await withResultsFolder(folder, async (partial) => {
       const row = await measureRecorded(recorded, partial, { name, ranks, onProgress: progress.update });
       writeRunRecord(partial, {
         command: "measure",
@@ -107,8 +111,12 @@ async function measure(options: MeasureArguments): Promise<void> {
     process.stdout.write(
       `${printable(name)}: ${counted(recorded.steps, "recorded step")}, ${counted(experts, "expert")}\n\n`,
     );
-    process.stdout.write(`${formatSummaryTable([row], tableStyle())}\n\n`);
-    process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${files.join(", ")}\n`);
+    const table = formatSummaryTable([row], tableStyle(options.wide));
+    const leftOut = leftOutSentence(table);
+    process.stdout.write(`${table.text}\n`);
+    if (leftOut !== null) writeLines(process.stdout, leftOut);
+    writeLines(process.stdout, `\nWritten to ${escapeUnprintable(folder)}: ${files.join(", ")}`);
+    if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
   } finally {
     await recorded.close();
   }

@@ -36,17 +36,30 @@ export const maxCellsOption = {
   describe: "Refuse a sweep of more cells",
 } as const satisfies Options;
 
-/** The scenario that they name, and the file that it was first written in. Throws `InputError`. */
-export async function readOneScenario({
-  scenario: file,
-  seed,
-  set,
-}: ScenarioArguments): Promise<{ scenario: Scenario; origin: string }> {
+/** What `sweep` would make of a scenario. */
+export interface SweepSize {
+  readonly cells: number;
+  /** The keys that ask for it: `sweep`, `seeds` or both. */
+  readonly names: readonly string[];
+}
+
+/** A scenario as a command runs it. */
+export interface OneScenario {
+  readonly scenario: Scenario;
+  /** The file that it was first written in. */
+  readonly origin: string;
+  /** Null if it asks for no sweep. */
+  readonly sweepSize: SweepSize | null;
+}
+
+/** Reads the scenario that the words name. Throws `InputError`. */
+export async function readOneScenario({ scenario: file, seed, set }: ScenarioArguments): Promise<OneScenario> {
   const overrides = set.map(parseOverride);
   if (seed !== undefined) overrides.push({ path: ["seed"], value: seed });
   const { written, origin } = await readScenarioFile(file);
   const changed = overrides.reduce<unknown>(withOverride, written);
   const scenario = await resolveScenario(changed, file, path.dirname(origin));
-  checkSweep(scenario, changed, written, file);
-  return { scenario, origin };
+  const cells = checkSweep(scenario, changed, written, file);
+  const names = ["sweep", "seeds"].filter((name) => Object.hasOwn(changed as object, name));
+  return { scenario, origin, sweepSize: names.length === 0 ? null : { cells, names } };
 }

@@ -5,6 +5,7 @@ import { suggestion } from "../core/suggestion.ts";
 import { type RoutedBatch, routeFile } from "../engine/route-file.ts";
 import { createAssignmentFile } from "../report/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../report/npy-writer.ts";
+import { stopsEarly } from "../report/warnings.ts";
 import { findRouterKind, routerKinds } from "../routers/index.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import type { Scenario } from "../scenario/scenario.ts";
@@ -20,7 +21,7 @@ import { checkTarget } from "./kept-files.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-file.ts";
 import { createProgress } from "./progress.ts";
 import { sizesText } from "./sizes-text.ts";
-import { printJson, warn } from "./terminal.ts";
+import { printJson, warn, writeLines } from "./terminal.ts";
 import { withOutputFile } from "./with-output-file.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
@@ -116,21 +117,22 @@ async function route(options: RouteArguments): Promise<void> {
         }),
   ).finally(() => progress.stop());
 
-  if (notConverged > 0) {
-    warn(`${options.router}: on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance`);
-  }
+  const missed = `on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance`;
+  const isMeant = stopsEarly(scenario.routers[0]);
   const { router, out, plan = null } = options;
   const { steps, tokens, experts, topK } = scenario;
   if (options.json) {
-    const missed = kind.plan === undefined ? null : notConverged;
-    printJson({ router, steps, tokens, experts, top_k: topK, not_converged_steps: missed, out, plan });
-    return;
+    const missedSteps = kind.plan === undefined ? null : notConverged;
+    printJson({ router, steps, tokens, experts, top_k: topK, not_converged_steps: missedSteps, out, plan });
+  } else if (!options.quiet) {
+    writeLines(
+      process.stdout,
+      `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
+        `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}`,
+    );
+    if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
   }
-  if (options.quiet) return;
-  process.stdout.write(
-    `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
-      `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}\n`,
-  );
+  if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
 }
 
 function checkPlan(router: string): void {

@@ -1,5 +1,6 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { namingFile } from "../engine/naming-file.ts";
 import { openRunCheckpoint } from "../engine/run-checkpoint.ts";
@@ -11,8 +12,8 @@ import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
 import { affinityLines, formatSummaryTable } from "../report/summary-table.ts";
-import { formatNumber } from "../report/table.ts";
-import { convergenceWarnings, dualRegretWarnings } from "../report/warnings.ts";
+import { formatNumber, leftOutSentence } from "../report/table.ts";
+import { convergenceMessages, dualRegretWarnings } from "../report/warnings.ts";
 import type { Scenario } from "../scenario/scenario.ts";
 import {
   type BackendName,
@@ -22,9 +23,10 @@ import {
   optionGroups,
   outOption,
   positiveInteger,
+  wideOption,
 } from "./common-options.ts";
 import { epilogue, examples, runFiles } from "./help.ts";
-import { checkKept, filesReadBy } from "./kept-files.ts";
+import { checkKept, describeResults, filesReadBy } from "./kept-files.ts";
 import {
   readOneScenario,
   recordedScenarioPositional,
@@ -32,14 +34,16 @@ import {
   scenarioOptions,
 } from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
+import { shellWord } from "./shell-word.ts";
 import { sizesText } from "./sizes-text.ts";
-import { printJson, tableStyle, warn } from "./terminal.ts";
+import { printJson, tableStyle, warn, writeLines } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
 
 interface RunArguments extends CommonArguments, ScenarioArguments {
   out?: string | undefined;
   "checkpoint-every"?: number | undefined;
   resume: boolean;
+  wide: boolean;
   workers: number;
   backend: BackendName;
 }
@@ -54,20 +58,21 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
         type: "number",
         group: optionGroups.output,
         requiresArg: true,
-        describe: "Keep what is done after every so many steps, for --resume",
+        describe: "Save a checkpoint every N steps, from which --resume continues",
       })
       .option("resume", {
         type: "boolean",
         group: optionGroups.output,
         default: false,
-        describe: "Go on from the last checkpoint of the same run that was stopped, to the same results",
+        describe: "Resume this run from its last checkpoint if it was interrupted; the results are the same bytes",
       })
+      .option("wide", wideOption)
       .option("workers", {
         type: "number",
         group: optionGroups.computation,
         requiresArg: true,
         default: 1,
-        describe: "Threads; the routers are shared out",
+        describe: "Threads to share the routers among",
       })
       .option("backend", backendOption)
       .example(
@@ -76,9 +81,9 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
           "With changes, on two threads": "$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2",
           "Change a parameter of one router": "$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try",
           "Repeat a run, from the record that it wrote": "$0 run results/quickstart/run.json --out again",
-          "Keep what is done, in case the run is stopped": "$0 run my.yaml --checkpoint-every 100",
-          "Go on with it": "$0 run my.yaml --resume",
-          "Take the summary into a script": "$0 run my.yaml --json | jq '.routers[].max_vio_global'",
+          "Save checkpoints in case the run is interrupted": "$0 run my.yaml --checkpoint-every 100",
+          "Resume it": "$0 run my.yaml --resume",
+          "Use the summary in a script": "$0 run my.yaml --json | jq '.routers[].max_vio_global'",
         }),
       )
       .epilogue(epilogue(runFiles)),
@@ -90,15 +95,16 @@ async function run(options: RunArguments): Promise<void> {
   const { "checkpoint-every": wantedEvery = null } = options;
   const every = wantedEvery === null ? null : positiveInteger("checkpoint-every", wantedEvery);
   const backend = await chooseBackend(options.backend);
-  const { scenario, origin } = await readOneScenario(options);
+  const { scenario, origin, sweepSize } = await readOneScenario(options);
 
   const folder = options.out ?? path.join("results", scenario.name);
   checkKept(folder, await filesReadBy(options.scenario, [scenario]));
-  const { onProgress, stop } = createRunProgress(scenario, options.quiet);
+  const replaced = options.resume ? null : describeResults(folder);
+  const { onProgress, stepsDone, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
   const work = async (partial: string) => {
     if (options.resume && !holdsCheckpoint(partial))
-      warn(`${folder} has no checkpoint; the run starts from the beginning`);
+      warn(`${folder} has no checkpoint, so the run starts from the beginning`);
     const checkpoint = await openRunCheckpoint(partial, scenario, backend, every, workers);
     return namingFile(options.scenario, async () => {
       const input = await openInput(scenario);
@@ -108,7 +114,9 @@ async function run(options: RunArguments): Promise<void> {
       return results;
     });
   };
-  const results = await withResultsFolder(folder, false, work, options.resume).finally(stop);
+  const lost = () =>
+    `interrupted after ${stepsDone()} steps, of which nothing is kept; with --checkpoint-every N a run can be resumed`;
+  const results = await withResultsFolder(folder, work, { resume: options.resume, lost }).finally(stop);
 
   const rows = results.map((result) => ({
     ...summaryRow(scenario, result),
@@ -118,21 +126,41 @@ async function run(options: RunArguments): Promise<void> {
   const bases = results.flatMap(({ router, dualRegret }) =>
     dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
   );
-  for (const warning of [...convergenceWarnings(rows), ...dualRegretWarnings(bases)]) warn(warning);
-  if (options.json) {
-    const { name, seed } = scenario;
-    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(summaryObject) });
-    return;
-  }
-  if (options.quiet) return;
+  const convergence = convergenceMessages(rows, scenario.routers);
+  const warnings = [...convergence.warnings, ...dualRegretWarnings(bases)];
+  // Reading statistics back takes a moment to load, which no other command should wait for.
+  const { openResults } = await import("../report/results/results.ts");
+  const { variantsOf } = await import("../report/results/variants.ts");
+  const { balanceSentences, verdictOf } = await import("../report/results/verdict.ts");
+  const written = openResults(folder);
+  const verdict = verdictOf(written, variantsOf(written))!;
   const { name, steps, tokens, experts, topK, seed } = scenario;
-  process.stdout.write(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}\n\n`);
-  process.stdout.write(`${formatSummaryTable(rows, tableStyle())}\n\n`);
-  process.stdout.write(`${affinityLines(rows, scenario.measure.scores).join("\n")}\n`);
-  process.stdout.write(`Written to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}\n`);
+  if (options.json) {
+    const pareto = verdict.pareto.map((position) => verdict.contenders[position].name);
+    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(summaryObject), pareto });
+  } else if (!options.quiet) {
+    const table = formatSummaryTable(rows, tableStyle(options.wide));
+    const leftOut = leftOutSentence(table);
+    const say = (text: string) => writeLines(process.stdout, text);
+    say(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);
+    if (sweepSize !== null) {
+      say(
+        `One run with seed ${seed}, without the ${counted(sweepSize.cells, "cell")} of the scenario's ` +
+          `${sweepSize.names.join(" and ")}; moesim sweep ${shellWord(escapeUnprintable(options.scenario))} runs those.`,
+      );
+    }
+    process.stdout.write(`\n${table.text}\n`);
+    if (leftOut !== null) say(leftOut);
+    say(`\n${affinityLines(rows, scenario.measure.scores).join("\n")}`);
+    const sentences = [...balanceSentences(verdict), ...convergence.notes.map((note) => `Note: ${note}.`)];
+    if (sentences.length > 0) say(sentences.join("\n"));
+    say(`\nWritten to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}`);
+    if (replaced !== null) say(`Replaced there: ${replaced}`);
+  }
+  for (const warning of warnings) warn(warning);
 }
 
-/** The live line of a run: how far it is, and each router's MaxVio of its latest batch. */
+/** The live line of a run: its progress, and each router's MaxVio of its latest batch. */
 function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
   const total = steps * routers.length;
   let done = 0;
@@ -147,6 +175,7 @@ function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
       done += more;
       progress.update(done, total);
     },
+    stepsDone: () => `${done} of ${total}`,
     stop: progress.stop,
   };
 }

@@ -1,17 +1,19 @@
 import { counted } from "../core/counted.ts";
 import { recommendationLines } from "../report/recommendation-text.ts";
 import { dualRegretBases } from "../report/results/dual-regret-bases.ts";
-import { numberOf } from "../report/results/result-table.ts";
+import { cellOf as cellOfTable, numberOf } from "../report/results/result-table.ts";
 import type { Results } from "../report/results/results.ts";
 import { routeTimes } from "../report/results/route-time.ts";
 import { type Variant, variantsOf } from "../report/results/variants.ts";
+import { bestSentences, verdictOf } from "../report/results/verdict.ts";
 import { weighSweep } from "../report/sweep-recommendation.ts";
+import { leftOutSentence } from "../report/table.ts";
 import { variantObject } from "../report/variant-object.ts";
 import { formatVariantTable } from "../report/variant-table.ts";
-import { sweepDualRegretWarnings } from "../report/warnings.ts";
+import { stopsEarly, sweepDualRegretWarnings } from "../report/warnings.ts";
 import { formatOverride } from "../scenario/format-override.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
-import type { TableStyle } from "./terminal.ts";
+import { columnsOf, type TableStyle, wrapLines } from "./terminal.ts";
 
 /** The scenario's file of a sweep, and the changes to it that all cells have. */
 export interface SweepOrigin {
@@ -21,7 +23,7 @@ export interface SweepOrigin {
 
 /** What a sweep came to, as the command tells it. */
 export interface SweepOutcome {
-  warnings(): string[];
+  readonly warnings: readonly string[];
   /** The variants, their table and what is recommended, for people. */
   text(style: TableStyle): string;
   /** The same for scripts. */
@@ -51,25 +53,42 @@ export function sweepOutcome(
   const cellOf = ({ members }: Variant) => cells[results.runs.indexOf(members[0].run)];
   const weighed = weighSweep(results, maxVioLimit, (variant) => rerunWords(origin, cellOf(variant)));
 
+  /** Rows whose plans missed their tolerance, those of routers whose settings ask for that apart. */
+  const missed = { unmeant: 0, meant: 0 };
+  for (const [cell, { rows }] of results.runs.entries()) {
+    for (const row of rows) {
+      if ((numberOf(results.summary, row, "not_converged_steps") ?? 0) === 0) continue;
+      const name = cellOfTable(results.summary, row, "router");
+      const router = cells[cell].scenario.routers.find((one) => one.name === name)!;
+      missed[stopsEarly(router) ? "meant" : "unmeant"] += 1;
+    }
+  }
+  const missedIn = (rows: number) =>
+    `plans missed their tolerance in ${counted(rows, "row")} of summary.csv (not_converged_steps)`;
+
   return {
-    warnings() {
-      const { summary } = results;
-      const missed = summary.rows.filter((_, row) => (numberOf(summary, row, "not_converged_steps") ?? 0) > 0).length;
-      return [
-        ...(missed > 0 ? [`plans missed their tolerance in ${missed} rows of summary.csv (not_converged_steps)`] : []),
-        ...sweepDualRegretWarnings(dualRegretBases(results)),
-      ];
-    },
+    warnings: [
+      ...(missed.unmeant > 0 ? [missedIn(missed.unmeant)] : []),
+      ...sweepDualRegretWarnings(dualRegretBases(results)),
+    ],
     text(style) {
       const seeds = Math.max(...variants.map(({ members }) => members.length));
       const over =
         seeds === 1 ? "one seed" : `${seeds} seeds, means ± half the width of their 95 % confidence intervals`;
+      const table = formatVariantTable(results, variants, routeMs, style);
+      const leftOut = leftOutSentence(table);
+      const verdict = verdictOf(results, variants);
+      const columns = columnsOf(process.stdout);
       return [
         `${counted(cells.length, "cell")}, ${counted(variants.length, "variant")} over ${over}\n`,
-        `${formatVariantTable(results, variants, routeMs, style)}\n`,
+        table.text,
+        ...(leftOut === null ? [] : [wrapLines(leftOut, columns)]),
+        "",
+        ...(verdict === null ? [] : bestSentences(verdict).map((sentence) => wrapLines(sentence, columns))),
         ...(weighed === null
           ? ["No variant routed a token, so none is recommended."]
           : recommendationLines(weighed.text)),
+        ...(missed.meant > 0 ? [wrapLines(`Note: ${missedIn(missed.meant)}, as settings ask for.`, columns)] : []),
       ].join("\n");
     },
     object() {

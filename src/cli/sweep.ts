@@ -18,12 +18,13 @@ import {
   positiveNumber,
   scenarioPositional,
   setOption,
+  wideOption,
 } from "./common-options.ts";
 import { epilogue, examples } from "./help.ts";
-import { checkKept, filesReadBy } from "./kept-files.ts";
+import { checkKept, describeResults, filesReadBy } from "./kept-files.ts";
 import { maxCellsOption } from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
-import { printJson, tableStyle, warn } from "./terminal.ts";
+import { printJson, tableStyle, warn, writeLines } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
 
 interface SweepArguments extends CommonArguments {
@@ -32,6 +33,7 @@ interface SweepArguments extends CommonArguments {
   set: string[];
   workers: number;
   resume: boolean;
+  wide: boolean;
   "max-cells": number;
   "max-vio": number;
   backend: BackendName;
@@ -49,20 +51,21 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         default: false,
         describe: "Keep the cells that an interrupted sweep finished",
       })
+      .option("wide", wideOption)
       .option("max-vio", maxVioOption)
       .option("workers", {
         type: "number",
         group: optionGroups.computation,
         requiresArg: true,
         default: 1,
-        describe: "Threads; the cells are shared out",
+        describe: "Threads to share the cells among",
       })
       .option("max-cells", maxCellsOption)
       .option("backend", backendOption)
       .example(
         examples({
           "Every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
-          "Go on where an earlier sweep was stopped": "$0 sweep scenarios/bias-rate.yaml --resume",
+          "Resume an interrupted sweep": "$0 sweep scenarios/bias-rate.yaml --resume",
           "What keeps MaxVio at 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
         }),
       )
@@ -93,9 +96,11 @@ async function sweep(options: SweepArguments): Promise<void> {
   const folder = options.out ?? path.join("results", name);
   const scenarios = cells.map(({ scenario }) => scenario);
   checkKept(folder, await filesReadBy(options.scenario, scenarios));
+  const replaced = options.resume ? null : describeResults(folder);
   let cellsDone = 0;
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
-  const results = await withResultsFolder(folder, true, (partial) =>
+  const lost = () => "interrupted; --resume keeps the cells that are finished and runs the others";
+  const work = (partial: string) =>
     runSweep(cells, folder, partial, {
       scenarioFile: origin,
       rerunOf: (cell) => rerunWords(given, cell),
@@ -106,18 +111,19 @@ async function sweep(options: SweepArguments): Promise<void> {
         cellsDone = cells;
         progress.update(work, totalWork);
       },
-    }),
-  ).finally(() => progress.stop());
+    });
+  const results = await withResultsFolder(folder, work, { hasCells: true, lost }).finally(() => progress.stop());
 
   const outcome = sweepOutcome(results, cells, maxVioLimit, given);
-  for (const warning of outcome.warnings()) warn(warning);
   if (options.json) {
     printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });
-    return;
+  } else if (!options.quiet) {
+    process.stdout.write(`${printable(name)}: ${outcome.text(tableStyle(options.wide))}\n\n`);
+    writeLines(
+      process.stdout,
+      `Written to ${escapeUnprintable(folder)}: ${sweepFiles.join(", ")}, and each cell's files in cells`,
+    );
+    if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
   }
-  if (options.quiet) return;
-  process.stdout.write(`${printable(name)}: ${outcome.text(tableStyle())}\n\n`);
-  process.stdout.write(
-    `Written to ${escapeUnprintable(folder)}: ${sweepFiles.join(", ")}, and each cell's files in cells\n`,
-  );
+  for (const warning of outcome.warnings) warn(warning);
 }

@@ -1,5 +1,6 @@
 import pc from "picocolors";
 import type { Colors } from "picocolors/types.js";
+import wrapAnsi from "wrap-ansi";
 import { escapeUnprintable, escapeUnprintableInLines } from "../core/escape-unprintable.ts";
 
 /**
@@ -27,14 +28,35 @@ export interface TableStyle {
   readonly width: number;
 }
 
-/** How a table may look on standard output: coloured and as wide as the terminal, or neither where it is no terminal. */
-export function tableStyle(): TableStyle {
-  return { colors: colorsOf(process.stdout), width: columnsOf(process.stdout) };
+/**
+ * How a table may look on standard output: coloured and as wide as the terminal, or neither if it is no terminal.
+ * `wide` lifts the limit.
+ */
+export function tableStyle(wide = false): TableStyle {
+  return { colors: colorsOf(process.stdout), width: wide ? Number.POSITIVE_INFINITY : columnsOf(process.stdout) };
 }
 
-/** Writes a warning to standard error. */
+/** `text` with lines too long for a terminal of `columns` broken between words, each part indented as its line is. */
+export function wrapLines(text: string, columns: number): string {
+  if (!Number.isFinite(columns)) return text;
+  return text
+    .split("\n")
+    .map((line) => {
+      const [indent] = /^ */.exec(line)!;
+      const parts = wrapAnsi(line.slice(indent.length), Math.max(1, columns - indent.length)).split("\n");
+      return parts.map((part) => indent + part).join("\n");
+    })
+    .join("\n");
+}
+
+/** Writes `text` and a line feed to `stream`, with lines that do not fit its terminal broken between words. */
+export function writeLines(stream: NodeJS.WriteStream, text: string): void {
+  stream.write(`${wrapLines(text, columnsOf(stream))}\n`);
+}
+
+/** Writes a warning to standard error: something may not be as the user expects. */
 export function warn(message: string): void {
-  process.stderr.write(`${colorsOf(process.stderr).yellow("warning:")} ${escapeUnprintable(message)}\n`);
+  writeLines(process.stderr, `${colorsOf(process.stderr).yellow("warning:")} ${escapeUnprintable(message)}`);
 }
 
 /** Writes the one JSON value that a command with `--json` prints. */

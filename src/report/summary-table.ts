@@ -6,7 +6,15 @@ import { formatInterval } from "./format-interval.ts";
 import { printable } from "./printable.ts";
 import type { SummaryRow } from "./result-columns.ts";
 import { sparklines } from "./sparkline.ts";
-import { bestOf, columnsWithin, formatNumber, formatTable, type TableCell } from "./table.ts";
+import {
+  bestOf,
+  columnsWithin,
+  type FittedTable,
+  formatNumber,
+  formatTable,
+  type TableCell,
+  titlesLeftOut,
+} from "./table.ts";
 
 export interface SummaryTableRow extends SummaryRow {
   /** Milliseconds that `route` took, for each step; null for recorded choices. */
@@ -101,7 +109,7 @@ function regretText({ regretMean, regretSe }: RunSummary): string {
 export function formatSummaryTable(
   rows: readonly SummaryTableRow[],
   { colors, width = Number.POSITIVE_INFINITY }: { readonly colors?: Colors; readonly width?: number } = {},
-): string {
+): FittedTable {
   const columns = summaryTableColumns(rows).filter(({ value }) => rows.some((row) => value(row) !== null));
   const values = columns.map(({ value }) => rows.map(value));
   const cells = rows.map((row, index) =>
@@ -118,7 +126,7 @@ export function formatSummaryTable(
     const numbers = values[column].map((cell) => (typeof cell === "number" ? cell : null));
     return bestOf(numbers, columns[column].better);
   });
-  return formatTable(
+  const text = formatTable(
     kept.map((column) => header[column]),
     cells.map((row) => kept.map((column) => row[column])),
     {
@@ -127,6 +135,7 @@ export function formatSummaryTable(
       alignRight: kept.map((column) => values[column].every((value) => typeof value !== "string")),
     },
   );
+  return { text, leftOut: titlesLeftOut(header, kept) };
 }
 
 /** In which affinities the figures of {@link formatSummaryTable} are, in lines for the terminal. */

@@ -2,13 +2,14 @@ import Table from "cli-table3";
 import { max, range, sum } from "d3-array";
 import type { Colors } from "picocolors/types.js";
 import stringWidth from "string-width";
+import { counted } from "../core/counted.ts";
 
 const digits = 4;
 const shortNumber = new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false });
 /** Below this the zeros behind the point would be more than the digits after them. */
 const leastWritten = 1e-4;
 
-/** A number with four significant digits for people's eyes; a dash where there is none. */
+/** A number with four significant digits for people's eyes; a dash if there is none. */
 export function formatNumber(value: number | null): string {
   if (value === null) return "–";
   const isTiny = value !== 0 && Math.abs(value) < leastWritten;
@@ -98,6 +99,24 @@ export function columnsWithin(
     kept = kept.filter((column) => column !== last);
   }
   return kept;
+}
+
+/** A table as wide as there is room for. */
+export interface FittedTable {
+  readonly text: string;
+  /** The titles of the columns that did not fit, each on one line. */
+  readonly leftOut: readonly string[];
+}
+
+/** The titles of `header`, on one line each, whose columns are not among those `kept`. */
+export function titlesLeftOut(header: readonly string[], kept: readonly number[]): string[] {
+  return header.filter((_, column) => !kept.includes(column)).map((title) => title.replaceAll("\n", " "));
+}
+
+/** A sentence that names the columns that did not fit, and how to see them; null if all did. */
+export function leftOutSentence({ leftOut }: FittedTable): string | null {
+  if (leftOut.length === 0) return null;
+  return `Without ${counted(leftOut.length, "column")} that did not fit: ${leftOut.join(", ")}. --wide shows them; summary.csv and --json have them too.`;
 }
 
 /** Whether each of `values` is the best of them, for highlighting: nothing is where all are equal, or none is better. */

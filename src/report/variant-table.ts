@@ -4,7 +4,7 @@ import { printable } from "./printable.ts";
 import { metricColumns } from "./results/metric-columns.ts";
 import type { Results } from "./results/results.ts";
 import { metricOf, shortParameterNames, type Variant } from "./results/variants.ts";
-import { bestOf, columnsWithin, formatNumber, formatTable } from "./table.ts";
+import { bestOf, columnsWithin, type FittedTable, formatNumber, formatTable, titlesLeftOut } from "./table.ts";
 
 /** A metric that the table has room for. */
 interface TableMetric {
@@ -48,7 +48,7 @@ export function formatVariantTable(
   variants: readonly Variant[],
   routeMs: readonly (number | null)[],
   { colors, width = Number.POSITIVE_INFINITY }: { readonly colors?: Colors; readonly width?: number } = {},
-): string {
+): FittedTable {
   const columns = [
     textColumn(
       "router",
@@ -71,7 +71,7 @@ export function formatVariantTable(
     rows,
     columns.map(({ rank }) => rank),
   );
-  return formatTable(
+  const text = formatTable(
     kept.map((column) => header[column]),
     rows.map((row) => kept.map((column) => row[column])),
     {
@@ -80,6 +80,7 @@ export function formatVariantTable(
       alignRight: kept.map((column) => !columns[column].isText),
     },
   );
+  return { text, leftOut: titlesLeftOut(header, kept) };
 }
 
 function textColumn(header: string, cells: readonly string[]): VariantTableColumn {

@@ -1,5 +1,7 @@
 import { counted } from "../core/counted.ts";
 import { hindsightTolerance } from "../metrics/dual-regret.ts";
+import { findRouterKind } from "../routers/index.ts";
+import type { RouterChoice } from "../scenario/scenario.ts";
 import { printable } from "./printable.ts";
 import type { SummaryRow } from "./result-columns.ts";
 import { formatNumber } from "./table.ts";
@@ -13,14 +15,40 @@ export interface DualRegretBasis {
   readonly keptFraction: number;
 }
 
+/** What a command says about plans that missed their tolerance. */
+export interface ConvergenceMessages {
+  /** Of routers that were meant to meet it. */
+  readonly warnings: readonly string[];
+  /** Of routers whose settings ask for less. */
+  readonly notes: readonly string[];
+}
+
 /** One line for each router whose plans missed their tolerance, so that it is never silent. */
-export function convergenceWarnings(rows: readonly SummaryRow[]): string[] {
-  return rows
-    .filter(({ summary }) => (summary.notConvergedSteps ?? 0) > 0)
-    .map(
-      ({ source, summary }) =>
-        `${printable(source.router)}: on ${summary.notConvergedSteps} of ${summary.solverSteps} steps the plan missed its tolerance (marginal_error in steps.csv)`,
-    );
+export function convergenceMessages(
+  rows: readonly SummaryRow[],
+  routers: readonly RouterChoice[],
+): ConvergenceMessages {
+  const missed = rows.filter(({ summary }) => (summary.notConvergedSteps ?? 0) > 0);
+  const isMeant = ({ source }: SummaryRow) => stopsEarly(routers.find(({ name }) => name === source.router)!);
+  const line = ({ source, summary }: SummaryRow) =>
+    `${printable(source.router)}: on ${summary.notConvergedSteps} of ${summary.solverSteps} steps the plan missed its tolerance`;
+  return {
+    warnings: missed
+      .filter((row) => !isMeant(row))
+      .map((row) => `${line(row)}; steps.csv has the error as marginal_error, and a larger maxIterations lowers it`),
+    notes: missed.filter(isMeant).map((row) => `${line(row)}, as its settings ask for (marginal_error in steps.csv)`),
+  };
+}
+
+/**
+ * Whether a router is told to stop before it can meet its tolerance: after fewer iterations than its kind makes by
+ * default, or at a tolerance of 0.
+ */
+export function stopsEarly({ kind, options }: RouterChoice): boolean {
+  const { maxIterations, tolerance } = options;
+  if (tolerance === 0) return true;
+  const standard: unknown = findRouterKind(kind)!.options.parse({}).maxIterations;
+  return typeof maxIterations === "number" && typeof standard === "number" && maxIterations < standard;
 }
 
 /** One line for each router whose dual regret rests on a sample or is not exact. */

@@ -39,7 +39,7 @@ export async function sweepCells(
 ): Promise<SweepCell[]> {
   const { lists, seeds } = sweepFields(written, await resolveScenario(written, where, folder));
   checkLists({ lists, seeds }, written, where);
-  const count = lists.reduce((product, [, values]) => product * values.length, seeds.length);
+  const count = countCells({ lists, seeds });
   if (count > maxCells) {
     const factors = [...lists.map(([path, values]) => `${values.length} of ${path}`), `${seeds.length} seeds`];
     throw new InputError(`${where}: sweep: ${count} cells (${factors.join(" × ")}), more than --max-cells ${maxCells}`);
@@ -71,12 +71,18 @@ export async function sweepCells(
 }
 
 /**
- * Throws `InputError` where the `sweep:` or `seeds:` of `written`, the data that `scenario` came of, could not be swept
- * whatever the values: unknown paths, those that cannot be swept, and repetitions. `base` is what the paths lead into:
- * `written` before it was changed, since a change may take away what is swept.
+ * The number of cells that the `sweep:` and `seeds:` of `written` make, the data that `scenario` was resolved from. Throws
+ * `InputError` if they cannot be swept whatever the values: unknown paths, those that cannot be swept, and repetitions.
+ * `base` is what the paths lead into: `written` before it was changed, since a change may take away what is swept.
  */
-export function checkSweep(scenario: Scenario, written: unknown, base: unknown, where: string): void {
-  checkLists(sweepFields(written, scenario), base, where);
+export function checkSweep(scenario: Scenario, written: unknown, base: unknown, where: string): number {
+  const fields = sweepFields(written, scenario);
+  checkLists(fields, base, where);
+  return countCells(fields);
+}
+
+function countCells({ lists, seeds }: SweepFields): number {
+  return lists.reduce((product, [, values]) => product * values.length, seeds.length);
 }
 
 function sweepFields(written: unknown, { seed }: Scenario): SweepFields {

@@ -1,11 +1,14 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, projectPath, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
+import { program } from "../support/pseudo-terminal.ts";
 
 const summaryHeader =
   "scenario,router,kind,seed,steps,tokens,experts,top_k,max_vio_global,max_vio_batch_mean,max_vio_batch_p95,max_vio_batch_max,load_cv,load_gini,load_entropy,idle_fraction_mean,idle_fraction_max,idle_streak_max,dead_experts,dropped_fraction,score,regret_mean,regret_cumulative,optimum_gap_max,dual_regret_cumulative,churn,rank_max_vio,step_time_mean,sinkhorn_steps,solver_iterations_mean,not_converged_steps,regret_se";
@@ -25,8 +28,7 @@ describe("moesim run", () => {
   it("prints a table and writes the files with the columns of the contract", () => {
     const folder = temporaryFolder();
     const { code, stdout, stderr } = moesim(["run", quickstart, ...short], folder);
-    // Three iterations, as ssr does by default, are not meant to reach the tolerance.
-    expect(stderr).toMatch(/^warning: ssr: on 3 of 3 steps the plan missed its tolerance.*\n$/);
+    expect(stderr).toBe("");
     expect(code).toBe(0);
     for (const router of ["topk", "alf-lb", "ssr", "expert-choice"])
       expect(stdout).toMatch(new RegExp(`^ ${router} `, "m"));
@@ -98,8 +100,7 @@ describe("moesim run", () => {
   });
 
   it("prints nothing but warnings with --quiet", () => {
-    const patient = ["routers.ssr.maxIterations=1000"];
-    const { stdout, stderr } = moesim(["run", quickstart, ...short, ...patient, "--quiet", "--out", temporaryFolder()]);
+    const { stdout, stderr } = moesim(["run", quickstart, ...short, "--quiet", "--out", temporaryFolder()]);
     expect(stdout + stderr).toBe("");
   });
 
@@ -135,11 +136,69 @@ describe("moesim run", () => {
     }
   });
 
-  it("warns of plans that missed their tolerance", () => {
-    const strict = ["routers.sinkhorn.maxIterations=1", "routers.sinkhorn.tolerance=1e-6"];
-    const { code, stderr } = moesim(["run", quickstart, ...short, ...strict, "--out", temporaryFolder()]);
-    expect(code).toBe(0);
-    expect(stderr).toMatch(/^warning: sinkhorn: on 12 of 12 steps the plan missed its tolerance/m);
+  it("warns of plans that missed their tolerance, after the table, and only notes those that were asked to", () => {
+    const hard = ["routers.sinkhorn.epsilon=0.02", "routers.ssr.maxIterations=3"];
+    const out = temporaryFolder();
+    const command = ["run", quickstart, ...short, ...hard, "--out", out].map((word) => `'${word}'`).join(" ");
+    const seen = spawnSync("sh", ["-c", `${program} ${command} 2>&1`], { encoding: "utf8" }).stdout;
+    const lines = seen.split("\n");
+    expect(lines[0]).toMatch(/^quickstart: /);
+    expect(lines.at(-2)).toMatch(/^warning: sinkhorn: on 12 of 12 steps the plan missed its tolerance/);
+    expect(lines.filter((line) => line.startsWith("warning:"))).toHaveLength(1);
+    expect(lines).toContain(
+      "Note: ssr: on 3 of 3 steps the plan missed its tolerance, as its settings ask for (marginal_error in steps.csv).",
+    );
+    const missed = readCsv(path.join(out, "summary.csv")).filter((row) => Number(row.not_converged_steps) > 0);
+    expect(missed.map(({ router }) => router)).toEqual(["ssr", "sinkhorn"]);
+  });
+
+  it("ends with who balances best, who is on the Pareto front and who is dominated, as summary.csv has it", () => {
+    const out = temporaryFolder();
+    const { stdout } = moesim(["run", quickstart, ...short, "--out", out]);
+    const points = readCsv(path.join(out, "summary.csv")).map((row) => ({
+      router: row.router,
+      maxVio: Number(row.max_vio_batch_mean),
+      regret: Number(row.regret_mean),
+    }));
+    const dominated = points.filter((one) =>
+      points.some(
+        (other) =>
+          other.maxVio <= one.maxVio &&
+          other.regret <= one.regret &&
+          (other.maxVio < one.maxVio || other.regret < one.regret),
+      ),
+    );
+    const best = points.toSorted((a, b) => a.maxVio - b.maxVio)[0];
+    expect(stdout).toMatch(new RegExp(`^${best.router} balances best: MaxVio of a batch ${best.maxVio}, regret`, "m"));
+    const [, front, losers] = /^On the Pareto front of MaxVio and regret: (.*)\. Dominated, .*: (.*)\.$/m.exec(stdout)!;
+    expect(losers.split(/, | and /)).toEqual(dominated.map(({ router }) => router));
+    for (const { router } of points) expect(front.includes(`${router} (`)).not.toBe(losers.includes(router));
+  });
+
+  it("says that it ran once if the scenario asks for a sweep, and how to run that", () => {
+    const folder = temporaryFolder();
+    const sweep = { sweep: { topK: [1, 2, 3], "routers.0.renormalize": [true, false] }, seeds: [4, 5] };
+    const scenario = {
+      ...{ name: "one", steps: 2, tokens: 8, experts: 4, seed: 9 },
+      ...{ stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] },
+    };
+    writeFileSync(path.join(folder, "my scenario.json"), JSON.stringify({ ...scenario, ...sweep }));
+    writeFileSync(path.join(folder, "plain.json"), JSON.stringify(scenario));
+    expect(moesim(["run", "my scenario.json", "--out", "out"], folder).stdout).toMatch(
+      /^One run with seed 9, without the 12 cells of the scenario's sweep and seeds; moesim sweep 'my scenario.json' runs those\.$/m,
+    );
+    expect(moesim(["run", "plain.json", "--out", "out"], folder).stdout).not.toContain("One run");
+  });
+
+  it("says which results it replaced, if there were any", () => {
+    const folder = temporaryFolder();
+    const words = ["run", quickstart, "--set", "steps=1", "tokens=16", "--out", "out"];
+    expect(moesim(words, folder).stdout).not.toContain("Replaced");
+    const { end } = JSON.parse(readFileSync(path.join(folder, "out/run.json"), "utf8"));
+    const time = `${end.slice(0, 10)} ${end.slice(11, 16)} UTC`;
+    expect(moesim(words, folder).stdout).toContain(`\nReplaced there: the run of ${time} (quickstart, seed 1)\n`);
+    writeFileSync(path.join(folder, "out/run.json"), JSON.stringify({ versions: { moesim: "9\n" }, command: "run\n" }));
+    expect(moesim(words, folder).stdout).toContain("\nReplaced there: the run\\u{a} (undefined)\n");
   });
 
   it.each(["SIGINT", "SIGTERM"] as const)(
@@ -153,10 +212,15 @@ describe("moesim run", () => {
         ["run", quickstart, "--set", "steps=1000000", "--out", path.join(folder, "out")],
         folder,
       );
+      const message = text(process.stderr!);
       // The partial folder appears once the run is under way.
       while (listFiles(folder).length === files.length) await setTimeout(20);
+      const ended = once(process, "close");
       process.kill(signal);
-      expect(await once(process, "exit")).toEqual([null, signal]);
+      expect(await ended).toEqual([null, signal]);
+      expect(await message).toMatch(
+        /^moesim: interrupted after \d+ of 7000000 steps, of which nothing is kept; with --checkpoint-every N a run can be resumed\n$/,
+      );
       expect(listFiles(folder)).toEqual(files);
       expect(readFileSync(path.join(folder, "out/summary.csv"), "utf8")).toBe(before);
     },

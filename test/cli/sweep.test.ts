@@ -195,11 +195,16 @@ describe("moesim sweep", () => {
   });
 
   it("warns of plans that missed their tolerance", () => {
-    const routers = [{ kind: "sinkhorn", maxIterations: 0, tolerance: 0 }];
+    const routers = [
+      { kind: "sinkhorn", epsilon: 1e-3, tolerance: 1e-9 },
+      { kind: "sinkhorn", label: "few", maxIterations: 0 },
+      { kind: "ssr", select: { mode: "every", n: 1 }, tolerance: 0 },
+    ];
     const folder = folderWith({ routers, sweep: { topK: [1, 2] } });
-    const { code, stderr } = moesim(words, folder);
+    const { code, stderr, stdout } = moesim(words, folder);
     expect(code).toBe(0);
     expect(stderr).toMatch(/^warning: plans missed their tolerance in 4 rows/m);
+    expect(stdout).toMatch(/^Note: plans missed their tolerance in 8 rows .*, as settings ask for\.$/m);
   });
 
   it("runs a cell anew that another version of moesim wrote", () => {

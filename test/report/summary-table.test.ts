@@ -4,6 +4,7 @@ import type { ScoreKind } from "../../src/core/assignment.ts";
 import { createRunSummary } from "../../src/metrics/run-summary.ts";
 import { summaryObject } from "../../src/report/summary-object.ts";
 import { affinityLines, formatSummaryTable, type SummaryTableRow } from "../../src/report/summary-table.ts";
+import { leftOutSentence } from "../../src/report/table.ts";
 import { madeRecords } from "../support/trained-run.ts";
 
 function rowOf(router: string, loss: number, trains: boolean): SummaryTableRow {
@@ -29,7 +30,7 @@ function rowOf(router: string, loss: number, trains: boolean): SummaryTableRow {
 const trained = [rowOf("topk", 0.5, true), rowOf("alf-lb", 0.25, true)];
 
 it("shows the task loss of routers that were trained with, beside the router however narrow the table is", () => {
-  const lines = formatSummaryTable(trained, { width: 40 }).split("\n");
+  const lines = formatSummaryTable(trained, { width: 40 }).text.split("\n");
   expect(lines[0]).toMatch(/^ router +task +MaxVio/);
   expect(lines[1]).toMatch(/^ +loss/);
   expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(40);
@@ -37,13 +38,26 @@ it("shows the task loss of routers that were trained with, beside the router how
 });
 
 it("fits eighty columns with it", () => {
-  const table = formatSummaryTable(trained, { width: 80 });
-  expect(Math.max(...table.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
-  expect(table).toContain("idle");
+  const { text } = formatSummaryTable(trained, { width: 80 });
+  expect(Math.max(...text.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
+  expect(text).toContain("idle");
+});
+
+it("names every column that it has no room for", () => {
+  const whole = formatSummaryTable(trained);
+  const narrow = formatSummaryTable(trained, { width: 80 });
+  expect(whole.leftOut).toEqual([]);
+  expect(leftOutSentence(whole)).toBeNull();
+  expect(narrow.leftOut).toContain("MaxVio p95");
+  const columns = ({ text }: { text: string }) => text.split("\n")[0].trim().split(/ {2,}/).length;
+  expect(columns(narrow) + narrow.leftOut.length).toBe(columns(whole));
+  expect(leftOutSentence(narrow)).toBe(
+    `Without ${narrow.leftOut.length} columns that did not fit: ${narrow.leftOut.join(", ")}. --wide shows them; summary.csv and --json have them too.`,
+  );
 });
 
 it("has no such column where nothing was trained", () => {
-  expect(formatSummaryTable([rowOf("topk", 0.5, false)])).not.toMatch(/task|loss/);
+  expect(formatSummaryTable([rowOf("topk", 0.5, false)]).text).not.toMatch(/task|loss/);
 });
 
 it("names the columns of training to scripts where there are any, with the median of what it took", () => {

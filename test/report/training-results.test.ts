@@ -139,9 +139,9 @@ describe("a sweep whose cells train", () => {
     const results = openResults(sweep);
     const variants = variantsOf(results);
     const table = formatVariantTable(results, variants, [1, 1, 1, 1], { width: 60 });
-    expect(table.split("\n")[0]).toMatch(/^ router +dimension +task +MaxVio/);
+    expect(table.text.split("\n")[0]).toMatch(/^ router +dimension +task +MaxVio/);
     const plain = madeSweep([], [{ seed: 1, values: [], rows: [{ router: "a", score: 1 }] }]);
-    expect(formatVariantTable(plain, variantsOf(plain), [1])).not.toContain("task");
+    expect(formatVariantTable(plain, variantsOf(plain), [1]).text).not.toContain("task");
     expect(variantObject(plain, variantsOf(plain)[0], {}, null)).not.toHaveProperty("task_loss");
   });
 });

@@ -59,7 +59,7 @@ const routeMs = [1, null, 0.25, 12];
 
 function linesOf(style: Parameters<typeof formatVariantTable>[3]): string[] {
   return formatVariantTable(results, variants, routeMs, style)
-    .split("\n")
+    .text.split("\n")
     .map((line) => line.trimEnd());
 }
 
@@ -82,6 +82,11 @@ describe("formatVariantTable", () => {
     expect(headers(63)).toEqual(["router", "u", "MaxVio", "regret", "score", "MaxVio", "route"]);
     expect(headers(45)).toEqual(["router", "u", "MaxVio", "regret", "score"]);
     expect(headers(1)).toEqual(["router", "u", "MaxVio"]);
+    expect(formatVariantTable(results, variants, routeMs, { width: 45 }).leftOut).toEqual([
+      "MaxVio run",
+      "idle %",
+      "route ms",
+    ]);
     for (let width = 30; width < 80; width++) {
       for (const line of linesOf({ width })) expect(line.length).toBeLessThanOrEqual(width);
     }

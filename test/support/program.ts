@@ -32,7 +32,7 @@ export function moesim(words: readonly string[], cwd = root): ProgramResult {
 
 /** Starts `moesim` and leaves it running. */
 export function startMoesim(words: readonly string[], cwd: string) {
-  return spawn(process.execPath, [main, ...words], { cwd, stdio: "ignore" });
+  return spawn(process.execPath, [main, ...words], { cwd, stdio: ["ignore", "ignore", "pipe"] });
 }
 
 /** The rows of a CSV file as objects, by column. */
