@@ -11,8 +11,9 @@ export interface KnownOptions {
 }
 
 /**
- * Throws `InputError` for an option of one value that has two, for one that takes a number and has none, and for any whose
- * value is empty, as that of a variable that a script did not set: a number would be 0. `words` is the command line.
+ * Throws `InputError` for an option of one value that is given twice, for one that takes a number and is given something
+ * else, and for an empty value, such as that of a variable that a script did not set, which would count as 0. `words` is the
+ * command line.
  */
 export function checkOptionValues(
   values: Readonly<Record<string, unknown>>,
@@ -21,11 +22,11 @@ export function checkOptionValues(
 ): true {
   const given = Object.keys(options.key).filter((name) => values[name] !== undefined);
   const twice = given.find((name) => Array.isArray(values[name]) && !options.array.includes(name));
-  if (twice !== undefined) throw new InputError(`--${twice}: is there twice, and takes one value`);
+  if (twice !== undefined) throw new InputError(`--${twice}: given twice, but it takes one value`);
   const notNumber = given.find((name) => options.number.includes(name) && Number.isNaN(values[name]));
-  if (notNumber !== undefined) throw new InputError(`--${notNumber}: what it is given is no number`);
+  if (notNumber !== undefined) throw new InputError(`--${notNumber}: the value is not a number`);
   const empty = given.find((name) => hasEmptyValue(name, words));
-  if (empty !== undefined) throw new InputError(`--${empty}: what it is given is empty`);
+  if (empty !== undefined) throw new InputError(`--${empty}: the value is empty`);
   return true;
 }
 
@@ -33,20 +34,29 @@ function hasEmptyValue(option: string, words: readonly string[]): boolean {
   return words.some((word, i) => word === `--${option}=` || (word === `--${option}` && words[i + 1] === ""));
 }
 
-/** What yargs says, in English, of a command line `words` that it cannot parse, so that it names what is wrong there. */
-export function parsingProblem(message: string, words: readonly string[]): string {
+/**
+ * Turns what yargs says, in English, of a command line `words` that it cannot parse into a message that names the problem.
+ *
+ * @param usage by command: its name and what it takes, as `run <scenario>`
+ */
+export function parsingProblem(message: string, words: readonly string[], usage: ReadonlyMap<string, string>): string {
   const command = words.find((word) => !word.startsWith("-")) ?? "";
   // Of a command it does not know yargs says no more than that.
   if (message.startsWith("Did you mean")) return `unknown command "${command}". ${message}`;
   const help = `moesim ${command} --help`;
   if (message.startsWith("Not enough non-option arguments")) {
-    return `${command}: a word is missing behind the command; ${help} shows which`;
+    const missing =
+      usage
+        .get(command)
+        ?.split(" ")
+        .slice(Number(/got (\d+)/.exec(message)?.[1] ?? 0) + 1) ?? [];
+    return `${command}: ${missing.join(" ")} missing; usage: moesim ${usage.get(command) ?? command} (${help} explains)`;
   }
   const unknown = /^Unknown arguments?: (.*)$/s.exec(message)?.[1];
   if (unknown === undefined) return message;
   // Of an option that is written with dashes it names the name without them, too.
   const option = words.find((word) => word.startsWith("-") && unknown.includes(word.split("=")[0].replace(/^-+/, "")));
   return option === undefined
-    ? `${command}: ${unknown}: more words than it takes; ${help} shows which`
+    ? `${command}: unexpected ${unknown}; usage: moesim ${usage.get(command) ?? command} (${help} explains)`
     : `${command}: unknown option ${option.split("=")[0]}; ${help} lists them`;
 }

@@ -1,4 +1,4 @@
-import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
+import { escapeUnprintable, escapeUnprintableInLines } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 
 /**
@@ -7,14 +7,22 @@ import { InputError } from "../core/input-error.ts";
  */
 export const exitCodes = { done: 0, failedCheck: 1, badInput: 2, internalError: 70, outputError: 74 } as const;
 
-/** Says on standard error what is wrong, and returns the exit code for it. */
-export function reportError(thrown: unknown, verbose: boolean): number {
+/**
+ * Says on standard error what is wrong, and returns the exit code for it.
+ *
+ * @param print writes text and a line feed to standard error
+ */
+export function reportError(
+  thrown: unknown,
+  verbose: boolean,
+  print = (text: string): void => void process.stderr.write(`${text}\n`),
+): number {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   // yargs throws errors of its own for words it cannot make sense of.
   const isBadInput = error instanceof InputError || error.name === "YError";
-  const message = isBadInput ? error.message : `internal error: ${error.message}`;
-  process.stderr.write(`moesim: ${escapeUnprintableInLines(message)}\n`);
-  if (verbose) process.stderr.write(`${error.stack}\n`);
-  else if (!isBadInput) process.stderr.write("This is a fault of moesim. --verbose shows where it happened.\n");
+  const lines = error instanceof InputError ? error.lines : error.message.split("\n");
+  print(`moesim: ${isBadInput ? "" : "internal error: "}${lines.map(escapeUnprintable).join("\n")}`);
+  if (verbose) process.stderr.write(`${escapeUnprintableInLines(error.stack ?? "")}\n`);
+  else if (!isBadInput) print("This is a fault of moesim. --verbose shows where it happened.");
   return isBadInput ? exitCodes.badInput : exitCodes.internalError;
 }

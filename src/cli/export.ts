@@ -1,6 +1,7 @@
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
+import { listedFirst } from "../core/listed-first.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { namingFile } from "../engine/naming-file.ts";
 import { hasOwnStreams } from "../engine/pass-plan.ts";
@@ -43,7 +44,7 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "By its label: which router the stream answers, where it answers one and the scenario has several",
+        describe: "Label of the router to export for, if the stream depends on it and the scenario has several",
       })
       .option("out", {
         type: "string",
@@ -57,7 +58,7 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
         examples({
           "Every batch of its stream": "$0 export scenarios/collapse.yaml --out logits.npy",
           "With changes": "$0 export my.yaml --set steps=10 --seed 7 --out logits.npy",
-          "What the gate came to that learnt behind a router": "$0 export training.yaml --router ssr --out logits.npy",
+          "Logits of a gate trained with one router": "$0 export training.yaml --router ssr --out logits.npy",
         }),
       )
       .epilogue(epilogue(["--out  [steps × tokens × experts], float32"])),
@@ -104,14 +105,14 @@ function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportA
   const router = routers.find(({ name }) => name === label);
   if (label !== undefined && router === undefined) {
     const nearest = suggestion(label, names);
-    throw new InputError(`--router ${label}: no router of ${file}.${nearest} Allowed: ${names.join(", ")}.`);
+    throw new InputError(`--router ${label}: ${file} has no such router.${nearest} Allowed: ${listedFirst(names)}.`);
   }
   if (!hasOwnStreams(scenario)) return null;
   if (router !== undefined) return router;
   if (routers.length === 1) return routers[0];
   throw new InputError(
-    `${file}: a stream of kind "${stream.kind}" answers the router, so that each has its own; name one with --router: ` +
-      `${names.join(", ")}`,
+    `${file}: a stream of kind "${stream.kind}" depends on the router, so each has its own; choose one with --router: ` +
+      `${listedFirst(names)}`,
   );
 }
 
@@ -119,7 +120,7 @@ function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportA
 function checkWhole({ steps, tokens }: Scenario, batch: { readonly step: number; readonly tokens: number }): void {
   if (batch.tokens === tokens) return;
   throw new InputError(
-    `stream: step ${batch.step} has ${batch.tokens} tokens and the others ${tokens}, and all steps of the file have as ` +
-      `many; leave it out with --set steps=${steps - 1}`,
+    `stream: step ${batch.step} has ${batch.tokens} tokens and the others have ${tokens}, but every step of a .npy file has ` +
+      `equally many; leave it out with --set steps=${steps - 1}`,
   );
 }

@@ -79,14 +79,14 @@ export async function scenarioOfLogits(
   try {
     return { scenario: await resolveScenario(written, command), hasSteps };
   } catch (error) {
-    if (error instanceof InputError) throw new InputError(inOptions(error.message));
+    if (error instanceof InputError) throw error.mapLines(inOptions);
     throw error;
   }
 }
 
-/** A message about fields of the scenario, each named at the start of a line or behind the command, with their options. */
-function inOptions(message: string): string {
-  return message.replace(/^(\w+: | +)([\w.[\]]+)(?=: )/gm, (whole, start: string, field: string) => {
+/** A line about a field of the scenario, named at its start or after the command, with the field's option instead. */
+function inOptions(line: string): string {
+  return line.replace(/^(\w+: |)([\w.[\]]+)(?=: )/, (whole, start: string, field: string) => {
     const parameter = /^routers\[0\]\.(.+)$/.exec(field)?.[1];
     const option = parameter === undefined ? optionOfField[field] : `--param ${parameter}`;
     return option === undefined ? whole : start + option;

@@ -11,6 +11,7 @@ import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
 import { formatSummaryTable } from "../report/summary-table.ts";
 import { leftOutSentence } from "../report/table.ts";
+import { beginsAsFormula, formulaProblem } from "../scenario/schema.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../streams/readers/recorded-choices.ts";
 import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOption } from "./common-options.ts";
 import { epilogue, examples, runFiles } from "./help.ts";
@@ -84,6 +85,9 @@ async function measure(options: MeasureArguments): Promise<void> {
   if (experts % ranks !== 0) throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts`);
   const recorded = await open(options, experts);
   const name = path.parse(recorded.file).name;
+  if (beginsAsFormula(name)) {
+    throw new InputError(`${recorded.file}: ${formulaProblem}; rename the file, whose name the results go by`);
+  }
   const folder = options.out ?? path.join("results", name);
   const progress = createProgress(recorded.steps, "steps", options.quiet);
   const start = new Date();

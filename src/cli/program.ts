@@ -7,7 +7,7 @@ import type { CommonArguments } from "./common-options.ts";
 import { completeWords, completionCommand } from "./completion.ts";
 import { exitCodes, reportError } from "./exit-codes.ts";
 import { programEpilogue } from "./help.ts";
-import { columnsOf } from "./terminal.ts";
+import { columnsOf, writeLines } from "./terminal.ts";
 
 /** Characters a line of help at most: longer ones are hard to read. */
 const mostHelpColumns = 110;
@@ -87,6 +87,8 @@ const commands: readonly Command[] = [
 /** A command as `--help` lists it. */
 interface Command {
   readonly name: string;
+  /** Its name and positional words, as yargs takes them. */
+  readonly usage: string;
   /** Adds it to `parser`: with its options and its work if `whole`, else by what it is called and does. */
   addTo(parser: Argv<CommonArguments>, whole: boolean): Promise<void>;
 }
@@ -99,12 +101,16 @@ function command<Arguments>(
 ): Command {
   return {
     name: usage.split(" ")[0],
+    usage,
     async addTo(parser, whole) {
       if (whole) parser.command({ ...(await load()), command: usage, describe });
       else parser.command(usage, describe);
     },
   };
 }
+
+/** By the name of a command, how it is called. */
+const usages = new Map(commands.map(({ name, usage }) => [name, usage]));
 
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
@@ -113,7 +119,7 @@ export async function runProgram(words: readonly string[]): Promise<number> {
     return exitCodes.done;
   } catch (error) {
     if (error instanceof CheckFailed) return exitCodes.failedCheck;
-    return reportError(error, words.includes("--verbose"));
+    return reportError(error, words.includes("--verbose"), (text) => writeLines(process.stderr, text));
   }
 }
 
@@ -137,7 +143,7 @@ async function createParser(words: readonly string[]): Promise<Argv<CommonArgume
     .wrap(Math.min(mostHelpColumns, columnsOf(process.stdout)))
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
-      throw new InputError(parsingProblem(message, words));
+      throw new InputError(parsingProblem(message, words, usages));
     });
   for (const { name, addTo } of commands) await addTo(parser, words.includes(name));
   parser.command(completionCommand(parser)).completion(hiddenCompletionCommand, false, completeWords);

@@ -8,6 +8,6 @@ export async function namingFile<Result>(file: string, work: () => Promise<Resul
   try {
     return await work();
   } catch (error) {
-    throw error instanceof InputError ? new InputError(`${file}: ${error.message}`) : error;
+    throw error instanceof InputError ? error.within(`${file}: `) : error;
   }
 }

@@ -1,13 +1,13 @@
 import type { z } from "zod";
 import { InputError } from "../core/input-error.ts";
 import { type KernelBackend, type Kernels, kernelBackends, loadKernels } from "../kernels/index.ts";
-import { describeIssues } from "../scenario/problems.ts";
+import { describeIssues, problemsError } from "../scenario/problems.ts";
 
 /** What `schema` makes of `value`. Throws one `InputError` that begins with `where` and lists all problems. */
 export function checked<Schema extends z.ZodType>(where: string, schema: Schema, value: unknown): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new InputError(`${where}: ${describeIssues(parsed.error, schema, value).join("\n  ")}`);
+  throw problemsError(where, describeIssues(parsed.error, schema, value));
 }
 
 /** Kernels with memory of their own. Throws `InputError` for a name that is no backend, and for one that does not load. */

@@ -1,5 +1,4 @@
 import path from "node:path";
-import { parse } from "yaml";
 import type { RoutingShape, ScoreKind } from "../core/assignment.ts";
 import { InputError } from "../core/input-error.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
@@ -10,7 +9,8 @@ import type { StreamShape } from "../streams/stream.ts";
 import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 import { isRunRecord } from "./is-run-record.ts";
 import { type Override, withOverride } from "./overrides.ts";
-import { describeIssues, formatPath } from "./problems.ts";
+import { parsePlainData } from "./plain-data.ts";
+import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
 import type { RouterChoice, Scenario } from "./scenario.ts";
 import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
 
@@ -21,10 +21,10 @@ const defaultTokens = 1024;
 /** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
 const defaultRegretExperts = 512;
 
-/** A scenario as a file has it: plain data that nothing is known of. */
+/** A scenario as a file has it: plain data, unchecked. */
 export interface WrittenScenario {
   readonly written: unknown;
-  /** The file that it was written in first, at whose folder relative paths start: another where a run's record was read. */
+  /** The file it was first written in, against whose folder relative paths resolve; another file if a run's record was read. */
   readonly origin: string;
 }
 
@@ -38,19 +38,25 @@ export async function readScenarioFile(file: string): Promise<WrittenScenario> {
   const { command, scenario, scenarioFile } = data;
   if (typeof scenario !== "object" || scenario === null) {
     throw new InputError(
-      `${file}: the record of ${JSON.stringify(command)} holds no scenario; those of run and sweep do`,
+      `${file}: the record of ${JSON.stringify(command)} has no scenario; the records of run and sweep have one`,
     );
   }
   return { written: scenario, origin: typeof scenarioFile === "string" ? scenarioFile : file };
 }
 
 function readData(file: string): unknown {
-  const text = readSmallFile(file, maxScenarioBytes).toString("utf8");
-  try {
-    return parse(text, { logLevel: "error" });
-  } catch (error) {
-    throw new InputError(`${file}: not valid YAML or JSON: ${(error as Error).message}`);
+  const data = parsePlainData(readSmallFile(file, maxScenarioBytes).toString("utf8"), file);
+  if (data === null || data === undefined) {
+    throw new InputError(
+      `${file}: is empty; a scenario needs at least a name, experts, a stream and routers (moesim schema describes all fields)`,
+    );
   }
+  if (typeof data !== "object" || Array.isArray(data)) {
+    throw new InputError(
+      `${file}: holds ${Array.isArray(data) ? "a list" : "plain text or a number"}; a scenario is a mapping such as "experts: 64"`,
+    );
+  }
+  return data;
 }
 
 /**
@@ -90,7 +96,9 @@ export async function resolveScenario(
     ),
     ...routerProblems(routers, shape),
   ];
-  if (problems.length > 0) throw problemsError(where, problems);
+  if (problems.length > 0) {
+    throw problemsError(where, { lines: problems.slice(0, mostProblems), count: problems.length });
+  }
 
   return {
     name: fields.name,
@@ -129,7 +137,7 @@ async function shapeOf(
     };
     return streamKind.shape(streamOptions, wanted, folder);
   }
-  if (experts === undefined) throw problemsError(where, ["experts: missing, a positive integer expected."]);
+  if (experts === undefined) throw new InputError(`${where}: experts: missing; a positive integer is expected.`);
   return { steps: steps ?? defaultSteps, tokens: tokens ?? defaultTokens, experts };
 }
 
@@ -170,17 +178,8 @@ function routerProblems(routers: readonly RouterChoice[], shape: RoutingShape): 
       ({ path: inside, message }) => `${formatPath(["routers", index, ...inside])}: ${message}`,
     );
     if (routers.findIndex(({ name }) => name === router.name) < index) {
-      lines.push(`routers[${index}]: a second router named "${router.name}". Give each its own label.`);
+      lines.push(`routers[${index}]: a second router named ${JSON.stringify(router.name)}. Give each its own label.`);
     }
     return lines;
   });
-}
-
-/** One error for all `problems` of what comes from `where`. */
-export function problemsError(where: string, problems: readonly string[]): InputError {
-  return new InputError(
-    problems.length === 1
-      ? `${where}: ${problems[0]}`
-      : `${where}: ${problems.length} problems\n  ${problems.join("\n  ")}`,
-  );
 }

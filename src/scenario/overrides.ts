@@ -1,6 +1,7 @@
-import { parse } from "yaml";
 import { InputError } from "../core/input-error.ts";
+import { listedFirst } from "../core/listed-first.ts";
 import { suggestion } from "../core/suggestion.ts";
+import { parsePlainData } from "./plain-data.ts";
 
 /** One `path=value` of the command line. */
 export interface Override {
@@ -16,26 +17,22 @@ export function parseOverride(text: string): Override {
   const equals = text.indexOf("=");
   if (equals < 1) throw new InputError(`"${text}": expected path=value, for example tokens=4096`);
   const path = parsePath(text.slice(0, equals));
-  try {
-    return { path, value: parse(text.slice(equals + 1), { logLevel: "error" }) };
-  } catch (error) {
-    throw new InputError(`"${text}": the value is not YAML: ${(error as Error).message}`);
-  }
+  return { path, value: parsePlainData(text.slice(equals + 1), `"${text}"`) };
 }
 
 /** The parts of a dotted path. Throws `InputError` for a part that is empty or would reach beyond plain data. */
 export function parsePath(text: string): string[] {
   const parts = text.replace(/\[(\d+)\]/g, ".$1").split(".");
   for (const part of parts) {
-    if (part === "" || part === "__proto__") throw new InputError(`${text}: "${part}" is no field of a scenario`);
+    if (part === "" || part === "__proto__") throw new InputError(`${text}: "${part}" is not a field of a scenario`);
   }
   return parts;
 }
 
 /**
- * A copy of `scenario` (as read from its file) with `value` at `path`; objects on the way are made where they are missing.
- * In a list a part of the path is an index or the label or kind of an entry. Throws `InputError` where the path leads
- * through something that has no parts.
+ * A copy of `scenario` (as read from its file) with `value` at `path`; missing objects on the way are created. In a list,
+ * a part of the path is an index or the label or kind of an entry. Throws `InputError` if the path leads through a single
+ * value.
  */
 export function withOverride(scenario: unknown, { path, value }: Override): unknown {
   const copy = structuredClone(scenario);
@@ -43,7 +40,9 @@ export function withOverride(scenario: unknown, { path, value }: Override): unkn
   for (const [depth, part] of path.entries()) {
     if (typeof parent !== "object" || parent === null) {
       const here = path.slice(0, depth).join(".");
-      throw new InputError(`${path.join(".")}: ${here === "" ? "the scenario" : here} has no parts to set`);
+      throw new InputError(
+        `${path.join(".")}: ${here === "" ? "the scenario" : here} is a single value, which has no fields to set`,
+      );
     }
     const container = parent as Record<string, unknown>;
     const key = Array.isArray(parent) ? entryIndex(parent, part, path) : part;
@@ -58,12 +57,12 @@ function entryIndex(list: readonly unknown[], part: string, path: readonly strin
   if (/^\d+$/.test(part) && Number(part) < list.length) return part;
   const names = list.map((entry) => {
     const { label, kind } = (entry ?? {}) as { label?: unknown; kind?: unknown };
-    return String(label ?? kind);
+    return [label, kind].find((name) => typeof name === "string") ?? "";
   });
   const index = names.indexOf(part);
   if (index < 0) {
     throw new InputError(
-      `${path.join(".")}: no entry "${part}".${suggestion(part, names)} Allowed: 0 to ${list.length - 1}, or one of ${names.join(", ")}`,
+      `${path.join(".")}: no entry "${part}".${suggestion(part, names)} Allowed: 0 to ${list.length - 1}, or one of ${listedFirst(names)}`,
     );
   }
   return String(index);

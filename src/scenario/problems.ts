@@ -1,58 +1,103 @@
 import { z } from "zod";
+import { InputError } from "../core/input-error.ts";
+import { listedFirst } from "../core/listed-first.ts";
 import { suggestion } from "../core/suggestion.ts";
 
-/** A path as people write it: `routers[1].select.mode`. */
+/** Nobody reads more problems at a time, and to find suggestions for thousands takes seconds. */
+export const mostProblems = 20;
+
+/** What is wrong with a scenario. */
+export interface Problems {
+  /** The first of them, at most 20. */
+  readonly lines: readonly string[];
+  /** Of all. */
+  readonly count: number;
+}
+
+/** Characters of a key or value that a message shows. */
+const mostLetters = 60;
+
+/** A path as people write it: `routers[1].select.mode`; keys that are too long for a line are cut. */
 export function formatPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>(
-    (text, part) =>
-      typeof part === "number" ? `${text}[${part}]` : text === "" ? String(part) : `${text}.${String(part)}`,
-    "",
-  );
+  return path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    const key = shortened(String(part));
+    return text === "" ? key : `${text}.${key}`;
+  }, "");
 }
 
-/** One line for each thing that is wrong with `input`, which `schema` refused: the path, the problem, what is allowed. */
-export function describeIssues(error: Pick<z.ZodError, "issues">, schema: z.core.$ZodType, input: unknown): string[] {
-  return error.issues.flatMap((issue) => describeIssue(issue, schema, input));
+/**
+ * One line for each thing that is wrong with `input`, which `schema` refused: the path, the problem, what is allowed; for
+ * the first 20 at most.
+ */
+export function describeIssues(error: Pick<z.ZodError, "issues">, schema: z.core.$ZodType, input: unknown): Problems {
+  const lines: string[] = [];
+  let count = 0;
+  for (const issue of error.issues) {
+    const room = mostProblems - lines.length;
+    if (room > 0) lines.push(...describeIssue(issue, schema, input, room));
+    count += issue.code === "unrecognized_keys" ? issue.keys.length : 1;
+  }
+  return { lines, count };
 }
 
-function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: unknown): string[] {
+/** One error for all problems of what comes from `where`. */
+export function problemsError(where: string, { lines, count }: Problems): InputError {
+  if (count === 1) return new InputError(`${where}: ${lines[0]}`);
+  const rest = count - lines.length;
+  const more = rest === 0 ? [] : [`… and ${rest} more`];
+  return new InputError(`${where}: ${count} problems`, { details: [...lines, ...more] });
+}
+
+/** At most `room` lines. */
+function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: unknown, room: number): string[] {
   const where = issue.path.length === 0 ? "" : `${formatPath(issue.path)}: `;
   const given = valueAt(input, issue.path);
   if (issue.code === "unrecognized_keys") {
     const known = knownKeys(schemaAt(schema, issue.path, input), given);
-    return issue.keys.map(
-      (key) =>
-        `${formatPath([...issue.path, key])}: unknown key.${suggestion(key, known)} Allowed here: ${known.join(", ")}.`,
-    );
+    return issue.keys.slice(0, room).map((key) => {
+      const name = formatPath([...issue.path, key]);
+      return `${name}: unknown key.${suggestion(key, known)} Allowed here: ${known.join(", ")}.`;
+    });
   }
   if (issue.code === "invalid_union" && issue.discriminator !== undefined) {
     // The issue's path ends with the discriminator, the schema one step above knows its values.
     const known = discriminatorValues(schemaAt(schema, issue.path.slice(0, -1), input), issue.discriminator);
     if (given === undefined) return [`${where}missing. Allowed: ${known.join(", ")}.`];
     return [
-      `${where}unknown ${issue.discriminator} ${show(given)}.${suggestion(String(given), known)} Allowed: ${known.join(", ")}.`,
+      `${where}unknown ${issue.discriminator} ${show(given)}.${suggestionFor(given, known)} Allowed: ${known.join(", ")}.`,
     ];
   }
   if (issue.code === "invalid_value") {
-    if (given === undefined) return [`${where}missing. Allowed: ${issue.values.map(String).join(", ")}.`];
+    const known = issue.values.map(String);
+    if (given === undefined) return [`${where}missing. Allowed: ${listedFirst(known, mostProblems)}.`];
     return [
-      `${where}${show(given)} is not allowed.${suggestion(String(given), issue.values.map(String))} Allowed: ${issue.values.map(String).join(", ")}.`,
+      `${where}${show(given)} is not allowed.${suggestionFor(given, known)} Allowed: ${listedFirst(known, mostProblems)}.`,
     ];
   }
-  if (issue.code === "invalid_type" && given === undefined) return [`${where}missing, ${issue.expected} expected.`];
+  if (issue.code === "invalid_type" && given === undefined) return [`${where}missing; ${issue.expected} is expected.`];
   return [`${where}${show(given)} is not allowed: ${issue.message}.`];
+}
+
+function suggestionFor(given: unknown, known: readonly string[]): string {
+  return typeof given === "string" ? suggestion(given, known) : "";
 }
 
 function show(value: unknown): string {
   // NaN and the infinities have no JSON.
-  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  return shortened(typeof value === "number" ? String(value) : (JSON.stringify(value) ?? typeof value));
+}
+
+function shortened(text: string): string {
+  return text.length > mostLetters ? `${text.slice(0, mostLetters - 3)}…` : text;
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (value, part) =>
-      typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[part] : undefined,
+      typeof value === "object" && value !== null && Object.hasOwn(value, part)
+        ? (value as Record<PropertyKey, unknown>)[part]
+        : undefined,
     input,
   );
 }
@@ -68,7 +113,7 @@ function schemaAt(schema: z.core.$ZodType, path: readonly PropertyKey[], input: 
   const [part, ...rest] = path;
   const branch = chosenBranch(bare, input);
   const inner = valueAt(input, [part]);
-  if (branch instanceof z.ZodObject && String(part) in branch.shape) {
+  if (branch instanceof z.ZodObject && Object.hasOwn(branch.shape, part)) {
     return schemaAt(branch.shape[String(part)], rest, inner);
   }
   if (branch instanceof z.ZodArray) return schemaAt(branch.element, rest, inner);
@@ -79,7 +124,8 @@ function chosenBranch(schema: z.core.$ZodType, input: unknown): z.core.$ZodType 
   if (!(schema instanceof z.ZodDiscriminatedUnion)) return schema;
   const { discriminator } = schema.def;
   const value = valueAt(input, [discriminator]);
-  return schema.options.find((option) => discriminatorValues(option, discriminator).includes(String(value))) ?? schema;
+  if (typeof value !== "string") return schema;
+  return schema.options.find((option) => discriminatorValues(option, discriminator).includes(value)) ?? schema;
 }
 
 function discriminatorValues(schema: z.core.$ZodType, discriminator: string): string[] {

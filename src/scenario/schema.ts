@@ -8,6 +8,22 @@ import { mostAssignmentExperts } from "../transport/exact-assignment.ts";
 /** The most steps that loads.csv holds, where nobody says how many. */
 export const defaultLoadSamples = 200;
 
+export const formulaProblem =
+  "must not begin with = + - @, a tab or a carriage return, which spreadsheets take for a formula";
+
+/**
+ * Whether a spreadsheet would take `text` for a formula. Names go into CSV files as they are: an apostrophe in front would
+ * make them safe, but then a reader would not get back the name that the scenario has.
+ */
+export function beginsAsFormula(text: string): boolean {
+  return /^[=+\-@\t\r]/.test(text);
+}
+
+const nameInCsv = z
+  .string()
+  .min(1)
+  .refine((text) => !beginsAsFormula(text), formulaProblem);
+
 const scoresField = z
   .enum(scoreKinds)
   .optional()
@@ -15,7 +31,7 @@ const scoresField = z
 
 /** What every router takes beside its kind's options. */
 const routerFields = {
-  label: z.string().min(1).optional().describe("The router's name in tables and files; its kind when absent."),
+  label: nameInCsv.optional().describe("The router's name in tables and files; its kind when absent."),
   scores: scoresField,
 };
 
@@ -40,8 +56,7 @@ const routerSchema = z.discriminatedUnion(
 
 /** What a scenario file may say. The JSON Schema, the documentation and the error messages come from here. */
 export const scenarioSchema = z.strictObject({
-  name: z
-    .string()
+  name: nameInCsv
     .max(200)
     .regex(
       /^(?!\.{1,2}$)(?!\s)[^/\\\p{Cc}]+$/u,

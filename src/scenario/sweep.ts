@@ -2,11 +2,11 @@ import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { cross } from "d3-array";
 import { InputError } from "../core/input-error.ts";
-import { problemsError, resolveScenario } from "./load.ts";
+import { resolveScenario } from "./load.ts";
 import { type Override, parsePath, withOverride } from "./overrides.ts";
-import { describeIssues } from "./problems.ts";
+import { describeIssues, problemsError } from "./problems.ts";
 import type { Scenario } from "./scenario.ts";
-import { scenarioSchema } from "./schema.ts";
+import { beginsAsFormula, formulaProblem, scenarioSchema } from "./schema.ts";
 
 /** One cell of a sweep: a scenario, and the values that set it apart, by the paths that `sweep:` names. */
 export interface SweepCell {
@@ -42,7 +42,9 @@ export async function sweepCells(
   const count = countCells({ lists, seeds });
   if (count > maxCells) {
     const factors = [...lists.map(([path, values]) => `${values.length} of ${path}`), `${seeds.length} seeds`];
-    throw new InputError(`${where}: sweep: ${count} cells (${factors.join(" × ")}), more than --max-cells ${maxCells}`);
+    throw new InputError(
+      `${where}: sweep: ${count} cells (${factors.join(" × ")}) are more than --max-cells ${maxCells} allows`,
+    );
   }
   const axes = [...lists.map(([path, values]) => values.map((value) => ({ path, value }))), seeds.map(seedOverride)];
   const combinations = (cross as (...axes: unknown[]) => { path: string; value: unknown }[][])(...axes);
@@ -59,6 +61,13 @@ export async function sweepCells(
     const parameters = combination.slice(0, -1);
     const values = (all: typeof combination) => all.map(({ path, value }) => `${path} = ${JSON.stringify(value)}`);
     const cell = parameters.length === 0 ? "" : `: sweep: the cell ${values(parameters).join(", ")}`;
+    const formula = parameters.find(({ value }) => typeof value === "string" && beginsAsFormula(value));
+    if (formula !== undefined) {
+      const value = JSON.stringify(formula.value);
+      throw new InputError(
+        `${where}: sweep.${formula.path}: ${value} is not allowed: as a column of a CSV file it ${formulaProblem}.`,
+      );
+    }
     const scenario = await resolveScenario(changed, where + cell, folder);
     const text = JSON.stringify(scenario);
     if (seen.has(text)) {
@@ -116,7 +125,7 @@ function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): 
     try {
       first = withOverride(first, { path: parsePath(path), value });
     } catch (error) {
-      if (error instanceof InputError) throw new InputError(`${where}: sweep.${error.message}`);
+      if (error instanceof InputError) throw error.within(`${where}: sweep.`);
       throw error;
     }
   }
@@ -125,11 +134,8 @@ function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): 
   // What is wrong with values depends on those of the other lists.
   const unknown = parsed.error.issues.filter(({ code }) => code === "unrecognized_keys");
   const problems = describeIssues({ issues: unknown }, scenarioSchema, first);
-  if (problems.length > 0) {
-    throw problemsError(
-      where,
-      problems.map((problem) => `sweep.${problem}`),
-    );
+  if (problems.count > 0) {
+    throw problemsError(where, { ...problems, lines: problems.lines.map((line) => `sweep.${line}`) });
   }
 }
 

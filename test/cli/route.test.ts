@@ -232,7 +232,7 @@ describe("moesim route", () => {
       ["--logits", "batch.npy", "--param", "select.mode=first", "select.steps=1", "select.foo=1"],
       /--param select\.foo: unknown key/,
     ],
-    ["topk", ["--logits", "batch.npy", "--param", "__proto__.x=1"], /"__proto__" is no field/],
+    ["topk", ["--logits", "batch.npy", "--param", "__proto__.x=1"], /"__proto__" is not a field/],
     ["ssr", ["--logits", "batch.npy", "--plan", "refused.csv"], /same file/],
     ["ssr", ["--logits", "batch.npy", "--plan", "batch.npy"], /--plan and --logits name the same file/],
     ["ssr", ["--logits", "batch.npy", "--plan", "."], /no regular file/],

@@ -353,9 +353,9 @@ describe("moesim run, given something wrong,", () => {
   });
 
   it.each([
-    [["run"], /run: a word is missing behind the command/],
-    [["run", quickstart, "--seed", "abc"], /^moesim: --seed: what it is given is no number$/m],
-    [["run", quickstart, "--seed", "1", "--seed", "2"], /^moesim: --seed: is there twice, and takes one value$/m],
+    [["run"], /^moesim: run: <scenario> missing; usage: moesim run <scenario> /],
+    [["run", quickstart, "--seed", "abc"], /^moesim: --seed: the value is not a number$/m],
+    [["run", quickstart, "--seed", "1", "--seed", "2"], /^moesim: --seed: given twice, but it takes one value$/m],
     [
       ["run", quickstart, "--set", "tokens=2000000000", "routers=[{kind: topk}]"],
       /quickstart\.yaml: 2000000000 tokens × 32 experts for 1 router: .* GiB.* left\. Regret takes part of the memory; .*off\.$/m,
@@ -368,8 +368,8 @@ describe("moesim run, given something wrong,", () => {
     [["run", quickstart, "--workers", "0"], /workers/],
     [["run", quickstart, "--seed", "x"], /seed/],
     [["run", quickstart, "--set", "tokens"], /path=value/],
-    [["run", quickstart, "--set", "__proto__.x=1"], /"__proto__" is no field/],
-    [["run", quickstart, "--set", "routers.topk.__proto__.x=1"], /"__proto__" is no field/],
+    [["run", quickstart, "--set", "__proto__.x=1"], /"__proto__" is not a field/],
+    [["run", quickstart, "--set", "routers.topk.__proto__.x=1"], /"__proto__" is not a field/],
     [["run", quickstart, "--set", "constructor.x=1"], /constructor: unknown key/],
     [["run", quickstart, "--out", "/dev/null/x"], /cannot be written to/],
     [["run", quickstart, "--backend", "cuda"], /auto/],

@@ -269,7 +269,7 @@ describe("moesim sweep", () => {
     [{ sweep: { topK: [1, 1] } }, [], /sweep\.topK: 1 is there twice/],
     [{ sweep: { seed: [1, 2] } }, [], /sweep\.seed/],
     [{ sweep: { seed: [1, 2] }, seeds: undefined }, [], /sweep\.seed: the seeds of a sweep go into/],
-    [{ sweep: { "__proto__.x": [1] } }, [], /"__proto__" is no field/],
+    [{ sweep: { "__proto__.x": [1] } }, [], /"__proto__" is not a field/],
     [{ sweep: { seeds: [[1], [2]] } }, [], /is the same as another/],
     [
       { sweep: { "routers.alf-lb.updateRate": [0.1], "routers.1.updateRate": [0.2, 0.3] } },

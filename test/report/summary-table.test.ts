@@ -86,12 +86,12 @@ describe("regret in the table", () => {
 
   it("has its standard error beside it if it was sampled, within eighty columns", () => {
     const rows = [withRegret("topk", 0.02284, 0.00041, null), withRegret("ssr", 0.0062, 0.0004, "sigmoid")];
-    const table = formatSummaryTable(rows, { width: 80 });
+    const table = formatSummaryTable(rows, { width: 80 }).text;
     expect(table).toMatch(/mean ± s\.e\./);
     expect(table).toMatch(/ 0\.02284 ± 0\.00041 /);
     expect(table).toMatch(/ 0\.00620 ± 0\.00040 /);
     expect(Math.max(...table.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
-    expect(formatSummaryTable([withRegret("topk", 0.02284, null, null)])).not.toContain("±");
+    expect(formatSummaryTable([withRegret("topk", 0.02284, null, null)]).text).not.toContain("±");
   });
 
   it("is coloured by its mean, and dual regret only if all of it is in one affinity", () => {

@@ -15,7 +15,7 @@ describe("parseOverride", () => {
   it("refuses what has no path or no YAML value", () => {
     expect(() => parseOverride("tokens")).toThrow(InputError);
     expect(() => parseOverride("=3")).toThrow(/path=value/);
-    expect(() => parseOverride("tokens=[1")).toThrow(/not YAML/);
+    expect(() => parseOverride("tokens=[1")).toThrow(/not valid YAML/);
   });
 });
 
@@ -48,6 +48,6 @@ describe("withOverride", () => {
   });
 
   it("refuses a path through a value that has no parts", () => {
-    expect(() => withOverride(scenario, parseOverride("tokens.x=1"))).toThrow(/tokens has no parts/);
+    expect(() => withOverride(scenario, parseOverride("tokens.x=1"))).toThrow(/tokens is a single value, which has no fields/);
   });
 });

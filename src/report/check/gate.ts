@@ -3,7 +3,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { InputError } from "../../core/input-error.ts";
 import { suggestion } from "../../core/suggestion.ts";
-import { describeIssues } from "../../scenario/problems.ts";
+import { describeIssues, mostProblems, problemsError } from "../../scenario/problems.ts";
 import { printable } from "../printable.ts";
 import { directionOf, metricColumns } from "../results/metric-columns.ts";
 import { judgeChange, parseTolerance, roundingOf, type Tolerance, toleranceForms } from "./tolerances.ts";
@@ -97,13 +97,15 @@ export function readGate(file: string): Gate {
   const problems: string[] = [];
   const entries = written.flatMap((one, index): GateEntry[] => {
     const parsed = entrySchema.safeParse(one);
-    const found = parsed.success ? entryProblems(parsed.data) : describeIssues(parsed.error, entrySchema, one);
+    const found = parsed.success ? entryProblems(parsed.data) : describeIssues(parsed.error, entrySchema, one).lines;
     problems.push(...found.map((problem) => `entry ${index + 1}: ${problem}`));
     if (!parsed.success || found.length > 0) return [];
     const { metric, router = null, layer = null, ...bounds } = parsed.data;
     return [{ position: index + 1, metric, router, layer, bound: boundOf(bounds) }];
   });
-  if (problems.length > 0) throw new InputError(problems.map((problem) => `${file}: ${problem}`).join("\n"));
+  if (problems.length > 0) {
+    throw problemsError(file, { lines: problems.slice(0, mostProblems), count: problems.length });
+  }
   return { file, entries };
 }
 

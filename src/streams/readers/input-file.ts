@@ -38,9 +38,17 @@ const explanations: Readonly<Record<string, string>> = {
   ENXIO: "this is no regular file; a file is needed",
 };
 
+const addressProblem = "this is an address, and only files are read; download it first";
+
+/** Whether a path that leads to no file is an address, such as `https://…`. */
+function isAddress(path: string): boolean {
+  return /^[a-z][a-z\d+.-]+:\/\//i.test(path);
+}
+
 function openingError(path: string, error: unknown): InputError {
   if (error instanceof InputError) return error;
   const { code = "", message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" && isAddress(path)) return new InputError(`${escapeUnprintable(path)}: ${addressProblem}`);
   // Node refuses a path with a NUL byte itself.
   const what =
     explanations[code] ??
@@ -155,6 +163,7 @@ export async function findInputFile(path: string, folder: string): Promise<strin
     );
     if (exists) return candidate;
   }
+  if (isAddress(path)) throw new InputError(`${escapeUnprintable(path)}: ${addressProblem}`);
   throw new InputError(
     `${escapeUnprintable(path)}: no such file; looked for ${candidates.map(escapeUnprintable).join(" and ")}`,
   );

@@ -15,6 +15,17 @@ const openers: Readonly<Record<string, (file: InputFile, options: TensorOptions)
   ".safetensors": async (file, { tensor }) => (await import("./safetensors.ts")).openSafetensors(file, tensor),
 };
 
+const torchConversion =
+  'import numpy, torch; numpy.save("logits.npy", torch.load("logits.pt", weights_only=True).float().numpy())';
+
+/** A line of Python that makes a file that can be read of one that cannot. */
+const conversions: Readonly<Record<string, string>> = {
+  ".pt": torchConversion,
+  ".pth": torchConversion,
+  ".bin": torchConversion,
+  ".npz": 'import numpy; numpy.save("logits.npy", numpy.load("logits.npz")["NAME"])',
+};
+
 /**
  * Opens a recorded file by its extension, whatever its case. Sizes and type are known and checked against the file's size
  * before any data is read. Throws `InputError` when the file is missing, malformed, of an unknown kind, or when an option
@@ -25,8 +36,10 @@ export async function openTensor(path: string, options: TensorOptions = {}): Pro
   if (!Object.hasOwn(openers, extension)) {
     // A missing file or a folder deserves to be called that.
     await (await openInputFile(path)).close();
+    const way = conversions[extension];
     throw new InputError(
-      `${shorten(path)}: the file name extension "${shorten(extension)}" is unknown; ${Object.keys(openers).join(", ")} are allowed`,
+      `${shorten(path)}: ${extension === "" ? "the file name has no extension" : `files that end with "${shorten(extension)}" cannot be read`}; ` +
+        `${Object.keys(openers).join(", ")} can${way === undefined ? "" : `. To convert it, in Python: ${way}`}`,
     );
   }
   if (options.tensor !== undefined && extension !== ".safetensors") {
