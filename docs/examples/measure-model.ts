@@ -1,11 +1,11 @@
 // How balanced is a model that exists? From the experts that its tokens went to, without logits.
 import { measure, metrics } from "moesim";
 
-// Six of 64 experts for each of 8327 tokens: one layer of a model of DeepSeek-V2-Lite's shape.
+// Six of 64 experts for each of 1027 tokens. The file is made, not recorded: put one of your model in its place.
 const { summary, steps } = await measure({
-  selections: "scenarios/traces/deepseek-v2-lite-law-layer13-selections.npy",
+  selections: "scenarios/traces/made-selections.npy",
   experts: 64,
-  batchTokens: 1024,
+  batchTokens: 256,
   ranks: 8,
 });
 console.log(`all tokens: MaxVio ${summary.maxVioGlobal.toFixed(4)}, CV ${summary.loadCv.toFixed(4)}`);

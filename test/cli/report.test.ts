@@ -9,7 +9,7 @@ import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../sup
 /** A fresh folder of results to write into: what `measure` says of recorded loads. */
 function measured(): string {
   const folder = path.join(temporaryFolder(), "results");
-  const loads = projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy");
+  const loads = projectPath("scenarios/traces/made-loads.npy");
   expect(moesim(["measure", "--loads", loads, "--experts", "8", "--quiet", "--out", folder]).code).toBe(0);
   return folder;
 }
@@ -189,7 +189,7 @@ describe("moesim report", () => {
     const folder = measured();
     for (const file of ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"]) {
       const text = readFileSync(path.join(folder, file), "utf8");
-      writeFileSync(path.join(folder, file), text.replaceAll("mixtral-8x7b-instruct-loads", "evil\u001b[2Jname"));
+      writeFileSync(path.join(folder, file), text.replaceAll("made-loads", "evil\u001b[2Jname"));
     }
     const pictures = path.join(folder, "pictures");
     const { code, stdout } = moesim(["report", folder, "--svg", pictures, "--png", pictures]);

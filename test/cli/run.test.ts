@@ -296,7 +296,7 @@ describe("moesim run, given something wrong,", () => {
   });
 
   it("refuses to route recorded choices anew", () => {
-    const message = refused(trace(projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy")));
+    const message = refused(trace(projectPath("scenarios/traces/made-loads.npy")));
     expect(message).toMatch(/no logits/);
   });
 

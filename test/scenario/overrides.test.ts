@@ -48,6 +48,8 @@ describe("withOverride", () => {
   });
 
   it("refuses a path through a value that has no parts", () => {
-    expect(() => withOverride(scenario, parseOverride("tokens.x=1"))).toThrow(/tokens is a single value, which has no fields/);
+    expect(() => withOverride(scenario, parseOverride("tokens.x=1"))).toThrow(
+      /tokens is a single value, which has no fields/,
+    );
   });
 });

@@ -99,7 +99,7 @@ describe("the page of a report", () => {
 
   it("is made of recorded choices as well, which know neither seed nor stream", async () => {
     const folder = temporaryFolder();
-    const loads = projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy");
+    const loads = projectPath("scenarios/traces/made-loads.npy");
     moesim(["measure", "--loads", loads, "--experts", "8", "--out", folder, "--quiet"]);
     const page = await pageOf(folder);
     expect(page).toContain("<dt>Recorded file</dt>");

@@ -56,7 +56,7 @@ export async function dataOfSweep(written: object): Promise<ReportData> {
 /** What measuring the recorded loads of a model with 8 experts leaves. */
 export async function dataOfMeasure(): Promise<ReportData> {
   const folder = temporaryFolder();
-  const recorded = await openLoads(projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy"), 8);
+  const recorded = await openLoads(projectPath("scenarios/traces/made-loads.npy"), 8);
   await measureRecorded(recorded, folder, { name: "recorded", ranks: 1, onProgress: () => undefined });
   await recorded.close();
   return readReportData(openResults(folder));
