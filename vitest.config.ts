@@ -1,14 +1,36 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({
-  test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/temporary-folder.ts"],
-    // Far beyond what any takes on a quiet machine: one that others load as well is slower, not wrong.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    // Many tests wait for a process of their own, so that a core left for others would stand idle.
-    maxWorkers: "100%",
-    benchmark: { include: ["bench/**/*.bench.ts"], reporters: ["./bench/reporter.ts"] },
-  },
+/**
+ * What `npm test`, a newcomer's check of a few minutes, leaves to `npm run test:all`: files that start dozens of programs,
+ * train, open pages or prove optima on many sizes. Every area keeps files besides these.
+ */
+const slowTests = [
+  "test/browser/**",
+  "test/cli/{backend,bench,check,checkpoints,kept-files,report,rerun,route,run,run-workers}.test.ts",
+  "test/cli/{shared-folder,start-up,sweep,swept-scenario,terminal,training}.test.ts",
+  "test/library/{docs,examples,package}.test.ts",
+  "test/report/html/report-page.test.ts",
+  "test/report/pictures/index.test.ts",
+  "test/streams/training/training.test.ts",
+  "test/theory/{approximate-balance,logarithmic-regret,monotone-improvement}.test.ts",
+  "test/transport/{exact-assignment,sparsity-constrained}.test.ts",
+];
+
+export default defineConfig(({ mode }) => {
+  const isQuick = mode === "quick";
+  return {
+    test: {
+      include: ["test/**/*.test.ts"],
+      exclude: isQuick ? slowTests : [],
+      globalSetup: ["test/support/temporary-folder.ts"],
+      setupFiles: isQuick ? ["test/support/quick-properties.ts"] : [],
+      env: { QUICK_TESTS: isQuick ? "1" : "" },
+      // Far beyond what any takes on a quiet machine: one that others load as well is slower, not wrong.
+      testTimeout: 120_000,
+      hookTimeout: 120_000,
+      // Many tests wait for a process of their own, so that a core left for others would stand idle.
+      maxWorkers: "100%",
+      benchmark: { include: ["bench/**/*.bench.ts"], reporters: ["./bench/reporter.ts"] },
+    },
+  };
 });

@@ -44,6 +44,8 @@ export function parsingProblem(message: string, words: readonly string[], usage:
   // Of a command it does not know yargs says no more than that.
   if (message.startsWith("Did you mean")) return `unknown command "${command}". ${message}`;
   const help = `moesim ${command} --help`;
+  const withoutValue = /^Not enough arguments following: (.*)$/s.exec(message)?.[1];
+  if (withoutValue !== undefined) return `--${withoutValue}: the value is missing`;
   if (message.startsWith("Not enough non-option arguments")) {
     const missing =
       usage

@@ -38,7 +38,7 @@ export const setOption = {
   group: optionGroups.input,
   array: true,
   default: [] as string[],
-  describe: "path=value …: change the scenario; the path is dotted, a router in it goes by its name or number",
+  describe: "path=value …: change the scenario; paths are dotted and name a router by its label or number",
 } as const satisfies Options;
 
 export const maxVioOption = {
@@ -58,7 +58,7 @@ export const backendOption = {
   choices: backends,
   requiresArg: true,
   default: "auto" as const,
-  describe: "What routes: own WebAssembly kernels (auto, wasm), or TensorFlow.js, on WebAssembly or a GPU",
+  describe: "Route with moesim's WebAssembly kernels (auto, wasm) or with TensorFlow.js, on WebAssembly or a GPU",
 } as const satisfies Options;
 
 /**
@@ -76,12 +76,12 @@ export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
 /** Checks an option that counts something. Throws `InputError`. */
 export function positiveInteger(option: string, value: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isInteger(value) && value > 0 && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? "from 1 on" : `from 1 to ${most}`;
-  throw new InputError(`--${option}: ${value} is not allowed, an integer ${range} is expected`);
+  const range = most === Number.MAX_SAFE_INTEGER ? "of 1 or more" : `from 1 to ${most}`;
+  throw new InputError(`--${option}: ${value} is not allowed; an integer ${range} is expected`);
 }
 
 /** Checks an option that is a quantity above 0. Throws `InputError`. */
 export function positiveNumber(option: string, value: number): number {
   if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
-  throw new InputError(`--${option}: ${value} is not allowed, a number above 0 is expected`);
+  throw new InputError(`--${option}: ${value} is not allowed; a number above 0 is expected`);
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
+import { counted } from "../core/counted.ts";
 import { InputError } from "../core/input-error.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { formatComparison } from "../report/compare/compare-text.ts";
@@ -52,7 +53,7 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
 
 async function compare({ folders, metric, all, html, json, quiet }: CompareArguments): Promise<void> {
   if (folders.length < 2)
-    throw new InputError(`compare: ${folders.length} folder is named, and two or more are expected`);
+    throw new InputError(`compare: ${counted(folders.length, "folder")} given; two or more are needed`);
   const columns = chooseMetrics(metric, all === true);
   if (html !== undefined) checkTarget("html", html, folders.flatMap(filesOfResults));
   const { compareResults } = await import("../report/compare/compare-results.ts");

@@ -54,13 +54,13 @@ export async function filesReadBy(scenarioFile: string, scenarios: readonly Scen
  * of results, be it where a link leads: such a file, of whatever folder, is replaced by `run`, `sweep` and `measure` alone.
  */
 export function checkTarget(option: string, file: string, inputs: readonly ReadFile[]): void {
-  if (file.endsWith("/")) throw new InputError(`--${option} ${file}: names a folder, and a file is expected`);
+  if (file.endsWith("/")) throw new InputError(`--${option} ${file}: is a folder; a file is needed`);
   checkOutputFile(file);
   const target = realPath(file);
   const input = inputs.find((one) => realPath(one.file) === target);
   if (input !== undefined) throw new InputError(`--${option} and ${input.name} name the same file: ${file}`);
   if ([file, target].some((one) => resultNames.includes(path.basename(one)))) {
-    throw new InputError(`--${option} ${file}: has the name of a file of results; choose another name`);
+    throw new InputError(`--${option} ${file}: is the name of a results file; choose another`);
   }
 }
 
@@ -72,7 +72,7 @@ export function checkKept(folder: string, inputs: readonly ReadFile[]): void {
     const places = [path.join(realPath(path.dirname(file)), path.basename(file)), realPath(file)];
     if (places.some((place) => isPlaceOfResults(path.relative(into, place)))) {
       throw new InputError(
-        `${name}: ${file} has the place of a file of the results that go into ${folder}; name another folder with --out`,
+        `${name}: ${file} would be overwritten by the results that go into ${folder}; choose another folder with --out`,
       );
     }
   }

@@ -135,8 +135,8 @@ async function open(options: MeasureArguments, experts: number): Promise<Recorde
       batchTokens === undefined ? undefined : positiveInteger("batch-tokens", batchTokens),
     );
   }
-  if (loads === undefined) throw new InputError("measure: name a file with --selections or with --loads");
+  if (loads === undefined) throw new InputError("measure: give a file with --selections or --loads");
   if (batchTokens !== undefined)
-    throw new InputError("--batch-tokens: loads are in steps already; it goes with --selections");
+    throw new InputError("--batch-tokens: only for --selections; loads are already divided into steps");
   return openLoads(loads, experts);
 }

@@ -30,7 +30,7 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
         choices: scoreNames,
         requiresArg: true,
         default: "softmax" as const,
-        describe: "What is summed up; raw takes the logits, of which negative ones are never assigned",
+        describe: "What to sum; raw takes the logits, and never assigns negative ones",
       })
       .option("gap", {
         type: "number",
@@ -53,7 +53,7 @@ async function optimum(options: OptimumArguments): Promise<void> {
   const { gap } = options;
   const capacity = options.capacity === undefined ? undefined : positiveInteger("capacity", options.capacity);
   if (typeof gap !== "number" || !(gap >= 0))
-    throw new InputError(`--gap: ${gap} is not allowed, a number from 0 on is expected`);
+    throw new InputError(`--gap: ${gap} is not allowed; a number of 0 or more is expected`);
   const { scenario } = await scenarioOfLogits("optimum", options, { routers: [{ kind: "topk" }] });
   if (scenario.experts > mostAssignmentExperts) {
     throw new InputError(

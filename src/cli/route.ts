@@ -56,7 +56,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "An expert's capacity against an equal share, at least 1, for routers that mind it",
+        describe: "Capacity of an expert as a multiple of an equal share, at least 1, for routers that use it",
         defaultDescription: "1",
       })
       .option("seed", {
@@ -64,7 +64,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         group: optionGroups.input,
         requiresArg: true,
         default: 0,
-        describe: "For routers that draw random numbers",
+        describe: "Seed for routers that draw random numbers",
       })
       .option("out", {
         type: "string",
@@ -166,7 +166,7 @@ function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; has
 function checkParameter(router: string, name: string, parameters: readonly string[]): void {
   if (parameters.includes(name)) return;
   throw new InputError(
-    `--param ${name}: is no parameter of a router "${router}".${suggestion(name, parameters)} Allowed: ${parameters.join(", ")}.`,
+    `--param ${name}: is not a parameter of router "${router}".${suggestion(name, parameters)} Allowed: ${parameters.join(", ")}.`,
   );
 }
 

@@ -38,7 +38,7 @@ export async function readScenarioFile(file: string): Promise<WrittenScenario> {
   const { command, scenario, scenarioFile } = data;
   if (typeof scenario !== "object" || scenario === null) {
     throw new InputError(
-      `${file}: the record of ${JSON.stringify(command)} has no scenario; the records of run and sweep have one`,
+      `${file}: this is the record of ${JSON.stringify(command)}, which has no scenario; those of run and sweep have one`,
     );
   }
   return { written: scenario, origin: typeof scenarioFile === "string" ? scenarioFile : file };

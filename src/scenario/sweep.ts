@@ -107,10 +107,10 @@ function checkLists({ lists, seeds }: SweepFields, base: unknown, where: string)
   ]) {
     const texts = values.map((value) => JSON.stringify(value));
     const twice = texts.find((text, index) => texts.indexOf(text) < index);
-    if (twice !== undefined) throw new InputError(`${where}: ${name}: ${twice} is there twice`);
+    if (twice !== undefined) throw new InputError(`${where}: ${name}: ${twice} is listed twice`);
   }
   if (lists.some(([path]) => path === "seed")) {
-    throw new InputError(`${where}: sweep.seed: the seeds of a sweep go into \`seeds\``);
+    throw new InputError(`${where}: sweep.seed: list the seeds of a sweep under \`seeds\` instead`);
   }
   if (lists.some(([path]) => path === "name")) {
     throw new InputError(`${where}: sweep.name: the name cannot be swept, since it names the output folder`);

@@ -483,7 +483,7 @@ describe("moesim check, given something wrong,", () => {
     [["check", results, "--baseline", sweep, "--tolerance", "-1"], /--tolerance: -1 is not allowed/],
     [["check", results, "--baseline", sweep, "--tolerance", "x"], /--tolerance: x is not allowed; a number from 0 on/],
     [["check", results, "--baseline", sweep, "--fail-on", "better"], /fail-on/],
-    [["check", results, "--baseline", sweep, "--tolerance", "1", "--tolerance", "2"], /--tolerance: is there twice/],
+    [["check", results, "--baseline", sweep, "--tolerance", "1", "--tolerance", "2"], /--tolerance: given twice/],
     [["check", results, "--baseline", sweep, "--metric", "max_vo=1"], /Did you mean "max_vio"\?/],
     [["check", results, "--baseline", sweep, "--metric", "max_vio"], /name=tolerance is expected/],
     [["check", results, "--baseline", sweep, "--json", "--github"], /--json and --github/],
@@ -499,7 +499,7 @@ describe("moesim check, given something wrong,", () => {
     [["check", results, "--gate", "gate.yaml", "--metric", "score=1"], /--metric: is about a comparison/],
     [["check", results, "--baseline", `${results}/run.json`, "--update"], /run\.json: is no folder/],
     [["check", `${results}/run.json`, "--baseline", sweep], /run\.json: has no summary\.csv/],
-    [["check", results, "--baseline", sweep, "--junit", `${folder}/summary.csv`], /name of a file of results/],
+    [["check", results, "--baseline", sweep, "--junit", `${folder}/summary.csv`], /name of a results file/],
     [["check", results, "--baseline", sweep, "--junit", sweep], /sweep: cannot be written to/],
   ])("refuses the words %j", async (words, message) => {
     const { code, stdout, stderr } = await runInProcess(words);

@@ -119,7 +119,7 @@ describe("moesim compare", () => {
 
   it.each([
     [["compare"], /compare: a word is missing behind the command/],
-    [["compare", before], /1 folder is named, and two or more are expected/],
+    [["compare", before], /1 folder given; two or more are needed/],
     [["compare", before, path.join(temporaryFolder(), "nowhere")], /there is no such folder/],
     [["compare", before, temporaryFolder()], /has no summary\.csv/],
     [["compare", before, after, "--metric", "scor"], /Did you mean "score"\?/],

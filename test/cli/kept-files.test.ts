@@ -40,19 +40,19 @@ describe("a file that a command writes", () => {
   it.each([
     ["compare a b --html a/summary.csv", /--html and the results in a name the same file: a\/summary\.csv/],
     ["compare a swept --html swept/cells/1/loads.csv", /--html and the results in swept name the same file/],
-    ["compare a a --html b/steps.csv", /--html b\/steps\.csv: has the name of a file of results/],
-    ["compare a a --html link.html", /--html link\.html: has the name of a file of results/],
-    ["report a --out b/summary.csv", /--out b\/summary\.csv: has the name of a file of results/],
-    ["report a --out swept/intervals.csv", /--out swept\/intervals\.csv: has the name of a file of results/],
-    ["report a --out link.html", /has the name of a file of results/],
+    ["compare a a --html b/steps.csv", /--html b\/steps\.csv: is the name of a results file/],
+    ["compare a a --html link.html", /--html link\.html: is the name of a results file/],
+    ["report a --out b/summary.csv", /--out b\/summary\.csv: is the name of a results file/],
+    ["report a --out swept/intervals.csv", /--out swept\/intervals\.csv: is the name of a results file/],
+    ["report a --out link.html", /is the name of a results file/],
     ["report a --svg p --out p/max-vio.svg", /--out and the picture max-vio of --svg name the same file/],
     ["report a --png p --out p/max-vio.png", /--out and the picture max-vio of --png name the same file/],
     ["report a --svg b/summary.csv", /b\/summary\.csv: cannot be written to/],
     ["report a --png b/run.json", /b\/run\.json: cannot be written to/],
-    ["check a --baseline b --junit swept/cells/0/steps.csv", /has the name of a file of results/],
+    ["check a --baseline b --junit swept/cells/0/steps.csv", /is the name of a results file/],
     ["check a --baseline b --junit b/run.json", /--junit and the results in b name the same file/],
-    ["route --router topk --logits logits.csv --out b/timing.csv", /has the name of a file of results/],
-    ["route --router ssr --logits logits.csv --out new.csv --plan b/run.json", /has the name of a file of results/],
+    ["route --router topk --logits logits.csv --out b/timing.csv", /is the name of a results file/],
+    ["route --router ssr --logits logits.csv --out new.csv --plan b/run.json", /is the name of a results file/],
   ])("does not replace results: %s", async (words, message) => {
     const before = contents();
     const { code, stderr } = moesim(words.split(" "), folder);
@@ -80,7 +80,7 @@ describe("results", () => {
   it.each([
     ["run run-trace.json --out rt", /run-trace\.json: stream\.path: \S+rt\/loads\.csv .* go into rt; .* --out/],
     ["run run-trace.json --out ./st/../rt", /stream\.path/],
-    ["run rs/run.json --out rs", /the scenario: rs\/run\.json has the place of .* go into rs;/],
+    ["run rs/run.json --out rs", /the scenario: rs\/run\.json would be overwritten by the results that go into rs;/],
     ["run results/small/run.json", /the scenario: results\/small\/run\.json .* go into results\/small;/],
     ["run cell-trace.json --out ct", /ct\/cells\/0\/steps\.csv/],
     ["sweep sweep-trace.json --out st", /sweep-trace\.json: stream\.path: \S+st\/summary\.csv .* go into st;/],

@@ -49,12 +49,14 @@ describe("moesim run, of the record that a run wrote,", () => {
     expect(scenario.routers[1].select).toEqual({ mode: "every", n: 1 });
   });
 
-  it("says that the record of measure holds no scenario", () => {
+  it("says that the record of measure has no scenario", () => {
     write("loads.csv", "1,3\n2,2\n");
     expect(moesim(["measure", "--loads", "loads.csv", "--experts", "2", "--out", "measured"], folder).code).toBe(0);
     expect(moesim(["run", "measured/run.json"], folder)).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/^moesim: measured\/run\.json: the record of "measure" holds no scenario/),
+      stderr: expect.stringMatching(
+        /^moesim: measured\/run\.json: this is the record of "measure", which has no scenario/,
+      ),
     });
   });
 

@@ -219,9 +219,9 @@ describe("moesim route", () => {
     ["topk", ["--logits", "batch.npy", "--plan", "x.npy"], /"topk" has no transport plan.*sinkhorn, ssr, scot/],
     ["topk", ["--logits", "gone.npy"], /gone\.npy/],
     ["topk", ["--logits", "batch.npy", "--param", "renormalise=true"], /Did you mean "renormalize"/],
-    ["topk", ["--logits", "batch.npy", "--top-k", "7"], /--top-k: is there twice/],
+    ["topk", ["--logits", "batch.npy", "--top-k", "7"], /--top-k: given twice/],
     ["sinkhron", ["--logits", "batch.npy"], /sinkhorn/],
-    ["topk", ["--logits", "batch.npy", "--param", "kind=hash"], /kind: is no parameter/],
+    ["topk", ["--logits", "batch.npy", "--param", "kind=hash"], /kind: is not a parameter/],
     [
       "topk",
       ["--logits", "batch.npy", "--param", "foo=1"],

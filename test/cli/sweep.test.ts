@@ -265,10 +265,10 @@ describe("moesim sweep", () => {
     [{ sweep: { topK: [2, 9] } }, [], /topK: 9 is more than the 8 experts/],
     [{ sweep: { topK: [] } }, [], /sweep\.topK/],
     [{ sweep: { name: ["a", "b"] } }, [], /name cannot be swept/],
-    [{ seeds: [1, 2, 1] }, [], /seeds: 1 is there twice/],
-    [{ sweep: { topK: [1, 1] } }, [], /sweep\.topK: 1 is there twice/],
+    [{ seeds: [1, 2, 1] }, [], /seeds: 1 is listed twice/],
+    [{ sweep: { topK: [1, 1] } }, [], /sweep\.topK: 1 is listed twice/],
     [{ sweep: { seed: [1, 2] } }, [], /sweep\.seed/],
-    [{ sweep: { seed: [1, 2] }, seeds: undefined }, [], /sweep\.seed: the seeds of a sweep go into/],
+    [{ sweep: { seed: [1, 2] }, seeds: undefined }, [], /sweep\.seed: list the seeds of a sweep under/],
     [{ sweep: { "__proto__.x": [1] } }, [], /"__proto__" is not a field/],
     [{ sweep: { seeds: [[1], [2]] } }, [], /is the same as another/],
     [

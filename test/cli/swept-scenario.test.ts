@@ -29,10 +29,10 @@ const wrongKeys: [object, RegExp][] = [
   [{ sweep: { "routers.alflb.updateRate": [0.1] } }, /sweep\.routers\.alflb\.updateRate: .* mean "alf-lb"\?/],
   [{ sweep: { "routers.nope.x": [1] } }, /grid\.json: sweep\.routers\.nope\.x: no entry "nope"\..* Allowed: /],
   [{ sweep: { "topK.x": [1] }, topK: 2 }, /sweep\.topK\.x: topK has no parts to set/],
-  [{ sweep: { topK: [1, 1] } }, /sweep\.topK: 1 is there twice/],
+  [{ sweep: { topK: [1, 1] } }, /sweep\.topK: 1 is listed twice/],
   [{ sweep: { name: ["a", "b"] } }, /name cannot be swept/],
-  [{ sweep: { seed: [1, 2] } }, /sweep\.seed: the seeds of a sweep go into/],
-  [{ seeds: [1, 1] }, /seeds: 1 is there twice/],
+  [{ sweep: { seed: [1, 2] } }, /sweep\.seed: list the seeds of a sweep under/],
+  [{ seeds: [1, 1] }, /seeds: 1 is listed twice/],
 ];
 
 /** What is wrong in a cell. */

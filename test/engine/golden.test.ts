@@ -14,7 +14,11 @@ import { projectPath, temporaryFolder } from "../support/program.ts";
 // Set to accept the results as they are now: UPDATE_GOLDEN=1 npx vitest run test/engine/golden.test.ts
 const isUpdate = process.env.UPDATE_GOLDEN !== undefined;
 
-const scenarios = readdirSync(projectPath("scenarios")).filter((name) => name.endsWith(".yaml"));
+// Training takes most of the time; a quick check makes one such run.
+const isLong = (name: string) => name.startsWith("training-") && name !== "training-ssr.yaml";
+const scenarios = readdirSync(projectPath("scenarios"))
+  .filter((name) => name.endsWith(".yaml"))
+  .filter((name) => process.env.QUICK_TESTS !== "1" || !isLong(name));
 
 // Loads are whole numbers and must be the same; other V8 versions may round exp and log differently, which shows in the
 // last digits of scores and marginal errors. The best bias in hindsight is only sought until its gap is 1e-6, so that the
