@@ -142,7 +142,8 @@ async function createParser(words: readonly string[]): Promise<Argv<CommonArgume
     .locale("en")
     .wrap(Math.min(mostHelpColumns, columnsOf(process.stdout)))
     .fail((message, error) => {
-      if (error !== undefined && error !== null) throw error;
+      // A YError says no more than the message.
+      if (error !== undefined && error !== null && error.name !== "YError") throw error;
       throw new InputError(parsingProblem(message, words, usages));
     });
   for (const { name, addTo } of commands) await addTo(parser, words.includes(name));

@@ -67,7 +67,7 @@ describe("moesim measure", () => {
   });
 
   it.each([
-    [["--experts", "64"], /--selections or with --loads/],
+    [["--experts", "64"], /--selections or --loads/],
     [["--selections", selections], /experts/],
     [["--selections", selections, "--loads", loads, "--experts", "64"], /mutually exclusive/],
     [["--selections", selections, "--experts", "32"], /token \d+, slot \d+: \d+ is no expert/],
