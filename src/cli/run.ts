@@ -128,12 +128,9 @@ async function run(options: RunArguments): Promise<void> {
   );
   const convergence = convergenceMessages(rows, scenario.routers);
   const warnings = [...convergence.warnings, ...dualRegretWarnings(bases)];
-  // Reading statistics back takes a moment to load, which no other command should wait for.
-  const { openResults } = await import("../report/results/results.ts");
-  const { variantsOf } = await import("../report/results/variants.ts");
-  const { balanceSentences, verdictOf } = await import("../report/results/verdict.ts");
-  const written = openResults(folder);
-  const verdict = verdictOf(written, variantsOf(written))!;
+  // Statistics take a moment to load, which no other command should wait for.
+  const { balanceSentences, verdictOfRun } = await import("../report/results/verdict.ts");
+  const verdict = verdictOfRun(rows);
   const { name, steps, tokens, experts, topK, seed } = scenario;
   if (options.json) {
     const pareto = verdict.pareto.map((position) => verdict.contenders[position].name);

@@ -118,7 +118,7 @@ describe("moesim compare", () => {
   });
 
   it.each([
-    [["compare"], /compare: a word is missing behind the command/],
+    [["compare"], /compare: <folders\.\.> missing; usage: moesim compare <folders\.\.>/],
     [["compare", before], /1 folder given; two or more are needed/],
     [["compare", before, path.join(temporaryFolder(), "nowhere")], /there is no such folder/],
     [["compare", before, temporaryFolder()], /has no summary\.csv/],

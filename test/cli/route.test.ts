@@ -198,7 +198,7 @@ describe("moesim route", () => {
       ["batch.npy", /same file/],
       ["/dev/null", /no regular file/],
       [".", /no regular file/],
-      ["new/", /names a folder/],
+      ["new/", /is a folder/],
       ["nowhere.csv", /a link that leads nowhere/],
       [`${"x".repeat(300)}.csv`, /cannot be written to/],
     ] as const) {

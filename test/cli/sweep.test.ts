@@ -260,7 +260,7 @@ describe("moesim sweep", () => {
   });
 
   it.each([
-    [{}, ["--max-cells", "11"], /12 cells.*more than --max-cells 11/],
+    [{}, ["--max-cells", "11"], /12 cells.*are more than --max-cells 11 allows/],
     [{ sweep: { topk: [1] } }, [], /topk: unknown key\. Did you mean "topK"/],
     [{ sweep: { topK: [2, 9] } }, [], /topK: 9 is more than the 8 experts/],
     [{ sweep: { topK: [] } }, [], /sweep\.topK/],

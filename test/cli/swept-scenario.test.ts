@@ -28,7 +28,7 @@ const wrongKeys: [object, RegExp][] = [
   [{ sweep: { "routers.alf-lb.updateRat": [0.1] } }, /sweep\.routers\[1\]\.updateRat: .* mean "updateRate"\?/],
   [{ sweep: { "routers.alflb.updateRate": [0.1] } }, /sweep\.routers\.alflb\.updateRate: .* mean "alf-lb"\?/],
   [{ sweep: { "routers.nope.x": [1] } }, /grid\.json: sweep\.routers\.nope\.x: no entry "nope"\..* Allowed: /],
-  [{ sweep: { "topK.x": [1] }, topK: 2 }, /sweep\.topK\.x: topK has no parts to set/],
+  [{ sweep: { "topK.x": [1] }, topK: 2 }, /sweep\.topK\.x: topK is a single value, which has no fields to set/],
   [{ sweep: { topK: [1, 1] } }, /sweep\.topK: 1 is listed twice/],
   [{ sweep: { name: ["a", "b"] } }, /name cannot be swept/],
   [{ sweep: { seed: [1, 2] } }, /sweep\.seed: list the seeds of a sweep under/],
@@ -70,7 +70,7 @@ describe("moesim validate, of a scenario that is swept,", () => {
     const file = path.join(folderWith({ sweep: undefined, seeds: many }), "grid.json");
     expect(await runInProcess(["validate", file])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining("1001 cells (1001 seeds), more than --max-cells 1000"),
+      stderr: expect.stringContaining("1001 cells (1001 seeds) are more than --max-cells 1000 allows"),
     });
     expect(await runInProcess(["validate", file, "--max-cells", "1001"])).toMatchObject({
       code: 0,

@@ -3,6 +3,7 @@ import { counted } from "../../core/counted.ts";
 import { formatInterval } from "../format-interval.ts";
 import { listed } from "../pictures/text.ts";
 import { printable } from "../printable.ts";
+import { isTrained, type SummaryRow } from "../result-columns.ts";
 import type { Interval } from "./interval.ts";
 import { paretoFront } from "./pareto.ts";
 import { type Price, priceOf } from "./price.ts";
@@ -61,6 +62,20 @@ export function verdictOf(results: Results, variants: readonly Variant[]): Verdi
     });
   }
   return weigh(contenders, price.name);
+}
+
+/** Weighs the routers of one run by their rows of its summary, of which there is at least one. */
+export function verdictOfRun(rows: readonly SummaryRow[]): Verdict {
+  const trained = rows.some(isTrained);
+  const single = (mean: number | null): Interval | null => (mean === null ? null : { mean, halfWidth: null, count: 1 });
+  const contenders = rows.map(({ source, summary }) => ({
+    name: source.router,
+    maxVio: single(summary.maxVioBatchMean)!,
+    price: single(trained ? summary.taskLoss : summary.regretMean),
+    score: single(summary.score),
+    missedSteps: summary.notConvergedSteps ?? 0,
+  }));
+  return weigh(contenders, trained ? "task loss" : "regret");
 }
 
 /** Weighs `contenders`, of which there is at least one. Means decide; intervals only tell how sure the order is. */

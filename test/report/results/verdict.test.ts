@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { runScenario, summaryRow } from "../../../src/engine/run-scenario.ts";
 import type { Interval } from "../../../src/report/results/interval.ts";
+import { openResults } from "../../../src/report/results/results.ts";
 import { variantsOf } from "../../../src/report/results/variants.ts";
 import {
   balanceSentences,
@@ -7,9 +9,15 @@ import {
   convergenceSentence,
   type Verdict,
   verdictOf,
+  verdictOfRun,
   weigh,
 } from "../../../src/report/results/verdict.ts";
+import { resolveScenario } from "../../../src/scenario/load.ts";
 import { madeSweep } from "../../support/made-sweep.ts";
+import { temporaryFolder } from "../../support/program.ts";
+import { smallScenario } from "../pictures/small-runs.ts";
+
+const training = { steps: 3, ranks: 1, stream: { kind: "training" }, routers: [{ kind: "topk" }, { kind: "alf-lb" }] };
 
 /** Of one seed, or of several with half the width of the interval. */
 function interval(mean: number, halfWidth: number | null = null): Interval {
@@ -102,6 +110,20 @@ describe("the verdict on routers", () => {
     expect(convergenceSentence(verdict)).toBe("Plans missed their tolerance: a on 1 step and c on 12 steps.");
     expect(convergenceSentence(verdictOn(["a", 1, 1, 1]))).toBeNull();
   });
+});
+
+it("is the same of a run as it ends and of its summary.csv, trained or not", async () => {
+  for (const trains of [false, true]) {
+    const written = { ...smallScenario, ...(trains && training) };
+    const scenario = await resolveScenario(written, "small");
+    const folder = temporaryFolder();
+    const ended = await runScenario(scenario, folder, { workers: 1, backend: "wasm", onProgress: () => undefined });
+    const results = openResults(folder);
+    const verdict = verdictOfRun(ended.map((result) => summaryRow(scenario, result)));
+    expect(verdict).toEqual(verdictOf(results, variantsOf(results)));
+    expect(verdict.against).toBe(trains ? "task loss" : "regret");
+    expect(verdict.pareto.length + verdict.dominated.length).toBe(scenario.routers.length);
+  }
 });
 
 it("is read from the results of a sweep as means over the seeds", () => {
