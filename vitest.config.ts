@@ -7,13 +7,16 @@ import { defineConfig } from "vitest/config";
 const slowTests = [
   "test/browser/**",
   "test/cli/{backend,bench,check,checkpoints,kept-files,report,rerun,route,run,run-workers}.test.ts",
-  "test/cli/{shared-folder,start-up,sweep,swept-scenario,terminal,training}.test.ts",
-  "test/library/{docs,examples,package}.test.ts",
+  "test/cli/{command-line,list-schema-validate,optimum,shared-folder,start-up,sweep,swept-scenario}.test.ts",
+  "test/cli/{terminal,training}.test.ts",
+  "test/kernels/{select,tensor}.test.ts",
+  "test/library/{docs,examples,package,simulate}.test.ts",
   "test/report/html/report-page.test.ts",
   "test/report/pictures/index.test.ts",
+  "test/routers/tensor-kernels.test.ts",
   "test/streams/training/training.test.ts",
   "test/theory/{approximate-balance,logarithmic-regret,monotone-improvement}.test.ts",
-  "test/transport/{exact-assignment,sparsity-constrained}.test.ts",
+  "test/transport/{exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",
 ];
 
 export default defineConfig(({ mode }) => {
@@ -23,7 +26,6 @@ export default defineConfig(({ mode }) => {
       include: ["test/**/*.test.ts"],
       exclude: isQuick ? slowTests : [],
       globalSetup: ["test/support/temporary-folder.ts"],
-      setupFiles: isQuick ? ["test/support/quick-properties.ts"] : [],
       env: { QUICK_TESTS: isQuick ? "1" : "" },
       // Far beyond what any takes on a quiet machine: one that others load as well is slower, not wrong.
       testTimeout: 120_000,

@@ -89,7 +89,7 @@ describe("moesim export", () => {
     const fields = { stream: { kind: "trace", path: "recorded.npy" }, steps: undefined, tokens: 8, experts: 4 };
     const out = ["--out", path.join(folder, "logits.npy")];
     expect(await refused(folder, out, fields)).toMatch(
-      /scenario\.json: stream: step 2 has 4 tokens and the others 8.*--set steps=2\n$/,
+      /scenario\.json: stream: step 2 has 4 tokens and the others have 8,.*--set steps=2\n$/,
     );
     await onScenario(folder, ["export", ...out, "--set", "steps=2"], fields);
     expect(readNpy(path.join(folder, "logits.npy"))).toEqual({ shape: [2, 8, 4], values: recorded.slice(0, 64) });
@@ -99,7 +99,7 @@ describe("moesim export", () => {
   it("asks for a router that there is, where the stream answers it and there are several", async () => {
     const folder = temporaryFolder();
     const out = ["--out", path.join(folder, "logits.npy")];
-    expect(await refused(folder, out, adversarial)).toMatch(/name one with --router: topk, by bias, noisy-topk\n$/);
+    expect(await refused(folder, out, adversarial)).toMatch(/choose one with --router: topk, by bias, noisy-topk\n$/);
     for (const fields of [{}, adversarial]) {
       expect(await refused(folder, [...out, "--router", "topc"], fields)).toMatch(
         /--router topc: no router of .*scenario\.json\. Did you mean "topk"\? Allowed: topk, by bias, noisy-topk\.\n$/,
