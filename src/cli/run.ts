@@ -2,6 +2,7 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { counted } from "../core/counted.ts";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
+import { shellWord } from "../core/shell-word.ts";
 import { namingFile } from "../engine/naming-file.ts";
 import { openRunCheckpoint } from "../engine/run-checkpoint.ts";
 import { openInput, runRecord } from "../engine/run-record.ts";
@@ -34,7 +35,6 @@ import {
   scenarioOptions,
 } from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
-import { shellWord } from "./shell-word.ts";
 import { sizesText } from "./sizes-text.ts";
 import { printJson, tableStyle, warn, writeLines } from "./terminal.ts";
 import { withResultsFolder } from "./with-results-folder.ts";
