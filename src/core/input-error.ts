@@ -1,7 +1,3 @@
-export interface InputErrorOptions extends ErrorOptions {
-  readonly details?: readonly string[];
-}
-
 /**
  * Something the user gave is wrong: a scenario, a file, an option. The command line prints the message alone and exits
  * with code 2. The message names the file, the field or the row, what was wrong and what is allowed.
@@ -15,7 +11,10 @@ export class InputError extends Error {
    * `details` are further lines below the message, each indented by two spaces. A line feed anywhere else comes from a
    * path or another text of the user's and is no new line: whoever prints {@link lines} escapes it.
    */
-  constructor(headline: string, { details = [], ...options }: InputErrorOptions = {}) {
+  constructor(
+    headline: string,
+    { details = [], ...options }: ErrorOptions & { readonly details?: readonly string[] } = {},
+  ) {
     super(linesOf(headline, details).join("\n"), options);
     this.headline = headline;
     this.details = details;

@@ -473,7 +473,7 @@ describe("moesim check --update", () => {
 
 describe("moesim check, given something wrong,", () => {
   it.each([
-    [["check"], /check: a word is missing behind the command/],
+    [["check"], /check: <folder> missing; usage: moesim check <folder>/],
     [["check", results], /baseline/],
     [["check", results, "--baseline", results, "--update"], /the same folder/],
     [["check", results, "--baseline", `${sweep}/../results`, "--update"], /the same folder/],
