@@ -102,7 +102,7 @@ describe("moesim export", () => {
     expect(await refused(folder, out, adversarial)).toMatch(/choose one with --router: topk, by bias, noisy-topk\n$/);
     for (const fields of [{}, adversarial]) {
       expect(await refused(folder, [...out, "--router", "topc"], fields)).toMatch(
-        /--router topc: no router of .*scenario\.json\. Did you mean "topk"\? Allowed: topk, by bias, noisy-topk\.\n$/,
+        /--router topc: .*scenario\.json has no such router\. Did you mean "topk"\? Allowed: topk, by bias, noisy-topk\.\n$/,
       );
     }
   });

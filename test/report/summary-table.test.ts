@@ -97,7 +97,7 @@ describe("regret in the table", () => {
   it("is coloured by its mean, and dual regret only if all of it is in one affinity", () => {
     const colors = pico.createColors(true);
     const bestOf = (first: ScoreKind, second: ScoreKind) =>
-      formatSummaryTable([withRegret("a", 0.75, 0.5, first), withRegret("b", 0.25, 0.5, second)], { colors });
+      formatSummaryTable([withRegret("a", 0.75, 0.5, first), withRegret("b", 0.25, 0.5, second)], { colors }).text;
     const green = (text: string) => colors.green(text);
     expect(bestOf("sigmoid", "sigmoid")).toContain(green("0.25 ± 0.50"));
     expect(bestOf("sigmoid", "sigmoid")).toContain(green("0.25"));
