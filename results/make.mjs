@@ -10,8 +10,8 @@ import { themes } from "../dist/report/pictures/theme.js";
 import { openResults } from "../dist/report/results/results.js";
 
 const panels = [
-  { scenario: "trace", file: "recorded.svg" },
-  { scenario: "trace-balanced", file: "recorded-balanced.svg" },
+  { scenario: "trace", file: "recorded.svg", title: "trained without balancing" },
+  { scenario: "trace-balanced", file: "recorded-balanced.svg", title: "trained with an auxiliary loss" },
 ];
 // The README speaks of these.
 const routers = ["topk", "alf-lb", "aux-loss", "sinkhorn", "ssr", "random"];
@@ -41,7 +41,7 @@ const summaries = panels.map(({ scenario }) =>
 );
 const names = ["MaxVio run", "batch", "p95", "idle", "score", "regret"];
 const table = [
-  `| | ${panels.map(({ title }) => `**${title.toLowerCase()}:** ${names.join(" | ")}`).join(" | ")} |`,
+  `| | ${panels.map(({ title }) => `**${title}:** ${names.join(" | ")}`).join(" | ")} |`,
   `|---|${"---:|".repeat(names.length * panels.length)}`,
   ...summaries[0].map(({ router }, row) => {
     const numbers = summaries.flatMap((rows) => cells.map((cell) => cell(rows[row])));
