@@ -6,7 +6,7 @@ import { defineConfig } from "vitest/config";
  */
 const slowTests = [
   "test/browser/**",
-  "test/cli/{backend,bench,check,checkpoints,kept-files,report,rerun,route,run,run-workers}.test.ts",
+  "test/cli/{backend,bench,check,checkpoints,faults,full-disk,kept-files,report,rerun,route,run,run-workers}.test.ts",
   "test/cli/{command-line,list-schema-validate,optimum,shared-folder,start-up,sweep,swept-scenario}.test.ts",
   "test/cli/{terminal,training}.test.ts",
   "test/kernels/{select,tensor}.test.ts",

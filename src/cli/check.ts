@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
-import { acceptResults, isOfCell, planAcceptance } from "../report/check/accept-results.ts";
+import { isOfCell, planAcceptance, stageAcceptance } from "../report/check/accept-results.ts";
 import {
   type Annotation,
   annotationsOf,
@@ -23,8 +23,7 @@ import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { columnsOf, printJson } from "./terminal.ts";
-import { withOutputFile } from "./with-output-file.ts";
-import { withOutputFolder } from "./with-output-folder.ts";
+import { withOutputFile, withOutputFolder } from "./with-output.ts";
 
 const failOnChoices = ["worse", "different"] as const;
 
@@ -193,14 +192,21 @@ function printForGithub(annotations: readonly Annotation[], text: string): void 
 
 async function update(folder: string, baseline: string, quiet: boolean): Promise<void> {
   const isNew = !existsSync(baseline);
-  const acceptance = planAcceptance(folder, baseline);
-  await withOutputFolder(
+  // Refused before anything is staged.
+  planAcceptance(folder, baseline);
+  let surplus: readonly string[] = [];
+  const files = await withOutputFolder(
     baseline,
-    async (partial) => acceptResults(folder, baseline, partial, acceptance),
-    () => acceptance.surplus.filter((file) => !isOfCell(file)),
+    async (staging) => {
+      // Planned again, since another update may have come between.
+      const acceptance = planAcceptance(folder, baseline);
+      stageAcceptance(folder, staging.files, acceptance);
+      surplus = acceptance.surplus;
+      return acceptance.files;
+    },
+    { obsolete: () => surplus },
   );
   if (quiet) return;
-  const { files, surplus } = acceptance;
   const ofRun = files.filter((file) => !isOfCell(file));
   const inCells = files.length - ofRun.length;
   process.stdout.write(

@@ -11,7 +11,7 @@ import { type CommonArguments, optionGroups, outOption } from "./common-options.
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults } from "./kept-files.ts";
 import { colorsOf, printJson } from "./terminal.ts";
-import { withOutputFile } from "./with-output-file.ts";
+import { withOutputFile } from "./with-output.ts";
 
 interface CompareArguments extends CommonArguments {
   folders: string[];

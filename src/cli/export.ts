@@ -27,7 +27,7 @@ import {
 import { createProgress } from "./progress.ts";
 import { sizesText } from "./sizes-text.ts";
 import { printJson } from "./terminal.ts";
-import { withOutputFile } from "./with-output-file.ts";
+import { withOutputFile } from "./with-output.ts";
 
 interface ExportArguments extends CommonArguments, ScenarioArguments {
   router?: string | undefined;

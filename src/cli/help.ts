@@ -1,7 +1,8 @@
 const exitCodes = `Exit codes:
   0   done
   1   a check failed
-  2   bad input: the message names the file, field or option and what is allowed
+  2   bad input: the message names the file, field or option and what is allowed;
+      or files that cannot be written: the message says which and why
   70  a fault of moesim
   74  what was printed could not be written
   130, 143  stopped by Ctrl-C or SIGTERM; no file is half-written`;

@@ -1,12 +1,11 @@
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
 import { cellsOf } from "../report/check/checked-files.ts";
-import { checkOutputFile } from "../report/output-folder.ts";
+import { checkOutputFile, realPath } from "../report/output-folder.ts";
 import { printable } from "../report/printable.ts";
 import { resultNames } from "../report/result-files.ts";
 import { readRunRecord } from "../report/results/run-json.ts";
 import type { Scenario } from "../scenario/scenario.ts";
-import { realPath } from "./with-output-file.ts";
 
 /** A file that a command reads, and so must not replace. */
 export interface ReadFile {

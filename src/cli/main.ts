@@ -8,8 +8,8 @@ const isVerbose = words.includes("--verbose");
 
 process.on("uncaughtException", (error) => process.exit(reportError(error, isVerbose)));
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // The reader of a pipe went away (`moesim list routers | head`): nothing is left to do.
-  if (error.code === "EPIPE") process.exit();
+  // The reader of a pipe went away (`moesim list routers | head`), which is no fault: the program ends as it would have.
+  if (error.code === "EPIPE") return;
   process.stderr.write(`moesim: standard output: ${error.message}\n`);
   process.exit(exitCodes.outputError);
 });

@@ -18,7 +18,7 @@ import { epilogue, examples, runFiles } from "./help.ts";
 import { checkKept, describeResults } from "./kept-files.ts";
 import { createProgress } from "./progress.ts";
 import { printJson, tableStyle, writeLines } from "./terminal.ts";
-import { withResultsFolder } from "./with-results-folder.ts";
+import { withResultsFolder } from "./with-output.ts";
 
 interface MeasureArguments extends CommonArguments {
   selections?: string | undefined;
@@ -94,9 +94,9 @@ async function measure(options: MeasureArguments): Promise<void> {
   try {
     checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
     const replaced = describeResults(folder);
-    const row = await withResultsFolder(folder, async (partial) => {
-      const row = await measureRecorded(recorded, partial, { name, ranks, onProgress: progress.update });
-      writeRunRecord(partial, {
+    const row = await withResultsFolder(folder, async ({ files }) => {
+      const row = await measureRecorded(recorded, files, { name, ranks, onProgress: progress.update });
+      writeRunRecord(files, {
         command: "measure",
         file: options.selections ?? options.loads,
         experts,
@@ -106,9 +106,9 @@ async function measure(options: MeasureArguments): Promise<void> {
       });
       return row;
     }).finally(() => progress.stop());
-    const files = resultFiles.filter((file) => file !== "timing.csv");
+    const written = resultFiles.filter((file) => file !== "timing.csv");
     if (options.json) {
-      printJson({ name, out: folder, files, seed: null, routers: [summaryObject(row)] });
+      printJson({ name, out: folder, files: written, seed: null, routers: [summaryObject(row)] });
       return;
     }
     if (options.quiet) return;
@@ -119,7 +119,7 @@ async function measure(options: MeasureArguments): Promise<void> {
     const leftOut = leftOutSentence(table);
     process.stdout.write(`${table.text}\n`);
     if (leftOut !== null) writeLines(process.stdout, leftOut);
-    writeLines(process.stdout, `\nWritten to ${escapeUnprintable(folder)}: ${files.join(", ")}`);
+    writeLines(process.stdout, `\nWritten to ${escapeUnprintable(folder)}: ${written.join(", ")}`);
     if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
   } finally {
     await recorded.close();

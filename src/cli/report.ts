@@ -4,7 +4,7 @@ import type { CommandModule } from "yargs";
 import { escapeUnprintableInLines } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
 import { suggestion } from "../core/suggestion.ts";
-import { pageFile } from "../report/page-file.ts";
+import { pageFile } from "../report/own-files.ts";
 import { type Picture, pictureWidth } from "../report/pictures/picture.ts";
 import { type ThemeName, themes } from "../report/pictures/theme.ts";
 import { printable } from "../report/printable.ts";
@@ -14,8 +14,7 @@ import { type CommonArguments, maxVioOption, optionGroups, outOption, positiveNu
 import { epilogue, examples } from "./help.ts";
 import { checkTarget, filesOfResults, type ReadFile } from "./kept-files.ts";
 import { printJson } from "./terminal.ts";
-import { withOutputFile } from "./with-output-file.ts";
-import { withOutputFolder } from "./with-output-folder.ts";
+import { withOutputFile, withOutputFolder } from "./with-output.ts";
 
 /** Pixels of a PNG for one of the picture: sharp on paper and on dense screens. */
 const pngScale = 2;
@@ -227,8 +226,8 @@ async function renderImages(
 }
 
 async function writeImages(folder: string, images: readonly Image[], format: ImageFormat): Promise<void> {
-  await withOutputFolder(folder, async (partial) => {
-    for (const { id, files } of images) writeFileSync(path.join(partial, `${id}.${format}`), files.get(format)!);
+  await withOutputFolder(folder, async (staging) => {
+    for (const { id, files } of images) writeFileSync(path.join(staging.files, `${id}.${format}`), files.get(format)!);
   });
 }
 

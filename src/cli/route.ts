@@ -22,7 +22,7 @@ import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "./logits-
 import { createProgress } from "./progress.ts";
 import { sizesText } from "./sizes-text.ts";
 import { printJson, warn, writeLines } from "./terminal.ts";
-import { withOutputFile } from "./with-output-file.ts";
+import { withOutputFile } from "./with-output.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
   router: string;

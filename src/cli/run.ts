@@ -8,7 +8,7 @@ import { openRunCheckpoint } from "../engine/run-checkpoint.ts";
 import { openInput, runRecord } from "../engine/run-record.ts";
 import { runScenario, summaryRow } from "../engine/run-scenario.ts";
 import type { RouterProgress } from "../engine/write-pass.ts";
-import { holdsCheckpoint } from "../report/partial-folder.ts";
+import { holdsWork, type Staging } from "../report/output-folder.ts";
 import { printable } from "../report/printable.ts";
 import { resultFiles, writeRunRecord } from "../report/result-files.ts";
 import { summaryObject } from "../report/summary-object.ts";
@@ -37,7 +37,7 @@ import {
 import { createLiveLine } from "./progress.ts";
 import { sizesText } from "./sizes-text.ts";
 import { printJson, tableStyle, warn, writeLines } from "./terminal.ts";
-import { withResultsFolder } from "./with-results-folder.ts";
+import { withResultsFolder } from "./with-output.ts";
 
 interface RunArguments extends CommonArguments, ScenarioArguments {
   out?: string | undefined;
@@ -102,21 +102,23 @@ async function run(options: RunArguments): Promise<void> {
   const replaced = options.resume ? null : describeResults(folder);
   const { onProgress, stepsDone, stop } = createRunProgress(scenario, options.quiet);
   const start = new Date();
-  const work = async (partial: string) => {
-    if (options.resume && !holdsCheckpoint(partial))
+  const work = async (staging: Staging) => {
+    const { files } = staging;
+    if (options.resume && !holdsWork(path.dirname(files), "run"))
       warn(`${folder} has no checkpoint, so the run starts from the beginning`);
-    const checkpoint = await openRunCheckpoint(partial, scenario, backend, every, workers);
+    const checkpoint = await openRunCheckpoint(staging, scenario, backend, every, workers);
     return namingFile(options.scenario, async () => {
       const input = await openInput(scenario);
-      const results = await runScenario(scenario, partial, { workers, backend, onProgress, checkpoint });
+      const results = await runScenario(scenario, files, { workers, backend, onProgress, checkpoint });
       const began = checkpoint?.start ?? start;
-      writeRunRecord(partial, await runRecord("run", origin, scenario, input, backend, began, results));
+      writeRunRecord(files, await runRecord("run", origin, scenario, input, backend, began, results));
       return results;
     });
   };
   const lost = () =>
     `interrupted after ${stepsDone()} steps, of which nothing is kept; with --checkpoint-every N a run can be resumed`;
-  const results = await withResultsFolder(folder, work, { resume: options.resume, lost }).finally(stop);
+  const resume = options.resume ? "run" : null;
+  const results = await withResultsFolder(folder, work, { resume, lost }).finally(stop);
 
   const rows = results.map((result) => ({
     ...summaryRow(scenario, result),

@@ -1,8 +1,10 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../core/escape-unprintable.ts";
+import type { Staging } from "../report/output-folder.ts";
 import { printable } from "../report/printable.ts";
 import { sweepFiles } from "../report/result-files.ts";
+import { openResults } from "../report/results/results.ts";
 import { readScenarioFile } from "../scenario/load.ts";
 import { parseOverride, withOverride } from "../scenario/overrides.ts";
 import { sweepCells } from "../scenario/sweep.ts";
@@ -25,7 +27,7 @@ import { checkKept, describeResults, filesReadBy } from "./kept-files.ts";
 import { maxCellsOption } from "./one-scenario.ts";
 import { createLiveLine } from "./progress.ts";
 import { printJson, tableStyle, warn, writeLines } from "./terminal.ts";
-import { withResultsFolder } from "./with-results-folder.ts";
+import { withResultsFolder } from "./with-output.ts";
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -99,9 +101,9 @@ async function sweep(options: SweepArguments): Promise<void> {
   const replaced = options.resume ? null : describeResults(folder);
   let cellsDone = 0;
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
-  const lost = () => "interrupted; --resume keeps the cells that are finished and runs the others";
-  const work = (partial: string) =>
-    runSweep(cells, folder, partial, {
+  const lost = () => "interrupted before the first cell was finished, so that nothing is kept";
+  const work = (staging: Staging) =>
+    runSweep(cells, staging, {
       scenarioFile: origin,
       rerunOf: (cell) => rerunWords(given, cell),
       workers,
@@ -112,9 +114,10 @@ async function sweep(options: SweepArguments): Promise<void> {
         progress.update(work, totalWork);
       },
     });
-  const results = await withResultsFolder(folder, work, { hasCells: true, lost }).finally(() => progress.stop());
+  const resume = options.resume ? "sweep" : null;
+  await withResultsFolder(folder, work, { cells: cells.length, resume, lost }).finally(() => progress.stop());
 
-  const outcome = sweepOutcome(results, cells, maxVioLimit, given);
+  const outcome = sweepOutcome(openResults(folder), cells, maxVioLimit, given);
   if (options.json) {
     printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });
   } else if (!options.quiet) {

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
-import { checkpointName, holdsCheckpoint } from "../report/partial-folder.ts";
+import { holdsWork, type Staging } from "../report/output-folder.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import { version } from "../version.ts";
 import { type PassPlan, planPasses } from "./pass-plan.ts";
@@ -11,8 +11,8 @@ import { readSealed, writeSealed } from "./sealed-file.ts";
 
 /** How a run keeps what it has done, for a later program to go on from. Plain data. */
 export interface RunCheckpoint {
-  /** The partial folder that it is in. */
-  readonly partial: string;
+  /** Holds the checkpoint of an earlier run, which goes away once there is one of this; may not exist. */
+  readonly earlier: string;
   /** Where its passes keep their state and their part files. */
   readonly folder: string;
   /** Steps of a pass from one state to the next. */
@@ -37,32 +37,32 @@ interface RunRecord extends Pick<RunCheckpoint, "every" | "plans"> {
 }
 
 /**
- * The checkpoint in the partial folder `partial`, of a run of `scenario` that was stopped; a new one where there is none
- * and `every` says how often. Null where neither. Throws `InputError` where it is damaged or that of another run.
+ * The staged checkpoint of a run of `scenario` that was stopped; a new one if there is none and `every` says how often to
+ * write it. Null if neither. Throws `InputError` if it is damaged or that of another run.
  *
  * @param every steps; null for as often as before
  * @param workers threads that the passes of a new one are planned for
  */
 export async function openRunCheckpoint(
-  partial: string,
+  { folder: output, checkpoint: folder, earlier }: Pick<Staging, "folder" | "checkpoint" | "earlier">,
   scenario: Scenario,
   backend: KernelBackend,
   every: number | null,
   workers: number,
 ): Promise<RunCheckpoint | null> {
-  const folder = path.join(partial, checkpointName);
   const file = path.join(folder, "run");
   const of = await identityOf(scenario, backend);
   const bytes = readSealed(file);
   if (bytes !== null) {
     const record: RunRecord = JSON.parse(Buffer.from(bytes).toString());
-    checkIdentity(path.dirname(partial), record.of, of);
+    checkIdentity(output, record.of, of);
     if (every !== null && every !== record.every) writeRecord(file, { ...record, every });
-    return { partial, folder, every: every ?? record.every, plans: record.plans, start: new Date(record.start) };
+    return { earlier, folder, every: every ?? record.every, plans: record.plans, start: new Date(record.start) };
   }
-  if (holdsCheckpoint(partial)) throw new InputError(`${file}: is missing; run without --resume to start anew`);
+  if (holdsWork(path.dirname(folder), "run"))
+    throw new InputError(`${file}: is missing; run without --resume to start anew`);
   if (every === null) return null;
-  const checkpoint = { partial, folder, every, plans: planPasses(scenario, workers), start: new Date() };
+  const checkpoint = { earlier, folder, every, plans: planPasses(scenario, workers), start: new Date() };
   mkdirSync(folder, { recursive: true });
   writeRecord(file, { of, every, plans: checkpoint.plans, start: checkpoint.start.toISOString() });
   return checkpoint;

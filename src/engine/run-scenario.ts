@@ -1,5 +1,5 @@
 import type { KernelBackend } from "../kernels/index.ts";
-import { passFile } from "../report/partial-folder.ts";
+import { passFile } from "../report/output-folder.ts";
 import type { SummaryRow } from "../report/result-columns.ts";
 import { joinStepFiles, writeSummary, writeTiming } from "../report/result-files.ts";
 import type { Scenario } from "../scenario/scenario.ts";
@@ -41,7 +41,7 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
       checkpoint: checkpoint && {
         file: passFile(checkpoint.folder, index),
         every: checkpoint.every,
-        superseding: index === 0 ? checkpoint.partial : null,
+        superseded: index === 0 ? checkpoint.earlier : null,
       },
     }),
   );

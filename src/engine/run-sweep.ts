@@ -1,23 +1,23 @@
-import { existsSync, lstatSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { sum } from "d3-array";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { createCsvFile } from "../report/csv-file.ts";
 import { writeIntervals } from "../report/intervals-file.ts";
+import { keepCells, removeWhole, type Staging } from "../report/output-folder.ts";
+import { isCellFolder } from "../report/own-files.ts";
 import { headerOf, summaryColumnsOf } from "../report/result-columns.ts";
 import { resultFiles } from "../report/result-files.ts";
 import { readResultTable } from "../report/results/result-table.ts";
-import { openResults, type Results } from "../report/results/results.ts";
+import { openResults } from "../report/results/results.ts";
 import { readRunRecord } from "../report/results/run-json.ts";
 import { toScenarioFile } from "../scenario/scenario.ts";
 import type { SweepCell } from "../scenario/sweep.ts";
 import { version } from "../version.ts";
-import { cellDigests } from "./cell-digests.ts";
-import { isCellFolder, removeCellsFrom } from "./cell-folder.ts";
 import { trains } from "./open-scenario.ts";
 import { scenarioWork } from "./pass-plan.ts";
-import { type CellProgress, type CellTask, cellWork, runCell } from "./run-cell.ts";
+import { type CellProgress, type CellTask, cellDigests, cellWork, runCell } from "./run-cell.ts";
 import { openInput } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
@@ -43,38 +43,44 @@ export interface SweepProgress {
 }
 
 /**
- * Runs the cells of a sweep into folders of their own, `folder`/cells/0, 1, …, which appear whole or not at all, and then
- * writes `into`/summary.csv from theirs, a row per cell and router with the swept parameters as further columns, and
- * `into`/intervals.csv, a row per variant. Since the rows come from the cells' files, an interrupted sweep that is
- * resumed ends in the same bytes. Returns the results as they will be found in `folder`. Throws `InputError` if recorded
- * data is bad or changes before the last cell is done, or if something that is no cell stands in a cell's place.
+ * Runs the cells of a sweep and stages its files: cells/0, 1, …, each of which appears whole or not at all and is kept if
+ * the sweep is stopped; summary.csv, made of theirs, a row per cell and router with the swept parameters as further
+ * columns; and intervals.csv, a row per variant. Cells that are resumed from the output folder stay there. Since the rows
+ * come from the cells' files, an interrupted sweep that is resumed ends in the same bytes. Throws `InputError` if recorded
+ * data is bad or changes before the last cell is done, or if something that is no cell is in a cell's place.
  */
 export async function runSweep(
   cells: readonly SweepCell[],
-  folder: string,
-  into: string,
+  staging: Staging,
   { scenarioFile, rerunOf, workers, backend, resume, onProgress }: SweepOptions,
-): Promise<Results> {
-  const cellsFolder = path.join(folder, "cells");
-  const folders = cells.map((_, index) => path.join(cellsFolder, String(index)));
-  checkPlaces(cellsFolder, folders);
+): Promise<void> {
+  const { files } = staging;
+  const cellsIn = (folder: string) => cells.map((_, index) => path.join(folder, "cells", String(index)));
+  const [staged, present] = [cellsIn(files), cellsIn(staging.folder)];
+  checkPlaces(path.join(staging.folder, "cells"), present);
   // Cells that are taken as they are, or finished early, read the same files as the last one.
   const inputs = await Promise.all(cells.map(({ scenario }) => openInput(scenario)));
+  keepCells(staging);
+  const folders = [...staged];
   const tasks: CellTask[] = [];
   for (const [index, cell] of cells.entries()) {
     const task: CellTask = {
       scenario: cell.scenario,
       scenarioFile,
       ...(rerunOf !== undefined && { rerun: rerunOf(cell) }),
-      folder: folders[index],
-      workFolder: into,
+      folder: staged[index],
+      workFolder: staging.work,
       backend,
     };
-    if (!(resume && (await isFinished(task)))) tasks.push(task);
+    const finished = resume ? await firstFinished(task, [staged[index], present[index]]) : undefined;
+    if (finished === undefined) tasks.push(task);
+    else folders[index] = finished;
+    if (finished !== staged[index]) removeWhole(staged[index]);
   }
   const totalWork = sum(tasks, ({ scenario }) => cellWork(scenario));
   let progress: SweepProgress = { cells: cells.length - tasks.length, work: 0, totalWork };
   const onCellProgress = (latest: CellProgress) => {
+    if (latest.cells > 0) removeWhole(staging.earlier);
     progress = { cells: progress.cells + latest.cells, work: progress.work + latest.work, totalWork };
     onProgress(progress);
   };
@@ -86,12 +92,22 @@ export async function runSweep(
     await runOnWorkers<CellTask, void, CellProgress>("cell", longestFirst, workers, onCellProgress);
   }
   for (const input of inputs) await input?.checkSame();
-  // Those of a larger sweep that was here before.
-  removeCellsFrom(cellsFolder, cells.length);
-  joinSummaries(cells, folders, into);
-  const results = openResults(folder, into);
-  writeIntervals(path.join(into, "intervals.csv"), results);
-  return results;
+  removeSurplus(files, cells.length);
+  joinSummaries(cells, folders, files);
+  writeIntervals(path.join(files, "intervals.csv"), openResults(files, folders));
+}
+
+/** Removes the staged cells of a larger sweep that was stopped here before. */
+function removeSurplus(files: string, cells: number): void {
+  const folder = path.join(files, "cells");
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) if (Number(name) >= cells) removeWhole(path.join(folder, name));
+}
+
+/** The first of `folders` that holds the finished cell of `task`. */
+async function firstFinished(task: CellTask, folders: readonly string[]): Promise<string | undefined> {
+  for (const folder of folders) if (await isFinished({ ...task, folder })) return folder;
+  return undefined;
 }
 
 /** Throws `InputError` where something stands in the place of `cellsFolder` or of one of its cells `folders`. */
@@ -123,7 +139,7 @@ async function isFinished({ folder, scenario, backend }: CellTask): Promise<bool
     if (JSON.stringify(found) !== JSON.stringify(expected)) return false;
     return JSON.stringify(record.sha256) === JSON.stringify(await cellDigests(folder));
   } catch {
-    // Files that cannot be read say nothing, and the cell is run anew.
+    // Files that cannot be read say nothing, and the cell is run again.
     return false;
   }
 }

@@ -1,6 +1,5 @@
-import path from "node:path";
 import { type KernelBackend, loadKernels } from "../kernels/index.ts";
-import { removeCheckpoints } from "../report/partial-folder.ts";
+import { removeWhole } from "../report/output-folder.ts";
 import type { RowSource } from "../report/result-columns.ts";
 import { checkStepFiles, createStepFiles, type StepFiles } from "../report/result-files.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
@@ -24,11 +23,8 @@ export interface TaskCheckpoint {
   readonly file: string;
   /** Steps. */
   readonly every: number;
-  /**
-   * The partial folder that it is in, beside which the checkpoints of earlier runs go away now that there is one of this;
-   * null where another pass sees to it.
-   */
-  readonly superseding: string | null;
+  /** Holds the checkpoint of an earlier run, which goes away once there is one of this; null if another pass removes it. */
+  readonly superseded: string | null;
 }
 
 /** One router has routed some more batches. Plain data. */
@@ -63,8 +59,7 @@ export async function writePass(
   const keep = (what: PassCheckpoint) => {
     if (checkpoint === null) return;
     writePassCheckpoint(checkpoint.file, what);
-    const { superseding } = checkpoint;
-    if (superseding !== null) removeCheckpoints(path.dirname(superseding), superseding);
+    if (checkpoint.superseded !== null) removeWhole(checkpoint.superseded);
   };
   let end: PassCheckpoint & { readonly result: PassResult };
   try {

@@ -198,15 +198,20 @@ async function writeStepRows(
 /** Appends the bytes of `part` to `whole`, all through one buffer. */
 async function appendFile(whole: string, part: string): Promise<void> {
   const buffer = new Uint8Array(2 ** 16);
-  const [from, to] = [await open(part), await open(whole, "a")];
+  const from = await open(part);
   try {
-    for (;;) {
-      const { bytesRead } = await from.read(buffer);
-      if (bytesRead === 0) return;
-      await to.writeFile(buffer.subarray(0, bytesRead));
+    const to = await open(whole, "a");
+    try {
+      for (;;) {
+        const { bytesRead } = await from.read(buffer);
+        if (bytesRead === 0) return;
+        await to.writeFile(buffer.subarray(0, bytesRead));
+      }
+    } finally {
+      await to.close();
     }
   } finally {
-    await Promise.all([from.close(), to.close()]);
+    await from.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -43,14 +43,19 @@ function run(folder: string, out: string, ...words: string[]): Promise<ProgramRe
 
 const keeping = ["run", "scenario.json", "--out", "out", "--checkpoint-every", "5"];
 
-/** The files of out's checkpoint for its passes, with when they were written; empty where there is none. */
+/** The folder in which the files of out are staged: inside it, or beside it while there is no such folder. */
+function stagingOf(folder: string): string {
+  return path.join(folder, existsSync(path.join(folder, "out")) ? "out/.moesim" : ".out.moesim");
+}
+
+/** The files of out's latest checkpoint for its passes, with when they were written; empty if there is none. */
 function passesOf(folder: string): Map<string, number> {
-  const out = path.join(folder, "out");
+  const checkpoint = path.join(stagingOf(folder), "current/checkpoint");
   try {
     return new Map(
-      readdirSync(out, { recursive: true, encoding: "utf8" })
+      readdirSync(checkpoint)
         .filter((file) => file.endsWith(".pass"))
-        .map((file) => [path.basename(file), statSync(path.join(out, file)).mtimeMs]),
+        .map((file) => [file, statSync(path.join(checkpoint, file)).mtimeMs]),
     );
   } catch {
     // Read while the program makes folders, or renames them.
@@ -152,11 +157,10 @@ describe("a checkpoint", () => {
     const other = ["--set", "tokens=65"];
     await stopped(folder, keeping, 1);
     await stopped(folder, [...keeping, ...other], 2);
-    const partial = readdirSync(path.join(folder, "out"));
-    expect(partial).toHaveLength(1);
+    expect(existsSync(path.join(stagingOf(folder), "earlier"))).toBe(false);
     expect((await run(folder, "out", "--resume")).stderr).toContain("tokens (65 there, 64 here)");
     expect((await run(folder, "out", "--set", "steps=2")).code).toBe(0);
-    expect(readdirSync(path.join(folder, "out")).filter((name) => name.startsWith("."))).toEqual([]);
+    expect(listFiles(folder).filter((name) => name.includes(".moesim"))).toEqual([]);
   });
 
   it("is not needed by --resume, which says so", async () => {
@@ -194,18 +198,14 @@ describe("a checkpoint", () => {
     const turned = (bytes: Buffer) => Buffer.from(bytes.map((byte, at) => (at === 8 ? byte ^ 1 : byte)));
     for (const name of ["run", "0.pass", "steps.0.part", "loads.2.part", "diagnostics.5.part"]) {
       for (const damaged of [cut, turned]) {
-        // The folder has the id of the program that took it over last.
-        const [partial] = readdirSync(path.join(folder, "out"));
-        const file = path.join(folder, "out", partial, "checkpoint", name);
+        const file = path.join(stagingOf(folder), "current/checkpoint", name);
         const bytes = readFileSync(file);
         writeFileSync(file, damaged(bytes));
         expect(await refused()).toMatch(
           /^moesim: .*checkpoint\/[\w.]+: is damaged; run without --resume to start anew/,
         );
-        const [now] = readdirSync(path.join(folder, "out"));
-        const after = path.join(folder, "out", now, "checkpoint", name);
-        expect(readFileSync(after)).toEqual(damaged(bytes));
-        writeFileSync(after, bytes);
+        expect(readFileSync(file)).toEqual(damaged(bytes));
+        writeFileSync(file, bytes);
       }
     }
     expect((await run(folder, "out", "--resume")).code).toBe(0);
@@ -220,7 +220,7 @@ describe("a checkpoint", () => {
     while (passesOf(folder).size === 0) await setTimeout(20);
     const { code, stderr } = await run(folder, "out", "--resume");
     expect(code).toBe(2);
-    expect(stderr).toContain(`process ${other.pid} seems to be still at this run; stop it first`);
+    expect(stderr).toContain(`process ${other.pid} appears to be still running and writing there`);
   });
 
   it.each(["0", "2.5", "-1"])("is not written after every %s steps", async (every) => {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
 
@@ -77,17 +77,17 @@ describe("moesim sweep", () => {
 
     const folder = folderWith({ steps: 400 });
     const killed = startMoesim(words, folder);
-    while (!existsSync(path.join(folder, "out/cells/1"))) await setTimeout(10);
+    const staged = path.join(folder, ".out.moesim/current/files/cells");
+    while (!existsSync(path.join(staged, "1"))) await setTimeout(10);
     killed.kill("SIGKILL");
     await once(killed, "exit");
-    expect(existsSync(path.join(folder, "out/summary.csv"))).toBe(false);
-    const firstCell = path.join(folder, "out/cells/0/run.json");
-    const finishedBefore = readFileSync(firstCell, "utf8");
+    expect(existsSync(path.join(folder, "out"))).toBe(false);
+    const finishedBefore = readFileSync(path.join(staged, "0/run.json"), "utf8");
 
     expect(moesim([...words, "--resume"], folder).code).toBe(0);
     expect(summaryOf(folder)).toBe(summaryOf(whole));
     // run.json tells when a cell was run, so an equal file says that it was not run again.
-    expect(readFileSync(firstCell, "utf8")).toBe(finishedBefore);
+    expect(readFileSync(path.join(folder, "out/cells/0/run.json"), "utf8")).toBe(finishedBefore);
   });
 
   it("does not take over the cells of another scenario", () => {
@@ -185,13 +185,39 @@ describe("moesim sweep", () => {
   it("clears away what a killed sweep left half-written", async () => {
     const folder = folderWith({ steps: 100_000 });
     const killed = startMoesim(words, folder);
-    while (!existsSync(path.join(folder, "out"))) await setTimeout(10);
+    while (!existsSync(path.join(folder, ".out.moesim"))) await setTimeout(10);
     await setTimeout(200);
     killed.kill("SIGKILL");
     await once(killed, "exit");
     writeFileSync(path.join(folder, "grid.json"), JSON.stringify(scenario));
     moesim(words, folder);
     expect(readdirSync(path.join(folder, "out")).sort()).toEqual(["cells", "intervals.csv", "summary.csv"]);
+    expect(readdirSync(folder).sort()).toEqual(["grid.json", "out"]);
+  });
+
+  it("leaves an earlier sweep as it was until the new one is whole, and one program at a time in its folder", async () => {
+    const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
+    moesim(words, folder);
+    const bytes = () =>
+      listFiles(path.join(folder, "out"))
+        .filter((name) => !name.startsWith(".") && name.includes(".csv"))
+        .map((name) => readFileSync(path.join(folder, "out", name), "utf8"));
+    const before = bytes();
+    writeFileSync(
+      path.join(folder, "grid.json"),
+      JSON.stringify({ ...scenario, steps: 5000, sweep: { topK: [2, 3, 4] } }),
+    );
+    const other = startMoesim(words, folder);
+    onTestFinished(() => void other.kill("SIGKILL"));
+    while (!existsSync(path.join(folder, "out/.moesim/current/files/cells/0"))) await setTimeout(10);
+    expect(moesim(words, folder)).toMatchObject({
+      code: 2,
+      stderr: `moesim: out: process ${other.pid} appears to be still running and writing there; wait until it has ended, or stop it\n`,
+    });
+    expect(bytes()).toEqual(before);
+    other.kill("SIGINT");
+    await once(other, "exit");
+    expect(bytes()).toEqual(before);
   });
 
   it("warns of plans that missed their tolerance", () => {

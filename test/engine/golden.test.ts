@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { withOutputFolder } from "../../src/cli/with-output-folder.ts";
+import { withOutputFolder } from "../../src/cli/with-output.ts";
 import { runScenario } from "../../src/engine/run-scenario.ts";
-import { acceptResults, planAcceptance } from "../../src/report/check/accept-results.ts";
+import { planAcceptance, stageAcceptance } from "../../src/report/check/accept-results.ts";
 import { formatCheck } from "../../src/report/check/check-output.ts";
 import { type CheckRules, checkResults } from "../../src/report/check/check-results.ts";
 import { parseTolerances } from "../../src/report/check/tolerances.ts";
@@ -50,7 +50,7 @@ describe("a small run of each scenario gives the results on record", () => {
     const [folder, golden] = [await summaryOf(file), goldenOf(file)];
     if (isUpdate) {
       const acceptance = planAcceptance(folder, golden);
-      await withOutputFolder(golden, async (partial) => acceptResults(folder, golden, partial, acceptance));
+      await withOutputFolder(golden, async ({ files }) => stageAcceptance(folder, files, acceptance));
     }
     const check = await checkResults(folder, golden, rules);
     expect(check.passed, formatCheck(check, tolerances)).toBe(true);

@@ -2,15 +2,16 @@ import { expect, it } from "vitest";
 import { openRunCheckpoint } from "../../src/engine/run-checkpoint.ts";
 import { resolveScenario } from "../../src/scenario/load.ts";
 import { temporaryFolder } from "../support/program.ts";
+import { stagingIn } from "../support/staging.ts";
 
 async function small() {
   const written = { name: "small", experts: 4, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
-  return { scenario: await resolveScenario(written, "small.yaml"), folder: temporaryFolder() };
+  return { scenario: await resolveScenario(written, "small.yaml"), staging: stagingIn(temporaryFolder()) };
 }
 
 it("goes on to keep what is done as often as the last program that said how often", async () => {
-  const { scenario, folder } = await small();
-  const every = async (wanted: number | null) => (await openRunCheckpoint(folder, scenario, "wasm", wanted, 1))?.every;
+  const { scenario, staging } = await small();
+  const every = async (wanted: number | null) => (await openRunCheckpoint(staging, scenario, "wasm", wanted, 1))?.every;
   expect(await every(null)).toBeUndefined();
   expect(await every(500)).toBe(500);
   expect(await every(null)).toBe(500);
@@ -19,10 +20,10 @@ it("goes on to keep what is done as often as the last program that said how ofte
 });
 
 it("is not gone on with on another backend", async () => {
-  const { scenario, folder } = await small();
-  await openRunCheckpoint(folder, scenario, "wasm", 5, 1);
-  await expect(openRunCheckpoint(folder, scenario, "reference", null, 1)).rejects.toThrow(
+  const { scenario, staging } = await small();
+  await openRunCheckpoint(staging, scenario, "wasm", 5, 1);
+  await expect(openRunCheckpoint(staging, scenario, "reference", null, 1)).rejects.toThrow(
     'of another run; what differs: the backend ("wasm" there, "reference" here). Resume that run as it was',
   );
-  expect(await openRunCheckpoint(folder, scenario, "wasm", null, 1)).not.toBeNull();
+  expect(await openRunCheckpoint(staging, scenario, "wasm", null, 1)).not.toBeNull();
 });

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, statSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, statSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { runCell } from "../../src/engine/run-cell.ts";
@@ -9,6 +9,7 @@ import type { Scenario } from "../../src/scenario/scenario.ts";
 import { type SweepCell, sweepCells } from "../../src/scenario/sweep.ts";
 import { npyBytes } from "../support/npy.ts";
 import { readCsv, temporaryFolder } from "../support/program.ts";
+import { stagingIn } from "../support/staging.ts";
 
 const sizes = { steps: 3, tokens: 8, experts: 4 };
 const values = (seed: number) =>
@@ -76,10 +77,10 @@ describe("a recording that is replaced", () => {
   });
 
   it("between two cells stops the sweep, and a resumed one takes nothing of the old file", async () => {
-    const out = path.join(folder, "out");
-    mkdirSync(out);
+    const staging = stagingIn(folder);
+    const out = staging.files;
     let isReplaced = false;
-    const attempt = runSweep(cells, out, out, {
+    const attempt = runSweep(cells, staging, {
       ...options,
       resume: false,
       onProgress(progress) {
@@ -93,7 +94,7 @@ describe("a recording that is replaced", () => {
     await expect(attempt).rejects.toThrow(changed);
     expect(existsSync(path.join(out, "summary.csv"))).toBe(false);
 
-    await runSweep(cells, out, out, { ...options, resume: true, onProgress: () => undefined });
+    await runSweep(cells, staging, { ...options, resume: true, onProgress: () => undefined });
     const { mtimeMs } = statSync(recording);
     const records = cells.map((_, i) => readRunRecord(path.join(out, "cells", String(i))));
     expect(records.map((record) => record?.input)).toEqual(

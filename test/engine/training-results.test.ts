@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it, vi } from "vitest";
 import { runScenario } from "../../src/engine/run-scenario.ts";
@@ -6,9 +6,11 @@ import { runSweep } from "../../src/engine/run-sweep.ts";
 import type { ScenarioInput } from "../../src/index.ts";
 import { expandSweep } from "../../src/library/scenarios.ts";
 import { simulate } from "../../src/library/simulate.ts";
+import { openResults } from "../../src/report/results/results.ts";
 import { resolveScenario } from "../../src/scenario/load.ts";
 import type { StreamKind } from "../../src/streams/stream.ts";
 import { readCsv, temporaryFolder } from "../support/program.ts";
+import { stagingIn } from "../support/staging.ts";
 
 // The clusters with a loss that halves on every step, as a kind of its own.
 vi.mock("../../src/streams/index.ts", async (importOriginal) => {
@@ -68,13 +70,13 @@ it("gives the library the same figures", async () => {
 });
 
 it("leaves the columns of training empty in a sweep for the cells that do not train, and puts parameters behind them", async () => {
-  const folder = temporaryFolder();
+  const staging = stagingIn(temporaryFolder());
+  const folder = staging.files;
   const swept = { ...written, sweep: { "stream.kind": ["clusters", "halving"] } };
   // Types know nothing of this file's own kind of stream.
   const cells = await expandSweep(swept as unknown as ScenarioInput);
-  mkdirSync(path.join(folder, "cells"), { recursive: true });
-  const results = await runSweep(cells, folder, folder, { ...options, scenarioFile: "halving.yaml", resume: false });
-  expect(results.parameters).toEqual(["stream.kind"]);
+  await runSweep(cells, staging, { ...options, scenarioFile: "halving.yaml", resume: false });
+  expect(openResults(folder).parameters).toEqual(["stream.kind"]);
   const rows = readCsv(path.join(folder, "summary.csv"));
   expect(rows.map((row) => [row["stream.kind"], row.task_loss, row.expert_similarity])).toEqual([
     ["clusters", "", ""],

@@ -47,7 +47,11 @@ async function run(tasks: object[]) {
 }
 
 it("ends no thread before it has loaded, which Node 20 would not survive, whether tasks fail or are done at once", async () => {
-  const failed = await run([{ result: 1 }, { inputError: "bad data" }, { result: 3 }]);
+  const failed = await run([
+    { result: 1 },
+    { error: { message: "bad data", lines: ["bad data"], fields: {} } },
+    { result: 3 },
+  ]);
   expect(failed.settled).toMatchObject({ status: "rejected", reason: { message: "bad data" } });
   expect(failed).toMatchObject({ endedBefore: [false, false, false], ended: true });
 

@@ -1,18 +1,7 @@
-import {
-  constants,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { checkOutputFile } from "../output-folder.ts";
+import { completeCommit, isStagingName } from "../output-folder.ts";
 import { beginsAsResults, ownResultFiles } from "../own-files.ts";
 import { openResults } from "../results/results.ts";
 import { cellsOf, checkedFilesIn, checkedNames } from "./checked-files.ts";
@@ -26,16 +15,17 @@ export interface Acceptance {
 
 /**
  * Plans how the results in `folder` take the place of `baseline`: with the kinds of files that the baseline has, or with
- * all that are checked where there is no baseline yet, and with each run.json, which tells where the figures come from. A
+ * all that are checked if there is no baseline yet, and with each run.json, which says where the figures come from. A
  * baseline has no timing.csv: it is never the same twice, so none is compared, and one of earlier results would be wrong.
- * Throws `InputError` where `folder` holds no results or lacks one of
- * those files, and where `baseline` is something else than results.
+ * Throws `InputError` if `folder` holds no results or lacks one of those files, or if `baseline` holds something other
+ * than results.
  */
 export function planAcceptance(folder: string, baseline: string): Acceptance {
   openResults(folder);
   const exists = existsSync(baseline);
   if (exists && !statSync(baseline).isDirectory()) throw new InputError(`${baseline}: is no folder`);
-  const isNew = !exists || readdirSync(baseline).length === 0;
+  if (exists) completeCommit(baseline);
+  const isNew = !exists || readdirSync(baseline).every(isStagingName);
   if (isNew) return { files: [...checkedFilesIn(folder), ...recordsIn(folder, cellsOf(folder))], surplus: [] };
   checkAreApart(folder, baseline);
   const had = checkedFilesIn(baseline);
@@ -70,35 +60,22 @@ function recordsIn(folder: string, cells: readonly string[]): string[] {
 }
 
 /**
- * Copies the files of `folder` into `partial`, a folder inside `baseline`, and then moves those of cells into their
- * places. Those of `partial` itself are left for {@link OutputFolder.commit} to move, and what is surplus beside them for it
- * to remove: until all are copied nothing of the baseline changes, and no file is ever half of one and half of the other.
+ * Copies the accepted files of `folder` into `staged`, a folder whose files go into the baseline together. Throws
+ * `InputError` if one is no regular file.
  */
-export function acceptResults(folder: string, baseline: string, partial: string, acceptance: Acceptance): void {
-  const { files, surplus } = acceptance;
+export function stageAcceptance(folder: string, staged: string, { files }: Acceptance): void {
   // To copy a pipe is to wait for its writer.
   const odd = files.find((file) => !statSync(path.join(folder, file)).isFile());
   if (odd !== undefined) throw new InputError(`${path.join(folder, odd)}: this is no regular file; a file is needed`);
-  for (const file of files) checkOutputFile(path.join(baseline, file));
   for (const file of files) {
-    mkdirSync(path.dirname(path.join(partial, file)), { recursive: true });
-    copyFileSync(path.join(folder, file), path.join(partial, file), constants.COPYFILE_FICLONE);
+    mkdirSync(path.dirname(path.join(staged, file)), { recursive: true });
+    copyFileSync(path.join(folder, file), path.join(staged, file), constants.COPYFILE_FICLONE);
   }
-  const ofCells = files.filter(isOfCell);
-  for (const file of ofCells) mkdirSync(path.dirname(path.join(baseline, file)), { recursive: true });
-  for (const file of ofCells) renameSync(path.join(partial, file), path.join(baseline, file));
-  for (const file of surplus.filter(isOfCell)) rmSync(path.join(baseline, file));
-  for (const cell of [...cellsOf(baseline), "cells"]) removeIfEmpty(path.join(baseline, cell));
-  rmSync(path.join(partial, "cells"), { recursive: true, force: true });
 }
 
 /** Whether a path, relative to the results, is that of a cell's file, and not of one of the run or the whole sweep. */
 export function isOfCell(file: string): boolean {
   return path.dirname(file) !== ".";
-}
-
-function removeIfEmpty(folder: string): void {
-  if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
 /** Throws `InputError` where both are the same folder, or the results are a cell of the baseline, which may go. */

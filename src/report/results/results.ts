@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
+import { completeCommit } from "../output-folder.ts";
 import { headerOf, summaryColumnsOf } from "../result-columns.ts";
 import { cellOf, type ResultTable, readResultTable } from "./result-table.ts";
 import { readRunJson } from "./run-json.ts";
@@ -34,15 +35,15 @@ export interface Results {
 
 /**
  * Opens the results in `folder`, which `run`, `sweep` or `measure` wrote. Reads the summary; the larger files are read
- * by whoever needs them. Throws `InputError` where `folder` holds no finished results.
+ * by whoever needs them. Throws `InputError` if `folder` holds no finished results.
  *
- * @param summaryFolder where summary.csv is; elsewhere while a sweep is still being written
+ * @param cellFolders the folders of the cells, if they are not yet `cells/0`, `cells/1`, … of `folder`
  */
-export function openResults(folder: string, summaryFolder = folder): Results {
-  checkIsResults(folder, summaryFolder);
-  const summary = readResultTable(path.join(summaryFolder, "summary.csv"), requiredColumns, sweptSizes);
+export function openResults(folder: string, cellFolders: readonly string[] | null = null): Results {
+  checkIsResults(folder);
+  const summary = readResultTable(path.join(folder, "summary.csv"), requiredColumns, sweptSizes);
   const known = headerOf(summaryColumnsOf(true));
-  const runs = openCells(folder, summary) ?? [{ folder, rows: summary.rows.map((_, row) => row) }];
+  const runs = openCells(folder, summary, cellFolders) ?? [{ folder, rows: summary.rows.map((_, row) => row) }];
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),
@@ -55,10 +56,11 @@ export function openResults(folder: string, summaryFolder = folder): Results {
   };
 }
 
-/** Throws `InputError` where `folder` holds no finished results; `summaryFolder` as for {@link openResults}. */
-export function checkIsResults(folder: string, summaryFolder = folder): void {
+/** Throws `InputError` if `folder` holds no finished results. Completes those that a killed program left half-replaced. */
+export function checkIsResults(folder: string): void {
   if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
-  if (!existsSync(path.join(summaryFolder, "summary.csv"))) {
+  completeCommit(folder);
+  if (!existsSync(path.join(folder, "summary.csv"))) {
     throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
   }
 }
@@ -67,12 +69,12 @@ export function checkIsResults(folder: string, summaryFolder = folder): void {
  * The cells of a sweep, whose summary lists their rows one after the other; null where there are none, or where a later
  * run into the same folder wrote the summary.
  */
-function openCells(folder: string, summary: ResultTable): Run[] | null {
-  if (!existsSync(path.join(folder, "cells"))) return null;
+function openCells(folder: string, summary: ResultTable, cellFolders: readonly string[] | null): Run[] | null {
+  if (cellFolders === null && !existsSync(path.join(folder, "cells"))) return null;
   const runs: Run[] = [];
   let next = 0;
   while (next < summary.rows.length) {
-    const cell = path.join(folder, "cells", String(runs.length));
+    const cell = cellFolders?.[runs.length] ?? path.join(folder, "cells", String(runs.length));
     const first = next;
     const rows = existsSync(cell) ? readResultTable(path.join(cell, "summary.csv"), requiredColumns).rows : [];
     if (rows.length === 0 || !rows.every((row, offset) => startsWith(summary.rows[first + offset] ?? [], row))) {

@@ -1,5 +1,3 @@
-import { copyFileSync } from "node:fs";
-import path from "node:path";
 import { measureRecorded } from "../../../src/engine/measure-recorded.ts";
 import { runScenario } from "../../../src/engine/run-scenario.ts";
 import { runSweep } from "../../../src/engine/run-sweep.ts";
@@ -9,6 +7,7 @@ import { resolveScenario } from "../../../src/scenario/load.ts";
 import { sweepCells } from "../../../src/scenario/sweep.ts";
 import { openLoads } from "../../../src/streams/readers/recorded-choices.ts";
 import { projectPath, temporaryFolder } from "../../support/program.ts";
+import { stagingIn } from "../../support/staging.ts";
 
 /** Eight experts of which some stay idle, with a router of each sort: plain, with a bias, with a plan, without drops. */
 export const smallScenario = {
@@ -45,12 +44,10 @@ export async function dataOfRun(written: object): Promise<ReportData> {
 
 /** What a sweep of `written` leaves. */
 export async function dataOfSweep(written: object): Promise<ReportData> {
-  const folder = temporaryFolder();
+  const staging = stagingIn(temporaryFolder());
   const cells = await sweepCells(written, "small", 100);
-  const into = temporaryFolder();
-  await runSweep(cells, folder, into, { ...quietly, scenarioFile: "small", resume: false });
-  copyFileSync(path.join(into, "summary.csv"), path.join(folder, "summary.csv"));
-  return readReportData(openResults(folder));
+  await runSweep(cells, staging, { ...quietly, scenarioFile: "small", resume: false });
+  return readReportData(openResults(staging.files));
 }
 
 /** What measuring the recorded loads of a model with 8 experts leaves. */

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { fileHead } from "../../../src/report/file-head.ts";
+import { beginsAsResults } from "../../../src/report/own-files.ts";
 import { cellOf, numberOf, readResultTable } from "../../../src/report/results/result-table.ts";
 import { openRows } from "../../../src/report/results/row-reader.ts";
 import { readRunJson } from "../../../src/report/results/run-json.ts";
@@ -61,7 +61,7 @@ describe("readResultTable", () => {
     symlinkSync("/dev/zero", device);
     for (const file of [pipe, device]) {
       expect(() => readResultTable(file, ["router"])).toThrow(`${file}: this is no regular file`);
-      expect(() => fileHead(file, 10)).toThrow(`${file}: this is no regular file`);
+      expect(() => beginsAsResults(file)).toThrow(`${file}: this is no regular file`);
       await expect(openRows(file, ["router"])).rejects.toThrow(`${file}: this is no regular file`);
       const record = path.join(temporaryFolder(), "run.json");
       symlinkSync(file, record);

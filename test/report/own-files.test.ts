@@ -1,7 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { clearCellFolder, isCellFolder, removeCellsFrom, replaceCell } from "../../src/engine/cell-folder.ts";
+import { isCellFolder, obsoleteCells, obsoleteOfCell } from "../../src/report/own-files.ts";
 import { temporaryFolder } from "../support/program.ts";
 
 const runFiles = ["diagnostics.csv", "loads.csv", "run.json", "steps.csv", "summary.csv", "timing.csv"];
@@ -52,37 +52,23 @@ describe("isCellFolder", () => {
   });
 });
 
-describe("replaceCell", () => {
-  it("leaves the new files alone where moesim wrote all that was there", () => {
+describe("obsoleteOfCell", () => {
+  it("is the whole folder if moesim wrote all that is in it", () => {
     const folder = folderOf({ ...filesOfRun("old"), "report.html": page });
-    replaceCell(folder, folderOf(filesOfRun("new")));
-    expect(readdirSync(folder).sort()).toEqual(runFiles);
-    expect(readFileSync(path.join(folder, "steps.csv"), "utf8")).toBe("new steps.csv");
+    expect(obsoleteOfCell(path.dirname(folder), "3")).toEqual(["3"]);
   });
 
-  it("keeps what moesim did not write, and takes away the page of the old files", () => {
+  it("is what moesim wrote beside what it did not, but for the record, by which the folder is still a cell", () => {
     const folder = folderOf({ ...filesOfRun("old"), "report.html": page, "own.txt": "mine", pictures: null });
-    replaceCell(folder, folderOf(filesOfRun("new")));
-    expect(readdirSync(folder).sort()).toEqual([...runFiles, "own.txt", "pictures"].sort());
-    expect(readFileSync(path.join(folder, "own.txt"), "utf8")).toBe("mine");
-    for (const name of runFiles.filter((file) => file !== "run.json")) {
-      expect(readFileSync(path.join(folder, name), "utf8")).toBe(`new ${name}`);
-    }
+    const names = [...runFiles.filter((name) => name !== "run.json"), "report.html"];
+    expect(obsoleteOfCell(path.dirname(folder), "3").sort()).toEqual(names.map((name) => `3/${name}`).sort());
+    expect(obsoleteOfCell(path.dirname(folder), "4")).toEqual([]);
   });
 });
 
-describe("clearCellFolder", () => {
-  it("leaves beside what moesim did not write the record alone, by which the folder is still a cell", () => {
-    const folder = folderOf({ ...filesOfRun("old"), "report.html": "<p>mine</p>" });
-    clearCellFolder(folder);
-    expect(readdirSync(folder).sort()).toEqual(["report.html", "run.json"]);
-    expect(isCellFolder(folder)).toBe(true);
-  });
-});
-
-describe("removeCellsFrom", () => {
-  it("removes a sweep's cells from the first one on, and no results of a run or of somebody else", () => {
-    const cells = temporaryFolder();
+describe("obsoleteCells", () => {
+  it("are a sweep's cells from the first one on, and no results of a run or of somebody else", () => {
+    const folder = temporaryFolder();
     const recordOf = (command: string) => JSON.stringify({ command, versions: { moesim: "0.1.0" } });
     const files = {
       "1/run.json": recordOf("sweep"),
@@ -94,11 +80,9 @@ describe("removeCellsFrom", () => {
       "notes/run.json": recordOf("sweep"),
     };
     for (const [file, text] of Object.entries(files)) {
-      mkdirSync(path.join(cells, path.dirname(file)), { recursive: true });
-      writeFileSync(path.join(cells, file), text);
+      mkdirSync(path.join(folder, "cells", path.dirname(file)), { recursive: true });
+      writeFileSync(path.join(folder, "cells", file), text);
     }
-    removeCellsFrom(cells, 2);
-    expect(readdirSync(cells).sort()).toEqual(["1", "11", "12", "notes"]);
-    expect(readFileSync(path.join(cells, "12/summary.csv"), "utf8")).toBe("mine");
+    expect(obsoleteCells(folder, 2).sort()).toEqual(["cells/10", "cells/2"]);
   });
 });
