@@ -9,14 +9,14 @@ const slowTests = [
   "test/cli/{backend,bench,check,checkpoints,faults,full-disk,kept-files,report,rerun,route,run,run-workers}.test.ts",
   "test/cli/{command-line,list-schema-validate,optimum,shared-folder,start-up,sweep,swept-scenario}.test.ts",
   "test/cli/{terminal,training}.test.ts",
-  "test/kernels/{select,tensor}.test.ts",
-  "test/library/{docs,examples,package,simulate}.test.ts",
-  "test/report/html/report-page.test.ts",
-  "test/report/pictures/index.test.ts",
-  "test/routers/tensor-kernels.test.ts",
-  "test/streams/training/training.test.ts",
+  "test/core/kernels/{select,tensor}.test.ts",
+  "test/core/library/{docs,examples,package,simulate}.test.ts",
+  "test/page/report-page.test.ts",
+  "test/core/pictures/index.test.ts",
+  "test/core/routers/tensor-kernels.test.ts",
+  "test/core/streams/training/training.test.ts",
   "test/theory/{approximate-balance,logarithmic-regret,monotone-improvement}.test.ts",
-  "test/transport/{exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",
+  "test/core/transport/*/{exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",
 ];
 
 export default defineConfig(({ mode }) => {

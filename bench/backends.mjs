@@ -1,10 +1,11 @@
 // Milliseconds of a router's step on each backend that loads here, as a Markdown table:
 // `npm run build && node bench/backends.mjs`. Median and least of the repetitions, after two that are not counted; the
 // backends take turns, so that a busy moment of the machine meets all of them.
+
+import { createKernels, loadKernels } from "../dist/core/kernels/index.js";
 import { createRandom } from "../dist/core/random.js";
-import { createKernels, loadKernels } from "../dist/kernels/index.js";
-import { findRouterKind } from "../dist/routers/index.js";
-import { findStreamKind } from "../dist/streams/index.js";
+import { findRouterKind } from "../dist/core/routers/index.js";
+import { findStreamKind } from "../dist/core/streams/index.js";
 
 const repetitions = 15;
 const shapes = [

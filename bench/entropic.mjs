@@ -1,9 +1,10 @@
 // Iterations and time to a marginal error of 1e-8, plain Sinkhorn against Sinkhorn–Newton–Sparse, as a Markdown table:
 // `npm run build && node bench/entropic.mjs`. Times of sns are the least of three; Sinkhorn runs once, since it takes long.
+
+import { createKernels } from "../dist/core/kernels/index.js";
 import { createRandom } from "../dist/core/random.js";
-import { createKernels } from "../dist/kernels/index.js";
-import { findStreamKind } from "../dist/streams/index.js";
-import { createEntropicSolver } from "../dist/transport/entropic.js";
+import { findStreamKind } from "../dist/core/streams/index.js";
+import { createEntropicSolver } from "../dist/core/transport/entropic/entropic.js";
 
 const tolerance = 1e-8;
 const epsilons = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005];

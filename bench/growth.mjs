@@ -3,11 +3,11 @@
 // their logarithms, with its standard error. A series ends where a step has taken too long, for the whole to take minutes.
 import { median, sum } from "d3-array";
 import { linearRegression, linearRegressionLine, mean } from "simple-statistics";
+import { createKernels } from "../dist/core/kernels/index.js";
+import { createOptimumFinder } from "../dist/core/metrics/regret.js";
 import { createRandom } from "../dist/core/random.js";
-import { createKernels } from "../dist/kernels/index.js";
-import { createOptimumFinder } from "../dist/metrics/regret.js";
-import { routerKinds } from "../dist/routers/index.js";
-import { findStreamKind } from "../dist/streams/index.js";
+import { routerKinds } from "../dist/core/routers/index.js";
+import { findStreamKind } from "../dist/core/streams/index.js";
 
 const topK = 8;
 const [fixedTokens, fixedExperts] = [8192, 64];

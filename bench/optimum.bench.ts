@@ -1,8 +1,8 @@
 import { bench, describe } from "vitest";
+import { createKernels } from "../src/core/kernels/index.ts";
 import { createRandom } from "../src/core/random.ts";
-import { createKernels } from "../src/kernels/index.ts";
-import { findStreamKind } from "../src/streams/index.ts";
-import { createAssignmentSolver } from "../src/transport/exact-assignment.ts";
+import { findStreamKind } from "../src/core/streams/index.ts";
+import { createAssignmentSolver } from "../src/core/transport/assignment/exact-assignment.ts";
 
 /** Affinities of batches that follow one another, and a solver for them. */
 async function problemsOf(tokens: number, experts: number, topK: number, gap: number) {

@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import type { RunnerTestSuite } from "vitest";
 import type { Reporter, TestModule, TestSuite } from "vitest/node";
-import { formatTable } from "../src/report/table.ts";
+import { formatTable } from "../src/cli/text/table.ts";
 
 /** The end of the name of a group of kernels, and of the one that measures their twins in plain TypeScript. */
 const kernelsSuffix = ", wasm";

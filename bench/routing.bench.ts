@@ -1,8 +1,8 @@
 import { bench, describe } from "vitest";
+import { createKernels, type Kernels } from "../src/core/kernels/index.ts";
 import { createRandom } from "../src/core/random.ts";
-import { createKernels, type Kernels } from "../src/kernels/index.ts";
-import { findRouterKind } from "../src/routers/index.ts";
-import { findStreamKind } from "../src/streams/index.ts";
+import { findRouterKind } from "../src/core/routers/index.ts";
+import { findStreamKind } from "../src/core/streams/index.ts";
 
 // The size at which routers are compared: a batch of DeepSeek-V3's shape, on one thread.
 const shape = { steps: 1_000_000, tokens: 8192, experts: 256, topK: 8, capacityFactor: 1 };

@@ -1,8 +1,8 @@
 import { bench, describe } from "vitest";
+import { createKernels } from "../src/core/kernels/index.ts";
 import { createRandom } from "../src/core/random.ts";
-import { createKernels } from "../src/kernels/index.ts";
-import { findStreamKind } from "../src/streams/index.ts";
-import { createPriceSearch } from "../src/transport/price-search.ts";
+import { findStreamKind } from "../src/core/streams/index.ts";
+import { createPriceSearch } from "../src/core/transport/assignment/price-search.ts";
 
 describe.each([
   { tokens: 8192, experts: 256, topK: 8 },

@@ -1,8 +1,8 @@
 import { bench, describe } from "vitest";
+import { createKernels } from "../src/core/kernels/index.ts";
 import { createRandom } from "../src/core/random.ts";
-import { createKernels } from "../src/kernels/index.ts";
-import { findRouterKind } from "../src/routers/index.ts";
-import { trainingKind } from "../src/streams/training.ts";
+import { findRouterKind } from "../src/core/routers/index.ts";
+import { trainingKind } from "../src/core/streams/training.ts";
 
 const shape = { steps: 1_000_000, tokens: 1024, experts: 16, topK: 2, capacityFactor: 1 };
 const tasks = [{ task: "clusters" }, { task: "text", path: "../scenarios/texts/alice.txt" }];

@@ -3,11 +3,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
-import { maxVioPicture } from "../dist/report/pictures/max-vio.js";
-import { renderSvg } from "../dist/report/pictures/render.js";
-import { readReportData } from "../dist/report/pictures/report-data.js";
-import { themes } from "../dist/report/pictures/theme.js";
-import { openResults } from "../dist/report/results/results.js";
+import { maxVioPicture } from "../dist/core/pictures/makers/max-vio.js";
+import { renderSvg } from "../dist/node/render/render.js";
+import { readReportData } from "../dist/core/pictures/parts/report-data.js";
+import { themes } from "../dist/core/pictures/parts/theme.js";
+import { openResults } from "../dist/node/files/results.js";
 
 const panels = [
   { scenario: "trace", file: "recorded.svg", title: "trained without balancing" },

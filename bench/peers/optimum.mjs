@@ -6,11 +6,11 @@ import { cpus, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { median } from "d3-array";
+import { formatTable } from "../../dist/cli/text/table.js";
+import { createKernels } from "../../dist/core/kernels/index.js";
 import { createRandom } from "../../dist/core/random.js";
-import { createKernels } from "../../dist/kernels/index.js";
-import { formatTable } from "../../dist/report/table.js";
-import { findStreamKind } from "../../dist/streams/index.js";
-import { createAssignmentSolver } from "../../dist/transport/exact-assignment.js";
+import { findStreamKind } from "../../dist/core/streams/index.js";
+import { createAssignmentSolver } from "../../dist/core/transport/assignment/exact-assignment.js";
 
 const sizes = [
   { tokens: 1024, experts: 16, topK: 2, withHighs: true },

@@ -9,8 +9,8 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { median, min, quantile } from "d3-array";
-import { prepareBenchmark } from "../../dist/engine/benchmarks.js";
-import { formatTable } from "../../dist/report/table.js";
+import { formatTable } from "../../dist/cli/text/table.js";
+import { prepareBenchmark } from "../../dist/node/run/benchmarks.js";
 
 const size = { tokens: 8192, experts: 256, topK: 8 };
 const rounds = 9;

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
-import { createRouter, openStream } from "../../dist/engine/open-scenario.js";
+import { createRouter, openStream } from "../../dist/core/simulation/open-scenario.js";
 import { loadScenario } from "../../dist/index.js";
-import { createKernels } from "../../dist/kernels/index.js";
+import { createKernels } from "../../dist/core/kernels/index.js";
 
 /** The scenario `theory-<name>.yaml`. */
 export const loadTheory = (name) =>

@@ -1,8 +1,8 @@
 import { mean } from "d3-array";
 import { linearRegression, linearRegressionLine, rSquared } from "simple-statistics";
-import { simulate } from "../../dist/engine/simulate.js";
-import { createKernels } from "../../dist/kernels/index.js";
-import { createDualRegretMeter } from "../../dist/metrics/dual-regret.js";
+import { simulate } from "../../dist/core/simulation/simulate.js";
+import { createKernels } from "../../dist/core/kernels/index.js";
+import { createDualRegretMeter } from "../../dist/core/metrics/dual-regret.js";
 import { colors, draw, format, table, writeRows } from "./output.mjs";
 import { loadTheory, record } from "./recording.mjs";
 

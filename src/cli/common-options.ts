@@ -1,6 +1,6 @@
 import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
-import type { KernelBackend } from "../kernels/index.ts";
+import type { KernelBackend } from "../core/kernels/index.ts";
 
 /** What every command is given besides its own options. */
 export interface CommonArguments {
@@ -67,8 +67,8 @@ export const backendOption = {
  */
 export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
   if (name === "auto" || name === "wasm") return "wasm";
-  const { tensorBackendOf } = await import("../kernels/index.ts");
-  const { loadTensors } = await import("../tensors/load.ts");
+  const { tensorBackendOf } = await import("../core/kernels/index.ts");
+  const { loadTensors } = await import("../core/kernels/tensor/load.ts");
   await loadTensors(tensorBackendOf(name));
   return name;
 }

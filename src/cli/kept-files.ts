@@ -1,11 +1,11 @@
 import path from "node:path";
 import { InputError } from "../core/input-error.ts";
-import { cellsOf } from "../report/check/checked-files.ts";
-import { checkOutputFile, realPath } from "../report/output-folder.ts";
-import { printable } from "../report/printable.ts";
-import { resultNames } from "../report/result-files.ts";
-import { readRunRecord } from "../report/results/run-json.ts";
-import type { Scenario } from "../scenario/scenario.ts";
+import { printable } from "../core/results/format.ts";
+import type { Scenario } from "../core/scenario/scenario.ts";
+import { cellsOf } from "../node/check/checked-files.ts";
+import { checkOutputFile, realPath } from "../node/files/output-folder.ts";
+import { resultNames } from "../node/files/result-files.ts";
+import { readRunRecord } from "../node/files/run-json.ts";
 
 /** A file that a command reads, and so must not replace. */
 export interface ReadFile {
@@ -39,7 +39,7 @@ export function filesOfResults(folder: string): ReadFile[] {
 /** The files that `scenarios`, which come from `scenarioFile`, are read from and read. */
 export async function filesReadBy(scenarioFile: string, scenarios: readonly Scenario[]): Promise<ReadFile[]> {
   // Commands that read results alone need no scenarios.
-  const { inputFileOf } = await import("../engine/run-record.ts");
+  const { inputFileOf } = await import("../node/run/run-record.ts");
   const inputs = new Set(await Promise.all(scenarios.map(inputFileOf)));
   inputs.delete(null);
   return [

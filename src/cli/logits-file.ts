@@ -1,9 +1,9 @@
 import path from "node:path";
 import type { Options } from "yargs";
+import { openTensor } from "../core/formats/open-tensor.ts";
 import { InputError } from "../core/input-error.ts";
-import { resolveScenario } from "../scenario/load.ts";
-import type { Scenario } from "../scenario/scenario.ts";
-import { openTensor } from "../streams/readers/open-tensor.ts";
+import { resolveScenario } from "../core/scenario/load.ts";
+import type { Scenario } from "../core/scenario/scenario.ts";
 import { optionGroups } from "./common-options.ts";
 
 const defaultTopK = 2;

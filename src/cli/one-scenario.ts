@@ -1,9 +1,9 @@
 import path from "node:path";
 import type { Options } from "yargs";
-import { readScenarioFile, resolveScenario } from "../scenario/load.ts";
-import { parseOverride, withOverride } from "../scenario/overrides.ts";
-import type { Scenario } from "../scenario/scenario.ts";
-import { checkSweep, defaultMaxCells } from "../scenario/sweep.ts";
+import { readScenarioFile, resolveScenario } from "../core/scenario/load.ts";
+import { parseOverride, withOverride } from "../core/scenario/overrides.ts";
+import type { Scenario } from "../core/scenario/scenario.ts";
+import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
 import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
 
 /** The words of commands that take one scenario, which may be changed on the way. */

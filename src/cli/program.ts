@@ -3,8 +3,8 @@ import { InputError } from "../core/input-error.ts";
 import { version } from "../version.ts";
 import { CheckFailed } from "./check-failed.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
+import { completeWords, completionCommand } from "./commands/completion.ts";
 import type { CommonArguments } from "./common-options.ts";
-import { completeWords, completionCommand } from "./completion.ts";
 import { exitCodes, reportError } from "./exit-codes.ts";
 import { programEpilogue } from "./help.ts";
 import { columnsOf, writeLines } from "./terminal.ts";
@@ -20,67 +20,67 @@ const commands: readonly Command[] = [
   command(
     "run <scenario>",
     "Route a scenario's stream through all its routers; print a table and write the reports",
-    async () => (await import("./run.ts")).runCommand,
+    async () => (await import("./commands/run.ts")).runCommand,
   ),
   command(
     "sweep <scenario>",
     "Run every combination of the lists under a scenario's `sweep` and `seeds`, and recommend one",
-    async () => (await import("./sweep.ts")).sweepCommand,
+    async () => (await import("./commands/sweep.ts")).sweepCommand,
   ),
   command(
     "export <scenario>",
     "Write the logits of a scenario's stream to a file, to be routed again or elsewhere",
-    async () => (await import("./export.ts")).exportCommand,
+    async () => (await import("./commands/export.ts")).exportCommand,
   ),
   command(
     "route",
     "Route the logits of a file through one router and write each token's experts and gates",
-    async () => (await import("./route.ts")).routeCommand,
+    async () => (await import("./commands/route.ts")).routeCommand,
   ),
   command(
     "measure",
     "Report the load, idle and rank metrics of what a real model did, from recorded choices or loads",
-    async () => (await import("./measure.ts")).measureCommand,
+    async () => (await import("./commands/measure.ts")).measureCommand,
   ),
   command(
     "optimum",
     "Print the best total score that any assignment within the capacity can have, as JSON, a line per step",
-    async () => (await import("./optimum.ts")).optimumCommand,
+    async () => (await import("./commands/optimum.ts")).optimumCommand,
   ),
   command(
     "compare <folders..>",
     "Show the metrics of two or more results side by side, with their differences to the first",
-    async () => (await import("./compare.ts")).compareCommand,
+    async () => (await import("./commands/compare.ts")).compareCommand,
   ),
   command(
     "check <folder>",
     "Fail if results are worse than a baseline or break the limits of a gate, for regression tests",
-    async () => (await import("./check.ts")).checkCommand,
+    async () => (await import("./commands/check.ts")).checkCommand,
   ),
   command(
     "report <folder>",
     "Write an HTML page with pictures and all figures of a folder that run, sweep or measure wrote",
-    async () => (await import("./report.ts")).reportCommand,
+    async () => (await import("./commands/report.ts")).reportCommand,
   ),
   command(
     "bench",
     "Measure the kernels and a whole step of every router on this machine",
-    async () => (await import("./bench.ts")).benchCommand,
+    async () => (await import("./commands/bench.ts")).benchCommand,
   ),
   command(
     "validate <scenario>",
     "Check a scenario, every cell of its sweep, and the header of the recorded file it names, without running it",
-    async () => (await import("./validate.ts")).validateCommand,
+    async () => (await import("./commands/validate.ts")).validateCommand,
   ),
   command(
     "schema",
     "Print the JSON Schema of a scenario file, for editors",
-    async () => (await import("./schema.ts")).schemaCommand,
+    async () => (await import("./commands/schema.ts")).schemaCommand,
   ),
   command(
     "list <subject>",
     "List routers, streams or metrics with their parameters, defaults and sources",
-    async () => (await import("./list.ts")).listCommand,
+    async () => (await import("./commands/list.ts")).listCommand,
   ),
 ];
 

@@ -1,4 +1,4 @@
-import { counted } from "../core/counted.ts";
+import { counted } from "../core/words.ts";
 
 /** What a stream comes to, for people: `10 steps of 512 tokens, 16 experts`. */
 export function sizesText(steps: number, tokens: number, experts: number): string {

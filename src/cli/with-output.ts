@@ -10,8 +10,8 @@ import {
   openOutputFolder,
   type Resumable,
   type Staging,
-} from "../report/output-folder.ts";
-import { obsoleteCells, obsoleteOfCell, ownResultFiles } from "../report/own-files.ts";
+} from "../node/files/output-folder.ts";
+import { obsoleteCells, obsoleteOfCell, ownResultFiles } from "../node/files/own-files.ts";
 import { writeLines } from "./terminal.ts";
 
 const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];

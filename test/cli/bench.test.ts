@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { routerKinds } from "../../src/routers/index.ts";
+import { routerKinds } from "../../src/core/routers/index.ts";
 import { moesim } from "../support/program.ts";
 
 // Small and short: that the figures are right can only be seen where nothing else runs, that they are there can be here.

@@ -1,8 +1,8 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { routerKinds } from "../../src/routers/index.ts";
-import { streamKinds } from "../../src/streams/index.ts";
+import { routerKinds } from "../../src/core/routers/index.ts";
+import { streamKinds } from "../../src/core/streams/index.ts";
 import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
 
 describe("moesim list", () => {

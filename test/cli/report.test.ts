@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSyn
 import path from "node:path";
 import { PNG } from "pngjs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { themes } from "../../src/report/pictures/theme.ts";
+import { themes } from "../../src/core/pictures/parts/theme.ts";
 import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
 
 /** A fresh folder of results to write into: what `measure` says of recorded loads. */

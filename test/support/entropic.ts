@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
-import type { Kernels } from "../../src/kernels/kernels.ts";
-import { createEntropicSolver, type EntropicOptions } from "../../src/transport/entropic.ts";
+import type { Kernels } from "../../src/core/kernels/kernels.ts";
+import { createEntropicSolver, type EntropicOptions } from "../../src/core/transport/entropic/entropic.ts";
 import { toMatrix } from "./plain.ts";
 import { skewedLogits } from "./random-logits.ts";
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { headerOf, summaryColumnsOf, timingHeader } from "../../src/report/result-columns.ts";
-import { openResults, type Results } from "../../src/report/results/results.ts";
+import { headerOf, summaryColumnsOf, timingHeader } from "../../src/core/results/result-columns.ts";
+import { openResults, type Results } from "../../src/node/files/results.ts";
 import { type Rows, resultFolder } from "./result-folder.ts";
 
 /** A router's row of a cell: the columns of summary.csv that are given, all others empty; `routeMs` of timing.csv. */

@@ -1,10 +1,10 @@
 import type { RoutingShape, ScoreKind } from "../../src/core/assignment.ts";
+import type { Kernels } from "../../src/core/kernels/kernels.ts";
+import { createReferenceKernels } from "../../src/core/kernels/reference.ts";
 import { createRandom } from "../../src/core/random.ts";
+import { findRouterKind } from "../../src/core/routers/index.ts";
+import type { Router, RouterKind } from "../../src/core/routers/router.ts";
 import type { SolverReport } from "../../src/core/solver-report.ts";
-import type { Kernels } from "../../src/kernels/kernels.ts";
-import { createReferenceKernels } from "../../src/kernels/reference.ts";
-import { findRouterKind } from "../../src/routers/index.ts";
-import type { Router, RouterKind } from "../../src/routers/router.ts";
 import { type Matrix, toMatrix } from "./plain.ts";
 
 /** A copy of what a router decided for one batch, in plain rows. */

@@ -1,6 +1,6 @@
-import type { Kernels } from "../../src/kernels/kernels.ts";
-import { createTensorKernels } from "../../src/kernels/tensor.ts";
-import { loadTensors, type TensorBackend, tensorBackends } from "../../src/tensors/load.ts";
+import type { Kernels } from "../../src/core/kernels/kernels.ts";
+import { loadTensors, type TensorBackend, tensorBackends } from "../../src/core/kernels/tensor/load.ts";
+import { createTensorKernels } from "../../src/core/kernels/tensor.ts";
 
 /** A backend of TensorFlow.js and kernels that compute on it; null where it does not load, which `name` says. */
 export interface OnTensorBackend {

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { createRunSummary } from "../../src/core/metrics/run-summary.ts";
+import { loadMetrics } from "../../src/core/metrics/step-metrics.ts";
+import type { StepRecord } from "../../src/core/metrics/step-record.ts";
 import { createRandom } from "../../src/core/random.ts";
-import { createRunSummary } from "../../src/metrics/run-summary.ts";
-import { loadMetrics } from "../../src/metrics/step-metrics.ts";
-import type { StepRecord } from "../../src/metrics/step-record.ts";
-import { createStepFiles, joinStepFiles, writeSummary, writeTiming } from "../../src/report/result-files.ts";
+import { createStepFiles, joinStepFiles, writeSummary, writeTiming } from "../../src/node/files/result-files.ts";
 import { temporaryFolder } from "./program.ts";
 
 /** A router that is said to have trained: its loss falls to `loss`, and its loads are the more uneven the larger `skew`. */

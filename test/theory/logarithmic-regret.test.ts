@@ -1,12 +1,12 @@
 import { mean } from "d3-array";
 import { linearRegression, linearRegressionLine, rSquared } from "simple-statistics";
 import { beforeAll, describe, expect, it } from "vitest";
-import { createReferenceKernels } from "../../src/kernels/reference.ts";
-import { createDualRegretMeter } from "../../src/metrics/dual-regret.ts";
-import { driftKind } from "../../src/streams/drift.ts";
-import { gaussianKind } from "../../src/streams/gaussian.ts";
-import type { StreamKind } from "../../src/streams/stream.ts";
-import { generate } from "../streams/stream-context.ts";
+import { createReferenceKernels } from "../../src/core/kernels/reference.ts";
+import { createDualRegretMeter } from "../../src/core/metrics/dual-regret.ts";
+import { driftKind } from "../../src/core/streams/drift.ts";
+import { gaussianKind } from "../../src/core/streams/gaussian.ts";
+import type { StreamKind } from "../../src/core/streams/stream.ts";
+import { generate } from "../core/streams/stream-context.ts";
 import { bestFixedBias, runOnline, sigmoidSteps } from "./online-run.ts";
 
 const [tokens, experts, topK, stepCount] = [16, 4, 1, 1200];

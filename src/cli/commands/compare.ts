@@ -1,0 +1,86 @@
+import { writeFileSync } from "node:fs";
+import type { CommandModule } from "yargs";
+import { InputError } from "../../core/input-error.ts";
+import { printable } from "../../core/results/format.ts";
+import { type MetricColumn, metricColumns } from "../../core/results/metric-columns.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { counted } from "../../core/words.ts";
+import { openResults } from "../../node/files/results.ts";
+import { type CommonArguments, optionGroups, outOption } from "../common-options.ts";
+import { epilogue, examples } from "../help.ts";
+import { checkTarget, filesOfResults } from "../kept-files.ts";
+import { colorsOf, printJson } from "../terminal.ts";
+import { formatComparison } from "../text/compare-text.ts";
+import { withOutputFile } from "../with-output.ts";
+
+interface CompareArguments extends CommonArguments {
+  folders: string[];
+  metric?: string[] | undefined;
+  all?: boolean | undefined;
+  html?: string | undefined;
+}
+
+export const compareCommand: CommandModule<CommonArguments, CompareArguments> = {
+  builder: (yargs) =>
+    yargs
+      .positional("folders", {
+        type: "string",
+        array: true,
+        demandOption: true,
+        describe: "Results of run, sweep or measure; the first is the reference",
+      })
+      .option("metric", {
+        type: "string",
+        group: optionGroups.output,
+        array: true,
+        requiresArg: true,
+        describe: "Columns of summary.csv to show",
+        defaultDescription: "the main ones",
+      })
+      .option("all", { type: "boolean", group: optionGroups.output, describe: "Show all metrics" })
+      .conflicts("metric", "all")
+      .option("html", { ...outOption, describe: "Also write a page with pictures to this file" })
+      .example(
+        examples({
+          "Show what a change of the scenario did": "$0 compare results/before results/after",
+          "Show two metrics of three results": "$0 compare results/a results/b results/c --metric churn load_gini",
+          "Write a page with pictures, too": "$0 compare results/before results/after --html compare.html",
+        }),
+      )
+      .epilogue(epilogue()),
+  handler: compare,
+};
+
+async function compare({ folders, metric, all, html, json, quiet }: CompareArguments): Promise<void> {
+  if (folders.length < 2)
+    throw new InputError(`compare: ${counted(folders.length, "folder")} given; two or more are needed`);
+  const columns = chooseMetrics(metric, all === true);
+  if (html !== undefined) checkTarget("html", html, folders.flatMap(filesOfResults));
+  const { compareResults } = await import("../../node/results/compare-results.ts");
+  const comparison = compareResults(
+    folders.map((folder) => openResults(folder)),
+    columns,
+  );
+  if (html !== undefined) {
+    const { renderComparison } = await import("../../page/comparison-page.tsx");
+    await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison)));
+  }
+  if (json) printJson(comparison);
+  else if (!quiet) {
+    const { green, red } = colorsOf(process.stdout);
+    process.stdout.write(formatComparison(comparison, { better: green, worse: red }, metric !== undefined));
+  }
+}
+
+/** The metrics that are named, in that order; all, or else the main ones. Throws `InputError` for an unknown name. */
+function chooseMetrics(names: readonly string[] | undefined, all: boolean): readonly MetricColumn[] {
+  if (names === undefined) return metricColumns.filter(({ isMain }) => all || isMain);
+  return Array.from(new Set(names), (name) => {
+    const found = metricColumns.find(({ column }) => column === name);
+    if (found !== undefined) return found;
+    const known = metricColumns.map(({ column }) => column);
+    throw new InputError(
+      `--metric ${printable(name)}: summary.csv has no such metric.${suggestion(name, known)} Allowed: ${known.join(", ")}.`,
+    );
+  });
+}

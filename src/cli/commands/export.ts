@@ -1,0 +1,126 @@
+import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
+import { InputError } from "../../core/input-error.ts";
+import { printable } from "../../core/results/format.ts";
+import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
+import { hasOwnStreams } from "../../core/simulation/pass-plan.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { listedFirst } from "../../core/words.ts";
+import { createNpyWriter } from "../../node/files/npy-writer.ts";
+import { namingFile } from "../../node/run/naming-file.ts";
+import { streamBatches } from "../../node/run/stream-batches.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  optionGroups,
+} from "../common-options.ts";
+import { epilogue, examples } from "../help.ts";
+import { checkTarget, filesReadBy } from "../kept-files.ts";
+import {
+  readOneScenario,
+  recordedScenarioPositional,
+  type ScenarioArguments,
+  scenarioOptions,
+} from "../one-scenario.ts";
+import { createProgress } from "../progress.ts";
+import { sizesText } from "../sizes-text.ts";
+import { printJson } from "../terminal.ts";
+import { withOutputFile } from "../with-output.ts";
+
+interface ExportArguments extends CommonArguments, ScenarioArguments {
+  router?: string | undefined;
+  out: string;
+  backend: BackendName;
+}
+
+export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
+  builder: (yargs) =>
+    yargs
+      .positional("scenario", recordedScenarioPositional)
+      .options(scenarioOptions)
+      .option("router", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "Label of the router to export for, if the stream depends on it and the scenario has several",
+      })
+      .option("out", {
+        type: "string",
+        group: optionGroups.output,
+        demandOption: true,
+        requiresArg: true,
+        describe: "The .npy file",
+      })
+      .option("backend", backendOption)
+      .example(
+        examples({
+          "Every batch of its stream": "$0 export scenarios/collapse.yaml --out logits.npy",
+          "With changes": "$0 export my.yaml --set steps=10 --seed 7 --out logits.npy",
+          "Logits of a gate trained with one router": "$0 export training.yaml --router ssr --out logits.npy",
+        }),
+      )
+      .epilogue(epilogue(["--out  [steps × tokens × experts], float32"])),
+  handler: exportLogits,
+};
+
+async function exportLogits(options: ExportArguments): Promise<void> {
+  const backend = await chooseBackend(options.backend);
+  const { scenario } = await readOneScenario(options);
+  const router = routerOf(scenario, options);
+  checkTarget("out", options.out, await filesReadBy(options.scenario, [scenario]));
+  const { name, steps, tokens, experts } = scenario;
+  const progress = createProgress(steps, "steps", options.quiet);
+  const write = async (file: string) => {
+    const writer = createNpyWriter(file, [steps, tokens, experts]);
+    try {
+      for await (const batch of streamBatches(scenario, router, backend)) {
+        checkWhole(scenario, batch);
+        writer.append(batch.logits, tokens * experts);
+        progress.update(batch.step + 1);
+      }
+    } finally {
+      writer.close();
+    }
+  };
+  await withOutputFile(options.out, (file) => namingFile(options.scenario, () => write(file))).finally(() =>
+    progress.stop(),
+  );
+
+  if (options.json) {
+    printJson({ path: options.out, steps, tokens, experts });
+    return;
+  }
+  if (options.quiet) return;
+  process.stdout.write(
+    `${printable(name)}: ${sizesText(steps, tokens, experts)}, written to ${escapeUnprintable(options.out)}\n`,
+  );
+}
+
+/** The router whose stream it is; null where all have the same. Throws `InputError` where that leaves a choice. */
+function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportArguments): RouterChoice | null {
+  const { routers, stream } = scenario;
+  const names = routers.map(({ name }) => name);
+  const router = routers.find(({ name }) => name === label);
+  if (label !== undefined && router === undefined) {
+    const nearest = suggestion(label, names);
+    throw new InputError(`--router ${label}: ${file} has no such router.${nearest} Allowed: ${listedFirst(names)}.`);
+  }
+  if (!hasOwnStreams(scenario)) return null;
+  if (router !== undefined) return router;
+  if (routers.length === 1) return routers[0];
+  throw new InputError(
+    `${file}: a stream of kind "${stream.kind}" depends on the router, so each has its own; choose one with --router: ` +
+      `${listedFirst(names)}`,
+  );
+}
+
+/** Throws `InputError` where the recorded batch is shorter than those before, for which the file has no place. */
+function checkWhole({ steps, tokens }: Scenario, batch: { readonly step: number; readonly tokens: number }): void {
+  if (batch.tokens === tokens) return;
+  throw new InputError(
+    `stream: step ${batch.step} has ${batch.tokens} tokens and the others have ${tokens}, but every step of a .npy file has ` +
+      `equally many; leave it out with --set steps=${steps - 1}`,
+  );
+}

@@ -1,0 +1,142 @@
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { mostExperts } from "../../core/assignment.ts";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
+import { openLoads, openSelections, type RecordedChoices } from "../../core/formats/recorded-choices.ts";
+import { InputError } from "../../core/input-error.ts";
+import { printable } from "../../core/results/format.ts";
+import { beginsAsFormula, formulaProblem } from "../../core/scenario/schema.ts";
+import { counted } from "../../core/words.ts";
+import { resultFiles, writeRunRecord } from "../../node/files/result-files.ts";
+import { measureRecorded } from "../../node/run/measure-recorded.ts";
+import { provenance } from "../../node/run/run-record.ts";
+import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOption } from "../common-options.ts";
+import { epilogue, examples, runFiles } from "../help.ts";
+import { checkKept, describeResults } from "../kept-files.ts";
+import { createProgress } from "../progress.ts";
+import { printJson, tableStyle, writeLines } from "../terminal.ts";
+import { summaryObject } from "../text/summary-object.ts";
+import { formatSummaryTable } from "../text/summary-table.ts";
+import { leftOutSentence } from "../text/table.ts";
+import { withResultsFolder } from "../with-output.ts";
+
+interface MeasureArguments extends CommonArguments {
+  selections?: string | undefined;
+  loads?: string | undefined;
+  experts: number;
+  "batch-tokens"?: number | undefined;
+  ranks: number;
+  out?: string | undefined;
+  wide: boolean;
+}
+
+export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = {
+  builder: (yargs) =>
+    yargs
+      .option("selections", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "File of integers [tokens × topK], −1 = no expert",
+      })
+      .option("loads", {
+        type: "string",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "File of counts [steps × experts]",
+      })
+      .conflicts("selections", "loads")
+      .option("experts", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        demandOption: true,
+        describe: "Experts of the model",
+      })
+      .option("batch-tokens", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "Tokens of a step, for selections",
+        defaultDescription: "all of the file",
+      })
+      .option("ranks", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 1,
+        describe: "Devices of expert parallelism",
+      })
+      .option("out", { ...outOption, defaultDescription: "results/<file name>" })
+      .option("wide", wideOption)
+      .example(
+        examples({
+          "Each token's experts, in batches": "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
+          "Counts per step and expert, experts on 4 devices": "$0 measure --loads loads.npy --experts 8 --ranks 4",
+        }),
+      )
+      .epilogue(epilogue(runFiles.filter((line) => !line.startsWith("timing.csv")))),
+  handler: measure,
+};
+
+async function measure(options: MeasureArguments): Promise<void> {
+  const experts = positiveInteger("experts", options.experts, mostExperts);
+  const ranks = positiveInteger("ranks", options.ranks);
+  if (experts % ranks !== 0) throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts`);
+  const recorded = await open(options, experts);
+  const name = path.parse(recorded.file).name;
+  if (beginsAsFormula(name)) {
+    throw new InputError(`${recorded.file}: ${formulaProblem}; rename the file, whose name the results go by`);
+  }
+  const folder = options.out ?? path.join("results", name);
+  const progress = createProgress(recorded.steps, "steps", options.quiet);
+  const start = new Date();
+  try {
+    checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
+    const replaced = describeResults(folder);
+    const row = await withResultsFolder(folder, async ({ files }) => {
+      const row = await measureRecorded(recorded, files, { name, ranks, onProgress: progress.update });
+      writeRunRecord(files, {
+        command: "measure",
+        file: options.selections ?? options.loads,
+        experts,
+        batchTokens: options["batch-tokens"] ?? null,
+        ranks,
+        ...provenance(start),
+      });
+      return row;
+    }).finally(() => progress.stop());
+    const written = resultFiles.filter((file) => file !== "timing.csv");
+    if (options.json) {
+      printJson({ name, out: folder, files: written, seed: null, routers: [summaryObject(row)] });
+      return;
+    }
+    if (options.quiet) return;
+    process.stdout.write(
+      `${printable(name)}: ${counted(recorded.steps, "recorded step")}, ${counted(experts, "expert")}\n\n`,
+    );
+    const table = formatSummaryTable([row], tableStyle(options.wide));
+    const leftOut = leftOutSentence(table);
+    process.stdout.write(`${table.text}\n`);
+    if (leftOut !== null) writeLines(process.stdout, leftOut);
+    writeLines(process.stdout, `\nWritten to ${escapeUnprintable(folder)}: ${written.join(", ")}`);
+    if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
+  } finally {
+    await recorded.close();
+  }
+}
+
+async function open(options: MeasureArguments, experts: number): Promise<RecordedChoices> {
+  const { selections, loads, "batch-tokens": batchTokens } = options;
+  if (selections !== undefined) {
+    return openSelections(
+      selections,
+      experts,
+      batchTokens === undefined ? undefined : positiveInteger("batch-tokens", batchTokens),
+    );
+  }
+  if (loads === undefined) throw new InputError("measure: give a file with --selections or --loads");
+  if (batchTokens !== undefined)
+    throw new InputError("--batch-tokens: only for --selections; loads are already divided into steps");
+  return openLoads(loads, experts);
+}

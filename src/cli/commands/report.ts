@@ -1,0 +1,238 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { escapeUnprintableInLines } from "../../core/escape-unprintable.ts";
+import { InputError } from "../../core/input-error.ts";
+import { type ThemeName, themes } from "../../core/pictures/parts/theme.ts";
+import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
+import { printable } from "../../core/results/format.ts";
+import { stepMetrics } from "../../core/results/step-columns.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { pageFile } from "../../node/files/own-files.ts";
+import { openResults, type Results } from "../../node/files/results.ts";
+import { type CommonArguments, maxVioOption, optionGroups, outOption, positiveNumber } from "../common-options.ts";
+import { epilogue, examples } from "../help.ts";
+import { checkTarget, filesOfResults, type ReadFile } from "../kept-files.ts";
+import { printJson } from "../terminal.ts";
+import { withOutputFile, withOutputFolder } from "../with-output.ts";
+
+/** Pixels of a PNG for one of the picture: sharp on paper and on dense screens. */
+const pngScale = 2;
+/** The size in pixels of the text that pictures are laid out with; labels are a little smaller. */
+const layoutFontSize = 12;
+/** Narrower pictures have no room for their text, and wider ones are a mistake. */
+const layoutWidths = { least: 240, most: 4000 } as const;
+
+const imageFormats = ["svg", "png", "pdf"] as const;
+type ImageFormat = (typeof imageFormats)[number];
+
+interface ReportArguments extends CommonArguments {
+  folder: string;
+  out?: string | undefined;
+  svg?: string | undefined;
+  png?: string | undefined;
+  pdf?: string | undefined;
+  picture?: string[] | undefined;
+  metric?: string | undefined;
+  width: number;
+  "font-size": number;
+  "max-vio": number;
+  theme: ThemeName;
+}
+
+export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
+  builder: (yargs) =>
+    yargs
+      .positional("folder", { type: "string", demandOption: true, describe: "Folder with summary.csv" })
+      .option("out", {
+        ...outOption,
+        describe: "The page, one file that needs no other",
+        defaultDescription: `<folder>/${pageFile}`,
+      })
+      .option("svg", { ...outOption, describe: "Folder for the pictures as SVG" })
+      .option("png", { ...outOption, describe: "Folder for the pictures as PNG" })
+      .option("pdf", {
+        ...outOption,
+        describe: "Folder for the pictures as PDF, one a file, text and lines for papers",
+      })
+      .option("picture", {
+        type: "string",
+        group: optionGroups.output,
+        array: true,
+        requiresArg: true,
+        describe: "Names of the pictures to write as images, such as max-vio; may be repeated",
+        defaultDescription: "all",
+      })
+      .option("metric", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Column of steps.csv that the first picture shows over the steps",
+        defaultDescription: "max_vio",
+      })
+      .option("width", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        default: pictureWidth,
+        describe: "Width of images in CSS pixels, 96 to the inch; a PNG has twice as many",
+      })
+      .option("font-size", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        default: layoutFontSize,
+        describe: "Size of the text of images in CSS pixels, of which 4 are 3 points; marks and lines go with it",
+      })
+      .option("theme", {
+        group: optionGroups.output,
+        choices: Object.keys(themes) as ThemeName[],
+        requiresArg: true,
+        default: "light" as const,
+        describe: "Colours of images; the page has both",
+      })
+      .option("max-vio", maxVioOption)
+      .example(
+        examples({
+          "Write results/collapse/report.html": "$0 report results/collapse",
+          "The pictures by themselves, too": "$0 report results/collapse --svg pictures --png pictures --theme dark",
+          "Figures for a column of a paper, 3.25 inches wide":
+            "$0 report results/collapse --pdf figures --width 312 --font-size 10",
+        }),
+      )
+      .epilogue(epilogue()),
+  handler: report,
+};
+
+/** A picture, and where it was written besides the page. */
+type WrittenPicture = Pick<Picture, "id" | "title" | "finding"> & { readonly [format in ImageFormat]?: string };
+
+async function report(options: ReportArguments): Promise<void> {
+  const { folder, metric } = options;
+  const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
+  const size = imageSize(options);
+  const results = openResults(folder);
+  const out = options.out ?? path.join(folder, pageFile);
+  checkTarget("out", out, filesOfResults(folder));
+  if (metric !== undefined) await checkMetric(results, metric);
+  // None of what draws is needed by another command, and loading it takes time.
+  const { readReportData } = await import("../../core/pictures/parts/report-data.ts");
+  const { drawPictures } = await import("../../core/pictures/index.ts");
+  const { renderReport } = await import("../../page/report-page.tsx");
+  const data = await readReportData(results, metric === undefined ? [] : [metric]);
+  const pictures = drawPictures(data, pictureWidth, metric);
+  if (metric !== undefined && pictures[0]?.id !== metric.replaceAll("_", "-")) {
+    throw new InputError(`--metric ${metric}: the column has no values in ${folder}, so there is nothing to draw`);
+  }
+  const chosen = choosePictures(pictures, options.picture);
+  const formats = imageFormats.filter((format) => options[format] !== undefined);
+  if (options.picture !== undefined && formats.length === 0) {
+    throw new InputError("--picture: says which images to write; name a folder for them with --svg, --png or --pdf");
+  }
+  const written = pictures.map(({ id, title, finding }): WrittenPicture => {
+    const files = formats.map((format) => [format, path.join(options[format]!, `${id}.${format}`)]);
+    return { id, title, finding, ...(chosen.includes(id) && Object.fromEntries(files)) };
+  });
+  checkTarget("out", out, written.flatMap(filesOfPicture));
+  const page = renderReport(data, pictures, maxVioLimit);
+  const isDrawn = ({ id }: Picture) => formats.length > 0 && chosen.includes(id);
+  const laidOut = size.layoutWidth === pictureWidth ? pictures : drawPictures(data, size.layoutWidth, metric);
+  const images = await renderImages(laidOut.filter(isDrawn), formats, size, options.theme);
+
+  await withOutputFile(out, async (file) => {
+    for (const format of formats) await writeImages(options[format]!, images, format);
+    writeFileSync(file, page);
+  });
+
+  const places = [out, ...imageFormats.flatMap((format) => options[format] ?? [])];
+  if (options.json) printJson({ out, pictures: written });
+  else if (!options.quiet) process.stdout.write(reportText(results.name, places, written));
+}
+
+/** How large images are drawn. */
+interface ImageSize {
+  /** Pixels of the layout, whose text has {@link layoutFontSize}. */
+  readonly layoutWidth: number;
+  /** Pixels of the image for one of the layout. */
+  readonly scale: number;
+}
+
+/** Throws `InputError` if the text would be too large or too small for the width. */
+function imageSize(options: ReportArguments): ImageSize {
+  const width = positiveNumber("width", options.width);
+  const fontSize = positiveNumber("font-size", options["font-size"]);
+  const scale = fontSize / layoutFontSize;
+  const layoutWidth = Math.round(width / scale);
+  const { least, most } = layoutWidths;
+  if (layoutWidth >= least && layoutWidth <= most) return { layoutWidth, scale: width / layoutWidth };
+  const [from, to] = [least, most].map((bound) => Math.ceil(bound * scale));
+  throw new InputError(
+    `--width ${width}: is not allowed with --font-size ${fontSize}; a width from ${from} to ${to} has room for its text`,
+  );
+}
+
+/** Throws `InputError` if the steps.csv of `results` has no column `metric`. */
+async function checkMetric(results: Results, metric: string): Promise<void> {
+  const known = await stepMetrics(results);
+  if (known.includes(metric)) return;
+  throw new InputError(
+    `--metric ${printable(metric)}: steps.csv has no such metric.${suggestion(metric, known)} Allowed: ${known.join(", ")}.`,
+  );
+}
+
+/** The ids of the pictures named; of all if none is. Throws `InputError` if one is not among them. */
+function choosePictures(pictures: readonly Picture[], names: readonly string[] | undefined): string[] {
+  const known = pictures.map(({ id }) => id);
+  const unknown = names?.find((name) => !known.includes(name));
+  if (unknown === undefined) return known.filter((id) => names?.includes(id) ?? true);
+  throw new InputError(
+    `--picture ${printable(unknown)}: the results have no such picture.${suggestion(unknown, known)} Allowed: ${known.join(", ")}.`,
+  );
+}
+
+/** The files that are written for a picture, as what the page must not replace. */
+function filesOfPicture(picture: WrittenPicture): ReadFile[] {
+  return imageFormats.flatMap((format) => {
+    const file = picture[format];
+    return file === undefined ? [] : [{ name: `the picture ${picture.id} of --${format}`, file }];
+  });
+}
+
+interface Image {
+  readonly id: string;
+  readonly files: ReadonlyMap<ImageFormat, string | Buffer>;
+}
+
+async function renderImages(
+  pictures: readonly Picture[],
+  formats: readonly ImageFormat[],
+  { layoutWidth, scale }: ImageSize,
+  theme: ThemeName,
+): Promise<Image[]> {
+  if (pictures.length === 0) return [];
+  // Loading ECharts takes longer than all else that the program loads, and no other command needs it.
+  const { renderPdf, renderPng, renderSvg } = await import("../../node/render/render.ts");
+  const images: Image[] = [];
+  for (const picture of pictures) {
+    const svg = renderSvg(picture, themes[theme], layoutWidth, scale);
+    const files = new Map<ImageFormat, string | Buffer>();
+    for (const format of formats) {
+      if (format === "svg") files.set(format, svg);
+      else files.set(format, format === "png" ? renderPng(svg, pngScale) : await renderPdf(svg, picture.title));
+    }
+    images.push({ id: picture.id, files });
+  }
+  return images;
+}
+
+async function writeImages(folder: string, images: readonly Image[], format: ImageFormat): Promise<void> {
+  await withOutputFolder(folder, async (staging) => {
+    for (const { id, files } of images) writeFileSync(path.join(staging.files, `${id}.${format}`), files.get(format)!);
+  });
+}
+
+function reportText(name: string, places: readonly string[], pictures: readonly WrittenPicture[]): string {
+  const findings = pictures.map(({ title, finding }) => `${title}: ${finding}\n`);
+  const text = `${printable(name)}\n\n${findings.join("")}\nWritten to ${Array.from(new Set(places)).join(", ")}\n`;
+  return escapeUnprintableInLines(text);
+}

@@ -1,0 +1,195 @@
+import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
+import { InputError } from "../../core/input-error.ts";
+import { stopsEarly } from "../../core/results/warnings.ts";
+import { findRouterKind, routerKinds } from "../../core/routers/index.ts";
+import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
+import type { Scenario } from "../../core/scenario/scenario.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { createAssignmentFile } from "../../node/files/assignment-file.ts";
+import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
+import { type RoutedBatch, routeFile } from "../../node/run/route-file.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  optionGroups,
+} from "../common-options.ts";
+import { epilogue, examples } from "../help.ts";
+import { checkTarget } from "../kept-files.ts";
+import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";
+import { createProgress } from "../progress.ts";
+import { sizesText } from "../sizes-text.ts";
+import { printJson, warn, writeLines } from "../terminal.ts";
+import { withOutputFile } from "../with-output.ts";
+
+interface RouteArguments extends CommonArguments, LogitsArguments {
+  router: string;
+  "capacity-factor"?: number | undefined;
+  seed: number;
+  param: string[];
+  out: string;
+  plan?: string | undefined;
+  backend: BackendName;
+}
+
+export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
+  builder: (yargs) =>
+    yargs
+      .option("router", {
+        group: optionGroups.input,
+        choices: routerKinds.map(({ kind }) => kind),
+        demandOption: true,
+        requiresArg: true,
+        describe: "Which router",
+      })
+      .options(logitsOptions)
+      .option("param", {
+        type: "string",
+        group: optionGroups.input,
+        array: true,
+        default: [] as string[],
+        describe: "name=value …: a parameter of the router, e.g. epsilon=0.1 (see list routers)",
+      })
+      .option("capacity-factor", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        describe: "Capacity of an expert as a multiple of an equal share, at least 1, for routers that use it",
+        defaultDescription: "1",
+      })
+      .option("seed", {
+        type: "number",
+        group: optionGroups.input,
+        requiresArg: true,
+        default: 0,
+        describe: "Seed for routers that draw random numbers",
+      })
+      .option("out", {
+        type: "string",
+        group: optionGroups.output,
+        demandOption: true,
+        requiresArg: true,
+        describe: "CSV file of the assignments",
+      })
+      .option("plan", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Also write the transport plan, as float32 .npy",
+      })
+      .option("backend", backendOption)
+      .example(
+        examples({
+          "Eight experts for each token": "$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv",
+          "The transport plan too": "$0 route --router ssr --logits logits.npy --out chosen.csv --plan p.npy",
+          "With a parameter": "$0 route --router ssr --logits logits.npy --param epsilon=1 --out a.csv",
+        }),
+      )
+      .epilogue(
+        epilogue([
+          "--out   step, token, slot, expert, gate: a row per token and chosen expert",
+          "--plan  [tokens × experts], or [steps × tokens × experts], rows that sum to 1",
+        ]),
+      ),
+  handler: route,
+};
+
+async function route(options: RouteArguments): Promise<void> {
+  const backend = await chooseBackend(options.backend);
+  const kind = findRouterKind(options.router)!;
+  if (options.plan !== undefined) checkPlan(options.router);
+  checkOutputs(options);
+  const { scenario, hasSteps } = await scenarioFor(options);
+  const progress = createProgress(scenario.steps, "steps", options.quiet);
+  const batches = routeFile(scenario, options.plan !== undefined, backend);
+  // A token of expert choice may have fewer experts than others, which leaves slots that never were any.
+  const keepEmpty = kind.maxSlots === undefined;
+
+  const notConverged = await withOutputFile(options.out, (out) =>
+    options.plan === undefined
+      ? writeBatches(batches, out, keepEmpty, null, progress.update)
+      : withOutputFile(options.plan, async (planFile) => {
+          const { steps, tokens, experts } = scenario;
+          const plan = createNpyWriter(planFile, hasSteps ? [steps, tokens, experts] : [tokens, experts]);
+          return writeBatches(batches, out, keepEmpty, plan, progress.update);
+        }),
+  ).finally(() => progress.stop());
+
+  const missed = `on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance`;
+  const isMeant = stopsEarly(scenario.routers[0]);
+  const { router, out, plan = null } = options;
+  const { steps, tokens, experts, topK } = scenario;
+  if (options.json) {
+    const missedSteps = kind.plan === undefined ? null : notConverged;
+    printJson({ router, steps, tokens, experts, top_k: topK, not_converged_steps: missedSteps, out, plan });
+  } else if (!options.quiet) {
+    writeLines(
+      process.stdout,
+      `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
+        `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}`,
+    );
+    if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
+  }
+  if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
+}
+
+function checkPlan(router: string): void {
+  const withPlan = routerKinds.filter((kind) => kind.plan !== undefined).map(({ kind }) => kind);
+  if (!withPlan.includes(router)) {
+    throw new InputError(`--plan: router "${router}" has no transport plan. Routers with one: ${withPlan.join(", ")}`);
+  }
+}
+
+/** Throws `InputError` where an output would replace the logits, the other output, or results. */
+function checkOutputs({ logits, out, plan }: RouteArguments): void {
+  const source = { name: "--logits", file: logits };
+  checkTarget("out", out, [source]);
+  if (plan !== undefined) checkTarget("plan", plan, [source, { name: "--out", file: out }]);
+}
+
+/** The scenario of one router over the file. */
+function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+  const { router, seed, "capacity-factor": capacityFactor } = options;
+  const overrides = options.param.map(parseOverride);
+  const parameters = [...Object.keys(findRouterKind(router)!.options.shape), "scores"];
+  for (const { path: parameter } of overrides) checkParameter(router, parameter[0], parameters);
+  return scenarioOfLogits("route", options, {
+    seed,
+    ...(capacityFactor !== undefined && { capacityFactor }),
+    routers: [overrides.reduce<unknown>(withOverride, { kind: router })],
+  });
+}
+
+/** Throws `InputError` where `--param` names something that is not among the router's `parameters`. */
+function checkParameter(router: string, name: string, parameters: readonly string[]): void {
+  if (parameters.includes(name)) return;
+  throw new InputError(
+    `--param ${name}: is not a parameter of router "${router}".${suggestion(name, parameters)} Allowed: ${parameters.join(", ")}.`,
+  );
+}
+
+/** Writes all batches and returns how many plans missed their tolerance. */
+async function writeBatches(
+  batches: AsyncGenerator<RoutedBatch>,
+  out: string,
+  keepEmpty: boolean,
+  planWriter: NpyWriter | null,
+  onProgress: (steps: number) => void,
+): Promise<number> {
+  const assignments = createAssignmentFile(out);
+  let notConverged = 0;
+  try {
+    for await (const { step, tokens, assignment, solver, plan } of batches) {
+      assignments.write(step, tokens, assignment, keepEmpty);
+      if (plan !== null) planWriter!.append(plan, plan.length);
+      if (solver !== null && !solver.converged) notConverged += 1;
+      onProgress(step + 1);
+    }
+  } finally {
+    assignments.close();
+    planWriter?.close();
+  }
+  return notConverged;
+}

@@ -1,0 +1,180 @@
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
+import { formatNumber, printable } from "../../core/results/format.ts";
+import { convergenceMessages, dualRegretWarnings } from "../../core/results/warnings.ts";
+import type { Scenario } from "../../core/scenario/scenario.ts";
+import { shellWord } from "../../core/shell-word.ts";
+import { counted } from "../../core/words.ts";
+import { holdsWork, type Staging } from "../../node/files/output-folder.ts";
+import { resultFiles, writeRunRecord } from "../../node/files/result-files.ts";
+import { namingFile } from "../../node/run/naming-file.ts";
+import { openRunCheckpoint } from "../../node/run/run-checkpoint.ts";
+import { openInput, runRecord } from "../../node/run/run-record.ts";
+import { runScenario, summaryRow } from "../../node/run/run-scenario.ts";
+import type { RouterProgress } from "../../node/run/write-pass.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  optionGroups,
+  outOption,
+  positiveInteger,
+  wideOption,
+} from "../common-options.ts";
+import { epilogue, examples, runFiles } from "../help.ts";
+import { checkKept, describeResults, filesReadBy } from "../kept-files.ts";
+import {
+  readOneScenario,
+  recordedScenarioPositional,
+  type ScenarioArguments,
+  scenarioOptions,
+} from "../one-scenario.ts";
+import { createLiveLine } from "../progress.ts";
+import { sizesText } from "../sizes-text.ts";
+import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
+import { summaryObject } from "../text/summary-object.ts";
+import { affinityLines, formatSummaryTable } from "../text/summary-table.ts";
+import { leftOutSentence } from "../text/table.ts";
+import { withResultsFolder } from "../with-output.ts";
+
+interface RunArguments extends CommonArguments, ScenarioArguments {
+  out?: string | undefined;
+  "checkpoint-every"?: number | undefined;
+  resume: boolean;
+  wide: boolean;
+  workers: number;
+  backend: BackendName;
+}
+
+export const runCommand: CommandModule<CommonArguments, RunArguments> = {
+  builder: (yargs) =>
+    yargs
+      .positional("scenario", recordedScenarioPositional)
+      .options(scenarioOptions)
+      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
+      .option("checkpoint-every", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Save a checkpoint every N steps, from which --resume continues",
+      })
+      .option("resume", {
+        type: "boolean",
+        group: optionGroups.output,
+        default: false,
+        describe: "Resume this run from its last checkpoint if it was interrupted; the results are the same bytes",
+      })
+      .option("wide", wideOption)
+      .option("workers", {
+        type: "number",
+        group: optionGroups.computation,
+        requiresArg: true,
+        default: 1,
+        describe: "Threads to share the routers among",
+      })
+      .option("backend", backendOption)
+      .example(
+        examples({
+          "Compare the scenario's routers, files in results/quickstart": "$0 run scenarios/quickstart.yaml",
+          "With changes, on two threads": "$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2",
+          "Change a parameter of one router": "$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try",
+          "Repeat a run, from the record that it wrote": "$0 run results/quickstart/run.json --out again",
+          "Save checkpoints in case the run is interrupted": "$0 run my.yaml --checkpoint-every 100",
+          "Resume it": "$0 run my.yaml --resume",
+          "Use the summary in a script": "$0 run my.yaml --json | jq '.routers[].max_vio_global'",
+        }),
+      )
+      .epilogue(epilogue(runFiles)),
+  handler: run,
+};
+
+async function run(options: RunArguments): Promise<void> {
+  const workers = positiveInteger("workers", options.workers);
+  const { "checkpoint-every": wantedEvery = null } = options;
+  const every = wantedEvery === null ? null : positiveInteger("checkpoint-every", wantedEvery);
+  const backend = await chooseBackend(options.backend);
+  const { scenario, origin, sweepSize } = await readOneScenario(options);
+
+  const folder = options.out ?? path.join("results", scenario.name);
+  checkKept(folder, await filesReadBy(options.scenario, [scenario]));
+  const replaced = options.resume ? null : describeResults(folder);
+  const { onProgress, stepsDone, stop } = createRunProgress(scenario, options.quiet);
+  const start = new Date();
+  const work = async (staging: Staging) => {
+    const { files } = staging;
+    if (options.resume && !holdsWork(path.dirname(files), "run"))
+      warn(`${folder} has no checkpoint, so the run starts from the beginning`);
+    const checkpoint = await openRunCheckpoint(staging, scenario, backend, every, workers);
+    return namingFile(options.scenario, async () => {
+      const input = await openInput(scenario);
+      const results = await runScenario(scenario, files, { workers, backend, onProgress, checkpoint });
+      const began = checkpoint?.start ?? start;
+      writeRunRecord(files, await runRecord("run", origin, scenario, input, backend, began, results));
+      return results;
+    });
+  };
+  const lost = () =>
+    `interrupted after ${stepsDone()} steps, of which nothing is kept; with --checkpoint-every N a run can be resumed`;
+  const resume = options.resume ? "run" : null;
+  const results = await withResultsFolder(folder, work, { resume, lost }).finally(stop);
+
+  const rows = results.map((result) => ({
+    ...summaryRow(scenario, result),
+    ...result.timing,
+    dualScores: result.dualRegret === null ? null : result.router.scores,
+  }));
+  const bases = results.flatMap(({ router, dualRegret }) =>
+    dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
+  );
+  const convergence = convergenceMessages(rows, scenario.routers);
+  const warnings = [...convergence.warnings, ...dualRegretWarnings(bases)];
+  // Statistics take a moment to load, which no other command should wait for.
+  const { balanceSentences, verdictOfRun } = await import("../../core/results/verdict.ts");
+  const verdict = verdictOfRun(rows);
+  const { name, steps, tokens, experts, topK, seed } = scenario;
+  if (options.json) {
+    const pareto = verdict.pareto.map((position) => verdict.contenders[position].name);
+    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(summaryObject), pareto });
+  } else if (!options.quiet) {
+    const table = formatSummaryTable(rows, tableStyle(options.wide));
+    const leftOut = leftOutSentence(table);
+    const say = (text: string) => writeLines(process.stdout, text);
+    say(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);
+    if (sweepSize !== null) {
+      say(
+        `One run with seed ${seed}, without the ${counted(sweepSize.cells, "cell")} of the scenario's ` +
+          `${sweepSize.names.join(" and ")}; moesim sweep ${shellWord(escapeUnprintable(options.scenario))} runs those.`,
+      );
+    }
+    process.stdout.write(`\n${table.text}\n`);
+    if (leftOut !== null) say(leftOut);
+    say(`\n${affinityLines(rows, scenario.measure.scores).join("\n")}`);
+    const sentences = [...balanceSentences(verdict), ...convergence.notes.map((note) => `Note: ${note}.`)];
+    if (sentences.length > 0) say(sentences.join("\n"));
+    say(`\nWritten to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}`);
+    if (replaced !== null) say(`Replaced there: ${replaced}`);
+  }
+  for (const warning of warnings) warn(warning);
+}
+
+/** The live line of a run: its progress, and each router's MaxVio of its latest batch. */
+function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
+  const total = steps * routers.length;
+  let done = 0;
+  const latest = new Map<string, number>();
+  const progress = createLiveLine(() => {
+    const maxVios = Array.from(latest, ([router, maxVio]) => `${printable(router)} ${formatNumber(maxVio)}`);
+    return `${done}/${total} steps · MaxVio ${maxVios.join(", ")}`;
+  }, quiet);
+  return {
+    onProgress({ router, steps: more, maxVio }: RouterProgress): void {
+      latest.set(router, maxVio);
+      done += more;
+      progress.update(done, total);
+    },
+    stepsDone: () => `${done} of ${total}`,
+    stop: progress.stop,
+  };
+}

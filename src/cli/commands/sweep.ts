@@ -1,0 +1,132 @@
+import path from "node:path";
+import type { CommandModule } from "yargs";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
+import { printable } from "../../core/results/format.ts";
+import { readScenarioFile } from "../../core/scenario/load.ts";
+import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
+import { sweepCells } from "../../core/scenario/sweep.ts";
+import type { Staging } from "../../node/files/output-folder.ts";
+import { sweepFiles } from "../../node/files/result-files.ts";
+import { openResults } from "../../node/files/results.ts";
+import {
+  type BackendName,
+  backendOption,
+  type CommonArguments,
+  chooseBackend,
+  maxVioOption,
+  optionGroups,
+  outOption,
+  positiveInteger,
+  positiveNumber,
+  scenarioPositional,
+  setOption,
+  wideOption,
+} from "../common-options.ts";
+import { epilogue, examples } from "../help.ts";
+import { checkKept, describeResults, filesReadBy } from "../kept-files.ts";
+import { maxCellsOption } from "../one-scenario.ts";
+import { createLiveLine } from "../progress.ts";
+import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
+import { withResultsFolder } from "../with-output.ts";
+
+interface SweepArguments extends CommonArguments {
+  scenario: string;
+  out?: string | undefined;
+  set: string[];
+  workers: number;
+  resume: boolean;
+  wide: boolean;
+  "max-cells": number;
+  "max-vio": number;
+  backend: BackendName;
+}
+
+export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
+  builder: (yargs) =>
+    yargs
+      .positional("scenario", scenarioPositional)
+      .option("set", setOption)
+      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
+      .option("resume", {
+        type: "boolean",
+        group: optionGroups.output,
+        default: false,
+        describe: "Keep the cells that an interrupted sweep finished",
+      })
+      .option("wide", wideOption)
+      .option("max-vio", maxVioOption)
+      .option("workers", {
+        type: "number",
+        group: optionGroups.computation,
+        requiresArg: true,
+        default: 1,
+        describe: "Threads to share the cells among",
+      })
+      .option("max-cells", maxCellsOption)
+      .option("backend", backendOption)
+      .example(
+        examples({
+          "Every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
+          "Resume an interrupted sweep": "$0 sweep scenarios/bias-rate.yaml --resume",
+          "What keeps MaxVio at 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
+        }),
+      )
+      .epilogue(
+        epilogue([
+          "summary.csv    a row per cell and router, the swept values as further columns",
+          "intervals.csv  a row per variant: means over the seeds, half the width of their 95 % confidence intervals",
+          "cells/0, 1, …  the files of `run` for each cell",
+        ]),
+      ),
+  handler: sweep,
+};
+
+async function sweep(options: SweepArguments): Promise<void> {
+  const workers = positiveInteger("workers", options.workers);
+  const maxCells = positiveInteger("max-cells", options["max-cells"]);
+  const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
+  const backend = await chooseBackend(options.backend);
+  const { written, origin } = await readScenarioFile(options.scenario);
+  const changed = options.set.map(parseOverride).reduce<unknown>(withOverride, written);
+  const cells = await sweepCells(changed, options.scenario, maxCells, path.dirname(origin));
+  const { name } = cells[0].scenario;
+
+  // The statistics of a sweep take time to load, which no other command should wait for.
+  const { runSweep } = await import("../../node/run/run-sweep.ts");
+  const { rerunWords, sweepOutcome } = await import("../text/sweep-outcome.ts");
+  const given = { scenarioFile: options.scenario, set: options.set };
+  const folder = options.out ?? path.join("results", name);
+  const scenarios = cells.map(({ scenario }) => scenario);
+  checkKept(folder, await filesReadBy(options.scenario, scenarios));
+  const replaced = options.resume ? null : describeResults(folder);
+  let cellsDone = 0;
+  const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
+  const lost = () => "interrupted before the first cell was finished, so that nothing is kept";
+  const work = (staging: Staging) =>
+    runSweep(cells, staging, {
+      scenarioFile: origin,
+      rerunOf: (cell) => rerunWords(given, cell),
+      workers,
+      backend,
+      resume: options.resume,
+      onProgress({ cells, work, totalWork }) {
+        cellsDone = cells;
+        progress.update(work, totalWork);
+      },
+    });
+  const resume = options.resume ? "sweep" : null;
+  await withResultsFolder(folder, work, { cells: cells.length, resume, lost }).finally(() => progress.stop());
+
+  const outcome = sweepOutcome(openResults(folder), cells, maxVioLimit, given);
+  if (options.json) {
+    printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });
+  } else if (!options.quiet) {
+    process.stdout.write(`${printable(name)}: ${outcome.text(tableStyle(options.wide))}\n\n`);
+    writeLines(
+      process.stdout,
+      `Written to ${escapeUnprintable(folder)}: ${sweepFiles.join(", ")}, and each cell's files in cells`,
+    );
+    if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
+  }
+  for (const warning of outcome.warnings) warn(warning);
+}

@@ -1,0 +1,120 @@
+import type {
+  ComparedCell,
+  ComparedField,
+  ComparedMetric,
+  Comparison,
+  MeanChange,
+} from "../../core/results/comparison.ts";
+import { formatNumber, printable } from "../../core/results/format.ts";
+import { changeIntervalWords } from "../../core/results/interval-words.ts";
+import { formatTable } from "./table.ts";
+
+/** How changes for the better and for the worse look. */
+export interface ChangeColors {
+  readonly better: (text: string) => string;
+  readonly worse: (text: string) => string;
+}
+
+/**
+ * The comparison as the terminal shows it: how the scenarios differ, then a table for each metric, with a column for each
+ * folder and from the second on its difference to the first.
+ *
+ * @param hasAsked whether the metrics were named one by one, so that those that are empty are worth a word
+ */
+export function formatComparison(comparison: Comparison, colors: ChangeColors, hasAsked = false): string {
+  const { folders, metrics } = comparison;
+  const names = folders.map(({ name }) => printable(name));
+  return [
+    ...scenarioLines(comparison, names),
+    ...metrics.flatMap((metric) => ["", headingOf(metric), "", metricTable(metric, names, colors)]),
+    "",
+    ...absenceLines(comparison, names, hasAsked),
+    legend(comparison, names[0]),
+  ]
+    .join("\n")
+    .concat("\n");
+}
+
+function scenarioLines({ folders, fields }: Comparison, names: readonly string[]): string[] {
+  const sources = new Set(folders.map(({ source }) => source));
+  const what = sources.has("scenario") ? "scenarios" : sources.has("measurement") ? "measurements" : "scenarios";
+  const remarks = folders.map(({ source }) => {
+    if (source === null) return "no run.json tells which scenario it was";
+    return source === "measurement" && what === "scenarios" ? "recorded choices or loads, not a scenario" : null;
+  });
+  return [
+    `${names.join(", ")}: ${fields.length === 0 ? `no known difference between their ${what}` : `their ${what} differ in`}`,
+    ...fields.map(({ path, values }: ComparedField) => {
+      const texts = values.map((value) => (value === null ? "–" : printable(value)));
+      return `  ${printable(path)}: ${texts.join(" → ")}`;
+    }),
+    ...remarks.flatMap((remark, position) => (remark === null ? [] : [`  ${names[position]}: ${remark}`])),
+  ];
+}
+
+/** Why there is no number where one might be looked for. */
+function absenceLines(
+  { unmatchedFolders, emptyMetrics }: Comparison,
+  names: readonly string[],
+  asked: boolean,
+): string[] {
+  const unmatched = unmatchedFolders.map((position) => names[position]);
+  return [
+    ...(unmatched.length === 0
+      ? []
+      : [`no router of ${unmatched.join(", ")} is in ${names[0]}, so there are no changes from it`]),
+    ...(asked && emptyMetrics.length > 0 ? [`empty for every router: ${emptyMetrics.join(", ")}`] : []),
+  ];
+}
+
+function headingOf({ label, column, better }: ComparedMetric): string {
+  const remarks = [...(label === column ? [] : [column]), ...(better === null ? [] : [`${better} is better`])];
+  return remarks.length === 0 ? label : `${label} (${remarks.join(", ")})`;
+}
+
+function metricTable({ rows }: ComparedMetric, names: readonly string[], colors: ChangeColors): string {
+  const columns = names.flatMap((name, folder) => {
+    const cells = rows.map((row) => row.cells[folder]);
+    const values = { header: name, texts: cells.map(valueText) };
+    if (folder === 0) return [values];
+    const changes = cells.map((cell) => cell?.change ?? null);
+    return [values, { header: "change", texts: changes.map((change) => colored(changeText(change), change, colors)) }];
+  });
+  return formatTable(
+    ["router", ...columns.map(({ header }) => header)],
+    rows.map(({ router }, row) => [printable(router), ...columns.map(({ texts }) => texts[row])]),
+    { alignRight: [false, ...columns.map(() => true)] },
+  );
+}
+
+function valueText(cell: ComparedCell | null): string {
+  if (cell === null) return "–";
+  return withInterval(formatNumber(cell.mean), cell.halfWidth);
+}
+
+function changeText(change: MeanChange | null): string {
+  if (change === null) return "–";
+  const { difference, halfWidth, isClear } = change;
+  const sign = difference > 0 ? "+" : "";
+  // The blank keeps numbers with and without the mark below one another.
+  const mark = isClear === null ? "" : isClear ? " *" : "  ";
+  return withInterval(`${sign}${formatNumber(difference)}`, halfWidth) + mark;
+}
+
+function withInterval(text: string, halfWidth: number | null): string {
+  return halfWidth === null ? text : `${text} ± ${formatNumber(halfWidth)}`;
+}
+
+function colored(text: string, change: MeanChange | null, colors: ChangeColors): string {
+  const direction = change?.direction ?? null;
+  return direction === null ? text : colors[direction](text);
+}
+
+function legend({ metrics }: Comparison, reference: string): string {
+  const cells = metrics.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
+  const changes = `change: difference to ${reference}`;
+  if (cells.every((cell) => cell === null || cell.halfWidth === null)) return changes;
+  const means = `${changes} · ±: 95 % confidence interval over seeds, Student's t for means`;
+  const ofChanges = changeIntervalWords(metrics);
+  return ofChanges === null ? means : `${means}; for changes: ${ofChanges} · *: the change's interval leaves out 0`;
+}

@@ -1,0 +1,112 @@
+import { recommendationLines } from "../../core/results/recommendation-text.ts";
+import { type Variant, variantsOf } from "../../core/results/variants.ts";
+import { bestSentences, verdictOf } from "../../core/results/verdict.ts";
+import { stopsEarly, sweepDualRegretWarnings } from "../../core/results/warnings.ts";
+import { formatOverride } from "../../core/scenario/format-override.ts";
+import type { SweepCell } from "../../core/scenario/sweep.ts";
+import { counted } from "../../core/words.ts";
+import { dualRegretBases } from "../../node/files/dual-regret-bases.ts";
+import { cellOf as cellOfTable, numberOf } from "../../node/files/result-table.ts";
+import type { Results } from "../../node/files/results.ts";
+import { routeTimes } from "../../node/files/route-time.ts";
+import { weighSweep } from "../../node/results/sweep-recommendation.ts";
+import { columnsOf, type TableStyle, wrapLines } from "../terminal.ts";
+import { leftOutSentence } from "./table.ts";
+import { variantObject } from "./variant-object.ts";
+import { formatVariantTable } from "./variant-table.ts";
+
+/** The scenario's file of a sweep, and the changes to it that all cells have. */
+export interface SweepOrigin {
+  readonly scenarioFile: string;
+  readonly set: readonly string[];
+}
+
+/** What a sweep came to, as the command tells it. */
+export interface SweepOutcome {
+  readonly warnings: readonly string[];
+  /** The variants, their table and what is recommended, for people. */
+  text(style: TableStyle): string;
+  /** The same for scripts. */
+  object(): object;
+}
+
+/** The command line that runs `cell` again, with the scenario's own seed. */
+export function rerunWords({ scenarioFile, set }: SweepOrigin, cell: SweepCell): string[] {
+  const changes = [...set, ...setWords(cell)];
+  return ["moesim", "run", scenarioFile, ...(changes.length === 0 ? [] : ["--set", ...changes])];
+}
+
+/** What `--set` takes to make the scenario of `cell` of that which all cells came from. */
+function setWords({ parameters, scenario }: SweepCell): string[] {
+  return parameters.map(({ path, value }) => formatOverride(path, value, scenario));
+}
+
+/** Weighs the variants of `results`, which are those of `cells`, and recommends the cheapest that keeps `maxVioLimit`. */
+export function sweepOutcome(
+  results: Results,
+  cells: readonly SweepCell[],
+  maxVioLimit: number,
+  origin: SweepOrigin,
+): SweepOutcome {
+  const variants = variantsOf(results);
+  const routeMs = routeTimes(results, variants);
+  const cellOf = ({ members }: Variant) => cells[results.runs.indexOf(members[0].run)];
+  const weighed = weighSweep(results, maxVioLimit, (variant) => rerunWords(origin, cellOf(variant)));
+
+  /** Rows whose plans missed their tolerance, those of routers whose settings ask for that apart. */
+  const missed = { unmeant: 0, meant: 0 };
+  for (const [cell, { rows }] of results.runs.entries()) {
+    for (const row of rows) {
+      if ((numberOf(results.summary, row, "not_converged_steps") ?? 0) === 0) continue;
+      const name = cellOfTable(results.summary, row, "router");
+      const router = cells[cell].scenario.routers.find((one) => one.name === name)!;
+      missed[stopsEarly(router) ? "meant" : "unmeant"] += 1;
+    }
+  }
+  const missedIn = (rows: number) =>
+    `plans missed their tolerance in ${counted(rows, "row")} of summary.csv (not_converged_steps)`;
+
+  return {
+    warnings: [
+      ...(missed.unmeant > 0 ? [missedIn(missed.unmeant)] : []),
+      ...sweepDualRegretWarnings(dualRegretBases(results)),
+    ],
+    text(style) {
+      const seeds = Math.max(...variants.map(({ members }) => members.length));
+      const over =
+        seeds === 1 ? "one seed" : `${seeds} seeds, means ± half the width of their 95 % confidence intervals`;
+      const table = formatVariantTable(results, variants, routeMs, style);
+      const leftOut = leftOutSentence(table);
+      const verdict = verdictOf(results, variants);
+      const columns = columnsOf(process.stdout);
+      return [
+        `${counted(cells.length, "cell")}, ${counted(variants.length, "variant")} over ${over}\n`,
+        table.text,
+        ...(leftOut === null ? [] : [wrapLines(leftOut, columns)]),
+        "",
+        ...(verdict === null ? [] : bestSentences(verdict).map((sentence) => wrapLines(sentence, columns))),
+        ...(weighed === null
+          ? ["No variant routed a token, so none is recommended."]
+          : recommendationLines(weighed.text)),
+        ...(missed.meant > 0 ? [wrapLines(`Note: ${missedIn(missed.meant)}, as settings ask for.`, columns)] : []),
+      ].join("\n");
+    },
+    object() {
+      const entry = (position: number) => {
+        const variant = weighed!.variants[position];
+        return { variant: variant.name, set: [...origin.set, ...setWords(cellOf(variant))] };
+      };
+      const { pareto = [], cheapest = null, nearest = null } = weighed?.recommendation ?? {};
+      return {
+        variants: variants.map((variant, position) => {
+          const parameters = cellOf(variant).parameters.map(({ path, value }) => [path, value] as const);
+          return variantObject(results, variant, Object.fromEntries(parameters), routeMs[position]);
+        }),
+        pareto: pareto.map((position) => weighed!.variants[position].name),
+        max_vio_limit: maxVioLimit,
+        cheapest: cheapest === null ? null : entry(cheapest),
+        nearest: nearest === null ? null : entry(nearest),
+      };
+    },
+  };
+}

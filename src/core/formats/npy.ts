@@ -1,0 +1,153 @@
+import type { InputFile } from "../../node/files/input-file.ts";
+import { InputError } from "../input-error.ts";
+import { type ElementType, elementTypes } from "./element-type.ts";
+import { quoteName, shorten } from "./message-parts.ts";
+import { readPackedTensor } from "./packed-tensor.ts";
+import type { TensorReader } from "./tensor-reader.ts";
+
+const magic = "\x93NUMPY";
+/** NumPy itself refuses headers over 10,000 bytes unless told otherwise; a header of three dimensions takes about 100. */
+const maxHeaderBytes = 1 << 16;
+
+const elementsByCode: Readonly<Record<string, ElementType>> = {
+  f2: elementTypes.float16,
+  f4: elementTypes.float32,
+  f8: elementTypes.float64,
+  i1: elementTypes.int8,
+  i2: elementTypes.int16,
+  i4: elementTypes.int32,
+  i8: elementTypes.int64,
+  u1: elementTypes.uint8,
+  u2: elementTypes.uint16,
+  u4: elementTypes.uint32,
+  u8: elementTypes.uint64,
+};
+
+interface NpyHeader {
+  readonly element: ElementType;
+  readonly littleEndian: boolean;
+  readonly shape: readonly number[];
+}
+
+/**
+ * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`) or
+ * integers (`i1` … `i8`, `u1` … `u8`). Throws `InputError` on any other file, before it reads data.
+ */
+export async function openNpy(file: InputFile): Promise<TensorReader> {
+  const { text, dataOffset } = await readHeaderText(file);
+  const { element, littleEndian, shape } = parseNpyHeader(file.path, text);
+  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.size });
+}
+
+async function readHeaderText(file: InputFile): Promise<{ text: string; dataOffset: number }> {
+  const prefix = Buffer.alloc(Math.min(12, file.size));
+  await file.readInto(prefix, 0);
+  if (prefix.toString("latin1", 0, magic.length) !== magic) {
+    throw new InputError(`${file.path}: not a .npy file: it does not begin with \\x93NUMPY`);
+  }
+  if (file.size < 10) throw new InputError(`${file.path}: truncated: a .npy file has at least 10 bytes`);
+  const [major, minor] = [prefix[6], prefix[7]];
+  if (major < 1 || major > 3 || minor !== 0) {
+    throw new InputError(`${file.path}: .npy version ${major}.${minor} is not supported; 1.0, 2.0 and 3.0 are`);
+  }
+  const lengthBytes = major === 1 ? 2 : 4;
+  if (file.size < 8 + lengthBytes) throw new InputError(`${file.path}: truncated within the .npy header's length`);
+  const length = prefix.readUIntLE(8, lengthBytes);
+  const dataOffset = 8 + lengthBytes + length;
+  if (length > maxHeaderBytes) {
+    throw new InputError(`${file.path}: a .npy header of ${length} bytes; at most ${maxHeaderBytes} are allowed`);
+  }
+  if (dataOffset > file.size) {
+    throw new InputError(
+      `${file.path}: truncated: the header should end at byte ${dataOffset}, the file has ${file.size}`,
+    );
+  }
+  const header = Buffer.alloc(length);
+  await file.readInto(header, 8 + lengthBytes);
+  return { text: header.toString(major === 3 ? "utf8" : "latin1"), dataOffset };
+}
+
+const tokenPattern = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|(0|[1-9]\d*)L?(?![\d.eEjJ_xXoObB])|([{}(),:]))/y;
+
+/**
+ * Reads the Python dictionary of a `.npy` header: `descr` a string, `fortran_order` a truth value, `shape` a tuple, in
+ * any order, and nothing else.
+ */
+function parseNpyHeader(file: string, text: string): NpyHeader {
+  const malformed = (what: string) =>
+    new InputError(`${file}: malformed .npy header: ${what}; it reads ${quoteName(text)}`);
+  tokenPattern.lastIndex = 0;
+  function next(expected: string): { text?: string; truth?: boolean; integer?: number; mark?: string } {
+    const at = tokenPattern.lastIndex;
+    const match = tokenPattern.exec(text);
+    if (match === null) throw malformed(`${expected} expected at position ${at}`);
+    const [, single, double, truth, integer, mark] = match;
+    if (single !== undefined) return { text: single };
+    if (double !== undefined) return { text: double };
+    if (truth !== undefined) return { truth: truth === "True" };
+    if (integer !== undefined) return { integer: Number(integer) };
+    return { mark };
+  }
+  function expectMark(mark: string): void {
+    if (next(`"${mark}"`).mark !== mark) throw malformed(`"${mark}" expected`);
+  }
+  function readShape(): number[] {
+    expectMark("(");
+    const lengths: number[] = [];
+    for (;;) {
+      const token = next("a dimension");
+      if (token.mark === ")") return lengths;
+      if (token.integer === undefined) throw malformed("shape is not a tuple of whole numbers");
+      lengths.push(token.integer);
+      const after = next('"," or ")"');
+      // In Python (3) is a number, (3,) the tuple.
+      if (after.mark === ")" && lengths.length > 1) return lengths;
+      if (after.mark !== ",") throw malformed("shape is not a tuple of whole numbers");
+    }
+  }
+
+  let descr: string | undefined;
+  let fortranOrder: boolean | undefined;
+  let shape: number[] | undefined;
+  expectMark("{");
+  for (;;) {
+    const key = next('a key or "}"');
+    if (key.mark === "}") break;
+    expectMark(":");
+    if (key.text === "descr" && descr === undefined) {
+      descr = next("a simple dtype such as '<f4' (structured ones are not supported)").text;
+      if (descr === undefined) throw malformed("descr is no simple dtype such as '<f4'");
+    } else if (key.text === "fortran_order" && fortranOrder === undefined) {
+      fortranOrder = next("True or False").truth;
+      if (fortranOrder === undefined) throw malformed("fortran_order is neither True nor False");
+    } else if (key.text === "shape" && shape === undefined) {
+      shape = readShape();
+    } else {
+      throw malformed("its keys are descr, fortran_order and shape, once each");
+    }
+    const after = next('"," or "}"');
+    if (after.mark === "}") break;
+    if (after.mark !== ",") throw malformed('"," or "}" expected');
+  }
+  if (text.slice(tokenPattern.lastIndex).trim() !== "") throw malformed("text follows the dictionary");
+  if (descr === undefined || fortranOrder === undefined || shape === undefined) {
+    throw malformed("its keys are descr, fortran_order and shape, once each");
+  }
+
+  const element = elementsByCode[descr.slice(1)];
+  const order = descr[0];
+  if (!Object.hasOwn(elementsByCode, descr.slice(1)) || !(order === "<" || order === ">" || order === "|")) {
+    throw new InputError(
+      `${file}: dtype '${shorten(descr)}' is not supported; < or > followed by one of ` +
+        `${Object.keys(elementsByCode).join(", ")} is`,
+    );
+  }
+  if (order === "|" && element.bytes > 1) throw malformed(`dtype '${shorten(descr)}' needs a byte order, < or >`);
+  if (fortranOrder) {
+    throw new InputError(
+      `${file}: the array is in Fortran (column-major) order, which cannot be read in pieces; ` +
+        "save numpy.ascontiguousarray(array)",
+    );
+  }
+  return { element, littleEndian: order !== ">", shape };
+}

@@ -1,0 +1,65 @@
+import type { InputFile } from "../../node/files/input-file.ts";
+import { InputError } from "../input-error.ts";
+import { type ElementType, toMachineOrder } from "./element-type.ts";
+import { shapeText } from "./message-parts.ts";
+import type { TensorReader } from "./tensor-reader.ts";
+import { tensorSize } from "./tensor-shape.ts";
+
+/** Bytes fetched at once; a multiple of every element size. */
+const pieceBytes = 1 << 20;
+
+/** Where a tensor of numbers lies in a file, one after the other, row-major. */
+export interface PackedLayout {
+  readonly element: ElementType;
+  readonly littleEndian: boolean;
+  readonly shape: readonly number[];
+  /** First byte of the data, and the first byte after it. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Reads a tensor whose numbers are stored back to back, through one buffer of at most 1 MiB. Owns `file` from then on.
+ * Throws `InputError` when the bytes from `begin` to `end` are not exactly those that the shape needs.
+ */
+export function readPackedTensor(file: InputFile, layout: PackedLayout): TensorReader {
+  const { element, littleEndian, shape, begin, end } = layout;
+  const { rows, columns } = tensorSize(file.path, shape);
+  const needed = rows * columns * element.bytes;
+  const held = end - begin;
+  if (needed !== held) {
+    const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
+    throw new InputError(
+      `${file.path}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which is ` +
+        `${needed} bytes, and the file holds ${held}`,
+    );
+  }
+
+  const piece = new ArrayBuffer(Math.min(pieceBytes, needed));
+  let row = 0;
+  return {
+    file: file.path,
+    dtype: element.name,
+    kind: element.kind,
+    shape,
+    rows,
+    columns,
+    async read(into, count) {
+      const rowsNow = Math.min(count, rows - row);
+      const values = rowsNow * columns;
+      const offset = begin + row * columns * element.bytes;
+      const valuesPerPiece = piece.byteLength / element.bytes;
+      for (let done = 0; done < values; ) {
+        const valuesNow = Math.min(valuesPerPiece, values - done);
+        const raw = new Uint8Array(piece, 0, valuesNow * element.bytes);
+        await file.readInto(raw, offset + done * element.bytes);
+        toMachineOrder(raw, element.bytes, littleEndian);
+        element.decode(piece, valuesNow, into, done);
+        done += valuesNow;
+      }
+      row += rowsNow;
+      return rowsNow;
+    },
+    close: () => file.close(),
+  };
+}

@@ -1,0 +1,139 @@
+import type { ColumnChunk, ColumnMetaData, FileMetaData, SchemaElement, SchemaTree } from "hyparquet";
+import { parquetSchema } from "hyparquet";
+import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
+import { InputError } from "../input-error.ts";
+import { listNames, quoteName } from "./message-parts.ts";
+
+/** A column of numbers as it is stored: one value per row, or a list of them. */
+export interface NumberColumn {
+  readonly name: string;
+  /** `float32`, `int64`, … */
+  readonly dtype: string;
+  readonly kind: "float" | "integer";
+  readonly isList: boolean;
+  /** The level at which a value is there; below it the value, the list or the row is null or empty. */
+  readonly maxDefinitionLevel: number;
+  readonly element: SchemaElement;
+  /** From the root to the leaf. */
+  readonly schemaPath: SchemaTree[];
+  /** Its part of each row group, in file order. */
+  readonly chunks: readonly ColumnMetaData[];
+}
+
+/** Columns within columns. A list takes three. */
+const maxSchemaDepth = 16;
+
+/**
+ * Throws `Error` when the schema nests too deeply for the recursion of `parquetSchema`, or promises more elements than it
+ * has. Elements are in depth-first order, each with its number of children.
+ */
+export function checkSchemaSize(schema: readonly SchemaElement[]): void {
+  const open: number[] = [1];
+  for (const { num_children: children = 0 } of schema) {
+    while (open.length > 0 && open[open.length - 1] === 0) open.pop();
+    if (open.length === 0) throw new Error("its schema holds elements that belong to nothing");
+    open[open.length - 1] -= 1;
+    if (children < 0 || children > schema.length) throw new Error(`its schema promises ${children} columns in one`);
+    if (children > 0) open.push(children);
+    if (open.length > maxSchemaDepth) throw new Error(`its schema nests more than ${maxSchemaDepth} levels deep`);
+  }
+  if (schema.length === 0 || open.some((left) => left > 0)) throw new Error("its schema lacks elements");
+}
+
+/**
+ * The columns that hold the experts: `column`, or the only list column, or else all columns, one number each. Throws
+ * `InputError`, which lists the columns of the file, when there are none or more than one way to choose.
+ */
+export function chooseNumberColumns(file: string, metadata: FileMetaData, column?: string): NumberColumn[] {
+  const root = parquetSchema(metadata);
+  const chunksByPath = metadata.row_groups.map(
+    ({ columns }) => new Map(columns.map((chunk) => [chunk.meta_data?.path_in_schema.join("."), chunk])),
+  );
+  const readable = root.children.map((child) => describeColumn(file, chunksByPath, root, child));
+  const list = listNames(
+    root.children.map(
+      ({ element }, i) =>
+        `${quoteName(element.name)} (${readable[i] === null ? "no numbers" : describeType(readable[i])})`,
+    ),
+  );
+  const columns = readable.filter((candidate) => candidate !== null);
+  if (column !== undefined) {
+    const named = columns.find(({ name, isList }) => name === column && isList);
+    if (named === undefined)
+      throw new InputError(`${file}: no list column of numbers ${quoteName(column)}; it holds ${list}`);
+    return [named];
+  }
+  const lists = columns.filter(({ isList }) => isList);
+  if (lists.length === 1) return lists;
+  if (lists.length > 1) throw new InputError(`${file}: several list columns; name one with "column": ${list}`);
+  if (columns.length === 0 || columns.length < root.children.length) {
+    throw new InputError(
+      `${file}: one list column of numbers, or nothing but columns of one number each, is expected; it holds ${list}`,
+    );
+  }
+  const [first, ...others] = columns;
+  const odd = others.find(({ kind }) => kind !== first.kind);
+  if (odd !== undefined) {
+    throw new InputError(
+      `${file}: columns ${quoteName(first.name)} (${first.dtype}) and ${quoteName(odd.name)} (${odd.dtype}) cannot both be experts; ` +
+        "all integers or all floats are allowed",
+    );
+  }
+  return columns;
+}
+
+function describeType({ dtype, isList }: NumberColumn): string {
+  return isList ? `list of ${dtype}` : dtype;
+}
+
+function describeColumn(
+  file: string,
+  chunksByPath: readonly ReadonlyMap<string | undefined, ColumnChunk>[],
+  root: SchemaTree,
+  child: SchemaTree,
+): NumberColumn | null {
+  const schemaPath = [root];
+  let node = child;
+  for (;;) {
+    schemaPath.push(node);
+    if (node.children.length === 0) break;
+    if (node.children.length > 1) return null;
+    node = node.children[0];
+  }
+  const type = numberType(node.element);
+  const repetition = getMaxRepetitionLevel(schemaPath);
+  if (type === null || repetition > 1 || (repetition === 0 && schemaPath.length > 2)) return null;
+  const path = node.path.join(".");
+  const chunks = chunksByPath.map((byPath, group) => {
+    const chunk = byPath.get(path);
+    if (chunk?.meta_data === undefined || chunk.file_path) {
+      throw new InputError(
+        `${file}: malformed parquet file: row group ${group} has no column ${quoteName(path)} of its own`,
+      );
+    }
+    return chunk.meta_data;
+  });
+  return {
+    name: child.element.name,
+    ...type,
+    isList: repetition === 1,
+    maxDefinitionLevel: getMaxDefinitionLevel(schemaPath),
+    element: node.element,
+    schemaPath,
+    chunks,
+  };
+}
+
+/** The type of the numbers, or null when the column holds text, dates, decimals, truth values or bytes. */
+function numberType(element: SchemaElement): Pick<NumberColumn, "dtype" | "kind"> | null {
+  const { type, converted_type: converted, logical_type: logical } = element;
+  if (type === "FLOAT") return { dtype: "float32", kind: "float" };
+  if (type === "DOUBLE") return { dtype: "float64", kind: "float" };
+  if (type === "FIXED_LEN_BYTE_ARRAY" && logical?.type === "FLOAT16" && element.type_length === 2) {
+    return { dtype: "float16", kind: "float" };
+  }
+  if (type !== "INT32" && type !== "INT64") return null;
+  if (converted !== undefined && !/^U?INT_/.test(converted)) return null;
+  if (logical !== undefined && logical.type !== "INTEGER") return null;
+  return { dtype: type.toLowerCase(), kind: "integer" };
+}

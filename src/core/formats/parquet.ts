@@ -1,0 +1,158 @@
+import type { FileMetaData } from "hyparquet";
+import { parquetMetadata } from "hyparquet";
+import type { InputFile } from "../../node/files/input-file.ts";
+import { InputError } from "../input-error.ts";
+import { quoteName } from "./message-parts.ts";
+import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
+import { checkSchemaSize, chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
+import { checkThrift } from "./parquet-thrift.ts";
+import type { TensorReader } from "./tensor-reader.ts";
+import { tensorSize } from "./tensor-shape.ts";
+
+const magic = "PAR1";
+const maxMetadataBytes = 1 << 26;
+/** Decoded pages of a file may take this much memory, or four times the file, and never more than the second number. */
+const [leastPageMemory, mostPageMemory] = [1 << 27, 1 << 30];
+/**
+ * Runs of equal values take no bytes, so that a file of 2 kB can promise billions. One that is written by a program for
+ * tokens of a model holds about one value a byte.
+ */
+const [freeValues, mostValuesPerByte] = [1 << 22, 1 << 12];
+
+/**
+ * Opens a Parquet file whose rows are tokens: one list column with a value per expert (`column` names it when there are
+ * several), or one column per expert. Page by page, so that memory holds one page per column, not a row group. Throws
+ * `InputError` on any other file, and on one that would take far more memory than it has bytes; what is wrong inside a
+ * page shows when it is read.
+ */
+export async function openParquet(file: InputFile, column?: string): Promise<TensorReader> {
+  const { metadata, dataEnd } = await readMetadata(file);
+  let chosen: NumberColumn[];
+  let shape: number[];
+  try {
+    chosen = chooseNumberColumns(file.path, metadata, column);
+    shape = findShape(file.path, metadata, chosen);
+    checkExtents(file, chosen, dataEnd);
+  } catch (error) {
+    throw asInputError(file.path, error);
+  }
+  const [first] = chosen;
+  const { rows, columns } = tensorSize(file.path, shape);
+  const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.size)));
+  const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, memory));
+  let row = 0;
+  return {
+    file: file.path,
+    dtype: first.dtype,
+    kind: first.kind,
+    shape,
+    rows,
+    columns,
+    async read(into, count) {
+      const rowsNow = Math.min(count, rows - row);
+      if (first.isList) await cursors[0].copy(into, 0, 1, rowsNow * columns);
+      else for (let i = 0; i < columns; i++) await cursors[i].copy(into, i, columns, rowsNow);
+      row += rowsNow;
+      return rowsNow;
+    },
+    close: () => file.close(),
+  };
+}
+
+async function readMetadata(file: InputFile): Promise<{ metadata: FileMetaData; dataEnd: number }> {
+  if (file.size < 12) {
+    throw new InputError(`${file.path}: truncated: ${file.size} bytes; a .parquet file has at least 12`);
+  }
+  const head = Buffer.alloc(4);
+  const tail = Buffer.alloc(8);
+  await file.readInto(head, 0);
+  await file.readInto(tail, file.size - 8);
+  if (head.toString("latin1") !== magic) {
+    throw new InputError(`${file.path}: not a .parquet file: it does not begin with ${magic}`);
+  }
+  if (tail.toString("latin1", 4) !== magic) {
+    throw new InputError(`${file.path}: truncated or malformed parquet file: it does not end with ${magic}`);
+  }
+  const length = tail.readUInt32LE(0);
+  const dataEnd = file.size - 8 - length;
+  if (dataEnd < 4 || length > maxMetadataBytes) {
+    throw new InputError(
+      `${file.path}: malformed parquet file: metadata of ${length} bytes is promised; ` +
+        `at most ${Math.min(file.size - 12, maxMetadataBytes)} are possible`,
+    );
+  }
+  const footer = new Uint8Array(length + 8);
+  await file.readInto(footer, dataEnd);
+  try {
+    checkThrift(footer.subarray(0, length), 0);
+    const metadata = parquetMetadata(footer, { geoparquet: false });
+    checkSchemaSize(metadata.schema);
+    return { metadata, dataEnd };
+  } catch (error) {
+    throw asInputError(file.path, error);
+  }
+}
+
+/** `[rows, experts]` from the metadata alone. */
+function findShape(file: string, metadata: FileMetaData, chosen: readonly NumberColumn[]): number[] {
+  const rows = Number(metadata.num_rows);
+  const inGroups = metadata.row_groups.reduce((sum, { num_rows }) => sum + Number(num_rows), 0);
+  if (rows !== inGroups) {
+    throw new InputError(`${file}: malformed parquet file: ${rows} rows are promised, the row groups have ${inGroups}`);
+  }
+  const [first] = chosen;
+  for (const { name, chunks, isList } of chosen) {
+    chunks.forEach(({ num_values }, group) => {
+      const expected = Number(metadata.row_groups[group].num_rows);
+      if (Number(num_values) < 0 || (!isList && Number(num_values) !== expected)) {
+        throw new InputError(
+          `${file}: malformed parquet file: column ${quoteName(name)} has ${num_values} values in row group ${group}; ` +
+            `${expected} are expected`,
+        );
+      }
+    });
+  }
+  if (!first.isList || rows === 0) return [rows, chosen.length];
+  const values = first.chunks.reduce((sum, { num_values }) => sum + Number(num_values), 0);
+  if (!Number.isInteger(values / rows)) {
+    throw new InputError(
+      `${file}: column ${quoteName(first.name)} has ${values} values in ${rows} rows; all rows must have the same number`,
+    );
+  }
+  return [rows, values / rows];
+}
+
+/** Throws `InputError` when parts of columns overlap, or hold more values than so few bytes can. */
+function checkExtents(file: InputFile, chosen: readonly NumberColumn[], dataEnd: number): void {
+  let values = 0;
+  const extents = chosen.flatMap(({ name, chunks }) =>
+    chunks.map((chunk, group) => {
+      values += Number(chunk.num_values);
+      return { name, group, ...chunkExtent(chunk) };
+    }),
+  );
+  if (!(values <= freeValues + mostValuesPerByte * file.size)) {
+    throw new InputError(
+      `${file.path}: ${values} values are promised by a file of ${file.size} bytes; at most ` +
+        `${freeValues + mostValuesPerByte * file.size} are allowed in it`,
+    );
+  }
+  extents.sort((a, b) => a.begin - b.begin);
+  let last = 4;
+  for (const { name, group, begin, end } of extents) {
+    if (!(begin >= last && end >= begin && end <= dataEnd)) {
+      throw new InputError(
+        `${file.path}: malformed parquet file: column ${quoteName(name)}, row group ${group}: its bytes ${begin} to ${end} are ` +
+          `not within the data, bytes 4 to ${dataEnd}, or are those of another column`,
+      );
+    }
+    last = end;
+  }
+}
+
+/** The metadata's decoder meets damaged bytes with errors of any kind. */
+function asInputError(file: string, error: unknown): InputError {
+  if (error instanceof InputError) return error;
+  const what = error instanceof TypeError ? "its metadata lacks a part that every file has" : (error as Error).message;
+  return new InputError(`${file}: malformed parquet file: ${what}`);
+}

@@ -1,0 +1,184 @@
+import type { InputFile } from "../../node/files/input-file.ts";
+import { InputError } from "../input-error.ts";
+import { type ElementType, elementTypes } from "./element-type.ts";
+import { listNames, quoteName } from "./message-parts.ts";
+import { readPackedTensor } from "./packed-tensor.ts";
+import type { TensorReader } from "./tensor-reader.ts";
+
+/** Some 200,000 tensors. The format's own reader takes six times as much, more than any model has. */
+const maxHeaderBytes = 1 << 24;
+/** Objects of the header: that of all tensors, and each tensor's. */
+const headerDepth = 2;
+
+const elementsByCode: Readonly<Record<string, ElementType>> = {
+  F16: elementTypes.float16,
+  BF16: elementTypes.bfloat16,
+  F32: elementTypes.float32,
+  F64: elementTypes.float64,
+  I8: elementTypes.int8,
+  I16: elementTypes.int16,
+  I32: elementTypes.int32,
+  I64: elementTypes.int64,
+  U8: elementTypes.uint8,
+  U16: elementTypes.uint16,
+  U32: elementTypes.uint32,
+  U64: elementTypes.uint64,
+};
+
+interface Entry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** The first byte of the tensor's data and the first after it, counted from the header's end. */
+  readonly data_offsets: readonly [number, number];
+}
+
+/**
+ * Opens one tensor of a `.safetensors` file: an 8-byte little-endian length, that many bytes of JSON, then the data.
+ * `tensor` names it and may be left out when there is exactly one. Throws `InputError`, before it reads data, when the
+ * header is malformed, when the tensors do not cover the rest of the file without gap or overlap, or when the tensor is
+ * none of F16, BF16, F32, F64 and the integers.
+ */
+export async function openSafetensors(file: InputFile, tensor?: string): Promise<TensorReader> {
+  const { entries, dataOffset } = await readHeader(file);
+  const { name, entry } = chooseTensor(file.path, entries, tensor);
+  if (!Object.hasOwn(elementsByCode, entry.dtype)) {
+    throw new InputError(
+      `${file.path}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
+        `${Object.keys(elementsByCode).join(", ")} are`,
+    );
+  }
+  const [begin, end] = entry.data_offsets;
+  return readPackedTensor(file, {
+    element: elementsByCode[entry.dtype],
+    littleEndian: true,
+    shape: entry.shape,
+    begin: dataOffset + begin,
+    end: dataOffset + end,
+  });
+}
+
+async function readHeader(file: InputFile): Promise<{ entries: Map<string, Entry>; dataOffset: number }> {
+  if (file.size < 8) {
+    throw new InputError(`${file.path}: truncated: ${file.size} bytes; a .safetensors file has at least 8`);
+  }
+  const prefix = Buffer.alloc(8);
+  await file.readInto(prefix, 0);
+  const headerBytes = prefix.readBigUInt64LE();
+  if (headerBytes > BigInt(file.size - 8)) {
+    throw new InputError(
+      `${file.path}: truncated or no .safetensors file: a header of ${headerBytes} bytes is promised, ` +
+        `the file has ${file.size - 8} after the length`,
+    );
+  }
+  if (headerBytes > maxHeaderBytes) {
+    throw new InputError(
+      `${file.path}: a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are read, a sixth of what the format allows`,
+    );
+  }
+  const header = Buffer.alloc(Number(headerBytes));
+  await file.readInto(header, 8);
+  const dataOffset = 8 + header.length;
+  const entries = parseEntries(file.path, header);
+  checkCoverage(file.path, entries, file.size - dataOffset);
+  return { entries, dataOffset };
+}
+
+function parseEntries(file: string, header: Buffer): Map<string, Entry> {
+  const malformed = (what: string) => new InputError(`${file}: malformed .safetensors header${what}`);
+  let json: unknown;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(header);
+    checkKeys(text);
+    json = JSON.parse(text);
+  } catch (error) {
+    throw malformed(`, it is not JSON as the format has it: ${(error as Error).message}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw malformed(": a JSON object of tensors is expected");
+  }
+  const entries = new Map<string, Entry>();
+  for (const [name, value] of Object.entries(json)) {
+    if (name === "__metadata__") continue;
+    const problem = problemOf(value);
+    if (problem !== null) {
+      throw malformed(` at tensor ${quoteName(name)}: ${problem}; dtype, shape and data_offsets are expected`);
+    }
+    entries.set(name, value);
+  }
+  return entries;
+}
+
+/** What keeps `value` from being an entry; null if nothing does. */
+function problemOf(value: Partial<Record<keyof Entry, unknown>> | null): string | null {
+  const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "it is not an object";
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== "string") return "its dtype is not a string";
+  if (!Array.isArray(shape) || !shape.every(isLength)) return "its shape is not a list of whole numbers ≥ 0";
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isLength)) {
+    return "its data_offsets are not two whole numbers ≥ 0";
+  }
+  return null;
+}
+
+/**
+ * Throws `Error` when an object of the JSON `text` has a key twice, of which `JSON.parse` would keep the last, or nests
+ * deeper than a header does. What else is wrong with the text `JSON.parse` finds.
+ */
+function checkKeys(text: string): void {
+  const keys: Set<string>[] = [];
+  let arrays = 0;
+  let last = "";
+  // A string that never ends is a match too: a search for its end from each of its quotes would take hours.
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"?|[{}[\]:]/gs)) {
+    if (token === "{") keys.push(new Set());
+    else if (token === "}") keys.pop();
+    else if (token === "[") arrays++;
+    else if (token === "]") arrays--;
+    else if (token !== ":") last = token;
+    else {
+      const key = last.includes("\\") ? JSON.stringify(JSON.parse(last)) : last;
+      const seen = keys.at(-1);
+      if (seen?.has(key)) throw new Error(`the key ${quoteName(JSON.parse(key))} is there twice`);
+      seen?.add(key);
+    }
+    if (keys.length > headerDepth || arrays > 1) throw new Error("it nests deeper than a header of tensors");
+  }
+}
+
+/** The format wants the tensors to cover the data exactly, so bytes that belong to none, or to two, mean damage. */
+function checkCoverage(file: string, entries: Map<string, Entry>, dataBytes: number): void {
+  const byOffset = [...entries].sort(([, a], [, b]) => {
+    const [aBegin, aEnd] = a.data_offsets;
+    const [bBegin, bEnd] = b.data_offsets;
+    return aBegin - bBegin || aEnd - bEnd;
+  });
+  let covered = 0;
+  for (const [name, { data_offsets }] of byOffset) {
+    const [begin, end] = data_offsets;
+    if (begin !== covered || end < begin) {
+      throw new InputError(
+        `${file}: malformed .safetensors header: tensor ${quoteName(name)} has data_offsets [${begin}, ${end}], ` +
+          `a begin of ${covered} and an end after it are expected`,
+      );
+    }
+    covered = end;
+  }
+  if (covered !== dataBytes) {
+    const problem = covered > dataBytes ? "truncated" : `${dataBytes - covered} bytes follow the last tensor`;
+    throw new InputError(`${file}: ${problem}: the tensors take ${covered} bytes, the file holds ${dataBytes}`);
+  }
+}
+
+function chooseTensor(file: string, entries: Map<string, Entry>, tensor?: string): { name: string; entry: Entry } {
+  const names = [...entries.keys()];
+  const list = listNames(names.map(quoteName));
+  if (names.length === 0) throw new InputError(`${file}: empty stream: the file holds no tensor`);
+  if (tensor === undefined && names.length > 1) {
+    throw new InputError(`${file}: the file holds ${names.length} tensors; name one with "tensor": ${list}`);
+  }
+  const name = tensor ?? names[0];
+  const entry = entries.get(name);
+  if (entry === undefined) throw new InputError(`${file}: no tensor ${quoteName(name)}; the file holds ${list}`);
+  return { name, entry };
+}

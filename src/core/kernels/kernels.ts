@@ -1,0 +1,322 @@
+import type { ScoreKind } from "../assignment.ts";
+
+/** What {@link Kernels.selectTopK} ranks: the logits themselves, or the affinities made from them. */
+export type KeyKind = "logits" | ScoreKind;
+
+/**
+ * The numerical kernels of a routing step, the one doorway to them. Three implementations exist: AssemblyScript compiled
+ * to WebAssembly SIMD (`createWasmKernels`), its readable twin in plain TypeScript (`createReferenceKernels`), and, for
+ * top-K and Sinkhorn routing, TensorFlow.js programs (`createTensorKernels`), which say how far they are from float64.
+ *
+ * Every array handed to a kernel must have been allocated by the same instance, or be a `subarray` of such, once,
+ * before the steps begin: the WebAssembly kernels work in place on their own memory, which is a `SharedArrayBuffer`.
+ * They throw `TypeError` for other arrays and `RangeError` for arrays that are too short. Matrices are flat and
+ * row-major. No kernel allocates, but for working memory that grows with the largest sizes seen.
+ */
+export interface Kernels {
+  readonly backend: "wasm" | "reference" | "tfjs" | "tfjs-gpu";
+
+  /** Zero-filled arrays that live as long as this instance. Throws `RangeError` when 4 GiB are used up. */
+  allocateFloat32(length: number): Float32Array;
+  allocateFloat64(length: number): Float64Array;
+  allocateInt32(length: number): Int32Array;
+  allocateUint32(length: number): Uint32Array;
+
+  /**
+   * Fills `out[0, length)` with independent standard normals and advances `state`: four interleaved xoshiro128++
+   * generators (Blackman & Vigna 2019) feeding Box–Muller. `state` `[16]`: word w of generator g at `4·w + g`, so that
+   * one SIMD register holds one word of all four; seeded with any 16 uniform words, not all zero.
+   * |out| < 6.6, since a uniform has 31 bits. Numbers are drawn in rounds of eight, the last one whole even if only a
+   * part of it is written, so `state` depends on ⌈length / 8⌉.
+   */
+  fillNormal(state: Uint32Array, out: Float32Array, length: number): void;
+
+  /**
+   * `out[i] = values[i] + deviation · ξ_i` for the `length` normals ξ that {@link fillNormal} would draw from `state`,
+   * which advances as there. In float32, the deviation rounded to it too: the product and the sum are rounded once each.
+   * `out` may be `values`.
+   */
+  addNormal(state: Uint32Array, values: Float32Array, deviation: number, length: number, out: Float32Array): void;
+
+  /** `out[t, e]` = `values[t, e] + offset[e]`, both float32 `[tokens × experts]`, the sum in float64 and rounded once. */
+  addOffsets(values: Float32Array, offset: Float64Array, tokens: number, experts: number, out: Float32Array): void;
+
+  /** `out[r]` = `table[index[r]]`, rows of `columns` float32; `out` `[rows × columns]`. */
+  gatherRows(table: Float32Array, index: Int32Array, rows: number, columns: number, out: Float32Array): void;
+
+  /**
+   * A hash of each row's bits, `hash` `[tokens]`: h = `seed`, then h = mixWord(h ⊕ word) + `goldenStep` for each word of
+   * the row in turn (see `mix-word.ts`), modulo 2³². `seed` is any 32-bit integer.
+   */
+  hashRows(values: Float32Array, seed: number, tokens: number, experts: number, hash: Int32Array): void;
+
+  /**
+   * `out = left · right`, or `out += left · right` when `accumulate`. `left` `[rows × inner]`, `right`
+   * `[inner × columns]`, `out` `[rows × columns]`.
+   */
+  multiply(
+    left: Float32Array,
+    right: Float32Array,
+    out: Float32Array,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: boolean,
+  ): void;
+
+  /** Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32. */
+  scores(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, scores: Float32Array): void;
+
+  /**
+   * S `[tokens × experts]` in float64, "logits" the logits themselves; relative error below 3e-15, of "softmax" below
+   * 3e-15 + experts · 1.2e-16, since the sum of a row may round at each of its terms. 0 where S < 1e-307.
+   */
+  affinities(logits: Float32Array, kind: KeyKind, tokens: number, experts: number, out: Float64Array): void;
+
+  /**
+   * The K best experts of each token at given prices, relaxed. For each row of v_te = scores[t, e] − price[e] it solves
+   *
+   *     max over 0 ≤ x ≤ 1 of  ⟨v, x⟩ + (width/2)·Σ_e x_e·(1 − x_e)
+   *     with Σ_e x_e = topK where `floor` is −∞, and Σ_e x_e ≤ topK where it is 0
+   *
+   * whose solution is x_e = clip((v_e − τ)/width + ½, 0, 1), τ the larger of `floor` and a root of Σ_e x_e = topK. The
+   * maximum is at least the sum of the K largest v (of those above 0), by at most width/8 for each entry strictly
+   * between 0 and 1, and it is convex and once differentiable in the prices. With `width` 0 it is that sum itself and x
+   * its K experts, ties to the lower index, τ the last of their v or the floor.
+   *
+   * Returns Σ_t of the maximum and adds to what the arrays hold: Σ_t x to `mass` `[experts]`, which is minus the gradient
+   * in the prices, and to `curvature` `[experts × experts]`, null where it is not needed or `width` is 0, the Hessian
+   * (I − 11ᵀ/m)/width on the m entries of each token strictly between 0 and 1, I/width where τ is the floor.
+   * `threshold` `[tokens]` holds a guess of each τ, NaN for none, and then τ: a good guess saves half the time and
+   * changes results by rounding alone. Scores and prices are finite, in units of their own; `width` ≥ 0.
+   */
+  relaxedTopK(
+    scores: Float64Array,
+    price: Float64Array,
+    width: number,
+    floor: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    threshold: Float64Array,
+    mass: Float64Array,
+    curvature: Float64Array | null,
+  ): number;
+
+  /** `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64, finite for every finite row. */
+  logSumExpRows(logits: Float32Array, tokens: number, experts: number, out: Float64Array): void;
+
+  /**
+   * Writes into `expert` `[tokens × topK]` the `topK` experts with the largest key of each row, in descending order of
+   * the key, ties to the lower index, and into `load` `[experts]` how many tokens each expert was given. The key of
+   * expert e is key(logits[t, e]) + bias[e]: keys that float32 cannot tell apart are recomputed in float64, so that the
+   * choice, ties included, is the one of a float64 implementation with softmax exp(z − max) / Σ exp(z − max) and
+   * sigmoid 1 / (1 + exp(−z)). With `bias` null every `KeyKind` ranks as the logits do, which are compared exactly.
+   */
+  selectTopK(
+    logits: Float32Array,
+    key: KeyKind,
+    bias: Float64Array | null,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
+  ): void;
+
+  /**
+   * As {@link selectTopK} with a bias, but of the experts in the `topGroups` best of `groups` equal contiguous groups
+   * only. A group's score is the sum of its two largest keys, of its only one where groups have one expert; ties between
+   * groups go to the lower one. Scores are decided in float64 too where float32 cannot. `groups` divides `experts`, and
+   * topK ≤ topGroups · experts / groups.
+   */
+  selectGroupedTopK(
+    logits: Float32Array,
+    key: ScoreKind,
+    bias: Float64Array,
+    groups: number,
+    topGroups: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
+  ): void;
+
+  /**
+   * The gradient of Σ_t Σ_e load[e] · p_te, p the softmax rows of `logits` `[tokens × experts]`, with respect to one
+   * offset per expert that is added to every row:
+   *
+   *     gradient[j] = Σ_t p_tj · (load[j] − Σ_e load[e] · p_te)
+   *
+   * The terms of four rows are summed in float32, these sums in float64. With d_e = load[e] − mean load, the error is below 2e-6 · Σ_t p_tj · (|d_j| + Σ_e |d_e| · p_te): equal
+   * loads give exactly 0.
+   */
+  loadGradient(logits: Float32Array, load: Int32Array, tokens: number, experts: number, gradient: Float64Array): void;
+
+  /**
+   * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's
+   * selected experts when `renormalize` (computed so that rows whose S underflow still sum to 1). Slots with expert −1
+   * get 0.
+   */
+  gates(
+    logits: Float32Array,
+    kind: ScoreKind,
+    renormalize: boolean,
+    expert: Int32Array,
+    tokens: number,
+    experts: number,
+    slots: number,
+    gate: Float32Array,
+  ): void;
+
+  /**
+   * Selects by an entropic plan softmax(logits/epsilon + columnPotential) without writing it down: `expert` and `load` as
+   * {@link selectTopK} by the key "logits" with the bias epsilon · columnPotential, which orders a row as its plan does,
+   * and `gate` `[tokens × topK]`, the plan's entries of the selected experts divided by their sum, relative error below
+   * 5e-7.
+   */
+  selectByPlan(
+    logits: Float32Array,
+    columnPotential: Float64Array,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
+    gate: Float32Array,
+  ): void;
+
+  /**
+   * The Gibbs kernel `gibbs[t, e] = exp((logits[t, e] − max_e logits[t]) / epsilon)`, entries in (0, 1] `[tokens ×
+   * experts]` whose relative error is below 2.5e-7 + 1.8e-7·|x|, x the exponent, and the first {@link sinkhornSweep} over it,
+   * with column scalings of 1. Returns the largest exponent's magnitude, max over rows of (max − min) / epsilon, Infinity if
+   * float32 does not hold it: where it exceeds 80, entries underflow, nothing of the output is to be read and
+   * {@link logSinkhornSweep} must be used instead.
+   */
+  gibbsSweep(
+    logits: Float32Array,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    gibbs: Float32Array,
+    columnSum: Float64Array,
+  ): number;
+
+  /**
+   * One fused Sinkhorn sweep over a Gibbs kernel, each row read once while it is in cache: row scalings
+   * u_t = 1 / Σ_e gibbs[t, e]·columnScaling[e], so that rows are exact, and
+   * `columnSum[e]` = Σ_t u_t · gibbs[t, e] · columnScaling[e], the column marginal the plan then has.
+   */
+  sinkhornSweep(
+    gibbs: Float32Array,
+    columnScaling: Float32Array,
+    tokens: number,
+    experts: number,
+    columnSum: Float64Array,
+  ): void;
+
+  /**
+   * The same sweep in float64 and the log domain, for any finite logits and epsilon: with rows exact,
+   * `logColumnSum[e]` = log Σ_t exp(logits[t, e]/epsilon + columnPotential[e] − rowLogSum_t), finite whatever the
+   * range. `rowLogSum` `[tokens]` and the two `[experts]` arrays are float64.
+   */
+  logSinkhornSweep(
+    logits: Float32Array,
+    epsilon: number,
+    columnPotential: Float64Array,
+    tokens: number,
+    experts: number,
+    rowLogSum: Float64Array,
+    logColumnSum: Float64Array,
+  ): void;
+
+  /**
+   * The plan `out[t, e] = softmax over e of (logits[t, e]/epsilon + columnPotential[e])`, float32 `[tokens × experts]`,
+   * rows that sum to 1.
+   */
+  entropicPlan(
+    logits: Float32Array,
+    columnPotential: Float64Array,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    out: Float32Array,
+  ): void;
+
+  /**
+   * The Hessian of Σ_t log Σ_e exp(logits[t, e]/epsilon + g_e) in g = `columnPotential`, from the large entries of the
+   * plan alone. With p̃_t the entries p_te ≥ `threshold` of row t of the plan and σ_t their sum,
+   *
+   *     hessian = Σ_t diag(p̃_t) − p̃_t·p̃_tᵀ / σ_t,     [experts × experts]
+   *
+   * symmetric, positive semi-definite and with rows that sum to 0 whatever the threshold ≥ 0; with 0 it is the exact
+   * diag(Pᵀ1) − PᵀP. `rowLogSum` `[tokens]` as {@link logSinkhornSweep} leaves it for the same potential. Entries are
+   * sums of terms of one sign, each to a relative error of 1e-14 plus that of the exponents.
+   */
+  entropicHessian(
+    logits: Float32Array,
+    epsilon: number,
+    columnPotential: Float64Array,
+    rowLogSum: Float64Array,
+    threshold: number,
+    tokens: number,
+    experts: number,
+    hessian: Float64Array,
+  ): void;
+
+  /**
+   * For each expert the `capacity` tokens with the largest logit-derived key of its column (ties to the lower token):
+   * `chosen` `[experts × capacity]`, tokens in ascending order, capacity ≤ tokens. With `softmax` the key is S, which
+   * is not monotone in the logits along a column; near-ties are settled in float64 as in {@link selectTopK}. A
+   * `sigmoid` ranks as the logits do, which are compared exactly.
+   */
+  selectTokens(
+    logits: Float32Array,
+    key: KeyKind,
+    tokens: number,
+    experts: number,
+    capacity: number,
+    chosen: Int32Array,
+  ): void;
+
+  /**
+   * S of each selected pair in float64 into `pairScore` `[tokens × slots]`, 0 where expert is −1. `logSumExp`
+   * `[tokens]` as from {@link logSumExpRows}; read only for `softmax`.
+   */
+  pairScores(
+    logits: Float32Array,
+    kind: ScoreKind,
+    logSumExp: Float64Array,
+    expert: Int32Array,
+    tokens: number,
+    experts: number,
+    slots: number,
+    pairScore: Float64Array,
+  ): void;
+
+  /**
+   * Where the pairs of one node of an exchange graph can go, and what that loses. The node's pairs are `first`,
+   * `next[first]`, … until −1; a pair belongs to token ⌊pair / topK⌋ and holds score `held[pair]`. For each expert e the
+   * least `held[pair]` − `joining[token, e]` goes into `loss[e]` and that pair into `mover[e]`; the least `held[pair]`
+   * itself into `loss[experts]` and `mover[experts]`; the first in the list's order among equals. +∞ and −1 where every
+   * `joining` is −∞, or there is no pair. `joining` `[tokens × experts]` and `held` are float64, `loss` and `mover`
+   * `[experts + 1]`.
+   */
+  leastLosses(
+    joining: Float64Array,
+    held: Float64Array,
+    first: number,
+    next: Int32Array,
+    topK: number,
+    experts: number,
+    loss: Float64Array,
+    mover: Int32Array,
+  ): void;
+}
+
+/** Where a stream that trains computes its tensors beside kernels of `backend`: a `TensorBackend`. */
+export function tensorBackendOf(backend: Kernels["backend"]): "tensorflow" | "wasm" {
+  return backend === "tfjs-gpu" ? "tensorflow" : "wasm";
+}

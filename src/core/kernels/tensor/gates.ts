@@ -1,0 +1,78 @@
+import type { Tensor2D } from "@tensorflow/tfjs-core";
+import type { ScoreKind } from "../../assignment.ts";
+import type { Kernels } from "../kernels.ts";
+import { exponentsOf, twoFloats } from "./exponents.ts";
+import type { Tensors } from "./load.ts";
+import { affinitiesOf, matrixOf } from "./matrices.ts";
+
+/** What an empty slot weighs before the softmax: as good as −∞, and its differences are numbers. */
+const emptyLogWeight = -3e38;
+
+/** The logits of the selected pairs `[tokens × slots]`, so that no others need be carried over. */
+function chosenLogits(
+  logits: Float32Array,
+  expert: Int32Array,
+  tokens: number,
+  experts: number,
+  slots: number,
+): Float32Array {
+  const chosen = new Float32Array(tokens * slots);
+  for (let pair = 0; pair < chosen.length; pair++) {
+    const row = Math.floor(pair / slots) * experts;
+    chosen[pair] = expert[pair] < 0 ? emptyLogWeight : logits[row + expert[pair]];
+  }
+  return chosen;
+}
+
+/** The gates of selected experts; slots with expert −1 get 0. */
+export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates"> {
+  const { abs, exp, gather, log1p, minimum, neg, reshape, softmax, sub, tidy } = tensors;
+
+  /** log S, of a softmax up to a constant of the row. */
+  function logAffinity(logits: Tensor2D, kind: ScoreKind): Tensor2D {
+    return kind === "softmax" ? logits : sub(minimum(logits, 0), log1p(exp(neg(abs(logits)))));
+  }
+
+  function writeGates(values: ArrayLike<number>, expert: Int32Array, gate: Float32Array): void {
+    for (let pair = 0; pair < values.length; pair++) gate[pair] = expert[pair] < 0 ? 0 : values[pair];
+  }
+
+  return {
+    gates(logits, kind, renormalize, expert, tokens, experts, slots, gate) {
+      tidy(() => {
+        if (renormalize) {
+          const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, slots), tokens, slots);
+          writeGates(softmax(logAffinity(chosen, kind)).dataSync(), expert, gate);
+          return;
+        }
+        const affinities = affinitiesOf(tensors, matrixOf(tensors, logits, tokens, experts), kind);
+        const entries = Int32Array.from(
+          { length: tokens * slots },
+          (_, pair) => Math.floor(pair / slots) * experts + Math.max(0, expert[pair]),
+        );
+        writeGates(gather(reshape(affinities, [-1]), entries).dataSync(), expert, gate);
+      });
+    },
+  };
+}
+
+/** `gate` `[tokens × topK]` of selected experts, one in every slot, from the plan of `columnPotential`. */
+export function writePlanGates(
+  tensors: Tensors,
+  logits: Float32Array,
+  columnPotential: Float64Array,
+  epsilon: number,
+  expert: Int32Array,
+  tokens: number,
+  experts: number,
+  topK: number,
+  gate: Float32Array,
+): void {
+  tensors.tidy(() => {
+    const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, topK), tokens, topK);
+    const potentials = Float64Array.from({ length: tokens * topK }, (_, pair) => columnPotential[expert[pair]]);
+    const offset = twoFloats(tensors, potentials, tokens, topK, epsilon);
+    const { exponent } = exponentsOf(tensors, chosen, offset, epsilon);
+    gate.set(tensors.softmax(exponent).dataSync());
+  });
+}

@@ -1,0 +1,38 @@
+import type { Tensor2D, Tensor3D } from "@tensorflow/tfjs-core";
+import type { ScoreKind } from "../../assignment.ts";
+import type { Tensors } from "./load.ts";
+
+/** Rows that are summed in float32 before their sums are in float64. */
+const blockRows = 64;
+
+/** The first `rows` rows of the flat `values`, in a copy: a native backend is not given memory that threads share. */
+export function matrixOf({ tensor2d }: Tensors, values: Float32Array, rows: number, columns: number): Tensor2D {
+  return tensor2d(values.slice(0, rows * columns), [rows, columns]);
+}
+
+/** S of each row of `logits`. */
+export function affinitiesOf({ softmax, sigmoid }: Tensors, logits: Tensor2D, kind: ScoreKind): Tensor2D {
+  return kind === "softmax" ? softmax(logits) : sigmoid(logits);
+}
+
+/**
+ * Writes Σ_t or max_t of each column of `matrix` `[rows × columns]` into `out` `[columns]`. Sums of 64 rows are float32,
+ * those of the blocks float64, so that the error of a sum of positive entries is below 64 · 2⁻²⁴ of it.
+ */
+export function reduceColumns(tensors: Tensors, reduction: "sum" | "max", matrix: Tensor2D, out: Float64Array): void {
+  const { concat, reshape, slice } = tensors;
+  const [rows, columns] = matrix.shape;
+  const whole = rows - (rows % blockRows);
+  const parts: Tensor3D[] = [];
+  // Slices are copies, which a matrix of whole blocks does not need.
+  if (whole > 0) {
+    parts.push(reshape(whole === rows ? matrix : slice(matrix, 0, whole), [whole / blockRows, blockRows, columns]));
+  }
+  if (whole < rows) parts.push(reshape(slice(matrix, whole), [1, rows - whole, columns]));
+  const reduced = concat(parts.map((part) => tensors[reduction](part, 1))).dataSync<"float32">();
+  out.fill(reduction === "sum" ? 0 : Number.NEGATIVE_INFINITY, 0, columns);
+  for (let i = 0; i < reduced.length; i++) {
+    const column = i % columns;
+    out[column] = reduction === "sum" ? out[column] + reduced[i] : Math.max(out[column], reduced[i]);
+  }
+}

@@ -1,0 +1,519 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { InputError } from "../input-error.ts";
+import type { Kernels, KeyKind } from "./kernels.ts";
+import { createLinearMemory } from "./memory.ts";
+
+/** What `assembly/index.ts` exports; arrays are byte addresses in the imported memory. */
+interface Assembly {
+  heapBase(): number;
+  normalScratch(): number;
+  fillNormal(state: number, out: number, length: number, scratch: number): void;
+  addNormal(state: number, values: number, deviation: number, length: number, out: number, scratch: number): void;
+  addOffsets(values: number, offset: number, tokens: number, experts: number, out: number): void;
+  gatherRows(table: number, index: number, rows: number, columns: number, out: number): void;
+  hashRows(values: number, seed: number, tokens: number, experts: number, hash: number): void;
+  multiplyScratch(inner: number, columns: number): number;
+  multiply(
+    left: number,
+    right: number,
+    out: number,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: boolean,
+    scratch: number,
+  ): void;
+  softmaxScores(logits: number, tokens: number, experts: number, scores: number): void;
+  sigmoidScores(logits: number, entries: number, scores: number): void;
+  logitAffinities(logits: number, entries: number, out: number): void;
+  softmaxAffinities(logits: number, tokens: number, experts: number, out: number): void;
+  sigmoidAffinities(logits: number, entries: number, out: number): void;
+  relaxedTopKScratch(experts: number, topK: number): number;
+  relaxedTopK(
+    scores: number,
+    price: number,
+    width: number,
+    floor: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    threshold: number,
+    mass: number,
+    curvature: number,
+    scratch: number,
+  ): number;
+  logSumExpRows(logits: number, tokens: number, experts: number, out: number): void;
+  pairScores(
+    logits: number,
+    softmax: boolean,
+    logSumExp: number,
+    expert: number,
+    tokens: number,
+    experts: number,
+    slots: number,
+    out: number,
+  ): void;
+  selectScratch(experts: number): number;
+  selectTopK(
+    logits: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    scratch: number,
+  ): void;
+  selectTopKBiased(
+    logits: number,
+    kind: number,
+    bias: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    scratch: number,
+  ): void;
+  groupedScratch(experts: number): number;
+  selectGroupedTopK(
+    logits: number,
+    kind: number,
+    bias: number,
+    groups: number,
+    topGroups: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    scratch: number,
+  ): void;
+  leastLosses(
+    joining: number,
+    held: number,
+    first: number,
+    next: number,
+    topK: number,
+    experts: number,
+    loss: number,
+    mover: number,
+  ): void;
+  loadGradientScratch(experts: number): number;
+  loadGradient(logits: number, load: number, tokens: number, experts: number, gradient: number, scratch: number): void;
+  normalisedSoftmaxGates: Gates;
+  normalisedSigmoidGates: Gates;
+  softmaxGates: Gates;
+  sigmoidGates: Gates;
+  rowScratch(experts: number): number;
+  planScratch(experts: number, topK: number): number;
+  selectByPlan(
+    logits: number,
+    columnPotential: number,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    gate: number,
+    scratch: number,
+  ): void;
+  gibbsSweep(
+    logits: number,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    gibbs: number,
+    columnSum: number,
+    scratch: number,
+  ): number;
+  sinkhornSweep(
+    gibbs: number,
+    columnScaling: number,
+    tokens: number,
+    experts: number,
+    columnSum: number,
+    scratch: number,
+  ): void;
+  logSinkhornSweep(
+    logits: number,
+    epsilon: number,
+    columnPotential: number,
+    tokens: number,
+    experts: number,
+    rowLogSum: number,
+    logColumnSum: number,
+    scratch: number,
+  ): void;
+  entropicPlan(
+    logits: number,
+    columnPotential: number,
+    epsilon: number,
+    tokens: number,
+    experts: number,
+    out: number,
+    scratch: number,
+  ): void;
+  entropicHessianScratch(experts: number): number;
+  entropicHessian(
+    logits: number,
+    epsilon: number,
+    columnPotential: number,
+    rowLogSum: number,
+    threshold: number,
+    tokens: number,
+    experts: number,
+    hessian: number,
+    scratch: number,
+  ): void;
+  tokensScratch(tokens: number): number;
+  selectTokens(
+    logits: number,
+    softmax: boolean,
+    tokens: number,
+    experts: number,
+    capacity: number,
+    chosen: number,
+    scratch: number,
+  ): void;
+}
+
+type Gates = (logits: number, expert: number, tokens: number, experts: number, slots: number, gate: number) => void;
+
+const keyNumbers: Record<KeyKind, number> = { logits: 0, softmax: 1, sigmoid: 2 };
+
+let compiled: WebAssembly.Module | undefined;
+
+/**
+ * A memory and an instance of the kernels in it. Throws `InputError` if the process may not have the address space: that
+ * is a limit of its surroundings, which the user can raise.
+ */
+function instantiate(): { memory: WebAssembly.Memory; exports: object } {
+  const module = compile();
+  try {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+    const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { exp: Math.exp, log: Math.log } });
+    return { memory, exports };
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new InputError(
+      "The system grants no address space for the kernels: WebAssembly reserves 10 GB of it for each thread, without " +
+        "using them. Raise the limit (ulimit -v), lower --workers, or set NODE_OPTIONS=--disable-wasm-trap-handler, " +
+        "with which 4 GB are enough and kernels are slower.",
+      { cause },
+    );
+  }
+}
+
+/** Compiles `build/kernels.wasm` once per thread. Throws `Error` when it is missing. */
+function compile(): WebAssembly.Module {
+  if (compiled === undefined) {
+    // The same from `src/core/kernels` and from `dist/core/kernels`.
+    const path = fileURLToPath(new URL("../../../build/kernels.wasm", import.meta.url));
+    let bytes: Buffer<ArrayBuffer>;
+    try {
+      bytes = readFileSync(path);
+    } catch (cause) {
+      throw new Error(`The compiled kernels are missing: ${path}. Run \`npm run build\` to make them.`, { cause });
+    }
+    compiled = new WebAssembly.Module(bytes);
+  }
+  return compiled;
+}
+
+/**
+ * The kernels in WebAssembly SIMD, deterministic on every machine. All arrays live in one memory of at most 4 GiB that
+ * only grows. A kernel throws `TypeError` for an array of another instance and `RangeError` for one that is too short.
+ *
+ * Throws `Error` when the compiled kernels are missing, and `InputError` when there is no address space for their memory.
+ */
+export function createWasmKernels(): Kernels {
+  const { memory, exports } = instantiate();
+  const assembly = exports as unknown as Assembly;
+  const linear = createLinearMemory(memory, assembly.heapBase());
+  let scratchAddress = 0;
+  let scratchBytes = 0;
+
+  /** Working memory for one call; grows with the largest sizes seen and is then kept. */
+  function scratch(bytes: number): number {
+    if (bytes > scratchBytes) {
+      scratchAddress = linear.allocate(bytes);
+      scratchBytes = bytes;
+    }
+    return scratchAddress;
+  }
+
+  function addressOf(array: Float32Array | Float64Array | Int32Array | Uint32Array, length: number): number {
+    if (array.length < length) {
+      throw new RangeError(`A kernel was given an array of ${array.length} where it needs ${length}.`);
+    }
+    return linear.addressOf(array);
+  }
+
+  return {
+    backend: "wasm",
+    allocateFloat32(length) {
+      const address = linear.allocate(4 * length);
+      return new Float32Array(linear.buffer(), address, length);
+    },
+    allocateFloat64(length) {
+      const address = linear.allocate(8 * length);
+      return new Float64Array(linear.buffer(), address, length);
+    },
+    allocateInt32(length) {
+      const address = linear.allocate(4 * length);
+      return new Int32Array(linear.buffer(), address, length);
+    },
+    allocateUint32(length) {
+      const address = linear.allocate(4 * length);
+      return new Uint32Array(linear.buffer(), address, length);
+    },
+
+    fillNormal(state, out, length) {
+      const block = scratch(assembly.normalScratch());
+      assembly.fillNormal(addressOf(state, 16), addressOf(out, length), length, block);
+    },
+
+    addNormal(state, values, deviation, length, out) {
+      const [from, to] = [addressOf(values, length), addressOf(out, length)];
+      const block = scratch(assembly.normalScratch());
+      assembly.addNormal(addressOf(state, 16), from, deviation, length, to, block);
+    },
+
+    addOffsets(values, offset, tokens, experts, out) {
+      const entries = tokens * experts;
+      const [from, to] = [addressOf(values, entries), addressOf(out, entries)];
+      assembly.addOffsets(from, addressOf(offset, experts), tokens, experts, to);
+    },
+
+    gatherRows(table, index, rows, columns, out) {
+      const [from, to] = [addressOf(table, columns), addressOf(out, rows * columns)];
+      assembly.gatherRows(from, addressOf(index, rows), rows, columns, to);
+    },
+
+    hashRows(values, seed, tokens, experts, hash) {
+      assembly.hashRows(addressOf(values, tokens * experts), seed, tokens, experts, addressOf(hash, tokens));
+    },
+
+    multiply(left, right, out, rows, inner, columns, accumulate) {
+      assembly.multiply(
+        addressOf(left, rows * inner),
+        addressOf(right, inner * columns),
+        addressOf(out, rows * columns),
+        rows,
+        inner,
+        columns,
+        accumulate,
+        scratch(assembly.multiplyScratch(inner, columns)),
+      );
+    },
+
+    scores(logits, kind, tokens, experts, scores) {
+      const entries = tokens * experts;
+      const from = addressOf(logits, entries);
+      const to = addressOf(scores, entries);
+      if (kind === "softmax") assembly.softmaxScores(from, tokens, experts, to);
+      else assembly.sigmoidScores(from, entries, to);
+    },
+
+    affinities(logits, kind, tokens, experts, out) {
+      const entries = tokens * experts;
+      const from = addressOf(logits, entries);
+      const to = addressOf(out, entries);
+      if (kind === "softmax") assembly.softmaxAffinities(from, tokens, experts, to);
+      else if (kind === "sigmoid") assembly.sigmoidAffinities(from, entries, to);
+      else assembly.logitAffinities(from, entries, to);
+    },
+
+    relaxedTopK(scores, price, width, floor, tokens, experts, topK, threshold, mass, curvature) {
+      return assembly.relaxedTopK(
+        addressOf(scores, tokens * experts),
+        addressOf(price, experts),
+        width,
+        floor,
+        tokens,
+        experts,
+        topK,
+        addressOf(threshold, tokens),
+        addressOf(mass, experts),
+        curvature === null ? 0 : addressOf(curvature, experts * experts),
+        scratch(assembly.relaxedTopKScratch(experts, topK)),
+      );
+    },
+
+    logSumExpRows(logits, tokens, experts, out) {
+      assembly.logSumExpRows(addressOf(logits, tokens * experts), tokens, experts, addressOf(out, tokens));
+    },
+
+    selectTopK(logits, key, bias, tokens, experts, topK, expert, load) {
+      const from = addressOf(logits, tokens * experts);
+      const to = addressOf(expert, tokens * topK);
+      const loads = addressOf(load, experts);
+      const work = scratch(assembly.selectScratch(experts));
+      if (bias === null) {
+        assembly.selectTopK(from, tokens, experts, topK, to, loads, work);
+      } else {
+        const biases = addressOf(bias, experts);
+        assembly.selectTopKBiased(from, keyNumbers[key], biases, tokens, experts, topK, to, loads, work);
+      }
+    },
+
+    selectGroupedTopK(logits, key, bias, groups, topGroups, tokens, experts, topK, expert, load) {
+      assembly.selectGroupedTopK(
+        addressOf(logits, tokens * experts),
+        keyNumbers[key],
+        addressOf(bias, experts),
+        groups,
+        topGroups,
+        tokens,
+        experts,
+        topK,
+        addressOf(expert, tokens * topK),
+        addressOf(load, experts),
+        scratch(assembly.groupedScratch(experts)),
+      );
+    },
+
+    loadGradient(logits, load, tokens, experts, gradient) {
+      assembly.loadGradient(
+        addressOf(logits, tokens * experts),
+        addressOf(load, experts),
+        tokens,
+        experts,
+        addressOf(gradient, experts),
+        scratch(assembly.loadGradientScratch(experts)),
+      );
+    },
+
+    gates(logits, kind, renormalize, expert, tokens, experts, slots, gate) {
+      const softmax = renormalize ? assembly.normalisedSoftmaxGates : assembly.softmaxGates;
+      const sigmoid = renormalize ? assembly.normalisedSigmoidGates : assembly.sigmoidGates;
+      const gatesOf = kind === "softmax" ? softmax : sigmoid;
+      gatesOf(
+        addressOf(logits, tokens * experts),
+        addressOf(expert, tokens * slots),
+        tokens,
+        experts,
+        slots,
+        addressOf(gate, tokens * slots),
+      );
+    },
+
+    selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate) {
+      assembly.selectByPlan(
+        addressOf(logits, tokens * experts),
+        addressOf(columnPotential, experts),
+        epsilon,
+        tokens,
+        experts,
+        topK,
+        addressOf(expert, tokens * topK),
+        addressOf(load, experts),
+        addressOf(gate, tokens * topK),
+        scratch(assembly.planScratch(experts, topK)),
+      );
+    },
+
+    gibbsSweep(logits, epsilon, tokens, experts, gibbs, columnSum) {
+      const entries = tokens * experts;
+      return assembly.gibbsSweep(
+        addressOf(logits, entries),
+        epsilon,
+        tokens,
+        experts,
+        addressOf(gibbs, entries),
+        addressOf(columnSum, experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    sinkhornSweep(gibbs, columnScaling, tokens, experts, columnSum) {
+      assembly.sinkhornSweep(
+        addressOf(gibbs, tokens * experts),
+        addressOf(columnScaling, experts),
+        tokens,
+        experts,
+        addressOf(columnSum, experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    logSinkhornSweep(logits, epsilon, columnPotential, tokens, experts, rowLogSum, logColumnSum) {
+      assembly.logSinkhornSweep(
+        addressOf(logits, tokens * experts),
+        epsilon,
+        addressOf(columnPotential, experts),
+        tokens,
+        experts,
+        addressOf(rowLogSum, tokens),
+        addressOf(logColumnSum, experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    entropicPlan(logits, columnPotential, epsilon, tokens, experts, out) {
+      assembly.entropicPlan(
+        addressOf(logits, tokens * experts),
+        addressOf(columnPotential, experts),
+        epsilon,
+        tokens,
+        experts,
+        addressOf(out, tokens * experts),
+        scratch(assembly.rowScratch(experts)),
+      );
+    },
+
+    entropicHessian(logits, epsilon, columnPotential, rowLogSum, threshold, tokens, experts, hessian) {
+      assembly.entropicHessian(
+        addressOf(logits, tokens * experts),
+        epsilon,
+        addressOf(columnPotential, experts),
+        addressOf(rowLogSum, tokens),
+        threshold,
+        tokens,
+        experts,
+        addressOf(hessian, experts * experts),
+        scratch(assembly.entropicHessianScratch(experts)),
+      );
+    },
+
+    selectTokens(logits, key, tokens, experts, capacity, chosen) {
+      assembly.selectTokens(
+        addressOf(logits, tokens * experts),
+        key === "softmax",
+        tokens,
+        experts,
+        capacity,
+        addressOf(chosen, experts * capacity),
+        scratch(assembly.tokensScratch(tokens)),
+      );
+    },
+
+    pairScores(logits, kind, logSumExp, expert, tokens, experts, slots, pairScore) {
+      assembly.pairScores(
+        addressOf(logits, tokens * experts),
+        kind === "softmax",
+        addressOf(logSumExp, kind === "softmax" ? tokens : 0),
+        addressOf(expert, tokens * slots),
+        tokens,
+        experts,
+        slots,
+        addressOf(pairScore, tokens * slots),
+      );
+    },
+
+    leastLosses(joining, held, first, next, topK, experts, loss, mover) {
+      assembly.leastLosses(
+        addressOf(joining, 0),
+        addressOf(held, 0),
+        first,
+        addressOf(next, 0),
+        topK,
+        experts,
+        addressOf(loss, experts + 1),
+        addressOf(mover, experts + 1),
+      );
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { recordedStepRecord } from "../../node/run/measure-recorded.ts";
+import { mostExperts } from "../assignment.ts";
+import { openLoads, openSelections } from "../formats/recorded-choices.ts";
+import { InputError } from "../input-error.ts";
+import { defaultDeadWindow } from "../metrics/idle.ts";
+import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
+import { checked } from "./checked.ts";
+import { type StepResult, stepResultOf } from "./step-result.ts";
+
+/** A recording of what a real model did: one of `selections` and `loads`. */
+export interface RecordedInput {
+  /** File of integers `[tokens × topK]` or `[steps × tokens × topK]`, the experts that each token went to, −1 = none. */
+  readonly selections?: string | undefined;
+  /** File of counts `[steps × experts]`. */
+  readonly loads?: string | undefined;
+  /** Experts of the model. */
+  readonly experts: number;
+  /** Tokens of a step, for selections `[tokens × topK]`; default all of the file. */
+  readonly batchTokens?: number | undefined;
+  /** Devices of expert parallelism; divides `experts`, default 1. */
+  readonly ranks?: number | undefined;
+}
+
+/** What a recording came to. Score, regret and churn, which need logits, are null. */
+export interface Measurement {
+  /** Over the whole recording. */
+  readonly summary: RunSummary;
+  /** One row for each recorded step. */
+  readonly steps: readonly StepResult[];
+}
+
+const recordedInput = z
+  .strictObject({
+    selections: z.string().min(1).optional(),
+    loads: z.string().min(1).optional(),
+    experts: z.int().positive().max(mostExperts),
+    batchTokens: z.int().positive().optional(),
+    ranks: z.int().positive().default(1),
+  })
+  .refine(({ experts, ranks }) => experts % ranks === 0, { path: ["ranks"], message: "it must divide the experts" });
+
+/**
+ * The load, idle and rank metrics of what a real model did, as `moesim measure` takes them, from a `.npy`, `.csv`,
+ * `.parquet` or `.safetensors` file. Throws `InputError` where the file or its data is wrong.
+ */
+export async function measure(recorded: RecordedInput): Promise<Measurement> {
+  const { selections, loads, experts, batchTokens, ranks } = checked("measure", recordedInput, recorded);
+  if ((selections === undefined) === (loads === undefined)) {
+    throw new InputError("measure: name one file, as selections or as loads");
+  }
+  if (loads !== undefined && batchTokens !== undefined) {
+    throw new InputError("measure: batchTokens: loads are in steps already; it goes with selections");
+  }
+  const choices = await (selections === undefined
+    ? openLoads(loads!, experts)
+    : openSelections(selections, experts, batchTokens));
+  const rankLoad = new Float64Array(ranks);
+  const summary = createRunSummary({ experts, ranks, deadWindow: defaultDeadWindow(choices.steps) });
+  const steps: StepResult[] = [];
+  try {
+    for (let step = await choices.next(); step !== null; step = await choices.next()) {
+      const record = recordedStepRecord(step, choices.topK, rankLoad);
+      summary.observe(record);
+      steps.push(stepResultOf(record));
+    }
+  } finally {
+    await choices.close();
+  }
+  return { summary: summary.summary(), steps };
+}

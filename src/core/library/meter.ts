@@ -1,0 +1,164 @@
+import type { ScoreKind } from "../assignment.ts";
+import { InputError } from "../input-error.ts";
+import { createKernels } from "../kernels/index.ts";
+import type { CapacityPolicy } from "../metrics/drops.ts";
+import { defaultDeadWindow } from "../metrics/idle.ts";
+import { createFeasibleScore, createRegretMeter } from "../metrics/regret.ts";
+import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
+import { createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
+import type { StepRecord } from "../metrics/step-record.ts";
+import { createAssignmentBuffers } from "../routers/parts/assignment-buffers.ts";
+import { resolveScenario } from "../scenario/load.ts";
+import { withMemoryFor } from "../simulation/open-scenario.ts";
+import { createOptima, measuredSteps } from "../simulation/regret.ts";
+import { copyFinite, rowsOf } from "./checked.ts";
+import { type StepResult, stepResultOf } from "./step-result.ts";
+
+/** What a meter measures against; the fields are those of a scenario. */
+export interface MeterSizes {
+  /** The most tokens a batch will hold. */
+  readonly tokens: number;
+  readonly experts: number;
+  /** Experts per token; default 2. */
+  readonly topK?: number | undefined;
+  /** The most slots of a choice; default topK. */
+  readonly slots?: number | undefined;
+  /** The affinities that score and regret count; default `softmax`. */
+  readonly scores?: ScoreKind | undefined;
+  /** ≥ 1, default 1. */
+  readonly capacityFactor?: number | undefined;
+  /** Which pairs over capacity the score leaves out; default `none`. */
+  readonly capacity?: CapacityPolicy | undefined;
+  /** Divides `experts`; default 1. */
+  readonly ranks?: number | undefined;
+  /** Batches that will be measured, at most; without it regret's last stratum of steps can end before its step comes. */
+  readonly steps?: number | undefined;
+  /** Draws the steps on which regret is measured, as it does in a scenario; default 0. */
+  readonly seed?: number | undefined;
+  /** As in a scenario: on how many steps, and how exactly, regret is measured. */
+  readonly regret?: { readonly every?: number | undefined; readonly gap?: number | undefined } | undefined;
+}
+
+/** What anything that routes chose for a batch; a `RoutedBatch` is one. */
+export interface Choice {
+  /** `[tokens × slots]`, −1 = none; a token's experts are distinct. */
+  readonly expert: ArrayLike<number>;
+  /** Slots per token; default topK. */
+  readonly slots?: number | undefined;
+}
+
+/** Measures one router, of whatever make, step after step. */
+export interface Meter {
+  /**
+   * The metrics of what was chosen for `logits` `[tokens × experts]`, flat and row-major, rounded to float32. Throws
+   * `InputError`, naming token and slot, where the choice is none or the logits are not finite.
+   */
+  measure(logits: ArrayLike<number>, choice: Choice): StepResult;
+  /** Over all that was measured so far, at least one step. Throws `InputError` before. */
+  summary(): RunSummary;
+}
+
+/**
+ * A meter for a router of one's own: the metrics are those of {@link simulate}, regret against the exact optimum
+ * included. Throws `InputError` for sizes that do not go together or need too much memory.
+ */
+export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): Promise<Meter> {
+  const where = "metrics.createMeter";
+  const routers = [{ kind: "topk" }];
+  const scenario = await resolveScenario({ ...sizes, name: where, stream: { kind: "gaussian" }, routers }, where);
+  const { tokens: mostTokens, experts, topK, capacity, ranks } = scenario;
+  const maxSlots = mostSlots ?? topK;
+  if (!(Number.isInteger(maxSlots) && maxSlots > 0 && maxSlots <= experts)) {
+    throw new InputError(`${where}: slots: ${maxSlots} is not allowed. Allowed: 1 to ${experts}.`);
+  }
+  const steps = sizes.steps ?? Number.POSITIVE_INFINITY;
+  const sample = measuredSteps(scenario, steps);
+  const kernels = createKernels();
+  const { logits, facts, optima, meter, buffers } = await withMemoryFor(scenario, async () => ({
+    logits: kernels.allocateFloat32(mostTokens * experts),
+    facts: createBatchFacts(kernels, scenario),
+    optima: createOptima(kernels, scenario, sample, sample.strata === 0 ? [] : [{ first: 0, end: sample.strata }]),
+    meter: createStepMeter(kernels, scenario, scenario.measure.scores, capacity, ranks, maxSlots),
+    buffers: createAssignmentBuffers(kernels, { ...scenario, topK: maxSlots }),
+  }));
+  const feasibleScore = createFeasibleScore(scenario, maxSlots);
+  const regret = createRegretMeter(topK);
+  const records: StepRecord[] = [];
+
+  return {
+    measure(given, choice) {
+      const tokens = rowsOf("logits", given, experts);
+      const slots = choice.slots ?? topK;
+      if (tokens > mostTokens) {
+        throw new InputError(`logits: ${tokens} tokens; the meter was created for at most ${mostTokens}`);
+      }
+      if (records.length >= steps) {
+        throw new InputError(`measure: a batch more than the ${steps} that the meter was created for`);
+      }
+      if (!(Number.isInteger(slots) && slots > 0 && slots <= maxSlots)) {
+        throw new InputError(`slots: ${slots} is not allowed; the meter was created for 1 to ${maxSlots}`);
+      }
+      copyFinite("logits", given, experts, logits);
+      readChoice(choice.expert, tokens, slots, buffers.expert, buffers.load);
+      const batch = { step: records.length, tokens, experts, logits };
+      const assignment = { ...buffers, slots };
+      facts.observe(batch);
+      optima.find(batch);
+      const optimum = optima.optimum();
+      const affinities = optima.scores();
+      const record: StepRecord = {
+        step: batch.step,
+        tokens,
+        load: buffers.load.slice(),
+        metrics: meter.measure(batch, facts, assignment),
+        regret:
+          optimum === null || affinities === null
+            ? null
+            : regret.measure(optimum, feasibleScore(affinities, assignment, tokens), tokens),
+      };
+      records.push(record);
+      return stepResultOf(record);
+    },
+    summary() {
+      if (records.length === 0) throw new InputError("summary: nothing has been measured yet");
+      // Only now is it known how many steps there are, on which the window depends.
+      const summary = createRunSummary({
+        experts,
+        ranks,
+        deadWindow: defaultDeadWindow(records.length),
+        regretEvery: scenario.regret.every,
+      });
+      for (const record of records) summary.observe(record);
+      return summary.summary();
+    },
+  };
+}
+
+/** Copies a choice into `expert` and counts `load` `[experts]`. Throws `InputError` where it is none. */
+function readChoice(
+  chosen: ArrayLike<number>,
+  tokens: number,
+  slots: number,
+  expert: Int32Array,
+  load: Int32Array,
+): void {
+  if (chosen.length !== tokens * slots) {
+    throw new InputError(`expert: ${chosen.length} entries, ${tokens} tokens × ${slots} slots are expected`);
+  }
+  const experts = load.length;
+  const lastToken = new Int32Array(experts).fill(-1);
+  load.fill(0);
+  for (let pair = 0; pair < chosen.length; pair++) {
+    const e = chosen[pair];
+    expert[pair] = e;
+    if (e === -1) continue;
+    const token = Math.floor(pair / slots);
+    const place = `token ${token}, slot ${pair % slots}`;
+    if (!(Number.isInteger(e) && e >= 0 && e < experts)) {
+      throw new InputError(`${place}: ${e} is no expert; 0 to ${experts - 1}, and −1 for none, are allowed`);
+    }
+    if (lastToken[e] === token) throw new InputError(`${place}: expert ${e} is there twice; experts must be distinct`);
+    lastToken[e] = token;
+    load[e] += 1;
+  }
+}

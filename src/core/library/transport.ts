@@ -1,0 +1,194 @@
+/**
+ * The transport problems behind the routers, solved one at a time. Matrices are flat and row-major, `[tokens × experts]`; what is
+ * given is copied, what is returned is nobody else's.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { createKernels } from "../kernels/index.ts";
+import { createAssignmentSolver, mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
+import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
+import {
+  createSparsityConstrainedSolver,
+  sparsityConstrainedFields,
+} from "../transport/sparse/sparsity-constrained.ts";
+import { checked, copyFinite, rowsOf } from "./checked.ts";
+
+/** max Σ S·x over x ∈ {0, 1} with at most `topK` experts for each token and at most `capacity` tokens on each expert. */
+export interface AssignmentInput {
+  /** S `[tokens × experts]`, finite; negative ones are never assigned. */
+  readonly scores: ArrayLike<number>;
+  /** At most 4096. */
+  readonly experts: number;
+  readonly topK: number;
+  /** Tokens that an expert may have; a non-negative integer. */
+  readonly capacity: number;
+  /** Stop when `upperBound` − `value` is at most this for each of tokens · topK pairs; default 0, the optimum itself. */
+  readonly gap?: number | undefined;
+}
+
+/** The best assignment, and the proof that it is. */
+export interface AssignmentResult {
+  /** `[tokens × topK]`, distinct in a token, −1 where there is none. */
+  readonly expert: Int32Array;
+  /** `[experts]`, each at most the capacity. */
+  readonly load: Int32Array;
+  /** Σ S of the assigned pairs. */
+  readonly value: number;
+  /** No assignment is worth more: Σ_t Σ over the K largest of max(0, S_te − price_e) + capacity · Σ price. */
+  readonly upperBound: number;
+  /** Whether the two are the same but for the rounding of the sums. */
+  readonly exact: boolean;
+  /** `[experts]`, ≥ 0: what a further seat on each expert would be worth. */
+  readonly price: Float64Array;
+}
+
+/** max over P of ⟨Z, P⟩ + ε·H(P), with rows that sum to 1 and columns that sum to tokens / experts. */
+export interface EntropicInput {
+  /** Z `[tokens × experts]`, finite, rounded to float32. */
+  readonly logits: ArrayLike<number>;
+  readonly experts: number;
+  /** ε, in units of the logits; at least 1e-6, default 1. */
+  readonly epsilon?: number | undefined;
+  /** Alternating scaling (default), or Sinkhorn–Newton–Sparse, which needs far fewer iterations where ε is small. */
+  readonly solver?: "sinkhorn" | "sns" | undefined;
+  /** Default 100. */
+  readonly maxIterations?: number | undefined;
+  /** Of `marginalError`; default 1e-4. */
+  readonly tolerance?: number | undefined;
+}
+
+/** An entropic plan, and how well it keeps its columns. */
+export interface EntropicResult {
+  /** P `[tokens × experts]`, rows that sum to 1. */
+  readonly plan: Float32Array;
+  /** g `[experts]`, in units of ε: row t of the plan is softmax(Z_t / ε + g). */
+  readonly columnPotential: Float64Array;
+  /** Updates of g. */
+  readonly iterations: number;
+  /** ‖Pᵀ1 − T/E‖₁ / T. */
+  readonly marginalError: number;
+  /** Whether `marginalError` is at most the tolerance. */
+  readonly converged: boolean;
+}
+
+/** min over P of −⟨S, P⟩ + (γ/2)·‖P‖², with the same rows and columns and at most `maxTokens` non-zeros in each column. */
+export interface SparsityConstrainedInput {
+  /** S `[tokens × experts]`, finite, rounded to float32. */
+  readonly affinity: ArrayLike<number>;
+  readonly experts: number;
+  /** At least tokens / experts, or the columns cannot hold their mass; tokens or more does not constrain. */
+  readonly maxTokens: number;
+  /** Weight of the squared norm, in units of S; at least 1e-6, default 1. */
+  readonly gamma?: number | undefined;
+  /** Which concave function L-BFGS climbs; default `dual`. */
+  readonly formulation?: "dual" | "semi-dual" | undefined;
+  /** Default 200. */
+  readonly maxIterations?: number | undefined;
+  /** Of the rows' and columns' sums; default 1e-5. */
+  readonly tolerance?: number | undefined;
+}
+
+/** A sparsity-constrained plan, and how good it is. */
+export interface SparsityConstrainedResult {
+  /** P `[tokens × experts]`, rows that sum to 1, except those that are all zero. */
+  readonly plan: Float64Array;
+  /** `[experts]`, non-zeros of each column. */
+  readonly columnCardinality: Int32Array;
+  /** Steps of L-BFGS on the dual. */
+  readonly iterations: number;
+  /** (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T. */
+  readonly marginalError: number;
+  /** Whether `marginalError` is at most the tolerance. */
+  readonly converged: boolean;
+  /** −⟨S, P⟩ + (γ/2)·‖P‖² of this plan. */
+  readonly primal: number;
+  /** A lower bound on that of every plan that keeps its marginals. */
+  readonly dual: number;
+}
+
+const matrix = z.custom<ArrayLike<number>>(
+  (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && "length" in value),
+  "an array of numbers, row by row, is expected",
+);
+const count = z.int().positive();
+
+const assignmentInput = z.strictObject({
+  scores: matrix,
+  experts: count.max(mostAssignmentExperts),
+  topK: count,
+  capacity: z.int().nonnegative(),
+  gap: z.number().nonnegative().default(0),
+});
+const entropicInput = z.strictObject({
+  logits: matrix,
+  experts: count,
+  ...entropicFields({ maxIterations: 100 }),
+});
+const sparsityConstrainedInput = z.strictObject({
+  affinity: matrix,
+  experts: count,
+  maxTokens: count,
+  ...sparsityConstrainedFields,
+});
+
+/** The optimum of one batch, exact or within `gap`. Throws `InputError`. */
+export function solveAssignment(problem: AssignmentInput): AssignmentResult {
+  const where = "transport.solveAssignment";
+  const schema = assignmentInput.refine(({ topK, experts }) => topK <= experts, {
+    path: ["topK"],
+    message: "at most one of each expert is expected",
+  });
+  const { scores, experts, topK, capacity, gap } = checked(where, schema, problem);
+  const tokens = rowsOf(`${where}: scores`, scores, experts);
+  const kernels = createKernels();
+  const own = kernels.allocateFloat64(scores.length);
+  copyFinite(`${where}: scores`, scores, experts, own);
+  const solver = createAssignmentSolver(kernels, tokens, experts, topK, { gap });
+  const { expert, load, value, upperBound, exact, price } = solver.solve({ scores: own, tokens, capacity });
+  return { expert, load: load.slice(), value, upperBound, exact, price: price.slice() };
+}
+
+/**
+ * The entropic plan of one batch, by `solver` `sinkhorn` (default) or `sns`; as the router `sinkhorn`
+ * finds it. Throws `InputError`.
+ */
+export function solveEntropic(problem: EntropicInput): EntropicResult {
+  const where = "transport.solveEntropic";
+  const { logits, experts, ...options } = checked(where, entropicInput, problem);
+  const tokens = rowsOf(`${where}: logits`, logits, experts);
+  const kernels = createKernels();
+  const own = kernels.allocateFloat32(logits.length);
+  copyFinite(`${where}: logits`, logits, experts, own);
+  const plan = kernels.allocateFloat32(logits.length);
+  const solver = createEntropicSolver(kernels, tokens, experts, options);
+  const { columnPotential, ...report } = solver.solve({ logits: own, tokens });
+  solver.writePlan({ logits: own, tokens }, plan);
+  return { ...report, plan: plan.slice(), columnPotential: columnPotential.slice() };
+}
+
+/** The sparsity-constrained plan of one batch, as the router `scot` finds it. Throws `InputError`. */
+export function solveSparsityConstrained(problem: SparsityConstrainedInput): SparsityConstrainedResult {
+  const where = "transport.solveSparsityConstrained";
+  const schema = sparsityConstrainedInput.refine(
+    ({ affinity, experts, maxTokens }) => maxTokens * experts * experts >= affinity.length,
+    { path: ["maxTokens"], message: "at least tokens / experts is expected, or a column cannot hold its mass" },
+  );
+  const { affinity, experts, maxTokens, ...options } = checked(where, schema, problem);
+  const tokens = rowsOf(`${where}: affinity`, affinity, experts);
+  const own = new Float32Array(affinity.length);
+  copyFinite(`${where}: affinity`, affinity, experts, own);
+  const solver = createSparsityConstrainedSolver(tokens, experts, maxTokens, options);
+  const { plan, columnCardinality, iterations, marginalError, converged, primal, dual } = solver.solve({
+    affinity: own,
+    tokens,
+    maxTokens,
+  });
+  const dense = new Float64Array(tokens * experts);
+  for (let e = 0; e < experts; e++) {
+    for (let entry = plan.columnStart[e]; entry < plan.columnStart[e + 1]; entry++) {
+      dense[plan.token[entry] * experts + e] = plan.mass[entry];
+    }
+  }
+  return { plan: dense, columnCardinality, iterations, marginalError, converged, primal, dual };
+}

@@ -1,0 +1,108 @@
+import { range } from "d3-array";
+import type { RoutingShape, ScoreKind } from "../assignment.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { createRandom } from "../random.ts";
+import { drawEvenly } from "../stratified-sample.ts";
+import type { TokenBatch } from "../token-batch.ts";
+
+/** Affinities that are kept of a run, at most: 128 MiB. */
+export const mostKeptScores = 2 ** 25;
+
+/** Affinities that are evaluated at a time: float64 ones that stay in the second-level cache. */
+const blockScores = 2 ** 16;
+
+/** Affinities S of the tokens kept of a batch, `[kept tokens × experts]`, rounded to float32. */
+export type KeptScores = Float32Array;
+
+/** The sizes of a run, and the seed that draws the tokens which are kept of a large one. */
+export type DualShape = RoutingShape & { readonly steps: number; readonly seed: number };
+
+/** f_n of one batch after another. */
+export interface DualFunction {
+  /** The most tokens that are kept of a batch. */
+  readonly mostTokens: number;
+  /** The tokens of `batch` that are kept, rising: the same for all kinds of affinities. One can be there twice. */
+  keptTokens(batch: TokenBatch): readonly number[];
+  /** The affinities of `batch`, or of a sample of its tokens, taken once; overwritten by the next batch. */
+  keep(batch: TokenBatch): KeptScores;
+  /** f_n(b) on these, b `[experts]`. */
+  value(scores: KeptScores, bias: Float64Array): number;
+}
+
+/**
+ * The per-token dual of a batch as a function of the bias (Han and Zhong 2025, arXiv 2512.03915):
+ *
+ *     f_n(b) = (1/T)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e
+ *
+ * If a run of `steps` is larger than 2^25 affinities, tokens drawn evenly from each batch stand for all of it, at least one a
+ * batch. The draw follows from the seed and the step, so that every pass keeps the same tokens.
+ */
+export function createDualFunction(
+  kernels: Kernels,
+  { tokens, experts, topK, steps, seed }: DualShape,
+  scoreKind: ScoreKind,
+): DualFunction {
+  const random = createRandom(seed).derive("dual");
+  const most = Math.min(tokens, Math.max(1, Math.floor(mostKeptScores / (steps * experts))));
+  const blockTokens = Math.max(1, Math.floor(blockScores / experts));
+  const logits = kernels.allocateFloat32(most * experts);
+  const affinities = kernels.allocateFloat64(most * experts);
+  const kept = new Float32Array(most * experts);
+  const narrow = kernels.allocateFloat32(blockTokens * experts);
+  const scores = kernels.allocateFloat64(blockTokens * experts);
+  const threshold = kernels.allocateFloat64(blockTokens);
+  const price = kernels.allocateFloat64(experts);
+  const load = kernels.allocateFloat64(experts);
+  let last: TokenBatch | undefined;
+  let count = 0;
+
+  function keptTokens({ step, tokens: count }: TokenBatch): readonly number[] {
+    if (count <= most) return range(count);
+    return drawEvenly(count, most, random.derive(String(step)));
+  }
+
+  return {
+    mostTokens: most,
+    keptTokens,
+    keep(batch) {
+      if (batch === last) return kept.subarray(0, count * experts);
+      last = batch;
+      count = 0;
+      for (const token of keptTokens(batch)) {
+        logits.set(batch.logits.subarray(token * experts, (token + 1) * experts), count * experts);
+        count += 1;
+      }
+      kernels.affinities(logits, scoreKind, count, experts, affinities);
+      kept.set(affinities.subarray(0, count * experts));
+      return kept.subarray(0, count * experts);
+    },
+    value(of, bias) {
+      let value = 0;
+      let shift = 0;
+      for (let e = 0; e < experts; e++) {
+        price[e] = -bias[e];
+        shift += bias[e];
+      }
+      for (let from = 0; from < of.length; from += blockTokens * experts) {
+        const block = of.subarray(from, from + blockTokens * experts);
+        const tokensOfBlock = block.length / experts;
+        narrow.set(block);
+        kernels.affinities(narrow, "logits", tokensOfBlock, experts, scores);
+        threshold.fill(Number.NaN);
+        value += kernels.relaxedTopK(
+          scores,
+          price,
+          0,
+          Number.NEGATIVE_INFINITY,
+          tokensOfBlock,
+          experts,
+          topK,
+          threshold,
+          load,
+          null,
+        );
+      }
+      return (value * experts) / of.length - (topK / experts) * shift;
+    },
+  };
+}

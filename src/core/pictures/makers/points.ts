@@ -1,0 +1,179 @@
+import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
+import { textWidth } from "../../../node/render/text-width.ts";
+import type { Interval } from "../../results/interval.ts";
+import { metricOf } from "../../results/variants.ts";
+import {
+  type AxisType,
+  axisTypeOf,
+  horizontal,
+  metricAxis,
+  metricAxisName,
+  placesOnAxis,
+  vertical,
+} from "../parts/axes.ts";
+import { type ErrorBar, endsOf, errorBars } from "../parts/error-bars.ts";
+import { legendOf, strokes } from "../parts/legend.ts";
+import { labelSize, type PointLabel, pointLabels } from "../parts/point-labels.ts";
+import type { ReportData, VariantData } from "../parts/report-data.ts";
+import { drawnName, rounded } from "../parts/text.ts";
+import { variantColor, variantSymbol } from "../parts/theme.ts";
+import { plotHeightOf } from "../picture.ts";
+
+const plotHeight = 340;
+/** Above the plot, for the name of the vertical axis. */
+const aboveHeight = 40;
+const leftMargin = 64;
+const rightMargin = 40;
+/** Where names are longer than this in pixels, as those of a sweep's cells, they are left to the legend. */
+const longestLabel = 150;
+
+/** A variant between two metrics, neither of which is ever negative. */
+export interface VariantPoint {
+  readonly variant: VariantData;
+  readonly x: Interval;
+  readonly y: Interval;
+}
+
+/** A line in the plane of the points. */
+export type PointsLine = LineSeriesOption & { readonly name: string; readonly data: [x: number, y: number][] };
+
+/** The variants that have both metrics, by their columns of summary.csv. */
+export function pointsOf({ results, variants }: ReportData, x: string, y: string): VariantPoint[] {
+  return variants.flatMap((variant): VariantPoint[] => {
+    const [across, up] = [metricOf(results, variant, x), metricOf(results, variant, y)];
+    return across === null || up === null ? [] : [{ variant, x: across, y: up }];
+  });
+}
+
+/** Sentences on what all pictures of points share, for their `reading`. */
+export function pointNotes(points: readonly VariantPoint[]): string[] {
+  const hasOthers = points.some(({ variant }) => !variant.isFeatured);
+  const featured = points.filter(({ variant }) => variant.isFeatured);
+  return [
+    ...(featured.some(({ x, y }) => x.halfWidth !== null || y.halfWidth !== null)
+      ? ["Points are means over the seeds, crosses their 95 % confidence intervals."]
+      : []),
+    ...(hasOthers ? ["The best variants are named; the others are small grey dots."] : []),
+  ];
+}
+
+/**
+ * The option of a picture of variants as points in a plane, and its height in pixels: featured ones in their colours and
+ * with their names, the others as small dots behind them. Axes are logarithmic where the values are positive and far
+ * apart. The picture is `width` pixels wide. `lines` are drawn through the points and listed in the legend.
+ */
+export function pointsPicture(
+  points: readonly VariantPoint[],
+  axes: { readonly x: string; readonly y: string },
+  lines: readonly PointsLine[],
+  width: number,
+): { option: EChartsOption; height: number } {
+  const featured = points.filter(({ variant }) => variant.isFeatured);
+  const others = points.filter(({ variant }) => !variant.isFeatured);
+  const { legend, height } = legendOf(
+    [
+      ...featured.map(({ variant }) => ({ name: drawnName(variant.name), mark: "symbol" }) as const),
+      ...strokes(lines.map(({ name }) => name)),
+    ],
+    width,
+  );
+  const plot = { width: width - leftMargin - rightMargin, height: plotHeightOf(width, plotHeight) };
+  const bottom = height + 44;
+  // Axes show the lines whole.
+  const ends = lines.flatMap(({ data }) => data);
+  const xs = [...points.map(({ x }) => x.mean), ...ends.map(([x]) => x)];
+  const ys = [...points.map(({ y }) => y.mean), ...ends.map(([, y]) => y)];
+  const [xType, yType] = [axisTypeOf(xs), axisTypeOf(ys)];
+  const labels = labelsOf(points, placesOnAxis(xs), placesOnAxis(ys), plot);
+  return {
+    height: aboveHeight + plot.height + bottom,
+    option: {
+      legend,
+      grid: { left: leftMargin, right: rightMargin, top: aboveHeight, bottom },
+      xAxis: {
+        ...horizontal,
+        splitLine: vertical.splitLine,
+        ...metricAxis(xs),
+        name: metricAxisName(axes.x, xs),
+      },
+      yAxis: { ...vertical, ...metricAxis(ys), name: metricAxisName(axes.y, ys) },
+      tooltip: { trigger: "item" },
+      series: [
+        ...lines,
+        ...(others.length === 0 ? [] : [otherPoints(others, axes)]),
+        ...featured.flatMap((point, i) => [namedPoint(point, axes, labels[i]), ...cross(point, xType, yType)]),
+      ],
+    },
+  };
+}
+
+/**
+ * The labels of the featured among `points`, in their order; null for all where the names are too long. `xs` and `ys` are the
+ * places of all points on the axes, from 0 to 1; `plot` is in pixels.
+ */
+function labelsOf(
+  points: readonly VariantPoint[],
+  xs: readonly number[],
+  ys: readonly number[],
+  plot: { readonly width: number; readonly height: number },
+): (PointLabel | null)[] {
+  const { width, height } = plot;
+  const placed = points.flatMap(({ variant }, i) =>
+    variant.isFeatured ? [{ name: drawnName(variant.name), x: xs[i] * width, y: (1 - ys[i]) * height }] : [],
+  );
+  const isTooLong = placed.some(({ name }) => textWidth(name, labelSize) > longestLabel);
+  return isTooLong ? placed.map(() => null) : pointLabels(placed, width, height);
+}
+
+function namedPoint(
+  { variant, x, y }: VariantPoint,
+  axes: { x: string; y: string },
+  label: PointLabel | null,
+): ScatterSeriesOption {
+  return {
+    name: drawnName(variant.name),
+    type: "scatter",
+    // A label that is a value is written as it is; ECharts would fill in what looks like a placeholder in a format.
+    dimensions: [axes.x, axes.y, { name: "label", type: "ordinal" }],
+    encode: { x: 0, y: 1, tooltip: [0, 1], label: 2 },
+    color: variantColor(variant.position),
+    symbol: variantSymbol(variant.position),
+    symbolSize: 11,
+    z: 4,
+    label: {
+      show: label !== null,
+      position: label?.position ?? "right",
+      color: "@text",
+      fontSize: labelSize,
+      minMargin: 5,
+    },
+    itemStyle: { opacity: 0.9 },
+    // Above the bars of the intervals, or where there is room.
+    labelLayout: { dy: label?.shift ?? 0 },
+    labelLine: { show: label?.isFar ?? false, lineStyle: { color: "@mutedText", width: 0.8 } },
+    data: [[rounded(x.mean), rounded(y.mean), label?.text ?? ""]],
+  };
+}
+
+function otherPoints(points: readonly VariantPoint[], axes: { x: string; y: string }): ScatterSeriesOption {
+  return {
+    type: "scatter",
+    dimensions: [axes.x, axes.y],
+    encode: { x: 0, y: 1, tooltip: [0, 1] },
+    color: "@mutedText",
+    symbolSize: 5,
+    data: points.map(({ variant, x, y }) => ({
+      name: drawnName(variant.name),
+      value: [rounded(x.mean), rounded(y.mean)],
+    })),
+  };
+}
+
+/** The confidence intervals of both metrics around the point. */
+function cross({ variant, x, y }: VariantPoint, xType: AxisType, yType: AxisType): LineSeriesOption[] {
+  const [xMean, yMean] = [rounded(x.mean), rounded(y.mean)];
+  const across = endsOf(x, xType)?.map((end) => [end, yMean] as const);
+  const upright = endsOf(y, yType)?.map((end) => [xMean, end] as const);
+  const bars = [across, upright].flatMap((ends): ErrorBar[] => (ends === undefined ? [] : [[ends[0], ends[1]]]));
+  return errorBars(drawnName(variant.name), variantColor(variant.position), bars);
+}

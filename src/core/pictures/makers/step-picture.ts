@@ -1,0 +1,268 @@
+import { max, mean, min, nice, tickStep } from "d3-array";
+import type { EChartsOption, LineSeriesOption, ScatterSeriesOption, YAXisComponentOption } from "echarts";
+import type { StepSeries } from "../../../node/files/step-series.ts";
+import { textWidth } from "../../../node/render/text-width.ts";
+import { fallingAxis, stepAxis, vertical, verticalName } from "../parts/axes.ts";
+import { legendOf, strokes } from "../parts/legend.ts";
+import { type Line, type LinePoint, lineSeries, linesOf } from "../parts/lines.ts";
+import { type PanelLayout, placePanels } from "../parts/panels.ts";
+import type { ReportData, VariantData } from "../parts/report-data.ts";
+import { runningMean } from "../parts/running-mean.ts";
+import { inWords, rounded } from "../parts/text.ts";
+import { variantColor } from "../parts/theme.ts";
+import { plotHeightOf } from "../picture.ts";
+
+/** More lines than this hide each other, and get a plot each. */
+const mostTogether = 4;
+const plotHeight = 340;
+const panelHeight = 130;
+const margins = { left: 66, right: 18, below: 46, foot: 4 } as const;
+/** A panel, with its margins, that is no narrower than this can be read. */
+const leastPanelWidth = 280;
+const titleSize = 12;
+const titleLine = 14;
+/** A longer title ends in an ellipsis. */
+const mostTitleLines = 3;
+const axisTicks = 4;
+/** A running mean over this part of the steps levels the noise of the batches, and not how the run goes. */
+const smoothedPart = 1 / 30;
+
+/** What a picture of a metric over the steps shows, and how. */
+export interface StepPictureOptions {
+  /** The metric's column in steps.csv. */
+  readonly column: string;
+  readonly yName: string;
+  /** Whether low values, at the end, are the ones to be told apart. */
+  readonly isFalling?: boolean;
+  /** The least value that the metric can have; none if it has no bound. */
+  readonly least?: number;
+  /** What the title of a variant's own plot says besides its name. */
+  readonly figure?: "mean" | "last" | null;
+}
+
+export interface StepPicture {
+  readonly option: EChartsOption;
+  readonly height: number;
+  readonly panels?: PanelLayout;
+  /** Sentences for the picture's `reading`. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * A picture of a metric over the steps, a line per variant: in one plot if they are few, else in a plot for each on the
+ * same axes. Lines are running means, with the steps themselves faintly behind them. Of a router that solves on some of the
+ * steps alone, those are dots and the line is of the others: one line would zigzag between the two. Null if no variant has
+ * a value.
+ */
+export function stepPicture(data: ReportData, width: number, options: StepPictureOptions): StepPicture | null {
+  const { column, yName } = options;
+  const steps = max(data.variants, ({ series }) => max(series, ({ step }) => step.length)) ?? 0;
+  const radius = Math.round((smoothedPart * steps) / 2);
+  const hasSeeds = data.variants.some(({ members }) => members.length > 1);
+  const between = changed(data, column, ({ columns }, variant) =>
+    isMixed(variant)
+      ? columns[column].map((value, at) => (isSolved(columns, at) ? Number.NaN : value))
+      : columns[column],
+  );
+  const chosen = changed(data, column, ({ columns }, variant) =>
+    columns[column].map((value, at) => (isMixed(variant) && isSolved(columns, at) ? value : Number.NaN)),
+  );
+  const smooth = changed(between, column, ({ columns }) =>
+    runningMean(columns[column], radius).map((value, at) => (Number.isNaN(columns[column][at]) ? Number.NaN : value)),
+  );
+  const { lines, notes } = linesOf(smooth, column, 2);
+  const noise = radius === 0 || hasSeeds ? [] : linesOf(between, column, 2).lines;
+  const dots = linesOf(chosen, column).lines;
+  if (lines.length + dots.length === 0) return null;
+  const draw = lines.length > mostTogether ? apart : together;
+  return {
+    notes: [
+      ...(radius > 0 ? [`Lines are running means over ${2 * radius + 1} steps.`] : []),
+      ...(noise.length > 0 ? ["The faint ones behind them are the steps themselves."] : []),
+      ...(dots.length > 0
+        ? ["Dots are the steps on which a router that solves on some steps did, its line the others."]
+        : []),
+      ...notes,
+    ],
+    ...draw(data, { lines, noise, dots }, width, { ...options, yName }),
+  };
+}
+
+interface DrawnLines {
+  readonly lines: readonly Line[];
+  readonly noise: readonly Line[];
+  readonly dots: readonly Line[];
+}
+
+/** All lines in one plot, with a legend. */
+function together(
+  _: ReportData,
+  drawn: DrawnLines,
+  width: number,
+  { yName, isFalling = false, least }: StepPictureOptions,
+): { option: EChartsOption; height: number } {
+  const { legend, height } = legendOf(strokes(drawn.lines.map(({ name }) => name)), width);
+  const bottom = height + 44;
+  const axis = isFalling ? fallingAxis(rangesOf(drawn)) : ({ type: "value", scale: isFarFromZero(drawn) } as const);
+  const isLogarithmic = axis.type === "log";
+  return {
+    height: plotHeightOf(width, plotHeight) + bottom,
+    option: {
+      legend,
+      grid: { left: 64, right: 24, top: 40, bottom },
+      xAxis: stepAxis(stepsOf(drawn)),
+      yAxis: { ...vertical, name: isLogarithmic ? `${yName}, logarithmic` : yName, ...axis },
+      tooltip: { trigger: "axis" },
+      series: allSeries(drawn, () => 0, isLogarithmic ? axis.min : least),
+    },
+  };
+}
+
+/** A plot for each line, all with the same axes, and its name and figure above it. */
+function apart(
+  data: ReportData,
+  drawn: DrawnLines,
+  width: number,
+  { column, yName, isFalling = false, least, figure = "mean" }: StepPictureOptions,
+): { option: EChartsOption; height: number; panels: PanelLayout } {
+  const { lines } = drawn;
+  const falling = isFalling ? fallingAxis(rangesOf(drawn)) : ({ type: "value" } as const);
+  const axis: YAXisComponentOption = falling.type === "log" ? falling : commonAxis(drawn);
+  const lowest = falling.type === "log" ? falling.min : least;
+  const steps = stepAxis(stepsOf(drawn));
+  const titles = lines.map(({ name, position }) =>
+    [name, ...figureOf(data.variants.find((variant) => variant.position === position)!, column, figure)].join(" · "),
+  );
+  const columns = Math.max(1, Math.min(3, Math.floor(width / leastPanelWidth)));
+  const plotWidth = width / columns - margins.left - margins.right;
+  const longest = max(titles, (title) => textWidth(title, titleSize, true))!;
+  const titleLines = longest <= plotWidth ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / plotWidth));
+  const panels: PanelLayout = {
+    ...margins,
+    columns,
+    leastWidth: leastPanelWidth,
+    above: titleLines * titleLine + 12,
+    plotHeight: panelHeight,
+  };
+  const option: EChartsOption = {
+    title: titles.map((text) => ({
+      text,
+      padding: 0,
+      textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold", lineHeight: titleLine },
+    })),
+    axisPointer: { link: [{ xAxisIndex: "all" }] },
+    xAxis: lines.map((_, gridIndex) => ({ ...steps, gridIndex })),
+    yAxis: lines.map((_, gridIndex) => ({
+      ...vertical,
+      ...verticalName,
+      ...axis,
+      name: falling.type === "log" ? `${yName}, log` : yName,
+      gridIndex,
+    })),
+    tooltip: { trigger: "axis" },
+    series: allSeries(drawn, ({ position }) => lines.findIndex((line) => line.position === position), lowest),
+  };
+  return { option, panels, height: placePanels({ option, panels }, width).height };
+}
+
+function allSeries(
+  { lines, noise, dots }: DrawnLines,
+  panelOf: (line: Line) => number,
+  least = Number.NEGATIVE_INFINITY,
+): (LineSeriesOption | ScatterSeriesOption)[] {
+  return [
+    ...lines.flatMap((line) => {
+      const [stroke, ...band] = lineSeries(line, panelOf(line), least);
+      // The pointer is told what happened on a step, not a mean.
+      return noise.length > 0 ? [{ ...stroke, tooltip: { show: false } }, ...band] : [stroke, ...band];
+    }),
+    ...noise.map((line) => {
+      const [stroke] = lineSeries(line, panelOf(line), least);
+      return { ...stroke, lineStyle: { width: 1, opacity: 0.3 }, z: 2 };
+    }),
+    ...dots.map((line) => dotSeries(line, panelOf(line))),
+  ];
+}
+
+function dotSeries({ name, position, points }: Line, panel: number): ScatterSeriesOption {
+  return {
+    name,
+    type: "scatter",
+    xAxisIndex: panel,
+    yAxisIndex: panel,
+    color: variantColor(position),
+    symbolSize: 4,
+    itemStyle: { opacity: 0.8 },
+    z: 4,
+    data: points.map(({ step, value }) => [step, rounded(value)]),
+  };
+}
+
+function stepsOf({ lines, noise, dots }: DrawnLines): number[] {
+  return [...lines, ...noise, ...dots].flatMap(({ points }) => points.map(({ step }) => step));
+}
+
+function valuesOf({ lines, noise, dots }: DrawnLines): number[] {
+  return [...lines, ...noise, ...dots].flatMap(({ points }) =>
+    points.flatMap(({ value, halfWidth }) => [value, value + (halfWidth ?? 0)]),
+  );
+}
+
+/** Whether the way up from 0 would be most of an axis. */
+function isFarFromZero(drawn: DrawnLines): boolean {
+  const values = valuesOf(drawn);
+  return min(values)! > max(values)! / 2;
+}
+
+/** The linear axis that all values of `drawn` fit on. */
+function commonAxis(drawn: DrawnLines): YAXisComponentOption {
+  const values = valuesOf(drawn);
+  const lowest = isFarFromZero(drawn) ? min(values)! : Math.min(0, min(values)!);
+  const highest = max(values)!;
+  const [start, end] = nice(lowest, highest > lowest ? highest : lowest + 1, axisTicks);
+  return { type: "value", min: start, max: end, interval: tickStep(start, end, axisTicks) };
+}
+
+/** What of all points and bands a logarithmic axis must reach. */
+function rangesOf({ lines, noise, dots }: DrawnLines): number[] {
+  return [...lines, ...noise, ...dots].flatMap(({ points }) => points.flatMap(shownRange));
+}
+
+/** Not all of a wide band, which may go to 0 and below. */
+function shownRange({ value, halfWidth }: LinePoint): [number, number] {
+  return [Math.max(value - (halfWidth ?? 0), value / 2), value + (halfWidth ?? 0)];
+}
+
+function figureOf({ series }: VariantData, column: string, figure: "mean" | "last" | null): string[] {
+  if (figure === null) return [];
+  const values = series.map(({ columns }) => columns[column].filter((value) => !Number.isNaN(value)));
+  const shown = mean(figure === "mean" ? values.flat() : values.flatMap((ofSeed) => ofSeed.slice(-1)));
+  return shown === undefined ? [] : [`${figure} ${inWords(shown)}`];
+}
+
+/** Whether the variant, of one seed, solved on some steps and not on others. */
+function isMixed({ series }: VariantData): boolean {
+  if (series.length !== 1) return false;
+  const solved = series[0].columns.solver_iterations ?? [];
+  return solved.some(Number.isNaN) && !solved.every(Number.isNaN);
+}
+
+function isSolved(columns: StepSeries["columns"], at: number): boolean {
+  return !Number.isNaN(columns.solver_iterations[at]);
+}
+
+/** `data` with other values of `column`. */
+function changed(
+  data: ReportData,
+  column: string,
+  valuesOf: (series: StepSeries, variant: VariantData) => readonly number[],
+): ReportData {
+  const variants = data.variants.map((variant) => ({
+    ...variant,
+    series: variant.series.map((series) => ({
+      step: series.step,
+      columns: { ...series.columns, [column]: valuesOf(series, variant) },
+    })),
+  }));
+  return { ...data, variants };
+}

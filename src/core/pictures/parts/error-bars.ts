@@ -1,0 +1,37 @@
+import type { LineSeriesOption } from "echarts";
+import type { Interval } from "../../results/interval.ts";
+import type { AxisType } from "./axes.ts";
+import { rounded } from "./text.ts";
+
+/** A place on both axes. */
+export type ErrorBarEnd = readonly [x: number, y: number];
+
+/** A bar that joins two points of a picture. */
+export type ErrorBar = readonly [from: ErrorBarEnd, to: ErrorBarEnd];
+
+/**
+ * The ends of an interval of a metric that is never negative; null where there is no interval, or a logarithmic axis could
+ * not show it.
+ */
+export function endsOf({ mean, halfWidth }: Interval, axis: AxisType): [number, number] | null {
+  if (halfWidth === null || (axis === "log" && halfWidth >= mean)) return null;
+  return [rounded(Math.max(0, mean - halfWidth)), rounded(mean + halfWidth)];
+}
+
+/** The series that draws `bars`, not touched by the pointer. Of the name of what they belong to, they hide with it. */
+export function errorBars(name: string, color: string, bars: readonly ErrorBar[]): LineSeriesOption[] {
+  if (bars.length === 0) return [];
+  const pause = [null, null];
+  return [
+    {
+      name,
+      type: "line",
+      color,
+      symbol: "none",
+      lineStyle: { width: 1.2, opacity: 0.6 },
+      silent: true,
+      tooltip: { show: false },
+      data: bars.flatMap(([from, to]) => [from, to, pause]) as [number, number][],
+    },
+  ];
+}

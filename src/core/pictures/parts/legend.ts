@@ -1,0 +1,68 @@
+import { max } from "d3-array";
+import type { LegendComponentOption } from "echarts";
+import { textWidth } from "../../../node/render/text-width.ts";
+import { pictureWidth } from "../picture.ts";
+
+const fontSize = 12;
+/** Wide enough to tell dashes apart. */
+const strokeWidth = 30;
+const symbolWidth = 14;
+/** Between an entry's mark and its name, as ECharts has it. */
+const markGap = 5;
+const entryGap = 10;
+const lineHeight = 14;
+const margin = 12;
+/** Pages may fall back to a font that is a little wider. */
+const allowance = 1.05;
+/** At least so many columns, however long the names are. */
+const leastColumns = 2;
+
+/** A line or a point of a picture, as the legend lists it. */
+export interface LegendEntry {
+  readonly name: string;
+  readonly mark: "stroke" | "symbol";
+}
+
+/**
+ * A legend in columns of equal width at the bottom of a picture `width` pixels wide, and its height in pixels. Names that are too long end
+ * in an ellipsis, and there are as many rows as it takes.
+ */
+export function legendOf(
+  entries: readonly LegendEntry[],
+  width = pictureWidth,
+): { legend: LegendComponentOption; height: number } {
+  const markWidth = entries.some(({ mark }) => mark === "symbol") ? symbolWidth : strokeWidth;
+  const available = width - 2 * margin;
+  const beside = markWidth + markGap + entryGap;
+  const widest = (available + entryGap) / leastColumns - beside;
+  const needed = max(entries, ({ name }) => textWidth(name, fontSize)) ?? 0;
+  const nameWidth = Math.ceil(Math.min(widest - 1, needed * allowance));
+  const columns = Math.floor((available + entryGap) / (beside + nameWidth));
+  return {
+    height: Math.ceil(entries.length / columns) * (lineHeight + entryGap) + margin,
+    legend: {
+      // The symbol that ECharts puts on a stroke is not on the line.
+      data: entries.map(({ name, mark }) => ({ name, itemStyle: { opacity: mark === "stroke" ? 0 : 1 } })),
+      left: margin,
+      width: available,
+      bottom: margin / 2,
+      itemWidth: markWidth,
+      itemGap: entryGap,
+      inactiveColor: "@gridLine",
+      // A background, though nothing shows of it, makes a name take all of its width.
+      textStyle: {
+        color: "@text",
+        fontSize,
+        lineHeight,
+        width: nameWidth,
+        overflow: "truncate",
+        backgroundColor: "transparent",
+      },
+    },
+  };
+}
+
+/** Entries of lines. */
+export function strokes(names: readonly string[]): LegendEntry[] {
+  return names.map((name) => ({ name, mark: "stroke" }));
+}

@@ -1,0 +1,141 @@
+import { ascending, max, mean, range } from "d3-array";
+import type { LineSeriesOption } from "echarts";
+import type { StepSeries } from "../../../node/files/step-series.ts";
+import { confidenceInterval } from "../../results/interval.ts";
+import { leftOutNotes } from "./notes.ts";
+import type { ReportData } from "./report-data.ts";
+import { drawnName, rounded } from "./text.ts";
+import { variantColor, variantDash } from "./theme.ts";
+import { thinnedPositions } from "./thinning.ts";
+
+/** The most points of a line: more than two thirds of the pixels it is drawn on, since two of them share an extreme. */
+const mostPointsOfLine = 600;
+/** The most points of a picture's lines and bands together, so that a page of pictures stays small. */
+const mostPoints = 12_000;
+/** A line that is drawn with its band counts as three. */
+const pointsWithBand = 3;
+/** More bands than this hide each other and the lines. */
+const mostBands = 6;
+
+/** Columns that each seed has values of on steps of its own. */
+const measuredOnDrawnSteps: ReadonlySet<string> = new Set(["regret", "regret_cumulative", "optimum_gap"]);
+
+/** What one variant did, mean over its seeds. */
+export interface Line {
+  readonly name: string;
+  readonly position: number;
+  /** Those of its steps that are drawn, rising. */
+  readonly points: readonly LinePoint[];
+}
+
+export interface LinePoint {
+  readonly step: number;
+  readonly value: number;
+  /** Half the width of the 95 % confidence interval over seeds; null where no band is drawn. */
+  readonly halfWidth: number | null;
+}
+
+/** The lines of a picture over steps, and what its reader must know of them. */
+export interface Lines {
+  readonly lines: readonly Line[];
+  /** Sentences for the picture's `reading`. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * A line of `column` for each featured variant that has values of it: steps without one are left out and bridged.
+ *
+ * @param panels how often the picture draws each line
+ */
+export function linesOf(data: ReportData, column: string, panels = 1): Lines {
+  const drawn = data.variants
+    .map((variant) => ({ variant, values: valuesByStep(variant.series, column) }))
+    .filter(({ values }) => values.length > 0)
+    // So that of many variants the best are listed first, in the order of their colours.
+    .sort((a, b) => ascending(a.variant.position, b.variant.position));
+  const hasSeeds = drawn.some(({ values }) => values.some(({ all }) => all.length > 1));
+  const hasBands = hasSeeds && drawn.length <= mostBands;
+  const budget = Math.floor(mostPoints / (drawn.length * panels * (hasBands ? pointsWithBand : 1)));
+  const most = Math.max(4, Math.min(mostPointsOfLine, budget));
+  const lines = drawn.map(({ variant: { name, position }, values }) => {
+    const means = values.map(({ all }) => mean(all)!);
+    const points = thinnedPositions(means, most).map((at) => {
+      const { step, all } = values[at];
+      return { step, value: means[at], halfWidth: hasBands ? confidenceInterval(all)!.halfWidth : null };
+    });
+    return { name: drawnName(name), position, points };
+  });
+  const notes = [
+    ...(hasBands ? ["Lines are means over the seeds, bands their 95 % confidence intervals."] : []),
+    ...(hasSeeds && !hasBands ? ["Lines are means over the seeds."] : []),
+    ...(drawn.some(({ values }) => values.length > most)
+      ? [`Lines are thinned to ${most} points in a way that keeps peaks and dips.`]
+      : []),
+    ...leftOutNotes(data),
+  ];
+  return { lines, notes };
+}
+
+/**
+ * Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. Each seed draws
+ * steps of its own for regret, so that the n-th measured steps of all seeds are taken together, at their mean.
+ */
+function valuesByStep(series: readonly StepSeries[], column: string): { step: number; all: number[] }[] {
+  if (measuredOnDrawnSteps.has(column)) return valuesByRank(series, column);
+  const values = new Map<number, number[]>();
+  for (const { step, columns } of series) {
+    for (const [position, value] of columns[column].entries()) {
+      if (Number.isNaN(value)) continue;
+      const all = values.get(step[position]);
+      if (all === undefined) values.set(step[position], [value]);
+      else all.push(value);
+    }
+  }
+  return Array.from(values, ([step, all]) => ({ step, all })).sort((a, b) => ascending(a.step, b.step));
+}
+
+function valuesByRank(series: readonly StepSeries[], column: string): { step: number; all: number[] }[] {
+  const ranked = series.map(({ step, columns }) =>
+    columns[column].flatMap((value, position) => (Number.isNaN(value) ? [] : [{ step: step[position], value }])),
+  );
+  return range(max(ranked, ({ length }) => length) ?? 0).map((rank) => {
+    const points = ranked.flatMap((ofSeed) => ofSeed[rank] ?? []);
+    return { step: Math.round(mean(points, ({ step }) => step)!), all: points.map(({ value }) => value) };
+  });
+}
+
+/**
+ * The series that draw `line` and its band in the panel whose axes stand at `panel`. They share the line's name, so that
+ * its entry in the legend hides all of them, in each panel. The band ends at `least`, below which no value can be.
+ */
+export function lineSeries({ name, position, points }: Line, panel: number, least: number): LineSeriesOption[] {
+  const place = { name, type: "line", xAxisIndex: panel, yAxisIndex: panel, color: variantColor(position) } as const;
+  const line: LineSeriesOption = {
+    ...place,
+    symbol: points.length === 1 ? "circle" : "none",
+    symbolSize: 8,
+    lineStyle: { type: variantDash(position), width: 1.5 },
+    z: 3,
+    data: points.map(({ step, value }) => [step, rounded(value)]),
+  };
+  if (points.every(({ halfWidth }) => halfWidth === null)) return [line];
+  const edge = {
+    ...place,
+    symbol: "none",
+    silent: true,
+    tooltip: { show: false },
+    lineStyle: { opacity: 0 },
+    stack: `band of ${panel} ${position}`,
+    stackStrategy: "all",
+  } as const;
+  const bounds = points.map(({ step, value, halfWidth }) => {
+    const low = Math.max(least, value - (halfWidth ?? 0));
+    return { step, low: rounded(low), width: rounded(value + (halfWidth ?? 0) - low) };
+  });
+  // The legend takes its stroke from the first of a name.
+  return [
+    line,
+    { ...edge, data: bounds.map(({ step, low }) => [step, low]) },
+    { ...edge, areaStyle: { opacity: 0.18 }, data: bounds.map(({ step, width }) => [step, width]) },
+  ];
+}

@@ -1,0 +1,79 @@
+import path from "node:path";
+import type { Results } from "../../../node/files/results.ts";
+import { type LoadSeries, readLoadSeries, readStepSeries, type StepSeries } from "../../../node/files/step-series.ts";
+import { type Variant, variantsOf } from "../../results/variants.ts";
+import { featuredVariants } from "./featured.ts";
+
+/** The columns of every steps.csv that pictures show. */
+const stepColumns = [
+  "max_vio",
+  "idle_fraction",
+  "regret_cumulative",
+  "dual_regret_cumulative",
+  "step_time",
+  "solver_iterations",
+] as const;
+/** Those that steps.csv has where the stream trains. */
+const trainingColumns = ["task_loss"] as const;
+
+/** A variant with what it did step by step. */
+export interface VariantData extends Variant {
+  /** Decides its colour and dash. Featured variants come first, so that they differ in either. */
+  readonly position: number;
+  /** Whether pictures tell it apart from the others; all are where there are few. */
+  readonly isFeatured: boolean;
+  /** One a seed, where steps.csv is there; none where the variant is not featured. */
+  readonly series: readonly StepSeries[];
+  /** Of the first seed; null where loads.csv is not there or the variant is not featured. */
+  readonly loads: LoadSeries | null;
+}
+
+/** Everything pictures are made from. */
+export interface ReportData {
+  readonly results: Results;
+  /** In the order of the summary. */
+  readonly variants: readonly VariantData[];
+}
+
+/**
+ * Reads the files of `results` that pictures need, those of featured variants alone: memory does not grow with a sweep.
+ * Throws `InputError` where one is malformed.
+ *
+ * @param further columns of steps.csv besides those that the report's own pictures show
+ */
+export async function readReportData(results: Results, further: readonly string[] = []): Promise<ReportData> {
+  const variants = variantsOf(results);
+  const optional = Array.from(new Set([...trainingColumns, ...further])).filter(
+    (column) => !(stepColumns as readonly string[]).includes(column),
+  );
+  const featured = featuredVariants(results, variants);
+  const steps = new Map<Variant, StepSeries[]>();
+  const loads = new Map<Variant, LoadSeries>();
+  for (const run of results.runs) {
+    const taking = featured.filter(({ members }) => members.some((member) => member.run === run));
+    if (taking.length === 0) continue;
+    const stepSeries = await readStepSeries(path.join(run.folder, "steps.csv"), stepColumns, optional);
+    for (const variant of taking) {
+      const series = stepSeries.get(variant.router);
+      if (series !== undefined) steps.set(variant, [...(steps.get(variant) ?? []), series]);
+    }
+    const first = taking.filter(({ members }) => members[0].run === run);
+    if (first.length === 0) continue;
+    const loadSeries = await readLoadSeries(path.join(run.folder, "loads.csv"));
+    for (const variant of first) {
+      const series = loadSeries.get(variant.router);
+      if (series !== undefined) loads.set(variant, series);
+    }
+  }
+  const ordered = Array.from(new Set([...featured, ...variants]));
+  return {
+    results,
+    variants: variants.map((variant) => ({
+      ...variant,
+      position: ordered.indexOf(variant),
+      isFeatured: featured.includes(variant),
+      series: steps.get(variant) ?? [],
+      loads: loads.get(variant) ?? null,
+    })),
+  };
+}

@@ -1,0 +1,18 @@
+import type { Results } from "../../node/files/results.ts";
+import type { Interval } from "./interval.ts";
+import { metricOf, type Variant } from "./variants.ts";
+
+/** What balance is paid for with: the loss where the stream trains, regret elsewhere. */
+export interface Price {
+  readonly name: "task loss" | "regret";
+  /** Of each variant; null where it was not computed. */
+  readonly intervals: readonly (Interval | null)[];
+}
+
+/** The price that `variants` of `results` pay, the same for all, so that they can be compared. */
+export function priceOf(results: Results, variants: readonly Variant[]): Price {
+  const intervalsOf = (column: string) => variants.map((variant) => metricOf(results, variant, column));
+  const losses = intervalsOf("task_loss");
+  if (losses.some((loss) => loss !== null)) return { name: "task loss", intervals: losses };
+  return { name: "regret", intervals: intervalsOf("regret_mean") };
+}

@@ -1,0 +1,58 @@
+import { z } from "zod";
+import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
+import { createGateGradient } from "./parts/gate-gradient.ts";
+import { defineRouterKind } from "./router.ts";
+
+const noisyTopkOptions = z.strictObject({
+  noiseScale: z
+    .number()
+    .default(1)
+    .describe("The noise on each logit has standard deviation softplus(noiseScale) = log(1 + exp(noiseScale))."),
+});
+
+const noiseWords = 16;
+const noisyTopkState = z.strictObject({ noise: z.array(z.number().int().nonnegative()).length(noiseWords) });
+
+/** log(1 + exp(x)), finite for every finite x. */
+function softplus(x: number): number {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+/**
+ * Noisy top-k gating. The paper learns one noise level per token and expert; here it is one constant.
+ *
+ *     H_t      = Z_t + softplus(noiseScale) · ξ_t,   ξ_te ~ N(0, 1)       (eq. 4)
+ *     expert_t = the K largest of H_t                                    (eq. 5)
+ *     gate_t   = softmax of H_t over the selected                        (eq. 3)
+ *
+ * H is formed in float32, as the logits are. The router's `scores` do not enter.
+ */
+export const noisyTopkKind = defineRouterKind({
+  kind: "noisy-topk",
+  summary: "K largest logits after adding Gaussian noise",
+  source: "Shazeer et al. 2017, arXiv 1701.06538, eq. 3-5",
+  options: noisyTopkOptions,
+  create({ shape, kernels, random }, { noiseScale }) {
+    const { experts, topK } = shape;
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, "softmax", true);
+    const noisy = kernels.allocateFloat32(shape.tokens * experts);
+    const generator = kernels.allocateUint32(noiseWords);
+    for (let word = 0; word < noiseWords; word++) generator[word] = random.uint32();
+    const deviation = softplus(noiseScale);
+    return {
+      route({ logits, tokens }) {
+        kernels.addNormal(generator, logits, deviation, tokens * experts, noisy);
+        kernels.selectTopK(noisy, "logits", null, tokens, experts, topK, expert, load);
+        kernels.gates(noisy, "softmax", true, expert, tokens, experts, topK, gate);
+        return { assignment };
+      },
+      backward({ tokens }, gateGradient, logitGradient) {
+        addGateGradient(noisy, tokens, assignment, gateGradient, logitGradient);
+      },
+      state: () => ({ noise: Array.from(generator) }),
+      restore: (state) => generator.set(noisyTopkState.parse(state).noise),
+    };
+  },
+});

@@ -1,0 +1,52 @@
+import { z } from "zod";
+import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
+import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
+import { createGateGradient } from "./parts/gate-gradient.ts";
+import { createPlanSelection } from "./parts/plan-selection.ts";
+import { emptyStateSchema, renormalizeOption } from "./parts/shared-options.ts";
+import { defineRouterKind } from "./router.ts";
+
+const sinkhornOptions = z.strictObject({
+  ...entropicFields({ maxIterations: 100 }),
+  renormalize: renormalizeOption,
+});
+
+/**
+ * Balanced routing by entropic optimal transport on every batch:
+ *
+ *     P        = argmax ⟨Z, P⟩ + ε·H(P) with rows 1 and columns T/E     (see `entropic.ts`)
+ *     expert_t = the K largest of P_t
+ *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
+ */
+export const sinkhornKind = defineRouterKind({
+  kind: "sinkhorn",
+  summary: "K largest of each row of the entropic transport plan, on every step",
+  source: "Clark et al. 2022 (S-BASE), arXiv 2202.01169, section 3.1; Cuturi 2013, arXiv 1306.0895",
+  options: sinkhornOptions,
+  relativeCost: 8,
+  plan: "entropic",
+  create({ shape, scores, kernels }, options) {
+    const { experts, topK } = shape;
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, options.renormalize);
+    const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
+    const selection = createPlanSelection(kernels, shape, options.epsilon);
+    return {
+      route(batch) {
+        const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
+        selection.select(batch, columnPotential, expert, load);
+        kernels.gates(batch.logits, scores, options.renormalize, expert, batch.tokens, experts, topK, gate);
+        return { assignment, solver: { iterations, marginalError, converged } };
+      },
+      backward({ logits, tokens }, gateGradient, logitGradient) {
+        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
+      },
+      writePlan: transport.writePlan,
+      state: () => ({}),
+      restore: (state) => {
+        emptyStateSchema.parse(state);
+      },
+    };
+  },
+});

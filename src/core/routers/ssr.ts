@@ -1,0 +1,161 @@
+import { z } from "zod";
+import type { ScoreKind } from "../assignment.ts";
+import { maxVio } from "../metrics/load.ts";
+import type { TokenBatch } from "../token-batch.ts";
+import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
+import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
+import { createGateGradient, meanGateGradient } from "./parts/gate-gradient.ts";
+import { randomStateSchema, renormalizeOption } from "./parts/shared-options.ts";
+import { defineRouterKind } from "./router.ts";
+
+const selectOption = z
+  .discriminatedUnion("mode", [
+    z.strictObject({
+      mode: z.literal("probability"),
+      p: z.number().min(0).max(1).default(0.1).describe("Chance that a step is selected."),
+    }),
+    z.strictObject({
+      mode: z.literal("every"),
+      n: z.number().int().positive().default(10).describe("Steps 0, n, 2n, … are selected."),
+    }),
+    z.strictObject({
+      mode: z.literal("first"),
+      steps: z.number().int().nonnegative().default(100).describe("Steps 0 … steps − 1 are selected."),
+    }),
+    z.strictObject({
+      mode: z.literal("threshold"),
+      maxVio: z
+        .number()
+        .nonnegative()
+        .default(0.5)
+        .describe("A step is selected when max load / mean load − 1 of the batch before was above this."),
+    }),
+  ])
+  .default({ mode: "probability", p: 0.1 })
+  .describe("Which steps are routed by the transport plan.");
+
+const ssrOptions = z.strictObject({
+  select: selectOption,
+  ...entropicFields({ maxIterations: 100 }),
+  renormalize: renormalizeOption,
+});
+
+const ssrState = z.strictObject({
+  random: randomStateSchema,
+  /** MaxVio of the last batch, null before the first. */
+  lastMaxVio: z.number().nullable(),
+});
+
+/**
+ * Writes the affinities' rows divided by their sums into `plan` `[tokens × experts]`. In the log domain, so that rows
+ * whose affinities all underflow still sum to 1.
+ */
+function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: Float32Array): void {
+  const { logits, tokens, experts } = batch;
+  const logAffinity = new Float64Array(experts);
+  for (let row = 0; row < tokens * experts; row += experts) {
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let e = 0; e < experts; e++) {
+      const logit = logits[row + e];
+      // log sigmoid(z) = min(z, 0) − log(1 + e^−|z|); the softmax of a row is its logits up to a constant.
+      logAffinity[e] = scores === "softmax" ? logit : Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
+      largest = Math.max(largest, logAffinity[e]);
+    }
+    let sum = 0;
+    for (let e = 0; e < experts; e++) sum += Math.exp(logAffinity[e] - largest);
+    for (let e = 0; e < experts; e++) plan[row + e] = Math.exp(logAffinity[e] - largest) / sum;
+  }
+}
+
+/**
+ * Selective Sinkhorn routing: a transport plan on some steps is enough to keep the experts balanced.
+ *
+ *     selected step:  P        = entropic plan of Z                        (see `entropic.ts`)
+ *                     expert_t = the K largest of P_t
+ *                     gate_t   = P_t[expert_t] divided by its sum
+ *     other steps:    expert_t = the K largest of S_t
+ *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
+ *
+ * `backward` of a selected step goes through the plan, the sweeps or Newton steps that led to it included: with x = Z/ε
+ * + g the gates are softmax of x over the selected, and what x owes to g goes on to all logits of the batch (see
+ * `EntropicSolver.backward`).
+ *
+ * Steps are those of the stream. With `probability` one number is drawn on every step, selected or not; with `threshold`
+ * the first batch has no batch before it and is not selected.
+ */
+export const ssrKind = defineRouterKind({
+  kind: "ssr",
+  summary: "the entropic plan on selected steps, plain top-k on the others",
+  source: "Selective Sinkhorn Routing, arXiv 2511.08972",
+  options: ssrOptions,
+  plan: "entropic",
+  create({ shape, scores, kernels, random }, options) {
+    const { experts, topK } = shape;
+    const { select, epsilon, renormalize } = options;
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const { expert, gate, load } = assignment;
+    const addGateGradient = createGateGradient(experts, scores, renormalize);
+    const potentialGradient = new Float64Array(experts);
+    const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
+    let lastMaxVio: number | null = null;
+    let lastWasSelected = false;
+
+    function isSelected(step: number): boolean {
+      switch (select.mode) {
+        case "probability":
+          return random.uniform() < select.p;
+        case "every":
+          return step % select.n === 0;
+        case "first":
+          return step < select.steps;
+        case "threshold":
+          return lastMaxVio !== null && lastMaxVio > select.maxVio;
+      }
+    }
+
+    function addPlanGradient(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void {
+      potentialGradient.fill(0);
+      for (let token = 0; token < batch.tokens; token++) {
+        const first = token * topK;
+        const mean = meanGateGradient(gate, gateGradient, first, first + topK);
+        for (let slot = first; slot < first + topK; slot++) {
+          const slope = gate[slot] * (gateGradient[slot] - mean);
+          logitGradient[token * experts + expert[slot]] += slope / epsilon;
+          potentialGradient[expert[slot]] += slope;
+        }
+      }
+      transport.backward(batch, potentialGradient, logitGradient);
+    }
+
+    return {
+      route(batch) {
+        const { logits, tokens } = batch;
+        lastWasSelected = isSelected(batch.step);
+        if (!lastWasSelected) {
+          kernels.selectTopK(logits, scores, null, tokens, experts, topK, expert, load);
+          kernels.gates(logits, scores, renormalize, expert, tokens, experts, topK, gate);
+          lastMaxVio = maxVio(load);
+          return { assignment };
+        }
+        const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
+        kernels.selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate);
+        lastMaxVio = maxVio(load);
+        return { assignment, solver: { iterations, marginalError, converged } };
+      },
+      writePlan(batch, plan) {
+        if (lastWasSelected) transport.writePlan(batch, plan);
+        else writeNormalisedAffinities(batch, scores, plan);
+      },
+      backward(batch, gateGradient, logitGradient) {
+        if (lastWasSelected) addPlanGradient(batch, gateGradient, logitGradient);
+        else addGateGradient(batch.logits, batch.tokens, assignment, gateGradient, logitGradient);
+      },
+      state: () => ({ random: random.state(), lastMaxVio }),
+      restore(state) {
+        const saved = ssrState.parse(state);
+        random.restore(saved.random);
+        lastMaxVio = saved.lastMaxVio;
+      },
+    };
+  },
+});

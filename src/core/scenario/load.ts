@@ -1,0 +1,185 @@
+import path from "node:path";
+import { readSmallFile } from "../../node/files/input-file.ts";
+import type { RoutingShape, ScoreKind } from "../assignment.ts";
+import { InputError } from "../input-error.ts";
+import { defaultDeadWindow } from "../metrics/idle.ts";
+import { findRouterKind } from "../routers/index.ts";
+import { findStreamKind } from "../streams/index.ts";
+import type { StreamShape } from "../streams/stream.ts";
+import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
+import { isRunRecord } from "./is-run-record.ts";
+import { type Override, withOverride } from "./overrides.ts";
+import { parsePlainData } from "./plain-data.ts";
+import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
+import type { RouterChoice, Scenario } from "./scenario.ts";
+import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
+
+/** A thousand times the longest of ours. */
+const maxScenarioBytes = 1 << 23;
+const defaultSteps = 100;
+const defaultTokens = 1024;
+/** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
+const defaultRegretExperts = 512;
+
+/** A scenario as a file has it: plain data, unchecked. */
+export interface WrittenScenario {
+  readonly written: unknown;
+  /** The file it was first written in, against whose folder relative paths resolve; another file if a run's record was read. */
+  readonly origin: string;
+}
+
+/**
+ * Reads a scenario file, YAML or JSON, or the scenario in the run.json of `run` or a cell of `sweep`. Throws `InputError`
+ * that names the file and the line.
+ */
+export async function readScenarioFile(file: string): Promise<WrittenScenario> {
+  const data = readData(file);
+  if (!isRunRecord(data)) return { written: data, origin: file };
+  const { command, scenario, scenarioFile } = data;
+  if (typeof scenario !== "object" || scenario === null) {
+    throw new InputError(
+      `${file}: this is the record of ${JSON.stringify(command)}, which has no scenario; those of run and sweep have one`,
+    );
+  }
+  return { written: scenario, origin: typeof scenarioFile === "string" ? scenarioFile : file };
+}
+
+function readData(file: string): unknown {
+  const data = parsePlainData(readSmallFile(file, maxScenarioBytes).toString("utf8"), file);
+  if (data === null || data === undefined) {
+    throw new InputError(
+      `${file}: is empty; a scenario needs at least a name, experts, a stream and routers (moesim schema describes all fields)`,
+    );
+  }
+  if (typeof data !== "object" || Array.isArray(data)) {
+    throw new InputError(
+      `${file}: holds ${Array.isArray(data) ? "a list" : "plain text or a number"}; a scenario is a mapping such as "experts: 64"`,
+    );
+  }
+  return data;
+}
+
+/**
+ * Loads the scenario in `file` with `overrides` applied in their order: checked against the schema and against the
+ * sizes, recorded data's included, and every default filled in. Throws one `InputError` that lists all problems.
+ */
+export async function loadScenario(file: string, overrides: readonly Override[] = []): Promise<Scenario> {
+  const { written, origin } = await readScenarioFile(file);
+  return resolveScenario(overrides.reduce<unknown>(withOverride, written), file, path.dirname(origin));
+}
+
+/**
+ * Checks and resolves scenario data. Messages begin with `where` it comes from, a file as a rule; relative paths start at
+ * `folder`.
+ */
+export async function resolveScenario(
+  written: unknown,
+  where: string,
+  folder = path.dirname(where),
+): Promise<Scenario> {
+  const parsed = scenarioSchema.safeParse(written);
+  if (!parsed.success) throw problemsError(where, describeIssues(parsed.error, scenarioSchema, written));
+  // The unions are made from the registries, so their types cannot tell what each kind's own schema guarantees.
+  const fields = parsed.data as ScenarioFields;
+
+  const streamKind = findStreamKind(fields.stream.kind)!;
+  const { kind: _, ...streamOptions } = fields.stream;
+  await streamKind.checkInput?.(streamOptions, folder);
+  const streamShape = await shapeOf(fields, streamOptions, folder, where);
+  const shape = { ...streamShape, topK: fields.topK, capacityFactor: fields.capacityFactor };
+
+  const routers = fields.routers.map((router) => chooseRouter(router, fields.scores));
+  const problems = [
+    ...sizeProblems(fields, shape),
+    ...(streamKind.check?.(streamOptions, streamShape) ?? []).map(
+      ({ path: inside, message }) => `${formatPath(["stream", ...inside])}: ${message}`,
+    ),
+    ...routerProblems(routers, shape),
+  ];
+  if (problems.length > 0) {
+    throw problemsError(where, { lines: problems.slice(0, mostProblems), count: problems.length });
+  }
+
+  return {
+    name: fields.name,
+    description: fields.description,
+    seed: fields.seed,
+    steps: shape.steps,
+    tokens: shape.tokens,
+    experts: shape.experts,
+    topK: fields.topK,
+    capacityFactor: fields.capacityFactor,
+    capacity: fields.capacity,
+    ranks: fields.ranks,
+    deadWindow: fields.deadWindow ?? defaultDeadWindow(shape.steps),
+    loadSamples: fields.loadSamples,
+    measure: { scores: fields.measure?.scores ?? fields.scores ?? "softmax" },
+    regret: fields.regret ?? { every: shape.experts > defaultRegretExperts ? 0 : 1, gap: 0 },
+    stream: { kind: fields.stream.kind, options: streamOptions },
+    routers,
+    folder,
+  };
+}
+
+async function shapeOf(
+  fields: ScenarioFields,
+  streamOptions: Record<string, unknown>,
+  folder: string,
+  where: string,
+): Promise<StreamShape> {
+  const { steps, tokens, experts } = fields;
+  const streamKind = findStreamKind(fields.stream.kind)!;
+  if (streamKind.shape !== undefined) {
+    const wanted = {
+      ...(steps !== undefined && { steps }),
+      ...(tokens !== undefined && { tokens }),
+      ...(experts !== undefined && { experts }),
+    };
+    return streamKind.shape(streamOptions, wanted, folder);
+  }
+  if (experts === undefined) throw new InputError(`${where}: experts: missing; a positive integer is expected.`);
+  return { steps: steps ?? defaultSteps, tokens: tokens ?? defaultTokens, experts };
+}
+
+/** Settles which affinities a router uses: its own `scores`, else the scenario's, else its kind's default. */
+export function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | undefined): RouterChoice {
+  const { kind, label, scores, ...options } = router;
+  return {
+    kind,
+    name: label ?? kind,
+    scores: scores ?? scenarioScores ?? findRouterKind(kind)!.defaultScores ?? "softmax",
+    options,
+  };
+}
+
+function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape): string[] {
+  const problems: string[] = [];
+  if (fields.topK > shape.experts) {
+    problems.push(`topK: ${fields.topK} is more than the ${shape.experts} experts. Allowed: 1 to ${shape.experts}.`);
+  }
+  if (fields.regret !== undefined && fields.regret.every > 0 && shape.experts > mostAssignmentExperts) {
+    problems.push(
+      `regret: the optimum takes at most ${mostAssignmentExperts} experts, not ${shape.experts}. Allowed: every: 0.`,
+    );
+  }
+  if (shape.experts % fields.ranks !== 0) {
+    problems.push(`ranks: ${fields.ranks} does not divide the ${shape.experts} experts.`);
+  }
+  if (fields.deadWindow !== undefined && fields.deadWindow > shape.steps) {
+    problems.push(`deadWindow: ${fields.deadWindow} is more than the ${shape.steps} steps.`);
+  }
+  return problems;
+}
+
+function routerProblems(routers: readonly RouterChoice[], shape: RoutingShape): string[] {
+  return routers.flatMap((router, index) => {
+    const problems = findRouterKind(router.kind)!.check?.(router.options, shape) ?? [];
+    const lines = problems.map(
+      ({ path: inside, message }) => `${formatPath(["routers", index, ...inside])}: ${message}`,
+    );
+    if (routers.findIndex(({ name }) => name === router.name) < index) {
+      lines.push(`routers[${index}]: a second router named ${JSON.stringify(router.name)}. Give each its own label.`);
+    }
+    return lines;
+  });
+}

@@ -1,0 +1,69 @@
+import { InputError } from "../input-error.ts";
+import { suggestion } from "../suggestion.ts";
+import { listedFirst } from "../words.ts";
+import { parsePlainData } from "./plain-data.ts";
+
+/** One `path=value` of the command line. */
+export interface Override {
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+/**
+ * Reads `path=value`: a dotted path (`routers.0.updateRate`, `routers[0].updateRate` or, by the router's label or kind,
+ * `routers.alf-lb.updateRate`) and a value in YAML (`0.1`, `true`, `[1, 2]`, `text`). Throws `InputError`.
+ */
+export function parseOverride(text: string): Override {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new InputError(`"${text}": expected path=value, for example tokens=4096`);
+  const path = parsePath(text.slice(0, equals));
+  return { path, value: parsePlainData(text.slice(equals + 1), `"${text}"`) };
+}
+
+/** The parts of a dotted path. Throws `InputError` for a part that is empty or would reach beyond plain data. */
+export function parsePath(text: string): string[] {
+  const parts = text.replace(/\[(\d+)\]/g, ".$1").split(".");
+  for (const part of parts) {
+    if (part === "" || part === "__proto__") throw new InputError(`${text}: "${part}" is not a field of a scenario`);
+  }
+  return parts;
+}
+
+/**
+ * A copy of `scenario` (as read from its file) with `value` at `path`; missing objects on the way are created. In a list,
+ * a part of the path is an index or the label or kind of an entry. Throws `InputError` if the path leads through a single
+ * value.
+ */
+export function withOverride(scenario: unknown, { path, value }: Override): unknown {
+  const copy = structuredClone(scenario);
+  let parent = copy;
+  for (const [depth, part] of path.entries()) {
+    if (typeof parent !== "object" || parent === null) {
+      const here = path.slice(0, depth).join(".");
+      throw new InputError(
+        `${path.join(".")}: ${here === "" ? "the scenario" : here} is a single value, which has no fields to set`,
+      );
+    }
+    const container = parent as Record<string, unknown>;
+    const key = Array.isArray(parent) ? entryIndex(parent, part, path) : part;
+    if (depth === path.length - 1) container[key] = value;
+    else if (!Object.hasOwn(container, key)) container[key] = {};
+    parent = container[key];
+  }
+  return copy;
+}
+
+function entryIndex(list: readonly unknown[], part: string, path: readonly string[]): string {
+  if (/^\d+$/.test(part) && Number(part) < list.length) return part;
+  const names = list.map((entry) => {
+    const { label, kind } = (entry ?? {}) as { label?: unknown; kind?: unknown };
+    return [label, kind].find((name) => typeof name === "string") ?? "";
+  });
+  const index = names.indexOf(part);
+  if (index < 0) {
+    throw new InputError(
+      `${path.join(".")}: no entry "${part}".${suggestion(part, names)} Allowed: 0 to ${list.length - 1}, or one of ${listedFirst(names)}`,
+    );
+  }
+  return String(index);
+}

@@ -1,0 +1,51 @@
+import type { ScoreKind } from "../assignment.ts";
+import type { CapacityPolicy } from "../metrics/drops.ts";
+
+/** One router of a scenario: a kind, the name it goes by, and options as its kind's schema left them. */
+export interface RouterChoice {
+  readonly kind: string;
+  /** Unique in the scenario. */
+  readonly name: string;
+  readonly scores: ScoreKind;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** The stream of a scenario: a kind, and options as its schema left them. */
+export interface StreamChoice {
+  readonly kind: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** A scenario with every default and every size filled in. Plain data: it travels to worker threads and into run.json. */
+export interface Scenario {
+  readonly name: string;
+  readonly description: string;
+  readonly seed: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly experts: number;
+  readonly topK: number;
+  readonly capacityFactor: number;
+  readonly capacity: CapacityPolicy;
+  readonly ranks: number;
+  readonly deadWindow: number;
+  readonly loadSamples: number;
+  /** The affinities in which score, optimum and regret of all routers are measured, whatever each selects by. */
+  readonly measure: { readonly scores: ScoreKind };
+  /** The optimum is computed on one step drawn from every `every`, on none with 0, and to within `gap` per pair. */
+  readonly regret: { readonly every: number; readonly gap: number };
+  readonly stream: StreamChoice;
+  readonly routers: readonly RouterChoice[];
+  /** The folder of the scenario file, against which the stream's relative paths are resolved first. */
+  readonly folder: string;
+}
+
+/** The scenario in the form of a scenario file, with every default and size written out. */
+export function toScenarioFile(scenario: Scenario): object {
+  const { stream, routers, folder: _, ...sizes } = scenario;
+  return {
+    ...sizes,
+    stream: { kind: stream.kind, ...stream.options },
+    routers: routers.map(({ kind, name, scores, options }) => ({ kind, label: name, scores, ...options })),
+  };
+}

@@ -1,0 +1,190 @@
+import { z } from "zod";
+import { mostExperts, type ScoreKind, scoreKinds } from "../assignment.ts";
+import { capacityPolicies } from "../metrics/drops.ts";
+import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
+import { type KnownStreamKind, streamKinds } from "../streams/index.ts";
+import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
+
+/** The most steps that loads.csv holds, where nobody says how many. */
+export const defaultLoadSamples = 200;
+
+export const formulaProblem =
+  "must not begin with = + - @, a tab or a carriage return, which spreadsheets take for a formula";
+
+/**
+ * Whether a spreadsheet would take `text` for a formula. Names go into CSV files as they are: an apostrophe in front would
+ * make them safe, but then a reader would not get back the name that the scenario has.
+ */
+export function beginsAsFormula(text: string): boolean {
+  return /^[=+\-@\t\r]/.test(text);
+}
+
+const nameInCsv = z
+  .string()
+  .min(1)
+  .refine((text) => !beginsAsFormula(text), formulaProblem);
+
+const scoresField = z
+  .enum(scoreKinds)
+  .optional()
+  .describe("How logits become affinities: softmax of each row or sigmoid of each entry.");
+
+/** What every router takes beside its kind's options. */
+const routerFields = {
+  label: nameInCsv.optional().describe("The router's name in tables and files; its kind when absent."),
+  scores: scoresField,
+};
+
+const streamSchema = z
+  .discriminatedUnion(
+    "kind",
+    nonEmpty(streamKinds.map((kind) => kind.options.extend({ kind: z.literal(kind.kind).describe(kind.summary) }))),
+  )
+  .describe("Where the router logits come from.");
+
+const routerSchema = z.discriminatedUnion(
+  "kind",
+  nonEmpty(
+    routerKinds.map((kind) =>
+      kind.options.extend({
+        kind: z.literal(kind.kind).describe(kind.summary),
+        ...routerFields,
+      }),
+    ),
+  ),
+);
+
+/** What a scenario file may say. The JSON Schema, the documentation and the error messages come from here. */
+export const scenarioSchema = z.strictObject({
+  name: nameInCsv
+    .max(200)
+    .regex(
+      /^(?!\.{1,2}$)(?!\s)[^/\\\p{Cc}]+$/u,
+      "must be usable as the name of a folder: no slashes or control characters, no space in front, not . or ..",
+    )
+    .describe("Names the scenario in every file and the default output folder."),
+  description: z.string().default("").describe("Which question the scenario answers."),
+  seed: z.number().int().nonnegative().default(0).describe("Everything random follows from it."),
+  steps: z.number().int().positive().optional().describe("Batches to route; default 100, or all of a recorded file."),
+  tokens: z.number().int().positive().optional().describe("Tokens in a batch; default 1024, or as recorded."),
+  experts: z
+    .number()
+    .int()
+    .positive()
+    .max(mostExperts)
+    .optional()
+    .describe("Experts; needed unless the stream is recorded."),
+  topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
+  scores: scoresField,
+  capacityFactor: z
+    .number()
+    .min(1)
+    .default(1)
+    .describe("An expert's capacity is ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
+  capacity: z
+    .enum(capacityPolicies)
+    .default("none")
+    .describe("What happens to pairs over capacity: nothing, the lowest score is dropped, or the last to arrive is."),
+  ranks: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe("Devices of expert parallelism, each with an equal contiguous group of experts; divides `experts`."),
+  deadWindow: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe("An expert without a token in this many last steps is dead; default min(100, steps)."),
+  loadSamples: z
+    .number()
+    .int()
+    .positive()
+    .default(defaultLoadSamples)
+    .describe(
+      "Most steps that loads.csv holds: the first, the last, and one drawn from each of equal stretches between.",
+    ),
+  stream: streamSchema,
+  routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),
+  measure: z
+    .strictObject({ scores: scoresField })
+    .optional()
+    .describe(
+      "The affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default " +
+        "the scenario's `scores`, else softmax.",
+    ),
+  regret: z
+    .strictObject({
+      every: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(1)
+        .describe("Compute the optimum on one step of every n, drawn by the seed; 0 for no regret at all."),
+      gap: z
+        .number()
+        .nonnegative()
+        .default(0)
+        .describe("Stop when the optimum is proven to be this near, per pair; 0 for the exact optimum."),
+    })
+    .optional()
+    .describe(
+      "How often and how exactly regret is computed; by default exactly and on every step, but not with more than 512 " +
+        `experts. Allowed with up to ${mostAssignmentExperts}.`,
+    ),
+  sweep: z
+    .record(z.string(), z.array(z.unknown()).min(1))
+    .optional()
+    .describe("Dotted paths of this scenario, each with the values to try."),
+  seeds: z.array(z.number().int().nonnegative()).min(1).optional().describe("The seeds that a sweep repeats."),
+});
+
+/**
+ * One router as a scenario file names it: `kind`, `label` (its name in results; its kind when absent), `scores` (affinities;
+ * when absent the scenario's, or else the kind's own), and the options of that kind, which `routers.list()` describes.
+ */
+export type RouterInput = {
+  [Kind in KnownRouterKind as Kind["kind"]]: Written<
+    Kind["kind"],
+    Kind["options"],
+    z.input<z.ZodObject<typeof routerFields>>
+  >;
+}[KnownRouterKind["kind"]];
+
+/** A token stream as a scenario file names it: `kind` and the options of that kind, which `streams.list()` describes. */
+export type StreamInput = {
+  [Kind in KnownStreamKind as Kind["kind"]]: Written<Kind["kind"], Kind["options"], unknown>;
+}[KnownStreamKind["kind"]];
+
+/** One flat object type, which error messages can show. */
+type Written<Kind extends string, Schema extends z.ZodObject, Shared> = Flat<
+  { readonly kind: Kind } & Readonly<Options<Schema>> & Readonly<Shared>
+>;
+/** What an object schema takes; nothing if it has no fields, for which zod's own type allows no other fields beside it. */
+type Options<Schema extends z.ZodObject> = keyof Schema["shape"] extends never ? unknown : z.input<Schema>;
+type Flat<Fields> = { [Field in keyof Fields]: Fields[Field] };
+
+/** A stream as the schema leaves it: its kind, and that kind's options. */
+export type StreamFields = { kind: string } & Record<string, unknown>;
+
+/** A router as the schema leaves it: what every router takes, and its kind's options. */
+export type RouterFields = { kind: string; label?: string | undefined; scores?: ScoreKind | undefined } & Record<
+  string,
+  unknown
+>;
+
+/** A scenario as the schema leaves it: checked field by field and with the fields' defaults. */
+export type ScenarioFields = Omit<z.infer<typeof scenarioSchema>, "stream" | "routers"> & {
+  stream: StreamFields;
+  routers: RouterFields[];
+};
+
+/** The JSON Schema of a scenario file, for editors. */
+export function scenarioJsonSchema(): object {
+  return { title: "moesim scenario", ...z.toJSONSchema(scenarioSchema, { io: "input" }) };
+}
+
+function nonEmpty<Item>(items: readonly Item[]): [Item, ...Item[]] {
+  return items as [Item, ...Item[]];
+}

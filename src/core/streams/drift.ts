@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { createMixtureStream } from "./parts/mixture-stream.ts";
+import { createMovingCentres, createMovingWeights } from "./parts/moving-mixture.ts";
+import { createTokenMixture, mixtureFields } from "./parts/token-mixture.ts";
+import { defineStreamKind } from "./stream.ts";
+
+const driftOptions = z.strictObject({
+  ...mixtureFields,
+  moves: z.enum(["centres", "weights"]).default("centres").describe("What moves: the clusters' centres or weights."),
+  mode: z
+    .enum(["random-walk", "shift", "periodic"])
+    .default("random-walk")
+    .describe("How it moves: a little on every step, all at once at named steps, or back and forth."),
+  rate: z
+    .number()
+    .min(0)
+    .max(1000)
+    .default(0.05)
+    .describe("For random-walk: standard deviation of one step, of a centre's coordinate or of a weight's logarithm."),
+  steps: z
+    .array(z.number().int().min(1))
+    .default([])
+    .describe("For shift: the steps, counted from 0, whose batch is the first after a shift."),
+  period: z.number().int().min(2).max(1e9).default(100).describe("For periodic: steps until everything is as before."),
+});
+
+/**
+ * A `clusters` mixture with centres or weights that move, as it is at step 0.
+ * Before the batch of step n ≥ 1:
+ *
+ *     random-walk  everything walks by `rate`
+ *     shift        when n is one of `steps`, everything jumps
+ *     periodic     everything goes to angle 2π · n / period of a closed path
+ *
+ * The motions are those of {@link createMovingCentres} and {@link createMovingWeights}.
+ */
+export const driftKind = defineStreamKind({
+  kind: "drift",
+  summary: "clusters whose centres or weights walk, shift or swing",
+  source: "sudden, incremental and recurring concept drift, Gama et al. 2014",
+  options: driftOptions,
+  seesLoad: false,
+  check({ mode, moves, steps, clusters, exponent }, shape) {
+    const problems: { path: readonly string[]; message: string }[] = [];
+    if (mode === "shift" && steps.length === 0) {
+      problems.push({ path: ["steps"], message: "mode shift needs at least one step" });
+    }
+    for (const [index, step] of steps.entries()) {
+      if (mode !== "shift" || step < shape.steps) continue;
+      const message = `step ${step} is after the last step, ${shape.steps - 1}`;
+      problems.push({ path: ["steps", String(index)], message });
+    }
+    if (moves === "weights" && clusters === 1) {
+      problems.push({ path: ["clusters"], message: "must be at least 2 where weights move" });
+    } else if (moves === "weights" && mode !== "random-walk" && exponent === 0) {
+      problems.push({ path: ["exponent"], message: `must be above 0: mode ${mode} exchanges weights, all are equal` });
+    }
+    return problems;
+  },
+  async create(context, options) {
+    const { kernels, random } = context;
+    const { mode, rate, period } = options;
+    const mixture = createTokenMixture(context, options);
+    const part =
+      options.moves === "centres"
+        ? createMovingCentres(mixture, options, kernels, random)
+        : createMovingWeights(mixture, random);
+    const shiftSteps = new Set(options.steps);
+
+    function move(step: number): void {
+      if (mode === "random-walk" && step > 0) part.walk(rate);
+      if (mode === "shift" && shiftSteps.has(step)) part.jump();
+      if (mode === "periodic") part.swing((2 * Math.PI * (step % period)) / period);
+    }
+
+    return createMixtureStream(context, mixture, move);
+  },
+});

@@ -1,0 +1,98 @@
+import { findInputFile, type InputFile, openInputFile } from "../../../node/files/input-file.ts";
+import { InputError } from "../../input-error.ts";
+
+/** What a text is cut into. */
+export const textUnits = ["words", "bytes"] as const;
+export type TextUnit = (typeof textUnits)[number];
+
+/** A text as a sequence of token ids. */
+export interface TextTokens {
+  /** In the order of the text. An id is the token's rank by frequency, 0 the most frequent, ties by first appearance. */
+  readonly ids: Uint32Array;
+  /** Different tokens; every id is below it. */
+  readonly distinct: number;
+}
+
+/** Bytes. A larger text could not be held as one string and one list of ids. */
+const largestText = 2 ** 28;
+
+/**
+ * Reads the text file at `path` (see {@link findInputFile}) once. `words` are runs of letters, marks and digits, and
+ * each other visible character alone, in UTF-8; case counts. Throws `InputError`, naming the path, for a file that is
+ * missing, unreadable, larger than 256 MiB, not UTF-8 (`words` only) or without any token.
+ */
+export async function readTextTokens(path: string, folder: string, unit: TextUnit): Promise<TextTokens> {
+  const file = await findInputFile(path, folder);
+  const bytes = await readWhole(file);
+  const firstSeen = unit === "bytes" ? numberBytes(bytes) : numberWords(decodeText(bytes, file));
+  if (firstSeen.ids.length === 0) throw new InputError(`${file}: holds no ${unit}; a text of at least one is needed`);
+  return rankByFrequency(firstSeen);
+}
+
+/** Throws the `InputError` of {@link readTextTokens} that shows without reading the text. */
+export async function checkTextFile(path: string, folder: string): Promise<void> {
+  const file = await openText(await findInputFile(path, folder));
+  await file.close();
+  if (file.size === 0) throw new InputError(`${file.path}: holds nothing; a text of at least one token is needed`);
+}
+
+async function openText(path: string): Promise<InputFile> {
+  const file = await openInputFile(path);
+  if (file.size <= largestText) return file;
+  await file.close();
+  throw new InputError(`${path}: holds ${file.size} bytes; a text may have at most ${largestText}`);
+}
+
+async function readWhole(path: string): Promise<Uint8Array> {
+  const file = await openText(path);
+  try {
+    const bytes = new Uint8Array(file.size);
+    await file.readInto(bytes, 0);
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
+
+function decodeText(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new InputError(`${file}: is not UTF-8 text; unit bytes takes any file`, { cause });
+  }
+}
+
+/** Ids in the order of first appearance. */
+function numberBytes(bytes: Uint8Array): TextTokens {
+  const idOfByte = new Int32Array(256).fill(-1);
+  let distinct = 0;
+  const ids = Uint32Array.from(bytes, (byte) => {
+    if (idOfByte[byte] < 0) idOfByte[byte] = distinct++;
+    return idOfByte[byte];
+  });
+  return { ids, distinct };
+}
+
+/** Ids in the order of first appearance. */
+function numberWords(text: string): TextTokens {
+  const idOfWord = new Map<string, number>();
+  const ids: number[] = [];
+  for (const [word] of text.matchAll(/[\p{L}\p{M}\p{N}]+|[^\p{L}\p{M}\p{N}\s]/gu)) {
+    let id = idOfWord.get(word);
+    if (id === undefined) {
+      id = idOfWord.size;
+      idOfWord.set(word, id);
+    }
+    ids.push(id);
+  }
+  return { ids: Uint32Array.from(ids), distinct: idOfWord.size };
+}
+
+function rankByFrequency({ ids, distinct }: TextTokens): TextTokens {
+  const count = new Uint32Array(distinct);
+  for (const id of ids) count[id] += 1;
+  const byFrequency = Uint32Array.from(count.keys()).sort((a, b) => count[b] - count[a] || a - b);
+  const rank = new Uint32Array(distinct);
+  for (const [place, id] of byFrequency.entries()) rank[id] = place;
+  return { ids: ids.map((id) => rank[id]), distinct };
+}

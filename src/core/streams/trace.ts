@@ -1,0 +1,166 @@
+import { z } from "zod";
+import { findInputFile } from "../../node/files/input-file.ts";
+import { shapeText } from "../formats/message-parts.ts";
+import { openTensor } from "../formats/open-tensor.ts";
+import type { TensorReader } from "../formats/tensor-reader.ts";
+import { InputError } from "../input-error.ts";
+import { defineStreamKind, type StreamShape } from "./stream.ts";
+
+/** A two-dimensional file up to this many tokens is one batch when nobody says how to cut it. */
+const maxTokensUncut = 65_536;
+/** Logits of one batch, 1 GiB as float32. */
+const maxBatchValues = 2 ** 28;
+
+const traceOptions = z.strictObject({
+  path: z
+    .string()
+    .min(1)
+    .describe(
+      "The recorded logits: .npy or .safetensors, [steps × tokens × experts] or [tokens × experts]; .csv or .parquet, " +
+        "one token per row, a first row of names skipped (numbers are taken as a token). A relative path counts from the scenario's folder, then from the working directory.",
+    ),
+  batchTokens: z
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      "Tokens per step of a [tokens × experts] file; the last step may hold fewer. Without it the scenario's tokens; " +
+        `without those the whole file is one step, up to ${maxTokensUncut} tokens.`,
+    ),
+  tensor: z
+    .string()
+    .optional()
+    .describe("The tensor of a .safetensors file; not needed when the file holds exactly one."),
+  column: z
+    .string()
+    .optional()
+    .describe("The list column of a .parquet file; not needed when the file holds exactly one."),
+});
+
+export type TraceOptions = z.infer<typeof traceOptions>;
+
+/**
+ * Recorded router logits, read in pieces: memory holds one batch, whatever the size of the file.
+ *
+ *     [steps × tokens × experts]   one batch per step
+ *     [tokens × experts]           cut into batches of `batchTokens`, the last one shorter when it does not divide
+ *
+ * `steps` in the scenario may be fewer than the file has; the rest is not read. float64 logits are rounded to float32.
+ * NaN and infinite logits throw `InputError` with step, token (within its batch) and expert, all counted from 0, when
+ * their batch is read. Integers are refused: recorded choices and loads carry no logits to route anew. CSV cells carry no
+ * type and are taken as logits.
+ */
+export const traceKind = defineStreamKind({
+  kind: "trace",
+  summary: "recorded router logits from a .npy, .csv, .parquet or .safetensors file",
+  source: "recorded data",
+  options: traceOptions,
+  seesLoad: false,
+  async shape(options, wanted, folder) {
+    const reader = await openLogits(options, folder);
+    try {
+      return findShape(reader, options.batchTokens, wanted);
+    } finally {
+      await reader.close();
+    }
+  },
+  async create({ shape, folder, kernels }, options) {
+    const reader = await openLogits(options, folder);
+    let found: StreamShape;
+    try {
+      found = findShape(reader, options.batchTokens, shape);
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+    const { steps, tokens: batchTokens, experts } = found;
+    const logits = kernels.allocateFloat32(batchTokens * experts);
+    let step = 0;
+    return {
+      async next() {
+        if (step === steps) return null;
+        const tokens = await reader.read(logits, batchTokens);
+        if (tokens === 0) throw new InputError(`${reader.file}: truncated: it ends before step ${step}`);
+        checkFinite(reader.file, logits, step, tokens, experts);
+        return { step: step++, tokens, experts, logits };
+      },
+      close: () => reader.close(),
+    };
+  },
+});
+
+async function openLogits({ path, tensor, column }: TraceOptions, folder: string): Promise<TensorReader> {
+  const reader = await openTensor(await findInputFile(path, folder), { tensor, column });
+  const { file, shape, dtype, kind } = reader;
+  let problem: string | null = null;
+  if (kind === "integer") {
+    problem =
+      `${dtype} ${shapeText(shape)} is recorded choices or loads, which carry no logits and cannot be routed anew; ` +
+      "`moesim measure` reports them. Logits are floats";
+  } else if (shape.length === 1) {
+    problem = `the shape [${shape[0]}] has 1 dimension; [steps, tokens, experts] or [tokens, experts] is allowed`;
+  }
+  if (problem === null) return reader;
+  await reader.close();
+  throw new InputError(`${file}: ${problem}`);
+}
+
+/** The sizes of the stream: those of the file, cut as asked. Throws `InputError` when they are not those wanted. */
+function findShape(reader: TensorReader, batchTokens: number | undefined, wanted: Partial<StreamShape>): StreamShape {
+  const { file, shape, rows, columns: experts } = reader;
+  const printed = shapeText(shape);
+  if (wanted.experts !== undefined && wanted.experts !== experts) {
+    throw new InputError(`${file}: ${printed} has ${experts} experts, ${wanted.experts} are asked for`);
+  }
+  let tokens: number;
+  if (shape.length === 3) {
+    tokens = shape[1];
+    if (batchTokens !== undefined) {
+      throw new InputError(`${file}: batchTokens cuts [tokens, experts] files; ${printed} is in steps already`);
+    }
+    if (wanted.tokens !== undefined && wanted.tokens !== tokens) {
+      throw new InputError(`${file}: ${printed} has ${tokens} tokens per step, ${wanted.tokens} are asked for`);
+    }
+  } else {
+    const named = batchTokens ?? wanted.tokens;
+    if (named === undefined && rows > maxTokensUncut) {
+      throw new InputError(
+        `${file}: ${printed} has ${rows} tokens; name batchTokens, as at most ${maxTokensUncut} are taken as one step`,
+      );
+    }
+    tokens = Math.min(named ?? rows, rows);
+    if (wanted.tokens !== undefined && Math.min(wanted.tokens, rows) !== tokens) {
+      throw new InputError(
+        `${file}: batchTokens ${batchTokens} and tokens ${wanted.tokens} disagree; name one of them, or the same twice`,
+      );
+    }
+  }
+  if (tokens * experts > maxBatchValues) {
+    throw new InputError(
+      `${file}: a step of ${tokens} tokens × ${experts} experts is too large; at most ${maxBatchValues} logits are ` +
+        "allowed in one step",
+    );
+  }
+  const stepsHeld = Math.ceil(rows / tokens);
+  const steps = wanted.steps ?? stepsHeld;
+  if (steps > stepsHeld) {
+    throw new InputError(
+      `${file}: ${printed} has ${stepsHeld} steps of ${tokens} tokens, ${steps} are asked for; at most ${stepsHeld} are ` +
+        "allowed",
+    );
+  }
+  return { steps, tokens, experts };
+}
+
+function checkFinite(file: string, logits: Float32Array, step: number, tokens: number, experts: number): void {
+  const values = tokens * experts;
+  for (let i = 0; i < values; i++) {
+    // Only NaN and ±∞ differ from themselves by anything but 0.
+    if (logits[i] - logits[i] !== 0) {
+      throw new InputError(
+        `${file}: the logit of step ${step}, token ${Math.floor(i / experts)} of that step, expert ${i % experts} is ` +
+          `${logits[i]}; logits must be finite as float32`,
+      );
+    }
+  }
+}

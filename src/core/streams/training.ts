@@ -1,0 +1,243 @@
+import { isDeepStrictEqual } from "node:util";
+import type { TensorContainer } from "@tensorflow/tfjs-core";
+import { z } from "zod";
+import { InputError } from "../input-error.ts";
+import { tensorBackendOf } from "../kernels/kernels.ts";
+import { checkCanTrain, loadTensors } from "../kernels/tensor/load.ts";
+import { withTensorMemory } from "../kernels/tensor/memory.ts";
+import { checkTextFile, readTextTokens, textUnits } from "./parts/text-tokens.ts";
+import { defineStreamKind, type StreamContext, type StreamShape } from "./stream.ts";
+import { assign, createAdam } from "./training/adam.ts";
+import { createClustersTask } from "./training/clusters-task.ts";
+import { createDispatch, gatesOf } from "./training/dispatch.ts";
+import { createExpertLayer } from "./training/expert-layer.ts";
+import { createParameters } from "./training/parameters.ts";
+import type { Task, TaskContext } from "./training/task.ts";
+import { createTextTask } from "./training/text-task.ts";
+
+const size = (most: number) => z.number().int().min(1).max(most);
+
+/** Options that one task alone has, by its name. */
+const taskFields = {
+  clusters: {
+    clusters: size(4096)
+      .default(16)
+      .describe("task: clusters. Clusters that tokens come from, each with a map of its own."),
+    exponent: z
+      .number()
+      .min(0)
+      .max(10)
+      .default(1)
+      .describe("task: clusters. Zipf exponent of the clusters' weights; 0 makes all equally frequent."),
+    spread: z
+      .number()
+      .min(0)
+      .max(1000)
+      .default(0.5)
+      .describe("task: clusters. Standard deviation, per coordinate, of tokens around their centre, whose own is 1."),
+    noise: z
+      .number()
+      .min(0)
+      .max(1000)
+      .default(0.1)
+      .describe("task: clusters. Standard deviation of the noise on each target, whose own is 1."),
+    shift: z
+      .array(z.number().int().nonnegative())
+      .default([])
+      .describe("task: clusters. Steps at which the clusters change their weights with each other, in any order."),
+  },
+  text: {
+    path: z.string().min(1).optional().describe("task: text. The text file; needed."),
+    unit: z.enum(textUnits).default("bytes").describe("task: text. What a token of the text is."),
+    vocabulary: z
+      .number()
+      .int()
+      .min(2)
+      .max(65_536)
+      .default(256)
+      .describe("task: text. Different tokens; the rarer ones of a text are one."),
+    context: size(256).default(8).describe("task: text. Tokens seen before the one to be predicted."),
+    embedding: size(1024).default(16).describe("task: text. Numbers per token of the context."),
+  },
+};
+
+const trainingOptions = z.strictObject({
+  task: z.enum(["clusters", "text"]).default("clusters").describe("What the layer is trained for."),
+  width: size(4096)
+    .default(64)
+    .describe("Length of the token vectors before and after the experts; experts · width · hidden is at most 2^25."),
+  hidden: size(16_384).default(64).describe("Hidden units of each expert."),
+  learningRate: z.number().positive().max(1).default(0.003).describe("Of Adam, for every parameter."),
+  ...taskFields.clusters,
+  ...taskFields.text,
+});
+
+export type TrainingOptions = z.infer<typeof trainingOptions>;
+
+const trainingState = z.strictObject({ step: z.number().int().nonnegative() });
+
+/** TensorFlow.js has 4 GiB on WebAssembly, and holds parameters, their gradients and what the batch comes to on the way. */
+const mostNumbers = 2 ** 25;
+/** The maps of clusters are in the kernels' memory of 4 GiB, beside what routers need. */
+const mostMapNumbers = 2 ** 28;
+
+/** What must fit, by name: how many numbers it would be, and how many are possible. */
+function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): [string, number, number][] {
+  const { task, width, hidden, clusters, vocabulary, context, embedding } = options;
+  const shared: [string, number, number][] = [
+    ["experts × width × hidden", experts * width * hidden, mostNumbers],
+    ["tokens × width", tokens * width, mostNumbers],
+    ["tokens × hidden", tokens * hidden, mostNumbers],
+  ];
+  if (task === "clusters") return [...shared, ["clusters × width × width", clusters * width ** 2, mostMapNumbers]];
+  return [
+    ...shared,
+    ["tokens × context × embedding", tokens * context * embedding, mostNumbers],
+    ["tokens × vocabulary", tokens * vocabulary, mostNumbers],
+  ];
+}
+
+/**
+ * The options of the `other` task that are not as their defaults, and so a mistake. The defaults themselves are filled in,
+ * also in the record of a run.
+ */
+function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]): string[] {
+  const isDefault = ([name, field]: [string, z.ZodType]) =>
+    isDeepStrictEqual(options[name as keyof TrainingOptions], field.parse(undefined));
+  return Object.entries(taskFields[other])
+    .filter((option) => !isDefault(option))
+    .map(([name]) => name);
+}
+
+const tooLarge =
+  "stream: a training step needs more memory than TensorFlow.js has; lower tokens, topK, width or hidden";
+
+/** So many of a batch's first tokens show how alike the experts are. */
+const comparedTokens = 32;
+
+/**
+ * A small sparse mixture of experts that is trained with the router under test in its middle, so that its gate learns
+ * from how its tokens were routed. A step is
+ *
+ *     x        = the task's token vectors
+ *     Z        = x · W                        the batch that the router sees
+ *     loss     = task(Σ_k gate_k · expert_k(x)),   experts and gates as the router chose
+ *     all parameters move by Adam along ∂loss, W through the gates as the router differentiates them
+ *
+ * The task's batches depend on the seed and the step alone: routers see different logits of the same data.
+ */
+export const trainingKind = defineStreamKind({
+  kind: "training",
+  summary: "the gate of a small mixture of experts that is trained with the router under test",
+  source: "Shazeer et al. 2017, arXiv 1701.06538; collapse by self-reinforcement, section 4",
+  options: trainingOptions,
+  seesLoad: true,
+  trains: true,
+  check(options, shape) {
+    const { task, path, shift } = options;
+    const problems: { path: readonly string[]; message: string }[] = [];
+    if (task === "text" && path === undefined) {
+      problems.push({ path: ["path"], message: "is missing; task: text needs the path of a text file" });
+    }
+    const other = task === "clusters" ? "text" : "clusters";
+    for (const name of strayOptions(options, other)) {
+      problems.push({ path: [name], message: `is an option of task: ${other}, and the task is ${task}` });
+    }
+    for (const [index, step] of shift.entries()) {
+      if (step < shape.steps) continue;
+      const message = `step ${step} is after the last step, ${shape.steps - 1}`;
+      problems.push({ path: ["shift", String(index)], message });
+    }
+    for (const [name, size, most] of sizesOf(options, shape)) {
+      if (size <= most) continue;
+      const message = `${name} would be ${size} numbers; at most ${most} are possible`;
+      problems.push({ path: [], message });
+    }
+    return problems;
+  },
+  async checkInput({ task, path }, folder) {
+    checkCanTrain();
+    if (task === "text" && path !== undefined) await checkTextFile(path, folder);
+  },
+  async create({ shape, kernels, random, folder }: StreamContext, options) {
+    const { steps, tokens, experts } = shape;
+    const { width, hidden, learningRate } = options;
+    const tf = await loadTensors(tensorBackendOf(kernels.backend));
+    const { parameters, create: createParameter } = createParameters(tf, kernels, random.derive("parameters"));
+    const task = await createTask({ tf, kernels, random, createParameter, tokens, width }, options, folder);
+    const layer = createExpertLayer(tf, { width, hidden, experts }, createParameter);
+    const adam = createAdam(tf, parameters, learningRate);
+    const saved = new Map(
+      parameters.flatMap(({ name, values }, index): [string, Float32Array][] => [
+        [name, values],
+        [`${name}/first moment`, adam.moments[index].first],
+        [`${name}/second moment`, adam.moments[index].second],
+      ]),
+    );
+    const logits = kernels.allocateFloat32(tokens * experts);
+    let step = 0;
+    let expertSimilarity = 1;
+    const tidy = <Result extends TensorContainer>(work: () => Result): Result =>
+      withTensorMemory(tooLarge, () => tf.tidy(work));
+
+    return {
+      async next() {
+        if (step === steps) return null;
+        task.draw(step);
+        tidy(() => {
+          const x = task.tokens();
+          const gate = layer.logits(x);
+          logits.set(gate.dataSync());
+          checkFinite(tf.sum(tf.abs(gate)).dataSync()[0], "logits", step);
+          expertSimilarity = layer.similarity(tf.slice(x, 0, Math.min(tokens, comparedTokens)));
+        });
+        const { cluster } = task;
+        return { step: step++, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
+      },
+      learn(assignment, backward) {
+        return tidy(() => {
+          const dispatch = createDispatch(assignment, tokens, experts);
+          const { value, grads } = tf.variableGrads(
+            () => {
+              const x = task.tokens();
+              const gates = gatesOf(tf, layer.logits(x), assignment.gate, backward);
+              return task.loss(x, layer.output(x, dispatch, gates));
+            },
+            parameters.map(({ variable }) => variable),
+          );
+          const taskLoss = value.dataSync()[0];
+          checkFinite(taskLoss, "loss", step - 1);
+          const gateGradientNorm = tf.norm(grads[layer.gateWeights.name]).dataSync()[0];
+          checkFinite(gateGradientNorm, "gradient of the gate", step - 1);
+          adam.update(grads, step);
+          return { taskLoss, gateGradientNorm, expertSimilarity };
+        });
+      },
+      state: () => ({
+        fields: { step },
+        arrays: Object.fromEntries(Array.from(saved, ([name, values]) => [name, values.slice()])),
+      }),
+      restore({ fields, arrays }) {
+        step = trainingState.parse(fields).step;
+        for (const [name, values] of saved) values.set(arrays[name]);
+        for (const parameter of parameters) assign(tf, parameter);
+      },
+      async close() {
+        for (const { variable } of parameters) variable.dispose();
+      },
+    };
+  },
+});
+
+/** Throws `InputError` where what came of `step` is not finite. */
+function checkFinite(value: number, name: string, step: number): void {
+  if (Number.isFinite(value)) return;
+  throw new InputError(
+    `stream: training diverged, step ${step} has no finite ${name}; lower learningRate or the weight of the router's loss`,
+  );
+}
+
+async function createTask(context: TaskContext, options: TrainingOptions, folder: string): Promise<Task> {
+  if (options.task === "clusters") return createClustersTask(context, options);
+  return createTextTask(context, await readTextTokens(options.path!, folder, options.unit), options);
+}

@@ -1,0 +1,126 @@
+import type { Tensor2D } from "@tensorflow/tfjs-core";
+import { createAliasTable } from "../parts/alias-table.ts";
+import { createNormalRows } from "../parts/normal-source.ts";
+import { createUniformSource } from "../parts/uniform-source.ts";
+import { zipfWeights } from "../parts/zipf.ts";
+import { createStepNoise } from "./step-noise.ts";
+import type { Task, TaskContext } from "./task.ts";
+
+export interface ClustersTaskOptions {
+  readonly clusters: number;
+  /** Zipf exponent of the clusters' weights. */
+  readonly exponent: number;
+  /** Standard deviation of tokens around their centre, per coordinate. */
+  readonly spread: number;
+  /** Standard deviation of the noise on each target. */
+  readonly noise: number;
+  /** Steps from which on the clusters have their weights in another order, drawn anew. */
+  readonly shift: readonly number[];
+}
+
+export interface ClustersTask extends Task {
+  /** y `[tokens × width]`, of the batch. */
+  targets(): Tensor2D;
+}
+
+/**
+ * A regression in which specialising pays, since every cluster has a map of its own:
+ *
+ *     c_t ~ Zipf(clusters, exponent)
+ *     x_t = (μ_{c_t} + spread · ξ_t) / √(1 + spread²),        μ_cd, ξ_td ~ N(0, 1)
+ *     y_t = x_t · M_{c_t} / √width + noise · ζ_t,             M_cij, ζ_td ~ N(0, 1)
+ *     loss = mean over tokens and coordinates of (ŷ − y)²
+ *
+ * Centres and maps are drawn once. A layer that answers 0 has a loss of about 1 + noise², the best possible one noise².
+ * At a shift the clusters change their weights with each other; centres and maps stay.
+ */
+export function createClustersTask(
+  { tf, kernels, random, tokens, width }: TaskContext,
+  { clusters, exponent, spread, noise, shift }: ClustersTaskOptions,
+): ClustersTask {
+  const centres = new Float32Array(clusters * width);
+  createNormalRows(kernels, random.derive("centres"), clusters, width)(centres);
+  const maps = kernels.allocateFloat32(clusters * width * width);
+  createNormalRows(kernels, random.derive("maps"), clusters * width, width)(maps);
+  for (let entry = 0; entry < maps.length; entry++) maps[entry] /= Math.sqrt(width);
+
+  const weights = zipfWeights(clusters, exponent);
+  const table = createAliasTable(weights);
+  const addNoise = createStepNoise(kernels);
+  const cluster = new Int32Array(tokens);
+  const place = kernels.allocateInt32(tokens);
+  const byCluster = { x: kernels.allocateFloat32(tokens * width), y: kernels.allocateFloat32(tokens * width) };
+  const x = kernels.allocateFloat32(tokens * width);
+  const y = kernels.allocateFloat32(tokens * width);
+
+  /** Tokens are made cluster by cluster, whose map is then one matrix product, and dealt out in random order. */
+  function draw(step: number): void {
+    table.setWeights(weightsAt(step));
+    const source = random.derive(`step ${step}`);
+    const uniform = createUniformSource(source);
+    for (let token = 0; token < tokens; token++) cluster[token] = table.draw(uniform());
+    const first = placesByCluster(cluster, clusters, place);
+    for (let token = 0; token < tokens; token++) {
+      const centre = cluster[token] * width;
+      byCluster.x.set(centres.subarray(centre, centre + width), place[token] * width);
+    }
+    addNoise(byCluster.x, spread, source);
+    const scale = 1 / Math.sqrt(1 + spread ** 2);
+    for (let entry = 0; entry < tokens * width; entry++) byCluster.x[entry] *= scale;
+    for (let c = 0; c < clusters; c++) {
+      const rows = first[c + 1] - first[c];
+      if (rows === 0) continue;
+      const [from, end] = [first[c] * width, first[c + 1] * width];
+      const map = maps.subarray(c * width * width, (c + 1) * width * width);
+      kernels.multiply(
+        byCluster.x.subarray(from, end),
+        map,
+        byCluster.y.subarray(from, end),
+        rows,
+        width,
+        width,
+        false,
+      );
+    }
+    addNoise(byCluster.y, noise, source);
+    kernels.gatherRows(byCluster.x, place, tokens, width, x);
+    kernels.gatherRows(byCluster.y, place, tokens, width, y);
+  }
+
+  /** Each shift up to `step` has shuffled the weights once more. */
+  function weightsAt(step: number): Float64Array {
+    const moved = weights.slice();
+    for (const start of shift) if (start <= step) shuffle(moved, random.derive(`shift ${start}`).uniform);
+    return moved;
+  }
+
+  const targets = () => tf.tensor2d(y, [tokens, width]);
+  return {
+    draw,
+    cluster,
+    tokens: () => tf.tensor2d(x, [tokens, width]),
+    targets,
+    loss: (_, output) => tf.mean(tf.squaredDifference(output, targets())),
+  };
+}
+
+/**
+ * Puts the tokens of each cluster next to each other: writes where each token goes to `place` `[tokens]` and returns
+ * where each cluster begins `[clusters + 1]`.
+ */
+function placesByCluster(cluster: Int32Array, clusters: number, place: Int32Array): Int32Array {
+  const first = new Int32Array(clusters + 1);
+  for (const c of cluster) first[c + 1] += 1;
+  for (let c = 0; c < clusters; c++) first[c + 1] += first[c];
+  const next = first.slice();
+  for (let token = 0; token < cluster.length; token++) place[token] = next[cluster[token]]++;
+  return first;
+}
+
+/** Fisher–Yates. */
+function shuffle(values: Float64Array, uniform: () => number): void {
+  for (let last = values.length - 1; last > 0; last--) {
+    const other = Math.floor(uniform() * (last + 1));
+    [values[last], values[other]] = [values[other], values[last]];
+  }
+}

@@ -1,0 +1,40 @@
+import type { Rank, ShapeMap, Variable } from "@tensorflow/tfjs-core";
+import type { Kernels } from "../../kernels/kernels.ts";
+import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { RandomSource } from "../../random.ts";
+import { createNormalRows } from "../parts/normal-source.ts";
+
+/** One parameter and what moves it. */
+export interface Parameter {
+  readonly name: string;
+  readonly variable: Variable;
+  /** What `variable` holds; a change shows there after an `assign`. */
+  readonly values: Float32Array;
+}
+
+/** A parameter that starts as normal numbers with `deviation`, drawn from a source of its own name. */
+export type CreateParameter = <R extends Rank>(name: string, shape: ShapeMap[R], deviation: number) => Variable<R>;
+
+/** `create` puts each parameter at the end of `parameters`. */
+export function createParameters(
+  tf: Tensors,
+  kernels: Kernels,
+  random: RandomSource,
+): { parameters: readonly Parameter[]; create: CreateParameter } {
+  const parameters: Parameter[] = [];
+  return {
+    parameters,
+    create<R extends Rank>(name: string, shape: ShapeMap[R], deviation: number): Variable<R> {
+      const columns = shape.at(-1)!;
+      const rows = shape.slice(0, -1).reduce((product, length) => product * length, 1);
+      const values = new Float32Array(rows * columns);
+      if (deviation > 0) createNormalRows(kernels, random.derive(name), rows, columns)(values);
+      for (let i = 0; i < values.length; i++) values[i] *= deviation;
+      const initial = tf.tensor<R>(values.slice(), shape);
+      const variable = tf.variable(initial);
+      initial.dispose();
+      parameters.push({ name, values, variable: variable as unknown as Variable });
+      return variable;
+    },
+  };
+}

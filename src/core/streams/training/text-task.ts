@@ -1,0 +1,71 @@
+import type { Rank, Scalar, Tensor2D } from "@tensorflow/tfjs-core";
+import { InputError } from "../../input-error.ts";
+import { counted } from "../../words.ts";
+import type { TextTokens } from "../parts/text-tokens.ts";
+import { createUniformSource } from "../parts/uniform-source.ts";
+import { multiply } from "./custom-gradient.ts";
+import { lookUp } from "./lookup.ts";
+import type { Task, TaskContext } from "./task.ts";
+
+export interface TextTaskOptions {
+  /** Tokens before the one to be predicted that are seen. */
+  readonly context: number;
+  /** Numbers per token of the context. */
+  readonly embedding: number;
+  /** Different tokens; the rarer ones are one. */
+  readonly vocabulary: number;
+}
+
+/**
+ * A language model: the next token of a text after `context` tokens before it,
+ *
+ *     h = [U[i_1], …, U[i_context]] · V + v,   the layer's token vector
+ *     p = softmax((h + MoE(h)) · O + o)
+ *     loss = mean over tokens of −ln p[next], in nats per token of the text
+ *
+ * Each step draws its places in the text with replacement.
+ *
+ * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2, with a layer of experts for its hidden units.
+ *
+ * Throws `InputError` for a text of no more than `context` tokens, or of equal ones.
+ */
+export function createTextTask(
+  { tf, random, createParameter, tokens, width }: TaskContext,
+  { ids, distinct }: TextTokens,
+  { context, embedding, vocabulary: most }: TextTaskOptions,
+): Task {
+  if (ids.length <= context) {
+    throw new InputError(
+      `stream.path: the text has ${counted(ids.length, "token")}; a context of ${context} needs more`,
+    );
+  }
+  if (distinct < 2) throw new InputError("stream.path: all tokens of the text are the same; nothing can be learnt");
+  const vocabulary = Math.min(distinct, most);
+  const table = createParameter<Rank.R2>("embedding", [vocabulary, embedding], 1);
+  const into = createParameter<Rank.R2>("into", [context * embedding, width], 1 / Math.sqrt(context * embedding));
+  const intoOffset = createParameter<Rank.R1>("into offset", [width], 0);
+  const outOf = createParameter<Rank.R2>("out of", [width, vocabulary], 1 / Math.sqrt(width));
+  const outOfOffset = createParameter<Rank.R1>("out of offset", [vocabulary], 0);
+  const contexts = new Int32Array(tokens * context);
+  const next = new Int32Array(tokens);
+
+  return {
+    draw(step) {
+      const uniform = createUniformSource(random.derive(`step ${step}`));
+      for (let token = 0; token < tokens; token++) {
+        const place = Math.floor(uniform() * (ids.length - context));
+        for (let i = 0; i < context; i++) contexts[token * context + i] = Math.min(ids[place + i], vocabulary - 1);
+        next[token] = Math.min(ids[place + context], vocabulary - 1);
+      }
+    },
+    tokens() {
+      const inputs = tf.reshape(lookUp(tf, table, contexts), [tokens, context * embedding]) as Tensor2D;
+      return tf.add(multiply(tf, inputs, into), intoOffset);
+    },
+    loss(hidden, output) {
+      const logits = tf.add(multiply(tf, tf.add(hidden, output), outOf), outOfOffset);
+      const target = tf.oneHot(tf.tensor1d(next, "int32"), vocabulary);
+      return tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), target), 1))) as Scalar;
+    },
+  };
+}

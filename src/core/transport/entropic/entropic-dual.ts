@@ -1,0 +1,87 @@
+import type { Kernels } from "../../kernels/kernels.ts";
+import type { SmoothFunction } from "../optimise/newton.ts";
+import type { EntropicProblem } from "./entropic-problem.ts";
+
+/** The dual function of the entropic plan; its points are column potentials g `[experts]`, in units of ε. */
+export interface EntropicDual extends SmoothFunction {
+  /** Makes this problem the one that the other functions are about. */
+  use(problem: EntropicProblem, epsilon: number): void;
+  /** Writes into `x` Sinkhorn's column update of the point that was evaluated last. */
+  balanceColumns(x: Float64Array): void;
+}
+
+// How much of 1/E an entry may be and still be left out of the Hessian, for each unit of the marginal error.
+const droppedShare = 0.01;
+
+/**
+ * With the row potentials eliminated the negative dual, divided by T, is
+ *
+ *     F(g) = (1/T)·Σ_t log Σ_e exp(Z_te/ε + g_e) − (1/E)·Σ_e g_e
+ *     ∇F   = Pᵀ1/T − 1/E                 so that ‖∇F‖₁ is the marginal error
+ *     ∇²F  = (diag(Pᵀ1) − PᵀP) / T
+ *
+ * convex, and constant along 1. The Hessian is made of the entries of the plan above 0.01·min(1, ‖∇F‖₁)/E: nearly
+ * uniform rows stay whole, peaked ones keep a handful, and what is left out, at most a hundredth of ‖∇F‖₁ in each row,
+ * vanishes at the minimum, so that Newton's method converges as fast as with all of it. `hessian` is about the point
+ * that was evaluated last.
+ *
+ * @param tokens the most tokens of a problem
+ * @param columnPotential of `kernels`; holds the point that was evaluated last, moved along 1 so that its largest entry
+ * is 0
+ */
+export function createEntropicDual(
+  kernels: Kernels,
+  tokens: number,
+  experts: number,
+  columnPotential: Float64Array,
+): EntropicDual {
+  const rowLogSum = kernels.allocateFloat64(tokens);
+  const logColumnSum = kernels.allocateFloat64(experts);
+  const sparsified = kernels.allocateFloat64(experts * experts);
+  let problem: EntropicProblem;
+  let epsilon: number;
+  let gradientNorm: number;
+
+  return {
+    use(next, nextEpsilon) {
+      problem = next;
+      epsilon = nextEpsilon;
+    },
+    evaluate(x, gradient) {
+      let largest = Number.NEGATIVE_INFINITY;
+      for (let e = 0; e < experts; e++) largest = Math.max(largest, x[e]);
+      for (let e = 0; e < experts; e++) columnPotential[e] = x[e] - largest;
+      const rows = problem.tokens;
+      kernels.logSinkhornSweep(problem.logits, epsilon, columnPotential, rows, experts, rowLogSum, logColumnSum);
+      let rowSum = 0;
+      let columnSum = 0;
+      gradientNorm = 0;
+      for (let t = 0; t < rows; t++) rowSum += rowLogSum[t];
+      for (let e = 0; e < experts; e++) {
+        columnSum += columnPotential[e];
+        gradient[e] = Math.exp(logColumnSum[e]) / rows - 1 / experts;
+        gradientNorm += Math.abs(gradient[e]);
+      }
+      return rowSum / rows - columnSum / experts;
+    },
+    hessian(_x, out) {
+      const rows = problem.tokens;
+      const threshold = (droppedShare * Math.min(1, gradientNorm)) / experts;
+      kernels.entropicHessian(
+        problem.logits,
+        epsilon,
+        columnPotential,
+        rowLogSum,
+        threshold,
+        rows,
+        experts,
+        sparsified,
+      );
+      for (let entry = 0; entry < sparsified.length; entry++) out[entry] = sparsified[entry] / rows;
+    },
+    balanceColumns(x) {
+      const logTarget = Math.log(problem.tokens / experts);
+      for (let e = 0; e < experts; e++) x[e] = columnPotential[e] + logTarget - logColumnSum[e];
+    },
+  };
+}

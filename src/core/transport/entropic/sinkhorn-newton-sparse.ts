@@ -1,0 +1,153 @@
+import type { Kernels } from "../../kernels/kernels.ts";
+import { createNewton } from "../optimise/newton.ts";
+import { createEntropicDual } from "./entropic-dual.ts";
+import type { EntropicMethod, EntropicProblem, EntropicSolution, EntropicTerms } from "./entropic-problem.ts";
+import { createSinkhornSweeps } from "./sinkhorn.ts";
+
+// Sweeps before Newton steps: they cost a fraction of one, and are what moves experts that hardly anybody wants.
+const firstSweeps = 3;
+// Sinkhorn goes on alone while at its present rate this many more sweeps would do: what the Newton steps cost that a
+// problem of nearly uniform rows takes, from whose Hessian nothing is left out.
+const patience = 40;
+// A path begins where the exponents of a row differ by no more than this, and ε falls by this factor on it.
+const pathRange = 20;
+const pathFactor = 4;
+// The marginal error at which ε falls. Further on the path's points are close enough to start from.
+const pathTolerance = 0.005;
+// To be reckoned with for each ε on the path and twice for the last. With fewer left, sweeps may get further.
+const iterationsPerStage = 5;
+// In units of ε, as potentials are.
+const newtonRadius = 10;
+
+/** max_t (max_e Z_te − min_e Z_te) */
+function largestRowRange({ logits, tokens }: EntropicProblem, experts: number): number {
+  let range = 0;
+  for (let row = 0; row < tokens * experts; row += experts) {
+    let least = logits[row];
+    let largest = least;
+    for (let entry = row + 1; entry < row + experts; entry++) {
+      least = Math.min(least, logits[entry]);
+      largest = Math.max(largest, logits[entry]);
+    }
+    range = Math.max(range, largest - least);
+  }
+  return range;
+}
+
+/**
+ * Sinkhorn–Newton–Sparse (Tang et al. 2024, arXiv 2401.12253, algorithm 1):
+ *
+ *     1. a few Sinkhorn sweeps
+ *     2. repeat  H = the Hessian of the dual F at g, made sparse
+ *                d = −H⁻¹·∇F by conjugate gradients
+ *                g = g + α·d, α by a line search
+ *        until ‖∇F‖₁, the marginal error, is at most the tolerance
+ *
+ * Where this differs from the paper, and why:
+ *
+ * - The paper steps in the potentials of rows and columns, and keeps the largest entries of a Hessian as large as the
+ *   plan. There are many more tokens than experts, so rows are eliminated here: F has E variables (see
+ *   `entropic-dual.ts`), rows are exact, and it is the plan that is made sparse before its Hessian is formed, ever
+ *   less so as the marginal error falls.
+ * - A Newton step moves g by a few units, that is ε·g by a few ε, and where ε is small it has a long way to go: the
+ *   steps needed grow like 1/ε. So ε begins at a twentieth of the largest range of a row, and falls by 4 whenever the
+ *   marginal error is below 0.005, with ε·g carried over: the steps needed grow like log 1/ε.
+ * - Where Newton's method finds no step, sweeps follow, and then it is tried again.
+ * - While Sinkhorn is about to converge it is left to, since a sweep is cheaper than a step, and also where there are
+ *   too few iterations to get beyond it. Of the plan it left and the one at the end, the better is returned, should the
+ *   iterations run out on the way.
+ *
+ * The Hessian is dense in memory, E² numbers twice: 1 GiB for E = 8192.
+ *
+ * @param tokens the most tokens of a problem
+ */
+export function createSinkhornNewtonSparse(
+  kernels: Kernels,
+  tokens: number,
+  experts: number,
+  terms: EntropicTerms,
+): EntropicMethod {
+  const { epsilon, maxIterations, tolerance } = terms;
+  const sweeps = createSinkhornSweeps(kernels, tokens, experts, terms);
+  const { columnPotential } = sweeps;
+  const dual = createEntropicDual(kernels, tokens, experts, columnPotential);
+  const newton = createNewton(experts);
+  const sweptPotential = new Float64Array(experts);
+  const potential = new Float64Array(experts);
+  const gradient = new Float64Array(experts);
+  let iterations = 0;
+
+  /** Goes on sweeping from a plan of this error, to the end or while it is about to converge; returns the error. */
+  function sweepOn(error: number, toTheEnd: boolean): number {
+    let [latest, isPromising] = [error, true];
+    while (latest > tolerance && iterations < maxIterations && isPromising) {
+      const previous = latest;
+      latest = sweeps.next();
+      iterations += 1;
+      isPromising = toTheEnd || iterations < firstSweeps || latest * (latest / previous) ** patience <= tolerance;
+    }
+    return latest;
+  }
+
+  /** Sweeps and Newton steps from `potential` on, in turn; returns the marginal error. */
+  function descend(goal: number): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (;;) {
+      for (let sweep = 0; sweep < firstSweeps && iterations < maxIterations; sweep++) {
+        dual.evaluate(potential, gradient);
+        dual.balanceColumns(potential);
+        iterations += 1;
+      }
+      const report = newton.minimize(dual, potential, {
+        maxIterations: maxIterations - iterations,
+        tolerance: goal,
+        radius: newtonRadius,
+        lowerBound: Number.NEGATIVE_INFINITY,
+      });
+      iterations += report.iterations;
+      // Float64 has no more to give when neither sweeps nor steps lower the error.
+      const isStuck = report.gradientNorm >= lowest;
+      if (report.converged || iterations >= maxIterations || isStuck) return report.gradientNorm;
+      lowest = report.gradientNorm;
+    }
+  }
+
+  /** Newton's method along the path, from the plan that the sweeps led to; returns the marginal error. */
+  function followPath(problem: EntropicProblem, stages: number): number {
+    for (let e = 0; e < experts; e++) potential[e] = columnPotential[e] / pathFactor ** stages;
+    for (let stage = stages; stage > 0; stage--) {
+      dual.use(problem, epsilon * pathFactor ** stage);
+      descend(pathTolerance);
+      for (let e = 0; e < experts; e++) potential[e] *= pathFactor;
+    }
+    dual.use(problem, epsilon);
+    return descend(tolerance);
+  }
+
+  function solution(marginalError: number, sweeps: number | null): EntropicSolution {
+    return { columnPotential, iterations, sweeps, marginalError, converged: marginalError <= tolerance };
+  }
+
+  return {
+    columnPotential,
+    solve(problem) {
+      iterations = 0;
+      let marginalError = sweepOn(sweeps.start(problem), false);
+      if (marginalError > tolerance && iterations < maxIterations) {
+        const fall = largestRowRange(problem, experts) / (pathRange * epsilon);
+        const stages = Math.max(0, Math.ceil(Math.log(fall) / Math.log(pathFactor)));
+        const isWithinReach = maxIterations - iterations >= iterationsPerStage * (stages + 2);
+        if (isWithinReach) {
+          sweptPotential.set(columnPotential);
+          const sweepsMade = iterations;
+          const pathError = followPath(problem, stages);
+          if (pathError <= marginalError) return solution(pathError, null);
+          columnPotential.set(sweptPotential);
+          return solution(marginalError, sweepsMade);
+        }
+        marginalError = sweepOn(marginalError, true);
+      }
+      return solution(marginalError, iterations);
+    },
+  };
+}

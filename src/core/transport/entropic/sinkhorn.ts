@@ -1,0 +1,128 @@
+import type { Kernels } from "../../kernels/kernels.ts";
+import type { EntropicMethod, EntropicProblem, EntropicTerms } from "./entropic-problem.ts";
+
+// Up to this range of exponents every product of a Gibbs entry, at least e^-40, and a column scaling, whose ratios are
+// then at most e^40, is a normal float32 number.
+const gibbsRange = 40;
+// The float32 sweep measures the marginal error with an error of about 1e-6, so finer tolerances need float64.
+const gibbsTolerance = 1e-5;
+
+/** Sinkhorn's sweeps over one problem after another. */
+export interface SinkhornSweeps {
+  /** g `[experts]`, at most 0. */
+  readonly columnPotential: Float64Array;
+  /** Begins with g = 0 and returns the marginal error of that plan. */
+  start(problem: EntropicProblem): number;
+  /** Updates the columns, then the rows, and returns the marginal error of the plan there is now. */
+  next(): number;
+}
+
+/**
+ * One sweep is
+ *
+ *     g_e += log(T/E) − log s_e;  rows exact;  s_e = Σ_t P_te
+ *
+ * Two implementations: over a float32 Gibbs kernel exp((Z − max)/ε) that is computed once, where the range of its
+ * exponents and the tolerance allow it, and in float64 in the log domain otherwise. Both are finite for every |Z| ≤ 1e4
+ * and ε ≥ 1e-3. Adding a constant to g changes no plan, so its largest entry is kept at 0 and no scaling overflows.
+ *
+ * @param tokens the most tokens of a problem
+ */
+export function createSinkhornSweeps(
+  kernels: Kernels,
+  tokens: number,
+  experts: number,
+  { epsilon, tolerance }: EntropicTerms,
+): SinkhornSweeps {
+  const columnPotential = kernels.allocateFloat64(experts);
+  const logColumnSum = kernels.allocateFloat64(experts);
+  const columnSum = kernels.allocateFloat64(experts);
+  const columnScaling = kernels.allocateFloat32(experts);
+  const rowLogSum = kernels.allocateFloat64(tokens);
+  const mayUseGibbs = tolerance >= gibbsTolerance;
+  const gibbs = kernels.allocateFloat32(mayUseGibbs ? tokens * experts : 0);
+  let problem: EntropicProblem;
+  let useGibbs = false;
+
+  function sweepLogits(): void {
+    const { logits } = problem;
+    kernels.logSinkhornSweep(logits, epsilon, columnPotential, problem.tokens, experts, rowLogSum, logColumnSum);
+    for (let e = 0; e < experts; e++) columnSum[e] = Math.exp(logColumnSum[e]);
+  }
+
+  function sweepGibbs(): void {
+    for (let e = 0; e < experts; e++) columnScaling[e] = Math.exp(columnPotential[e]);
+    kernels.sinkhornSweep(gibbs, columnScaling, problem.tokens, experts, columnSum);
+    takeLogarithms();
+  }
+
+  function takeLogarithms(): void {
+    for (let e = 0; e < experts; e++) logColumnSum[e] = Math.log(columnSum[e]);
+  }
+
+  function marginalError(): number {
+    const target = problem.tokens / experts;
+    let error = 0;
+    for (let e = 0; e < experts; e++) error += Math.abs(columnSum[e] - target);
+    return error / problem.tokens;
+  }
+
+  return {
+    columnPotential,
+    start(next) {
+      problem = next;
+      columnPotential.fill(0);
+      useGibbs =
+        mayUseGibbs &&
+        kernels.gibbsSweep(problem.logits, epsilon, problem.tokens, experts, gibbs, columnSum) <= gibbsRange;
+      if (useGibbs) takeLogarithms();
+      else sweepLogits();
+      return marginalError();
+    },
+    next() {
+      const logTarget = Math.log(problem.tokens / experts);
+      let largest = Number.NEGATIVE_INFINITY;
+      for (let e = 0; e < experts; e++) {
+        columnPotential[e] += logTarget - logColumnSum[e];
+        largest = Math.max(largest, columnPotential[e]);
+      }
+      for (let e = 0; e < experts; e++) columnPotential[e] -= largest;
+      if (useGibbs) sweepGibbs();
+      else sweepLogits();
+      return marginalError();
+    },
+  };
+}
+
+/**
+ * Sinkhorn's algorithm (Cuturi 2013, arXiv 1306.0895; BASE and S-BASE use it for routing, arXiv 2202.01169):
+ *
+ *     g = 0
+ *     repeat: rows exact;  s_e = Σ_t P_te;  stop when Σ_e |s_e − T/E| / T ≤ tolerance;  g_e += log(T/E) − log s_e
+ *
+ * A last sweep measures the plan that is returned.
+ *
+ * @param tokens the most tokens of a problem
+ */
+export function createSinkhorn(
+  kernels: Kernels,
+  tokens: number,
+  experts: number,
+  terms: EntropicTerms,
+): EntropicMethod {
+  const { maxIterations, tolerance } = terms;
+  const sweeps = createSinkhornSweeps(kernels, tokens, experts, terms);
+  const { columnPotential } = sweeps;
+  return {
+    columnPotential,
+    solve(problem) {
+      let marginalError = sweeps.start(problem);
+      let iterations = 0;
+      while (marginalError > tolerance && iterations < maxIterations) {
+        marginalError = sweeps.next();
+        iterations += 1;
+      }
+      return { columnPotential, iterations, sweeps: iterations, marginalError, converged: marginalError <= tolerance };
+    },
+  };
+}

@@ -1,0 +1,172 @@
+import { z } from "zod";
+import { betaScale, createPotentials } from "../entropic/potentials.ts";
+import { createLbfgs } from "../optimise/lbfgs.ts";
+import { createCardinalityDual } from "./cardinality-dual.ts";
+import { createColumnCosts } from "./column-costs.ts";
+import { createColumnSelector } from "./column-selection.ts";
+import {
+  copySparsePlan,
+  countNonZeros,
+  createSparsePlan,
+  normaliseRows,
+  primalValue,
+  type SparsePlan,
+} from "./sparse-plan.ts";
+import { createSupportSearch } from "./support-search.ts";
+
+/** The options of {@link createSparsityConstrainedSolver}, spread into the schemas of the routers that use it. */
+export const sparsityConstrainedFields = {
+  formulation: z
+    .enum(["dual", "semi-dual"])
+    .default("dual")
+    .describe("Which concave function L-BFGS climbs: of tokens and experts (dual), or of tokens alone (semi-dual)."),
+  gamma: z
+    .number()
+    .min(1e-6)
+    .default(1)
+    .describe("Weight of the squared norm of the plan, in units of the cost; larger plans are spread more evenly."),
+  maxIterations: z.number().int().nonnegative().default(200).describe("Most L-BFGS steps on the dual per batch."),
+  tolerance: z
+    .number()
+    .nonnegative()
+    .default(1e-5)
+    .describe("Stop when every row sum is within this of 1 and every column sum within this, relatively, of T/E."),
+};
+
+const sparsityConstrainedOptions = z.strictObject(sparsityConstrainedFields);
+
+export type SparsityConstrainedOptions = z.infer<typeof sparsityConstrainedOptions>;
+
+/**
+ * min over P ≥ 0 of ⟨C, P⟩ + (γ/2)·‖P‖², C = −affinity, with P·1 = 1 for each of T tokens, Pᵀ·1 = T/E for each of E
+ * experts, and at most k = `maxTokens` non-zeros in each column.
+ */
+export interface SparsityConstrainedProblem {
+  /** At least `tokens · experts` finite entries, row-major. */
+  readonly affinity: Float32Array;
+  /** T, at most the tokens the solver was created for. */
+  readonly tokens: number;
+  /** k ≥ 1, at most the `maxTokens` the solver was created for; T or more does not constrain. */
+  readonly maxTokens: number;
+}
+
+/** Its arrays belong to the solver and are overwritten by the next problem. */
+export interface SparsityConstrainedSolution {
+  /** Rows sum to 1, except those that are all zero. */
+  readonly plan: SparsePlan;
+  /** Non-zeros of each column `[experts]`, at most k. */
+  readonly columnCardinality: Int32Array;
+  readonly maxColumnCardinality: number;
+  /** L-BFGS steps on the dual. */
+  readonly iterations: number;
+  /** L-BFGS steps on the support that replaced the dual's own, 0 when that one was good. */
+  readonly polishIterations: number;
+  /** (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of this very plan, in [0, 2]. */
+  readonly marginalError: number;
+  /** Whether `marginalError` is at most the tolerance. */
+  readonly converged: boolean;
+  /** ⟨C, P⟩ + (γ/2)·‖P‖² of this very plan. */
+  readonly primal: number;
+  /** The semi-dual at the α found: a lower bound on the primal value of every feasible plan. */
+  readonly dual: number;
+  /**
+   * `primal − dual`. Of a converged plan: how far at most it is from the best one, up to the tolerance. It stays above 0
+   * where the constraint binds, since the problem is not convex. Of a plan that misses its marginals it bounds nothing
+   * and may be negative.
+   */
+  readonly dualityGap: number;
+}
+
+/** Solves problems of one size with buffers allocated once. */
+export interface SparsityConstrainedSolver {
+  solve(problem: SparsityConstrainedProblem): SparsityConstrainedSolution;
+}
+
+// Where the constraint binds the steps become ever shorter at a kink; the search for a support needs no better start.
+const stall = { steps: 20, decrease: 5e-5, gradient: 0.05 };
+
+/**
+ * Sparsity-constrained optimal transport (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466): L-BFGS climbs the dual or
+ * the semi-dual of `cardinality-dual.ts`, and the plan is that of the gradient, with rows divided by their sums. The
+ * gradient is by how much the rows miss 1 and the columns T/E, and is measured against those.
+ *
+ * Plans of k ≥ T have no constraint and are the quadratically regularised ones (Blondel, Seguy & Rolet 2018). Where k
+ * binds and the plan misses its marginals, `support-search.ts` looks for a better support, and its plan is returned when
+ * its marginal error is smaller. Example: T = 48, E = 6, k = 12, γ = 0.5, where the dual's own plan misses its marginals
+ * by 0.2 and this one by 3e-6.
+ *
+ * @param mostTokens the most tokens of a problem
+ * @param mostColumnTokens the largest k of a problem
+ */
+export function createSparsityConstrainedSolver(
+  mostTokens: number,
+  experts: number,
+  mostColumnTokens: number,
+  options: SparsityConstrainedOptions,
+): SparsityConstrainedSolver {
+  const { formulation, gamma, maxIterations, tolerance } = options;
+  const mostEntries = experts * Math.min(mostTokens, mostColumnTokens);
+  const costs = createColumnCosts(mostTokens, experts);
+  const potentials = createPotentials(mostTokens, experts);
+  const selector = createColumnSelector(costs, potentials.alpha);
+  const dual = createCardinalityDual(costs, potentials, selector, formulation, gamma);
+  const lbfgs = createLbfgs(mostTokens + experts);
+  const supports = createSupportSearch(costs, potentials, selector, lbfgs, gamma, mostEntries);
+  const variables = new Float64Array(mostTokens + experts);
+  const gradientScale = new Float64Array(mostTokens + experts);
+  const plan = createSparsePlan(mostTokens, experts, mostEntries);
+  const columnCardinality = new Int32Array(experts);
+  // Dividing the rows by their sums moves their error to the columns: half for either.
+  const lbfgsOptions = { maxIterations, tolerance: tolerance / 2 };
+
+  /** Climbs the dual and leaves the potentials there; returns the steps taken. */
+  function climbDual(k: number): number {
+    const { tokens } = costs;
+    const x = variables.subarray(0, dual.dimension());
+    gradientScale.fill(1, 0, tokens).fill(betaScale(tokens, experts), tokens);
+    dual.writeStart(x, k);
+    const negativeValue = (at: Float64Array, gradient: Float64Array) => dual.negativeValue(at, gradient, k);
+    const { iterations } = lbfgs.minimize(negativeValue, x, gradientScale.subarray(0, x.length), {
+      ...lbfgsOptions,
+      ...(k < tokens && { stall }),
+    });
+    // The last call of the function need not have been at the point returned.
+    potentials.read(x, tokens);
+    selector.follow();
+    return iterations;
+  }
+
+  return {
+    solve({ affinity, tokens, maxTokens }) {
+      const k = Math.min(tokens, maxTokens);
+      costs.read(affinity, tokens);
+      const iterations = climbDual(k);
+      dual.writePlan(plan, k);
+      const value = dual.bound(k);
+      let marginalError = normaliseRows(plan, tokens);
+      let polishIterations = 0;
+      if (marginalError > tolerance && k < tokens && k * experts >= tokens) {
+        const found = supports.search(k, lbfgsOptions);
+        polishIterations = found.iterations;
+        if (found.marginalError < marginalError) {
+          marginalError = found.marginalError;
+          copySparsePlan(supports.plan, plan);
+        }
+      }
+      const maxColumnCardinality = countNonZeros(plan, columnCardinality);
+      const primal = primalValue(plan, costs, gamma);
+      return {
+        plan,
+        columnCardinality,
+        maxColumnCardinality,
+        iterations,
+        polishIterations,
+        marginalError,
+        converged: marginalError <= tolerance,
+        primal,
+        dual: value,
+        dualityGap: primal - value,
+      };
+    },
+  };
+}

@@ -1,0 +1,19 @@
+/** A whole number with its noun, in the singular for 1 alone: `1 row`, `2 rows`, `0 rows`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** `a`, `a and b`, `a, b and c`; of more than `most` the first few and how many more there are. */
+export function listed(items: readonly string[], most = 5): string {
+  const shown = items.length > most ? [...items.slice(0, most - 1), `${items.length - most + 1} more`] : items;
+  if (shown.length < 2) return shown.join("");
+  return `${shown.slice(0, -1).join(", ")} and ${shown[shown.length - 1]}`;
+}
+
+const mostItems = 10;
+
+/** `a, b, c`; of more than `most` items the first ones and how many there are besides, so that no message is unbounded. */
+export function listedFirst(items: readonly (string | number)[], most = mostItems): string {
+  const shown = items.slice(0, most).join(", ");
+  return items.length > most ? `${shown}, … and ${items.length - most} more` : shown;
+}

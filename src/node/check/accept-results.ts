@@ -1,0 +1,88 @@
+import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
+import path from "node:path";
+import { InputError } from "../../core/input-error.ts";
+import { completeCommit, isStagingName } from "../files/output-folder.ts";
+import { beginsAsResults, ownResultFiles } from "../files/own-files.ts";
+import { openResults } from "../files/results.ts";
+import { cellsOf, checkedFilesIn, checkedNames } from "./checked-files.ts";
+
+/** What becomes of a baseline when results are accepted. Paths are relative to the folder. */
+export interface Acceptance {
+  readonly files: readonly string[];
+  /** Files of the baseline that describe its earlier results, and have no new ones in their place. */
+  readonly surplus: readonly string[];
+}
+
+/**
+ * Plans how the results in `folder` take the place of `baseline`: with the kinds of files that the baseline has, or with
+ * all that are checked if there is no baseline yet, and with each run.json, which says where the figures come from. A
+ * baseline has no timing.csv: it is never the same twice, so none is compared, and one of earlier results would be wrong.
+ * Throws `InputError` if `folder` holds no results or lacks one of those files, or if `baseline` holds something other
+ * than results.
+ */
+export function planAcceptance(folder: string, baseline: string): Acceptance {
+  openResults(folder);
+  const exists = existsSync(baseline);
+  if (exists && !statSync(baseline).isDirectory()) throw new InputError(`${baseline}: is no folder`);
+  if (exists) completeCommit(baseline);
+  const isNew = !exists || readdirSync(baseline).every(isStagingName);
+  if (isNew) return { files: [...checkedFilesIn(folder), ...recordsIn(folder, cellsOf(folder))], surplus: [] };
+  checkAreApart(folder, baseline);
+  const had = checkedFilesIn(baseline);
+  const summary = path.join(baseline, "summary.csv");
+  if (!had.includes("summary.csv") || (statSync(summary).isFile() && !beginsAsResults(summary))) {
+    throw new InputError(`${baseline}: holds no results, and something else; name a new folder or an empty one`);
+  }
+  const inCells = checkedNames.filter((name) => had.some((file) => file.endsWith(path.sep + name)));
+  const cells = inCells.length === 0 ? [] : cellsOf(folder);
+  // Only a sweep has intervals, and the baseline may have been one.
+  const isTaken = (name: string) => name !== "intervals.csv" || existsSync(path.join(folder, name));
+  const checked = [
+    ...checkedNames.filter((name) => had.includes(name) && isTaken(name)),
+    ...cells.flatMap((cell) => inCells.map((name) => path.join(cell, name))),
+  ];
+  const missing = checked.find((file) => !existsSync(path.join(folder, file)));
+  if (missing !== undefined) {
+    throw new InputError(`${path.join(folder, missing)}: there is no such file, and the baseline has one`);
+  }
+  const files = [...checked, ...recordsIn(folder, cells)];
+  const own = ["", ...cellsOf(baseline)].flatMap((part) =>
+    ownResultFiles(path.join(baseline, part)).map((name) => path.join(part, name)),
+  );
+  return { files, surplus: Array.from(new Set([...had, ...own])).filter((file) => !files.includes(file)) };
+}
+
+/** The records of the run and of `cells` that `folder` holds, relative to it. */
+function recordsIn(folder: string, cells: readonly string[]): string[] {
+  return ["", ...cells]
+    .map((part) => path.join(part, "run.json"))
+    .filter((file) => existsSync(path.join(folder, file)));
+}
+
+/**
+ * Copies the accepted files of `folder` into `staged`, a folder whose files go into the baseline together. Throws
+ * `InputError` if one is no regular file.
+ */
+export function stageAcceptance(folder: string, staged: string, { files }: Acceptance): void {
+  // To copy a pipe is to wait for its writer.
+  const odd = files.find((file) => !statSync(path.join(folder, file)).isFile());
+  if (odd !== undefined) throw new InputError(`${path.join(folder, odd)}: this is no regular file; a file is needed`);
+  for (const file of files) {
+    mkdirSync(path.dirname(path.join(staged, file)), { recursive: true });
+    copyFileSync(path.join(folder, file), path.join(staged, file), constants.COPYFILE_FICLONE);
+  }
+}
+
+/** Whether a path, relative to the results, is that of a cell's file, and not of one of the run or the whole sweep. */
+export function isOfCell(file: string): boolean {
+  return path.dirname(file) !== ".";
+}
+
+/** Throws `InputError` where both are the same folder, or the results are a cell of the baseline, which may go. */
+function checkAreApart(folder: string, baseline: string): void {
+  const [from, to] = [realpathSync(folder), realpathSync(baseline)];
+  if (from === to) throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);
+  if (from.startsWith(path.join(to, "cells") + path.sep)) {
+    throw new InputError(`${folder} is a cell of --baseline ${baseline}, in whose place it would go; name two folders`);
+  }
+}

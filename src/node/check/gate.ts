@@ -1,0 +1,243 @@
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { z } from "zod";
+import { InputError } from "../../core/input-error.ts";
+import { printable } from "../../core/results/format.ts";
+import { directionOf, metricColumns } from "../../core/results/metric-columns.ts";
+import { describeIssues, mostProblems, problemsError } from "../../core/scenario/problems.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { judgeChange, parseTolerance, roundingOf, type Tolerance, toleranceForms } from "./tolerances.ts";
+
+/** What a metric has to keep. */
+export type GateBound =
+  | { readonly kind: "max" | "min"; readonly limit: number }
+  | { readonly kind: "worse-by"; readonly tolerance: Tolerance };
+
+/** One entry of a gate file. */
+export interface GateEntry {
+  /** In the file, from 1. */
+  readonly position: number;
+  /** A column of summary.csv, and of layers.csv if a layer is given. */
+  readonly metric: string;
+  /** Null for every router. */
+  readonly router: string | null;
+  /** The model's number of the layer; null for the whole model. */
+  readonly layer: number | null;
+  readonly bound: GateBound;
+}
+
+/** A gate file, read. */
+export interface Gate {
+  readonly file: string;
+  readonly entries: readonly GateEntry[];
+}
+
+/** What an entry comes to for one router (and layer, and combination of swept values). */
+export interface GateResult {
+  readonly entry: GateEntry;
+  readonly router: string;
+  /** The other cells that tell which row it is, without the seed. */
+  readonly row: Readonly<Record<string, string>>;
+  /** The mean over seeds. */
+  readonly value: number;
+  /** The baseline's mean; null for a limit, which needs none. */
+  readonly baseline: number | null;
+  /** The value's limit, or how much worse than the baseline it may be. */
+  readonly allowed: number;
+  readonly passed: boolean;
+}
+
+/** A row of summary.csv or layers.csv without its seed: what an entry can match. */
+export interface GateRow {
+  readonly router: string;
+  readonly row: Readonly<Record<string, string>>;
+}
+
+/** A row as one folder has it; `meanOf` is a column's mean over seeds, null if the column is empty. */
+export interface LimitedRow extends GateRow {
+  meanOf(column: string): number | null;
+}
+
+/** A row as both folders have it. */
+export interface ComparedRow extends GateRow {
+  /** Null if no seed has the metric in both folders. */
+  changeOf(column: string, tolerance: Tolerance): ComparedMeans | null;
+  /** Whether a seed has the metric in one folder alone. */
+  isOneSided(column: string): boolean;
+}
+
+/** Means over the seeds that both folders have, and the change that a tolerance allows. */
+export interface ComparedMeans {
+  readonly baseline: number;
+  readonly now: number;
+  readonly allowed: number;
+}
+
+const entrySchema = z.strictObject({
+  metric: z.string(),
+  router: z.string().optional(),
+  layer: z.number().int().min(0).optional(),
+  max: z.number().optional(),
+  min: z.number().optional(),
+  "worse-by": z.union([z.number(), z.string()]).optional(),
+});
+
+/** The keys of which an entry has exactly one. */
+const boundKeys = ["max", "min", "worse-by"] as const;
+
+/**
+ * Reads a gate file, YAML or JSON: a list of `{metric, router?, layer?, max | min | worse-by}`. Throws one `InputError`
+ * that names every entry that is wrong.
+ */
+export function readGate(file: string): Gate {
+  const written = readData(file);
+  if (!Array.isArray(written) || written.length === 0) {
+    throw new InputError(`${file}: a list of entries is expected, e.g. "- { metric: max_vio_batch_mean, max: 0.5 }"`);
+  }
+  const problems: string[] = [];
+  const entries = written.flatMap((one, index): GateEntry[] => {
+    const parsed = entrySchema.safeParse(one);
+    const found = parsed.success ? entryProblems(parsed.data) : describeIssues(parsed.error, entrySchema, one).lines;
+    problems.push(...found.map((problem) => `entry ${index + 1}: ${problem}`));
+    if (!parsed.success || found.length > 0) return [];
+    const { metric, router = null, layer = null, ...bounds } = parsed.data;
+    return [{ position: index + 1, metric, router, layer, bound: boundOf(bounds) }];
+  });
+  if (problems.length > 0) {
+    throw problemsError(file, { lines: problems.slice(0, mostProblems), count: problems.length });
+  }
+  return { file, entries };
+}
+
+function readData(file: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new InputError(`${file}: cannot be read: ${(error as Error).message}`);
+  }
+  try {
+    return parse(text, { logLevel: "error" });
+  } catch (error) {
+    throw new InputError(`${file}: not valid YAML or JSON: ${(error as Error).message}`);
+  }
+}
+
+type WrittenEntry = z.infer<typeof entrySchema>;
+
+/** What the schema cannot tell. */
+function entryProblems(entry: WrittenEntry): string[] {
+  const { metric } = entry;
+  const known = metricColumns.map(({ column }) => column);
+  if (!known.includes(metric)) {
+    return [`unknown metric ${JSON.stringify(metric)}.${suggestion(metric, known)} Allowed: ${known.join(", ")}.`];
+  }
+  if (boundKeys.filter((key) => entry[key] !== undefined).length !== 1) {
+    return [`${metric}: exactly one of ${boundKeys.join(", ")} is expected`];
+  }
+  const worseBy = entry["worse-by"];
+  if (worseBy === undefined) return [];
+  if (directionOf(metric) === null) return [`${metric}: neither way is better, so nothing is worse; use max or min`];
+  try {
+    parseTolerance(String(worseBy), "worse-by");
+    return [];
+  } catch {
+    return [`${metric}: worse-by: ${JSON.stringify(worseBy)} is not allowed; ${toleranceForms} is expected`];
+  }
+}
+
+function boundOf({ max, min, "worse-by": worseBy }: Pick<WrittenEntry, (typeof boundKeys)[number]>): GateBound {
+  if (max !== undefined) return { kind: "max", limit: max };
+  if (min !== undefined) return { kind: "min", limit: min };
+  return { kind: "worse-by", tolerance: parseTolerance(String(worseBy), "worse-by") };
+}
+
+/** The entry in words: `score of ssr, layer 3: worse-by 5%`. */
+export function formatEntry({ metric, router, layer, bound }: GateEntry): string {
+  const where = `${router === null ? "" : ` of ${printable(router)}`}${layer === null ? "" : `, layer ${layer}`}`;
+  return `${metric}${where}: ${bound.kind} ${bound.kind === "worse-by" ? bound.tolerance.text : bound.limit}`;
+}
+
+/** Whether an entry is about a row. An entry without a layer is about the whole model: rows without a layer. */
+function matches({ router, layer }: GateEntry, one: GateRow): boolean {
+  const ofLayer = one.row.layer === undefined ? null : Number(one.row.layer);
+  return (router === null || router === one.router) && layer === ofLayer;
+}
+
+/**
+ * The tolerances that `worse-by` entries set for a metric of a row, instead of `--tolerance` and `--metric`: all of them
+ * have to be kept. A layer has those of its own, and only if there is none those of the whole model.
+ */
+export function gateTolerances({ entries }: Gate, metric: string, one: GateRow): Tolerance[] {
+  const named = entries.filter((entry) => entry.metric === metric);
+  const own = named.filter((entry) => matches(entry, one));
+  const { layer: _, ...rest } = one.row;
+  const chosen = own.length > 0 ? own : named.filter((entry) => matches(entry, { router: one.router, row: rest }));
+  return chosen.flatMap(({ bound }) => (bound.kind === "worse-by" ? [bound.tolerance] : []));
+}
+
+/**
+ * Judges every entry for every row that it matches. Throws `InputError` for an entry that matches no row, or only rows
+ * whose metric is empty: a typo must never pass.
+ *
+ * @param limited the rows of the results, for `max` and `min`
+ * @param compared the rows that the results and the baseline have, for `worse-by`; null without a baseline
+ * @param unpaired the rows that only one of them has: `worse-by` does not judge them
+ */
+export function judgeGate(
+  { file, entries }: Gate,
+  limited: readonly LimitedRow[],
+  compared: readonly ComparedRow[] | null,
+  unpaired: readonly GateRow[],
+): GateResult[] {
+  return entries.flatMap((entry) => {
+    const { bound, metric } = entry;
+    const where = `${file}: entry ${entry.position}: ${formatEntry(entry)}`;
+    const isMatched = (one: GateRow) => matches(entry, one);
+    if (bound.kind === "worse-by" && compared === null) {
+      throw new InputError(`${where}: needs --baseline, the results that it must not be worse than`);
+    }
+    const rows = bound.kind === "worse-by" ? compared! : limited;
+    if (!rows.some(isMatched)) {
+      // The comparison says already that the row is missing or new.
+      if (bound.kind === "worse-by" && unpaired.some(isMatched)) return [];
+      throw new InputError(`${where}: matches no row.${unmatchedHelp(entry, rows)}`);
+    }
+    const results =
+      bound.kind === "worse-by"
+        ? compared!.filter(isMatched).flatMap((one) => judgeWorseBy(entry, bound.tolerance, one))
+        : limited.filter(isMatched).flatMap((one) => judgeLimit(entry, bound.kind, bound.limit, one));
+    if (results.length === 0) {
+      // The same of a value.
+      if (bound.kind === "worse-by" && compared!.some((one) => isMatched(one) && one.isOneSided(metric))) return [];
+      throw new InputError(`${where}: ${metric} is empty in every row that it matches, so there is nothing to judge`);
+    }
+    return results;
+  });
+}
+
+function unmatchedHelp({ router, layer }: GateEntry, rows: readonly GateRow[]): string {
+  const routers = Array.from(new Set(rows.map((one) => one.router)));
+  const isOfLayer = rows.some((one) => one.row.layer !== undefined);
+  if (router !== null && !routers.includes(router)) {
+    return `${suggestion(router, routers)} Routers: ${routers.map(printable).join(", ")}.`;
+  }
+  return layer !== null && !isOfLayer ? " The results have no layers.csv." : "";
+}
+
+function judgeLimit(entry: GateEntry, kind: "max" | "min", limit: number, one: LimitedRow): GateResult[] {
+  const { router, row } = one;
+  const value = one.meanOf(entry.metric);
+  if (value === null) return [];
+  const excess = kind === "max" ? value - limit : limit - value;
+  return [{ entry, router, row, value, baseline: null, allowed: limit, passed: excess <= roundingOf(value, limit) }];
+}
+
+function judgeWorseBy(entry: GateEntry, tolerance: Tolerance, one: ComparedRow): GateResult[] {
+  const { router, row } = one;
+  const means = one.changeOf(entry.metric, tolerance);
+  if (means === null) return [];
+  const { baseline, now, allowed } = means;
+  const passed = judgeChange(now - baseline, allowed, directionOf(entry.metric)) !== "worse";
+  return [{ entry, router, row, value: now, baseline, allowed, passed }];
+}

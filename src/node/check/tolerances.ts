@@ -1,0 +1,113 @@
+import { InputError } from "../../core/input-error.ts";
+import { printable } from "../../core/results/format.ts";
+import { metricOfColumn } from "../../core/results/interval-columns.ts";
+import type { Better } from "../../core/results/metric-columns.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { judgedColumns, measuredColumns } from "./checked-files.ts";
+
+/** How far a number may move from its baseline. */
+export interface Tolerance {
+  /** From 0. Of unit `relative`, a fraction: 0.05 for 5 %. */
+  readonly amount: number;
+  readonly unit: "absolute" | "relative" | "standard errors";
+  /** As people write it: `0.01`, `5%`, `2se`. */
+  readonly text: string;
+}
+
+export interface Tolerances {
+  readonly overall: Tolerance;
+  /** For columns that have one of their own. */
+  readonly byColumn: ReadonlyMap<string, Tolerance>;
+}
+
+export const defaultTolerance = "1e-6";
+
+/** What a tolerance may be, for messages. */
+export const toleranceForms =
+  "a number from 0 on (0.01), a percentage of the baseline (5%) or a number of standard errors over seeds (2se)";
+
+const rounding = 1e-9;
+/** Of the allowed change: a change that is exactly as large must not fail because the difference was rounded up. */
+const slack = 1e-6;
+
+/**
+ * Reads the options `--tolerance` and `--metric`, whose words are `name=tolerance`; the last one of a name counts. Throws
+ * `InputError` for anything that is no tolerance, for a name that is no column of a file that is checked, and for standard
+ * errors of a column that has no mean over seeds.
+ */
+export function parseTolerances(overall: string, metrics: readonly string[]): Tolerances {
+  return { overall: parseTolerance(overall, "--tolerance"), byColumn: new Map(metrics.map(parseMetric)) };
+}
+
+function parseMetric(word: string): [string, Tolerance] {
+  const [, name, text] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
+  if (name === undefined) {
+    throw new InputError(`--metric ${printable(word)}: name=tolerance is expected, e.g. score=0.01`);
+  }
+  if (!measuredColumns.includes(name)) {
+    throw new InputError(
+      `--metric ${printable(name)}: no file has such a column.${suggestion(name, measuredColumns)} Allowed: ${measuredColumns.join(", ")}.`,
+    );
+  }
+  const tolerance = parseTolerance(text, `--metric ${name}`);
+  if (tolerance.unit === "standard errors" && !judgedColumns.includes(name)) {
+    throw new InputError(
+      `--metric ${name}=${tolerance.text}: only columns of summary.csv have a mean over seeds, and this is none; give a ` +
+        `number (0.01) or a percentage (5%)`,
+    );
+  }
+  return [name, tolerance];
+}
+
+/** Reads `0.01`, `5%` or `2se`. Throws `InputError` whose message starts with `where` for anything else. */
+export function parseTolerance(text: string, where: string): Tolerance {
+  const [, number, suffix] = /^\s*(\S*?)\s*(%|se)?\s*$/s.exec(text) ?? [];
+  const amount = number === undefined || number === "" ? Number.NaN : Number(number);
+  if (!Number.isFinite(amount) || amount < 0) {
+    throw new InputError(`${where}: ${printable(text)} is not allowed; ${toleranceForms} is expected`);
+  }
+  if (suffix === "%") return { amount: amount / 100, unit: "relative", text: `${shortNumber(amount)}%` };
+  if (suffix === "se") return { amount, unit: "standard errors", text: `${shortNumber(amount)}se` };
+  return { amount, unit: "absolute", text: shortNumber(amount) };
+}
+
+/** The tolerance of a column; an interval has that of its metric. */
+export function toleranceOf({ overall, byColumn }: Tolerances, column: string): Tolerance {
+  return byColumn.get(metricOfColumn(column)) ?? overall;
+}
+
+/**
+ * How far `now` may be from `baseline`. A tolerance of 0 demands equality; any other is at least 1e-9 times the larger of
+ * 1, |baseline| and |now|, so that rounding alone never counts as a change, also relative to a baseline of 0.
+ *
+ * @param standardError of the change; must be given for a tolerance in standard errors
+ */
+export function allowedChange(
+  { amount, unit }: Tolerance,
+  baseline: number,
+  now: number,
+  standardError: number | null,
+): number {
+  if (amount === 0) return 0;
+  const units = { absolute: 1, relative: Math.abs(baseline), "standard errors": standardError ?? 0 };
+  return Math.max(amount * units[unit], roundingOf(baseline, now));
+}
+
+/** A tolerance as people write it, to four digits: `0.01`, `1e-6`. */
+export function shortNumber(value: number): string {
+  const rounded = Number(value.toPrecision(4));
+  const [plain, exponential] = [String(rounded), rounded.toExponential()];
+  return plain.length <= exponential.length ? plain : exponential;
+}
+
+/** How far two numbers may be apart by rounding. */
+export function roundingOf(a: number, b: number): number {
+  return rounding * Math.max(1, Math.abs(a), Math.abs(b));
+}
+
+/** What a change of a number means: `changed` if neither way is better. */
+export function judgeChange(change: number, allowed: number, better: Better): "same" | "better" | "worse" | "changed" {
+  if (Math.abs(change) <= allowed * (1 + slack)) return "same";
+  if (better === null) return "changed";
+  return change < 0 === (better === "lower") ? "better" : "worse";
+}

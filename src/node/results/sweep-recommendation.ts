@@ -1,0 +1,56 @@
+import path from "node:path";
+import { type Price, priceOf } from "../../core/results/price.ts";
+import { type Recommendation, recommend } from "../../core/results/recommendation.ts";
+import { commandLine, type RecommendationText, recommendationText } from "../../core/results/recommendation-text.ts";
+import { metricOf, type Variant, variantsOf } from "../../core/results/variants.ts";
+import type { Results } from "../files/results.ts";
+import { routeTimes } from "../files/route-time.ts";
+import { readRunRecord } from "../files/run-json.ts";
+
+/** What a sweep's variants pay for their balance, and which of them to take. */
+export interface WeighedSweep {
+  /** Those that have a MaxVio: the positions of the recommendation are theirs. */
+  readonly variants: readonly Variant[];
+  readonly price: Price;
+  readonly recommendation: Recommendation;
+  readonly text: RecommendationText;
+}
+
+/**
+ * Weighs the variants of `results` and recommends the cheapest whose MaxVio of a batch is at most `maxVioLimit`. Null if
+ * no variant has a MaxVio. Throws `InputError` if a timing.csv is malformed.
+ *
+ * @param wordsOf the command line that runs a variant again
+ */
+export function weighSweep(
+  results: Results,
+  maxVioLimit: number,
+  wordsOf: (variant: Variant) => readonly string[] = (variant) => recordedWords(variant),
+): WeighedSweep | null {
+  const weighed = variantsOf(results).flatMap((variant) => {
+    const maxVio = metricOf(results, variant, "max_vio_batch_mean");
+    return maxVio === null ? [] : [{ variant, maxVio }];
+  });
+  if (weighed.length === 0) return null;
+  const variants = weighed.map(({ variant }) => variant);
+  const routeMs = routeTimes(results, variants);
+  const price = priceOf(results, variants);
+  const all = weighed.map(({ variant, maxVio }, position) => ({
+    variant,
+    candidate: { maxVio, price: price.intervals[position], routeMs: routeMs[position] },
+  }));
+  const recommendation = recommend(
+    all.map(({ candidate }) => candidate),
+    maxVioLimit,
+  );
+  const commandOf = (variant: Variant) => commandLine(wordsOf(variant));
+  const text = recommendationText(all, recommendation, maxVioLimit, price.name, results.parameters, commandOf);
+  return { variants, price, recommendation, text };
+}
+
+/** The words that `sweep` recorded for the variant's first cell, or those that run the cell's own record again. */
+function recordedWords({ members: [{ run }] }: Variant): readonly string[] {
+  const words = readRunRecord(run.folder)?.rerun;
+  if (Array.isArray(words) && words.every((word): word is string => typeof word === "string")) return words;
+  return ["moesim", "run", path.join(run.folder, "run.json")];
+}

@@ -1,0 +1,83 @@
+import { stat } from "node:fs/promises";
+import { escapeUnprintable } from "../../core/escape-unprintable.ts";
+import { InputError } from "../../core/input-error.ts";
+import type { KernelBackend } from "../../core/kernels/index.ts";
+import { tensorVersions } from "../../core/kernels/tensor/load.ts";
+import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
+import { trains } from "../../core/simulation/open-scenario.ts";
+import type { RouterResult } from "../../core/simulation/router-results.ts";
+import { version } from "../../version.ts";
+import { findInputFile } from "../files/input-file.ts";
+
+/** Where the file is that a scenario's stream reads; null where it reads none. Throws `InputError` where it is gone. */
+export async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {
+  return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
+}
+
+/** The file that a scenario's stream reads, as it was when a run began. */
+export interface RunInput {
+  /** What run.json says of it: tells a later program whether it is the same. */
+  readonly record: { readonly path: unknown; readonly bytes: number; readonly modifiedMs: number };
+  /** Throws `InputError` if another file has taken its place or it was written to: passes may have read both. */
+  checkSame(): Promise<void>;
+}
+
+/** Looks at the file that the scenario's stream reads; null if it reads none. Throws `InputError` if it is gone. */
+export async function openInput(scenario: Scenario): Promise<RunInput | null> {
+  const file = await inputFileOf(scenario);
+  if (file === null) return null;
+  const { dev, ino, size, mtimeNs } = await stat(file, { bigint: true });
+  const { mtimeMs } = await stat(file);
+  return {
+    record: { path: scenario.stream.options.path, bytes: Number(size), modifiedMs: mtimeMs },
+    async checkSame() {
+      const now = await stat(file, { bigint: true }).catch(() => null);
+      if (now?.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs) return;
+      throw new InputError(
+        `${escapeUnprintable(file)}: it was changed or replaced while it was used; the results would be of two files. ` +
+          "Leave it alone and run again",
+      );
+    },
+  };
+}
+
+/**
+ * What run.json says of a run of `input` that began at `start` and ends now with `results`: all that is needed to run it
+ * again, and on what its dual regret rests. Throws `InputError` if the input is no longer what it was.
+ */
+export async function runRecord(
+  command: "run" | "sweep",
+  scenarioFile: string,
+  scenario: Scenario,
+  input: RunInput | null,
+  backend: KernelBackend,
+  start: Date,
+  results: readonly RouterResult[],
+): Promise<object> {
+  await input?.checkSame();
+  return {
+    command,
+    scenarioFile,
+    scenario: toScenarioFile(scenario),
+    input: input?.record ?? null,
+    seed: scenario.seed,
+    backend,
+    dualRegret: results.flatMap(({ router, dualRegret }) =>
+      dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
+    ),
+    ...provenance(start, hasTensors(scenario, backend) ? await tensorVersions() : {}),
+  };
+}
+
+function hasTensors(scenario: Scenario, backend: KernelBackend): boolean {
+  return trains(scenario) || backend === "tfjs" || backend === "tfjs-gpu";
+}
+
+/** With which programs something was run that began at `start` and ends now; `others` by name. */
+export function provenance(start: Date, others: Readonly<Record<string, string>> = {}): object {
+  return {
+    versions: { moesim: version, node: process.version, ...others },
+    start: start.toISOString(),
+    end: new Date().toISOString(),
+  };
+}

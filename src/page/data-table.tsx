@@ -1,0 +1,112 @@
+import { Fragment } from "preact";
+import { variantColor, variantDash } from "../core/pictures/parts/theme.ts";
+
+export interface DataColumn {
+  readonly name: string;
+  /** What the pointer shows on the header; empty for none. */
+  readonly title: string;
+  /** Numbers stand to the right. */
+  readonly isNumeric: boolean;
+  /** The other columns are there when all are asked for. */
+  readonly isMain: boolean;
+}
+
+export interface DataCell {
+  readonly text: string;
+  /** What the row is sorted by, where that is not the text. */
+  readonly sortKey?: number;
+}
+
+export interface DataRow {
+  readonly heading: string;
+  /** The variant's place among the results' variants, which decides its colour; null where pictures give it none. */
+  readonly position: number | null;
+  /** One a column. */
+  readonly cells: readonly DataCell[];
+}
+
+export interface DataTableProps {
+  readonly id: string;
+  /** Names the table for those who do not see its heading. */
+  readonly label: string;
+  /** The header of the rows' headings. */
+  readonly headingName: string;
+  readonly columns: readonly DataColumn[];
+  readonly rows: readonly DataRow[];
+}
+
+/** A table that the page's script sorts by the column whose header is pressed. Wide ones scroll within the page. */
+export function DataTable({ id, label, headingName, columns, rows }: DataTableProps) {
+  const hasMore = columns.some(({ isMain }) => !isMain);
+  return (
+    <div class="data">
+      {hasMore && (
+        <label class="all-columns">
+          <input type="checkbox" /> All columns
+        </label>
+      )}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <section class="scroll" aria-label={`${label}, table`} tabIndex={0}>
+        <table id={id} aria-label={label}>
+          <thead>
+            <tr>
+              <Header name={headingName} title="" isNumeric={false} isMain={true} />
+              {columns.map((column) => (
+                <Header key={column.name} {...column} />
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(({ heading, position, cells }, row) => (
+              <tr key={row}>
+                <th scope="row">
+                  <div class="router">
+                    {position !== null && <Swatch position={position} />}
+                    <span>{heading}</span>
+                  </div>
+                </th>
+                {cells.map(({ text, sortKey }, i) => (
+                  <td key={columns[i].name} class={classOf(columns[i])} data-sort-key={sortKey}>
+                    {text}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </div>
+  );
+}
+
+function Header(column: DataColumn) {
+  return (
+    <th scope="col" class={classOf(column)}>
+      <button type="button" title={column.title === "" ? undefined : column.title}>
+        <BreakableName name={column.name} />
+      </button>
+    </th>
+  );
+}
+
+/** The name of a column, which may be broken behind its underscores. */
+function BreakableName({ name }: { name: string }) {
+  const pieces = name.split(/(?<=_)/);
+  return pieces.map((piece, i) => (
+    <Fragment key={piece}>
+      {i > 0 && <wbr />}
+      {piece}
+    </Fragment>
+  ));
+}
+
+/** A stroke as the variant's lines in the pictures are drawn. */
+function Swatch({ position }: { position: number }) {
+  const color = `var(--${variantColor(position).slice(1)})`;
+  return <span class="swatch" style={{ borderTop: `3px ${variantDash(position)} ${color}` }} aria-hidden="true" />;
+}
+
+function classOf({ isNumeric, isMain }: DataColumn): string | undefined {
+  const classes = [...(isNumeric ? ["numeric"] : []), ...(isMain ? [] : ["more"])];
+  return classes.length === 0 ? undefined : classes.join(" ");
+}

@@ -1,0 +1,50 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { themes } from "../core/pictures/parts/theme.ts";
+
+/** What every page brings along: its script and its styles, as `npm run build` left them in `build/`. */
+export interface PageAssets {
+  readonly script: string;
+  readonly styles: string;
+}
+
+let assets: PageAssets | null = null;
+
+/** Reads the assets once. Throws `Error` when they are missing. */
+export function pageAssets(): PageAssets {
+  assets ??= { script: readBuilt("report-page.js"), styles: `${colorProperties()}\n${readBuilt("report-page.css")}` };
+  return assets;
+}
+
+/**
+ * The policy of a page: it loads nothing from anywhere, and runs `script` and no other, whatever is written in it. Style
+ * attributes are allowed, since ECharts' tooltips are made of them.
+ */
+export function contentSecurityPolicy(script: string): string {
+  const hash = createHash("sha256").update(script).digest("base64");
+  return `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
+}
+
+/** The themes as custom properties, of which `color-scheme` picks one of each pair. */
+function colorProperties(): string {
+  const { light, dark } = themes;
+  const pair = (name: string, of: (theme: typeof light) => string) => `--${name}:light-dark(${of(light)},${of(dark)})`;
+  const properties = [
+    pair("background", (theme) => theme.background),
+    pair("text", (theme) => theme.text),
+    pair("muted-text", (theme) => theme.mutedText),
+    pair("grid-line", (theme) => theme.gridLine),
+    ...light.variants.map((_, position) => pair(`variant${position}`, (theme) => theme.variants[position])),
+  ];
+  return `:root{${properties.join(";")}}`;
+}
+
+function readBuilt(name: string): string {
+  const file = fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    throw new Error(`${file} is missing; npm run build makes it`);
+  }
+}

@@ -1,0 +1,100 @@
+import { z } from "zod";
+import { formatNumber } from "../core/results/format.ts";
+import type { Results } from "../node/files/results.ts";
+import { readRunJson } from "../node/files/run-json.ts";
+
+/** One thing that is known of what was run. */
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What is told of run.json; anything else in it, or of another type, is passed over. */
+const recordSchema = z.object({
+  command: z.string().optional().catch(undefined),
+  file: z.string().optional().catch(undefined),
+  ranks: z.number().optional().catch(undefined),
+  backend: z.string().optional().catch(undefined),
+  versions: z.record(z.string(), z.string()).default({}).catch({}),
+  start: z.iso.datetime().optional().catch(undefined),
+  end: z.iso.datetime().optional().catch(undefined),
+  scenario: z
+    .object({
+      stream: z.looseObject({ kind: z.string() }).optional().catch(undefined),
+      capacityFactor: z.number().optional().catch(undefined),
+      capacity: z.string().optional().catch(undefined),
+      ranks: z.number().optional().catch(undefined),
+      measure: z.object({ scores: z.string() }).optional().catch(undefined),
+      regret: z.object({ every: z.number(), gap: z.number() }).optional().catch(undefined),
+    })
+    .default({})
+    .catch({}),
+});
+type RunRecord = z.infer<typeof recordSchema>;
+
+/** Sizes, seeds, stream and versions of `results`, from the summary and, where there is one, run.json. */
+export function runFacts({ summary, parameters, runs }: Results): Fact[] {
+  const distinct = (column: string) => {
+    const position = summary.columns.indexOf(column);
+    const cells = position < 0 ? [] : summary.rows.map((row) => row[position]);
+    return Array.from(new Set(cells.filter((cell) => cell !== ""))).join(", ");
+  };
+  const seeds = distinct("seed");
+  const record = recordSchema.catch(recordSchema.parse({})).parse(readRunJson(runs[0].folder) ?? {});
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ["Steps", distinct("steps")],
+    ["Tokens in a step", distinct("tokens")],
+    ["Experts", distinct("experts")],
+    ["Experts per token", distinct("top_k")],
+    [seeds.includes(",") ? "Seeds" : "Seed", seeds],
+    ...parameters.map((parameter) => [`Swept: ${parameter}`, distinct(parameter)] as const),
+    ["Recorded file", record.file],
+    ...scenarioFacts(record, new Set(parameters)),
+    ["Versions", versionsText(record)],
+    // Of a sweep each cell has times of its own.
+    ["Run", runs.length === 1 ? timeText(record) : undefined],
+  ];
+  return facts.flatMap(([name, value]) => (value === undefined || value === "" ? [] : [{ name, value }]));
+}
+
+/** What the scenario says and the summary does not, without what is swept: a cell's value is not that of the others. */
+function scenarioFacts(
+  { scenario, ranks: recordedRanks }: RunRecord,
+  swept: ReadonlySet<string>,
+): (readonly [string, string | undefined])[] {
+  const { stream, capacityFactor, capacity, measure, regret, ranks = recordedRanks } = scenario;
+  const unlessSwept = (parameter: string, text: string | undefined) => (swept.has(parameter) ? undefined : text);
+  return [
+    ["Stream", unlessSwept("stream", stream && streamText(stream, swept))],
+    ["Capacity factor", unlessSwept("capacityFactor", capacityFactor?.toString())],
+    ["Over capacity", unlessSwept("capacity", capacity === "none" ? "kept" : capacity)],
+    ["Ranks", unlessSwept("ranks", ranks?.toString())],
+    ["Score and regret in", unlessSwept("measure.scores", measure && `${measure.scores} affinity, for all routers`)],
+    ["Regret", unlessSwept("regret", regret && regretText(regret))],
+  ];
+}
+
+function streamText({ kind, ...options }: { kind: string }, swept: ReadonlySet<string>): string {
+  const shown = Object.entries(options)
+    .filter(([name]) => !swept.has(`stream.${name}`))
+    .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return shown.length === 0 ? kind : `${kind} (${shown.join(", ")})`;
+}
+
+function regretText({ every, gap }: { every: number; gap: number }): string {
+  if (every === 0) return "not computed";
+  const often = every === 1 ? "on every step" : `on one step drawn from every ${every}`;
+  return `${gap === 0 ? "exact" : `to within ${gap} per pair`}, ${often}`;
+}
+
+function versionsText({ versions, backend }: RunRecord): string {
+  const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [...programs, ...(backend === undefined ? [] : [`kernels ${backend}`])].join(", ");
+}
+
+function timeText({ start, end }: RunRecord): string | undefined {
+  if (start === undefined) return undefined;
+  const day = `${start.slice(0, 10)} ${start.slice(11, 16)} UTC`;
+  if (end === undefined) return day;
+  return `${day}, in ${formatNumber((Date.parse(end) - Date.parse(start)) / 1000)} s`;
+}

@@ -1,0 +1,82 @@
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { openTensor } from "../../../src/core/formats/open-tensor.ts";
+import { expectInputError, readAll, recordedFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
+
+const { write } = recordedFolder();
+const read = async (text: string | Uint8Array) => readAll(await openTensor(write("tokens.csv", text)), 2);
+
+describe("openTensor on .csv", () => {
+  test("reads one token per row and one expert per column", async () => {
+    const reader = await openTensor(write("plain.csv", "0.5,-1e-3,2\n1,.25,+3.\n-0,1E2,7"));
+    expect(reader).toMatchObject({ dtype: "text", kind: "number", shape: [3, 3], rows: 3, columns: 3 });
+    expect(await readAll(reader, 2)).toEqual([0.5, -0.001, 2, 1, 0.25, 3, -0, 100, 7]);
+  });
+
+  test("skips a header, blank lines and a byte order mark, and takes quotes, spaces and CRLF", async () => {
+    expect(await read('\uFEFF"expert 0",expert_1\r\n1, 2\r\n\r\n"3","4"\r\n')).toEqual([1, 2, 3, 4]);
+    expect(await read("\n\n1,2\n")).toEqual([1, 2]);
+  });
+
+  test("gives NaN and infinities to the caller to judge", async () => {
+    expect(await read("nan,1,-Inf\nNaN,+infinity,2")).toEqual([Number.NaN, 1, -Infinity, Number.NaN, Infinity, 2]);
+  });
+
+  test("gives back every finite double", async () => {
+    const rows = fc.array(
+      fc.array(fc.double({ noDefaultInfinity: true, noNaN: true }), { minLength: 3, maxLength: 3 }),
+      { minLength: 1 },
+    );
+    await fc.assert(
+      fc.asyncProperty(rows, async (numbers) => {
+        expect(
+          await read(numbers.map((row) => row.map((x) => (Object.is(x, -0) ? "-0" : x)).join(",")).join("\n")),
+        ).toEqual(numbers.flat());
+      }),
+      { seed: 4, numRuns: 50 },
+    );
+  });
+
+  test.each<[string, string, ...(string | RegExp)[]]>([
+    ["a word among numbers", "a,b\n1,2\n3,x\n", "row 3, column 2", '"x" is not a number'],
+    ["an empty cell", "1,2\n,4\n", "row 2, column 1", '"" is not a number'],
+    ["a hexadecimal number", "1,2\n0x10,4\n", "row 2, column 1"],
+    ["a first row of which a part is numbers", "1,oops,3\n1,2,3\n", "row 1, column 2", "a header of names alone"],
+    ["a second header", "a,b\nc,d\n1,2\n", "row 2, column 1"],
+    ["a row too short", "1,2\n3\n", "row 2 has 1 columns; 2 are expected"],
+    ["a row too long", "1,2\n3,4,5\n", "row 2 has 3 columns; 2 are expected"],
+    ["rows that do not fit the header", "a,b,c\n1,2\n", "row 2 has 2 columns; 3 are expected"],
+    ["an unclosed quote", '1,2\n"3,4\n', "malformed CSV after row 1"],
+    ["a header alone", "a,b\n", "empty stream"],
+    ["nothing", "", "empty stream"],
+    ["blank lines alone", "\n\n\n", "empty stream"],
+  ])("refuses %s", async (_, text, ...parts) => {
+    const path = write("malformed.csv", text);
+    await expectInputError(() => openTensor(path), path, ...parts);
+  });
+
+  test("can be closed before the end", async () => {
+    const reader = await openTensor(write("long.csv", "1,2\n".repeat(50_000)));
+    expect(reader.shape).toEqual([50_000, 2]);
+    await reader.read(new Float32Array(2), 1);
+    await reader.close();
+  });
+
+  test("answers random bytes with data or an InputError, never with another error", async () => {
+    const text = fc.array(fc.constantFrom("1", "2", ",", "\n", '"', ".", "e", "-", "x", " ", "\r\n", "\u0000"), {
+      maxLength: 40,
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(
+          text.map((parts) => Buffer.from(parts.join(""))),
+          fc.uint8Array({ maxLength: 60 }),
+        ),
+        async (bytes) => {
+          await throwsOnlyInputErrors(() => read(bytes));
+        },
+      ),
+      { seed: 5, numRuns: 200 },
+    );
+  });
+});

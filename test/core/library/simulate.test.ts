@@ -1,0 +1,195 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { expect, it } from "vitest";
+import { scenarioSchema } from "../../../src/core/scenario/schema.ts";
+import {
+  expandSweep,
+  InputError,
+  loadScenario,
+  type ScenarioInput,
+  type StepResult,
+  simulate,
+} from "../../../src/index.ts";
+import { moesim, readCsv, temporaryFolder } from "../../support/program.ts";
+
+const scenario: ScenarioInput = {
+  name: "library",
+  seed: 3,
+  steps: 8,
+  tokens: 40,
+  experts: 8,
+  topK: 2,
+  ranks: 2,
+  capacityFactor: 1.25,
+  regret: { every: 3 },
+  stream: { kind: "drift" },
+  routers: [
+    { kind: "topk" },
+    { kind: "alf-lb", label: "fast bias", updateRate: 0.02 },
+    { kind: "ssr", select: { mode: "every", n: 3 } },
+    { kind: "scot" },
+    { kind: "random" },
+  ],
+};
+
+function written(input: object): string {
+  const file = path.join(temporaryFolder(), "scenario.json");
+  writeFileSync(file, JSON.stringify(input));
+  return file;
+}
+
+const camelCase = (column: string) => column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** The rows' cells as the library names and types them; `without` are columns that a row of the library does not have. */
+function asFields(rows: Record<string, string>[], without: readonly string[]): Record<string, number | null>[] {
+  return rows.map((row) =>
+    Object.fromEntries(
+      Object.entries(row)
+        .filter(([column]) => !without.includes(column))
+        .map(([column, cell]) => [camelCase(column), cell === "" ? null : Number(cell)]),
+    ),
+  );
+}
+
+it("gives the very numbers that the command line writes, under the same names", async () => {
+  const out = path.join(temporaryFolder(), "run");
+  expect(moesim(["run", written(scenario), "--out", out, "--quiet"]).code).toBe(0);
+  const { runs } = await simulate(scenario);
+  const who = ["scenario", "router", "kind", "seed"];
+  const summary = asFields(readCsv(path.join(out, "summary.csv")), [...who, "steps", "tokens", "experts", "top_k"]);
+  expect(summary).toHaveLength(5);
+  for (const [index, fields] of summary.entries()) expect(runs[index].summary).toMatchObject(fields);
+
+  const steps = runs.flatMap((run) => run.steps);
+  for (const file of ["steps.csv", "diagnostics.csv"]) {
+    const rows = asFields(readCsv(path.join(out, file)), who);
+    expect(rows).toHaveLength(5 * 8);
+    for (const [index, fields] of rows.entries()) expect(steps[index]).toMatchObject(fields);
+  }
+  const loads = readCsv(path.join(out, "loads.csv")).map(({ load }) => Number(load));
+  expect(steps.flatMap(({ load }) => load)).toEqual(loads);
+});
+
+it("returns plain data: nothing is lost on the way through JSON, and nothing is overwritten", async () => {
+  const seen: [string, string][] = [];
+  const { runs, scenario: resolved } = await simulate(scenario, {
+    onStep: ({ name }, step) => seen.push([name, JSON.stringify(step)]),
+  });
+  expect(JSON.parse(JSON.stringify(runs))).toEqual(runs);
+  expect(JSON.parse(JSON.stringify(resolved))).toEqual(resolved);
+  // What a step was when it was shown is what it is at the end, but for the dual regret, which waits for the last one.
+  for (const run of runs) {
+    const shown = seen.filter(([name]) => name === run.name).map(([, text]): StepResult => JSON.parse(text));
+    expect(run.steps.map((step) => ({ ...step, dualRegretCumulative: null }))).toEqual(shown);
+  }
+  expect(seen.slice(0, 6).map(([name]) => name)).toEqual(["topk", "fast bias", "ssr", "scot", "random", "topk"]);
+});
+
+it("certifies the dual regret of routers with a bias, and of no others", async () => {
+  const { runs } = await simulate(scenario);
+  expect(runs.filter(({ dualRegret }) => dualRegret !== null).map(({ name }) => name)).toEqual(["fast bias"]);
+  const [, { dualRegret, steps, summary }] = runs;
+  expect(dualRegret!.keptFraction).toBe(1);
+  expect(dualRegret!.gap).toBeLessThanOrEqual(1e-6);
+  expect(steps.at(-1)!.dualRegretCumulative).toBe(summary.dualRegretCumulative);
+  expect(summary.dualRegretCumulative).toBeGreaterThan(0);
+});
+
+it("ends at the step on which its signal is aborted, with the signal's reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  let steps = 0;
+  const run = simulate(scenario, {
+    signal: controller.signal,
+    onStep: ({ kind }, { step }) => {
+      steps += 1;
+      if (kind === "topk" && step === 2) controller.abort(reason);
+    },
+  });
+  await expect(run).rejects.toBe(reason);
+  expect(steps).toBe(2 * 5 + 1);
+  await expect(simulate(scenario, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+});
+
+it.each([
+  ["an unknown key", { ...scenario, topk: 2 }],
+  ["an option that does not fit the sizes", { ...scenario, routers: [{ kind: "scot", maxTokens: 1 }] }],
+])("refuses %s in the words of the command line", async (_, input) => {
+  const file = written(input);
+  const { code, stderr } = moesim(["validate", file]);
+  expect(code).toBe(2);
+  const error = await simulate(input as ScenarioInput).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(InputError);
+  expect(stderr).toContain((error as Error).message.replace(/^scenario/, file));
+});
+
+it.each([[null], [undefined], [3], ["scenarios/quickstart.yaml"], [[]]])(
+  "refuses %j, which is no scenario",
+  async (input) => {
+    await expect(simulate(input as unknown as ScenarioInput)).rejects.toThrow(InputError);
+  },
+);
+
+it("refuses a backend that does not exist", async () => {
+  await expect(simulate(scenario, { backend: "cuda" as "wasm" })).rejects.toThrow(
+    /^backend: "cuda" is not allowed. Allowed: wasm, reference, tfjs, tfjs-gpu\.$/,
+  );
+});
+
+it("computes with TensorFlow.js where it is asked to, and says where that does not load", async () => {
+  const [tensors, wasm] = await Promise.all([simulate(scenario, { backend: "tfjs" }), simulate(scenario)]);
+  const loads = ({ runs }: typeof wasm) => runs.map(({ steps }) => steps.map(({ load }) => load));
+  expect(loads(tensors)).toEqual(loads(wasm));
+  await expect(simulate(scenario, { backend: "tfjs-gpu" })).rejects.toThrow(InputError);
+});
+
+it("takes a loaded scenario, and checks it again where it was changed", async () => {
+  const loaded = await loadScenario(written(scenario), ["routers.topk.renormalize=false", "steps=4"]);
+  expect(loaded.routers[0].options).toEqual({ renormalize: false });
+  const { scenario: resolved, runs } = await simulate(loaded);
+  expect(resolved).toEqual(loaded);
+  expect(runs[0].steps).toHaveLength(4);
+  const other = await simulate({ ...loaded, seed: 4 });
+  expect(other.runs[4].steps[0].load).not.toEqual(runs[4].steps[0].load);
+  await expect(simulate({ ...loaded, topK: 9 })).rejects.toThrow(/topK: 9 is more than the 8 experts/);
+});
+
+it("runs the cells of a sweep one by one", async () => {
+  const rates = [0.001, 0.1];
+  const cells = await expandSweep({ ...scenario, seeds: [1, 2], sweep: { "routers.fast bias.updateRate": rates } });
+  expect(cells.map(({ parameters, scenario: { seed } }) => [parameters[0].value, seed])).toEqual([
+    [0.001, 1],
+    [0.001, 2],
+    [0.1, 1],
+    [0.1, 2],
+  ]);
+  const { runs } = await simulate(cells[3].scenario);
+  expect(runs[1].options).toMatchObject({ updateRate: 0.1 });
+  await expect(expandSweep({ ...scenario, seeds: [1, 2, 3] }, 2)).rejects.toThrow(InputError);
+});
+
+it("has a field for every field of a scenario file, and no other", () => {
+  // The compiler refuses this object where the interface lacks one of its keys, or knows one more.
+  const fields: Record<keyof Required<ScenarioInput>, true> = {
+    name: true,
+    description: true,
+    seed: true,
+    steps: true,
+    tokens: true,
+    experts: true,
+    topK: true,
+    scores: true,
+    capacityFactor: true,
+    capacity: true,
+    ranks: true,
+    deadWindow: true,
+    loadSamples: true,
+    stream: true,
+    routers: true,
+    measure: true,
+    regret: true,
+    sweep: true,
+    seeds: true,
+  };
+  expect(Object.keys(fields).sort()).toEqual(Object.keys(scenarioSchema.shape).sort());
+});

@@ -1,0 +1,134 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "../../../src/core/metrics/load.ts";
+
+// Sums of at most 64 terms in float64: relative errors stay below 64 · 2⁻⁵³ ≈ 7e-15.
+const digits = 12;
+const metrics = { maxVio, minVio, loadCv, loadGini, loadEntropy, idleFraction };
+
+const loads = fc.array(fc.integer({ min: 0, max: 10_000 }), { minLength: 1, maxLength: 64 });
+const someLoad = loads.filter((load) => load.some((pairs) => pairs > 0));
+
+describe("load metrics of known loads", () => {
+  it("find nothing to blame in a balanced load", () => {
+    const load = Int32Array.from([5, 5, 5, 5]);
+    expect(maxVio(load)).toBe(0);
+    expect(minVio(load)).toBe(0);
+    expect(loadCv(load)).toBe(0);
+    expect(loadGini(load)).toBe(0);
+    expect(loadEntropy(load)).toBeCloseTo(1, digits);
+    expect(idleFraction(load)).toBe(0);
+  });
+
+  it("take their extreme values when one expert has everything", () => {
+    const load = Int32Array.from([0, 0, 12, 0]);
+    expect(maxVio(load)).toBe(3);
+    expect(minVio(load)).toBe(1);
+    // √(E − 1), 1 − 1/E.
+    expect(loadCv(load)).toBeCloseTo(Math.sqrt(3), digits);
+    expect(loadGini(load)).toBeCloseTo(0.75, digits);
+    expect(loadEntropy(load)).toBe(0);
+    expect(idleFraction(load)).toBe(0.75);
+  });
+
+  it("agree with values worked out by hand for the load 1, 2, 3, 4", () => {
+    const load = [1, 2, 3, 4];
+    expect(maxVio(load)).toBeCloseTo(0.6, digits);
+    expect(minVio(load)).toBeCloseTo(0.6, digits);
+    expect(loadCv(load)).toBeCloseTo(Math.sqrt(1.25) / 2.5, digits);
+    expect(loadGini(load)).toBeCloseTo(0.25, digits);
+    const entropy = -(0.1 * Math.log(0.1) + 0.2 * Math.log(0.2) + 0.3 * Math.log(0.3) + 0.4 * Math.log(0.4));
+    expect(loadEntropy(load)).toBeCloseTo(entropy / Math.log(4), digits);
+  });
+
+  it("call a half-empty pair of experts one bit short of its entropy", () => {
+    expect(loadEntropy([7, 7, 0, 0])).toBeCloseTo(0.5, digits);
+  });
+
+  it("are those of balance for a single expert", () => {
+    expect(Object.values(metrics).map((metric) => metric([9]))).toEqual([0, 0, 0, 0, 1, 0]);
+  });
+
+  it("are those of balance for a batch without any pair, except that every expert is idle", () => {
+    expect(Object.values(metrics).map((metric) => metric([0, 0, 0]))).toEqual([0, 0, 0, 0, 1, 1]);
+  });
+});
+
+describe("loadGini", () => {
+  it("equals the mean absolute difference of all pairs of experts over twice the mean", () => {
+    fc.assert(
+      fc.property(someLoad, (load) => {
+        const total = load.reduce((sum, pairs) => sum + pairs, 0);
+        let difference = 0;
+        for (const left of load) for (const right of load) difference += Math.abs(left - right);
+        expect(loadGini(load)).toBeCloseTo(difference / (2 * load.length * total), digits);
+      }),
+      { seed: 1 },
+    );
+  });
+});
+
+describe("load metrics of any load", () => {
+  it("stay within their ranges", () => {
+    fc.assert(
+      fc.property(loads, (load) => {
+        const experts = load.length;
+        expect(maxVio(load)).toBeGreaterThanOrEqual(0);
+        expect(maxVio(load)).toBeLessThanOrEqual(experts - 1 + 1e-12);
+        expect(minVio(load)).toBeGreaterThanOrEqual(0);
+        expect(minVio(load)).toBeLessThanOrEqual(1);
+        expect(loadCv(load)).toBeGreaterThanOrEqual(0);
+        expect(loadCv(load)).toBeLessThanOrEqual(Math.sqrt(experts - 1) + 1e-12);
+        expect(loadGini(load)).toBeGreaterThanOrEqual(0);
+        expect(loadGini(load)).toBeLessThanOrEqual(1 - 1 / experts + 1e-12);
+        expect(loadEntropy(load)).toBeGreaterThanOrEqual(0);
+        expect(loadEntropy(load)).toBeLessThanOrEqual(1);
+        expect(idleFraction(load)).toBeGreaterThanOrEqual(0);
+        expect(idleFraction(load)).toBeLessThanOrEqual(1);
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it("never put the entropy of a balanced load beside 1 by more than rounding, nor above it", () => {
+    for (let experts = 2; experts <= 512; experts++) {
+      const entropy = loadEntropy(new Array(experts).fill(3));
+      expect(entropy).toBeLessThanOrEqual(1);
+      expect(entropy).toBeCloseTo(1, 11);
+    }
+  });
+
+  it("do not depend on the order of the experts", () => {
+    fc.assert(
+      fc.property(
+        someLoad.chain((load) =>
+          fc.tuple(fc.constant(load), fc.shuffledSubarray(load, { minLength: load.length, maxLength: load.length })),
+        ),
+        ([load, shuffled]) => {
+          for (const metric of Object.values(metrics)) expect(metric(shuffled)).toBeCloseTo(metric(load), digits);
+        },
+      ),
+      { seed: 1 },
+    );
+  });
+
+  it("do not depend on the scale of the load", () => {
+    fc.assert(
+      fc.property(someLoad, fc.integer({ min: 2, max: 50 }), (load, factor) => {
+        const scaled = load.map((pairs) => factor * pairs);
+        for (const metric of Object.values(metrics)) expect(metric(scaled)).toBeCloseTo(metric(load), digits);
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it("read Int32Array, Float64Array and plain arrays alike and leave them as they were", () => {
+    const load = [4, 0, 9, 1, 1];
+    for (const metric of Object.values(metrics)) {
+      const typed = Int32Array.from(load);
+      expect(metric(typed)).toBe(metric(load));
+      expect(metric(Float64Array.from(load))).toBe(metric(load));
+      expect(Array.from(typed)).toEqual(load);
+    }
+  });
+});

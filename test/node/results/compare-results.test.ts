@@ -1,0 +1,196 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { InputError } from "../../../src/core/input-error.ts";
+import { comparisonPictures } from "../../../src/core/pictures/comparison-pictures.ts";
+import { themes } from "../../../src/core/pictures/parts/theme.ts";
+import { metricColumns } from "../../../src/core/results/metric-columns.ts";
+import { openResults } from "../../../src/node/files/results.ts";
+import { renderSvg } from "../../../src/node/render/render.ts";
+import { compareResults } from "../../../src/node/results/compare-results.ts";
+import { resultFolder, summaryRows } from "../../support/result-folder.ts";
+
+const columns = metricColumns.filter(({ column }) => ["score", "max_vio_global", "churn"].includes(column));
+
+/** Results with a score of each router and seed, and a scenario where one is given. */
+function resultsOf(rows: readonly (readonly [string, number, string])[], scenario?: object) {
+  const folder = resultFolder({ "summary.csv": summaryRows(rows) });
+  if (scenario !== undefined) writeFileSync(path.join(folder, "run.json"), JSON.stringify({ scenario }));
+  return openResults(folder);
+}
+
+/** The comparison's metric `score`, its rows by router. */
+function scoresOf(...results: ReturnType<typeof resultsOf>[]) {
+  const { rows } = compareResults(results, columns).metrics.find(({ column }) => column === "score")!;
+  return Object.fromEntries(rows.map(({ router, cells }) => [router, cells]));
+}
+
+describe("results side by side", () => {
+  it("differ from the first by the difference of means, for the better or for the worse", () => {
+    const scores = scoresOf(
+      resultsOf([
+        ["a", 0, "0.5"],
+        ["b", 0, "0.5"],
+        ["c", 0, "0.5"],
+      ]),
+      resultsOf([
+        ["c", 0, "0.5"],
+        ["b", 0, "0.25"],
+        ["a", 0, "0.75"],
+      ]),
+    );
+    const changeOf = (router: string) => scores[router].map((cell) => cell?.change);
+    expect(changeOf("a")).toEqual([
+      null,
+      { difference: 0.25, halfWidth: null, isClear: null, pairedSeeds: null, direction: "better" },
+    ]);
+    expect(changeOf("b")).toMatchObject([null, { difference: -0.25, direction: "worse" }]);
+    expect(changeOf("c")).toMatchObject([null, { difference: 0, direction: null }]);
+  });
+
+  it("hold routers and metrics that only some have", () => {
+    const scores = scoresOf(
+      resultsOf([
+        ["a", 0, "0.5"],
+        ["b", 0, ""],
+      ]),
+      resultsOf([
+        ["b", 0, "0.25"],
+        ["c", 0, "0.25"],
+      ]),
+    );
+    expect(scores.a).toMatchObject([{ mean: 0.5 }, null]);
+    expect(scores.b).toMatchObject([null, { mean: 0.25, change: null }]);
+    expect(scores.c).toMatchObject([null, { mean: 0.25, change: null }]);
+  });
+
+  it("leave out a metric that applies to none", () => {
+    const one = resultsOf([["a", 0, "0.5"]]);
+    const shown = compareResults([one, one], columns).metrics.map(({ column }) => column);
+    // The files have no column churn at all.
+    expect(shown).toEqual(["max_vio_global", "score"]);
+  });
+
+  it("are means over seeds", () => {
+    const seeds = (scores: number[]) => resultsOf(scores.map((score, seed) => ["a", seed, `${score}`]));
+    const { a } = scoresOf(seeds([1, 2, 3]), seeds([5, 6, 7]), seeds([1.5, 2, 3]));
+    expect(a.map((cell) => cell!.count)).toEqual([3, 3, 3]);
+    expect(a[1]).toMatchObject({ mean: 6, change: { difference: 4, isClear: true, direction: "better" } });
+    expect(a[2]!.change!.isClear).toBe(false);
+  });
+
+  it("name the fields in which their scenarios differ", () => {
+    const scenario = {
+      name: "s",
+      description: "one",
+      tokens: 512,
+      stream: { kind: "clusters", skew: 1 },
+      routers: [{ kind: "topk" }, { kind: "ssr", label: "mine", epsilon: 1 }],
+    };
+    const other = {
+      ...scenario,
+      description: "two",
+      tokens: 1024,
+      stream: { kind: "clusters", skew: 2 },
+      routers: [
+        { kind: "base", big: true },
+        { kind: "ssr", label: "mine", epsilon: 0.5 },
+      ],
+    };
+    const { fields, folders } = compareResults(
+      [resultsOf([["a", 0, "1"]], scenario), resultsOf([["a", 7, "1"]], other), resultsOf([["a", 0, "1"]])],
+      columns,
+    );
+    expect(folders.map(({ source }) => source)).toEqual(["scenario", "scenario", null]);
+    expect(fields.map(({ path: field, values }) => [field, ...values])).toEqual([
+      ["tokens", "512", "1024", null],
+      ["stream.skew", "1", "2", null],
+      ["routers.topk", '"topk"', null, null],
+      ["routers.mine.epsilon", "1", "0.5", null],
+      ["seed", "0", "7", null],
+      ["routers.base", null, '"base"', null],
+    ]);
+  });
+
+  it("name what differs between measurements, and take none for a scenario", () => {
+    const measured = (ranks: number) => {
+      const results = resultsOf([["recorded", 0, ""]]);
+      const record = { command: "measure", file: "loads.npy", experts: 8, ranks, versions: { moesim: "0" } };
+      const times = { start: `${ranks}`, end: `${ranks}` };
+      writeFileSync(path.join(results.folder, "run.json"), JSON.stringify({ ...record, ...times }));
+      return results;
+    };
+    const run = resultsOf([["a", 0, "0.5"]], { tokens: 512 });
+    const two = compareResults([measured(1), measured(4)], columns);
+    expect(two.folders.map(({ source }) => source)).toEqual(["measurement", "measurement"]);
+    expect(two.fields).toEqual([{ path: "ranks", values: ["1", "4"] }]);
+    expect(two.emptyMetrics).toEqual(["score", "churn"]);
+    expect(two.unmatchedFolders).toEqual([]);
+    const mixed = compareResults([run, measured(1), measured(4)], columns);
+    expect(mixed.fields).toEqual([{ path: "ranks", values: [null, "1", "4"] }]);
+    expect(mixed.unmatchedFolders).toEqual([1, 2]);
+    expect(compareResults([run, measured(1)], columns).fields).toEqual([]);
+  });
+
+  it.each(["{", "", "[1"])("refuse a run.json that is %j", (text) => {
+    const results = resultsOf([["a", 0, "1"]]);
+    writeFileSync(path.join(results.folder, "run.json"), text);
+    expect(() => compareResults([results, results], columns)).toThrow(InputError);
+  });
+
+  it.each(["null", "[]", '{"scenario":null}', '{"scenario":[]}', '{"scenario":{"routers":[null,1,{}]}}'])(
+    "make what they can of the run.json %s",
+    (text) => {
+      const results = resultsOf([["a", 0, "1"]]);
+      writeFileSync(path.join(results.folder, "run.json"), text);
+      expect(compareResults([results, results], columns).fields).toEqual([]);
+    },
+  );
+});
+
+describe("the pictures of a comparison", () => {
+  const seeds = (router: string, scores: number[]) => scores.map((score, seed) => [router, seed, `${score}`] as const);
+  const hostile = "<script>@text{a|b}";
+  const comparison = compareResults(
+    [
+      resultsOf([...seeds("topk", [0.5, 0.75]), ...seeds(hostile, [0.25, 0.25])]),
+      resultsOf([...seeds("topk", [0.25, 0.5]), ...seeds("1", [0.5, 0.75])]),
+    ],
+    columns,
+  );
+  const pictures = comparisonPictures(comparison);
+
+  it("are one for each metric, of plain data", () => {
+    expect(pictures.map(({ id }) => id)).toEqual(["compare-max_vio_global", "compare-score"]);
+    for (const { option } of pictures) expect(JSON.parse(JSON.stringify(option))).toEqual(option);
+  });
+
+  it("tell the largest change", () => {
+    const [first, second] = comparison.folders.map(({ name }) => name);
+    expect(pictures[1].finding).toBe(
+      `From ${first} to ${second}, topk changes most: it goes from 0.625 to 0.375, which is worse.`,
+    );
+    expect(pictures[0].finding).toBe(`No router differs from what it has in ${first}.`);
+  });
+
+  it.each(["light", "dark"] as const)("are drawn in %s with every router by its name", (theme) => {
+    const svg = renderSvg(pictures[1], themes[theme]);
+    for (const name of ["topk", "&lt;script&gt;@text{a|b}", "1"]) expect(svg).toContain(`>${name}</text>`);
+    expect(svg).not.toContain("<script>");
+  });
+
+  it("have a mark for each router and folder that has it", () => {
+    const series = pictures[1].option.series as { name?: string; type: string; data: number[][] }[];
+    const marks = series.filter(({ name, type }) => name !== undefined && type === "scatter");
+    expect(marks.map(({ data }) => data)).toEqual([
+      [
+        [0.625, 0],
+        [0.25, 1],
+      ],
+      [
+        [0.375, 0],
+        [0.625, 2],
+      ],
+    ]);
+  });
+});
