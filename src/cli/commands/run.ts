@@ -2,7 +2,7 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { formatNumber, printable } from "../../core/results/format.ts";
-import { convergenceMessages, dualRegretWarnings } from "../../core/results/warnings.ts";
+import { convergenceMessages, dualRegretWarnings, sampledRegretWarnings } from "../../core/results/warnings.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
 import { shellWord } from "../../core/shell-word.ts";
 import { counted } from "../../core/words.ts";
@@ -129,7 +129,14 @@ async function run(options: RunArguments): Promise<void> {
     dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
   );
   const convergence = convergenceMessages(rows, scenario.routers);
-  const warnings = [...convergence.warnings, ...dualRegretWarnings(bases)];
+  const samples = results.map(({ router, summary, regrets, solvedWithRegret }) => ({
+    router: router.name,
+    steps: scenario.steps,
+    solved: summary.solverSteps ?? 0,
+    measured: regrets.regret.length,
+    solvedWithRegret,
+  }));
+  const warnings = [...convergence.warnings, ...sampledRegretWarnings(samples), ...dualRegretWarnings(bases)];
   // Statistics take a moment to load, which no other command should wait for.
   const { balanceSentences, verdictOfRun } = await import("../../core/results/verdict.ts");
   const verdict = verdictOfRun(rows);

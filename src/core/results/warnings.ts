@@ -50,6 +50,34 @@ export function stopsEarly({ kind, options }: RouterChoice): boolean {
   return typeof maxIterations === "number" && typeof standard === "number" && maxIterations < standard;
 }
 
+/** What a warning needs to know of a router whose regret was measured on a sample of the steps. */
+export interface SampledRegret {
+  readonly router: string;
+  readonly steps: number;
+  /** Steps on which the router's transport solver ran. */
+  readonly solved: number;
+  /** Steps with regret, and those of them on which the solver ran. */
+  readonly measured: number;
+  readonly solvedWithRegret: number;
+}
+
+/**
+ * One line for each router that solves on some steps only and whose sample of steps with regret holds no step of one of
+ * the two sorts: the sample then cannot show what the other sort costs, and neither can its standard error.
+ */
+export function sampledRegretWarnings(routers: readonly SampledRegret[]): string[] {
+  return routers.flatMap(({ router, steps, solved, measured, solvedWithRegret }) => {
+    if (measured === 0 || measured === steps || solved === 0 || solved === steps) return [];
+    const missing = solvedWithRegret === 0 ? "with" : solvedWithRegret === measured ? "without" : null;
+    if (missing === null) return [];
+    const plan = `its plan ran on ${solved} of ${counted(steps, "step")}`;
+    return [
+      `${printable(router)}: ${plan}, and regret was measured on none ${missing} a plan, so that regret_mean and regret_se ` +
+        "do not show what those steps cost; a smaller regret.every does",
+    ];
+  });
+}
+
 /** One line for each router whose dual regret rests on a sample or is not exact. */
 export function dualRegretWarnings(bases: readonly DualRegretBasis[]): string[] {
   return bases.flatMap((basis) => {

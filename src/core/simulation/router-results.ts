@@ -20,6 +20,8 @@ export interface RouterResult {
   readonly timing: Timing;
   /** On the measured steps, `regret.ts` says which. */
   readonly regrets: RegretSeries;
+  /** Of these steps, those on which the router's transport solver ran. */
+  readonly solvedWithRegret: number;
   /** Null for routers without a bias, or where the scenario asks for no regret. */
   readonly dualRegret: DualRegret | null;
 }
@@ -51,6 +53,7 @@ function resultOf(
     summary: { ...run.summary, ...summarizeRegret(regrets, scenario.steps, scenario.regret.every) },
     timing: run.timing,
     regrets,
+    solvedWithRegret: run.solvedWithRegret,
     dualRegret: dualRegretOf(run.duals, router, passes),
   };
 }

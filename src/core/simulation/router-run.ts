@@ -49,6 +49,8 @@ export interface RoutedRun {
   readonly optima: OptimumSeries | null;
   /** `[steps]`, f_n(b_n); null for routers without dual regret. */
   readonly duals: Float64Array | null;
+  /** Steps with regret on which the router's transport solver ran. */
+  readonly solvedWithRegret: number;
 }
 
 /** All that a run remembers between batches. Plain data. */
@@ -62,6 +64,7 @@ export interface RouterRunState {
   readonly feasible: FeasibleSeries;
   readonly optima: OptimumSeries | null;
   readonly duals: Float64Array | null;
+  readonly solvedWithRegret: number;
 }
 
 /** What routers share of a batch. */
@@ -133,6 +136,7 @@ export function createRouterRun(
   const optima = from?.optima ?? (isProver ? createOptimumSeries(sample.strata) : null);
   const duals = from?.duals ?? (hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null);
   let tokens = from?.tokens ?? 0;
+  let solvedWithRegret = from?.solvedWithRegret ?? 0;
   let routed: RoutedStep;
   let trained: TrainingStep | undefined;
   let optimum: Optimum | null = null;
@@ -181,6 +185,7 @@ export function createRouterRun(
         const measured = sample.stratumOf(batch.step);
         feasible.score[measured] = score;
         feasible.tokens[measured] = batch.tokens;
+        if (solver !== undefined) solvedWithRegret += 1;
         if (best !== null) regret = regretMeter.measure(best, score, batch.tokens);
       }
       const metrics = meter.measure(batch, facts, assignment);
@@ -208,6 +213,7 @@ export function createRouterRun(
       feasible,
       optima,
       duals,
+      solvedWithRegret,
     }),
     result: () => ({
       position,
@@ -216,6 +222,7 @@ export function createRouterRun(
       feasible,
       optima,
       duals,
+      solvedWithRegret,
     }),
   };
 }

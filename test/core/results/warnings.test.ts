@@ -1,0 +1,29 @@
+import { expect, it } from "vitest";
+import { sampledRegretWarnings } from "../../../src/core/results/warnings.ts";
+
+const ssr = { router: "ssr", steps: 100, solved: 10, measured: 25, solvedWithRegret: 3 };
+
+it.each([
+  ["both sorts of steps", ssr],
+  ["every step", { ...ssr, measured: 100, solvedWithRegret: 10 }],
+  ["none", { ...ssr, measured: 0, solvedWithRegret: 0 }],
+])("says nothing of a router whose regret was measured on %s", (_, sample) => {
+  expect(sampledRegretWarnings([sample])).toEqual([]);
+});
+
+it.each([0, 100])("says nothing of a router that solved on %i of 100 steps", (solved) => {
+  expect(sampledRegretWarnings([{ ...ssr, solved, solvedWithRegret: solved / 4 }])).toEqual([]);
+});
+
+it.each([
+  ["with", 0],
+  ["without", 25],
+])("warns if regret was measured on no step %s a plan", (missing, solvedWithRegret) => {
+  const [warning, ...others] = sampledRegretWarnings([{ ...ssr, solvedWithRegret }]);
+  expect(others).toEqual([]);
+  expect(warning).toMatch(
+    new RegExp(
+      `^ssr: its plan ran on 10 of 100 steps, and regret was measured on none ${missing} a plan, so that regret_mean`,
+    ),
+  );
+});
