@@ -1,12 +1,15 @@
-import { readFileSync } from "node:fs";
-import { parse } from "yaml";
 import { z } from "zod";
 import { InputError } from "../../core/input-error.ts";
 import { printable } from "../../core/results/format.ts";
 import { directionOf, metricColumns } from "../../core/results/metric-columns.ts";
+import { parsePlainData } from "../../core/scenario/plain-data.ts";
 import { describeIssues, mostProblems, problemsError } from "../../core/scenario/problems.ts";
 import { suggestion } from "../../core/suggestion.ts";
+import { readSmallFile } from "../files/input-file.ts";
 import { judgeChange, parseTolerance, roundingOf, type Tolerance, toleranceForms } from "./tolerances.ts";
+
+/** A gate file of a thousand entries has a tenth of it. */
+const mostBytes = 1 << 20;
 
 /** What a metric has to keep. */
 export type GateBound =
@@ -90,7 +93,7 @@ const boundKeys = ["max", "min", "worse-by"] as const;
  * that names every entry that is wrong.
  */
 export function readGate(file: string): Gate {
-  const written = readData(file);
+  const written = parsePlainData(readSmallFile(file, mostBytes).toString("utf8"), file);
   if (!Array.isArray(written) || written.length === 0) {
     throw new InputError(`${file}: a list of entries is expected, e.g. "- { metric: max_vio_batch_mean, max: 0.5 }"`);
   }
@@ -107,20 +110,6 @@ export function readGate(file: string): Gate {
     throw problemsError(file, { lines: problems.slice(0, mostProblems), count: problems.length });
   }
   return { file, entries };
-}
-
-function readData(file: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new InputError(`${file}: cannot be read: ${(error as Error).message}`);
-  }
-  try {
-    return parse(text, { logLevel: "error" });
-  } catch (error) {
-    throw new InputError(`${file}: not valid YAML or JSON: ${(error as Error).message}`);
-  }
 }
 
 type WrittenEntry = z.infer<typeof entrySchema>;

@@ -175,6 +175,14 @@ describe("a gate file", () => {
 
   it("is refused with all that is wrong", () => {
     expect(() => readGate(gateFile("- {metric: scor, min: 1}\n- {metric: score}"))).toThrow(/entry 1: .*\n.*entry 2: /);
-    expect(() => readGate(path.join(temporaryFolder(), "none.yaml"))).toThrow(/none\.yaml: cannot be read/);
+    expect(() => readGate(path.join(temporaryFolder(), "none.yaml"))).toThrow(/none\.yaml: no such file/);
+  });
+
+  it("is refused if an alias contains itself, if it does not end and if it is no regular file", () => {
+    expect(() => readGate(gateFile("- &a [*a]\n"))).toThrow(/an alias \(\*a\) contains itself/);
+    expect(() => readGate(gateFile("- {metric: score, max: 1"))).toThrow(/gate\.yaml: not valid YAML or JSON: /);
+    expect(() => readGate(gateFile("[".repeat(20_000)))).toThrow(/levels deep/);
+    expect(() => readGate("/dev/zero")).toThrow(/regular file/);
+    expect(() => readGate(temporaryFolder())).toThrow(/folder/);
   });
 });

@@ -46,10 +46,19 @@ interface Box {
   readonly bottom: number;
 }
 
+/** From a point to the nearest corner or side of its label. */
+interface Line {
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+}
+
 /**
  * The label of each of `points` in a plot of `width` × `height` pixels; null if the label of an earlier point, which is as
  * good as at the same place, has its name too. A label stands towards the middle of the plot if it covers no point and no
- * earlier label there; else on the other side, above, below, or farther up or down with a line to its point. No name is
+ * other label there; else on the other side, above, below, or farther up or down with a line to its point, which crosses
+ * neither points nor labels if there is any such place. Points with the least room around them choose first. No name is
  * left out.
  */
 export function pointLabels(points: readonly PlacedPoint[], width: number, height: number): (PointLabel | null)[] {
@@ -60,22 +69,37 @@ export function pointLabels(points: readonly PlacedPoint[], width: number, heigh
     else near.push(point);
   }
   const taken: Box[] = [];
+  const lines: Line[] = [];
   const labels = new Map<PlacedPoint, PointLabel>();
-  for (const group of groups) {
+  const isInside = ({ left, right, top, bottom }: Box) => left >= 0 && right <= width && top >= 0 && bottom <= height;
+  const candidates = groups.map((group) => {
     const [first] = group;
     const text = textOf(group.map(({ name }) => name));
     const others = points.filter((point) => !group.includes(point)).map(boxOfPoint);
-    const isInside = ({ left, right, top, bottom }: Box) => left >= 0 && right <= width && top >= 0 && bottom <= height;
-    const isFree = (place: Place, ...obstacles: readonly Box[]) => {
-      const box = boxOfLabel(first, text, place);
-      return isInside(box) && !obstacles.some((other) => overlap(box, other));
-    };
     const places = placesAround(first.x > width / 2);
+    const isFree = (place: Place, obstacles: readonly Box[], crossed: readonly Line[]) => {
+      const box = boxOfLabel(first, text, place);
+      const line = place.isFar ? lineTo(first, box) : null;
+      return (
+        isInside(box) &&
+        !obstacles.some((other) => overlap(box, other) || (line !== null && crosses(line, other))) &&
+        !crossed.some((other) => crosses(other, box))
+      );
+    };
+    const room = places.filter((place) => !place.isFar && isFree(place, others, [])).length;
+    return { first, text, others, places, isFree, room };
+  });
+  for (const { first, text, others, places, isFree } of candidates.toSorted(
+    (one, other) => one.room - other.room || one.text.length - other.text.length,
+  )) {
+    const covers = (place: Place) => taken.some((box) => overlap(boxOfLabel(first, text, place), box));
     const place =
-      places.find((one) => isFree(one, ...taken, ...others)) ??
-      places.find((one) => isFree(one, ...taken)) ??
+      places.find((one) => isFree(one, [...taken, ...others], lines)) ??
+      places.find((one) => isInside(boxOfLabel(first, text, one)) && !covers(one)) ??
       places[0];
-    taken.push(boxOfLabel(first, text, place));
+    const box = boxOfLabel(first, text, place);
+    taken.push(box);
+    if (place.isFar) lines.push(lineTo(first, box));
     labels.set(first, { text, ...place });
   }
   return points.map((point) => labels.get(point) ?? null);
@@ -120,4 +144,25 @@ function boxOfLabel({ x, y }: PlacedPoint, text: string, { position, shift }: Pl
 
 function overlap(a: Box, b: Box): boolean {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}
+
+function lineTo({ x, y }: PlacedPoint, { left, right, top, bottom }: Box): Line {
+  return { x1: x, y1: y, x2: Math.min(Math.max(x, left), right), y2: (top + bottom) / 2 };
+}
+
+/** Whether a line goes through a box, by what its four sides leave of the line (Liang and Barsky 1984). */
+function crosses({ x1, y1, x2, y2 }: Line, { left, right, top, bottom }: Box): boolean {
+  let [start, end] = [0, 1];
+  for (const [step, from, to] of [
+    [x2 - x1, left - x1, right - x1],
+    [y2 - y1, top - y1, bottom - y1],
+  ]) {
+    if (step === 0) {
+      if (from > 0 || to < 0) return false;
+      continue;
+    }
+    const [enter, leave] = step > 0 ? [from / step, to / step] : [to / step, from / step];
+    [start, end] = [Math.max(start, enter), Math.min(end, leave)];
+  }
+  return start < end;
 }
