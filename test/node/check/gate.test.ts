@@ -179,7 +179,7 @@ describe("a gate file", () => {
   });
 
   it("is refused if an alias contains itself, if it does not end and if it is no regular file", () => {
-    expect(() => readGate(gateFile("- &a [*a]\n"))).toThrow(/an alias \(\*a\) contains itself/);
+    expect(() => readGate(gateFile("- &a [*a]\n"))).toThrow(/an alias \(\*name\) contains itself/);
     expect(() => readGate(gateFile("- {metric: score, max: 1"))).toThrow(/gate\.yaml: not valid YAML or JSON: /);
     expect(() => readGate(gateFile("[".repeat(20_000)))).toThrow(/levels deep/);
     expect(() => readGate("/dev/zero")).toThrow(/regular file/);
