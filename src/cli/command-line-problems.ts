@@ -1,4 +1,6 @@
 import { InputError } from "../core/input-error.ts";
+import { suggestion } from "../core/suggestion.ts";
+import { listed } from "../core/words.ts";
 
 /** What yargs knows of the options of the command that it parsed. */
 export interface KnownOptions {
@@ -35,11 +37,17 @@ function hasEmptyValue(option: string, words: readonly string[]): boolean {
 }
 
 /**
- * Turns what yargs says, in English, of a command line `words` that it cannot parse into a message that names the problem.
+ * Turns yargs' English message about a command line `words` that it cannot parse into one line that names the problem.
  *
  * @param usage by command: its name and what it takes, as `run <scenario>`
+ * @param required the options that the command cannot do without
  */
-export function parsingProblem(message: string, words: readonly string[], usage: ReadonlyMap<string, string>): string {
+export function parsingProblem(
+  message: string,
+  words: readonly string[],
+  usage: ReadonlyMap<string, string>,
+  required: readonly string[],
+): string {
   const command = words.find((word) => !word.startsWith("-")) ?? "";
   // Of a command it does not know yargs says no more than that.
   if (message.startsWith("Did you mean")) return `unknown command "${command}". ${message}`;
@@ -54,6 +62,21 @@ export function parsingProblem(message: string, words: readonly string[], usage:
         .slice(Number(/got (\d+)/.exec(message)?.[1] ?? 0) + 1) ?? [];
     return `${command}: ${missing.join(" ")} missing; usage: moesim ${usage.get(command) ?? command} (${help} explains)`;
   }
+  const choice = /^Invalid values:\n {2}Argument: ([\w-]+), Given: ([^\n]*), Choices: ([^\n]*)/.exec(message);
+  if (choice !== null) {
+    const [, name, given, allowed] = choice;
+    const isPositional = usage.get(command)?.includes(`<${name}>`) === true;
+    return `${isPositional ? `${command} <${name}>` : `--${name}`}: ${choiceProblem(jsonValues(given), jsonValues(allowed))}`;
+  }
+  const absent = /^Missing required arguments?: (.*)$/s.exec(message)?.[1];
+  if (absent !== undefined) {
+    const options = required.map((name) => ` --${name} …`).join("");
+    const missing = listed(
+      absent.split(", ").map((name) => `--${name}`),
+      required.length,
+    );
+    return `${command}: ${missing} missing; usage: moesim ${usage.get(command) ?? command}${options} (${help} explains)`;
+  }
   const unknown = /^Unknown arguments?: (.*)$/s.exec(message)?.[1];
   if (unknown === undefined) return message;
   // Of an option that is written with dashes it names the name without them, too.
@@ -61,4 +84,14 @@ export function parsingProblem(message: string, words: readonly string[], usage:
   return option === undefined
     ? `${command}: unexpected ${unknown}; usage: moesim ${usage.get(command) ?? command} (${help} explains)`
     : `${command}: unknown option ${option.split("=")[0]}; ${help} lists them`;
+}
+
+/** The values of a list that yargs writes as JSON, without the brackets. */
+function jsonValues(text: string): string[] {
+  return (JSON.parse(`[${text}]`) as unknown[]).map(String);
+}
+
+/** What to say of the first of `given`, none of which is among `allowed`. */
+function choiceProblem([given]: readonly string[], allowed: readonly string[]): string {
+  return `"${given}" is not allowed.${suggestion(given, allowed)} Allowed: ${allowed.join(", ")}.`;
 }

@@ -109,6 +109,11 @@ function command<Arguments>(
   };
 }
 
+/** What yargs has besides its types: the options that the command it parsed requires. */
+interface WithDemandedOptions {
+  getDemandedOptions(): Readonly<Record<string, unknown>>;
+}
+
 /** By the name of a command, how it is called. */
 const usages = new Map(commands.map(({ name, usage }) => [name, usage]));
 
@@ -144,7 +149,8 @@ async function createParser(words: readonly string[]): Promise<Argv<CommonArgume
     .fail((message, error) => {
       // A YError says no more than the message.
       if (error !== undefined && error !== null && error.name !== "YError") throw error;
-      throw new InputError(parsingProblem(message, words, usages));
+      const required = Object.keys((parser as unknown as WithDemandedOptions).getDemandedOptions());
+      throw new InputError(parsingProblem(message, words, usages, required));
     });
   for (const { name, addTo } of commands) await addTo(parser, words.includes(name));
   parser.command(completionCommand(parser)).completion(hiddenCompletionCommand, false, completeWords);

@@ -94,6 +94,32 @@ describe("a command line that cannot be parsed", () => {
     [["run", "a", "--backend", "--out", "b"], "--backend: the value is missing"],
     [["optimum", "--scores", "--logits", "a", "--top-k", "1"], "--scores: the value is missing"],
     [["report", "a", "--theme", "--quiet"], "--theme: the value is missing"],
+    [
+      ["optimum", "--logits", "a", "--top-k", "2", "--scores", "softmx"],
+      '--scores: "softmx" is not allowed. Did you mean "softmax"? Allowed: softmax, sigmoid, raw.',
+    ],
+    [["run", "a", "--backend", "cuda"], '--backend: "cuda" is not allowed. Allowed: auto, wasm, tfjs, tfjs-gpu.'],
+    [["report", "a", "--theme", 'a", "b'], '--theme: "a", "b" is not allowed. Allowed: light, dark.'],
+    [
+      ["report", "a", "--theme", "\n\u2028, Choices: x"],
+      '--theme: "\\u000a\\u2028, Choices: x" is not allowed. Allowed: light, dark.',
+    ],
+    [
+      ["list", "router"],
+      'list <subject>: "router" is not allowed. Did you mean "routers"? Allowed: routers, streams, metrics.',
+    ],
+    [
+      ["route"],
+      "route: --router, --logits and --out missing; usage: moesim route --router … --logits … --out … (moesim route --help explains)",
+    ],
+    [
+      ["route", "--router", "topk", "--logits", "a"],
+      "route: --out missing; usage: moesim route --router … --logits … --out … (moesim route --help explains)",
+    ],
+    [
+      ["measure", "--loads", "a"],
+      "measure: --experts missing; usage: moesim measure --experts … (moesim measure --help explains)",
+    ],
     [[], "Name a command; moesim --help lists them."],
   ])("%j is refused in one line that names what is wrong", async (words, message) => {
     expect(await runInProcess(words)).toEqual({ code: 2, stdout: "", stderr: `moesim: ${message}\n` });
