@@ -62,10 +62,18 @@ export interface SampledRegret {
 }
 
 /**
- * One line for each router that solves on some steps only and whose sample of steps with regret holds no step of one of
- * the two sorts: the sample then cannot show what the other sort costs, and neither can its standard error.
+ * What a run says of regret measured on a sample: one line if that is a single step, which has no standard error; else one
+ * for each router that solves on some steps only and whose sample holds no step of one of the two sorts. It then cannot
+ * show what the other sort costs, and neither can its standard error.
  */
 export function sampledRegretWarnings(routers: readonly SampledRegret[]): string[] {
+  const single = routers.find(({ steps, measured }) => measured === 1 && steps > 1);
+  if (single !== undefined) {
+    return [
+      `regret was measured on one of ${counted(single.steps, "step")}, so that regret_mean has no standard error; ` +
+        "a smaller regret.every gives it one",
+    ];
+  }
   return routers.flatMap(({ router, steps, solved, measured, solvedWithRegret }) => {
     if (measured === 0 || measured === steps || solved === 0 || solved === steps) return [];
     const missing = solvedWithRegret === 0 ? "with" : solvedWithRegret === measured ? "without" : null;

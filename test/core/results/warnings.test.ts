@@ -27,3 +27,11 @@ it.each([
     ),
   );
 });
+
+it("warns once if regret was measured on a single step of several", () => {
+  const one = { ...ssr, measured: 1, solvedWithRegret: 0 };
+  expect(sampledRegretWarnings([one, { ...one, router: "topk" }])).toEqual([
+    expect.stringMatching(/^regret was measured on one of 100 steps, so that regret_mean has no standard error/),
+  ]);
+  expect(sampledRegretWarnings([{ ...one, steps: 1, solved: 0 }])).toEqual([]);
+});
