@@ -159,7 +159,7 @@ describe("moesim check for worse metrics", () => {
     const xml = readFileSync(report, "utf8");
     // Seven routers of summary.csv, one limit, and the score of seven.
     expect(xml).toContain('tests="15" failures="1"');
-    expect(xml).toMatch(/<testcase classname="gate" name="ssr: max_vio_global of ssr: max 0\.01">\s*<failure /);
+    expect(xml).toMatch(/<testcase classname="gate" name="ssr: max_vio_global: max 0\.01">\s*<failure /);
   });
 
   it("refuses standard errors of a single seed, and takes them of several", async () => {

@@ -3,7 +3,15 @@ import { descending, sum } from "d3-array";
 import { formatNumber, printable } from "../../core/results/format.ts";
 import type { ResultCheck } from "../../node/check/check-results.ts";
 import { columnOf, countsOf, type Finding, type RouterFindings, verdicts, worstOf } from "../../node/check/findings.ts";
-import { formatEntry, type GateResult } from "../../node/check/gate.ts";
+import {
+  formatBound,
+  formatEntry,
+  type GateEntry,
+  type GateResult,
+  type GateRow,
+  reasonOf,
+  type UnjudgedRow,
+} from "../../node/check/gate.ts";
 import { shortNumber, type Tolerances } from "../../node/check/tolerances.ts";
 import { numberIn } from "../../node/files/result-table.ts";
 import { columnsWithin, formatTable } from "./table.ts";
@@ -21,21 +29,22 @@ const wholeNumber = new Intl.NumberFormat("en-US");
  * If the table does not fit into `width` characters, it leaves out what is allowed, and then how large the changes are.
  */
 export function formatCheck(check: ResultCheck, tolerances: Tolerances, width = Number.POSITIVE_INFINITY): string {
-  const tables = [formatFindings(check.parts, width), formatGate(check.gate)].filter((table) => table !== "");
+  const tables = [formatFindings(check.parts, width), formatGate(check)].filter((table) => table !== "");
   const notes = check.notes.map((note) => `note: ${note}\n`);
   return `${tables.map((table) => `${table}\n\n`).join("")}${notes.join("")}${formatVerdict(check, tolerances)}\n`;
 }
 
 /** One line: whether the check passed, how many values have each verdict, and how many entries of the gate are kept. */
-export function formatVerdict({ passed, parts, gate }: ResultCheck, tolerances: Tolerances): string {
+export function formatVerdict({ passed, parts, gate, notJudged }: ResultCheck, tolerances: Tolerances): string {
   const texts: string[] = [];
   if (parts.length > 0) {
     const own = Array.from(tolerances.byColumn, ([column, { text }]) => `, ${column} ${text}`);
     texts.push(`${countsText(parts)} (tolerance ${tolerances.overall.text}${own.join("")})`);
   }
-  if (gate.length > 0) {
+  if (gate.length + notJudged.length > 0) {
     const kept = gate.filter((result) => result.passed).length;
-    texts.push(`gate: ${wholeNumber.format(kept)} kept, ${wholeNumber.format(gate.length - kept)} broken`);
+    const others = notJudged.length === 0 ? "" : `, ${wholeNumber.format(notJudged.length)} not judged`;
+    texts.push(`gate: ${wholeNumber.format(kept)} kept, ${wholeNumber.format(gate.length - kept)} broken${others}`);
   }
   return `${passed ? "passed" : "failed"}: ${texts.join("; ")}`;
 }
@@ -137,23 +146,34 @@ function restLines(parts: readonly RouterFindings[], shown: readonly Finding[]):
   ];
 }
 
-/** A table of the gate, broken entries first; empty without a gate. */
-function formatGate(gate: readonly GateResult[]): string {
-  if (gate.length === 0) return "";
-  const sorted = gate.toSorted((a, b) => Number(a.passed) - Number(b.passed));
+/** A table of the gate: broken entries first, then rows that are not judged; empty without a gate. */
+function formatGate({ gate, notJudged }: Pick<ResultCheck, "gate" | "notJudged">): string {
+  const rowsOf = (isPassed: boolean) =>
+    gate
+      .filter(({ passed }) => passed === isPassed)
+      .map(({ entry, router, row, value, baseline, allowed, passed }) => {
+        const verdict = passed ? "kept" : "broken";
+        return { verdict, entry, router, row, value, baseline, bound: boundText(entry, allowed) };
+      });
+  const unjudged = notJudged.map((one) => {
+    const { entry, router, row } = one;
+    return { verdict: "not judged", entry, router, row, value: null, baseline: null, bound: reasonOf(one) };
+  });
+  const sorted = [...rowsOf(false), ...unjudged, ...rowsOf(true)];
+  if (sorted.length === 0) return "";
   const shown = sorted.slice(0, mostRows);
   const names = Array.from(new Set(shown.flatMap(({ row }) => Object.keys(row)))).filter((name) => name !== "scenario");
   const header = ["gate", "router", ...names.map(printable), "metric", "baseline", "now", "allowed"];
   const table = formatTable(
     header,
-    shown.map(({ entry, router, row, value, baseline, allowed, passed }) => [
-      passed ? "kept" : "broken",
+    shown.map(({ verdict, entry, router, row, value, baseline, bound }) => [
+      verdict,
       printable(router),
       ...names.map((name) => printable(row[name] ?? "")),
       entry.metric,
       baseline,
       value,
-      boundText(entry, allowed),
+      bound,
     ]),
     { alignRight: header.map((title) => ["baseline", "now"].includes(title)) },
   );
@@ -162,18 +182,28 @@ function formatGate(gate: readonly GateResult[]): string {
 }
 
 /** `max 0.5`, `worse-by 5% = 0.011`. */
-function boundText({ bound }: GateResult["entry"], allowed: number): string {
-  return bound.kind === "worse-by"
-    ? `worse-by ${bound.tolerance.text}${bound.tolerance.unit === "absolute" ? "" : ` = ${shortNumber(allowed)}`}`
-    : `${bound.kind} ${bound.limit}`;
+function boundText(entry: GateEntry, allowed: number): string {
+  const { bound } = entry;
+  const isRelative = bound.kind === "worse-by" && bound.tolerance.unit !== "absolute";
+  return isRelative ? `${formatBound(entry)} = ${shortNumber(allowed)}` : formatBound(entry);
 }
 
 /** A gate's result in one line. */
 function formatGateResult({ entry, router, row, value, baseline, allowed, passed }: GateResult): string {
-  const place = Object.entries(row).filter(([name]) => name !== "scenario");
-  const where = [printable(router), ...place.map(([name, text]) => `${printable(name)} ${printable(text)}`)].join(", ");
+  const where = whereOf({ router, row });
   const from = baseline === null ? "" : `${formatNumber(baseline)} → `;
   return `${passed ? "kept" : "broken"}: ${where}: ${entry.metric} ${from}${formatNumber(value)}, allowed: ${boundText(entry, allowed)}`;
+}
+
+/** A row that is not judged in one line. */
+function formatUnjudged(one: UnjudgedRow): string {
+  return `not judged: ${reasonOf(one)}: ${whereOf(one)}: ${one.entry.metric}, allowed: ${formatBound(one.entry)}`;
+}
+
+/** `ssr, layer 3`: the router, and what else tells which row it is. */
+function whereOf({ router, row }: GateRow): string {
+  const place = Object.entries(row).filter(([name]) => name !== "scenario");
+  return [printable(router), ...place.map(([name, text]) => `${printable(name)} ${printable(text)}`)].join(", ");
 }
 
 function whatOf({ kind, column }: Finding): string {
@@ -206,9 +236,10 @@ function changeText({ change, baseline }: Finding): string {
 
 /**
  * The check as data for scripts. `counts` counts all values by verdict; `findings` lists the worst, at most 1000 and at most
- * 100 of a router in a file, with numbers where the cells hold them; `gate` lists every row that an entry of the gate judges.
+ * 100 of a router in a file, with numbers where the cells hold them; `gate` lists every row that an entry of the gate judges,
+ * and `notJudged` those that it cannot judge, each with its reason.
  */
-export function checkAsJson({ passed, parts, gate, notes }: ResultCheck): object {
+export function checkAsJson({ passed, parts, gate, notJudged, notes }: ResultCheck): object {
   const value = (text: string | null) => (text === null ? null : (numberIn(text) ?? text));
   const counts = countsOf(parts);
   return {
@@ -225,15 +256,24 @@ export function checkAsJson({ passed, parts, gate, notes }: ResultCheck): object
       bound: entry.bound.kind,
       ...result,
     })),
+    notJudged: notJudged.map((one) => ({
+      entry: one.entry.position,
+      metric: one.entry.metric,
+      bound: one.entry.bound.kind,
+      router: one.router,
+      row: one.row,
+      lackedBy: one.lackedBy,
+      reason: reasonOf(one),
+    })),
     notes,
   };
 }
 
 /**
  * The check as a JUnit XML report, which CI systems show: a test case for each router in each file, one for a file that is
- * missing or lacks a column, and one for each row that an entry of the gate judges.
+ * missing or lacks a column, and one for each row that an entry of the gate matches; those that it cannot judge are skipped.
  */
-export async function checkAsJunit({ parts, gate }: ResultCheck): Promise<string> {
+export async function checkAsJunit({ parts, gate, notJudged }: ResultCheck): Promise<string> {
   const { default: junit } = await import("junit-report-builder");
   // Its types promise a default export, and the package is the builder itself.
   const builder = (junit as unknown as typeof junit.default).newBuilder();
@@ -247,15 +287,16 @@ export async function checkAsJunit({ parts, gate }: ResultCheck): Promise<string
     if (part.failing > 0) test.failure(countsText([part]), "comparison").stacktrace(findings);
     else if (findings !== "") test.standardOutput(findings);
   }
-  for (const result of gate) {
-    const { entry, router, row } = result;
-    const layer = row.layer === undefined ? "" : `, layer ${row.layer}`;
-    const test = suite
+  const gateCase = (one: GateResult | UnjudgedRow) =>
+    suite
       .testCase()
       .className("gate")
-      .name(`${printable(router)}${layer}: ${formatEntry(entry)}`);
+      .name(`${whereOf(one)}: ${one.entry.metric}: ${formatBound(one.entry)}`);
+  for (const result of gate) {
+    const test = gateCase(result);
     if (!result.passed) test.failure(formatGateResult(result), "gate");
   }
+  for (const one of notJudged) gateCase(one).skipped().standardOutput(formatUnjudged(one));
   return builder.build();
 }
 
@@ -269,10 +310,10 @@ export interface Annotation {
 
 /**
  * At most ten errors, those of the gate first and then one for each router in each file whose findings fail; and at most ten
- * notices, for routers with other findings.
+ * notices, those of rows that the gate cannot judge first and then for routers with other findings.
  */
 export function annotationsOf(
-  { parts, gate }: ResultCheck,
+  { parts, gate, notJudged }: ResultCheck,
   baseline: string | null,
   gateFile: string | null,
 ): Annotation[] {
@@ -282,6 +323,10 @@ export function annotationsOf(
       const title = `gate: ${formatEntry(result.entry)}`;
       return { level: "error", title, message: formatGateResult(result), file: gateFile ?? "" };
     });
+  const unjudged = notJudged.map((one): Annotation => {
+    const title = `gate: ${formatEntry(one.entry)}`;
+    return { level: "notice", title, message: formatUnjudged(one), file: gateFile ?? "" };
+  });
   const ofParts = parts
     .filter(({ worst }) => worst.length > 0)
     .toSorted((a, b) => descending(a.failing, b.failing))
@@ -295,7 +340,7 @@ export function annotationsOf(
         file: path.join(baseline ?? "", file),
       };
     });
-  const all = [...ofGate, ...ofParts];
+  const all = [...ofGate, ...unjudged, ...ofParts];
   return (["error", "notice"] as const).flatMap((level) =>
     all.filter((annotation) => annotation.level === level).slice(0, mostAnnotations),
   );

@@ -17,6 +17,8 @@ import {
   gateTolerances,
   judgeGate,
   type LimitedRow,
+  type UnjudgedRow,
+  type UnpairedRow,
 } from "./gate.ts";
 import { allowedChange, judgeChange, type Tolerance, type Tolerances, toleranceOf } from "./tolerances.ts";
 
@@ -40,6 +42,8 @@ export interface ResultCheck {
   readonly parts: readonly RouterFindings[];
   /** In the order of the gate file; empty without one. */
   readonly gate: readonly GateResult[];
+  /** Rows that an entry of the gate matches and cannot judge, because a folder lacks them; they fail nothing themselves. */
+  readonly notJudged: readonly UnjudgedRow[];
   /** What cannot fail and is still worth saying. */
   readonly notes: readonly string[];
 }
@@ -61,7 +65,7 @@ interface PairedRow extends GateRow {
 /**
  * Checks the results in `folder`: against those in `baseline`, if there is one, by comparing the files that the baseline
  * has, and against the gate of `rules`. Throws `InputError` if a folder holds no results, a file is malformed, a gate's
- * entry matches nothing, a tolerance in standard errors meets a single seed, or there is nothing to compare, which would
+ * entry judges nothing, a tolerance in standard errors meets a single seed, or there is nothing to compare, which would
  * agree with anything.
  *
  * @param onBytes called with the baseline's bytes as they are read
@@ -76,13 +80,16 @@ export async function checkResults(
   const { gate } = rules;
   const comparison = baseline === null ? null : await compareFolders(folder, baseline, rules, onBytes);
   const limited = gate === null ? [] : await limitedRowsIn(folder);
-  const results =
-    gate === null ? [] : judgeGate(gate, limited, comparison?.compared ?? null, comparison?.unpaired ?? []);
+  const { results, notJudged } =
+    gate === null
+      ? { results: [], notJudged: [] }
+      : judgeGate(gate, limited, comparison?.compared ?? null, comparison?.unpaired ?? []);
   const parts = comparison?.parts ?? [];
   return {
     passed: parts.every(({ failing }) => failing === 0) && results.every(({ passed }) => passed),
     parts,
     gate: results,
+    notJudged,
     notes: comparison?.notes ?? [],
   };
 }
@@ -106,7 +113,7 @@ function isJudged(file: string): boolean {
 interface FolderComparison {
   readonly parts: readonly RouterFindings[];
   readonly compared: readonly ComparedRow[];
-  readonly unpaired: readonly GateRow[];
+  readonly unpaired: readonly UnpairedRow[];
   readonly notes: readonly string[];
 }
 
@@ -120,7 +127,7 @@ async function compareFolders(
   const { failOn, isStrict, tolerances } = rules;
   const collector = createFindingCollector();
   const compared: ComparedRow[] = [];
-  const unpaired: GateRow[] = [];
+  const unpaired: UnpairedRow[] = [];
   const notes: string[] = [];
   const seen = new Set<string>();
 
@@ -190,11 +197,11 @@ async function compareFolders(
       },
       onMissing(row) {
         add({ kind: "row", verdict: "missing", ...placeOf(row, "inBaseline"), ...noValue });
-        if (isJudged(file)) unpaired.push(placeOf(row, "inBaseline", "seed"));
+        if (isJudged(file)) unpaired.push({ ...placeOf(row, "inBaseline", "seed"), lackedBy: "results" });
       },
       onNew(row) {
         add({ kind: "row", verdict: "new", ...placeOf(row, "inNow"), ...noValue });
-        if (isJudged(file)) unpaired.push(placeOf(row, "inNow", "seed"));
+        if (isJudged(file)) unpaired.push({ ...placeOf(row, "inNow", "seed"), lackedBy: "baseline" });
       },
     });
 
@@ -217,8 +224,12 @@ async function compareFolders(
             ? null
             : { ...meansOf(values), allowed: allowedOf(row, name, values, [tolerance]) };
         },
-        isOneSided: (name) =>
-          textsOf(row, columnOf(name)).some(([before, after]) => (before === "") !== (after === "")),
+        hasBoth: (name) => textsOf(row, columnOf(name)).some(([before, after]) => before !== "" && after !== ""),
+        lackedBy(name) {
+          const texts = textsOf(row, columnOf(name));
+          if (texts.some(([before, after]) => before !== "" && after === "")) return "results";
+          return texts.some(([before, after]) => before === "" && after !== "") ? "baseline" : null;
+        },
       });
     }
   }

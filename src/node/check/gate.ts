@@ -50,6 +50,23 @@ export interface GateResult {
   readonly passed: boolean;
 }
 
+/** Which of the two folders of a check. */
+export type CheckedFolder = "baseline" | "results";
+
+/** A row that an entry with `worse-by` matches and cannot judge, because one folder has nothing to compare. */
+export interface UnjudgedRow extends GateRow {
+  readonly entry: GateEntry;
+  readonly lackedBy: CheckedFolder;
+  /** Whether the folder lacks the row or only the metric in it. */
+  readonly what: "row" | "metric";
+}
+
+/** What a gate comes to, in the order of its entries. */
+export interface GateJudgement {
+  readonly results: readonly GateResult[];
+  readonly notJudged: readonly UnjudgedRow[];
+}
+
 /** A row of summary.csv or layers.csv without its seed: what an entry can match. */
 export interface GateRow {
   readonly router: string;
@@ -65,8 +82,15 @@ export interface LimitedRow extends GateRow {
 export interface ComparedRow extends GateRow {
   /** Null if no seed has the metric in both folders. */
   changeOf(column: string, tolerance: Tolerance): ComparedMeans | null;
-  /** Whether a seed has the metric in one folder alone. */
-  isOneSided(column: string): boolean;
+  /** Whether a seed has the metric in both folders. */
+  hasBoth(column: string): boolean;
+  /** The folder in which a seed lacks a metric that it has in the other; the results if both do, null if neither does. */
+  lackedBy(column: string): CheckedFolder | null;
+}
+
+/** A row, or a seed of a row, that only one folder has. */
+export interface UnpairedRow extends GateRow {
+  readonly lackedBy: CheckedFolder;
 }
 
 /** Means over the seeds that both folders have, and the change that a tolerance allows. */
@@ -142,9 +166,21 @@ function boundOf({ max, min, "worse-by": worseBy }: Pick<WrittenEntry, (typeof b
 }
 
 /** The entry in words: `score of ssr, layer 3: worse-by 5%`. */
-export function formatEntry({ metric, router, layer, bound }: GateEntry): string {
+export function formatEntry(entry: GateEntry): string {
+  const { metric, router, layer } = entry;
   const where = `${router === null ? "" : ` of ${printable(router)}`}${layer === null ? "" : `, layer ${layer}`}`;
-  return `${metric}${where}: ${bound.kind} ${bound.kind === "worse-by" ? bound.tolerance.text : bound.limit}`;
+  return `${metric}${where}: ${formatBound(entry)}`;
+}
+
+/** `max 0.5`, `worse-by 5%`. */
+export function formatBound({ bound }: GateEntry): string {
+  return `${bound.kind} ${bound.kind === "worse-by" ? bound.tolerance.text : bound.limit}`;
+}
+
+/** Why a row is not judged: `the baseline has no score`. */
+export function reasonOf({ entry, lackedBy, what }: UnjudgedRow): string {
+  const isOne = lackedBy === "baseline";
+  return `the ${lackedBy} ${isOne ? "has" : "have"} no ${what === "row" ? "such row" : entry.metric}`;
 }
 
 /** Whether an entry is about a row. An entry without a layer is about the whole model: rows without a layer. */
@@ -167,7 +203,8 @@ export function gateTolerances({ entries }: Gate, metric: string, one: GateRow):
 
 /**
  * Judges every entry for every row that it matches. Throws `InputError` for an entry that matches no row, or only rows
- * whose metric is empty: a typo must never pass.
+ * whose metric is empty, or only rows that the baseline cannot judge: an entry that enforces nothing must never pass. What
+ * the results lack is no such error, since the comparison with the baseline already fails because of it.
  *
  * @param limited the rows of the results, for `max` and `min`
  * @param compared the rows that the results and the baseline have, for `worse-by`; null without a baseline
@@ -177,32 +214,78 @@ export function judgeGate(
   { file, entries }: Gate,
   limited: readonly LimitedRow[],
   compared: readonly ComparedRow[] | null,
-  unpaired: readonly GateRow[],
-): GateResult[] {
-  return entries.flatMap((entry) => {
+  unpaired: readonly UnpairedRow[],
+): GateJudgement {
+  const judgements = entries.map((entry): GateJudgement => {
     const { bound, metric } = entry;
     const where = `${file}: entry ${entry.position}: ${formatEntry(entry)}`;
     const isMatched = (one: GateRow) => matches(entry, one);
     if (bound.kind === "worse-by" && compared === null) {
       throw new InputError(`${where}: needs --baseline, the results that it must not be worse than`);
     }
-    const rows = bound.kind === "worse-by" ? compared! : limited;
-    if (!rows.some(isMatched)) {
-      // The comparison says already that the row is missing or new.
-      if (bound.kind === "worse-by" && unpaired.some(isMatched)) return [];
-      throw new InputError(`${where}: matches no row.${unmatchedHelp(entry, rows)}`);
-    }
+    const ofResults = limited.filter(isMatched);
+    const pairs = bound.kind === "worse-by" ? compared!.filter(isMatched) : [];
     const results =
       bound.kind === "worse-by"
-        ? compared!.filter(isMatched).flatMap((one) => judgeWorseBy(entry, bound.tolerance, one))
-        : limited.filter(isMatched).flatMap((one) => judgeLimit(entry, bound.kind, bound.limit, one));
-    if (results.length === 0) {
-      // The same of a value.
-      if (bound.kind === "worse-by" && compared!.some((one) => isMatched(one) && one.isOneSided(metric))) return [];
+        ? pairs.flatMap((one) => judgeWorseBy(entry, bound.tolerance, one))
+        : ofResults.flatMap((one) => judgeLimit(entry, bound.kind, bound.limit, one));
+    const notJudged = bound.kind === "worse-by" ? unjudgedRows(entry, pairs, unpaired.filter(isMatched)) : [];
+    if (results.length > 0 || notJudged.some(({ lackedBy }) => lackedBy === "results")) return { results, notJudged };
+    if (notJudged.length > 0) {
+      throw new InputError(`${where}: judges nothing: ${missingText(notJudged)}; ${remedy}`);
+    }
+    if (pairs.length > 0 || (bound.kind !== "worse-by" && ofResults.length > 0)) {
       throw new InputError(`${where}: ${metric} is empty in every row that it matches, so there is nothing to judge`);
     }
-    return results;
+    // Rows that do not even reach the comparison: those of layers.csv.
+    if (ofResults.length > 0)
+      throw new InputError(`${where}: judges nothing: the baseline has no layers.csv; ${remedy}`);
+    throw new InputError(`${where}: matches no row.${unmatchedHelp(entry, limited)}`);
   });
+  return {
+    results: judgements.flatMap(({ results }) => results),
+    notJudged: judgements.flatMap(({ notJudged }) => notJudged),
+  };
+}
+
+const remedy = "make a baseline that has it (--update), use max or min, which need no baseline, or remove the entry";
+
+/** The rows of which no seed can be compared, each once. A metric that is empty in both folders does not apply. */
+function unjudgedRows(
+  entry: GateEntry,
+  pairs: readonly ComparedRow[],
+  unpaired: readonly UnpairedRow[],
+): UnjudgedRow[] {
+  const keyOf = ({ router, row }: GateRow) => JSON.stringify([router, row]);
+  const ofPairs = pairs.flatMap((one): UnjudgedRow[] => {
+    const { router, row } = one;
+    const lackedBy = one.hasBoth(entry.metric) ? null : one.lackedBy(entry.metric);
+    return lackedBy === null ? [] : [{ entry, router, row, lackedBy, what: "metric" }];
+  });
+  const paired = new Set(pairs.map(keyOf));
+  const alone = new Map<string, UnjudgedRow>();
+  for (const { router, row, lackedBy } of unpaired) {
+    const key = keyOf({ router, row });
+    // With other seeds, both lack it; what the results lack makes the check fail.
+    if (!paired.has(key) && alone.get(key)?.lackedBy !== "results") {
+      alone.set(key, { entry, router, row, lackedBy, what: "row" });
+    }
+  }
+  return [...ofPairs, ...alone.values()];
+}
+
+/** `the baseline has no score of router a, b`, of rows that the baseline lacks. */
+function missingText(rows: readonly UnjudgedRow[]): string {
+  const [{ entry }] = rows;
+  return (["row", "metric"] as const)
+    .flatMap((what) => {
+      const routers = Array.from(new Set(rows.filter((one) => one.what === what).map(({ router }) => router)));
+      const lacked = what === "row" ? "row" : entry.metric;
+      return routers.length === 0
+        ? []
+        : [`the baseline has no ${lacked} of router ${routers.map(printable).join(", ")}`];
+    })
+    .join("; ");
 }
 
 function unmatchedHelp({ router, layer }: GateEntry, rows: readonly GateRow[]): string {

@@ -1,10 +1,11 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { annotationsOf, checkAsJson, checkAsJunit, formatCheck } from "../../../src/cli/text/check-output.ts";
 import { InputError } from "../../../src/core/input-error.ts";
 import { type CheckRules, checkResults } from "../../../src/node/check/check-results.ts";
 import { worstOf } from "../../../src/node/check/findings.ts";
-import { formatEntry, readGate } from "../../../src/node/check/gate.ts";
+import { formatEntry, readGate, reasonOf } from "../../../src/node/check/gate.ts";
 import { parseTolerances } from "../../../src/node/check/tolerances.ts";
 import { temporaryFolder } from "../../support/program.ts";
 import { resultFolder } from "../../support/result-folder.ts";
@@ -90,23 +91,87 @@ describe("a gate", () => {
     expect(gate[0].allowed).toBeLessThan(1e-8);
   });
 
-  it("does not judge by how much a row is worse that only one folder has", async () => {
-    const header = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global", "score"];
-    const [both, one] = [["a", "c"], ["a"]].map((routers) =>
-      resultFolder({
-        "summary.csv": [header, ...routers.map((router) => ["s", router, "topk", "1", "2", "4", "0", "0.5"])],
-      }),
-    );
-    const isNew = await checked("- {metric: score, router: c, worse-by: 5%}", both, one);
-    expect(isNew).toMatchObject({ passed: true, gate: [] });
-    expect((await checked("- {metric: score, router: c, worse-by: 5%}", one, both)).passed).toBe(false);
-    // The same of a column, which the comparison calls missing.
-    const narrow = resultFolder({
-      "summary.csv": [header, ["s", "a", "topk", "1", "2", "4", "0", "0.5"]].map((row) => row.slice(0, 7)),
+  const header = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global", "score"];
+  const scoresOf = (scores: Readonly<Record<string, string>>) =>
+    resultFolder({
+      "summary.csv": [
+        header,
+        ...Object.entries(scores).map(([router, score]) => ["s", router, "topk", "1", "2", "4", "0", score]),
+      ],
     });
+
+  it("refuses worse-by of which the baseline can judge no row", async () => {
+    const [both, one, empty] = [scoresOf({ a: "0.5", c: "0.5" }), scoresOf({ a: "0.5" }), scoresOf({ a: "" })];
+    const ofRow = checked("- {metric: score, router: c, worse-by: 5%}", both, one);
+    await expect(ofRow).rejects.toThrow(InputError);
+    await expect(ofRow).rejects.toThrow(
+      /entry 1: score of c: worse-by 5%: judges nothing: the baseline has no row of router c; make a baseline/,
+    );
+    const ofValue = checked("- {metric: score, worse-by: 5%}", one, empty);
+    await expect(ofValue).rejects.toThrow(InputError);
+    await expect(ofValue).rejects.toThrow(/judges nothing: the baseline has no score of router a; make a baseline/);
+    const narrow = resultFolder({ "summary.csv": [header.slice(0, 7), ["s", "a", "topk", "1", "2", "4", "0"]] });
+    await expect(checked("- {metric: score, worse-by: 5%}", one, narrow)).rejects.toThrow(
+      /the baseline has no score of router a/,
+    );
+    await expect(checked("- {metric: score, layer: 3, worse-by: 5%}", results(0.5), one)).rejects.toThrow(
+      /judges nothing: the baseline has no layers\.csv; make a baseline/,
+    );
+  });
+
+  it("lists the rows that the baseline cannot judge beside those that it can", async () => {
+    const entry = "- {metric: score, worse-by: 5%}";
+    const now = scoresOf({ a: "0.5", b: "0.5", c: "0.5" });
+    const { passed, gate, notJudged } = await checked(entry, now, scoresOf({ a: "0.5", b: "" }));
+    expect(passed).toBe(true);
+    expect(gate.map(({ router }) => router)).toEqual(["a"]);
+    expect(notJudged.map((row) => [row.router, row.lackedBy, reasonOf(row)])).toEqual([
+      ["b", "baseline", "the baseline has no score"],
+      ["c", "baseline", "the baseline has no such row"],
+    ]);
+    // Seeds that both have are enough, and a metric that is empty in both does not apply.
+    expect((await checked(entry, results(0.5), results(0.5))).notJudged).toEqual([]);
+    expect((await checked(entry, scoresOf({ a: "0.5", b: "" }), scoresOf({ a: "0.5", b: "" }))).notJudged).toEqual([]);
+  });
+
+  it("leaves what the results lack to the comparison, which fails", async () => {
+    const [both, one] = [scoresOf({ a: "0.5", c: "0.5" }), scoresOf({ a: "0.5" })];
+    const ofRow = await checked("- {metric: score, router: c, worse-by: 5%}", one, both);
+    expect(ofRow).toMatchObject({ passed: false, gate: [] });
+    expect(ofRow.notJudged.map(reasonOf)).toEqual(["the results have no such row"]);
+    // The same of a column, which the comparison calls missing.
+    const narrow = resultFolder({ "summary.csv": [header.slice(0, 7), ["s", "a", "topk", "1", "2", "4", "0"]] });
     const lacking = await checked("- {metric: score, worse-by: 5%}", narrow, one);
     expect(lacking).toMatchObject({ passed: false, gate: [] });
+    expect(lacking.notJudged.map(reasonOf)).toEqual(["the results have no score"]);
     expect(worstOf(lacking.parts, 10)).toMatchObject([{ verdict: "missing", kind: "column", column: "score" }]);
+  });
+
+  it("is shown with what it does not judge, each row once by name", async () => {
+    const now = scoresOf({ a: "0.5", b: "0.5", c: "0.5" });
+    const check = await checked("- {metric: score, worse-by: 5%}", now, scoresOf({ a: "0.5", b: "" }));
+    const text = formatCheck(check, parseTolerances("1e-6", []));
+    expect(text).toMatch(/^ not judged +b .*the baseline has no score +$/m);
+    expect(text).toMatch(/^ not judged +c .*the baseline has no such row +$/m);
+    expect(text).toMatch(/^passed: .*; gate: 1 kept, 0 broken, 2 not judged$/m);
+    expect(checkAsJson(check)).toMatchObject({
+      gate: [{ router: "a" }],
+      notJudged: [
+        { entry: 1, metric: "score", router: "b", lackedBy: "baseline", reason: "the baseline has no score" },
+        { entry: 1, metric: "score", router: "c", lackedBy: "baseline", reason: "the baseline has no such row" },
+      ],
+    });
+    const junit = await checkAsJunit(check);
+    expect(junit).toContain('classname="gate" name="a: score: worse-by 5%"');
+    expect(junit).toMatch(/name="b: score: worse-by 5%"[^/]*<skipped\/>/);
+    expect(junit).toContain("not judged: the baseline has no such row: c: score, allowed: worse-by 5%");
+    const notices = annotationsOf(check, "baseline", "gate.yaml").filter(({ file }) => file === "gate.yaml");
+    expect(notices.map(({ level, message }) => `${level} ${message}`)).toEqual([
+      "notice not judged: the baseline has no score: b: score, allowed: worse-by 5%",
+      "notice not judged: the baseline has no such row: c: score, allowed: worse-by 5%",
+    ]);
+    const one = await checkAsJunit(await checked("- {metric: score, router: a, max: 2}", now));
+    expect(one).toContain('name="a: score: max 2"');
   });
 
   it.each([
