@@ -15,28 +15,52 @@ const openers: Readonly<Record<string, (file: InputFile, options: TensorOptions)
   ".safetensors": async (file, { tensor }) => (await import("./safetensors.ts")).openSafetensors(file, tensor),
 };
 
-const torchConversion =
-  'import numpy, torch; numpy.save("logits.npy", torch.load("logits.pt", weights_only=True).float().numpy())';
+/** What a recorded file holds: logits, or whole numbers such as choices and loads, which stay as they are. */
+export type RecordedContent = "logits" | "integers";
 
-/** A line of Python that makes a file that can be read of one that cannot. */
-const conversions: Readonly<Record<string, string>> = {
+/** By extension: how to make, in Python, a `.npy` file of the file at `path`. */
+const conversions: Readonly<Record<string, (path: string, content: RecordedContent) => string>> = {
   ".pt": torchConversion,
   ".pth": torchConversion,
   ".bin": torchConversion,
-  ".npz": 'import numpy; numpy.save("logits.npy", numpy.load("logits.npz")["NAME"])',
+  ".npz": (path) => {
+    const archive = `numpy.load(${pythonText(path)})`;
+    return `import numpy; numpy.save(${npyName(path)}, ${archive}["NAME"]), where ${archive}.files lists the names`;
+  },
 };
+
+function torchConversion(path: string, content: RecordedContent): string {
+  // NumPy has no bfloat16.
+  const cast = content === "logits" ? ".float()" : "";
+  return `import numpy, torch; numpy.save(${npyName(path)}, torch.load(${pythonText(path)}, weights_only=True)${cast}.numpy())`;
+}
+
+function npyName(path: string): string {
+  return pythonText(`${path.slice(0, -extname(path).length)}.npy`);
+}
+
+/** `text` as a string literal of Python, which reads those of JSON. */
+function pythonText(text: string): string {
+  return JSON.stringify(text);
+}
 
 /**
  * Opens a recorded file by its extension, whatever its case. Sizes and type are known and checked against the file's size
  * before any data is read. Throws `InputError` when the file is missing, malformed, of an unknown kind, or when an option
  * is given that its format does not have. Reading throws it when the file was written to meanwhile.
+ *
+ * @param content decides what the message about a file of an unknown kind advises
  */
-export async function openTensor(path: string, options: TensorOptions = {}): Promise<TensorReader> {
+export async function openTensor(
+  path: string,
+  options: TensorOptions = {},
+  content: RecordedContent = "logits",
+): Promise<TensorReader> {
   const extension = extname(path).toLowerCase();
   if (!Object.hasOwn(openers, extension)) {
     // A missing file or a folder deserves to be called that.
     await (await openInputFile(path)).close();
-    const way = conversions[extension];
+    const way = Object.hasOwn(conversions, extension) ? conversions[extension](path, content) : undefined;
     throw new InputError(
       `${shorten(path)}: ${extension === "" ? "the file name has no extension" : `files that end with "${shorten(extension)}" cannot be read`}; ` +
         `${Object.keys(openers).join(", ")} can${way === undefined ? "" : `. To convert it, in Python: ${way}`}`,

@@ -145,7 +145,7 @@ async function openIntegers(
   what: string,
   problemWith: (shape: readonly number[]) => string | null,
 ): Promise<TensorReader> {
-  const reader = await openTensor(path);
+  const reader = await openTensor(path, {}, "integers");
   const { file, dtype, shape, kind } = reader;
   const problem = kind === "float" ? `${what} are integers; floats are logits, to be routed` : problemWith(shape);
   if (problem === null) return reader;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
+import { openTensor } from "../../../src/core/formats/open-tensor.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../../../src/core/formats/recorded-choices.ts";
 import { idleFraction, loadCv, maxVio } from "../../../src/core/metrics/load.ts";
 import { expectInputError, float32Npy, npyBytes, npyHeader, recordedFolder } from "./recorded-files.ts";
@@ -168,4 +169,25 @@ describe("openLoads", () => {
       await expectInputError(async () => stepsOf(await openLoads(bad, 2)), bad, "step 1, expert 1", "2147483647");
     },
   );
+});
+
+describe("the advice about a file that only Python reads", () => {
+  test("names the file, and keeps choices and counts the integers that they are", async () => {
+    const pt = write('my "run".pt', "");
+    const literals = [JSON.stringify(pt.replace(/pt$/, "npy")), JSON.stringify(pt)];
+    const [saved, loaded] = literals;
+    const conversion = (cast: string) =>
+      `import numpy, torch; numpy.save(${saved}, torch.load(${loaded}, weights_only=True)${cast}.numpy())`;
+    await expectInputError(() => openLoads(pt, 5), pt, conversion(""));
+    await expectInputError(() => openSelections(pt, 5), pt, conversion(""));
+    await expectInputError(() => openTensor(pt), pt, conversion(".float()"));
+  });
+
+  test("tells how to see the names in an .npz archive", async () => {
+    const path = write("counts.NPZ", "");
+    const saved = JSON.stringify(path.replace(/NPZ$/, "npy"));
+    const archive = `numpy.load(${JSON.stringify(path)})`;
+    const advice = `import numpy; numpy.save(${saved}, ${archive}["NAME"]), where ${archive}.files lists the names`;
+    for (const open of [openLoads, openSelections]) await expectInputError(() => open(path, 5), path, advice);
+  });
 });
