@@ -20,7 +20,10 @@ export function idlePicture(data: ReportData, width = pictureWidth): Picture | n
     ].join(" "),
     finding: isNeverIdle
       ? "No expert is idle on any step."
-      : rangeSentence("The fraction of idle experts, mean over the steps,", namedMetric(data, "idle_fraction_mean")),
+      : rangeSentence(
+          "The share of idle experts, in percent, mean over the steps,",
+          namedMetric(data, "idle_fraction_mean").map(({ name, value }) => ({ name, value: 100 * value })),
+        ),
     ...picture,
   };
 }

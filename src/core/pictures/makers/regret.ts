@@ -1,3 +1,4 @@
+import { counted } from "../../words.ts";
 import { namedMetric, rangeSentence } from "../parts/findings.ts";
 import { linesOf } from "../parts/lines.ts";
 import type { ReportData } from "../parts/report-data.ts";
@@ -17,7 +18,23 @@ export function regretPicture(data: ReportData, width = pictureWidth): Picture |
         "better, and a straight line on the linear axis loses the same on every step.",
       ...notes,
     ].join(" "),
-    finding: rangeSentence("Cumulative regret at the end", namedMetric(data, "regret_cumulative")),
+    finding: rangeSentence(`Cumulative regret at the end${sampleText(data)}`, namedMetric(data, "regret_cumulative")),
     ...drawn,
   };
+}
+
+/** Says that the sum leaves out steps, if regret was not measured on all of them. */
+function sampleText({ variants }: ReportData): string {
+  const columns = variants.flatMap(({ series }) => series.map((one) => one.columns.regret_cumulative));
+  const counts = columns.map((column) => ({
+    measured: column.filter((value) => !Number.isNaN(value)).length,
+    steps: column.length,
+  }));
+  const partly = counts.filter(({ measured, steps }) => measured > 0 && measured < steps);
+  if (partly.length === 0) return "";
+  const [{ measured, steps }] = partly;
+  const areAlike = counts.every((one) => one.measured === 0 || (one.measured === measured && one.steps === steps));
+  return areAlike
+    ? `, a sum over the ${counted(measured, "measured step")} of ${steps},`
+    : ", a sum over the measured steps alone,";
 }

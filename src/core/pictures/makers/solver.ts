@@ -19,17 +19,20 @@ export function solverPicture(data: ReportData, width = pictureWidth): Picture |
   const reference = plainTopK(data);
   if (points.length + (reference === null ? 0 : 1) < 2 || points.length === 0) return null;
   const best = points.reduce((a, b) => (b.y.mean < a.y.mean ? b : a));
-  const isBest = `${drawnName(best.variant.name)} is most balanced, with MaxVio ${inWords(best.y.mean)} for ${inWords(best.x.mean)} solver ${best.x.mean === 1 ? "step" : "steps"}`;
+  const who = drawnName(best.variant.name);
+  const isBest = points.length === 1 ? `${who} comes to` : `Of the routers that solve, ${who} is most balanced:`;
+  const steps = `${inWords(best.x.mean)} ${best.x.mean === 1 ? "step" : "steps"}`;
+  const finding = `${isBest} MaxVio ${inWords(best.y.mean)} with a solver on ${steps}`;
   return {
     id: "solver",
-    title: "Solver steps against balance",
+    title: "Steps with a solver against balance",
     reading: [
       "The steps of the run on which a transport solver ran, and MaxVio over all steps: further left is cheaper, further " +
         "down more balanced.",
       ...(reference === null ? [] : ["The horizontal line is plain top-k, which solves nothing."]),
       ...pointNotes(points),
     ].join(" "),
-    finding: reference === null ? `${isBest}.` : `${isBest}, against ${inWords(reference.value)} with plain top-k.`,
+    finding: reference === null ? `${finding}.` : `${finding}, against ${inWords(reference.value)} with plain top-k.`,
     ...pointsPicture(
       points,
       { x: "steps with a solver", y: "MaxVio of a batch, mean" },

@@ -41,8 +41,15 @@ it("has the line of plain top-k on an axis that the solvers alone would end belo
   expect(yAxis).toMatchObject({ type: "log", min: 0.01, max: 10 });
 });
 
-it("counts one step as one", () => {
+it("says who is most balanced of those that solve, and that steps are steps with a solver", () => {
   const [once, twice] = [1, 2].map((steps) => pictureOf(2, [{ kind: "ssr", steps, maxVio: 0.5 }]).finding);
-  expect(once).toContain("for 1 solver step, against");
-  expect(twice).toContain("for 2 solver steps, against");
+  expect(once).toBe("ssr comes to MaxVio 0.5 with a solver on 1 step, against 2 with plain top-k.");
+  expect(twice).toBe("ssr comes to MaxVio 0.5 with a solver on 2 steps, against 2 with plain top-k.");
+  const several = pictureOf(0.25, [
+    { kind: "ssr", steps: 10, maxVio: 1 },
+    { kind: "sinkhorn", steps: 100, maxVio: 0.5 },
+  ]);
+  expect(several.finding).toBe(
+    "Of the routers that solve, sinkhorn is most balanced: MaxVio 0.5 with a solver on 100 steps, against 0.25 with plain top-k.",
+  );
 });

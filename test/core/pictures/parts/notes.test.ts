@@ -39,3 +39,28 @@ describe("what is said below a picture of the loads", () => {
     expect(findingOf(data, "loads")).toMatch(/^Of the first seed of the \d+ variants shown, the share of idle experts/);
   });
 });
+
+describe("what is said below the pictures over the steps", () => {
+  it("is of the measured steps alone where regret is sampled", async () => {
+    const sampled = findingOf(await dataOfRun({ ...smallScenario, steps: 6, regret: { every: 3 } }), "regret");
+    expect(sampled).toMatch(/^Cumulative regret at the end, a sum over the 2 measured steps of 6, is lowest for /);
+    const whole = findingOf(await dataOfRun({ ...smallScenario, steps: 6, regret: { every: 1 } }), "regret");
+    expect(whole).toMatch(/^Cumulative regret at the end is lowest for /);
+  });
+
+  it("leaves out how many steps were measured where that differs", async () => {
+    const swept = { ...smallScenario, steps: 6, sweep: { "regret.every": [1, 3] } };
+    expect(findingOf(await dataOfSweep(swept), "regret")).toMatch(
+      /^Cumulative regret .* the measured steps alone, is /,
+    );
+  });
+
+  it("gives the share of idle experts in the unit of the picture of loads", async () => {
+    const data = await dataOfRun({ ...balanced, tokens: 2, topK: 1, routers: roundRobin });
+    // Two pairs a step leave 6 of 8 experts idle at least.
+    expect(findingOf(data, "idle")).toMatch(
+      /^The share of idle experts, in percent, mean over the steps, is 75 for all/,
+    );
+    expect(findingOf(data, "loads")).toMatch(/ is 75 for all\.$/);
+  });
+});
