@@ -1,9 +1,11 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import type { MetricDescription } from "../../src/core/metrics/index.ts";
 import { routerKinds } from "../../src/core/routers/index.ts";
 import { streamKinds } from "../../src/core/streams/index.ts";
 import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 describe("moesim list", () => {
   it("lists every router and stream with parameters, defaults and source", () => {
@@ -31,6 +33,18 @@ describe("moesim list", () => {
     const { code, stdout } = moesim(["list", "metrics"]);
     expect(code).toBe(0);
     for (const word of ["MaxVio", "max_vio_global", "dead experts", "step_time_mean"]) expect(stdout).toContain(word);
+  });
+
+  it("lists the steps that were solved apart from the iterations of a step", async () => {
+    const { stdout } = await runInProcess(["list", "metrics", "--json"]);
+    const metrics: MetricDescription[] = JSON.parse(stdout);
+    const columns = ["Sinkhorn steps", "solver iterations"].map(
+      (name) => metrics.find((metric) => metric.name === name)!.columns,
+    );
+    expect(columns).toEqual([
+      ["summary sinkhorn_steps"],
+      ["summary solver_iterations_mean", "steps solver_iterations"],
+    ]);
   });
 
   it.each(["routers", "streams", "metrics"])("fits %s into tables of 80 characters, and cuts no word", (subject) => {

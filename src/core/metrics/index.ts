@@ -148,10 +148,17 @@ export const metricDescriptions: readonly MetricDescription[] = [
     source: "expert parallelism, arXiv 2412.19437",
   },
   {
+    name: "Sinkhorn steps",
+    range: "[0, steps]",
+    definition: "steps on which the router solved an entropic transport plan; empty for routers without one",
+    columns: ["summary sinkhorn_steps"],
+    source: "the router's own",
+  },
+  {
     name: "solver iterations",
     range: "≥ 0",
-    definition: "iterations of the transport solver on a step",
-    columns: ["summary sinkhorn_steps", "summary solver_iterations_mean", "steps solver_iterations"],
+    definition: "iterations of the transport solver on a step; in the summary the mean over the steps on which it ran",
+    columns: ["summary solver_iterations_mean", "steps solver_iterations"],
     source: "the router's own",
   },
   {

@@ -14,7 +14,10 @@ export interface Contender {
   readonly name: string;
   /** MaxVio of a batch, mean over the steps; lower is better. */
   readonly maxVio: Interval;
-  /** What it pays for its balance; lower is better. Null if it was not computed. */
+  /**
+   * What it pays for its balance; lower is better. Null if it was not computed. The half width of a single run's is the
+   * standard error, as in the run's table.
+   */
   readonly price: Interval | null;
   /** Mean affinity of the chosen pairs; higher is better. Null for recorded choices. */
   readonly score: Interval | null;
@@ -65,11 +68,12 @@ export function verdictOf(results: Results, variants: readonly Variant[]): Verdi
 /** Weighs the routers of one run by their rows of its summary, of which there is at least one. */
 export function verdictOfRun(rows: readonly SummaryRow[]): Verdict {
   const trained = rows.some(isTrained);
-  const single = (mean: number | null): Interval | null => (mean === null ? null : { mean, halfWidth: null, count: 1 });
+  const single = (mean: number | null, halfWidth: number | null = null): Interval | null =>
+    mean === null ? null : { mean, halfWidth, count: 1 };
   const contenders = rows.map(({ source, summary }) => ({
     name: source.router,
     maxVio: single(summary.maxVioBatchMean)!,
-    price: single(trained ? summary.taskLoss : summary.regretMean),
+    price: trained ? single(summary.taskLoss) : single(summary.regretMean, summary.regretSe),
     score: single(summary.score),
     missedSteps: summary.notConvergedSteps ?? 0,
   }));
