@@ -107,7 +107,8 @@ describe("moesim compare", () => {
     expect(both.stdout).toMatch(/^empty for every router: score, churn$/m);
     const mixed = await runInProcess(["compare", before, one]);
     expect(mixed.stdout).toContain(
-      `no known difference between their scenarios\n  1: recorded choices or loads, not a scenario\n`,
+      "no known difference in size (experts, steps, tokens, top_k); a scenario and a recording share nothing else to " +
+        "compare\n  1: a recording of choices or loads, not a scenario\n",
     );
     expect(mixed.stdout).toContain(`no router of 1 is in ${names[0]}, so there are no changes from it\n`);
     expect(mixed.stdout).not.toContain("no run.json");

@@ -37,13 +37,17 @@ export function formatComparison(comparison: Comparison, colors: ChangeColors, h
 
 function scenarioLines({ folders, fields }: Comparison, names: readonly string[]): string[] {
   const sources = new Set(folders.map(({ source }) => source));
-  const what = sources.has("scenario") ? "scenarios" : sources.has("measurement") ? "measurements" : "scenarios";
+  const isMixed = sources.has("scenario") && sources.has("measurement");
+  const what = isMixed ? "inputs" : sources.has("measurement") ? "measurements" : "scenarios";
+  const alike = isMixed
+    ? "no known difference in size (experts, steps, tokens, top_k); a scenario and a recording share nothing else to compare"
+    : `no known difference between their ${what}`;
   const remarks = folders.map(({ source }) => {
     if (source === null) return "no run.json tells which scenario it was";
-    return source === "measurement" && what === "scenarios" ? "recorded choices or loads, not a scenario" : null;
+    return source === "measurement" && isMixed ? "a recording of choices or loads, not a scenario" : null;
   });
   return [
-    `${names.join(", ")}: ${fields.length === 0 ? `no known difference between their ${what}` : `their ${what} differ in`}`,
+    `${names.join(", ")}: ${fields.length === 0 ? alike : `their ${what} differ in`}`,
     ...fields.map(({ path, values }: ComparedField) => {
       const texts = values.map((value) => (value === null ? "–" : printable(value)));
       return `  ${printable(path)}: ${texts.join(" → ")}`;

@@ -5,7 +5,10 @@ import type { MetricColumn } from "./metric-columns.ts";
 /** Results side by side, the first of them the reference. Plain data, for terminals, pages and scripts. */
 export interface Comparison {
   readonly folders: readonly ComparedFolder[];
-  /** Where the scenarios differ, and in what the measurements of recorded choices. */
+  /**
+   * Where the scenarios differ, and in what the measurements of recorded choices. If not all folders come from scenarios,
+   * first the sizes that differ by summary.csv: `experts`, `steps`, `tokens`, `top_k`.
+   */
   readonly fields: readonly ComparedField[];
   readonly metrics: readonly ComparedMetric[];
   /** Asked for, but empty for every router of every folder: of recorded choices the score, the regret and the churn. */

@@ -6,7 +6,7 @@ import type { MetricColumn } from "../../core/results/metric-columns.ts";
 import { metricOf, type Variant, variantsOf } from "../../core/results/variants.ts";
 import type { Results } from "../files/results.ts";
 import { createStreamReader, pairedDifferences, type StreamOf, type VariantOf } from "./paired-seeds.ts";
-import { differingFields, sourceOf } from "./scenario-fields.ts";
+import { differingFields, differingSizes, sourceOf } from "./scenario-fields.ts";
 
 /**
  * Puts `results`, two or more, side by side: the metrics `columns` of every router, with the difference to the first of
@@ -35,13 +35,16 @@ export function compareResults(results: readonly Results[], columns: readonly Me
   }
 
   const compared = columns.map(compareMetric);
+  // Scenarios name their sizes themselves.
+  const sizes = sources.every((source) => source?.kind === "scenario") ? [] : differingSizes(results);
+  const fields = differingFields(sources).filter(({ path }) => !sizes.some((size) => size.path === path));
   return {
     folders: results.map(({ folder }, position) => ({
       folder,
       name: names[position],
       source: sources[position]?.kind ?? null,
     })),
-    fields: differingFields(sources),
+    fields: [...sizes, ...fields],
     metrics: compared.filter(({ rows }) => rows.length > 0),
     emptyMetrics: compared.filter(({ rows }) => rows.length === 0).map(({ column }) => column),
     unmatchedFolders: Array.from(variants.keys()).filter(

@@ -48,8 +48,8 @@ export function sourceOf(results: Results): ResultSource | null {
 
 /**
  * The fields that not all of the scenarios have alike, and then those of measurements, in the order in which they are first
- * named. Of a router that not all have only its kind is listed. Scenarios and measurements have nothing in common that
- * could differ.
+ * named. Of a router that not all have only its kind is listed. Scenarios and measurements share no
+ * fields; {@link differingSizes} compares their sizes.
  */
 export function differingFields(sources: readonly (ResultSource | null)[]): ComparedField[] {
   return (["scenario", "measurement"] as const).flatMap((kind) => {
@@ -63,6 +63,25 @@ export function differingFields(sources: readonly (ResultSource | null)[]): Comp
       .filter(([path]) => new Set(known.map((fields) => fields.get(path)?.value)).size > 1)
       .map(([path]) => ({ path, values: fieldsOf.map((fields) => fields?.get(path)?.value ?? null) }));
   });
+}
+
+/** Sizes that have a column in summary.csv, whatever wrote it. */
+const sizes = ["experts", "steps", "tokens", "top_k"];
+
+/**
+ * The sizes that differ between `results`, by summary.csv: all there is to compare between a scenario and a recording. A
+ * size that its rows do not share is a list; null if a summary does not tell it, which is no difference.
+ */
+export function differingSizes(results: readonly Results[]): ComparedField[] {
+  return sizes
+    .map((path) => ({ path, values: results.map((one) => sizeOf(one, path)) }))
+    .filter(({ values }) => new Set(values.filter((value) => value !== null)).size > 1);
+}
+
+function sizeOf({ summary }: Results, column: string): string | null {
+  if (!summary.columns.includes(column)) return null;
+  const texts = new Set(summary.rows.map((_, row) => cellOf(summary, row, column)).filter((text) => text !== ""));
+  return texts.size === 0 ? null : Array.from(texts).join(", ");
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { formatComparison } from "../../../src/cli/text/compare-text.ts";
 import { InputError } from "../../../src/core/input-error.ts";
 import { comparisonPictures } from "../../../src/core/pictures/comparison-pictures.ts";
 import { themes } from "../../../src/core/pictures/parts/theme.ts";
@@ -130,6 +131,36 @@ describe("results side by side", () => {
     expect(mixed.fields).toEqual([{ path: "ranks", values: [null, "1", "4"] }]);
     expect(mixed.unmatchedFolders).toEqual([1, 2]);
     expect(compareResults([run, measured(1)], columns).fields).toEqual([]);
+  });
+
+  it("compare the sizes of a recording with those of a scenario", () => {
+    const sized = (record: object, sizes: readonly string[]) => {
+      const header = ["scenario", "router", "kind", "seed", "steps", "tokens", "experts", "top_k", "max_vio_global"];
+      const folder = resultFolder({ "summary.csv": [header, ["s", "a", "topk", "0", ...sizes, "0.5"]] });
+      writeFileSync(path.join(folder, "run.json"), JSON.stringify(record));
+      return openResults(folder);
+    };
+    const scenario = { scenario: { steps: 300, experts: 16 } };
+    const run = sized(scenario, ["300", "512", "16", "2"]);
+    const recording = sized({ command: "measure", loads: "l.npy", experts: 8 }, ["4", "", "8", ""]);
+    const comparison = compareResults([recording, run], columns);
+    expect(comparison.fields).toEqual([
+      { path: "experts", values: ["8", "16"] },
+      { path: "steps", values: ["4", "300"] },
+    ]);
+    const colors = { better: String, worse: String };
+    const lines = formatComparison(comparison, colors).split("\n");
+    expect(lines[0]).toMatch(/: their inputs differ in$/);
+    expect(lines.slice(1, 3)).toEqual(["  experts: 8 → 16", "  steps: 4 → 300"]);
+    expect(lines[3]).toMatch(/: a recording of choices or loads, not a scenario$/);
+    const alike = compareResults([sized({ command: "measure" }, ["300", "", "16", ""]), run], columns);
+    expect(formatComparison(alike, colors)).toMatch(
+      /: no known difference in size \(experts, steps, tokens, top_k\); /,
+    );
+    // The scenarios name their own.
+    expect(
+      compareResults([sized({ scenario: { steps: 4, experts: 16 } }, ["4", "", "16", ""]), run], columns).fields,
+    ).toEqual([{ path: "steps", values: ["4", "300"] }]);
   });
 
   it.each(["{", "", "[1"])("refuse a run.json that is %j", (text) => {
