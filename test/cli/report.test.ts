@@ -5,6 +5,7 @@ import { PNG } from "pngjs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { themes } from "../../src/core/pictures/parts/theme.ts";
 import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 /** A fresh folder of results to write into: what `measure` says of recorded loads. */
 function measured(): string {
@@ -118,14 +119,17 @@ describe("moesim report", () => {
   it.each([
     [["--picture", "max-voi", "--svg", "x"], /--picture max-voi: .*Did you mean "max-vio"\? Allowed: max-vio, loads/],
     [["--picture", "max-vio"], /--picture: .*--svg, --png or --pdf/],
+    [["--width", "300"], /--width: is the width of images; name a folder for them with --svg, --png or --pdf/],
+    [["--font-size", "10"], /--font-size: .*--svg, --png or --pdf/],
+    [["--theme", "dark"], /--theme: .*--svg, --png or --pdf/],
     [["--metric", "load_entrpy"], /--metric load_entrpy: .*Did you mean "load_entropy"\? Allowed: max_vio, /],
     [["--metric", "churn"], /--metric churn: the column has no values in /],
     [["--width", "100"], /--width 100: .*a width from 240 to 4000/],
     [["--width", "400", "--font-size", "40"], /--width 400: is not allowed with --font-size 40/],
     [["--font-size", "0"], /--font-size: 0 is not allowed/],
-  ])("refuses %j and says what is allowed", (words, message) => {
+  ])("refuses %j and says what is allowed", async (words, message) => {
     const folder = temporaryFolder();
-    const { code, stderr } = moesim(["report", results, "--out", path.join(folder, "p.html"), ...words], folder);
+    const { code, stderr } = await runInProcess(["report", results, "--out", path.join(folder, "p.html"), ...words]);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(listFiles(folder)).toEqual([]);

@@ -23,6 +23,8 @@ const layoutFontSize = 12;
 /** Narrower pictures have no room for their text, and wider ones are a mistake. */
 const layoutWidths = { least: 240, most: 4000 } as const;
 
+const defaultTheme: ThemeName = "light";
+
 const imageFormats = ["svg", "png", "pdf"] as const;
 type ImageFormat = (typeof imageFormats)[number];
 
@@ -34,10 +36,10 @@ interface ReportArguments extends CommonArguments {
   pdf?: string | undefined;
   picture?: string[] | undefined;
   metric?: string | undefined;
-  width: number;
-  "font-size": number;
+  width?: number | undefined;
+  "font-size"?: number | undefined;
   "max-vio": number;
-  theme: ThemeName;
+  theme?: ThemeName | undefined;
 }
 
 export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
@@ -74,21 +76,21 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         type: "number",
         group: optionGroups.output,
         requiresArg: true,
-        default: pictureWidth,
+        defaultDescription: String(pictureWidth),
         describe: "Width of images in CSS pixels, 96 to the inch; a PNG has twice as many",
       })
       .option("font-size", {
         type: "number",
         group: optionGroups.output,
         requiresArg: true,
-        default: layoutFontSize,
+        defaultDescription: String(layoutFontSize),
         describe: "Size of the text of images in CSS pixels, of which 4 are 3 points; marks and lines go with it",
       })
       .option("theme", {
         group: optionGroups.output,
         choices: Object.keys(themes) as ThemeName[],
         requiresArg: true,
-        default: "light" as const,
+        defaultDescription: defaultTheme,
         describe: "Colours of images; the page has both",
       })
       .option("max-vio", maxVioOption)
@@ -111,6 +113,8 @@ async function report(options: ReportArguments): Promise<void> {
   const { folder, metric } = options;
   const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
   const size = imageSize(options);
+  const formats = imageFormats.filter((format) => options[format] !== undefined);
+  if (formats.length === 0) checkNoImageOption(options);
   const results = openResults(folder);
   const out = options.out ?? path.join(folder, pageFile);
   checkTarget("out", out, filesOfResults(folder));
@@ -125,10 +129,6 @@ async function report(options: ReportArguments): Promise<void> {
     throw new InputError(`--metric ${metric}: the column has no values in ${folder}, so there is nothing to draw`);
   }
   const chosen = choosePictures(pictures, options.picture);
-  const formats = imageFormats.filter((format) => options[format] !== undefined);
-  if (options.picture !== undefined && formats.length === 0) {
-    throw new InputError("--picture: says which images to write; name a folder for them with --svg, --png or --pdf");
-  }
   const written = pictures.map(({ id, title, finding }): WrittenPicture => {
     const files = formats.map((format) => [format, path.join(options[format]!, `${id}.${format}`)]);
     return { id, title, finding, ...(chosen.includes(id) && Object.fromEntries(files)) };
@@ -137,7 +137,7 @@ async function report(options: ReportArguments): Promise<void> {
   const page = renderReport(data, pictures, maxVioLimit);
   const isDrawn = ({ id }: Picture) => formats.length > 0 && chosen.includes(id);
   const laidOut = size.layoutWidth === pictureWidth ? pictures : drawPictures(data, size.layoutWidth, metric);
-  const images = await renderImages(laidOut.filter(isDrawn), formats, size, options.theme);
+  const images = await renderImages(laidOut.filter(isDrawn), formats, size, options.theme ?? defaultTheme);
 
   await withOutputFile(out, async (file) => {
     for (const format of formats) await writeImages(options[format]!, images, format);
@@ -157,10 +157,24 @@ interface ImageSize {
   readonly scale: number;
 }
 
+/** Throws `InputError` if an option that only images heed is given. */
+function checkNoImageOption(options: ReportArguments): void {
+  const purposes = {
+    picture: "says which images to write",
+    width: "is the width of images",
+    "font-size": "is the size of the text of images",
+    theme: "says in which colours to draw images",
+  } as const;
+  for (const name of Object.keys(purposes) as (keyof typeof purposes)[]) {
+    if (options[name] === undefined) continue;
+    throw new InputError(`--${name}: ${purposes[name]}; name a folder for them with --svg, --png or --pdf`);
+  }
+}
+
 /** Throws `InputError` if the text would be too large or too small for the width. */
 function imageSize(options: ReportArguments): ImageSize {
-  const width = positiveNumber("width", options.width);
-  const fontSize = positiveNumber("font-size", options["font-size"]);
+  const width = positiveNumber("width", options.width ?? pictureWidth);
+  const fontSize = positiveNumber("font-size", options["font-size"] ?? layoutFontSize);
   const scale = fontSize / layoutFontSize;
   const layoutWidth = Math.round(width / scale);
   const { least, most } = layoutWidths;
