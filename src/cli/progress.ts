@@ -13,11 +13,21 @@ export interface LiveLine {
   stop(): void;
 }
 
+/** Figures at the end of a live line, under one name. */
+export interface LiveFigures {
+  readonly name: string;
+  readonly items: readonly string[];
+}
+
 /**
- * Shows nothing for the first two seconds, and never where output is piped or `quiet` is asked for. `label` tells in
- * words what is done; what does not fit on the line is cut off.
+ * Shows nothing for the first two seconds, and nothing at all if output is piped or `quiet`. `label` tells in words what is
+ * done, and `figures` how it goes; figures that do not fit on the line whole are left out, and longer words are cut.
  */
-export function createLiveLine(label: () => string, quiet: boolean): LiveLine {
+export function createLiveLine(
+  label: () => string,
+  quiet: boolean,
+  figures: () => LiveFigures = () => ({ name: "", items: [] }),
+): LiveLine {
   if (quiet || !process.stdout.isTTY || !process.stderr.isTTY)
     return { update: () => undefined, stop: () => undefined };
   const start = performance.now();
@@ -33,7 +43,7 @@ export function createLiveLine(label: () => string, quiet: boolean): LiveLine {
           label(),
         ];
         const line = parts.filter((part) => part !== "").join(" · ");
-        return firstColumns(line, columnsOf(process.stderr) - 1);
+        return lineWithFigures(line, figures(), columnsOf(process.stderr) - 1);
       },
       barsize: barCharacters,
       stream: process.stderr,
@@ -76,6 +86,17 @@ export function createProgress(total: number, unit: string, quiet: boolean): Pro
     },
     stop: line.stop,
   };
+}
+
+/** `text` and after it as many of the `items` as fit whole, or as much of `text` as fits. */
+export function lineWithFigures(text: string, { name, items }: LiveFigures, columns: number): string {
+  let line = text;
+  for (const [index, item] of items.entries()) {
+    const longer = index === 0 ? `${line} · ${name} ${item}` : `${line}, ${item}`;
+    if (stringWidth(longer) > columns) break;
+    line = longer;
+  }
+  return firstColumns(line, columns);
 }
 
 /** As much of `text` as is at most `columns` wide on a terminal, where some characters take two. */

@@ -171,10 +171,14 @@ function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
   const total = steps * routers.length;
   let done = 0;
   const latest = new Map<string, number>();
-  const progress = createLiveLine(() => {
-    const maxVios = Array.from(latest, ([router, maxVio]) => `${printable(router)} ${formatNumber(maxVio)}`);
-    return `${done}/${total} steps · MaxVio ${maxVios.join(", ")}`;
-  }, quiet);
+  const progress = createLiveLine(
+    () => `${done}/${total} steps`,
+    quiet,
+    () => ({
+      name: "MaxVio",
+      items: Array.from(latest, ([router, maxVio]) => `${printable(router)} ${formatNumber(maxVio)}`),
+    }),
+  );
   return {
     onProgress({ router, steps: more, maxVio }: RouterProgress): void {
       latest.set(router, maxVio);
