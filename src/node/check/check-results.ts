@@ -222,7 +222,7 @@ async function compareFolders(
           const values = valuesOf(row, columnOf(name));
           return values.length === 0
             ? null
-            : { ...meansOf(values), allowed: allowedOf(row, name, values, [tolerance]) };
+            : { ...meansOf(values), allowed: allowedOf(row, name, values, [tolerance], tolerances.overall) };
         },
         hasBoth: (name) => textsOf(row, columnOf(name)).some(([before, after]) => before !== "" && after !== ""),
         lackedBy(name) {
@@ -296,7 +296,7 @@ function judgeMeans(
   const ofGate = gate === null || failOn === "different" ? [] : gateTolerances(gate, name, one);
   const own = ofGate.length > 0 ? ofGate : [toleranceOf(tolerances, name)];
   // For equal values too, so that a tolerance that cannot be applied is refused before it is needed.
-  const allowed = values.length === 0 ? null : allowedOf(one, name, values, own);
+  const allowed = values.length === 0 ? null : allowedOf(one, name, values, own, tolerances.overall);
 
   const noNumbers = { change: null, allowed: null };
   const differing = texts.find(([before, after]) => before !== after);
@@ -355,7 +355,7 @@ function meansOf(values: Values): { baseline: number; now: number } {
 }
 
 /**
- * The least change that `tolerances` allow. Seeds are paired: the standard error is that of the mean of the changes, one a
+ * The least change that `tolerances` allow; `overall` is that of all columns, so that no single column is blamed for it. Seeds are paired: the standard error is that of the mean of the changes, one a
  * seed, from which what a seed does to both sides drops out.
  */
 function allowedOf(
@@ -363,6 +363,7 @@ function allowedOf(
   column: string,
   values: Values,
   tolerances: readonly Tolerance[],
+  overall: Tolerance,
 ): number {
   const { baseline, now } = meansOf(values);
   const spread = deviation(values, ([before, after]) => after - before);
@@ -372,7 +373,7 @@ function allowedOf(
       if (tolerance.unit === "standard errors" && standardError === null) {
         throw new InputError(
           `${file}: router ${JSON.stringify(router)} has a single seed in both folders, and the tolerance ${tolerance.text} ` +
-            `of ${column} needs at least two; sweep over seeds, or give a number (0.01) or a percentage (5%)`,
+            `${tolerance === overall ? "" : `of ${column} `}needs at least two; sweep over seeds, or give a number (0.01) or a percentage (5%)`,
         );
       }
       return allowedChange(tolerance, baseline, now, standardError);

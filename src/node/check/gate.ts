@@ -100,12 +100,19 @@ export interface ComparedMeans {
   readonly allowed: number;
 }
 
+const limitSchema = z.number({
+  error: ({ input }) =>
+    typeof input === "string" && input.trim().endsWith("%")
+      ? "a percentage is relative to a baseline and belongs to worse-by; a limit is a number"
+      : undefined,
+});
+
 const entrySchema = z.strictObject({
   metric: z.string(),
   router: z.string().optional(),
   layer: z.number().int().min(0).optional(),
-  max: z.number().optional(),
-  min: z.number().optional(),
+  max: limitSchema.optional(),
+  min: limitSchema.optional(),
   "worse-by": z.union([z.number(), z.string()]).optional(),
 });
 

@@ -31,12 +31,20 @@ const rounding = 1e-9;
 const slack = 1e-6;
 
 /**
- * Reads the options `--tolerance` and `--metric`, whose words are `name=tolerance`; the last one of a name counts. Throws
- * `InputError` for anything that is no tolerance, for a name that is no column of a file that is checked, and for standard
- * errors of a column that has no mean over seeds.
+ * Reads the options `--tolerance` and `--metric`, whose words are `name=tolerance`. Throws `InputError` for anything that
+ * is no tolerance, for a name that is given twice or is no column of a file that is checked, and for standard errors of a
+ * column that has no mean over seeds.
  */
 export function parseTolerances(overall: string, metrics: readonly string[]): Tolerances {
-  return { overall: parseTolerance(overall, "--tolerance"), byColumn: new Map(metrics.map(parseMetric)) };
+  const byColumn = new Map<string, Tolerance>();
+  for (const [name, tolerance] of metrics.map(parseMetric)) {
+    const earlier = byColumn.get(name);
+    if (earlier !== undefined) {
+      throw new InputError(`--metric ${name}: is given twice, ${earlier.text} and ${tolerance.text}; name it once`);
+    }
+    byColumn.set(name, tolerance);
+  }
+  return { overall: parseTolerance(overall, "--tolerance"), byColumn };
 }
 
 function parseMetric(word: string): [string, Tolerance] {

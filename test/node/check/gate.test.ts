@@ -219,6 +219,12 @@ describe("a gate file", () => {
     ["- {metric: score}", /entry 1: score: exactly one of max, min, worse-by is expected/],
     ["- {metric: score, max: 1, min: 0}", /entry 1: score: exactly one of max, min, worse-by is expected/],
     ["- {metric: score, max: high}", /entry 1: max: "high" is not allowed/],
+    ["- {metric: max_vio_bach, max: 1}", /Did you mean "max_vio_batch_mean"\?/],
+    ["- {metric: SCORE, max: 1}", /Did you mean "score"\?/],
+    [
+      "- {metric: score, max: 5%}",
+      /entry 1: max: "5%" is not allowed: a percentage is .* belongs to worse-by; a limit/,
+    ],
     ["- {metric: score, layer: -1, max: 1}", /entry 1: layer: -1 is not allowed/],
     [
       "- {metric: score, worse-by: 5 per cent}",

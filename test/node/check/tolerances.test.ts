@@ -17,7 +17,7 @@ function verdictOf(baseline: number, now: number, tolerance: string, standardErr
 
 describe("the tolerances of a check", () => {
   it("are one for all columns, and those of single columns", () => {
-    const tolerances = parseTolerances("1e-6", ["max_vio=0.01", "score=5%", "churn=2se", "max_vio=2e-3"]);
+    const tolerances = parseTolerances("1e-6", ["max_vio=2e-3", "score=5%", "churn=2se"]);
     const columns = ["max_vio", "score", "score_ci95", "churn", "load"];
     expect(columns.map((column) => toleranceOf(tolerances, column))).toEqual([
       { amount: 2e-3, unit: "absolute", text: "2e-3" },
@@ -45,6 +45,8 @@ describe("the tolerances of a check", () => {
 
   it.each([
     ["max_vo=1", /Did you mean "max_vio"\?/],
+    ["max_vio_bach=1", /Did you mean "max_vio_batch_mean"\?/],
+    ["SCORE=1", /Did you mean "score"\?/],
     ["__proto__=1", /no file has such a column/],
     // Which row it is has no tolerance.
     ["step=1", /no file has such a column/],
@@ -54,6 +56,14 @@ describe("the tolerances of a check", () => {
     ["marginal_error=2se", /only columns of summary\.csv have a mean over seeds/],
   ])("know the columns: %s", (word, message) => {
     expect(() => parseTolerances("0", [word])).toThrow(message);
+  });
+});
+
+describe("a column with two tolerances", () => {
+  it("is refused", () => {
+    const words = ["score=1", "churn=1", "score=2%"];
+    expect(() => parseTolerances("0", words)).toThrow(/^--metric score: is given twice, 1 and 2%; name it once$/);
+    expect(() => parseTolerances("0", words)).toThrow(InputError);
   });
 });
 
