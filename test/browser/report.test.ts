@@ -393,14 +393,27 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
 
   it("is light on paper, its pictures and its tables whole", async () => {
     await page.emulateMedia({ media: "print", colorScheme: "dark" });
-    // A4 between its margins, at 96 pixels an inch.
+    // A4 between its margins, at 96 pixels an inch: 680 upright, 1009 turned.
     await page.setViewportSize({ width: 680, height: 1000 });
     const chart = page.locator(".chart").first();
     await expect.poll(() => cornerOf(chart)).toBe(themes.light.background);
     expect((await chart.boundingBox())!.width).toBeLessThanOrEqual(680);
     expect(await page.locator("button:visible:not(thead button)").count()).toBe(0);
+    // The table stands on a sheet of its own, turned: numbers have no break in them, and none is cut.
+    await page.setViewportSize({ width: 1009, height: 680 });
     const region = page.getByRole("region", { name: "Summary, table" });
     expect(await region.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBe(0);
+    const lines = await region.locator("td").evaluateAll((cells) => {
+      const range = document.createRange();
+      return Math.max(
+        ...cells.map((cell) => {
+          range.selectNodeContents(cell);
+          return range.getClientRects().length;
+        }),
+      );
+    });
+    expect(lines).toBe(1);
+    await page.setViewportSize({ width: 680, height: 1000 });
     // Drawings, which print as they are; a canvas prints as whatever it happens to hold.
     expect(await page.locator(".paper svg").count()).toBe(pictures.length);
     expect(await page.locator(".chart canvas:visible").count()).toBe(0);

@@ -490,7 +490,7 @@ describe("moesim check, given something wrong,", () => {
     [["check", results, "--baseline", sweep, "--update", "--json"], /--update accepts/],
     [["check", results, "--baseline", sweep, "--update", "--gate", "gate.yaml"], /--update accepts/],
     [["check", results, "--update"], /--update: name the baseline/],
-    [["check", results, "--gate", `${folder}/nowhere.yaml`], /nowhere\.yaml: cannot be read/],
+    [["check", results, "--gate", `${folder}/nowhere.yaml`], /nowhere\.yaml: no such file/],
     [["check", results, "--gate", `${folder}/grid.json`], /grid\.json: a list of entries is expected/],
     [["check", results, "--gate", `${folder}/grid.json`, "--junit", `${folder}/grid.json`], /name the same file/],
     [["check", results, "--gate", "gate.yaml", "--tolerance", "1"], /--tolerance: is about a comparison/],
