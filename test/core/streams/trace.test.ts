@@ -10,7 +10,7 @@ import { expectInputError, float32Npy, npyBytes, npyHeader, recordedFolder } fro
 
 const { folder, write } = recordedFolder();
 const kernels = createReferenceKernels();
-const recorded = join(import.meta.dirname, "../../scenarios");
+const recorded = join(import.meta.dirname, "../../../scenarios");
 
 function shapeOf(options: TraceOptions, wanted: Partial<StreamShape> = {}, base = folder): Promise<StreamShape> {
   return traceKind.shape!(traceKind.options.parse(options), wanted, base);
