@@ -1,6 +1,6 @@
 import { max, mean } from "d3-array";
-import { createBalanceBound } from "./measures/balance-bound.js";
-import { createBoundaryCounter } from "./measures/boundary-tokens.js";
+import { createBalanceBound } from "../../dist/core/metrics/balance-bound.js";
+import { createBoundaryCounter } from "../../dist/core/metrics/boundary-tokens.js";
 import { colors, draw, table, writeRows } from "./output.mjs";
 import { loadTheory, record, replay, scoresOf } from "./recording.mjs";
 

@@ -1,5 +1,5 @@
 import { max } from "d3-array";
-import { biasPull, lagrangian, switchingBenefits } from "./measures/lagrangian.js";
+import { biasPull, lagrangian, switchingBenefits } from "../../dist/core/metrics/lagrangian.js";
 import { colors, draw, table, writeRows } from "./output.mjs";
 import { loadTheory, replayAll } from "./recording.mjs";
 

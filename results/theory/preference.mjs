@@ -1,4 +1,4 @@
-import { createMoveCounter, loadClasses, movesByLoadClass } from "./measures/token-moves.js";
+import { createMoveCounter, loadClasses, movesByLoadClass } from "../../dist/core/metrics/token-moves.js";
 import { table, writeRows } from "./output.mjs";
 import { loadTheory, replayAll } from "./recording.mjs";
 
