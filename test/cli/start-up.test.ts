@@ -50,7 +50,7 @@ describe("the start of the program", () => {
 
   it("draws without the packages that are bundled, which an installation lacks", () => {
     const folder = temporaryFolder();
-    const loads = projectPath("scenarios/traces/mixtral-8x7b-instruct-loads.npy");
+    const loads = projectPath("scenarios/traces/made-loads.npy");
     importedBy(["measure", "--loads", loads, "--experts", "8", "--quiet", "--out", folder]);
     const imported = importedBy(["report", folder, "--svg", folder, "--png", folder, "--pdf", folder]);
     expect(imported).toContain("@resvg/resvg-js");
