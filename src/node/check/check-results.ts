@@ -95,7 +95,7 @@ export async function checkResults(
 }
 
 /** The files of the baseline that a check compares, relative to it. */
-export function filesToCheck(baseline: string, failOn: CheckRules["failOn"]): string[] {
+function filesToCheck(baseline: string, failOn: CheckRules["failOn"]): string[] {
   const files = checkedFilesIn(baseline);
   return failOn === "different" ? files : files.filter(isJudged);
 }

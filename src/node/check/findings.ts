@@ -42,7 +42,7 @@ export interface RouterFindings {
 }
 
 /** The most findings that are remembered about one router in one file. */
-export const mostKept = 100;
+const mostKept = 100;
 
 /** Gathers findings. Memory grows with the routers and files, not with the number of findings. */
 export interface FindingCollector {

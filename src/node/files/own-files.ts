@@ -33,7 +33,7 @@ export function beginsAsResults(file: string): boolean {
 }
 
 /** Whether the file `file` is a page that moesim made, and so can make again. */
-export function isOwnPage(file: string): boolean {
+function isOwnPage(file: string): boolean {
   return headOf(file, pageHeadBytes).includes(pageMark);
 }
 
