@@ -144,7 +144,9 @@ function describe(error: unknown, name: string, root: string | undefined): unkno
   if (!isOwn && (syscall === "open" || syscall === "read" || syscall === "stat")) {
     return new InputError(`${file}: cannot be read: ${message}`);
   }
-  const isGone = code === "ENOENT" && root !== undefined && !existsSync(root);
+  // A folder is removed from its leaves up: the staging folder may still be there when a folder inside it is not.
+  const folders = file === undefined ? [root] : [root, path.dirname(file)];
+  const isGone = code === "ENOENT" && folders.some((folder) => folder !== undefined && !existsSync(folder));
   const reason = isGone ? "its folder was removed or moved while moesim was writing: " : "";
   return new InputError(`${name}: cannot be written to: ${reason}${message}`);
 }
