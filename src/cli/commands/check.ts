@@ -63,7 +63,7 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
         group: optionGroups.input,
         requiresArg: true,
         describe:
-          "Allowed change: absolute (0.01), relative to the baseline (5%) or in standard errors over seeds (2se)",
+          "Allowed change: absolute (0.01), relative to the baseline (5%) or in standard errors over seeds (2se), the last two with a floor if wanted (5%,0.001)",
         defaultDescription: defaultTolerance,
       })
       .option("metric", {

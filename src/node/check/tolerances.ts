@@ -10,7 +10,9 @@ export interface Tolerance {
   /** From 0. Of unit `relative`, a fraction: 0.05 for 5 %. */
   readonly amount: number;
   readonly unit: "absolute" | "relative" | "standard errors";
-  /** As people write it: `0.01`, `5%`, `2se`. */
+  /** The least change that it allows, in the unit of the column; 0 if none is given. */
+  readonly floor: number;
+  /** As people write it: `0.01`, `5%`, `2se`, `5%,0.001`. */
   readonly text: string;
 }
 
@@ -24,7 +26,8 @@ export const defaultTolerance = "1e-6";
 
 /** What a tolerance may be, for messages. */
 export const toleranceForms =
-  "a number from 0 on (0.01), a percentage of the baseline (5%) or a number of standard errors over seeds (2se)";
+  "a number from 0 on (0.01), a percentage of the baseline (5%) or a number of standard errors over seeds (2se), the last " +
+  "two with a floor if wanted (5%,0.001)";
 
 const rounding = 1e-9;
 /** Of the allowed change: a change that is exactly as large must not fail because the difference was rounded up. */
@@ -67,16 +70,21 @@ function parseMetric(word: string): [string, Tolerance] {
   return [name, tolerance];
 }
 
-/** Reads `0.01`, `5%` or `2se`. Throws `InputError` whose message starts with `where` for anything else. */
+/**
+ * Reads `0.01`, `5%` or `2se`, the last two also with a floor: `5%,0.001`. Throws `InputError` whose message starts with
+ * `where` for anything else.
+ */
 export function parseTolerance(text: string, where: string): Tolerance {
-  const [, number, suffix] = /^\s*(\S*?)\s*(%|se)?\s*$/s.exec(text) ?? [];
-  const amount = number === undefined || number === "" ? Number.NaN : Number(number);
-  if (!Number.isFinite(amount) || amount < 0) {
+  const [, number = "", suffix, floorText] = /^\s*([^\s,]*?)\s*(%|se)?\s*(?:,\s*([^\s,]+)\s*)?$/s.exec(text) ?? [];
+  const amount = number === "" ? Number.NaN : Number(number);
+  const floor = floorText === undefined ? 0 : Number(floorText);
+  const isNumber = [amount, floor].every((value) => Number.isFinite(value) && value >= 0);
+  if (!isNumber || (suffix === undefined && floorText !== undefined)) {
     throw new InputError(`${where}: ${printable(text)} is not allowed; ${toleranceForms} is expected`);
   }
-  if (suffix === "%") return { amount: amount / 100, unit: "relative", text: `${shortNumber(amount)}%` };
-  if (suffix === "se") return { amount, unit: "standard errors", text: `${shortNumber(amount)}se` };
-  return { amount, unit: "absolute", text: shortNumber(amount) };
+  const withFloor = `${shortNumber(amount)}${suffix ?? ""}${floorText === undefined ? "" : `,${shortNumber(floor)}`}`;
+  if (suffix === "%") return { amount: amount / 100, unit: "relative", floor, text: withFloor };
+  return { amount, unit: suffix === "se" ? "standard errors" : "absolute", floor, text: withFloor };
 }
 
 /** The tolerance of a column; an interval has that of its metric. */
@@ -85,20 +93,21 @@ export function toleranceOf({ overall, byColumn }: Tolerances, column: string): 
 }
 
 /**
- * How far `now` may be from `baseline`. A tolerance of 0 demands equality; any other is at least 1e-9 times the larger of
- * 1, |baseline| and |now|, so that rounding alone never counts as a change, also relative to a baseline of 0.
+ * How far `now` may be from `baseline`. A tolerance of 0 without a floor demands equality; any other is at least its floor
+ * and 1e-9 times the larger of 1, |baseline| and |now|, so that rounding alone never counts as a change, also relative to a
+ * baseline of 0.
  *
  * @param standardError of the change; must be given for a tolerance in standard errors
  */
 export function allowedChange(
-  { amount, unit }: Tolerance,
+  { amount, unit, floor }: Tolerance,
   baseline: number,
   now: number,
   standardError: number | null,
 ): number {
-  if (amount === 0) return 0;
+  if (amount === 0 && floor === 0) return 0;
   const units = { absolute: 1, relative: Math.abs(baseline), "standard errors": standardError ?? 0 };
-  return Math.max(amount * units[unit], roundingOf(baseline, now));
+  return Math.max(amount * units[unit], floor, roundingOf(baseline, now));
 }
 
 /** A tolerance as people write it, to four digits: `0.01`, `1e-6`. */

@@ -17,24 +17,26 @@ function verdictOf(baseline: number, now: number, tolerance: string, standardErr
 
 describe("the tolerances of a check", () => {
   it("are one for all columns, and those of single columns", () => {
-    const tolerances = parseTolerances("1e-6", ["max_vio=2e-3", "score=5%", "churn=2se"]);
-    const columns = ["max_vio", "score", "score_ci95", "churn", "load"];
+    const words = ["max_vio=2e-3", "score=5%", "churn=2se", "dead_experts=5%,1", "load_cv= 2se , 1e-3 "];
+    const tolerances = parseTolerances("1e-6", words);
+    const columns = ["max_vio", "score", "score_ci95", "churn", "dead_experts", "load_cv", "load"];
     expect(columns.map((column) => toleranceOf(tolerances, column))).toEqual([
-      { amount: 2e-3, unit: "absolute", text: "2e-3" },
-      { amount: 0.05, unit: "relative", text: "5%" },
-      { amount: 0.05, unit: "relative", text: "5%" },
-      { amount: 2, unit: "standard errors", text: "2se" },
-      { amount: 1e-6, unit: "absolute", text: "1e-6" },
+      { amount: 2e-3, unit: "absolute", floor: 0, text: "2e-3" },
+      { amount: 0.05, unit: "relative", floor: 0, text: "5%" },
+      { amount: 0.05, unit: "relative", floor: 0, text: "5%" },
+      { amount: 2, unit: "standard errors", floor: 0, text: "2se" },
+      { amount: 0.05, unit: "relative", floor: 1, text: "5%,1" },
+      { amount: 2, unit: "standard errors", floor: 1e-3, text: "2se,1e-3" },
+      { amount: 1e-6, unit: "absolute", floor: 0, text: "1e-6" },
     ]);
   });
 
-  it.each(["-1", "NaN", "Infinity", "x", "", " ", "%", "se", "5 percent", "5%%", "2 s e", "-5%", "2SE"])(
-    "are not %j",
-    (text) => {
-      expect(() => parseTolerances(text, [])).toThrow(/^--tolerance: .* is not allowed; a number from 0 on/);
-      expect(() => parseTolerances(text, [])).toThrow(InputError);
-    },
-  );
+  const simple = ["-1", "NaN", "Infinity", "x", "", " ", "%", "se", "5 percent", "5%%", "2 s e", "-5%", "2SE"];
+  const withFloor = ["1,2", "5%,", "5%,-1", "5%,x", "5%,2%", "5%,1,2", ",1", "%,1", "5%,Infinity"];
+  it.each([...simple, ...withFloor])("are not %j", (text) => {
+    expect(() => parseTolerances(text, [])).toThrow(/^--tolerance: .* is not allowed; a number from 0 on/);
+    expect(() => parseTolerances(text, [])).toThrow(InputError);
+  });
 
   it.each(["score", "score=", "score= ", "score=x", "score=-1", "score=Infinity", "=1", ""])(
     "refuse the word %j",
@@ -74,6 +76,10 @@ describe("a change within its tolerance", () => {
     [-200, -190, "5%", null, "relative to |baseline|"],
     [0.5, 0.52, "2se", 0.01, "two standard errors"],
     [0, 1e-10, "5%", null, "rounding, relative to a baseline of 0"],
+    [0, 1, "5%,1", null, "the floor, which counts where 5 % are less"],
+    [100, 104, "5%,1", null, "5 %, which count where they are more than the floor"],
+    [0.5, 0.52, "2se,0.02", 0.001, "the floor, which counts where two standard errors are less"],
+    [1, 1.5, "0%,0.5", null, "the floor alone"],
     [0.5, 0.5 + 1e-10, "2se", 0, "rounding, of seeds that all changed alike"],
     [1e8, 1e8 + 1e-5, "1e-6", null, "rounding, of a large number"],
     [1, 1, "0", null, "nothing allowed, and no change"],
@@ -89,6 +95,8 @@ describe("a change within its tolerance", () => {
     [0.5, 0.521, "2se", 0.01],
     [0, 1e-6, "5%", null],
     [1, 1.0000000000000002, "0", null],
+    [0, 2, "5%,1", null],
+    [0.5, 0.521, "2se,0.01", 0.01],
   ])("is one: %d → %d within %s (standard error %s)", (baseline, now, tolerance, standardError) => {
     expect(verdictOf(baseline, now, tolerance, standardError)).toBe("worse");
     expect(verdictOf(now, baseline, tolerance, standardError)).toBe("better");
