@@ -1,31 +1,47 @@
 import { comparisonPictures } from "../core/pictures/comparison-pictures.ts";
-import { capitalized } from "../core/pictures/parts/text.ts";
-import type { ComparedCell, ComparedMetric, Comparison } from "../core/results/comparison.ts";
+import { capitalized, drawnName } from "../core/pictures/parts/text.ts";
+import {
+  type ComparedCell,
+  type ComparedMetric,
+  type Comparison,
+  changeSentences,
+  nounOf,
+} from "../core/results/comparison.ts";
 import { formatInterval, formatNumber } from "../core/results/format.ts";
 import { changeIntervalWords } from "../core/results/interval-words.ts";
 import { type DataCell, DataTable } from "./data-table.tsx";
-import { renderPage } from "./page.tsx";
+import { renderPage, VerdictSection, verdictId } from "./page.tsx";
 import { PictureFigure } from "./picture-figure.tsx";
 
-const fieldsId = "scenarios";
+const fieldsId = "differences";
 
-/** Results side by side as one HTML page: where their scenarios differ, a picture and a table of each metric. */
+/** What the verdict is on, as far as it is compared: balance and what is paid for it. */
+const verdictColumns = ["max_vio_batch_mean", "task_loss", "regret_mean", "score"];
+/** A table with a column for each of so many folders and one for each change fits an upright sheet. */
+const mostUpright = 3;
+
+/**
+ * Results side by side as one HTML page: what changed, where the scenarios differ, and a picture and a table of each metric.
+ */
 export function renderComparison(comparison: Comparison): string {
   const { folders, fields, metrics } = comparison;
   const pictures = comparisonPictures(comparison);
+  const routers = Array.from(new Set(metrics.flatMap(({ rows }) => rows.map(({ router }) => router))));
   return renderPage({
     title: folders.map(({ name }) => name).join(" · "),
     description: "The same metrics side by side; differences are to the first.",
     contents: [
-      { id: fieldsId, label: "Scenarios" },
+      { id: verdictId, label: "Verdict" },
+      { id: fieldsId, label: `Where the ${nounOf(folders)} differ` },
       ...pictures.map(({ id, title }) => ({ id, label: title })),
-      ...metrics.map(({ column, label }) => ({ id: tableId(column), label: `Table: ${label}` })),
     ],
     pictures,
+    routers: routers.map((router) => ({ name: drawnName(router), isListed: true, color: null, dash: null })),
     children: (
       <>
+        <VerdictSection sentences={verdictOf(comparison)} />
         <section aria-labelledby={fieldsId}>
-          <h2 id={fieldsId}>Where the scenarios differ</h2>
+          <h2 id={fieldsId}>Where the {nounOf(folders)} differ</h2>
           {fields.length === 0 && <p>No difference is known.</p>}
           <dl class="facts">
             {fields.map(({ path, values }) => (
@@ -37,27 +53,41 @@ export function renderComparison(comparison: Comparison): string {
           </dl>
         </section>
         <section aria-labelledby="pictures">
-          <h2 id="pictures">Pictures</h2>
-          {pictures.map((picture) => (
-            <PictureFigure key={picture.id} picture={picture} />
+          <h2 id="pictures">Metrics</h2>
+          {metrics.map((metric, i) => (
+            <PictureFigure key={metric.column} picture={pictures[i]}>
+              <MetricTable metric={metric} names={folders.map(({ name }) => name)} routers={routers} />
+            </PictureFigure>
           ))}
         </section>
-        {metrics.map((metric) => (
-          <MetricSection key={metric.column} metric={metric} names={folders.map(({ name }) => name)} />
-        ))}
       </>
     ),
   });
 }
 
+function verdictOf({ folders, metrics }: Comparison): string[] {
+  const main = verdictColumns.flatMap((wanted) => metrics.find(({ column }) => column === wanted) ?? []);
+  const sentences = (main.length > 0 ? main : metrics.slice(0, 1)).flatMap((metric) =>
+    changeSentences(metric, folders),
+  );
+  return sentences.length > 0 ? sentences : [`No router of ${folders[0].name} is in another, so nothing changed.`];
+}
+
+interface MetricTableProps {
+  readonly metric: ComparedMetric;
+  /** Of the folders. */
+  readonly names: readonly string[];
+  /** All of the page. */
+  readonly routers: readonly string[];
+}
+
 /** A row per router, and for every folder but the first its difference too. */
-function MetricSection({ metric, names }: MetricSectionProps) {
+function MetricTable({ metric, names, routers }: MetricTableProps) {
   const { column, label, better, rows } = metric;
   const intervals = changeIntervalWords([metric]);
   const headers = names.flatMap((name, i) => (i === 0 ? [name] : [name, `change in ${name}`]));
   return (
-    <section aria-labelledby={tableId(column)} class="wide">
-      <h2 id={tableId(column)}>{capitalized(label)}</h2>
+    <div class={names.length > mostUpright ? "below wide" : "below"}>
       <p class="muted">
         {column}
         {better === null ? "" : `, ${better} is better`}
@@ -65,23 +95,19 @@ function MetricSection({ metric, names }: MetricSectionProps) {
       </p>
       <DataTable
         id={`${column}-table`}
-        label={`${label} of all results`}
+        label={`${capitalized(label)} of all results`}
         headingName="router"
         columns={headers.map((name) => ({ name, title: "", isNumeric: true, isMain: true }))}
         rows={rows.map(({ router, cells }) => ({
           heading: router,
+          variant: routers.indexOf(router),
           // Colours are those of the folders here.
-          position: null,
+          hasSwatch: false,
           cells: cells.flatMap((cell, i) => (i === 0 ? [meanCell(cell)] : [meanCell(cell), changeCell(cell)])),
         }))}
       />
-    </section>
+    </div>
   );
-}
-
-interface MetricSectionProps {
-  readonly metric: ComparedMetric;
-  readonly names: readonly string[];
 }
 
 function meanCell(cell: ComparedCell | null): DataCell {
@@ -94,8 +120,4 @@ function changeCell(cell: ComparedCell | null): DataCell {
   const words = direction === null ? "" : ` ${direction}`;
   const spread = halfWidth === null ? "" : ` ± ${formatNumber(halfWidth)}`;
   return { text: `${difference > 0 ? "+" : ""}${formatNumber(difference)}${spread}${words}`, sortKey: difference };
-}
-
-function tableId(column: string): string {
-  return `table-${column}`;
 }

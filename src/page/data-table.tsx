@@ -19,8 +19,10 @@ export interface DataCell {
 
 export interface DataRow {
   readonly heading: string;
-  /** The variant's place among the results' variants, which decides its colour; null where pictures give it none. */
-  readonly position: number | null;
+  /** The position of its router among those of the page, by which the page's script highlights it. */
+  readonly variant: number;
+  /** Whether it has the stroke that its lines have in the pictures; false if pictures draw folders and not routers. */
+  readonly hasSwatch: boolean;
   /** One a column. */
   readonly cells: readonly DataCell[];
 }
@@ -57,11 +59,11 @@ export function DataTable({ id, label, headingName, columns, rows }: DataTablePr
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ heading, position, cells }, row) => (
-              <tr key={row}>
+            {rows.map(({ heading, variant, hasSwatch, cells }, row) => (
+              <tr key={row} data-variant={variant}>
                 <th scope="row">
                   <div class="router">
-                    {position !== null && <Swatch position={position} />}
+                    {hasSwatch && <Swatch position={variant} />}
                     <span>{heading}</span>
                   </div>
                 </th>

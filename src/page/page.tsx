@@ -1,9 +1,8 @@
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import { renderToString } from "preact-render-to-string";
-import type { Picture } from "../core/pictures/picture.ts";
 import { version } from "../version.ts";
-import { embeddedJson } from "./embedded-json.ts";
 import { contentSecurityPolicy, type PageAssets, pageAssets } from "./page-assets.ts";
+import { embeddedJson, type PageData } from "./page-data.ts";
 import { Raw } from "./raw.tsx";
 
 /** An entry of the table of contents. */
@@ -13,23 +12,68 @@ export interface ContentsEntry {
   readonly label: string;
 }
 
-export interface PageProps {
+export interface PageProps extends PageData {
   readonly title: string;
   /** A sentence below the title; may be empty. */
   readonly description: string;
   readonly contents: readonly ContentsEntry[];
-  /** Those that the children have a {@link PictureFigure} of. */
-  readonly pictures: readonly Picture[];
   readonly children: ComponentChildren;
 }
 
-/** A whole page as HTML: one file that needs no other, and no network. All text in it is escaped. */
+const contentsId = "contents-list";
+const routersId = "router-list";
+export const verdictId = "verdict";
+
+/** The answer: the first sentence large. */
+export function VerdictSection({ sentences: [first, ...others] }: { sentences: readonly string[] }) {
+  return (
+    <section class="answer" aria-labelledby={verdictId}>
+      <h2 id={verdictId}>Verdict</h2>
+      <p class="verdict">{first}</p>
+      {others.map((sentence) => (
+        <p key={sentence}>{sentence}</p>
+      ))}
+    </section>
+  );
+}
+
+/** A command line, each word of which is whole if it fits. */
+export function Command({ text }: { text: string }) {
+  return (
+    <pre class="command">
+      <code>
+        {text.split(" ").map((word, i) => (
+          <Fragment key={i}>
+            {i > 0 && " "}
+            <span>{word}</span>
+          </Fragment>
+        ))}
+      </code>
+    </pre>
+  );
+}
+
+/**
+ * A whole page as HTML: one file that needs no other, and no network. All text in it is escaped. The children have a
+ * {@link PictureFigure} of each picture.
+ */
 export function renderPage(props: PageProps): string {
   return `<!doctype html>\n${renderToString(<Page {...props} assets={pageAssets()} />)}\n`;
 }
 
-/** The frame of every page: head, title, contents, theme switch, and the script with the pictures' data. */
-function Page({ title, description, contents, pictures, children, assets }: PageProps & { assets: PageAssets }) {
+/**
+ * The frame of every page: head, title, theme switch, contents and routers, and the script with its data. Contents and
+ * routers stay in view: beside the content on a wide screen, elsewhere in a bar that opens them.
+ */
+function Page({
+  title,
+  description,
+  contents,
+  pictures,
+  routers,
+  children,
+  assets,
+}: PageProps & { assets: PageAssets }) {
   return (
     <html lang="en">
       <head>
@@ -53,7 +97,20 @@ function Page({ title, description, contents, pictures, children, assets }: Page
             </button>
           </div>
           {description !== "" && <p class="description">{description}</p>}
-          <nav aria-label="Contents">
+        </header>
+        <div class="side">
+          <div class="bar">
+            <button type="button" popovertarget={contentsId}>
+              Contents
+            </button>
+            <span class="here" aria-hidden="true" />
+            {routers.length > 1 && (
+              <button type="button" class="needs-script" popovertarget={routersId}>
+                Routers
+              </button>
+            )}
+          </div>
+          <nav id={contentsId} popover="auto" aria-label="Contents">
             <ul>
               {contents.map(({ id, label }) => (
                 <li key={id}>
@@ -62,12 +119,23 @@ function Page({ title, description, contents, pictures, children, assets }: Page
               ))}
             </ul>
           </nav>
-        </header>
+          {routers.length > 1 && (
+            <section id={routersId} class="needs-script" popover="auto" aria-label="Routers">
+              <p class="muted">Highlight in all pictures and tables (Esc shows all):</p>
+              <ul class="legend" />
+            </section>
+          )}
+        </div>
         <main id="main" tabIndex={-1}>
           {children}
         </main>
         <footer>Made by moesim {version}.</footer>
-        <Raw tag="script" type="application/json" id="picture-data" text={embeddedJson(pictures)} />
+        <Raw
+          tag="script"
+          type="application/json"
+          id="page-data"
+          text={embeddedJson({ pictures, routers } satisfies PageData)}
+        />
         <Raw tag="script" text={assets.script} />
       </body>
     </html>

@@ -1,8 +1,14 @@
+import type { ComponentChildren } from "preact";
+import { withoutLegends } from "../core/pictures/parts/legend-room.ts";
 import type { Picture } from "../core/pictures/picture.ts";
 
-/** A picture with its words. The page's script draws the chart; without it the words stand alone. */
-export function PictureFigure({ picture }: { picture: Picture }) {
-  const { id, title, finding, reading, height } = picture;
+/**
+ * A picture with its words and what else belongs to it. The page's script draws the chart and lists its legend; without it
+ * the words stand alone.
+ */
+export function PictureFigure({ picture, children }: { picture: Picture; children?: ComponentChildren }) {
+  const { id, title, finding, reading } = picture;
+  const { height } = withoutLegends(picture);
   const scrolls = hasLongRowNames(picture);
   return (
     <section id={id} class="picture" aria-labelledby={`${id}-title`}>
@@ -27,6 +33,7 @@ export function PictureFigure({ picture }: { picture: Picture }) {
           </button>
         </figcaption>
       </figure>
+      {children}
     </section>
   );
 }

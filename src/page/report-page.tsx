@@ -1,53 +1,67 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { ReportData } from "../core/pictures/parts/report-data.ts";
+import { drawnName } from "../core/pictures/parts/text.ts";
+import { variantColor, variantDash } from "../core/pictures/parts/theme.ts";
 import type { Picture } from "../core/pictures/picture.ts";
+import type { RecommendationText } from "../core/results/recommendation-text.ts";
+import { verdictOf, verdictSentences } from "../core/results/verdict.ts";
 import { listed } from "../core/words.ts";
 import type { Results } from "../node/files/results.ts";
 import { weighSweep } from "../node/results/sweep-recommendation.ts";
-import { FactsSection, factsId } from "./facts-section.tsx";
-import { renderPage } from "./page.tsx";
+import { Command, renderPage, VerdictSection, verdictId } from "./page.tsx";
 import { PictureFigure } from "./picture-figure.tsx";
-import { RecommendationSection, recommendationId } from "./recommendation-section.tsx";
-import { runFacts } from "./run-facts.ts";
-import { hasSeeds, SeedMeansSection, seedMeansId } from "./seed-means-section.tsx";
-import { SummarySection, summaryId } from "./summary-section.tsx";
+import { FactsSection, factsId } from "./run-facts.tsx";
+import { FiguresSection, figuresId, SummarySection, summaryId } from "./summary-sections.tsx";
+
+const recommendationId = "recommendation";
 
 /** Of missing files, how many parts the list of them may have. */
 const mostMissing = 6;
 
 /**
- * The report on a folder of results as one HTML page: what was run, what is missing, what a sweep recommends that keeps the
- * mean MaxVio of a batch at `maxVioLimit`, the pictures, and all figures.
+ * The report on a folder of results as one HTML page, the answer first: the verdict, what a sweep recommends that keeps the
+ * mean MaxVio of a batch at `maxVioLimit`, the summary, the pictures, all figures, and what was run.
  */
 export function renderReport(
   { results, variants }: ReportData,
   pictures: readonly Picture[],
   maxVioLimit = 0.5,
 ): string {
-  const showsMeans = hasSeeds(variants);
-  const weighed = results.runs.length === 1 ? null : weighSweep(results, maxVioLimit);
+  const isSweep = results.runs.length > 1;
+  const weighed = isSweep ? weighSweep(results, maxVioLimit) : null;
+  const verdict = verdictOf(results, variants);
   const missing = missingFiles(results);
   return renderPage({
     title: results.name,
     description: results.description,
     contents: [
-      { id: factsId, label: "What was run" },
+      ...(verdict === null ? [] : [{ id: verdictId, label: "Verdict" }]),
       ...(weighed === null ? [] : [{ id: recommendationId, label: "Recommendation" }]),
-      ...pictures.map(({ id, title }) => ({ id, label: title })),
-      ...(showsMeans ? [{ id: seedMeansId, label: "Means over the seeds" }] : []),
       { id: summaryId, label: "Summary" },
+      ...pictures.map(({ id, title }) => ({ id, label: title })),
+      { id: figuresId, label: "All figures" },
+      { id: factsId, label: "What was run" },
     ],
     pictures,
+    routers: variants
+      .toSorted((a, b) => a.position - b.position)
+      .map(({ name, isFeatured }, position) => ({
+        name: drawnName(name),
+        isListed: isFeatured,
+        color: variantColor(position),
+        dash: variantDash(position),
+      })),
     children: (
       <>
-        <FactsSection facts={runFacts(results)} />
+        {verdict !== null && <VerdictSection sentences={verdictSentences(verdict, isSweep)} />}
         {missing.length > 0 && (
           <p class="missing" role="note">
             Missing: {listed(missing, mostMissing)}. What they hold is left out of the pictures and the recommendation.
           </p>
         )}
         {weighed !== null && <RecommendationSection text={weighed.text} />}
+        <SummarySection results={results} variants={variants} />
         <section aria-labelledby="pictures">
           <h2 id="pictures">Pictures</h2>
           {pictures.length === 0 && (
@@ -57,11 +71,34 @@ export function renderReport(
             <PictureFigure key={picture.id} picture={picture} />
           ))}
         </section>
-        {showsMeans && <SeedMeansSection results={results} variants={variants} />}
-        <SummarySection results={results} variants={variants} />
+        <FiguresSection results={results} variants={variants} />
+        <FactsSection results={results} />
       </>
     ),
   });
+}
+
+/** What a sweep recommends: the variant to take, the command that runs it again, and the Pareto-best variants. */
+function RecommendationSection({ text }: { text: RecommendationText }) {
+  return (
+    <section aria-labelledby={recommendationId}>
+      <h2 id={recommendationId}>Recommendation</h2>
+      <p>{text.choiceTitle}</p>
+      <ul>
+        <li>{text.choice}</li>
+      </ul>
+      <Command text={text.command} />
+      <p>{text.frontTitle}</p>
+      {text.front.length > 0 && (
+        <ul>
+          {text.front.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      )}
+      {text.warning !== null && <p class="muted">{text.warning}</p>}
+    </section>
+  );
 }
 
 /** The files of the runs that pictures and recommendations are made from, if they are not there. */

@@ -102,7 +102,7 @@ describe("moesim compare", () => {
     }
     const both = await runInProcess(["compare", one, four, "--metric", "rank_max_vio", "score", "churn"]);
     expect(both.code).toBe(0);
-    expect(both.stdout).toContain("1, 4: their measurements differ in\n  ranks: 1 → 4\n");
+    expect(both.stdout).toContain("1, 4: their recordings differ in\n  ranks: 1 → 4\n");
     expect(both.stdout).toMatch(/^ recorded +0 +0\.5 +\+0\.5 *$/m);
     expect(both.stdout).toMatch(/^empty for every router: score, churn$/m);
     const mixed = await runInProcess(["compare", before, one]);

@@ -14,3 +14,15 @@ it("gives routers no colours in tables beside pictures whose colours are those o
   const row = { scenario: "s", router: "topk", kind: "topk", seed: 0, steps: 1, experts: 2, max_vio_global: 0 };
   expect(renderReport(plainData(plainResults([row])), [])).toContain(swatch);
 });
+
+it("calls recordings what they are", () => {
+  const comparison = comparisonOf({ topk: [[1, null], null] });
+  const of = (...sources: ("scenario" | "measurement")[]) =>
+    renderComparison({
+      ...comparison,
+      folders: comparison.folders.map((folder, position) => ({ ...folder, source: sources[position] })),
+    });
+  expect(of("scenario", "scenario")).toContain(">Where the scenarios differ</h2>");
+  expect(of("measurement", "measurement")).toContain(">Where the recordings differ</h2>");
+  expect(of("scenario", "measurement")).toContain(">Where the inputs differ</h2>");
+});

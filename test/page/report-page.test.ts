@@ -45,7 +45,7 @@ function unescaped(html: string): string {
 /** The texts of the cells in the body of the table `id`, by row; the router's first. */
 function cellsOf(page: string, id: string): string[][] {
   const [, body] = new RegExp(`<table id="${id}".*?<tbody>(.*?)</tbody>`, "s").exec(page)!;
-  return Array.from(body.matchAll(/<tr>(.*?)<\/tr>/gs), ([, row]) =>
+  return Array.from(body.matchAll(/<tr[^>]*>(.*?)<\/tr>/gs), ([, row]) =>
     Array.from(row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs), ([, cell]) => unescaped(cell.replace(/<[^>]*>/g, ""))),
   );
 }
@@ -59,7 +59,7 @@ describe("the page of a report", () => {
       ...Object.entries(cells).flatMap(([column, cell]) => (column === "regret_mean" ? [cell, regret_se] : [cell])),
     ]);
     expect(rows[0].some((cell) => cell.length > 15)).toBe(true);
-    expect(cellsOf(await pageOf(folder), "summary-table")).toEqual(rows);
+    expect(cellsOf(await pageOf(folder), "figures-table")).toEqual(rows);
   });
 
   it("tells what was run, from run.json and the summary", async () => {
@@ -80,7 +80,7 @@ describe("the page of a report", () => {
     expect(page).not.toContain("<dt>Capacity factor</dt>");
     expect(page).toContain("<dt>Swept: capacityFactor</dt><dd>1, 1.5</dd>");
     expect(page).toContain("<dt>Seeds</dt><dd>1, 2, 3</dd>");
-    const means = cellsOf(page, "means-over-seeds-table");
+    const means = cellsOf(page, "summary-table");
     expect(means.map(([name, seeds]) => [name, seeds])).toEqual([
       ["topk capacityFactor=1", "3"],
       ["alf-lb capacityFactor=1", "3"],
@@ -88,13 +88,48 @@ describe("the page of a report", () => {
       ["alf-lb capacityFactor=1.5", "3"],
     ]);
     expect(means[0][2]).toMatch(/^\d+\.\d+ ± \d+\.\d+$/);
-    const rows = cellsOf(page, "summary-table");
+    const rows = cellsOf(page, "figures-table");
     expect(rows).toHaveLength(12);
     expect(rows.map(([, factor]) => factor)).toEqual([...Array(6).fill("1"), ...Array(6).fill("1.5")]);
   });
 
-  it("shows no means where each router was run once", async () => {
-    expect(await pageOf(smallResults)).not.toContain("means-over-seeds");
+  it("shows no means where each router was run once, but the main metrics, rounded", async () => {
+    const page = await pageOf(smallResults);
+    expect(page).not.toContain("Mean over the seeds");
+    const [topk] = readCsv(path.join(smallResults, "summary.csv"));
+    const [row] = cellsOf(page, "summary-table");
+    expect(row.slice(0, 3)).toEqual([
+      "topk",
+      ...["max_vio_global", "max_vio_batch_mean"].map((column) => String(Number(Number(topk[column]).toPrecision(4)))),
+    ]);
+  });
+
+  it("says first what the terminal says of the routers, and last what was run and how to run it again", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "scenario.json");
+    // An iteration is too few for any plan.
+    const sinkhorn = { kind: "sinkhorn", maxIterations: 1 };
+    writeFileSync(file, JSON.stringify({ ...small, routers: [...small.routers, sinkhorn] }));
+    const out = path.join(folder, "results");
+    const { stdout } = moesim(["run", file, "--out", out]);
+    const page = await pageOf(out);
+    const headings = Array.from(page.matchAll(/<h2[^>]*>([^<]*)/g), ([, text]) => text);
+    expect(headings).toEqual(["Verdict", "Summary", "Pictures", "All figures", "What was run"]);
+    const [, verdict] = /<h2 id="verdict">(.*?)<\/section>/s.exec(page)!;
+    const sentences = Array.from(verdict.matchAll(/<p[^>]*>([^<]*)<\/p>/g), ([, text]) => unescaped(text));
+    expect(sentences).toHaveLength(3);
+    const printed = stdout.replace(/\s+/g, " ");
+    for (const sentence of sentences.slice(0, 2)) expect(printed).toContain(sentence);
+    expect(sentences[2]).toBe("Plans missed their tolerance: sinkhorn on 4 steps.");
+    const facts = page.slice(page.indexOf('<h2 id="what-was-run">'));
+    expect(facts).toContain("<dt>Router alf-lb</dt><dd>alf-lb (");
+    const command = unescaped(/<code>(.*?)<\/code>/s.exec(facts)![1].replace(/<[^>]*>/g, ""));
+    expect(command).toBe(`moesim run ${path.join(out, "run.json")}`);
+    const again = path.join(folder, "again");
+    expect(moesim([...command.split(" ").slice(1), "--out", again, "--quiet"]).code).toBe(0);
+    expect(readFileSync(path.join(again, "summary.csv"), "utf8")).toBe(
+      readFileSync(path.join(out, "summary.csv"), "utf8"),
+    );
   });
 
   it("is made of recorded choices as well, which know neither seed nor stream", async () => {
@@ -105,6 +140,8 @@ describe("the page of a report", () => {
     expect(page).toContain("<dt>Recorded file</dt>");
     expect(page).not.toMatch(/<dt>Seeds?</);
     expect(cellsOf(page, "summary-table")[0][0]).toBe("recorded");
+    expect(page).toMatch(/recorded comes to MaxVio of a batch [\d.]+ \(0 is perfect balance\)\./);
+    expect(page).not.toContain("Run it again");
   });
 
   it("keeps hostile names, descriptions and labels text", async () => {
@@ -116,10 +153,12 @@ describe("the page of a report", () => {
     expect(page).not.toContain("<img");
     expect(page).not.toContain("<!-- ");
     expect(page).not.toContain("\u2028<");
-    expect(cellsOf(page, "summary-table").map(([router]) => router)).toEqual(hostile.labels);
+    expect(cellsOf(page, "figures-table").map(([router]) => router)).toEqual(hostile.labels);
     const [, data] = /<script type="application\/json"[^>]*>(.*?)<\/script>/s.exec(page)!;
     expect(data).not.toMatch(/[<\u2028\u2029]/);
-    const [picture] = JSON.parse(data);
+    const {
+      pictures: [picture],
+    } = JSON.parse(data);
     expect(JSON.stringify(picture.option)).toContain(JSON.stringify(hostile.labels[0]).slice(1, -1));
   });
 

@@ -69,7 +69,7 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         type: "string",
         group: optionGroups.output,
         requiresArg: true,
-        describe: "Column of steps.csv that the first picture shows over the steps",
+        describe: "Column of steps.csv to draw over the steps in the place of max_vio",
         defaultDescription: "max_vio",
       })
       .option("width", {
@@ -125,7 +125,7 @@ async function report(options: ReportArguments): Promise<void> {
   const { renderReport } = await import("../../page/report-page.tsx");
   const data = await readReportData(results, metric === undefined ? [] : [metric]);
   const pictures = drawPictures(data, pictureWidth, metric);
-  if (metric !== undefined && pictures[0]?.id !== metric.replaceAll("_", "-")) {
+  if (metric !== undefined && !pictures.some(({ id }) => id === metric.replaceAll("_", "-"))) {
     throw new InputError(`--metric ${metric}: the column has no values in ${folder}, so there is nothing to draw`);
   }
   const chosen = choosePictures(pictures, options.picture);

@@ -1,9 +1,10 @@
-import type {
-  ComparedCell,
-  ComparedField,
-  ComparedMetric,
-  Comparison,
-  MeanChange,
+import {
+  type ComparedCell,
+  type ComparedField,
+  type ComparedMetric,
+  type Comparison,
+  type MeanChange,
+  nounOf,
 } from "../../core/results/comparison.ts";
 import { formatNumber, printable } from "../../core/results/format.ts";
 import { changeIntervalWords } from "../../core/results/interval-words.ts";
@@ -36,9 +37,8 @@ export function formatComparison(comparison: Comparison, colors: ChangeColors, h
 }
 
 function scenarioLines({ folders, fields }: Comparison, names: readonly string[]): string[] {
-  const sources = new Set(folders.map(({ source }) => source));
-  const isMixed = sources.has("scenario") && sources.has("measurement");
-  const what = isMixed ? "inputs" : sources.has("measurement") ? "measurements" : "scenarios";
+  const what = nounOf(folders);
+  const isMixed = what === "inputs";
   const alike = isMixed
     ? "no known difference in size (experts, steps, tokens, top_k); a scenario and a recording share nothing else to compare"
     : `no known difference between their ${what}`;

@@ -14,28 +14,32 @@ import type { ReportData } from "./parts/report-data.ts";
 import { stepMetricPicture } from "./parts/step-metric.ts";
 import { type Picture, type PictureMaker, pictureWidth } from "./picture.ts";
 
-/** Every kind of picture, in the order of the report. */
+/**
+ * Every kind of picture, in the order in which one asks: what balance costs, how it goes over the steps, who does the work
+ * and who none, what it loses, what it slows down, how the plans were found, and how training went.
+ */
 const pictureMakers: readonly PictureMaker[] = [
-  maxVioPicture,
-  taskLossPicture,
-  loadsPicture,
-  loadCurvesPicture,
-  regretPicture,
-  dualRegretPicture,
-  idlePicture,
   paretoPicture,
   taskLossBalancePicture,
+  sweepPicture,
+  maxVioPicture,
+  loadsPicture,
+  loadCurvesPicture,
+  idlePicture,
+  regretPicture,
+  dualRegretPicture,
   rankSlowdownPicture,
   solverPicture,
-  sweepPicture,
+  taskLossPicture,
 ];
 
 /**
  * The pictures that the results have something to show in, laid out for `width` pixels.
  *
- * @param metric the column of steps.csv that the first picture shows over the steps
+ * @param metric the column of steps.csv that is shown over the steps in the place of MaxVio
  */
 export function drawPictures(data: ReportData, width = pictureWidth, metric = "max_vio"): Picture[] {
-  const makers = metric === "max_vio" ? pictureMakers : [stepMetricPicture(metric), ...pictureMakers.slice(1)];
+  const ofMetric = metric === "max_vio" ? maxVioPicture : stepMetricPicture(metric);
+  const makers = pictureMakers.map((maker) => (maker === maxVioPicture ? ofMetric : maker));
   return makers.flatMap((draw) => draw(data, width) ?? []);
 }

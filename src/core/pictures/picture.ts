@@ -18,6 +18,11 @@ export interface Picture {
   readonly height: number;
   /** JSON: no functions. Colours are the tokens of `theme.ts`. */
   readonly option: EChartsOption;
+  /**
+   * The variants, by the names that pictures write, that each line stands for, if lines are not named after variants: a
+   * line of a swept parameter joins several.
+   */
+  readonly variantsOfLines?: readonly (readonly [line: string, variants: readonly string[]])[];
   /** How its panels are laid out, if it has any. */
   readonly panels?: PanelLayout;
 }

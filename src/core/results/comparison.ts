@@ -1,3 +1,5 @@
+import { listed } from "../words.ts";
+import { formatInterval, formatNumber, printable } from "./format.ts";
 import type { Interval } from "./interval.ts";
 import type { MeanDifference } from "./mean-difference.ts";
 import type { MetricColumn } from "./metric-columns.ts";
@@ -56,4 +58,56 @@ export interface MeanChange extends MeanDifference {
   readonly pairedSeeds: number | null;
   /** Which way it went; null where it did not, or where neither way is better. */
   readonly direction: "better" | "worse" | null;
+}
+
+/** What the folders hold, as a comparison calls it: `inputs` if some are scenarios and others recordings. */
+export function nounOf(folders: readonly ComparedFolder[]): "scenarios" | "recordings" | "inputs" {
+  const sources = new Set(folders.map(({ source }) => source));
+  if (!sources.has("measurement")) return "scenarios";
+  return sources.has("scenario") ? "inputs" : "recordings";
+}
+
+/** How many routers a sentence names before it counts the rest. */
+const mostNames = 4;
+
+/**
+ * What happened to `metric` from the reference to each other folder, a sentence each: for which routers it got better and
+ * for which worse, and where it changed most. None for a folder that shares no router with the reference.
+ */
+export function changeSentences({ label, rows }: ComparedMetric, folders: readonly ComparedFolder[]): string[] {
+  return folders.flatMap(({ name }, folder) => {
+    const changes = rows.flatMap(({ router, cells }) => {
+      const cell = cells[folder];
+      return cell === null || cell.change === null ? [] : [{ router: printable(router), cell, ...cell.change }];
+    });
+    if (changes.length === 0) return [];
+    // A mean is what every comparison is of.
+    const metric = label.replace(/, mean$/, "");
+    const subject = `From ${printable(folders[0].name)} to ${printable(name)}, ${metric}${metric.includes(",") ? "," : ""}`;
+    const moved = changes.filter(({ difference }) => difference !== 0);
+    if (moved.length === 0) return [`${subject} stays the same for every router.`];
+    const outcomes = [
+      ["gets better", moved.filter(({ direction }) => direction === "better")],
+      ["gets worse", moved.filter(({ direction }) => direction === "worse")],
+      ["changes", moved.filter(({ direction }) => direction === null)],
+    ] as const;
+    const parts = outcomes
+      .filter(([, { length }]) => length > 0)
+      .map(
+        ([verb, of]) =>
+          `${verb} for ${namesOf(
+            of.map(({ router }) => router),
+            changes.length,
+          )}`,
+      );
+    const most = moved.reduce((a, b) => (Math.abs(b.difference) > Math.abs(a.difference) ? b : a));
+    const from = formatNumber(most.cell.mean - most.difference);
+    const where = moved.length === 1 ? "" : `, most for ${most.router}`;
+    return [`${subject} ${listed(parts)}${where}: from ${from} to ${formatInterval(most.cell)}.`];
+  });
+}
+
+function namesOf(routers: readonly string[], all: number): string {
+  if (routers.length === all && all > mostNames) return `all ${all} routers`;
+  return listed(routers, mostNames);
 }

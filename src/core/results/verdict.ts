@@ -116,6 +116,26 @@ export function balanceSentences(verdict: Verdict): string[] {
   return [...bestSentences(verdict), ...frontSentences(verdict)];
 }
 
+/**
+ * The verdict as a page says it: who balances best at what price, who is dominated and whose plans missed their tolerance.
+ * Of a sweep, whose recommendation names the Pareto front, without the second. A single contender has its figures alone.
+ */
+export function verdictSentences(verdict: Verdict, isSweep: boolean): string[] {
+  const { contenders } = verdict;
+  const balance = isSweep ? bestSentences(verdict) : balanceSentences(verdict);
+  const missed = convergenceSentence(verdict);
+  return [...(contenders.length === 1 ? [figuresSentence(verdict)] : balance), ...(missed === null ? [] : [missed])];
+}
+
+function figuresSentence({ contenders: [{ name, maxVio, price, score }], against }: Verdict): string {
+  const figures = [
+    `MaxVio of a batch ${formatInterval(maxVio)} (0 is perfect balance)`,
+    ...(price === null ? [] : [`${against} ${formatInterval(price)}`]),
+    ...(score === null ? [] : [`score ${formatInterval(score)}`]),
+  ];
+  return `${printable(name)} comes to ${figures.join(", ")}.`;
+}
+
 /** The sentences of {@link balanceSentences} about who balances best. */
 export function bestSentences(verdict: Verdict): string[] {
   const { contenders, best, overlapping } = verdict;

@@ -1,47 +1,58 @@
+import { chartOption } from "../../core/pictures/parts/chart-option.ts";
 import { compactSvg } from "../../core/pictures/parts/compact-svg.ts";
 import { type ThemeName, themes } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 import { init } from "./echarts-parts.ts";
+import { createLegend, type Highlight } from "./highlight.ts";
 import type { Look } from "./look.ts";
-import { pageOption } from "./page-option.ts";
+import { type ClickedPart, pageFont, pageOption, routersAt } from "./page-option.ts";
 
 /** Sharp on screens that have few pixels, too. */
 const leastPixelRatio = 2;
 
 /** The charts of the page's pictures. */
 export interface Charts {
-  /** Draws all charts in another look, before the call returns. */
-  setLook(look: Look): void;
+  /** Draws all charts again, as the look and the highlight now are, before the call returns. */
+  draw(): void;
 }
 
-/** Draws each picture into the element that is there for it, and again when the width of that changes. */
-export function createCharts(pictures: readonly Picture[], initialLook: Look): Charts {
-  let look = initialLook;
+/**
+ * Draws each picture into the element that is there for it, with its legend below, and again when its width changes. A line,
+ * a point, a bar or the title of a plot that is clicked chooses its router.
+ *
+ * @param known the names of all routers
+ */
+export function createCharts(
+  pictures: readonly Picture[],
+  known: ReadonlySet<string>,
+  look: () => Look,
+  highlight: Highlight,
+): Charts {
   const draws = pictures.flatMap((picture) => {
     const element = document.querySelector<HTMLElement>(`[data-picture="${CSS.escape(picture.id)}"]`);
     if (element === null) return [];
     const canvas = document.createElement("div");
     element.append(canvas);
     const chart = init(canvas, null, { devicePixelRatio: Math.max(leastPixelRatio, devicePixelRatio) });
+    chart.on("click", (part) => highlight.toggle(routersAt(picture, part as ClickedPart, known)));
     const paper = document.createElement("div");
     paper.className = "paper";
     element.append(paper);
-    const isHidden = (name: string) =>
-      ([chart.getOption().legend].flat() as { selected?: Record<string, boolean> }[]).some(
-        (legend) => legend?.selected?.[name] === false,
-      );
+    const legend = createLegend(picture, known, highlight);
+    if (legend !== null) element.parentElement!.after(legend);
     const draw = () => {
-      canvas.hidden = look.isPrinting;
-      if (look.isPrinting) {
+      const { theme, isPrinting } = look();
+      canvas.hidden = isPrinting;
+      if (isPrinting) {
         // Browsers print a canvas as the pixels that it happens to hold, or blank; SVG is printed as it is.
         element.style.height = "auto";
-        paper.innerHTML = drawSvg(picture, look.theme);
+        paper.innerHTML = drawSvg(picture, theme);
         return;
       }
       paper.replaceChildren();
       const width = element.clientWidth;
       if (width === 0) return;
-      const { option, height } = pageOption(picture, themes[look.theme], width, isHidden);
+      const { option, height } = pageOption(picture, themes[theme], width, highlight.chosen, known);
       element.style.height = `${height}px`;
       chart.resize({ width, height });
       chart.setOption(option, { notMerge: true });
@@ -56,8 +67,7 @@ export function createCharts(pictures: readonly Picture[], initialLook: Look): C
     return [draw];
   });
   return {
-    setLook(next) {
-      look = next;
+    draw() {
       for (const draw of draws) draw();
     },
   };
@@ -76,11 +86,11 @@ function paintWhole(zrender: ReturnType<ReturnType<typeof init>["getZr"]>): void
   zrender.refreshImmediately();
 }
 
-/** The picture as an SVG document as wide as it was laid out for. */
+/** The picture with its legend, and nothing highlighted, as an SVG document as wide as it was laid out for. */
 export function drawSvg(picture: Picture, theme: ThemeName): string {
-  const { option, height } = pageOption(picture, themes[theme], pictureWidth, () => false);
+  const { option, height } = chartOption(picture, themes[theme]);
   const chart = init(null, null, { renderer: "svg", ssr: true, width: pictureWidth, height });
-  chart.setOption(option);
+  chart.setOption({ ...option, textStyle: { ...option.textStyle, fontFamily: pageFont } });
   const svg = compactSvg(chart.renderToSVGString());
   chart.dispose();
   return svg;

@@ -1,55 +1,213 @@
-import type { EChartsOption, ScatterSeriesOption } from "echarts";
+import type {
+  EChartsOption,
+  LineSeriesOption,
+  ScatterSeriesOption,
+  SeriesOption,
+  TitleComponentOption,
+  YAXisComponentOption,
+} from "echarts";
 import { chartOption } from "../../core/pictures/parts/chart-option.ts";
+import { withoutLegends } from "../../core/pictures/parts/legend-room.ts";
+import { drawnName } from "../../core/pictures/parts/text.ts";
 import type { Theme } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
+import { type Chosen, routersOfLine, stateOf } from "./highlight.ts";
 import { heatMapTooltip, stepTooltip } from "./tooltips.ts";
 
-const fontFamily = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
+export const pageFont = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
+
+/** How much is left of the opacity of what belongs to routers that are not chosen. */
+const dimmed = 0.15;
+/** By how many pixels the line of a chosen router is wider. */
+const widening = 1.2;
+/** Pixels between a label and the edge of a chart. */
+const edge = 4;
+/** How far a label is above or below the middle of its point. */
+const labelRise = 8;
+/** By how many layers what is chosen is above the rest. */
+const raising = 10;
 
 /**
- * The picture's option for a chart `width` pixels wide in a page, and its height in pixels: in the page's font, with what
- * the pointer is told, and if it is narrower than it was laid out for, with legends of one line to leaf through, which leave
- * room for the picture, and without labels on top of one another.
+ * The picture's option for a chart `width` pixels wide in a page, and its height in pixels: without its legend, which the
+ * page lists itself, in the page's font, with what the pointer is told, and with `chosen` routers before all others. If it
+ * is narrower than it was laid out for, labels on top of one another are left out.
  *
- * @param isHidden whether the legend has hidden the lines of a name
+ * @param known the names of all routers
  */
 export function pageOption(
   picture: Picture,
   theme: Theme,
   width: number,
-  isHidden: (name: string) => boolean,
+  chosen: Chosen,
+  known: ReadonlySet<string>,
 ): { option: EChartsOption; height: number } {
-  const { option, height } = chartOption(picture, theme, width);
-  const formatter = heatMapTooltip(option) ?? stepTooltip(option, isHidden);
+  const { option, height } = chartOption(withoutLegends(picture), theme, width);
+  const formatter = heatMapTooltip(option) ?? stepTooltip(option);
+  const rows = rowsOf(picture, known);
+  const narrow = (series: SeriesOption): SeriesOption =>
+    series.type === "scatter" && width < pictureWidth ? withoutOverlap(series, width) : series;
+  const emphasized = (series: SeriesOption): SeriesOption =>
+    rows === null
+      ? emphasizedLine(series, routersOfSeries(picture, series, known), chosen, theme)
+      : emphasizedRows(series, rows, chosen);
   return {
     height,
     option: {
       ...option,
-      textStyle: { ...option.textStyle, fontFamily },
+      textStyle: { ...option.textStyle, fontFamily: pageFont },
       ...(formatter !== null && { tooltip: { ...option.tooltip, formatter } }),
-      ...(width < pictureWidth && {
-        legend: mapOption(option.legend, ({ width: _, ...legend }) => ({
-          ...legend,
-          left: 0,
-          right: 0,
-          type: "scroll",
-          pageIconColor: theme.text,
-          pageIconInactiveColor: theme.gridLine,
-          pageTextStyle: { color: theme.mutedText },
-        })),
-        series: mapOption(option.series, (series) => (series.type === "scatter" ? withoutOverlap(series) : series)),
+      ...(option.title !== undefined && {
+        title: asArray<TitleComponentOption>(option.title).map((title, panel) => {
+          const { isDimmed } = stateOf(routersOfPanel(picture, panel, known), chosen);
+          return {
+            ...title,
+            triggerEvent: true,
+            textStyle: { ...title.textStyle, ...(isDimmed && { color: faded(theme.mutedText) }) },
+          };
+        }),
       }),
+      ...(rows !== null && {
+        yAxis: asArray(option.yAxis).map((axis) => ({
+          ...axis,
+          triggerEvent: true,
+          axisLabel: {
+            ...axis.axisLabel,
+            color: (name: string) => (stateOf([name], chosen).isDimmed ? faded(theme.mutedText) : theme.text),
+          },
+        })) as YAXisComponentOption[],
+      }),
+      series: asArray<SeriesOption>(option.series).map((series) => emphasized(narrow(series))),
     },
   };
 }
 
-/** Labels were placed for another width, and the legend has the names. */
-function withoutOverlap(series: ScatterSeriesOption): ScatterSeriesOption {
-  return { ...series, labelLayout: { hideOverlap: true }, labelLine: { show: false } };
+/** What of a chart was clicked, as ECharts tells it. */
+export interface ClickedPart {
+  readonly componentType: string;
+  readonly componentIndex: number;
+  readonly seriesName?: string;
+  readonly seriesType?: string;
+  /** Of a point. */
+  readonly name: string;
+  readonly dataIndex?: number;
+  /** Of a point, or the label of an axis. */
+  readonly value?: unknown;
 }
 
-/** Applies `change` to a component's option, or to each if a picture has several of it. */
-function mapOption<Option>(option: Option | Option[] | undefined, change: (option: Option) => Option) {
-  if (option === undefined) return [];
-  return Array.isArray(option) ? option.map(change) : change(option);
+/** The routers that the part of `picture` belongs to; none if it is nobody's. */
+export function routersAt(picture: Picture, part: ClickedPart, known: ReadonlySet<string>): readonly string[] {
+  if (part.componentType === "title") return routersOfPanel(picture, part.componentIndex, known);
+  const rows = rowsOf(picture, known);
+  if (rows !== null) {
+    if (part.componentType === "yAxis") return [drawnName(String(part.value))];
+    const row = part.seriesType === "bar" ? part.dataIndex : (part.value as number[] | undefined)?.[1];
+    return row === undefined ? [] : [rows[row]];
+  }
+  const ofLine = routersOfLine(picture, part.seriesName ?? "", known);
+  return ofLine.length > 0 ? ofLine : routersOfLine(picture, part.name, known);
+}
+
+/** The routers that a picture has a row each for; null if it is drawn otherwise. */
+function rowsOf({ option }: Picture, known: ReadonlySet<string>): readonly string[] | null {
+  const [axis] = asArray(option.yAxis);
+  if (axis?.type !== "category" || asArray<SeriesOption>(option.series)[0]?.type === "heatmap") return null;
+  const names = axis.data as string[];
+  return names.every((name) => known.has(name)) ? names : null;
+}
+
+function routersOfSeries(picture: Picture, { name }: SeriesOption, known: ReadonlySet<string>): readonly string[] {
+  return routersOfLine(picture, String(name ?? ""), known);
+}
+
+/** The router of a plot of its own. */
+function routersOfPanel(picture: Picture, panel: number, known: ReadonlySet<string>): readonly string[] {
+  const first = asArray<SeriesOption>(picture.option.series).find(
+    (series) => Number((series as LineSeriesOption).xAxisIndex ?? 0) === panel,
+  );
+  return first === undefined ? [] : routersOfSeries(picture, first, known);
+}
+
+/** A series of `routers`, stronger if they are chosen and faint if others are. */
+function emphasizedLine(given: SeriesOption, routers: readonly string[], chosen: Chosen, theme: Theme): SeriesOption {
+  const series = given.type === "line" ? ({ ...given, triggerEvent: "line" } as LineSeriesOption) : given;
+  if (chosen === null) return series;
+  if (routers.length === 0) return series.type === "scatter" ? emphasizedPoints(series, chosen, theme) : series;
+  const { lineStyle, itemStyle, areaStyle, label, labelLine, z } = series as LineSeriesOption & ScatterSeriesOption;
+  if (!stateOf(routers, chosen).isDimmed) {
+    const width = lineStyle?.width;
+    return {
+      ...series,
+      ...(series.type !== "heatmap" && { z: (z ?? 2) + raising }),
+      ...(width !== undefined && { lineStyle: { ...lineStyle, width: width + widening } }),
+    } as SeriesOption;
+  }
+  return {
+    ...series,
+    lineStyle: { ...lineStyle, opacity: dimmed * Number(lineStyle?.opacity ?? 1) },
+    itemStyle: { ...itemStyle, opacity: dimmed },
+    ...(areaStyle && { areaStyle: { ...areaStyle, opacity: dimmed * Number(areaStyle.opacity ?? 1) } }),
+    ...(label && { label: { ...label, opacity: 3 * dimmed } }),
+    ...(labelLine && { labelLine: { ...labelLine, lineStyle: { ...labelLine.lineStyle, opacity: dimmed } } }),
+  } as SeriesOption;
+}
+
+/** Points of many routers in one series, the chosen ones larger and in the colour of the text. */
+function emphasizedPoints(series: ScatterSeriesOption, chosen: ReadonlySet<string>, theme: Theme): ScatterSeriesOption {
+  const data = series.data as { name: string; value: number[] }[];
+  return {
+    ...series,
+    data: data.map((point) =>
+      chosen.has(point.name)
+        ? { ...point, symbolSize: 11, itemStyle: { color: theme.text, opacity: 1 } }
+        : { ...point, itemStyle: { opacity: 2 * dimmed } },
+    ),
+  };
+}
+
+/** A series with a mark in each router's row, those of the chosen ones as they are and the others faint. */
+function emphasizedRows(series: SeriesOption, rows: readonly string[], chosen: Chosen): SeriesOption {
+  if (chosen === null) return series;
+  const isDimmed = (row: number) => stateOf([rows[row]], chosen).isDimmed;
+  if (series.type === "line") {
+    // Bars of intervals, whose opacity is that of the whole series.
+    const points = series.data as ([number, number] | [null, null])[];
+    return { ...series, data: points.filter(([, row]) => row === null || !isDimmed(row)) };
+  }
+  const data = (series.data ?? []) as (number[] | { value: number; itemStyle: object })[];
+  return {
+    ...series,
+    data: data.map((item, position) => {
+      const row = Array.isArray(item) ? item[1] : position;
+      const value = Array.isArray(item) ? { value: item } : item;
+      const style = Array.isArray(item) ? {} : item.itemStyle;
+      return isDimmed(row) ? { ...value, itemStyle: { ...style, opacity: dimmed } } : item;
+    }),
+  } as SeriesOption;
+}
+
+/** A colour `#rrggbb` that is hardly there. */
+function faded(color: string): string {
+  return `${color}66`;
+}
+
+/**
+ * Labels were placed for another width, and the legend has the names: each stands beside its point, moved into the chart if
+ * an edge would cut it, unless it would cover another.
+ */
+function withoutOverlap(series: ScatterSeriesOption, width: number): ScatterSeriesOption {
+  const { dy = 0 } = (series.labelLayout ?? {}) as { dy?: number };
+  return {
+    ...series,
+    labelLayout: ({ labelRect }) => ({
+      hideOverlap: true,
+      dx: Math.max(0, edge - labelRect.x) - Math.max(0, labelRect.x + labelRect.width + edge - width),
+      dy: Math.max(-labelRise, Math.min(labelRise, dy)),
+    }),
+    labelLine: { show: false },
+  };
+}
+
+function asArray<Item>(items: Item | readonly Item[] | undefined): readonly Item[] {
+  if (items === undefined) return [];
+  return Array.isArray(items) ? items : [items as Item];
 }

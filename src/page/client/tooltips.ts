@@ -32,7 +32,7 @@ interface Point {
  * What the pointer is told over an axis of steps: each line's value on the step, or on the nearest that it has, since
  * routers are measured on different steps, and lines of many steps are thinned. A nearest step is named.
  */
-export function stepTooltip({ series, xAxis }: EChartsOption, isHidden: (name: string) => boolean): Formatter | null {
+export function stepTooltip({ series, xAxis }: EChartsOption): Formatter | null {
   const [axis] = [xAxis].flat() as { name?: string; type?: string }[];
   if (axis?.name !== "step" || axis.type !== "value") return null;
   const lines = new Map<string, { color: string; panel: number; points: Point[] }>();
@@ -51,12 +51,10 @@ export function stepTooltip({ series, xAxis }: EChartsOption, isHidden: (name: s
     const step = nearest(all, Number(axisValue))!.step;
     return list([
       ["step", String(step)],
-      ...Array.from(lines)
-        .filter(([name]) => !isHidden(name))
-        .map(([name, { color, points }]): Row => {
-          const point = nearest(points, step)!;
-          return [name, point.step === step ? String(point.value) : `${point.value} (step ${point.step})`, color];
-        }),
+      ...Array.from(lines, ([name, { color, points }]): Row => {
+        const point = nearest(points, step)!;
+        return [name, point.step === step ? String(point.value) : `${point.value} (step ${point.step})`, color];
+      }),
     ]);
   };
 }

@@ -2,6 +2,7 @@ import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
 import { drawPictures } from "../../../src/core/pictures/index.ts";
 import { chartOption } from "../../../src/core/pictures/parts/chart-option.ts";
+import { withoutLegends } from "../../../src/core/pictures/parts/legend-room.ts";
 import { readReportData } from "../../../src/core/pictures/parts/report-data.ts";
 import { themes } from "../../../src/core/pictures/parts/theme.ts";
 import { laidOut, type Picture, pictureWidth } from "../../../src/core/pictures/picture.ts";
@@ -72,25 +73,25 @@ function unescaped(text: string): string {
 describe("the pictures of a report", () => {
   it("are all there for a run, in the order of the report", () => {
     expect(run.map(({ id }) => id)).toEqual([
+      "pareto",
       "max-vio",
       "loads",
       "load-curves",
+      "idle",
       "regret",
       "dual-regret",
-      "idle",
-      "pareto",
       "rank-slowdown",
       "solver",
     ]);
   });
 
   it("have one for the parameters of a sweep", () => {
-    expect(sweep.map(({ id }) => id)).toContain("sweep");
+    expect(sweep.map(({ id }) => id).slice(0, 3)).toEqual(["pareto", "sweep", "max-vio"]);
   });
 
   it("have the two of training where the stream trains", () => {
     for (const pictures of [trained, trainedOnce, trainedCells]) {
-      expect(pictures.map(({ id }) => id)).toEqual(["task-loss", "task-loss-balance"]);
+      expect(pictures.map(({ id }) => id)).toEqual(["task-loss-balance", "task-loss"]);
     }
   });
 
@@ -101,6 +102,22 @@ describe("the pictures of a report", () => {
   it("leave out the slowdown of ranks where there is one rank", async () => {
     const alone = drawPictures(await dataOfRun({ ...smallScenario, ranks: 1, routers: [routers[0]] }));
     expect(alone.map(({ id }) => id)).not.toContain("rank-slowdown");
+  });
+
+  it("have idle experts in percent on the axis, as in the words", async () => {
+    // Fewer pairs than experts.
+    const data = await dataOfRun({ ...smallScenario, tokens: 3 });
+    const idle = pictureOf(drawPictures(data), "idle");
+    const [axis] = [idle.option.yAxis].flat() as { name: string }[];
+    expect(axis.name).toBe("idle experts, %");
+    const written = new Set(
+      data.variants.flatMap(({ series: [{ columns }] }) => columns.idle_fraction.map((fraction) => 100 * fraction)),
+    );
+    const drawn = (idle.option.series as { data: [number, number][] }[]).flatMap((series) =>
+      series.data.map(([, value]) => value),
+    );
+    expect(Math.max(...drawn)).toBeCloseTo(Math.max(...written), 3);
+    expect(Math.max(...drawn)).toBeGreaterThanOrEqual(25);
   });
 
   it("say what expert-choice reaches by construction", () => {
@@ -273,6 +290,26 @@ describe("thirty routers with odd names", async () => {
         expect(x >= 0 && x <= width && y >= 0, `${picture.id}: ${text} at ${x}, ${y}`).toBe(true);
       }
     }
+  });
+});
+
+describe("a picture without its legends", () => {
+  it.each(everyPicture)("$name has plots of the same size, and no room for a legend", ({ picture }) => {
+    const plain = withoutLegends(picture);
+    const legends = [picture.option.legend ?? []].flat();
+    expect(plain.option.legend).toBeUndefined();
+    // A line of a legend takes 24 pixels.
+    expect(picture.height - plain.height).toBeGreaterThanOrEqual(36 * legends.length);
+    const plots = (of: Picture) => {
+      const { option, height } = laidOut(of, pictureWidth);
+      const grids = [option.grid].flat() as { top: number; bottom?: number; height?: number }[];
+      return grids.map((grid) => grid.height ?? height - grid.top - grid.bottom!);
+    };
+    expect(plots(plain)).toEqual(plots(picture));
+    // What is below the last plot is its axis.
+    const { option, height } = laidOut(plain, pictureWidth);
+    const last = ([option.grid].flat() as { top: number; bottom?: number; height?: number }[]).at(-1)!;
+    if (legends.length > 0) expect(last.bottom ?? height - last.top - last.height!).toBeLessThanOrEqual(60);
   });
 });
 

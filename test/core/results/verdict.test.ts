@@ -9,6 +9,7 @@ import {
   type Verdict,
   verdictOf,
   verdictOfRun,
+  verdictSentences,
   weigh,
 } from "../../../src/core/results/verdict.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
@@ -110,6 +111,19 @@ describe("the verdict on routers", () => {
     expect(verdict.notConverged).toEqual([0, 2]);
     expect(convergenceSentence(verdict)).toBe("Plans missed their tolerance: a on 1 step and c on 12 steps.");
     expect(convergenceSentence(verdictOn(["a", 1, 1, 1]))).toBeNull();
+  });
+
+  it("is on a page the balance, the front unless a recommendation names it, and what missed its tolerance", () => {
+    const [first, second] = [contender(["a", 0.1, 2, 0.5]), contender(["b", 0.2, 1, 0.6])];
+    const verdict = weigh([{ ...first, missedSteps: 3 }, second], "regret");
+    const [best, front] = balanceSentences(verdict);
+    const missed = "Plans missed their tolerance: a on 3 steps.";
+    expect(front).toBe("All are on the Pareto front of MaxVio and regret: none is dominated.");
+    expect(verdictSentences(verdict, false)).toEqual([best, front, missed]);
+    expect(verdictSentences(verdict, true)).toEqual([best, missed]);
+    expect(verdictSentences(verdictOn(["alone", 0.25, 0.01, null]), false)).toEqual([
+      "alone comes to MaxVio of a batch 0.25 (0 is perfect balance), regret 0.01.",
+    ]);
   });
 });
 

@@ -3,9 +3,9 @@ import type { ReportData } from "../parts/report-data.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 import { stepPicture } from "./step-picture.ts";
 
-/** The fraction of experts without a token on each step, a line per variant. */
+/** The share of experts without a token on each step, in percent, a line per variant. */
 export function idlePicture(data: ReportData, width = pictureWidth): Picture | null {
-  const drawn = stepPicture(data, width, { column: "idle_fraction", yName: "idle experts / experts", least: 0 });
+  const drawn = stepPicture(data, width, { column: "idle_fraction", yName: "idle experts, %", least: 0, factor: 100 });
   if (drawn === null) return null;
   const { notes, ...picture } = drawn;
   const isNeverIdle = data.variants.every(({ series }) =>
@@ -15,7 +15,7 @@ export function idlePicture(data: ReportData, width = pictureWidth): Picture | n
     id: "idle",
     title: "Idle experts over the steps",
     reading: [
-      "The fraction of experts that got no token on the step. An idle expert takes memory and learns nothing: 0 is best.",
+      "The share of experts that got no token on the step, in percent. An idle expert takes memory and learns nothing: 0 is best.",
       ...notes,
     ].join(" "),
     finding: isNeverIdle

@@ -163,11 +163,14 @@ function heatmapOption(panels: readonly (LoadPanel & { name: string })[], width:
         textStyle: { color: "@mutedText" },
       },
     ],
-    series: panels.flatMap(({ percent, firstExperts }, panel): HeatmapSeriesOption[] => {
+    series: panels.flatMap(({ name, percent, firstExperts }, panel): HeatmapSeriesOption[] => {
       const rows = firstExperts.length;
       const cells = percent.map((value, position) => [Math.floor(position / rows), position % rows, value]);
       const place: HeatmapSeriesOption = {
+        name,
         type: "heatmap",
+        // The scale has the colours; without one of its own ECharts would look one up by the name, whatever that is.
+        color: "@scale0",
         xAxisIndex: panel,
         yAxisIndex: panel,
         dimensions: ["step", "expert", "load, % of the mean"],

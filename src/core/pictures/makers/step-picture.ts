@@ -32,6 +32,8 @@ export interface StepPictureOptions {
   /** The metric's column in steps.csv. */
   readonly column: string;
   readonly yName: string;
+  /** What the column is multiplied by to have the unit of `yName`, such as 100 for percent; 1 unless given. */
+  readonly factor?: number;
   /** Whether low values, at the end, are the ones to be told apart. */
   readonly isFalling?: boolean;
   /** The least value that the metric can have; none if it has no bound. */
@@ -54,8 +56,10 @@ export interface StepPicture {
  * steps alone, those are dots and the line is of the others: one line would zigzag between the two. Null if no variant has
  * a value.
  */
-export function stepPicture(data: ReportData, width: number, options: StepPictureOptions): StepPicture | null {
-  const { column, yName } = options;
+export function stepPicture(written: ReportData, width: number, options: StepPictureOptions): StepPicture | null {
+  const { column, yName, factor = 1 } = options;
+  const data =
+    factor === 1 ? written : changed(written, column, ({ columns }) => columns[column].map((value) => factor * value));
   const steps = max(data.variants, ({ series }) => max(series, ({ step }) => step.length)) ?? 0;
   const radius = Math.round((smoothedPart * steps) / 2);
   const hasSeeds = data.variants.some(({ members }) => members.length > 1);

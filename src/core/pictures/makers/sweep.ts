@@ -40,6 +40,8 @@ export interface SweepPanel {
 
 export interface SweepLine {
   readonly name: string;
+  /** Those that it joins, by the names that pictures write. */
+  readonly variants: readonly string[];
   readonly points: readonly { readonly value: number | string; readonly maxVio: Interval }[];
 }
 
@@ -63,6 +65,7 @@ export function sweepPicture(data: ReportData, width = pictureWidth): Picture | 
       ...(leftOut ? [`Each panel shows the ${mostLines} lines that get lowest.`] : []),
     ].join(" "),
     finding: rangeSentence("MaxVio of a batch", namedMetric(data, "max_vio_batch_mean")),
+    variantsOfLines: panels.flatMap(({ lines }) => lines.map(({ name, variants }) => [name, variants] as const)),
     ...layOut(panels, width),
   };
 }
@@ -85,7 +88,11 @@ export function sweepPanel({ results, variants }: ReportData, path: string): Swe
       const maxVio = metricOf(results, variant, "max_vio_batch_mean");
       return maxVio === null ? [] : [{ value: placeOf(variant.parameters[path]), maxVio }];
     });
-    return { name: drawnName(name), points: isNumeric ? points.sort((a, b) => ascending(a.value, b.value)) : points };
+    return {
+      name: drawnName(name),
+      variants: members.map((variant) => drawnName(variant.name)),
+      points: isNumeric ? points.sort((a, b) => ascending(a.value, b.value)) : points,
+    };
   });
   const best = lines.toSorted((a, b) => ascending(lowestOf(a), lowestOf(b))).slice(0, mostLines);
   const values = written.map(placeOf);

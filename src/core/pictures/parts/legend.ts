@@ -2,16 +2,12 @@ import { max } from "d3-array";
 import type { LegendComponentOption } from "echarts";
 import { textWidth } from "../../../node/render/text-width.ts";
 import { pictureWidth } from "../picture.ts";
+import { entryGap, legendHeight, lineHeight, margin, markGap } from "./legend-room.ts";
 
 const fontSize = 12;
 /** Wide enough to tell dashes apart. */
 const strokeWidth = 30;
 const symbolWidth = 14;
-/** Between an entry's mark and its name, as ECharts has it. */
-const markGap = 5;
-const entryGap = 10;
-const lineHeight = 14;
-const margin = 12;
 /** Pages may fall back to a font that is a little wider. */
 const allowance = 1.05;
 /** At least so many columns, however long the names are. */
@@ -39,7 +35,7 @@ export function legendOf(
   const nameWidth = Math.ceil(Math.min(widest - 1, needed * allowance));
   const columns = Math.floor((available + entryGap) / (beside + nameWidth));
   return {
-    height: Math.ceil(entries.length / columns) * (lineHeight + entryGap) + margin,
+    height: legendHeight(entries.length, columns),
     legend: {
       // The symbol that ECharts puts on a stroke is not on the line.
       data: entries.map(({ name, mark }) => ({ name, itemStyle: { opacity: mark === "stroke" ? 0 : 1 } })),

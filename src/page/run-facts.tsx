@@ -1,10 +1,50 @@
+import path from "node:path";
 import { z } from "zod";
 import { formatNumber } from "../core/results/format.ts";
+import { commandLine } from "../core/results/recommendation-text.ts";
 import type { Results } from "../node/files/results.ts";
 import { readRunJson } from "../node/files/run-json.ts";
+import { Command } from "./page.tsx";
+
+export const factsId = "what-was-run";
+
+/** What was run, folded: sizes and settings, and the command that runs it again. */
+export function FactsSection({ results }: { results: Results }) {
+  const command = rerunCommand(results);
+  return (
+    <section aria-labelledby={factsId}>
+      <details>
+        <summary>
+          <h2 id={factsId}>What was run</h2>
+        </summary>
+        <dl class="facts">
+          {runFacts(results).map(({ name, value }) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+        {command !== null && (
+          <>
+            <p>{results.runs.length === 1 ? "Run it again:" : "Run its first cell again; the others are beside it:"}</p>
+            <Command text={command} />
+          </>
+        )}
+      </details>
+    </section>
+  );
+}
+
+/** The command that runs the first run again from its record; null if that holds no scenario. */
+function rerunCommand({ runs: [{ folder }] }: Results): string | null {
+  const record = readRunJson(folder) as { scenario?: unknown } | null | undefined;
+  if (record?.scenario === undefined || record.scenario === null) return null;
+  return commandLine(["moesim", "run", path.join(folder, "run.json")]);
+}
 
 /** One thing that is known of what was run. */
-export interface Fact {
+interface Fact {
   readonly name: string;
   readonly value: string;
 }
@@ -21,19 +61,23 @@ const recordSchema = z.object({
   scenario: z
     .object({
       stream: z.looseObject({ kind: z.string() }).optional().catch(undefined),
+      routers: z
+        .array(z.looseObject({ kind: z.string(), label: z.string() }))
+        .default([])
+        .catch([]),
       capacityFactor: z.number().optional().catch(undefined),
       capacity: z.string().optional().catch(undefined),
       ranks: z.number().optional().catch(undefined),
       measure: z.object({ scores: z.string() }).optional().catch(undefined),
       regret: z.object({ every: z.number(), gap: z.number() }).optional().catch(undefined),
     })
-    .default({})
-    .catch({}),
+    .default({ routers: [] })
+    .catch({ routers: [] }),
 });
 type RunRecord = z.infer<typeof recordSchema>;
 
 /** Sizes, seeds, stream and versions of `results`, from the summary and, where there is one, run.json. */
-export function runFacts({ summary, parameters, runs }: Results): Fact[] {
+function runFacts({ summary, parameters, runs }: Results): Fact[] {
   const distinct = (column: string) => {
     const position = summary.columns.indexOf(column);
     const cells = position < 0 ? [] : summary.rows.map((row) => row[position]);
@@ -50,6 +94,7 @@ export function runFacts({ summary, parameters, runs }: Results): Fact[] {
     ...parameters.map((parameter) => [`Swept: ${parameter}`, distinct(parameter)] as const),
     ["Recorded file", record.file],
     ...scenarioFacts(record, new Set(parameters)),
+    ...routerFacts(record, new Set(parameters)),
     ["Versions", versionsText(record)],
     // Of a sweep each cell has times of its own.
     ["Run", runs.length === 1 ? timeText(record) : undefined],
@@ -74,9 +119,23 @@ function scenarioFacts(
   ];
 }
 
+/** Each router's kind and options, without those that are swept. */
+function routerFacts({ scenario }: RunRecord, swept: ReadonlySet<string>): (readonly [string, string])[] {
+  if (swept.has("routers")) return [];
+  return scenario.routers.map(({ kind, label, ...options }) => [
+    `Router ${label}`,
+    withOptions(kind, options, `routers.${label}`, swept),
+  ]);
+}
+
 function streamText({ kind, ...options }: { kind: string }, swept: ReadonlySet<string>): string {
+  return withOptions(kind, options, "stream", swept);
+}
+
+/** `kind (option value, …)` with the options that are not swept; `path` is where they are in the scenario. */
+function withOptions(kind: string, options: object, path: string, swept: ReadonlySet<string>): string {
   const shown = Object.entries(options)
-    .filter(([name]) => !swept.has(`stream.${name}`))
+    .filter(([name]) => !swept.has(`${path}.${name}`))
     .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`);
   return shown.length === 0 ? kind : `${kind} (${shown.join(", ")})`;
 }

@@ -1,12 +1,74 @@
 import type { VariantData } from "../core/pictures/parts/report-data.ts";
+import { formatInterval } from "../core/results/format.ts";
+import type { Interval } from "../core/results/interval.ts";
+import { metricOf } from "../core/results/variants.ts";
 import type { Results } from "../node/files/results.ts";
 import { columnHelp, headerTitle } from "./column-help.ts";
-import { type DataColumn, DataTable } from "./data-table.tsx";
+import { type DataCell, type DataColumn, DataTable } from "./data-table.tsx";
+
+interface SectionProps {
+  readonly results: Results;
+  /** In the order of the summary. */
+  readonly variants: readonly VariantData[];
+}
 
 export const summaryId = "summary";
 
+/**
+ * A row per variant with its main metrics, rounded. If variants were run with several seeds, these are means over them with
+ * their intervals, and all other metrics are there when they are asked for.
+ */
+export function SummarySection({ results, variants }: SectionProps) {
+  const hasSeeds = variants.some(({ members }) => members.length > 1);
+  const columns = columnHelp
+    .filter(({ isMain }) => hasSeeds || isMain)
+    .map(({ column, label, isMain }) => ({
+      column: { name: label, title: headerTitle(column), isNumeric: true, isMain },
+      intervals: variants.map((variant) => metricOf(results, variant, column)),
+    }))
+    .filter(({ intervals }) => intervals.some((interval) => interval !== null));
+  const seeds = { name: "seeds", title: "", isNumeric: true, isMain: true };
+  return (
+    <section aria-labelledby={summaryId}>
+      <h2 id={summaryId}>Summary</h2>
+      <p class="muted">
+        {hasSeeds &&
+          "Mean over the seeds ± half the width of its 95 % confidence interval by Student’s t, which takes the seeds to " +
+            "be independent and their values to be about normal. "}
+        <span class="screen-only">A header sorts by its column.</span>
+      </p>
+      <DataTable
+        id={`${summaryId}-table`}
+        label="Summary"
+        headingName="router"
+        columns={[...(hasSeeds ? [seeds] : []), ...columns.map(({ column }) => column)]}
+        rows={variants.map(({ name, position, members }, row) => ({
+          heading: name,
+          variant: position,
+          hasSwatch: true,
+          cells: [
+            ...(hasSeeds ? [{ text: String(members.length) }] : []),
+            ...columns.map(({ intervals }) => {
+              const interval = intervals[row];
+              return interval === null ? { text: "" } : intervalCell(interval);
+            }),
+          ],
+        }))}
+      />
+    </section>
+  );
+}
+
+/** A mean alone sorts by its text. */
+function intervalCell(interval: Interval): DataCell {
+  const text = formatInterval(interval);
+  return interval.halfWidth === null ? { text } : { text, sortKey: interval.mean };
+}
+
+export const figuresId = "figures";
+
 /** Every cell of summary.csv, with the digits that stand there, and what its columns mean. */
-export function SummarySection({ results, variants }: { results: Results; variants: readonly VariantData[] }) {
+export function FiguresSection({ results, variants }: SectionProps) {
   const { columns: names, rows } = results.summary;
   const router = names.indexOf("router");
   const columns = names.map((name, position) =>
@@ -24,21 +86,24 @@ export function SummarySection({ results, variants }: { results: Results; varian
   ];
   const positions = new Map(variants.flatMap(({ members, position }) => members.map(({ row }) => [row, position])));
   return (
-    <section aria-labelledby={summaryId} class="wide">
-      <h2 id={summaryId}>Summary</h2>
-      <p class="muted">The cells of summary.csv, digit for digit. A header sorts by its column.</p>
+    <section aria-labelledby={figuresId} class="wide">
+      <h2 id={figuresId}>All figures</h2>
+      <p class="muted">
+        The cells of summary.csv, digit for digit. <span class="screen-only">A header sorts by its column.</span>
+      </p>
       <DataTable
-        id={`${summaryId}-table`}
-        label="Summary"
+        id={`${figuresId}-table`}
+        label="All figures"
         headingName="router"
         columns={others.map((position) => columns[position])}
         rows={rows.map((row, index) => ({
           heading: row[router],
-          position: positions.get(index)!,
+          variant: positions.get(index)!,
+          hasSwatch: true,
           cells: others.map((position) => ({ text: row[position] })),
         }))}
       />
-      <details>
+      <details class="screen-only">
         <summary>What the columns mean</summary>
         <dl class="definitions">
           {columnHelp

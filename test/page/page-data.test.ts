@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { embeddedJson } from "../../src/page/embedded-json.ts";
+import { embeddedJson } from "../../src/page/page-data.ts";
 
 describe("JSON in a page", () => {
   it("reads back as what it was, for any text, and cannot end the element it stands in", () => {
