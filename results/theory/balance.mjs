@@ -1,8 +1,9 @@
 import { max, mean } from "d3-array";
-import { createBalanceBound } from "../../dist/core/metrics/balance-bound.js";
-import { createBoundaryCounter } from "../../dist/core/metrics/boundary-tokens.js";
 import { colors, draw, table, writeRows } from "./output.mjs";
-import { loadTheory, record, replay, scoresOf } from "./recording.mjs";
+import { loadMeasure, loadTheory, record, replay, scoresOf } from "./recording.mjs";
+
+const { createBalanceBound } = await loadMeasure("balance-bound");
+const { createBoundaryCounter } = await loadMeasure("boundary-tokens");
 
 const distance = (load) => max(load, (pairs) => Math.abs(pairs - mean(load)));
 

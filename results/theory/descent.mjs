@@ -1,7 +1,8 @@
 import { max } from "d3-array";
-import { biasPull, lagrangian, switchingBenefits } from "../../dist/core/metrics/lagrangian.js";
 import { colors, draw, table, writeRows } from "./output.mjs";
-import { loadTheory, replayAll } from "./recording.mjs";
+import { loadMeasure, loadTheory, replayAll } from "./recording.mjs";
+
+const { biasPull, lagrangian, switchingBenefits } = await loadMeasure("lagrangian");
 
 /** The dual falls while the benefits of switching stay below the pull of the bias. */
 export async function descent() {

@@ -1,6 +1,7 @@
-import { createMoveCounter, loadClasses, movesByLoadClass } from "../../dist/core/metrics/token-moves.js";
 import { table, writeRows } from "./output.mjs";
-import { loadTheory, replayAll } from "./recording.mjs";
+import { loadMeasure, loadTheory, replayAll } from "./recording.mjs";
+
+const { createMoveCounter, loadClasses, movesByLoadClass } = await loadMeasure("token-moves");
 
 /** Tokens move from more to less loaded experts only. */
 export async function preference() {

@@ -1,7 +1,16 @@
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { transform } from "esbuild";
 import { createRouter, openStream } from "../../dist/core/simulation/open-scenario.js";
 import { loadScenario } from "../../dist/index.js";
 import { createKernels } from "../../dist/core/kernels/index.js";
+
+/** Imports `measures/<name>.ts`, which imports nothing itself. Node 20 does not read TypeScript. */
+export async function loadMeasure(name) {
+  const source = await readFile(new URL(`measures/${name}.ts`, import.meta.url), "utf8");
+  const { code } = await transform(source, { loader: "ts", format: "esm" });
+  return import(`data:text/javascript,${encodeURIComponent(code)}`);
+}
 
 /** The scenario `theory-<name>.yaml`. */
 export const loadTheory = (name) =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createBalanceBound } from "../../src/core/metrics/balance-bound.ts";
-import { createBoundaryCounter } from "../../src/core/metrics/boundary-tokens.ts";
+import { createBalanceBound } from "../../results/theory/measures/balance-bound.ts";
+import { createBoundaryCounter } from "../../results/theory/measures/boundary-tokens.ts";
 import type { Matrix } from "../support/plain.ts";
 import { skewedLogits } from "../support/random-logits.ts";
 import { repeatBatch } from "./repeated-batch.ts";

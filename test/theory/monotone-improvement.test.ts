@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { biasPull, lagrangian, switchingBenefits } from "../../src/core/metrics/lagrangian.ts";
+import { biasPull, lagrangian, switchingBenefits } from "../../results/theory/measures/lagrangian.ts";
 import { skewedLogits } from "../support/random-logits.ts";
 import { dualTimesTokens, type RepeatedRun, repeatBatch } from "./repeated-batch.ts";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createMoveCounter, loadClasses, movesByLoadClass } from "../../src/core/metrics/token-moves.ts";
+import { createMoveCounter, loadClasses, movesByLoadClass } from "../../results/theory/measures/token-moves.ts";
 import { skewedLogits } from "../support/random-logits.ts";
 import { type RepeatedRun, repeatBatch } from "./repeated-batch.ts";
 

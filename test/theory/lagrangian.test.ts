@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { biasPull, lagrangian, switchingBenefits } from "../../../src/core/metrics/lagrangian.ts";
+import { biasPull, lagrangian, switchingBenefits } from "../../results/theory/measures/lagrangian.ts";
 
 // Three tokens, two experts, one each. S = [0.9 0.1; 0.6 0.5; 0.7 0.2]; all choose expert 0 while b = 0.
 const all = { expert: Int32Array.of(0, 0, 0), pairScore: Float64Array.of(0.9, 0.6, 0.7) };

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { createBalanceBound } from "../../../src/core/metrics/balance-bound.ts";
+import { createBalanceBound } from "../../results/theory/measures/balance-bound.ts";
 
 interface Step {
   readonly load: number[];

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createMoveCounter, movesByLoadClass } from "../../../src/core/metrics/token-moves.ts";
-import { countLoad, largestIndices, toMatrix } from "../../support/plain.ts";
-import { randomLogits } from "../../support/random-logits.ts";
+import { createMoveCounter, movesByLoadClass } from "../../results/theory/measures/token-moves.ts";
+import { countLoad, largestIndices, toMatrix } from "../support/plain.ts";
+import { randomLogits } from "../support/random-logits.ts";
 
 function countMoves(before: number[], after: number[], experts: number, topK: number): number[] {
   const moves = new Int32Array(experts * experts).fill(9);

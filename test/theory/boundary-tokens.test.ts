@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createBoundaryCounter } from "../../../src/core/metrics/boundary-tokens.ts";
-import { randomLogits } from "../../support/random-logits.ts";
+import { createBoundaryCounter } from "../../results/theory/measures/boundary-tokens.ts";
+import { randomLogits } from "../support/random-logits.ts";
 
 interface Near {
   readonly inside: number[];
