@@ -20,14 +20,12 @@ export {
   type Simulation,
   simulate,
 } from "./core/library/simulate.ts";
-export type { RunResult, StepResult } from "./core/library/step-result.ts";
+export type { StepResult } from "./core/library/step-result.ts";
 export * as streams from "./core/library/streams.ts";
 export * as transport from "./core/library/transport.ts";
+export type { Better, MetricDescription, RunValues, StepMetrics, StepValues } from "./core/metrics/catalogue.ts";
 export type { CapacityPolicy } from "./core/metrics/drops.ts";
-export type { MetricDescription } from "./core/metrics/index.ts";
 export type { RunSummary } from "./core/metrics/run-summary.ts";
-export type { StepMetrics } from "./core/metrics/step-metrics.ts";
-export type { TrainingSummary } from "./core/metrics/training-summary.ts";
 export type { RouterState } from "./core/routers/router.ts";
 export type { RouterChoice, Scenario, StreamChoice } from "./core/scenario/scenario.ts";
 export { scenarioJsonSchema } from "./core/scenario/schema.ts";

@@ -4,11 +4,11 @@ import {
   type ComparedCell,
   type ComparedMetric,
   type Comparison,
+  changeIntervalWords,
   changeSentences,
   nounOf,
 } from "../core/results/comparison.ts";
 import { formatInterval, formatNumber } from "../core/results/format.ts";
-import { changeIntervalWords } from "../core/results/interval-words.ts";
 import { type DataCell, DataTable } from "./data-table.tsx";
 import { renderPage, VerdictSection, verdictId } from "./page.tsx";
 import { PictureFigure } from "./picture-figure.tsx";

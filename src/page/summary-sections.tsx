@@ -1,9 +1,9 @@
+import { headerTitle, metricColumns } from "../core/metrics/catalogue.ts";
 import type { VariantData } from "../core/pictures/parts/report-data.ts";
 import { formatInterval } from "../core/results/format.ts";
 import type { Interval } from "../core/results/interval.ts";
 import { metricOf } from "../core/results/variants.ts";
 import type { Results } from "../node/files/results.ts";
-import { columnHelp, headerTitle } from "./column-help.ts";
 import { type DataCell, type DataColumn, DataTable } from "./data-table.tsx";
 
 interface SectionProps {
@@ -20,7 +20,7 @@ export const summaryId = "summary";
  */
 export function SummarySection({ results, variants }: SectionProps) {
   const hasSeeds = variants.some(({ members }) => members.length > 1);
-  const columns = columnHelp
+  const columns = metricColumns
     .filter(({ isMain }) => hasSeeds || isMain)
     .map(({ column, label, isMain }) => ({
       column: { name: label, title: headerTitle(column), isNumeric: true, isMain },
@@ -106,9 +106,9 @@ export function FiguresSection({ results, variants }: SectionProps) {
       <details class="screen-only">
         <summary>What the columns mean</summary>
         <dl class="definitions">
-          {columnHelp
+          {metricColumns
             .filter(({ column }) => names.includes(column))
-            .map(({ column, label, definition, source }) => (
+            .map(({ column, label, metric: { definition, source } }) => (
               <div key={column}>
                 <dt>
                   <code>{column}</code>
@@ -141,7 +141,7 @@ function besideRegret(names: readonly string[]): number[] {
 
 /** A metric is shown at first where it is a main one and applies to any row; a size or seed where rows differ in it. */
 function describeColumn(name: string, cells: readonly string[], { parameters }: Results): DataColumn {
-  const metric = columnHelp.find(({ column }) => column === name);
+  const metric = metricColumns.find(({ column }) => column === name);
   const differs = new Set(cells).size > 1;
   return {
     name,

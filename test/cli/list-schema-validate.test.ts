@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import type { MetricDescription } from "../../src/core/metrics/index.ts";
+import type { MetricDescription } from "../../src/core/metrics/catalogue.ts";
 import { routerKinds } from "../../src/core/routers/index.ts";
 import { streamKinds } from "../../src/core/streams/index.ts";
 import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { headerOf, summaryColumnsOf, timingHeader } from "../../src/core/results/result-columns.ts";
+import { headerOf, summaryColumnsOf, timingColumnsOf } from "../../src/core/results/result-columns.ts";
 import { openResults, type Results } from "../../src/node/files/results.ts";
 import { type Rows, resultFolder } from "./result-folder.ts";
 
@@ -19,6 +19,8 @@ export interface MadeCell {
   /** What run.json holds; none is written where it is not given. */
   readonly record?: unknown;
 }
+
+const timingHeader = headerOf(timingColumnsOf(false));
 
 /** The results of a sweep of `parameters` whose files hold what `cells` tell, in a fresh folder. */
 export function madeSweep(parameters: readonly string[], cells: readonly MadeCell[]): Results {

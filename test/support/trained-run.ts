@@ -38,13 +38,15 @@ export function* madeRecords({ router, loss, skew }: MadeRouter, training: MadeT
       step,
       tokens,
       load,
-      metrics: { ...loadMetrics(load, 32, 256, new Float64Array(1)), score: null, churn: null, routerZ: null },
+      metrics: {
+        ...loadMetrics(load, 32, 256, new Float64Array(1)),
+        routingEntropy: 1 - 0.5 * progress,
+        specialisation: training.hasClusters ? progress : null,
+      },
       regret: null,
       training: {
         taskLoss: (loss + 1 - progress) * Math.exp(0.1 * random.normal()),
         gateGradientNorm: 0.1 * Math.exp(random.normal()),
-        routingEntropy: 1 - 0.5 * progress,
-        specialisation: training.hasClusters ? progress : null,
         expertSimilarity: 0.25 * progress,
       },
     };
@@ -65,7 +67,7 @@ export async function writeTrainedRun(folder: string, training: MadeTraining): P
       files.write(record);
     }
     files.close();
-    return { source, sizes, summary: summary.summary(), dualRegret: null };
+    return { source, sizes, summary: summary.summary() };
   });
   const late = rows.map(({ source }) => ({ source, regret: null, dualRegret: null }));
   await joinStepFiles(folder, late, true);
@@ -73,7 +75,7 @@ export async function writeTrainedRun(folder: string, training: MadeTraining): P
   const [routeMs, trainMs] = [Array(steps).fill(1), Array.from({ length: steps }, (_, step) => step)];
   writeTiming(
     folder,
-    rows.map(({ source }) => ({ source, routeMs, trainMs, tokens: steps * tokens })),
+    rows.map(({ source }) => ({ source, timing: { routeMs, trainMs, tokens: steps * tokens } })),
   );
 }
 

@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
 import { InputError } from "../../core/input-error.ts";
+import { type MetricColumn, metricColumns } from "../../core/metrics/catalogue.ts";
 import { printable } from "../../core/results/format.ts";
-import { type MetricColumn, metricColumns } from "../../core/results/metric-columns.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { counted } from "../../core/words.ts";
 import { openResults } from "../../node/files/results.ts";

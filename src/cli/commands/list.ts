@@ -1,6 +1,6 @@
 import type { CommandModule } from "yargs";
 import { z } from "zod";
-import { metricDescriptions } from "../../core/metrics/index.ts";
+import { metricDescriptions } from "../../core/metrics/catalogue.ts";
 import { routerKinds } from "../../core/routers/index.ts";
 import { streamKinds } from "../../core/streams/index.ts";
 import type { CommonArguments } from "../common-options.ts";

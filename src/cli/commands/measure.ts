@@ -15,8 +15,7 @@ import { epilogue, examples, runFiles } from "../help.ts";
 import { checkKept, describeResults } from "../kept-files.ts";
 import { createProgress } from "../progress.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
-import { summaryObject } from "../text/summary-object.ts";
-import { formatSummaryTable } from "../text/summary-table.ts";
+import { formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 import { withResultsFolder } from "../with-output.ts";
 
@@ -95,7 +94,7 @@ async function measure(options: MeasureArguments): Promise<void> {
     checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
     const replaced = describeResults(folder);
     const row = await withResultsFolder(folder, async ({ files }) => {
-      const row = await measureRecorded(recorded, files, { name, ranks, onProgress: progress.update });
+      const measured = await measureRecorded(recorded, files, { name, ranks, onProgress: progress.update });
       writeRunRecord(files, {
         command: "measure",
         file: options.selections ?? options.loads,
@@ -104,18 +103,18 @@ async function measure(options: MeasureArguments): Promise<void> {
         ranks,
         ...provenance(start),
       });
-      return row;
+      return { ...measured, timing: null, dualScores: null };
     }).finally(() => progress.stop());
     const written = resultFiles.filter((file) => file !== "timing.csv");
     if (options.json) {
-      printJson({ name, out: folder, files: written, seed: null, routers: [summaryObject(row)] });
+      printJson({ name, out: folder, files: written, seed: null, routers: [runObject(row)] });
       return;
     }
     if (options.quiet) return;
     process.stdout.write(
       `${printable(name)}: ${counted(recorded.steps, "recorded step")}, ${counted(experts, "expert")}\n\n`,
     );
-    const table = formatSummaryTable([row], tableStyle(options.wide));
+    const table = formatRunTable([row], tableStyle(options.wide));
     const leftOut = leftOutSentence(table);
     process.stdout.write(`${table.text}\n`);
     if (leftOut !== null) writeLines(process.stdout, leftOut);

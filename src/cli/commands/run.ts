@@ -34,8 +34,7 @@ import {
 import { createLiveLine } from "../progress.ts";
 import { sizesText } from "../sizes-text.ts";
 import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
-import { summaryObject } from "../text/summary-object.ts";
-import { affinityLines, formatSummaryTable } from "../text/summary-table.ts";
+import { affinityLines, formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 import { withResultsFolder } from "../with-output.ts";
 
@@ -122,7 +121,7 @@ async function run(options: RunArguments): Promise<void> {
 
   const rows = results.map((result) => ({
     ...summaryRow(scenario, result),
-    ...result.timing,
+    timing: result.timing,
     dualScores: result.dualRegret === null ? null : result.router.scores,
   }));
   const bases = results.flatMap(({ router, dualRegret }) =>
@@ -143,9 +142,9 @@ async function run(options: RunArguments): Promise<void> {
   const { name, steps, tokens, experts, topK, seed } = scenario;
   if (options.json) {
     const pareto = verdict.pareto.map((position) => verdict.contenders[position].name);
-    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(summaryObject), pareto });
+    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(runObject), pareto });
   } else if (!options.quiet) {
-    const table = formatSummaryTable(rows, tableStyle(options.wide));
+    const table = formatRunTable(rows, tableStyle(options.wide));
     const leftOut = leftOutSentence(table);
     const say = (text: string) => writeLines(process.stdout, text);
     say(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);

@@ -3,11 +3,11 @@ import {
   type ComparedField,
   type ComparedMetric,
   type Comparison,
+  changeIntervalWords,
   type MeanChange,
   nounOf,
 } from "../../core/results/comparison.ts";
 import { formatNumber, printable } from "../../core/results/format.ts";
-import { changeIntervalWords } from "../../core/results/interval-words.ts";
 import { formatTable } from "./table.ts";
 
 /** How changes for the better and for the worse look. */

@@ -11,9 +11,8 @@ import type { Results } from "../../node/files/results.ts";
 import { routeTimes } from "../../node/files/route-time.ts";
 import { weighSweep } from "../../node/results/sweep-recommendation.ts";
 import { columnsOf, type TableStyle, wrapLines } from "../terminal.ts";
+import { formatVariantTable, variantObject } from "./results-table.ts";
 import { leftOutSentence } from "./table.ts";
-import { variantObject } from "./variant-object.ts";
-import { formatVariantTable } from "./variant-table.ts";
 
 /** The scenario's file of a sweep, and the changes to it that all cells have. */
 export interface SweepOrigin {

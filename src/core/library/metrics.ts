@@ -7,9 +7,9 @@ import { z } from "zod";
 import { expertCapacity, type ScoreKind, scoreKinds } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { createKernels } from "../kernels/index.ts";
+import { type MetricDescription, metricDescriptions } from "../metrics/catalogue.ts";
 import { createChurnMeter } from "../metrics/churn.ts";
-import { loadPerRank as sumPerRank } from "../metrics/expert-parallel.ts";
-import { type MetricDescription, metricDescriptions } from "../metrics/index.ts";
+import { loadPerRank as sumPerRank } from "../metrics/load.ts";
 import { checked, copyFinite, rowsOf } from "./checked.ts";
 
 export { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "../metrics/load.ts";

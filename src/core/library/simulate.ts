@@ -1,10 +1,11 @@
 import type { KernelBackend } from "../kernels/index.ts";
+import type { RunSummary } from "../metrics/run-summary.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import type { RouterResult } from "../simulation/router-results.ts";
 import { simulate as runRouters } from "../simulation/simulate.ts";
 import { kernelsOf } from "./checked.ts";
 import { resolveInput, type ScenarioInput } from "./scenario-input.ts";
-import { type RunResult, type StepResult, stepResultOf } from "./step-result.ts";
+import { type StepResult, stepResultOf } from "./step-result.ts";
 
 /** How {@link simulate} is watched and stopped. */
 export interface SimulateOptions {
@@ -24,7 +25,7 @@ export interface SimulateOptions {
 /** What one router of a scenario did. Plain data, nothing of which is overwritten later. */
 export interface RouterRun extends RouterChoice {
   /** Over the whole run. */
-  readonly summary: RunResult;
+  readonly summary: RunSummary;
   /** `[steps]`, one row for each step. */
   readonly steps: readonly StepResult[];
   /** How sure the dual regret is; null for routers without a bias, or where the scenario asks for no regret. */
@@ -80,7 +81,7 @@ function runOf({ router, summary, timing, dualRegret }: RouterResult, steps: rea
   const cumulative = dualRegret?.cumulative;
   return {
     ...router,
-    summary: { ...summary, dualRegretCumulative: cumulative?.at(-1) ?? null },
+    summary,
     steps:
       cumulative === undefined
         ? steps

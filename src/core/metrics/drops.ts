@@ -15,6 +15,13 @@ export function unassignedPairs(load: ArrayLike<number>, pairs: number): number 
   return Math.max(0, pairs - assigned);
 }
 
+/** Σ of `pairScore` over the first `count` pairs that have an `expert`, not −1, divided by `pairs`. */
+export function meanPairScore(expert: Int32Array, pairScore: Float64Array, count: number, pairs: number): number {
+  let score = 0;
+  for (let pair = 0; pair < count; pair++) if (expert[pair] >= 0) score += pairScore[pair];
+  return score / pairs;
+}
+
 /**
  * Writes into `kept` `[tokens × slots]` the experts that remain when every expert keeps at most `capacity` pairs; a
  * dropped slot becomes −1. `drop` keeps the highest `pairScore` (ties: the earlier token), `drop-position` the earliest

@@ -1,3 +1,5 @@
+import { quantileSorted } from "d3-array";
+
 /** Maximal violation of balance: max_e A_e / mean A − 1, ≥ 0 (Wang et al. 2024, MaxVio). 0 for an all-zero load. */
 export function maxVio(load: ArrayLike<number>): number {
   const mean = meanLoad(load);
@@ -51,11 +53,39 @@ export function idleFraction(load: ArrayLike<number>): number {
   return idle / load.length;
 }
 
+/**
+ * Sums the load `[experts]` over `ranks` equal contiguous groups of experts into `rankLoad` `[ranks]`: the pairs each
+ * device computes under expert parallelism. `ranks` divides the number of experts.
+ */
+export function loadPerRank(load: ArrayLike<number>, ranks: number, rankLoad: Float64Array): Float64Array {
+  const expertsPerRank = load.length / ranks;
+  rankLoad.fill(0);
+  for (let expert = 0; expert < load.length; expert++) rankLoad[Math.floor(expert / expertsPerRank)] += load[expert];
+  return rankLoad;
+}
+
+/**
+ * Slowdown of a step against perfect balance: max over ranks of its load / (`pairs` / R) with `pairs` = tokens · topK. At
+ * least 1 unless the router left pairs unassigned; 1 when there are no pairs.
+ */
+export function stepTime(rankLoad: Float64Array, pairs: number): number {
+  return pairs === 0 ? 1 : (largest(rankLoad) * rankLoad.length) / pairs;
+}
+
 /** The largest of the values; −∞ of none. */
 export function largest(load: ArrayLike<number>): number {
   let most = Number.NEGATIVE_INFINITY;
   for (let expert = 0; expert < load.length; expert++) most = Math.max(most, load[expert]);
   return most;
+}
+
+/**
+ * The quantile `p`, in [0, 1], of at least one value, by linear interpolation (R-7). Sorts a copy in float64, which leaves
+ * 8 bytes of garbage a value; d3's own `quantile` walks an iterator and leaves ten times as much.
+ */
+export function quantileOf(values: readonly number[], p: number): number {
+  const sorted: ArrayLike<number> = new Float64Array(values).sort();
+  return quantileSorted(sorted as number[], p)!;
 }
 
 function meanLoad(load: ArrayLike<number>): number {

@@ -1,61 +1,59 @@
 import type { PlanKind } from "../solver-report.ts";
 import { estimateMean } from "../stratified-sample.ts";
-import { loadPerRank } from "./expert-parallel.ts";
-import { createIdleTracker, emptyIdleState, type IdleState } from "./idle.ts";
-import { largest, loadCv, loadEntropy, loadGini, maxVio } from "./load.ts";
-import { quantileOf } from "./quantile.ts";
+import { camelCase, metricColumns, type RunValues, stepColumns, type Taken } from "./catalogue.ts";
+import { createIdleTracker, emptyIdleState, type IdleState, type IdleTracker } from "./idle.ts";
+import { largest } from "./load.ts";
 import type { RegretSeries } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
-import {
-  createTrainingSummary,
-  emptyTrainingState,
-  type TrainingSummary,
-  type TrainingSummaryState,
-} from "./training-summary.ts";
-import { addTo, emptyMean, meanOf, type WeightedMean } from "./weighted-mean.ts";
 
 /**
- * The metrics of one router over a whole run; null where one does not apply. `maxVioGlobal`, `loadCv`, `loadGini`,
- * `loadEntropy` and `rankMaxVio` are of the loads summed over all steps; fractions of pairs are over all pairs.
+ * The metrics of one router over a whole run, under the names of summary.csv in camel case; null if one does not apply.
+ * `moesim list metrics` defines them. Balance is of the loads summed over all steps; fractions of pairs are over all pairs.
  */
-export interface RunSummary extends TrainingSummary {
-  readonly maxVioGlobal: number;
-  readonly maxVioBatchMean: number;
-  readonly maxVioBatchP95: number;
-  readonly maxVioBatchMax: number;
-  /** `[steps]`, of every batch. */
+export interface RunSummary extends RunValues {
+  /** `[steps]`, MaxVio of every batch. */
   readonly maxVioBatches: readonly number[];
-  readonly loadCv: number;
-  readonly loadGini: number;
-  readonly loadEntropy: number;
-  readonly idleFractionMean: number;
-  readonly idleFractionMax: number;
-  readonly idleStreakMax: number;
-  readonly deadExperts: number;
-  readonly droppedFraction: number;
-  readonly score: number | null;
-  /** Mean regret of a step: an estimate of the run's if steps are sampled; null if none was measured. */
+  /** Steps on which a transport solver ran; null for routers without a plan. */
+  readonly solverSteps: number | null;
+}
+
+/** What the regret of a run comes to; null if none was measured. */
+export interface RegretSummary {
+  /** Mean of a step: an estimate of the run's if steps are sampled. */
   readonly regretMean: number | null;
-  /**
-   * Standard error of `regretMean` over the sampled steps, see `estimateMean`; null if every step was measured, or fewer
-   * than two were.
-   */
+  /** Standard error of `regretMean`, see `estimateMean`; null if every step was measured, or fewer than two were. */
   readonly regretSe: number | null;
-  /** Σ of the regret of the measured steps, and of no others; null if none was measured. */
+  /** Σ of the regret of the measured steps, and of no others. */
   readonly regretCumulative: number | null;
   /** The largest of the steps' proven gaps. */
   readonly optimumGapMax: number | null;
-  readonly churn: number | null;
-  readonly rankMaxVio: number;
-  readonly stepTimeMean: number;
-  /** Steps on which a transport solver ran; null for routers without a plan. */
-  readonly solverSteps: number | null;
-  /** Steps on which Sinkhorn ran; null for routers without an entropic plan. */
-  readonly sinkhornSteps: number | null;
-  /** Mean over the steps on which a solver ran; null when none did. */
-  readonly solverIterationsMean: number | null;
-  /** Steps whose plan missed its tolerance; null for routers without a plan. */
-  readonly notConvergedSteps: number | null;
+}
+
+/** What the metrics of a run are computed from, besides what is taken from its steps. */
+export interface RunFacts {
+  /** `[experts]`, summed over all steps. */
+  readonly totalLoad: Float64Array;
+  readonly ranks: number;
+  /** `[steps]`, MaxVio of every batch. */
+  readonly maxVios: readonly number[];
+  readonly idle: IdleTracker;
+  readonly deadWindow: number;
+  readonly regret: RegretSummary;
+  /** Absent for routers without a plan. */
+  readonly plan?: PlanKind | undefined;
+  /** Steps on which the solver of the plan ran, and those whose plan missed its tolerance. */
+  readonly solverSteps: number;
+  readonly notConverged: number;
+}
+
+/** How long the steps of a run took. */
+export interface RunTiming {
+  /** `[steps]`, milliseconds that `route` took. */
+  readonly routeMs: readonly number[];
+  /** `[steps]`, milliseconds that the stream learnt from each batch; null if it does not train. */
+  readonly trainMs: readonly number[] | null;
+  /** Tokens of all steps together. */
+  readonly tokens: number;
 }
 
 export interface RunSummaryShape {
@@ -74,36 +72,49 @@ export interface RunSummaryState {
   readonly totalLoad: Float64Array;
   readonly idle: IdleState;
   readonly maxVios: number[];
-  readonly maxVio: WeightedMean;
-  readonly idleFraction: WeightedMean;
-  idleFractionMax: number;
-  readonly stepTime: WeightedMean;
-  readonly dropped: WeightedMean;
-  readonly score: WeightedMean;
-  readonly churn: WeightedMean;
+  /** `[taken columns × 2]`: Σ value · weight and Σ weight of a mean, else the value and the number of steps that had one. */
+  readonly taken: Float64Array;
+  /**
+   * `[deadWindow × (windowed columns + 1)]`, the last steps: the values, NaN for null, and the tokens. Empty before the
+   * first step that has such a value.
+   */
+  window: Float64Array;
   readonly regrets: Readonly<Record<keyof RegretSeries, number[]>>;
-  readonly training: TrainingSummaryState;
   solverSteps: number;
-  solverIterations: number;
   notConverged: number;
 }
+
+interface TakenColumn {
+  readonly key: string;
+  readonly taken: Taken;
+  readonly ifEmpty: number | null;
+  readonly value: (record: StepRecord) => number | null;
+}
+
+/** The columns of summary.csv that are taken from the steps'. */
+const takenColumns: readonly TakenColumn[] = metricColumns.flatMap(({ column, metric, taken, ifEmpty = null }) => {
+  if (taken === undefined) return [];
+  const { value } = stepColumns.find(({ name }) => name === metric.id)!;
+  return [{ key: camelCase(column), taken, ifEmpty, value }];
+});
+const windowed = takenColumns.filter(({ taken }) => taken === "window token mean");
+const others = takenColumns.filter(({ taken }) => taken !== "window token mean");
+const rowLength = windowed.length + 1;
+
+/** The columns that have a value of their own. */
+const computed = metricColumns.flatMap(({ column, value }) =>
+  value === undefined ? [] : [{ key: camelCase(column), value }],
+);
 
 function emptyState(experts: number): RunSummaryState {
   return {
     totalLoad: new Float64Array(experts),
     idle: emptyIdleState(experts),
     maxVios: [],
-    maxVio: emptyMean(),
-    idleFraction: emptyMean(),
-    idleFractionMax: 0,
-    stepTime: emptyMean(),
-    dropped: emptyMean(),
-    score: emptyMean(),
-    churn: emptyMean(),
+    taken: new Float64Array(2 * others.length),
+    window: new Float64Array(0),
     regrets: { regret: [], regretCumulative: [], optimumGap: [] },
-    training: emptyTrainingState(),
     solverSteps: 0,
-    solverIterations: 0,
     notConverged: 0,
   };
 }
@@ -117,67 +128,110 @@ export interface RunSummaryBuilder {
   summary(): RunSummary;
 }
 
-/** @param state of another of as many experts, to go on from */
+/** @param state of another of the same shape, to resume from */
 export function createRunSummary(
   { experts, ranks, deadWindow, regretEvery = 1, plan }: RunSummaryShape,
   state: RunSummaryState = emptyState(experts),
 ): RunSummaryBuilder {
-  const { totalLoad, maxVios, regrets } = state;
+  const { totalLoad, maxVios, regrets, taken } = state;
   const idle = createIdleTracker(experts, state.idle);
-  const trainingSummary = createTrainingSummary(deadWindow, state.training);
+
+  function take(record: StepRecord, tokens: number): void {
+    for (let i = 0; i < others.length; i++) {
+      const value = others[i].value(record);
+      if (value === null) continue;
+      const [at, count] = [2 * i, 2 * i + 1];
+      switch (others[i].taken) {
+        case "mean":
+          taken[at] += value;
+          taken[count] += 1;
+          break;
+        case "token mean":
+          taken[at] += value * tokens;
+          taken[count] += tokens;
+          break;
+        case "largest":
+          taken[at] = taken[count] === 0 ? value : Math.max(taken[at], value);
+          taken[count] += 1;
+          break;
+        default:
+          taken[at] = value;
+          taken[count] += 1;
+      }
+    }
+  }
+
+  function takeWindow(record: StepRecord, step: number, tokens: number): void {
+    const row = (step % deadWindow) * rowLength;
+    for (let i = 0; i < windowed.length; i++) {
+      const value = windowed[i].value(record);
+      // Runs without such metrics need no room.
+      if (state.window.length === 0) {
+        if (value === null) continue;
+        state.window = new Float64Array(deadWindow * rowLength).fill(Number.NaN);
+      }
+      state.window[row + i] = value ?? Number.NaN;
+    }
+    if (state.window.length > 0) state.window[row + windowed.length] = tokens;
+  }
+
+  function takenValue(i: number): number | null {
+    const { taken: how, ifEmpty } = others[i];
+    const [value, count] = [taken[2 * i], taken[2 * i + 1]];
+    if (count === 0) return ifEmpty;
+    return how === "mean" || how === "token mean" ? value / count : value;
+  }
+
+  /** Sums from the oldest step on. */
+  function windowMean(i: number): number | null {
+    const steps = maxVios.length;
+    let [total, weights] = [0, 0];
+    for (let step = Math.max(0, steps - deadWindow); step < steps && state.window.length > 0; step++) {
+      const row = (step % deadWindow) * rowLength;
+      const value = state.window[row + i];
+      if (Number.isNaN(value)) continue;
+      const weight = state.window[row + windowed.length];
+      total += value * weight;
+      weights += weight;
+    }
+    return weights === 0 ? null : total / weights;
+  }
 
   return {
     state,
-    observe({ tokens, load, metrics, regret, solver, training }) {
+    observe(record) {
+      const { tokens, load, metrics, regret, solver } = record;
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
-      maxVios.push(metrics.maxVio);
-      addTo(state.maxVio, metrics.maxVio, 1);
-      addTo(state.idleFraction, metrics.idleFraction, 1);
-      state.idleFractionMax = Math.max(state.idleFractionMax, metrics.idleFraction);
-      addTo(state.stepTime, metrics.stepTime, 1);
       // Every token has topK pairs, so tokens weigh the steps as pairs would.
-      const weight = tokens ?? 1;
-      addTo(state.dropped, metrics.droppedFraction, weight);
-      if (metrics.score !== null) addTo(state.score, metrics.score, weight);
-      if (metrics.churn !== null) addTo(state.churn, metrics.churn, weight);
+      take(record, tokens ?? 1);
+      takeWindow(record, maxVios.length, tokens ?? 1);
+      maxVios.push(metrics.maxVio);
       if (regret !== null) {
         regrets.regret.push(regret.regret);
         regrets.regretCumulative.push(regret.regretCumulative);
         regrets.optimumGap.push(regret.optimumGap);
       }
-      if (training !== undefined) trainingSummary.observe(training, weight);
       if (solver !== undefined) {
         state.solverSteps += 1;
-        state.solverIterations += solver.iterations;
         if (!solver.converged) state.notConverged += 1;
       }
     },
-    summary: () => ({
-      maxVioGlobal: maxVio(totalLoad),
-      maxVioBatchMean: meanOf(state.maxVio)!,
-      maxVioBatchP95: quantileOf(maxVios, 0.95),
-      maxVioBatchMax: largest(maxVios),
-      maxVioBatches: maxVios,
-      loadCv: loadCv(totalLoad),
-      loadGini: loadGini(totalLoad),
-      loadEntropy: loadEntropy(totalLoad),
-      idleFractionMean: meanOf(state.idleFraction)!,
-      idleFractionMax: state.idleFractionMax,
-      idleStreakMax: idle.longestStreak(),
-      deadExperts: idle.deadExperts(deadWindow),
-      droppedFraction: meanOf(state.dropped) ?? 0,
-      score: meanOf(state.score),
-      ...summarizeRegret(regrets, maxVios.length, regretEvery),
-      churn: meanOf(state.churn),
-      rankMaxVio: maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
-      stepTimeMean: meanOf(state.stepTime)!,
-      solverSteps: plan === undefined ? null : state.solverSteps,
-      sinkhornSteps: plan === "entropic" ? state.solverSteps : null,
-      solverIterationsMean: state.solverSteps === 0 ? null : state.solverIterations / state.solverSteps,
-      notConvergedSteps: plan === undefined ? null : state.notConverged,
-      ...trainingSummary.summary(),
-    }),
+    summary() {
+      const { solverSteps, notConverged } = state;
+      const regret = summarizeRegret(regrets, maxVios.length, regretEvery);
+      const facts = { totalLoad, ranks, maxVios, idle, deadWindow, regret, plan, solverSteps, notConverged };
+      const values = {
+        ...Object.fromEntries(others.map(({ key }, i) => [key, takenValue(i)])),
+        ...Object.fromEntries(windowed.map(({ key }, i) => [key, windowMean(i)])),
+        ...Object.fromEntries(computed.map(({ key, value }) => [key, value(facts)])),
+      };
+      return {
+        ...(values as unknown as RunValues),
+        maxVioBatches: maxVios,
+        solverSteps: plan === undefined ? null : solverSteps,
+      };
+    },
   };
 }
 
@@ -186,7 +240,7 @@ export function summarizeRegret(
   { regret, regretCumulative, optimumGap }: RegretSeries,
   steps: number,
   every: number,
-): Pick<RunSummary, "regretMean" | "regretSe" | "regretCumulative" | "optimumGapMax"> {
+): RegretSummary {
   const estimate = estimateMean(regret, steps, every);
   return {
     regretMean: estimate?.mean ?? null,

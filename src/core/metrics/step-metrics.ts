@@ -7,50 +7,27 @@ import {
 } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { TokenBatch } from "../token-batch.ts";
+import { measureStep, type StepMetrics } from "./catalogue.ts";
 import { createChurnMeter } from "./churn.ts";
 import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "./drops.ts";
-import { loadPerRank, stepTime } from "./expert-parallel.ts";
-import { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "./load.ts";
-
-/** The metrics of one router on one step; null where one does not apply. Names are those of the CSV columns. */
-export interface StepMetrics {
-  readonly maxVio: number;
-  readonly minVio: number;
-  readonly loadCv: number;
-  readonly loadGini: number;
-  readonly loadEntropy: number;
-  readonly idleFraction: number;
-  readonly droppedFraction: number;
-  readonly score: number | null;
-  readonly churn: number | null;
-  readonly routerZ: number | null;
-  readonly rankMaxVio: number;
-  readonly stepTime: number;
-}
+import { loadPerRank } from "./load.ts";
+import type { RoutedFacts } from "./step-record.ts";
 
 /**
- * Those metrics that need nothing but the load `[experts]` of a step; `pairs` = tokens · topK. Pairs that the router left
- * unassigned count as dropped, beside those over `capacity`. `rankLoad` `[ranks]` is scratch.
+ * The metrics of a step of which nothing is known but the load `[experts]`; those that need more are null. `pairs` =
+ * tokens · topK. Pairs that the router left unassigned count as dropped, beside those over `capacity`. `rankLoad`
+ * `[ranks]` is scratch.
  */
 export function loadMetrics(
   load: ArrayLike<number>,
   capacity: number,
   pairs: number,
   rankLoad: Float64Array,
-): Omit<StepMetrics, "score" | "churn" | "routerZ"> {
+  routed: RoutedFacts | null = null,
+): StepMetrics {
   loadPerRank(load, rankLoad.length, rankLoad);
   const dropped = pairsOverCapacity(load, capacity) + unassignedPairs(load, pairs);
-  return {
-    maxVio: maxVio(load),
-    minVio: minVio(load),
-    loadCv: loadCv(load),
-    loadGini: loadGini(load),
-    loadEntropy: loadEntropy(load),
-    idleFraction: idleFraction(load),
-    droppedFraction: pairs === 0 ? 0 : dropped / pairs,
-    rankMaxVio: maxVio(rankLoad),
-    stepTime: stepTime(rankLoad, pairs),
-  };
+  return measureStep({ load, rankLoad, pairs, dropped, routed });
 }
 
 /** What all routers of a scenario share on one batch, computed once. */
@@ -92,8 +69,17 @@ export interface StepMeter {
   /**
    * The metrics of `assignment` on `batch`. Load metrics and churn are of the choice before drops; `score` counts the
    * pairs that the capacity policy leaves.
+   *
+   * @param bias `[experts]`, the router's after the batch; null if it has none
+   * @param trains whether the stream learns from the batch
    */
-  measure(batch: TokenBatch, facts: BatchFacts, assignment: Assignment): StepMetrics;
+  measure(
+    batch: TokenBatch,
+    shared: BatchFacts,
+    assignment: Assignment,
+    bias?: Float64Array | null,
+    trains?: boolean,
+  ): StepMetrics;
   /** `[tokens × slots]`, the experts of the assignment measured last that the capacity policy leaves, −1 = none. */
   remaining(): Int32Array;
 }
@@ -115,22 +101,25 @@ export function createStepMeter(
   let remaining: Int32Array;
   return {
     remaining: () => remaining,
-    measure({ tokens, experts, logits }, facts, assignment) {
+    measure(batch, shared, assignment, bias = null, trains = false) {
+      const { tokens, experts, logits } = batch;
       const { expert, slots, load } = assignment;
       const capacity = expertCapacity(tokens, shape);
-      const pairs = tokens * shape.topK;
-      kernels.pairScores(logits, scores, facts.logSumExp, expert, tokens, experts, slots, pairScore);
+      kernels.pairScores(logits, scores, shared.logSumExp, expert, tokens, experts, slots, pairScore);
       remaining = expert;
       if (policy !== "none") {
         dropOverCapacity(assignment, tokens, capacity, policy, pairScore, kept, order, start);
         remaining = kept;
       }
-      let score = 0;
-      for (let pair = 0; pair < tokens * slots; pair++) if (remaining[pair] >= 0) score += pairScore[pair];
-      return Object.assign(loadMetrics(load, capacity, pairs, rankLoad), {
-        score: score / pairs,
-        routerZ: facts.routerZ,
-        churn: churn.measure(expert, slots, facts.topKExpert, shape.topK, tokens),
+      return loadMetrics(load, capacity, tokens * shape.topK, rankLoad, {
+        batch,
+        shared,
+        assignment,
+        remaining,
+        pairScore,
+        bias,
+        trains,
+        churn: () => churn.measure(expert, slots, shared.topKExpert, shape.topK, tokens),
       });
     },
   };

@@ -1,20 +1,60 @@
+import type { Assignment } from "../assignment.ts";
 import type { SolverReport } from "../solver-report.ts";
+import type { TokenBatch } from "../token-batch.ts";
+import type { TrainingStep } from "../training-step.ts";
+import type { StepMetrics } from "./catalogue.ts";
 import type { StepRegret } from "./regret.ts";
-import type { StepMetrics } from "./step-metrics.ts";
-import type { TrainingMetrics } from "./training.ts";
+import type { BatchFacts } from "./step-metrics.ts";
 
-/** What one router did on one step, as the summary and the files take it. */
-export interface StepRecord {
+/** What the metrics of one router's step are measured on. Valid until the next step is measured. */
+export interface StepFacts {
+  /** `[experts]`, before drops. */
+  readonly load: ArrayLike<number>;
+  /** `[ranks]`, the load summed over each rank's experts. */
+  readonly rankLoad: Float64Array;
+  /** Tokens · topK. */
+  readonly pairs: number;
+  /** Pairs over capacity, and those that the router left unassigned. */
+  readonly dropped: number;
+  /** Null for recorded choices, whose logits nobody knows. */
+  readonly routed: RoutedFacts | null;
+}
+
+/** What is known besides if the router ran here. */
+export interface RoutedFacts {
+  readonly batch: TokenBatch;
+  readonly shared: BatchFacts;
+  readonly assignment: Assignment;
+  /** `[tokens × slots]`, the experts that the capacity policy leaves, −1 = none. */
+  readonly remaining: Int32Array;
+  /** `[tokens × slots]`, S of each pair by the measured affinities. */
+  readonly pairScore: Float64Array;
+  /** `[experts]`, b after the batch; null for routers without one. */
+  readonly bias: Float64Array | null;
+  /** Whether the stream learns from the batch. */
+  readonly trains: boolean;
+  /** Fraction of pairs that differ from plain top-k's choice. */
+  churn(): number;
+}
+
+/** What others report of one router's step. */
+export interface StepReport {
   readonly step: number;
   /** Tokens of the batch; null for recorded load counts, which do not tell. */
   readonly tokens: number | null;
   /** `[experts]`, overwritten by the next step. */
   readonly load: ArrayLike<number>;
-  readonly metrics: StepMetrics;
   /** Null on the steps on which the optimum was not computed. */
   readonly regret: StepRegret | null;
+  /** Summed up to this step; absent for routers without a bias, and until the run is over. */
+  readonly dualRegretCumulative?: number;
   /** Present on the steps on which a transport solver ran. */
   readonly solver?: SolverReport;
-  /** Present where the stream trains. */
-  readonly training?: TrainingMetrics;
+  /** Present if the stream trains. */
+  readonly training?: TrainingStep;
+}
+
+/** What one router did on one step, as the summary and the files take it. */
+export interface StepRecord extends StepReport {
+  readonly metrics: StepMetrics;
 }

@@ -1,14 +1,5 @@
 import type { Assignment } from "../assignment.ts";
 import type { TokenBatch } from "../token-batch.ts";
-import type { TrainingStep } from "../training-step.ts";
-
-/** What a step of training came to, of one router. */
-export interface TrainingMetrics extends TrainingStep {
-  /** See {@link routingEntropy}. */
-  readonly routingEntropy: number;
-  /** See {@link specialisation}; null where the true clusters are not known. */
-  readonly specialisation: number | null;
-}
 
 /**
  * How undecided a gate is: the mean over tokens of −Σ_e p ln p / ln E with p = softmax(Z_t), 0 … 1. 1 is uniform, and 1 by

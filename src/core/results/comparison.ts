@@ -1,8 +1,8 @@
+import { ascending } from "d3-array";
+import type { MetricColumn } from "../metrics/catalogue.ts";
 import { listed } from "../words.ts";
 import { formatInterval, formatNumber, printable } from "./format.ts";
-import type { Interval } from "./interval.ts";
-import type { MeanDifference } from "./mean-difference.ts";
-import type { MetricColumn } from "./metric-columns.ts";
+import type { Interval, MeanDifference } from "./interval.ts";
 
 /** Results side by side, the first of them the reference. Plain data, for terminals, pages and scripts. */
 export interface Comparison {
@@ -36,7 +36,7 @@ export interface ComparedField {
 }
 
 /** One metric of all routers. */
-export interface ComparedMetric extends MetricColumn {
+export interface ComparedMetric extends Pick<MetricColumn, "column" | "label" | "better" | "isMain"> {
   readonly rows: readonly ComparedRow[];
 }
 
@@ -110,4 +110,17 @@ export function changeSentences({ label, rows }: ComparedMetric, folders: readon
 function namesOf(routers: readonly string[], all: number): string {
   if (routers.length === all && all > mostNames) return `all ${all} routers`;
   return listed(routers, mostNames);
+}
+
+/** How the confidence intervals of the changes in `metrics` are made; null where no change has one. */
+export function changeIntervalWords(metrics: readonly ComparedMetric[]): string | null {
+  const cells = metrics.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
+  const changes = cells.flatMap((cell) => (cell === null || cell.change === null ? [] : [cell.change]));
+  const withInterval = changes.filter(({ halfWidth }) => halfWidth !== null);
+  if (withInterval.length === 0) return null;
+  const paired = new Set(withInterval.flatMap(({ pairedSeeds }) => pairedSeeds ?? []));
+  if (paired.size === 0) return "Welch's";
+  const words = `paired over ${Array.from(paired).sort(ascending).join(" or ")} seeds`;
+  const all = withInterval.every(({ pairedSeeds }) => pairedSeeds !== null);
+  return all ? words : `${words}, and Welch's where seeds or streams differ`;
 }

@@ -1,7 +1,7 @@
 import { cellOf, numberOf, type ResultTable } from "../../node/files/result-table.ts";
 import type { Results, Run } from "../../node/files/results.ts";
+import { type MetricColumn, metricColumns } from "../metrics/catalogue.ts";
 import { confidenceInterval, type Interval } from "./interval.ts";
-import { type MetricColumn, metricColumns } from "./metric-columns.ts";
 
 /** A router with the parameters of its cell, over all the seeds it was run with: a line of a picture, a row of a table. */
 export interface Variant {

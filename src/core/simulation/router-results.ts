@@ -1,4 +1,4 @@
-import { dualRegret } from "../metrics/dual-regret.ts";
+import { dualRegret as regretOfDuals } from "../metrics/dual-regret.ts";
 import { createOptimumSeries, createRegretMeter, type OptimumSeries, type RegretSeries } from "../metrics/regret.ts";
 import { type RunSummary, summarizeRegret } from "../metrics/run-summary.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
@@ -48,13 +48,18 @@ function resultOf(
 ): RouterResult {
   const router = scenario.routers[run.position];
   const regrets = regretsOf(scenario, run, optima);
+  const dualRegret = dualRegretOf(run.duals, router, passes);
   return {
     router,
-    summary: { ...run.summary, ...summarizeRegret(regrets, scenario.steps, scenario.regret.every) },
+    summary: {
+      ...run.summary,
+      ...summarizeRegret(regrets, scenario.steps, scenario.regret.every),
+      dualRegretCumulative: dualRegret?.cumulative.at(-1) ?? null,
+    },
     timing: run.timing,
     regrets,
     solvedWithRegret: run.solvedWithRegret,
-    dualRegret: dualRegretOf(run.duals, router, passes),
+    dualRegret,
   };
 }
 
@@ -95,5 +100,5 @@ function dualRegretOf(
   const { least, gap, keptFraction } = passes.flatMap(({ plan, hindsight }) =>
     plan.hindsight.flatMap((kind, index) => (kind === scores ? [hindsight[index]] : [])),
   )[0];
-  return { cumulative: dualRegret(duals, least), gap, keptFraction };
+  return { cumulative: regretOfDuals(duals, least), gap, keptFraction };
 }

@@ -11,7 +11,6 @@ import {
 import { createRunSummary, type RunSummary, type RunSummaryState } from "../metrics/run-summary.ts";
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
-import { routingEntropy, specialisation, type TrainingMetrics } from "../metrics/training.ts";
 import { findRouterKind } from "../routers/index.ts";
 import type { RoutedStep, RouterState } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
@@ -141,15 +140,6 @@ export function createRouterRun(
   let trained: TrainingStep | undefined;
   let optimum: Optimum | null = null;
 
-  function trainingMetrics(batch: TokenBatch, { logSumExp }: BatchFacts, step: TrainingStep): TrainingMetrics {
-    const { tokens, experts, cluster } = batch;
-    return {
-      ...step,
-      routingEntropy: routingEntropy(batch, logSumExp),
-      specialisation: cluster === undefined ? null : specialisation(routed.assignment, cluster, tokens, experts),
-    };
-  }
-
   function learn(batch: TokenBatch, stream: Stream): void {
     if (stream.learn === undefined) return;
     const start = performance.now();
@@ -188,7 +178,7 @@ export function createRouterRun(
         if (solver !== undefined) solvedWithRegret += 1;
         if (best !== null) regret = regretMeter.measure(best, score, batch.tokens);
       }
-      const metrics = meter.measure(batch, facts, assignment);
+      const metrics = meter.measure(batch, facts, assignment, router.bias, stream.learn !== undefined);
       learn(batch, stream);
       const record: StepRecord = {
         step: batch.step,
@@ -197,7 +187,7 @@ export function createRouterRun(
         metrics,
         regret,
         ...(solver !== undefined && { solver }),
-        ...(trained !== undefined && { training: trainingMetrics(batch, facts, trained) }),
+        ...(trained !== undefined && { training: trained }),
       };
       summary.observe({ ...record, regret: null });
       return record;

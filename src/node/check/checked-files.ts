@@ -1,13 +1,15 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
-import { measuredIntervalColumns, metricOfColumn, variantColumns } from "../../core/results/interval-columns.ts";
-import { metricColumns } from "../../core/results/metric-columns.ts";
+import { metricColumns } from "../../core/metrics/catalogue.ts";
 import {
   diagnosticColumns,
   headerOf,
   loadHeader,
+  measuredIntervalColumns,
+  metricOfColumn,
   stepColumnsOf,
   summaryColumnsOf,
+  variantColumns,
 } from "../../core/results/result-columns.ts";
 import { sweepFiles } from "../files/result-files.ts";
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { InputError } from "../../core/input-error.ts";
+import { directionOf, metricColumns } from "../../core/metrics/catalogue.ts";
 import { printable } from "../../core/results/format.ts";
-import { directionOf, metricColumns } from "../../core/results/metric-columns.ts";
 import { parsePlainData } from "../../core/scenario/plain-data.ts";
 import { describeIssues, mostProblems, problemsError } from "../../core/scenario/problems.ts";
 import { suggestion } from "../../core/suggestion.ts";
@@ -148,7 +148,7 @@ type WrittenEntry = z.infer<typeof entrySchema>;
 /** What the schema cannot tell. */
 function entryProblems(entry: WrittenEntry): string[] {
   const { metric } = entry;
-  const known = metricColumns.map(({ column }) => column);
+  const known: readonly string[] = metricColumns.map(({ column }) => column);
   if (!known.includes(metric)) {
     return [`unknown metric ${JSON.stringify(metric)}.${suggestion(metric, known)} Allowed: ${known.join(", ")}.`];
   }

@@ -1,7 +1,7 @@
 import { InputError } from "../../core/input-error.ts";
+import type { Better } from "../../core/metrics/catalogue.ts";
 import { printable } from "../../core/results/format.ts";
-import { metricOfColumn } from "../../core/results/interval-columns.ts";
-import type { Better } from "../../core/results/metric-columns.ts";
+import { metricOfColumn } from "../../core/results/result-columns.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { judgedColumns, measuredColumns } from "./checked-files.ts";
 

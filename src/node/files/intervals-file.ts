@@ -1,4 +1,4 @@
-import { measuredIntervalColumns, variantColumns } from "../../core/results/interval-columns.ts";
+import { measuredIntervalColumns, variantColumns } from "../../core/results/result-columns.ts";
 import { metricOf, metricsOf, variantsOf } from "../../core/results/variants.ts";
 import { createCsvFile } from "./csv-file.ts";
 import type { Results } from "./results.ts";

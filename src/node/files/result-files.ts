@@ -2,8 +2,6 @@ import { rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { sum } from "d3-array";
-import { quantileOf } from "../../core/metrics/quantile.ts";
 import type { RegretSeries } from "../../core/metrics/regret.ts";
 import type { StepRecord } from "../../core/metrics/step-record.ts";
 import { createRandom } from "../../core/random.ts";
@@ -20,8 +18,8 @@ import {
   sourceColumns,
   stepColumnsOf,
   summaryColumnsOf,
-  timingHeader,
-  trainTimingHeader,
+  type TimingRow,
+  timingColumnsOf,
 } from "../../core/results/result-columns.ts";
 import { drawWithEnds, type StratifiedSample } from "../../core/stratified-sample.ts";
 import { type CsvFile, createCsvFile } from "./csv-file.ts";
@@ -86,7 +84,7 @@ export function createStepFiles(
   const sampled = new Set(drawWithEnds(steps, loadSamples, createRandom(source.seed ?? 0).derive("loads")));
   return {
     write(record) {
-      const row = { source, record, dualRegret: null };
+      const row = { source, record };
       stepRows.write(row);
       diagnosticFile.write(cellsOf(diagnosticColumns, row));
       if (!sampled.has(record.step)) return;
@@ -227,38 +225,12 @@ export function writeSummary(folder: string, rows: readonly SummaryRow[]): void 
   file.close();
 }
 
-export interface TimingRow {
-  readonly source: RowSource;
-  /** `[steps]`, milliseconds that `route` took. */
-  readonly routeMs: readonly number[];
-  /** `[steps]`, milliseconds that the stream learnt from each batch; null where it does not train. */
-  readonly trainMs: readonly number[] | null;
-  /** Tokens of all steps together. */
-  readonly tokens: number;
-}
-
 /** Writes timing.csv. */
 export function writeTiming(folder: string, rows: readonly TimingRow[]): void {
-  const header = rows.some(({ trainMs }) => trainMs !== null) ? [...timingHeader, ...trainTimingHeader] : timingHeader;
-  const file = createCsvFile(path.join(folder, "timing.csv"), header);
-  for (const { source, routeMs, trainMs, tokens } of rows) {
-    file.write([
-      source.scenario,
-      source.router,
-      source.seed,
-      routeMs.length,
-      tokens,
-      ...timesOf(routeMs),
-      (1000 * tokens) / sum(routeMs),
-      ...(trainMs === null ? [] : timesOf(trainMs)),
-    ]);
-  }
+  const columns = timingColumnsOf(rows.some(({ timing }) => timing.trainMs !== null));
+  const file = createCsvFile(path.join(folder, "timing.csv"), headerOf(columns));
+  for (const row of rows) file.write(cellsOf(columns, row));
   file.close();
-}
-
-/** Mean, median and 95th percentile. */
-function timesOf(milliseconds: readonly number[]): number[] {
-  return [sum(milliseconds) / milliseconds.length, quantileOf(milliseconds, 0.5), quantileOf(milliseconds, 0.95)];
 }
 
 /** Writes run.json: the resolved scenario, and with which program and when it was run. */

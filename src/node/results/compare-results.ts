@@ -1,8 +1,7 @@
+import type { MetricColumn } from "../../core/metrics/catalogue.ts";
 import type { ComparedMetric, Comparison, MeanChange } from "../../core/results/comparison.ts";
 import { folderNames } from "../../core/results/folder-names.ts";
-import type { Interval } from "../../core/results/interval.ts";
-import { meanDifference, meanOfDifferences } from "../../core/results/mean-difference.ts";
-import type { MetricColumn } from "../../core/results/metric-columns.ts";
+import { type Interval, meanDifference, meanOfDifferences } from "../../core/results/interval.ts";
 import { metricOf, type Variant, variantsOf } from "../../core/results/variants.ts";
 import type { Results } from "../files/results.ts";
 import { createStreamReader, pairedDifferences, type StreamOf, type VariantOf } from "./paired-seeds.ts";
@@ -31,7 +30,8 @@ export function compareResults(results: readonly Results[], columns: readonly Me
       });
       return { router, cells };
     });
-    return { ...metric, rows: rows.filter(({ cells }) => cells.some((cell) => cell !== null)) };
+    const { column, label, better, isMain } = metric;
+    return { column, label, better, isMain, rows: rows.filter(({ cells }) => cells.some((cell) => cell !== null)) };
   }
 
   const compared = columns.map(compareMetric);

@@ -1,11 +1,10 @@
-import type { SummaryTableRow } from "../../cli/text/summary-table.ts";
 import { expertCapacity } from "../../core/assignment.ts";
 import type { RecordedChoices, RecordedStep } from "../../core/formats/recorded-choices.ts";
 import { defaultDeadWindow } from "../../core/metrics/idle.ts";
 import { createRunSummary } from "../../core/metrics/run-summary.ts";
 import { loadMetrics } from "../../core/metrics/step-metrics.ts";
 import type { StepRecord } from "../../core/metrics/step-record.ts";
-import type { RowSource } from "../../core/results/result-columns.ts";
+import type { RowSource, SummaryRow } from "../../core/results/result-columns.ts";
 import { defaultLoadSamples } from "../../core/scenario/schema.ts";
 import { createStepFiles, joinStepFiles, writeSummary } from "../files/result-files.ts";
 
@@ -28,8 +27,7 @@ export function recordedStepRecord(
 ): StepRecord {
   const pairs = tokens === null || topK === null ? load.reduce((sum, count) => sum + count, 0) : tokens * topK;
   const capacity = expertCapacity(pairs, { tokens: pairs, experts: load.length, topK: 1, capacityFactor: 1 });
-  const metrics = { ...loadMetrics(load, capacity, pairs, rankLoad), score: null, churn: null, routerZ: null };
-  return { step, tokens, load, metrics, regret: null };
+  return { step, tokens, load, metrics: loadMetrics(load, capacity, pairs, rankLoad), regret: null };
 }
 
 /**
@@ -40,7 +38,7 @@ export async function measureRecorded(
   recorded: RecordedChoices,
   folder: string,
   { name, ranks, onProgress }: MeasureOptions,
-): Promise<SummaryTableRow> {
+): Promise<SummaryRow> {
   const { experts, steps, topK } = recorded;
   const source: RowSource = { scenario: name, router: "recorded", kind: "recorded", seed: null };
   const rankLoad = new Float64Array(ranks);
@@ -61,8 +59,7 @@ export async function measureRecorded(
     files.close();
   }
   await joinStepFiles(folder, [{ source, regret: null, dualRegret: null }], false);
-  const summary = summaryBuilder.summary();
-  const row = { source, sizes: recorded, summary, dualRegret: null };
+  const row = { source, sizes: recorded, summary: summaryBuilder.summary() };
   writeSummary(folder, [row]);
-  return { ...row, routeMs: null, trainMs: null, dualScores: null };
+  return row;
 }

@@ -67,17 +67,12 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
   );
   writeTiming(
     folder,
-    results.map(({ router, timing }) => ({ source: rowSource(scenario, router), ...timing })),
+    results.map(({ router, timing }) => ({ source: rowSource(scenario, router), timing })),
   );
   return results;
 }
 
 /** A router's row of summary.csv. */
-export function summaryRow(scenario: Scenario, { router, summary, dualRegret }: RouterResult): SummaryRow {
-  return {
-    source: rowSource(scenario, router),
-    sizes: scenario,
-    summary,
-    dualRegret: dualRegret?.cumulative.at(-1) ?? null,
-  };
+export function summaryRow(scenario: Scenario, { router, summary }: RouterResult): SummaryRow {
+  return { source: rowSource(scenario, router), sizes: scenario, summary };
 }

@@ -17,12 +17,7 @@ function summarise(options: { deadWindow?: number; plan?: PlanKind } = {}) {
     plan: options.plan,
   });
   for (const [step, load] of loads.entries()) {
-    const metrics = {
-      ...loadMetrics(load, 2, 8, new Float64Array(2)),
-      score: 0.1 * (step + 1),
-      churn: null,
-      routerZ: null,
-    };
+    const metrics = { ...loadMetrics(load, 2, 8, new Float64Array(2)), score: 0.1 * (step + 1) };
     builder.observe({
       step,
       tokens: 4,
@@ -90,5 +85,64 @@ describe("the summary of a run", () => {
       solverIterationsMean: 7,
     });
     expect(summarise({ plan: "sparsity-constrained" })).toMatchObject({ sinkhornSteps: null, notConvergedSteps: 1 });
+  });
+});
+
+/** Trains on steps whose metrics are made of one `value` each. */
+function summariseTraining(
+  window: number,
+  steps: readonly (readonly [value: number, tokens: number])[],
+  clusters = true,
+) {
+  const builder = createRunSummary({ experts: 4, ranks: 1, deadWindow: window });
+  for (const [step, [value, tokens]] of steps.entries()) {
+    const load = loads[0];
+    builder.observe({
+      step,
+      tokens,
+      load,
+      metrics: {
+        ...loadMetrics(load, 2, 8, new Float64Array(1)),
+        routingEntropy: value / 10,
+        specialisation: clusters ? value / 100 : null,
+      },
+      regret: null,
+      training: { taskLoss: value, gateGradientNorm: 10 * value, expertSimilarity: -value },
+    });
+  }
+  return builder.summary();
+}
+
+describe("the summary of a run that trains", () => {
+  it("takes where training ended over the window and its way over all steps, each step weighed by its tokens", () => {
+    const summary = summariseTraining(2, [
+      [8, 1],
+      [4, 3],
+      [2, 1],
+    ]);
+    expect(summary.taskLoss).toBeCloseTo((3 * 4 + 2) / 4, 15);
+    expect(summary.taskLossMean).toBeCloseTo((8 + 3 * 4 + 2) / 5, 15);
+    expect(summary.gateGradientNormMean).toBeCloseTo(10 * summary.taskLossMean!, 14);
+    expect(summary.routingEntropy).toBeCloseTo(0.35, 15);
+    expect(summary.specialisation).toBeCloseTo(0.035, 15);
+    expect(summary.expertSimilarity).toBeCloseTo(-3.5, 15);
+  });
+
+  it("takes a window of all steps, or of more than there are, for the whole run", () => {
+    const steps = [
+      [8, 1],
+      [4, 3],
+    ] as const;
+    for (const window of [2, 100]) {
+      const { taskLoss, taskLossMean } = summariseTraining(window, steps);
+      expect(taskLoss).toBe(taskLossMean);
+    }
+  });
+
+  it("has no specialisation if clusters are not known, and nothing at all if nothing trains", () => {
+    expect(summariseTraining(1, [[8, 1]], false)).toMatchObject({ taskLoss: 8, specialisation: null });
+    const { taskLoss, taskLossMean, gateGradientNormMean, routingEntropy, specialisation } = summarise();
+    const values = [taskLoss, taskLossMean, gateGradientNormMean, routingEntropy, specialisation];
+    expect(values).toEqual([null, null, null, null, null]);
   });
 });

@@ -82,7 +82,7 @@ describe("createBatchFacts", () => {
 describe("loadMetrics", () => {
   it("names what each load metric says of one load", () => {
     const metrics = loadMetrics([6, 2, 0, 8], 4, 16, new Float64Array(2));
-    expect(metrics).toEqual({
+    expect(metrics).toMatchObject({
       maxVio: 1,
       minVio: 1,
       loadCv: Math.sqrt(10) / 4,

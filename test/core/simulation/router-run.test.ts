@@ -48,10 +48,10 @@ it("hands a stream that trains how each batch was routed, and keeps what it came
   expect(seen[0].load.reduce((sum, load) => sum + load, 0)).toBe(2 * tokens);
   expect(records.map(({ training }) => training?.taskLoss)).toEqual([4, 2, 1]);
   // Independent of the clusters but for chance: some 1·3 / (2·48), and never above ln 2.
-  for (const { training } of records) {
-    expect(training!.specialisation).toBeLessThan(0.3);
-    expect(training!.routingEntropy).toBeGreaterThan(0.5);
-    expect(training!.routingEntropy).toBeLessThan(1);
+  for (const { metrics } of records) {
+    expect(metrics.specialisation).toBeLessThan(0.3);
+    expect(metrics.routingEntropy).toBeGreaterThan(0.5);
+    expect(metrics.routingEntropy).toBeLessThan(1);
   }
   expect(result.summary).toMatchObject({ taskLoss: 1.5, taskLossMean: 7 / 3, gateGradientNormMean: 2 });
   expect(result.timing.trainMs).toHaveLength(3);
@@ -59,8 +59,8 @@ it("hands a stream that trains how each batch was routed, and keeps what it came
   expect(stepResultOf(records[1])).toMatchObject({
     taskLoss: 2,
     gateGradientNorm: 2,
-    routingEntropy: records[1].training!.routingEntropy,
-    specialisation: records[1].training!.specialisation,
+    routingEntropy: records[1].metrics.routingEntropy,
+    specialisation: records[1].metrics.specialisation,
     expertSimilarity: 0.5,
   });
 });
@@ -88,7 +88,7 @@ it("hands over what the capacity policy leaves", async () => {
 
 it("has no specialisation where the stream does not know the clusters", () => {
   const { records, result } = runWith(() => ({ taskLoss: 1, gateGradientNorm: 0, expertSimilarity: 1 }));
-  expect(records[0].training!.specialisation).toBeNull();
+  expect(records[0].metrics.specialisation).toBeNull();
   expect(result.summary).toMatchObject({ taskLoss: 1, specialisation: null });
 });
 

@@ -1,9 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { variantObject } from "../../../src/cli/text/variant-object.ts";
-import { formatVariantTable } from "../../../src/cli/text/variant-table.ts";
-import { metricColumns } from "../../../src/core/results/metric-columns.ts";
+import { formatVariantTable, variantObject } from "../../../src/cli/text/results-table.ts";
+import { metricColumns } from "../../../src/core/metrics/catalogue.ts";
 import { metricOf, variantsOf } from "../../../src/core/results/variants.ts";
 import { writeIntervals } from "../../../src/node/files/intervals-file.ts";
 import { openResults } from "../../../src/node/files/results.ts";
@@ -55,7 +54,8 @@ describe("the files of a run whose stream trains", () => {
     const rows = readCsv(path.join(run, "steps.csv")).filter(({ router }) => router === "topk");
     expect(rows).toHaveLength(30);
     for (const [step, row] of rows.entries()) {
-      const { taskLoss, gateGradientNorm, routingEntropy, specialisation, expertSimilarity } = records[step].training!;
+      const { taskLoss, gateGradientNorm, expertSimilarity } = records[step].training!;
+      const { routingEntropy, specialisation } = records[step].metrics;
       const expected = [taskLoss, gateGradientNorm, routingEntropy, specialisation, expertSimilarity];
       expect(stepColumns.map((column) => row[column])).toEqual(expected.map(String));
     }

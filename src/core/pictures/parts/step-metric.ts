@@ -1,4 +1,4 @@
-import { metricDescriptions } from "../../metrics/index.ts";
+import { metrics } from "../../metrics/catalogue.ts";
 import { stepPicture } from "../makers/step-picture.ts";
 import type { Picture, PictureMaker } from "../picture.ts";
 import { type NamedValue, rangeSentence } from "./findings.ts";
@@ -8,8 +8,8 @@ import { capitalized, drawnName } from "./text.ts";
 /** Draws the column `column` of steps.csv over the steps, a line per variant. */
 export function stepMetricPicture(column: string): PictureMaker {
   const isSum = column.endsWith("_cumulative");
-  const description = metricDescriptions.find(({ columns }) => columns.includes(`steps ${column}`));
-  const label = isSum || description === undefined ? column.replaceAll("_", " ") : description.name;
+  const metric = metrics.find(({ id, step }) => id === column && step?.file === "steps");
+  const label = metric?.label ?? column.replaceAll("_", " ");
   return (data, width): Picture | null => {
     const drawn = stepPicture(data, width, { column, yName: label, figure: isSum ? "last" : "mean" });
     if (drawn === null) return null;
@@ -18,7 +18,7 @@ export function stepMetricPicture(column: string): PictureMaker {
       id: column.replaceAll("_", "-"),
       title: `${capitalized(label)} over the steps`,
       reading:
-        [...(description === undefined ? [] : [`${capitalized(description.definition)}.`]), ...notes].join(" ") ||
+        [...(metric === undefined ? [] : [`${capitalized(metric.definition)}.`]), ...notes].join(" ") ||
         "A line for each router.",
       finding: rangeSentence(
         isSum ? `${capitalized(label)} on the last step` : `${capitalized(label)}, mean over the steps,`,

@@ -1,0 +1,252 @@
+import { ascending } from "d3-array";
+import type { Colors } from "picocolors/types.js";
+import type { ScoreKind } from "../../core/assignment.ts";
+import { camelCase, type MetricColumn, metricColumns, metrics } from "../../core/metrics/catalogue.ts";
+import type { RunSummary, RunTiming } from "../../core/metrics/run-summary.ts";
+import { formatInterval, formatNumber, printable } from "../../core/results/format.ts";
+import type { Interval } from "../../core/results/interval.ts";
+import {
+  intervalColumn,
+  isTrained,
+  objectOf,
+  type SummaryRow,
+  summaryColumnsOf,
+} from "../../core/results/result-columns.ts";
+import { metricOf, metricsOf, shortParameterNames, type Variant } from "../../core/results/variants.ts";
+import type { Results } from "../../node/files/results.ts";
+import { sparklines } from "./sparkline.ts";
+import { bestOf, columnsWithin, type FittedTable, formatTable, titlesLeftOut } from "./table.ts";
+
+/** How a table of results may look. */
+interface Style {
+  readonly colors?: Colors;
+  /** Characters; infinite by default. */
+  readonly width?: number;
+}
+
+/** A router of a run, as its table shows it. */
+export interface RunTableRow extends SummaryRow {
+  /** Null for recorded choices. */
+  readonly timing: RunTiming | null;
+  /** The affinities that its dual regret is in; null for routers without. */
+  readonly dualScores: ScoreKind | null;
+}
+
+interface ResultsColumn {
+  readonly header: string;
+  readonly cells: readonly string[];
+  readonly isBest: readonly boolean[];
+  readonly isText: boolean;
+  readonly rank: number;
+}
+
+/** Columns of this rank and those before it stay however narrow the terminal is: loss and balance. */
+const lastKeptRank = 2;
+/** The ranks of what is no column of a file, among those of the metrics. */
+const [sparklineRank, solverStepsRank] = [8.5, 14];
+
+/** The metrics of summary.csv that a terminal shows. */
+const shownMetrics = metricColumns.filter(({ header }) => header !== undefined);
+const routeTime = metrics.flatMap(({ timing = [] }) => timing).find(({ header }) => header !== undefined)!;
+
+/**
+ * The comparison of a run's routers that the terminal shows: a row per router with the main metrics, the most important
+ * first, without those that apply to none of them, and as many of the others as fit into `width` characters. The best of
+ * each column is coloured.
+ */
+export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}): FittedTable {
+  const dualScores = new Set(rows.map((row) => row.dualScores).filter((scores) => scores !== null));
+  const columns = shownMetrics.flatMap((metric) => {
+    const error = metricColumns.find(({ errorOf }) => errorOf === metric.column);
+    const errors = rows.map((row) => (error === undefined ? null : valueIn(row, error)));
+    const intervals = rows.map((row, index): Interval | null => {
+      const mean = valueIn(row, metric);
+      return mean === null ? null : { mean, halfWidth: errors[index], count: 1 };
+    });
+    const hasErrors = errors.some((value) => value !== null);
+    // Dual regret is in units of the routers' own affinities, which may not compare.
+    const isComparable = metric.column !== "dual_regret_cumulative" || dualScores.size < 2;
+    return metricTableColumn(
+      { ...metric, header: metric.header + (hasErrors ? " ± s.e." : ""), better: isComparable ? metric.better : null },
+      intervals,
+    );
+  });
+  return fitted(
+    [
+      textColumn(
+        "router",
+        rows.map(({ source }) => source.router),
+      ),
+      ...columns,
+      ...maxVioLines(rows),
+      ...numberColumn(
+        "solver\nsteps",
+        solverStepsRank,
+        rows.map(({ summary }) => summary.solverSteps),
+      ),
+      ...numberColumn(routeTime.header!, routeTime.rank!, rows.map(routeMsOf)),
+    ],
+    style,
+  );
+}
+
+/**
+ * The comparison of a sweep's variants that the terminal shows: as that of a run, with the swept values, and half the width
+ * of the 95 % confidence interval behind each mean.
+ *
+ * @param routeMs milliseconds to route a batch, by variant; null if it is not known
+ */
+export function formatVariantTable(
+  results: Results,
+  variants: readonly Variant[],
+  routeMs: readonly (number | null)[],
+  style: Style = {},
+): FittedTable {
+  return fitted(
+    [
+      textColumn(
+        "router",
+        variants.map(({ router }) => router),
+      ),
+      ...shortParameterNames(results.parameters).map((name, index) =>
+        textColumn(
+          name,
+          variants.map(({ parameters }) => parameters[results.parameters[index]]),
+        ),
+      ),
+      ...shownMetrics.flatMap((metric) =>
+        metricTableColumn(
+          metric,
+          variants.map((variant) => metricOf(results, variant, metric.column)),
+        ),
+      ),
+      ...numberColumn(routeTime.header!, routeTime.rank!, routeMs),
+    ],
+    style,
+  );
+}
+
+/** A router's row of summary.csv for scripts, and its medians of timing.csv, under the names of their columns. */
+export function runObject(row: RunTableRow): object {
+  const { timing } = row;
+  const trainTime = metrics
+    .flatMap((metric) => metric.timing ?? [])
+    .find(({ column }) => column === "train_ms_median")!;
+  return {
+    ...objectOf(summaryColumnsOf(isTrained(row)), row),
+    [routeTime.column]: routeMsOf(row),
+    ...(timing !== null && timing.trainMs !== null && { [trainTime.column]: trainTime.value(timing) }),
+  };
+}
+
+/**
+ * A variant of a sweep for scripts, under the names of the columns of intervals.csv and timing.csv.
+ *
+ * @param parameters its swept values, by path
+ */
+export function variantObject(
+  results: Results,
+  variant: Variant,
+  parameters: Readonly<Record<string, unknown>>,
+  routeMs: number | null,
+): object {
+  const values = metricsOf(results).flatMap(({ column }) => {
+    const interval = metricOf(results, variant, column);
+    return [
+      [column, interval?.mean ?? null],
+      [intervalColumn(column), interval?.halfWidth ?? null],
+    ];
+  });
+  const { name, router, kind, members } = variant;
+  return {
+    name,
+    router,
+    kind,
+    parameters,
+    seeds: members.length,
+    ...Object.fromEntries(values),
+    [routeTime.column]: routeMs,
+  };
+}
+
+/** In which affinities the figures of {@link formatRunTable} are, in lines for the terminal. */
+export function affinityLines(rows: readonly RunTableRow[], measured: ScoreKind): string[] {
+  const hasRegret = rows.some(({ summary }) => summary.regretMean !== null);
+  const withDual = rows.filter(({ dualScores }) => dualScores !== null);
+  const kinds = new Set(withDual.map(({ dualScores }) => dualScores));
+  const own =
+    kinds.size === 1
+      ? `${Array.from(kinds)[0]}`
+      : withDual.map(({ source, dualScores }) => `${printable(source.router)} ${dualScores}`).join(", ");
+  return [
+    `${hasRegret ? "Score and regret are" : "Score is"} measured in ${measured} affinity, for all routers.`,
+    ...(withDual.length === 0 ? [] : [`Dual regret is in the router's own affinity: ${own}.`]),
+  ];
+}
+
+function valueIn({ summary }: RunTableRow, { column }: MetricColumn): number | null {
+  return summary[camelCase(column) as keyof RunSummary] as number | null;
+}
+
+function routeMsOf({ timing }: RunTableRow): number | null {
+  return timing === null ? null : routeTime.value(timing);
+}
+
+/** The table of those `columns` that fit, in the order of their ranks. */
+function fitted(columns: readonly ResultsColumn[], { colors, width = Number.POSITIVE_INFINITY }: Style): FittedTable {
+  const ranked = columns.toSorted((a, b) => ascending(a.rank, b.rank));
+  const header = ranked.map((column) => column.header);
+  const rows = ranked[0].cells.map((_, row) => ranked.map(({ cells }) => cells[row]));
+  const kept = columnsWithin(
+    width,
+    header,
+    rows,
+    ranked.map(({ rank }) => Math.max(0, rank - lastKeptRank)),
+  );
+  const text = formatTable(
+    kept.map((column) => header[column]),
+    rows.map((row) => kept.map((column) => row[column])),
+    {
+      ...(colors !== undefined && { colors }),
+      isBest: (row, column) => ranked[kept[column]].isBest[row],
+      alignRight: kept.map((column) => !ranked[column].isText),
+    },
+  );
+  return { text, leftOut: titlesLeftOut(header, kept) };
+}
+
+function textColumn(header: string, texts: readonly string[]): ResultsColumn {
+  return { header, cells: texts.map(printable), isBest: texts.map(() => false), isText: true, rank: 0 };
+}
+
+/** None if all values are null. */
+function numberColumn(header: string, rank: number, values: readonly (number | null)[]): ResultsColumn[] {
+  if (values.every((value) => value === null)) return [];
+  return [{ header, cells: values.map(formatNumber), isBest: values.map(() => false), isText: false, rank }];
+}
+
+/** None if the metric applies to no row. */
+function metricTableColumn(
+  { header, rank, better, metric }: Pick<MetricColumn, "header" | "rank" | "better" | "metric">,
+  intervals: readonly (Interval | null)[],
+): ResultsColumn[] {
+  if (intervals.every((interval) => interval === null)) return [];
+  const means = intervals.map((interval) => interval?.mean ?? null);
+  const factor = metric.unit === "fraction" ? 100 : 1;
+  return [
+    {
+      header: header!,
+      cells: intervals.map((interval) => formatInterval(interval, factor)),
+      isBest: bestOf(means, better),
+      isText: false,
+      rank: rank!,
+    },
+  ];
+}
+
+/** A column with the MaxVio of the batches as a line, for each of `rows`; none if there is one batch. */
+function maxVioLines(rows: readonly RunTableRow[]): ResultsColumn[] {
+  if (rows.every(({ summary }) => summary.maxVioBatches.length < 2)) return [];
+  const { lines, top } = sparklines(rows.map(({ summary }) => summary.maxVioBatches));
+  return [{ ...textColumn(`MaxVio by step\n0 to ${formatNumber(top)}`, lines), rank: sparklineRank }];
+}

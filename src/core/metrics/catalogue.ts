@@ -1,0 +1,834 @@
+/**
+ * Every metric, each with all that is said of it. Result files, tables, pages, pictures, `list metrics`, comparisons, checks
+ * and the library's types read this list, so that a new metric is one function and one entry here. In the texts A is the
+ * load of an expert, L its mean, T the tokens, K the experts per token, E the experts, R the ranks, S the affinities, Z the
+ * logits and C the capacity.
+ */
+import { sum } from "d3-array";
+import { meanPairScore } from "./drops.ts";
+import {
+  idleFraction,
+  loadCv,
+  loadEntropy,
+  loadGini,
+  loadPerRank,
+  maxVio,
+  minVio,
+  quantileOf,
+  stepTime,
+} from "./load.ts";
+import type { RunFacts, RunTiming } from "./run-summary.ts";
+import type { StepFacts, StepRecord, StepReport } from "./step-record.ts";
+import { routingEntropy, specialisation } from "./training.ts";
+
+/** Which way a metric is better; null if neither way is. */
+export type Better = "lower" | "higher" | null;
+
+/**
+ * How a run's value is taken from those of its steps, of which steps without a value are left out. Token means weigh steps
+ * by their tokens, as each token has K pairs; windows are the last `deadWindow` steps.
+ */
+export type Taken = "mean" | "token mean" | "window token mean" | "largest" | "last";
+
+/** What a column of a metric is called and where it stands. */
+interface Column {
+  readonly column: string;
+  /** What tables and pictures call it. */
+  readonly label: string;
+  /** What the narrow columns of a terminal call it, in one or two lines; absent if a terminal does not show it. */
+  readonly header?: string;
+  /** Its place in a terminal's table; the last ones go first if the table is too wide. */
+  readonly rank?: number;
+}
+
+/** A column of summary.csv. Either `taken` or `value` says how a run's value comes about. */
+export interface RunColumn extends Column {
+  readonly taken?: Taken;
+  readonly value?: (run: RunFacts) => number | null;
+  /** The value if there is nothing to take a mean of; null by default. */
+  readonly ifEmpty?: number;
+  /** The column whose standard error this is; tables show the two as one. */
+  readonly errorOf?: string;
+  /** Its place in the file if that is not the one among the metrics: after this column. */
+  readonly after?: string;
+}
+
+/** A column of timing.csv. */
+export interface TimingColumn extends Column {
+  /** Null if the stream does not train. */
+  readonly value: (timing: RunTiming) => number | null;
+}
+
+/** The sizes that the range of a metric depends on. */
+export interface RangeSizes {
+  readonly experts: number;
+  readonly topK: number;
+  readonly ranks: number;
+  readonly steps: number;
+}
+
+/** One metric. */
+export interface Metric {
+  /** Also the name of its column in the file with a row for each step. */
+  readonly id: string;
+  readonly label: string;
+  /** Of all its columns; tables for people show a `fraction` in percent. */
+  readonly unit: string;
+  readonly better: Better;
+  readonly range: string;
+  /** The same range in numbers, both ends included. */
+  readonly bounds: (sizes: RangeSizes) => readonly [least: number, most: number];
+  readonly definition: string;
+  readonly source: string;
+  /** Present if only streams that train have it. */
+  readonly trains?: true;
+  /**
+   * The file with its value on each step. It is measured on the facts of the step, or read from what the router, the
+   * stream and the optimum report.
+   */
+  readonly step?:
+    | { readonly file: StepFile; readonly measure: (facts: StepFacts) => number | null }
+    | { readonly file: StepFile; readonly report: (report: StepReport) => number | null };
+  /** Its values of a whole run. */
+  readonly run?: readonly RunColumn[];
+  readonly timing?: readonly TimingColumn[];
+}
+
+export type StepFile = "steps" | "diagnostics";
+
+const notNegative = () => [0, Number.POSITIVE_INFINITY] as const;
+const unit = () => [0, 1] as const;
+const anything = () => [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
+
+/**
+ * The metrics in the order of the files' columns; those of streams that train stand after the others there. The columns
+ * of steps.csv are a contract, so a further metric goes to diagnostics.csv, and to the end of this list.
+ */
+const entries = [
+  {
+    id: "max_vio",
+    label: "MaxVio",
+    unit: "1",
+    better: "lower",
+    range: "[0, E − 1]",
+    bounds: ({ experts }) => [0, experts - 1],
+    definition: "max A / L − 1, per batch and on the loads summed over the run",
+    source: "Wang et al. 2024, arXiv 2408.15664",
+    step: { file: "steps", measure: ({ load }) => maxVio(load) },
+    run: [
+      {
+        column: "max_vio_global",
+        label: "MaxVio of the run",
+        header: "MaxVio\nrun",
+        rank: 5,
+        value: ({ totalLoad }) => maxVio(totalLoad),
+      },
+      {
+        column: "max_vio_batch_mean",
+        label: "MaxVio of a batch, mean",
+        header: "MaxVio\nbatch",
+        rank: 2,
+        taken: "mean",
+      },
+      {
+        column: "max_vio_batch_p95",
+        label: "MaxVio of a batch, 95th percentile",
+        header: "MaxVio\np95",
+        rank: 13,
+        value: ({ maxVios }) => quantileOf(maxVios, 0.95),
+      },
+      { column: "max_vio_batch_max", label: "MaxVio of a batch, largest", taken: "largest" },
+    ],
+  },
+  {
+    id: "min_vio",
+    label: "MinVio",
+    unit: "1",
+    better: "lower",
+    range: "[0, 1]",
+    bounds: unit,
+    definition: "1 − min A / L",
+    source: "counterpart of MaxVio",
+    step: { file: "diagnostics", measure: ({ load }) => minVio(load) },
+  },
+  {
+    id: "load_cv",
+    label: "load CV",
+    unit: "1",
+    better: "lower",
+    range: "[0, √(E − 1)]",
+    bounds: ({ experts }) => [0, Math.sqrt(experts - 1)],
+    definition: "population standard deviation of A / L",
+    source: "Shazeer et al. 2017, arXiv 1701.06538",
+    step: { file: "steps", measure: ({ load }) => loadCv(load) },
+    run: [
+      {
+        column: "load_cv",
+        label: "load CV",
+        header: "load\nCV",
+        rank: 17,
+        value: ({ totalLoad }) => loadCv(totalLoad),
+      },
+    ],
+  },
+  {
+    id: "load_gini",
+    label: "load Gini",
+    unit: "1",
+    better: "lower",
+    range: "[0, 1 − 1/E]",
+    bounds: ({ experts }) => [0, 1 - 1 / experts],
+    definition: "Gini coefficient of A",
+    source: "Gini 1912",
+    step: { file: "diagnostics", measure: ({ load }) => loadGini(load) },
+    run: [{ column: "load_gini", label: "load Gini", value: ({ totalLoad }) => loadGini(totalLoad) }],
+  },
+  {
+    id: "load_entropy",
+    label: "load entropy",
+    unit: "1",
+    better: "higher",
+    range: "[0, 1]",
+    bounds: unit,
+    definition: "−Σ q ln q / ln E, q = A / ΣA; 1 is balanced",
+    source: "Shannon 1948, normalised",
+    step: { file: "steps", measure: ({ load }) => loadEntropy(load) },
+    run: [{ column: "load_entropy", label: "load entropy", value: ({ totalLoad }) => loadEntropy(totalLoad) }],
+  },
+  {
+    id: "idle_fraction",
+    label: "idle fraction",
+    unit: "fraction",
+    better: "lower",
+    range: "[0, 1]",
+    bounds: unit,
+    definition: "experts without a token in the batch / E",
+    source: "common practice",
+    step: { file: "steps", measure: ({ load }) => idleFraction(load) },
+    run: [
+      {
+        column: "idle_fraction_mean",
+        label: "idle experts, mean fraction",
+        header: "idle\n%",
+        rank: 6,
+        taken: "mean",
+      },
+      { column: "idle_fraction_max", label: "idle experts, largest fraction", taken: "largest" },
+    ],
+  },
+  {
+    id: "idle_streak",
+    label: "idle streak",
+    unit: "steps",
+    better: "lower",
+    range: "[0, steps]",
+    bounds: ({ steps }) => [0, steps],
+    definition: "longest run of steps in which any one expert has no token",
+    source: "common practice",
+    run: [
+      { column: "idle_streak_max", label: "longest idle streak, steps", value: ({ idle }) => idle.longestStreak() },
+    ],
+  },
+  {
+    id: "dead_experts",
+    label: "dead experts",
+    unit: "experts",
+    better: "lower",
+    range: "[0, E]",
+    bounds: ({ experts }) => [0, experts],
+    definition: "experts without a token in the last deadWindow steps",
+    source: "common practice",
+    run: [
+      {
+        column: "dead_experts",
+        label: "dead experts",
+        header: "dead",
+        rank: 9,
+        value: ({ idle, deadWindow }) => idle.deadExperts(deadWindow),
+      },
+    ],
+  },
+  {
+    id: "dropped_fraction",
+    label: "dropped fraction",
+    unit: "fraction",
+    better: "lower",
+    range: "[0, 1]",
+    bounds: unit,
+    definition: "pairs over capacity C, and pairs that were not routed, / (T·K), whatever the policy",
+    source: "Fedus et al. 2021, arXiv 2101.03961",
+    step: { file: "steps", measure: ({ dropped, pairs }) => (pairs === 0 ? 0 : dropped / pairs) },
+    run: [
+      {
+        column: "dropped_fraction",
+        label: "dropped pairs, fraction",
+        header: "dropped\n%",
+        rank: 8,
+        taken: "token mean",
+        ifEmpty: 0,
+      },
+    ],
+  },
+  {
+    id: "score",
+    label: "score",
+    unit: "affinity per pair",
+    better: "higher",
+    range: "[0, 1]; up to E / K for expert-choice with sigmoid scores",
+    bounds: ({ experts, topK }) => [0, experts / topK],
+    definition:
+      "Σ S over the assigned pairs, without those that the capacity policy drops, / (T·K); S by the scenario's " +
+      "measure.scores (softmax or sigmoid), the same for all routers",
+    source: "objective of BASE, arXiv 2103.16716",
+    step: {
+      file: "steps",
+      measure({ routed, pairs }) {
+        if (routed === null) return null;
+        const { remaining, pairScore, batch, assignment } = routed;
+        return meanPairScore(remaining, pairScore, batch.tokens * assignment.slots, pairs);
+      },
+    },
+    run: [{ column: "score", label: "score", header: "score", rank: 4, taken: "token mean" }],
+  },
+  {
+    id: "regret",
+    label: "assignment regret",
+    unit: "affinity per pair",
+    better: "lower",
+    range: "≥ 0",
+    bounds: notNegative,
+    definition:
+      "(OPT − F) / (T·K): OPT the best score of any assignment with at most K experts a token and C tokens an expert, F " +
+      "what the router scores when each expert over C keeps its C highest (and a token its K highest); S by the " +
+      "scenario's measure.scores, whatever the router selects by. If regret.every is n > 1, one step drawn from each n is " +
+      "measured, and regret_mean estimates the mean over all steps without bias",
+    source: "objective of BASE, arXiv 2103.16716; this program",
+    step: { file: "steps", report: ({ regret }) => regret?.regret ?? null },
+    run: [
+      {
+        column: "regret_mean",
+        label: "regret of a batch, mean",
+        header: "regret\nmean",
+        rank: 3,
+        value: ({ regret }) => regret.regretMean,
+      },
+    ],
+  },
+  {
+    id: "regret_se",
+    label: "regret standard error",
+    unit: "affinity per pair",
+    better: null,
+    range: "≥ 0",
+    bounds: notNegative,
+    definition:
+      "standard error of regret_mean over the sampled steps, from the differences between neighbouring strata: never too " +
+      "low on average; empty if every step is measured",
+    source: "collapsed strata: Hansen, Hurwitz and Madow 1953; Cochran 1977, section 5A.12",
+    run: [
+      {
+        column: "regret_se",
+        label: "regret of a batch, standard error of the mean",
+        errorOf: "regret_mean",
+        after: "not_converged_steps",
+        value: ({ regret }) => regret.regretSe,
+      },
+    ],
+  },
+  {
+    id: "regret_cumulative",
+    label: "cumulative regret",
+    unit: "affinity per pair",
+    better: "lower",
+    range: "≥ 0",
+    bounds: notNegative,
+    definition:
+      "Σ of the assignment regret over the measured steps alone: about 1/n of that of all steps if regret.every is n",
+    source: "objective of BASE, arXiv 2103.16716; this program",
+    step: { file: "steps", report: ({ regret }) => regret?.regretCumulative ?? null },
+    run: [
+      {
+        column: "regret_cumulative",
+        label: "regret, cumulative",
+        value: ({ regret }) => regret.regretCumulative,
+      },
+    ],
+  },
+  {
+    id: "optimum_gap",
+    label: "optimum gap",
+    unit: "affinity per pair",
+    better: "lower",
+    range: "≥ 0",
+    bounds: notNegative,
+    definition: "proven upper bound of OPT minus the best assignment found, / (T·K); 0 when exact",
+    source: "linear programming duality",
+    step: { file: "steps", report: ({ regret }) => regret?.optimumGap ?? null },
+    run: [{ column: "optimum_gap_max", label: "optimum gap, largest", value: ({ regret }) => regret.optimumGapMax }],
+  },
+  {
+    id: "dual_regret_cumulative",
+    label: "dual regret",
+    unit: "affinity per pair",
+    better: "lower",
+    range: "any; < 0 if the moving bias beat every fixed one",
+    bounds: anything,
+    definition:
+      "Σ_n f_n(b_n) − f_n(b*), f(b) = (Σ_t K largest of S_t + b) / T − (K/E)·Σ b, b* the best fixed bias in hindsight; S by " +
+      "the router's own affinities, so that only routers of the same `scores` compare",
+    source: "Han and Zhong 2025, arXiv 2512.03915",
+    step: { file: "steps", report: ({ dualRegretCumulative }) => dualRegretCumulative ?? null },
+    run: [
+      {
+        column: "dual_regret_cumulative",
+        label: "dual regret, cumulative, in the router's own affinity",
+        header: "dual\nregret",
+        rank: 10,
+        taken: "last",
+      },
+    ],
+  },
+  {
+    id: "router_z",
+    label: "router z",
+    unit: "1",
+    // A z-loss penalises large logits, but small ones are no aim in themselves.
+    better: null,
+    range: "≥ 0",
+    bounds: notNegative,
+    definition: "mean over tokens of logsumexp(Z)²",
+    source: "Zoph et al. 2022, arXiv 2202.08906, eq. 5",
+    step: { file: "diagnostics", measure: ({ routed }) => routed?.shared.routerZ ?? null },
+  },
+  {
+    id: "churn",
+    label: "churn",
+    unit: "fraction",
+    better: null,
+    range: "[0, 1]",
+    bounds: unit,
+    definition: "fraction of pairs that differ from plain top-k's choice on the same batch",
+    source: "common practice",
+    step: { file: "steps", measure: ({ routed }) => routed?.churn() ?? null },
+    run: [{ column: "churn", label: "churn", header: "churn\n%", rank: 16, taken: "token mean" }],
+  },
+  {
+    id: "rank_max_vio",
+    label: "rank MaxVio",
+    unit: "1",
+    better: "lower",
+    range: "[0, R − 1]",
+    bounds: ({ ranks }) => [0, ranks - 1],
+    definition: "MaxVio of the loads summed over each of R ranks",
+    source: "expert parallelism, arXiv 2412.19437",
+    step: { file: "steps", measure: ({ rankLoad }) => maxVio(rankLoad) },
+    run: [
+      {
+        column: "rank_max_vio",
+        label: "MaxVio of ranks",
+        value: ({ totalLoad, ranks }) => maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
+      },
+    ],
+  },
+  {
+    id: "step_time",
+    label: "step time",
+    unit: "1",
+    better: "lower",
+    range: "≥ 1 when every pair is routed",
+    bounds: notNegative,
+    definition: "max over ranks of the rank's load / (T·K / R): the slowdown against perfect balance",
+    source: "expert parallelism, arXiv 2412.19437",
+    step: { file: "steps", measure: ({ rankLoad, pairs }) => stepTime(rankLoad, pairs) },
+    run: [{ column: "step_time_mean", label: "step time, mean", header: "step\ntime", rank: 11, taken: "mean" }],
+  },
+  {
+    id: "sinkhorn_steps",
+    label: "Sinkhorn steps",
+    unit: "steps",
+    better: null,
+    range: "[0, steps]",
+    bounds: ({ steps }) => [0, steps],
+    definition: "steps on which the router solved an entropic transport plan; empty for routers without one",
+    source: "the router's own",
+    run: [
+      {
+        column: "sinkhorn_steps",
+        label: "Sinkhorn steps",
+        value: ({ plan, solverSteps }) => (plan === "entropic" ? solverSteps : null),
+      },
+    ],
+  },
+  {
+    id: "solver_iterations",
+    label: "solver iterations",
+    unit: "iterations",
+    better: null,
+    range: "≥ 0",
+    bounds: notNegative,
+    definition: "iterations of the transport solver on a step; in the summary the mean over the steps on which it ran",
+    source: "the router's own",
+    step: { file: "steps", report: ({ solver }) => solver?.iterations ?? null },
+    run: [{ column: "solver_iterations_mean", label: "solver iterations, mean", taken: "mean" }],
+  },
+  {
+    id: "marginal_error",
+    label: "marginal error",
+    unit: "1",
+    better: "lower",
+    range: "[0, 2]",
+    bounds: () => [0, 2],
+    definition: "how far the plan is from its marginals",
+    source: "the router's own",
+    step: { file: "steps", report: ({ solver }) => solver?.marginalError ?? null },
+  },
+  {
+    id: "not_converged_steps",
+    label: "steps not converged",
+    unit: "steps",
+    better: "lower",
+    range: "[0, steps]",
+    bounds: ({ steps }) => [0, steps],
+    definition: "steps whose plan is further from its marginals than its tolerance; empty for routers without a plan",
+    source: "the router's own",
+    run: [
+      {
+        column: "not_converged_steps",
+        label: "steps not converged",
+        value: ({ plan, notConverged }) => (plan === undefined ? null : notConverged),
+      },
+    ],
+  },
+  {
+    id: "duality_gap",
+    label: "duality gap",
+    unit: "the solver's own",
+    better: "lower",
+    range: "any",
+    bounds: anything,
+    definition: "primal − dual value of a sparsity-constrained plan",
+    source: "Liu et al. 2022, arXiv 2209.15466",
+    step: { file: "diagnostics", report: ({ solver }) => solver?.dualityGap ?? null },
+  },
+  {
+    id: "max_column_cardinality",
+    label: "column cardinality",
+    unit: "tokens",
+    better: null,
+    range: "≥ 0",
+    bounds: notNegative,
+    definition: "most non-zeros in a column of a sparsity-constrained plan",
+    source: "Liu et al. 2022, arXiv 2209.15466",
+    step: { file: "diagnostics", report: ({ solver }) => solver?.maxColumnCardinality ?? null },
+  },
+  {
+    id: "task_loss",
+    label: "task loss",
+    unit: "the task's own",
+    better: "lower",
+    range: "the task's own",
+    bounds: anything,
+    definition:
+      "where the stream trains: mean loss of its task over the batch's tokens, before it learns from them; in the summary " +
+      "the mean over the last deadWindow steps, and over all of them",
+    source: "this program",
+    trains: true,
+    step: { file: "steps", report: ({ training }) => training?.taskLoss ?? null },
+    run: [
+      {
+        column: "task_loss",
+        label: "task loss, last steps",
+        header: "task\nloss",
+        rank: 1,
+        taken: "window token mean",
+      },
+      { column: "task_loss_mean", label: "task loss, mean of the run", taken: "token mean" },
+    ],
+  },
+  {
+    id: "gate_gradient_norm",
+    label: "gate gradient norm",
+    unit: "1",
+    better: null,
+    range: "≥ 0",
+    bounds: notNegative,
+    definition: "Euclidean norm of ∂loss / ∂(gate's weights), the router's own loss included; in the summary the mean",
+    source: "common practice",
+    trains: true,
+    step: { file: "steps", report: ({ training }) => training?.gateGradientNorm ?? null },
+    run: [{ column: "gate_gradient_norm_mean", label: "gate gradient norm, mean", taken: "token mean" }],
+  },
+  {
+    id: "routing_entropy",
+    label: "routing entropy",
+    unit: "1",
+    better: null,
+    range: "[0, 1]",
+    bounds: unit,
+    definition:
+      "mean over tokens of −Σ p ln p / ln E, p = softmax(Z); 1 is undecided; in the summary over the last deadWindow steps",
+    source: "Shannon 1948, normalised",
+    trains: true,
+    step: {
+      file: "steps",
+      measure: ({ routed }) => (routed?.trains ? routingEntropy(routed.batch, routed.shared.logSumExp) : null),
+    },
+    run: [{ column: "routing_entropy", label: "routing entropy, last steps", taken: "window token mean" }],
+  },
+  {
+    id: "specialisation",
+    label: "specialisation",
+    unit: "nats",
+    better: "higher",
+    range: "[0, entropy of the clusters] nats",
+    bounds: ({ experts }) => [0, Math.log(experts)],
+    definition:
+      "mutual information of a pair's expert and its token's true cluster, on a batch; experts that do not care have 0, and " +
+      "of few pairs about (clusters − 1)·(E − 1) / (2·T·K) more; in the summary over the last deadWindow steps",
+    source: "Shannon 1948; its bias: Miller 1955",
+    trains: true,
+    step: {
+      file: "steps",
+      measure: ({ routed }) =>
+        routed?.trains && routed.batch.cluster !== undefined
+          ? specialisation(routed.assignment, routed.batch.cluster, routed.batch.tokens, routed.batch.experts)
+          : null,
+    },
+    run: [
+      {
+        column: "specialisation",
+        label: "specialisation, last steps, nats",
+        header: "special-\nisation",
+        rank: 12,
+        taken: "window token mean",
+      },
+    ],
+  },
+  {
+    id: "expert_similarity",
+    label: "expert similarity",
+    unit: "1",
+    // Neither way: experts that never learnt also differ from the others.
+    better: null,
+    range: "[−1, 1]",
+    bounds: () => [-1, 1],
+    definition:
+      "mean over pairs of experts of the cosine between their outputs on the same tokens; in the summary over the last " +
+      "deadWindow steps",
+    source: "common practice",
+    trains: true,
+    step: { file: "steps", report: ({ training }) => training?.expertSimilarity ?? null },
+    run: [{ column: "expert_similarity", label: "expert similarity, last steps", taken: "window token mean" }],
+  },
+  {
+    id: "route_ms",
+    label: "route time",
+    unit: "ms",
+    better: "lower",
+    range: "> 0",
+    bounds: notNegative,
+    definition: "wall-clock time of routing one batch, metrics not counted",
+    source: "this program",
+    timing: [
+      { column: "route_ms_mean", label: "route time, mean", value: ({ routeMs }) => sum(routeMs) / routeMs.length },
+      {
+        column: "route_ms_median",
+        label: "route time, median",
+        header: "route\nms",
+        rank: 7,
+        value: ({ routeMs }) => quantileOf(routeMs, 0.5),
+      },
+      {
+        column: "route_ms_p95",
+        label: "route time, 95th percentile",
+        value: ({ routeMs }) => quantileOf(routeMs, 0.95),
+      },
+    ],
+  },
+  {
+    id: "tokens_per_second",
+    label: "tokens per second",
+    unit: "tokens/s",
+    better: "higher",
+    range: "> 0",
+    bounds: notNegative,
+    definition: "tokens of all batches / the time of routing them, metrics not counted",
+    source: "this program",
+    timing: [
+      {
+        column: "tokens_per_second",
+        label: "tokens per second",
+        value: ({ tokens, routeMs }) => (1000 * tokens) / sum(routeMs),
+      },
+    ],
+  },
+  {
+    id: "train_ms",
+    label: "train time",
+    unit: "ms",
+    better: "lower",
+    range: "> 0",
+    bounds: notNegative,
+    definition: "wall-clock time that the stream takes to learn from one batch, the router's own gradient included",
+    source: "this program",
+    trains: true,
+    timing: [
+      {
+        column: "train_ms_mean",
+        label: "train time, mean",
+        value: ({ trainMs }) => (trainMs === null ? null : sum(trainMs) / trainMs.length),
+      },
+      {
+        column: "train_ms_median",
+        label: "train time, median",
+        value: ({ trainMs }) => (trainMs === null ? null : quantileOf(trainMs, 0.5)),
+      },
+      {
+        column: "train_ms_p95",
+        label: "train time, 95th percentile",
+        value: ({ trainMs }) => (trainMs === null ? null : quantileOf(trainMs, 0.95)),
+      },
+    ],
+  },
+] as const satisfies readonly Metric[];
+
+type Entry = (typeof entries)[number];
+type RunColumnOf<E> = E extends { readonly run: readonly (infer C)[] } ? (C extends unknown ? [E, C] : never) : never;
+type NamedRunColumn = RunColumnOf<Entry>;
+
+export type MetricId = Entry["id"];
+/** The name of a metric's column in summary.csv. */
+export type RunColumnName = NamedRunColumn[1]["column"];
+
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name;
+type Returned<F> = F extends (...facts: never[]) => infer Value ? Value : never;
+type StepValue<E> = E extends { readonly step: { readonly measure: infer F } | { readonly report: infer F } }
+  ? Returned<F>
+  : never;
+/** Means, largest and last values are those of the steps, of which there is at least one; token means may have no token. */
+type RunValue<E, C> = C extends { readonly value: infer F }
+  ? Returned<F>
+  : C extends { readonly ifEmpty: number }
+    ? number
+    : C extends { readonly taken: "mean" | "largest" | "last" }
+      ? StepValue<E>
+      : number | null;
+type Measured = Extract<Entry, { readonly step: { readonly measure: unknown } }>;
+type Stepped = Extract<Entry, { readonly step: object }>;
+
+/** What is measured on each step, under the names of its columns in camel case. Null if a metric does not apply. */
+export type StepMetrics = { readonly [E in Measured as CamelCase<E["id"]>]: StepValue<E> };
+
+/** The metrics of steps.csv and diagnostics.csv, in camel case. Null if one does not apply. */
+export type StepValues = { readonly [E in Stepped as CamelCase<E["id"]>]: StepValue<E> };
+
+/** The metrics of summary.csv, in camel case. Null if one does not apply. */
+export type RunValues = {
+  readonly [P in NamedRunColumn as CamelCase<P[1]["column"]>]: RunValue<P[0], P[1]>;
+};
+
+/** Every metric, in the order of the files' columns. */
+export const metrics: readonly Metric[] = entries;
+
+/** The name of a column in camel case, as the library calls it. */
+export function camelCase(column: string): string {
+  return column.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+const measured = metrics.flatMap(({ id, step }) =>
+  step !== undefined && "measure" in step ? [{ key: camelCase(id), measure: step.measure }] : [],
+);
+
+/** Measures all that can be measured on a step. */
+export function measureStep(facts: StepFacts): StepMetrics {
+  const values: Record<string, number | null> = {};
+  for (const { key, measure } of measured) values[key] = measure(facts);
+  return values as StepMetrics;
+}
+
+/** A metric of each step, and how a record of the step tells its value. */
+export interface StepColumn {
+  readonly name: string;
+  readonly file: StepFile;
+  /** Whether only streams that train have it. */
+  readonly trains: boolean;
+  readonly value: (record: StepRecord) => number | null;
+}
+
+/** The metrics of each step. */
+export const stepColumns: readonly StepColumn[] = metrics.flatMap(({ id, step, trains = false }) => {
+  if (step === undefined) return [];
+  const key = camelCase(id) as keyof StepMetrics;
+  const value = "report" in step ? step.report : ({ metrics }: StepRecord) => metrics[key];
+  return [{ name: id, file: step.file, trains, value }];
+});
+
+/** A column of summary.csv, with what is said of its metric. */
+export interface MetricColumn extends Omit<RunColumn, "column"> {
+  readonly column: RunColumnName;
+  readonly metric: Metric;
+  readonly better: Better;
+  /** Whether it is among the few that comparisons and pages show first. */
+  readonly isMain: boolean;
+}
+
+/** The last rank of the main columns. */
+const lastMainRank = 12;
+
+/** The metrics that a summary.csv can have, in the order for people: an error stands beside what it is the error of. */
+export const metricColumns: readonly MetricColumn[] = metrics.flatMap((metric) =>
+  (metric.run ?? []).map((column) => ({
+    ...column,
+    column: column.column as RunColumnName,
+    metric,
+    better: metric.better,
+    isMain: column.errorOf !== undefined || (column.rank ?? Number.POSITIVE_INFINITY) <= lastMainRank,
+  })),
+);
+
+const directions: ReadonlyMap<string, Better> = new Map(
+  metrics.flatMap(({ id, better, run = [] }) => [id, ...run.map(({ column }) => column)].map((name) => [name, better])),
+);
+
+/** Which way the metric in a column of any result file is better; null if neither way is, or the column is no metric. */
+export function directionOf(column: string): Better {
+  return directions.get(column) ?? null;
+}
+
+/** What the header of `column` of summary.csv shows to the pointer: label and definition, or nothing if it is no metric. */
+export function headerTitle(column: string): string {
+  const found = metricColumns.find((each) => each.column === column);
+  return found === undefined ? "" : `${found.label}: ${found.metric.definition}`;
+}
+
+/** One metric, as `list` and the documentation know it. */
+export interface MetricDescription {
+  readonly name: string;
+  readonly unit: string;
+  readonly range: string;
+  readonly definition: string;
+  /** Which way is better; null if neither is. */
+  readonly better: Better;
+  /** Where it is written: file and column. */
+  readonly columns: readonly string[];
+  readonly source: string;
+}
+
+/** Every metric, as `list metrics` shows it. */
+export const metricDescriptions: readonly MetricDescription[] = metrics.map(
+  ({ id, label, unit, range, definition, better, source, step, run = [], timing = [] }) => ({
+    name: label,
+    unit,
+    range,
+    definition,
+    better,
+    columns: [
+      ...run.map(({ column }) => `summary ${column}`),
+      ...(step === undefined ? [] : [`${step.file} ${id}`]),
+      ...timing.map(({ column }) => `timing ${column}`),
+    ],
+    source,
+  }),
+);
