@@ -42,7 +42,7 @@ interface Column {
 }
 
 /** A column of summary.csv. Either `taken` or `value` says how a run's value comes about. */
-export interface RunColumn extends Column {
+interface RunColumn extends Column {
   readonly taken?: Taken;
   readonly value?: (run: RunFacts) => number | null;
   /** The value if there is nothing to take a mean of; null by default. */
@@ -54,7 +54,7 @@ export interface RunColumn extends Column {
 }
 
 /** A column of timing.csv. */
-export interface TimingColumn extends Column {
+interface TimingColumn extends Column {
   /** Null if the stream does not train. */
   readonly value: (timing: RunTiming) => number | null;
 }
@@ -696,7 +696,6 @@ type Entry = (typeof entries)[number];
 type RunColumnOf<E> = E extends { readonly run: readonly (infer C)[] } ? (C extends unknown ? [E, C] : never) : never;
 type NamedRunColumn = RunColumnOf<Entry>;
 
-export type MetricId = Entry["id"];
 /** The name of a metric's column in summary.csv. */
 export type RunColumnName = NamedRunColumn[1]["column"];
 
@@ -749,7 +748,7 @@ export function measureStep(facts: StepFacts): StepMetrics {
 }
 
 /** A metric of each step, and how a record of the step tells its value. */
-export interface StepColumn {
+interface StepColumn {
   readonly name: string;
   readonly file: StepFile;
   /** Whether only streams that train have it. */

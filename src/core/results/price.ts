@@ -1,4 +1,5 @@
 import type { Results } from "../../node/files/results.ts";
+import type { RunColumnName } from "../metrics/catalogue.ts";
 import type { Interval } from "./interval.ts";
 import { metricOf, type Variant } from "./variants.ts";
 
@@ -11,7 +12,7 @@ export interface Price {
 
 /** The price that `variants` of `results` pay, the same for all, so that they can be compared. */
 export function priceOf(results: Results, variants: readonly Variant[]): Price {
-  const intervalsOf = (column: string) => variants.map((variant) => metricOf(results, variant, column));
+  const intervalsOf = (column: RunColumnName) => variants.map((variant) => metricOf(results, variant, column));
   const losses = intervalsOf("task_loss");
   if (losses.some((loss) => loss !== null)) return { name: "task loss", intervals: losses };
   return { name: "regret", intervals: intervalsOf("regret_mean") };

@@ -1,6 +1,6 @@
 import { cellOf, numberOf, type ResultTable } from "../../node/files/result-table.ts";
 import type { Results, Run } from "../../node/files/results.ts";
-import { type MetricColumn, metricColumns } from "../metrics/catalogue.ts";
+import { type MetricColumn, metricColumns, type RunColumnName } from "../metrics/catalogue.ts";
 import { confidenceInterval, type Interval } from "./interval.ts";
 
 /** A router with the parameters of its cell, over all the seeds it was run with: a line of a picture, a row of a table. */
@@ -43,7 +43,7 @@ export function metricsOf({ summary }: Results): MetricColumn[] {
 }
 
 /** A column's mean over the variant's seeds; null where the column is empty for all of them. */
-export function metricOf({ summary }: Results, { members }: Variant, column: string): Interval | null {
+export function metricOf({ summary }: Results, { members }: Variant, column: RunColumnName): Interval | null {
   const values = members.map(({ row }) => numberOf(summary, row, column)).filter((value) => value !== null);
   return confidenceInterval(values);
 }

@@ -1,4 +1,4 @@
-import type { MetricColumn } from "../../core/metrics/catalogue.ts";
+import type { MetricColumn, RunColumnName } from "../../core/metrics/catalogue.ts";
 import type { ComparedMetric, Comparison, MeanChange } from "../../core/results/comparison.ts";
 import { folderNames } from "../../core/results/folder-names.ts";
 import { type Interval, meanDifference, meanOfDifferences } from "../../core/results/interval.ts";
@@ -58,7 +58,7 @@ interface Side extends VariantOf {
   readonly interval: Interval;
 }
 
-function sideOf(results: Results, variant: Variant | undefined, column: string): Side | null {
+function sideOf(results: Results, variant: Variant | undefined, column: RunColumnName): Side | null {
   const interval = variant === undefined ? null : metricOf(results, variant, column);
   return variant === undefined || interval === null ? null : { results, variant, interval };
 }

@@ -1,5 +1,6 @@
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import { textWidth } from "../../../node/render/text-width.ts";
+import type { RunColumnName } from "../../metrics/catalogue.ts";
 import type { Interval } from "../../results/interval.ts";
 import { metricOf } from "../../results/variants.ts";
 import {
@@ -38,7 +39,7 @@ export interface VariantPoint {
 export type PointsLine = LineSeriesOption & { readonly name: string; readonly data: [x: number, y: number][] };
 
 /** The variants that have both metrics, by their columns of summary.csv. */
-export function pointsOf({ results, variants }: ReportData, x: string, y: string): VariantPoint[] {
+export function pointsOf({ results, variants }: ReportData, x: RunColumnName, y: RunColumnName): VariantPoint[] {
   return variants.flatMap((variant): VariantPoint[] => {
     const [across, up] = [metricOf(results, variant, x), metricOf(results, variant, y)];
     return across === null || up === null ? [] : [{ variant, x: across, y: up }];

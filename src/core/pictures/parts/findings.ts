@@ -1,4 +1,5 @@
 import { max, min } from "d3-array";
+import type { RunColumnName } from "../../metrics/catalogue.ts";
 import { metricOf } from "../../results/variants.ts";
 import { listed } from "../../words.ts";
 import type { ReportData } from "./report-data.ts";
@@ -28,7 +29,7 @@ function namesOf(values: readonly NamedValue[], value: number): string {
 }
 
 /** The means of a column of summary.csv, of all variants that have one. */
-export function namedMetric({ results, variants }: ReportData, column: string): NamedValue[] {
+export function namedMetric({ results, variants }: ReportData, column: RunColumnName): NamedValue[] {
   return variants.flatMap((variant) => {
     const metric = metricOf(results, variant, column);
     return metric === null ? [] : [{ name: drawnName(variant.name), value: metric.mean }];
