@@ -54,8 +54,9 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
 
 function listText(subject: ListArguments["subject"]): string {
   if (subject === "metrics") {
-    const metrics = metricDescriptions.map(({ name, range, definition, columns, source }): Definition => {
-      return { name, lines: [definition, `${range} · ${source}`, columns.join(", ")] };
+    const metrics = metricDescriptions.map(({ name, unit, range, definition, columns, source }): Definition => {
+      const facts = [range, ...(unit === "1" ? [] : [unit]), source];
+      return { name, lines: [definition, facts.join(" · "), columns.join(", ")] };
     });
     return definitionTable("metric", metrics);
   }

@@ -580,7 +580,7 @@ const entries = [
     label: "specialisation",
     unit: "nats",
     better: "higher",
-    range: "[0, entropy of the clusters] nats",
+    range: "[0, entropy of the clusters]",
     bounds: ({ experts }) => [0, Math.log(experts)],
     definition:
       "mutual information of a pair's expert and its token's true cluster, on a batch; experts that do not care have 0, and " +
