@@ -76,8 +76,14 @@ function openCells(folder: string, summary: ResultTable, cellFolders: readonly s
   while (next < summary.rows.length) {
     const cell = cellFolders?.[runs.length] ?? path.join(folder, "cells", String(runs.length));
     const first = next;
-    const rows = existsSync(cell) ? readResultTable(path.join(cell, "summary.csv"), requiredColumns).rows : [];
-    if (rows.length === 0 || !rows.every((row, offset) => startsWith(summary.rows[first + offset] ?? [], row))) {
+    const { columns, rows } = existsSync(cell)
+      ? readResultTable(path.join(cell, "summary.csv"), requiredColumns)
+      : { columns: [], rows: [] };
+    // The summary has columns besides: the swept values, and those that only other cells have.
+    const positions = columns.map((column) => summary.columns.indexOf(column));
+    const isJoined = (row: readonly string[], joined: readonly string[]) =>
+      row.every((text, column) => text === joined[positions[column]]);
+    if (rows.length === 0 || !rows.every((row, offset) => isJoined(row, summary.rows[first + offset] ?? []))) {
       if (existsSync(path.join(folder, "run.json"))) return null;
       throw new InputError(`${summary.file}: its rows are not those of its cells; sweep --resume writes it anew`);
     }
@@ -85,10 +91,6 @@ function openCells(folder: string, summary: ResultTable, cellFolders: readonly s
     next += rows.length;
   }
   return runs;
-}
-
-function startsWith(row: readonly string[], start: readonly string[]): boolean {
-  return start.every((cell, position) => cell === row[position]);
 }
 
 function readDescription(folder: string): string {

@@ -144,20 +144,16 @@ async function isFinished({ folder, scenario, backend }: CellTask): Promise<bool
   }
 }
 
-function summaryRows(folder: string): readonly (readonly string[])[] {
-  return readResultTable(path.join(folder, "summary.csv"), []).rows;
-}
-
 function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {
   const paths = cells[0].parameters.map(({ path: parameter }) => parameter);
   const columns = headerOf(summaryColumnsOf(cells.some(({ scenario }) => trains(scenario))));
   const summary = createCsvFile(path.join(into, "summary.csv"), [...columns, ...paths]);
   for (const [index, { parameters }] of cells.entries()) {
     const values = parameters.map(({ value }) => (typeof value === "object" ? JSON.stringify(value) : String(value)));
-    for (const row of summaryRows(folders[index])) {
-      // Where other cells train and this one does not, it has none of their last columns.
-      summary.write([...columns.map((_, position) => row[position] ?? null), ...values]);
-    }
+    const cell = readResultTable(path.join(folders[index], "summary.csv"), []);
+    // A cell that does not train lacks the columns of those that do.
+    const positions = columns.map((column) => cell.columns.indexOf(column));
+    for (const row of cell.rows) summary.write([...positions.map((position) => row[position] ?? null), ...values]);
   }
   summary.close();
 }

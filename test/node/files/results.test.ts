@@ -47,6 +47,17 @@ describe("openResults", () => {
     expect(variantsOf(results).map(({ name }) => name)).toEqual(["a", "b"]);
   });
 
+  it("finds the rows of a cell that lacks columns of the others, wherever in the file those stand", () => {
+    const folder = temporaryFolder();
+    const columns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global", "score"];
+    const cell = path.join(folder, "cells/0");
+    mkdirSync(cell, { recursive: true });
+    writeFileSync(path.join(cell, "summary.csv"), `${columns}\nmade,a,topk,1,2,4,0.5,0.25\n`);
+    const all = columns.toSpliced(-1, 0, "task_loss");
+    writeFileSync(path.join(folder, "summary.csv"), `${all},u\nmade,a,topk,1,2,4,0.5,,0.25,8\n`);
+    expect(openResults(folder).runs).toEqual([{ folder: cell, rows: [0] }]);
+  });
+
   it("finds the cell of each row of a sweep, and joins the seeds of a variant", () => {
     const folder = temporaryFolder();
     writeSweep(folder);
