@@ -7,6 +7,7 @@
 import { sum } from "d3-array";
 import { meanPairScore } from "./drops.ts";
 import {
+  biasSpread,
   idleFraction,
   loadCv,
   loadEntropy,
@@ -689,6 +690,20 @@ const entries = [
         value: ({ trainMs }) => (trainMs === null ? null : quantileOf(trainMs, 0.95)),
       },
     ],
+  },
+  {
+    id: "bias_spread",
+    label: "bias spread",
+    unit: "affinity",
+    // A bias has to be as far apart as the affinities are uneven; none is better than another by itself.
+    better: null,
+    range: "≥ 0",
+    bounds: notNegative,
+    definition:
+      "max b − min b, of routers with a bias b, after the batch; in the summary after the last batch, as a model would keep it",
+    source: "bias of Wang et al. 2024, arXiv 2408.15664",
+    step: { file: "diagnostics", measure: ({ routed }) => biasSpread(routed?.bias ?? null) },
+    run: [{ column: "bias_spread", label: "bias spread, after the last batch", taken: "last" }],
   },
 ] as const satisfies readonly Metric[];
 

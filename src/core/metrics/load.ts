@@ -72,6 +72,14 @@ export function stepTime(rankLoad: Float64Array, pairs: number): number {
   return pairs === 0 ? 1 : (largest(rankLoad) * rankLoad.length) / pairs;
 }
 
+/** max b − min b ≥ 0 of a bias b `[experts]`, in the unit of the affinities; null if there is none. */
+export function biasSpread(bias: ArrayLike<number> | null): number | null {
+  if (bias === null) return null;
+  let least = Number.POSITIVE_INFINITY;
+  for (let expert = 0; expert < bias.length; expert++) least = Math.min(least, bias[expert]);
+  return largest(bias) - least;
+}
+
 /** The largest of the values; −∞ of none. */
 export function largest(load: ArrayLike<number>): number {
   let most = Number.NEGATIVE_INFINITY;

@@ -116,6 +116,7 @@ describe("the direction of a metric", () => {
     "router_z",
     "max_column_cardinality",
     "seeds",
+    "bias_spread",
   ];
 
   it("is known for every column of the result files, and is none for those without a better way", () => {

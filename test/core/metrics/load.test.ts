@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  biasSpread,
   idleFraction,
   loadCv,
   loadEntropy,
@@ -10,6 +11,7 @@ import {
   minVio,
   stepTime,
 } from "../../../src/core/metrics/load.ts";
+import { simulate } from "../../../src/index.ts";
 
 // Sums of at most 64 terms in float64: relative errors stay below 64 · 2⁻⁵³ ≈ 7e-15.
 const digits = 12;
@@ -192,5 +194,32 @@ describe("stepTime", () => {
 
   it("is 1 for a batch without pairs", () => {
     expect(stepTime(Float64Array.from([0, 0]), 0)).toBe(1);
+  });
+});
+
+describe("biasSpread", () => {
+  it("is the largest less the smallest entry, which may be negative, and nothing without a bias", () => {
+    expect(biasSpread([0.25, -0.5, 0, 0.125])).toBe(0.75);
+    expect(biasSpread(Float64Array.of(-2, -1))).toBe(1);
+    expect(biasSpread([3])).toBe(0);
+    expect(biasSpread(null)).toBeNull();
+  });
+
+  it("is that of the bias a step leaves, and of a run that of its last step", async () => {
+    const updateRate = 0.125;
+    const { runs } = await simulate({
+      name: "bias",
+      steps: 4,
+      tokens: 32,
+      experts: 4,
+      topK: 1,
+      stream: { kind: "gaussian" },
+      routers: [{ kind: "alf-lb", updateRate }, { kind: "topk" }],
+    });
+    const [moved, plain] = runs;
+    // An expert's bias moves by the rate on each step, so the first step leaves one or two rates between two experts.
+    expect([updateRate, 2 * updateRate]).toContain(moved.steps[0].biasSpread);
+    expect(moved.summary.biasSpread).toBe(moved.steps[3].biasSpread);
+    expect([plain.steps[0].biasSpread, plain.summary.biasSpread]).toEqual([null, null]);
   });
 });
