@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 import { projectPath, temporaryFolder } from "../../support/program.ts";
@@ -43,6 +43,16 @@ it("packs the program, the kernels, the scenarios and the library's pages, and n
   const allowed = ["CHANGELOG.md", "LICENSE", "README.md", "build", "dist", "docs", "package.json", "scenarios"];
   expect(Array.from(rooms).sort()).toEqual(allowed);
   expect(files.filter((file) => file.startsWith("docs/api") || file.includes(".test."))).toEqual([]);
+});
+
+it("packs a module only if its source still exists", () => {
+  const modules = files.filter((file) => file.startsWith("dist/") && file.endsWith(".js"));
+  const sourceOf = (module: string) => module.replace(/^dist/, "src").replace(/\.js$/, ".ts");
+  const stale = modules.filter(
+    (module) => !existsSync(projectPath(sourceOf(module))) && !existsSync(projectPath(`${sourceOf(module)}x`)),
+  );
+  expect(modules.length).toBeGreaterThan(100);
+  expect(stale).toEqual([]);
 });
 
 it("runs where it is installed, as a program and as a library", () => {
