@@ -1,4 +1,4 @@
-// How far is one batch's routing from the best possible, and how can that be proved?
+// How far is one batch's routing from the best possible, and what proves it?
 import { metrics, routers, streams, transport } from "moesim";
 
 const [tokens, experts, topK] = [512, 16, 2];

@@ -9,7 +9,7 @@ const { runs } = await simulate({
   experts: 16,
   topK: 2,
   stream: { kind: "clusters" },
-  // As many variants of a kind as there are rates; all see the same batches.
+  // One variant for each rate; all see the same batches.
   routers: rates.map((updateRate) => ({ kind: "alf-lb", label: `u = ${updateRate}`, updateRate })),
 });
 

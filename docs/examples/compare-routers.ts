@@ -1,4 +1,4 @@
-// Which router keeps a skewed stream in balance, and what does it pay for it?
+// Which router keeps a skewed stream balanced, and at what price?
 import { simulate } from "moesim";
 
 const { runs } = await simulate({
@@ -26,7 +26,7 @@ for (const { name, summary } of runs) {
   );
 }
 
-// The fields of a step are series: here MaxVio where the plan of selective Sinkhorn was used, and where it was not.
+// MaxVio of selective Sinkhorn on the steps with a plan, and on the others.
 const ssr = runs[2].steps;
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const planned = ssr.filter((step) => step.solverIterations !== null);

@@ -1,7 +1,7 @@
-// How balanced is a model that exists? From the experts that its tokens went to, without logits.
+// How balanced is an existing model? Measured from the experts of its tokens, without logits.
 import { measure, metrics } from "moesim";
 
-// Six of 64 experts for each of 1027 tokens. The file is made, not recorded: put one of your model in its place.
+// Six of 64 experts for each of 1027 tokens. This file is made, not recorded: replace it by one of your model.
 const { summary, steps } = await measure({
   selections: "scenarios/traces/made-selections.npy",
   experts: 64,

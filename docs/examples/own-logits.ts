@@ -1,4 +1,4 @@
-// What do my own router logits become under selective Sinkhorn, and which gates does its plan give?
+// How does selective Sinkhorn route my own logits, and which gates does its plan give?
 import { metrics, routers } from "moesim";
 
 const [tokens, experts, topK] = [6, 4, 2];

@@ -3,23 +3,23 @@ import { metrics, streams } from "moesim";
 
 const [tokens, experts, topK] = [512, 16, 2];
 
-/** Token by token, the best experts that still have a seat. */
+/** Gives each token in turn the best experts that still have room. */
 function routeGreedily(scores: Float64Array, capacity: number): Int32Array {
-  const seats = new Int32Array(experts).fill(capacity);
+  const room = new Int32Array(experts).fill(capacity);
   const chosen = new Int32Array(tokens * topK).fill(-1);
   for (let token = 0; token < tokens; token++) {
     const row = scores.subarray(token * experts, (token + 1) * experts);
     const order = Array.from(row.keys()).sort((a, b) => row[b] - row[a]);
-    const free = order.filter((expert) => seats[expert] > 0).slice(0, topK);
+    const free = order.filter((expert) => room[expert] > 0).slice(0, topK);
     for (const [slot, expert] of free.entries()) {
       chosen[token * topK + slot] = expert;
-      seats[expert] -= 1;
+      room[expert] -= 1;
     }
   }
   return chosen;
 }
 
-// A stream is walked anew each time, and shows the same batches.
+// Every walk through a stream gives the same batches.
 const stream = await streams.open({ kind: "clusters" }, { steps: 10, tokens, experts, seed: 5 });
 for (const capacityFactor of [1, 1.25, 1.5, 2, 4]) {
   const capacity = metrics.capacity({ tokens, experts, topK, capacityFactor });
