@@ -46,7 +46,7 @@ const rounded = (milliseconds) => Number(milliseconds.toPrecision(3));
 const backends = await available(["wasm", process.argv[2] ?? "tfjs"]);
 const names = backends.map(({ backend }) => backend);
 process.stdout.write(
-  `| tokens × experts, K | router | ${names.map((name) => `${name}: median | least`).join(" | ")} | ratio |\n`,
+  `| tokens × experts, K | router | ${names.map((name) => `${name}: median | minimum`).join(" | ")} | ratio |\n`,
 );
 process.stdout.write(`|---|---|${names.map(() => "---:|---:|").join("")}---:|\n`);
 for (const shape of shapes) {
