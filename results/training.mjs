@@ -1,4 +1,4 @@
-// Makes the results of the training scenarios anew: their means and intervals in results/training, and from these the
+// Makes the results of the training scenarios again: their means and intervals in results/training, and from these the
 // tables and the pictures of docs/training.md. Takes about half an hour on two cores. With a folder for an argument the
 // sweeps stay there, and one that was stopped goes on. `npm run results:training`
 import { execFileSync } from "node:child_process";

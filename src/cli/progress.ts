@@ -34,7 +34,7 @@ export function createLiveLine(
   let fraction = 0;
   const bar = new progressBars.SingleBar(
     {
-      // The bar draws itself anew ten times a second, so that the time left goes on between two updates.
+      // The bar redraws itself ten times a second, so the remaining time also counts down between updates.
       format(options) {
         const seconds = (performance.now() - start) / 1000;
         const parts = [

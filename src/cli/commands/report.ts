@@ -157,7 +157,7 @@ interface ImageSize {
   readonly scale: number;
 }
 
-/** Throws `InputError` if an option that only images heed is given. */
+/** Throws `InputError` if an option is given that only images use. */
 function checkNoImageOption(options: ReportArguments): void {
   const purposes = {
     picture: "says which images to write",
