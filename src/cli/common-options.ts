@@ -2,7 +2,7 @@ import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../core/kernels/index.ts";
 
-/** What every command is given besides its own options. */
+/** Options that every command takes. */
 export interface CommonArguments {
   quiet: boolean;
   verbose: boolean;
@@ -10,13 +10,13 @@ export interface CommonArguments {
   json: boolean;
 }
 
-/** The headings of `--help` under which options stand that belong together. */
+/** Headings that group options in `--help`. */
 export const optionGroups = { input: "Input:", output: "Output:", computation: "Computation:" } as const;
 
 export const outOption = {
   group: optionGroups.output,
   type: "string",
-  describe: "Folder for the files; created if it does not exist",
+  describe: "Folder for the files; created if missing",
   requiresArg: true,
 } as const satisfies Options;
 
@@ -24,13 +24,13 @@ export const wideOption = {
   group: optionGroups.output,
   type: "boolean",
   default: false,
-  describe: "Print all columns of the table, also those that the terminal has no room for",
+  describe: "Print all columns, even if the terminal is too narrow",
 } as const satisfies Options;
 
 export const scenarioPositional = {
   type: "string",
   demandOption: true,
-  describe: "Scenario file, YAML or JSON",
+  describe: "Scenario file (YAML or JSON)",
 } as const satisfies PositionalOptions;
 
 export const setOption = {
@@ -38,7 +38,7 @@ export const setOption = {
   group: optionGroups.input,
   array: true,
   default: [] as string[],
-  describe: "path=value …: change the scenario; paths are dotted and name a router by its label or number",
+  describe: "Change fields: path=value …, e.g. routers.alf-lb.updateRate=0.1",
 } as const satisfies Options;
 
 export const maxVioOption = {
@@ -46,8 +46,7 @@ export const maxVioOption = {
   group: optionGroups.output,
   requiresArg: true,
   default: 0.5,
-  describe:
-    "Of a sweep, recommend the fastest variant whose mean MaxVio of a batch, half width included, is at most this",
+  describe: "Recommend the fastest variant with batch MaxVio (mean + half width) up to this",
 } as const satisfies Options;
 
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
@@ -58,12 +57,12 @@ export const backendOption = {
   choices: backends,
   requiresArg: true,
   default: "auto" as const,
-  describe: "Route with moesim's WebAssembly kernels (auto, wasm) or with TensorFlow.js, on WebAssembly or a GPU",
+  describe: "auto, wasm: moesim's kernels; tfjs, tfjs-gpu: TensorFlow.js",
 } as const satisfies Options;
 
 /**
- * The kernels that `--backend` names; `auto` takes the fastest on a CPU. Throws `InputError` where they do not load, so
- * that a run does not begin with them.
+ * Returns the kernels that `--backend` names; `auto` chooses the fastest on a CPU. Throws `InputError` if they do not load, so
+ * that no run starts with them.
  */
 export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
   if (name === "auto" || name === "wasm") return "wasm";
@@ -73,15 +72,15 @@ export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
   return name;
 }
 
-/** Checks an option that counts something. Throws `InputError`. */
+/** Returns `value`; throws `InputError` unless it is an integer from 1 to `most`. */
 export function positiveInteger(option: string, value: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isInteger(value) && value > 0 && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? "of 1 or more" : `from 1 to ${most}`;
-  throw new InputError(`--${option}: ${value} is not allowed; an integer ${range} is expected`);
+  const range = most === Number.MAX_SAFE_INTEGER ? "of at least 1" : `from 1 to ${most}`;
+  throw new InputError(`--${option}: ${value} is not allowed; give an integer ${range}`);
 }
 
-/** Checks an option that is a quantity above 0. Throws `InputError`. */
+/** Returns `value`; throws `InputError` unless it is a finite number above 0. */
 export function positiveNumber(option: string, value: number): number {
   if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
-  throw new InputError(`--${option}: ${value} is not allowed; a number above 0 is expected`);
+  throw new InputError(`--${option}: ${value} is not allowed; give a number above 0`);
 }

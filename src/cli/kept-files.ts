@@ -7,17 +7,14 @@ import { checkOutputFile, realPath } from "../node/files/output-folder.ts";
 import { resultNames } from "../node/files/result-files.ts";
 import { readRunRecord } from "../node/files/run-json.ts";
 
-/** A file that a command reads, and so must not replace. */
+/** A file that a command reads and therefore must not overwrite. */
 export interface ReadFile {
-  /** What names it: an option, or a field of the scenario. */
+  /** The option or the scenario's field that names it. */
   readonly name: string;
   readonly file: string;
 }
 
-/**
- * The results in `folder` for people: which command wrote them, of which scenario and when; null if there are none that
- * moesim wrote.
- */
+/** Describes the results in `folder` by command, scenario and time; null if there are none that moesim wrote. */
 export function describeResults(folder: string): string | null {
   const record = readRunRecord(folder) ?? readRunRecord(path.join(folder, "cells", "0"));
   if (record === undefined) return null;
@@ -29,16 +26,16 @@ export function describeResults(folder: string): string | null {
   return `the ${printable(String(command))}${time} (${printable(String(name))}${seed})`;
 }
 
-/** The files of the results in `folder`, whether they are there or not. */
+/** Lists the result files of `folder`, whether or not they exist. */
 export function filesOfResults(folder: string): ReadFile[] {
   return ["", ...cellsOf(folder)].flatMap((part) =>
     resultNames.map((name) => ({ name: `the results in ${folder}`, file: path.join(folder, part, name) })),
   );
 }
 
-/** The files that `scenarios`, which come from `scenarioFile`, are read from and read. */
+/** Lists `scenarioFile`, and the files that its `scenarios` read. */
 export async function filesReadBy(scenarioFile: string, scenarios: readonly Scenario[]): Promise<ReadFile[]> {
-  // Commands that read results alone need no scenarios.
+  // Commands that only read results need no scenarios.
   const { inputFileOf } = await import("../node/run/run-record.ts");
   const inputs = new Set(await Promise.all(scenarios.map(inputFileOf)));
   inputs.delete(null);
@@ -49,35 +46,36 @@ export async function filesReadBy(scenarioFile: string, scenarios: readonly Scen
 }
 
 /**
- * Throws `InputError` where the file that `option` names cannot be written, is one of `inputs`, or has the name of a file
- * of results, be it where a link leads: such a file, of whatever folder, is replaced by `run`, `sweep` and `measure` alone.
+ * Throws `InputError` if the `file` that `option` names cannot be written, is one of `inputs`, or has the name of a result file,
+ * also after following links: only `run`, `sweep` and `measure` may replace those, in any folder.
  */
 export function checkTarget(option: string, file: string, inputs: readonly ReadFile[]): void {
-  if (file.endsWith("/")) throw new InputError(`--${option} ${file}: is a folder; a file is needed`);
+  if (file.endsWith("/")) throw new InputError(`--${option} ${file}: is a folder; name a file`);
   checkOutputFile(file);
   const target = realPath(file);
   const input = inputs.find((one) => realPath(one.file) === target);
-  if (input !== undefined) throw new InputError(`--${option} and ${input.name} name the same file: ${file}`);
+  if (input !== undefined)
+    throw new InputError(`--${option} and ${input.name} name the same file: ${file}; choose another`);
   if ([file, target].some((one) => resultNames.includes(path.basename(one)))) {
-    throw new InputError(`--${option} ${file}: is the name of a results file; choose another`);
+    throw new InputError(`--${option} ${file}: has the name of a result file; choose another`);
   }
 }
 
-/** Throws `InputError` where results that go into `folder` would take the place of one of `inputs`. */
+/** Throws `InputError` if results in `folder` would overwrite one of `inputs`. */
 export function checkKept(folder: string, inputs: readonly ReadFile[]): void {
   const into = realPath(folder);
   for (const { name, file } of inputs) {
-    // A link that is replaced is lost as a name of the file, and a file as the end of a link.
+    // Replacing a link loses a name of the file; replacing the file loses what the link leads to.
     const places = [path.join(realPath(path.dirname(file)), path.basename(file)), realPath(file)];
     if (places.some((place) => isPlaceOfResults(path.relative(into, place)))) {
       throw new InputError(
-        `${name}: ${file} would be overwritten by the results that go into ${folder}; choose another folder with --out`,
+        `${name}: the results in ${folder} would overwrite ${file}; choose another folder with --out`,
       );
     }
   }
 }
 
-/** Whether a path, relative to a folder of results, is that of a file that a run or a sweep may replace there. */
+/** Whether a path relative to a results folder is that of a file that a run or sweep may replace. */
 function isPlaceOfResults(relative: string): boolean {
   const { dir, base } = path.parse(relative);
   return resultNames.includes(base) && (dir === "" || /^cells[/\\]\d+$/.test(dir));

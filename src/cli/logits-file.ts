@@ -8,7 +8,7 @@ import { optionGroups } from "./common-options.ts";
 
 const defaultTopK = 2;
 
-/** The options of commands that take one file of logits. */
+/** Options of commands that read one file of logits. */
 export interface LogitsArguments {
   logits: string;
   "top-k"?: number | undefined;
@@ -22,30 +22,30 @@ export const logitsOptions = {
     group: optionGroups.input,
     demandOption: true,
     requiresArg: true,
-    describe: "File of logits [tokens × experts], one batch, or [steps × tokens × experts], taken step by step",
+    describe: "File of logits: [tokens × experts] or [steps × tokens × experts]",
   },
   "top-k": {
     type: "number",
     group: optionGroups.input,
     requiresArg: true,
     describe: "Experts per token",
-    defaultDescription: `${defaultTopK}, or all experts where there are fewer`,
+    defaultDescription: `${defaultTopK}, or all experts if there are fewer`,
   },
   tensor: {
     type: "string",
     group: optionGroups.input,
     requiresArg: true,
-    describe: "Which tensor of a .safetensors file",
+    describe: "Name of the tensor in a .safetensors file",
   },
   column: {
     type: "string",
     group: optionGroups.input,
     requiresArg: true,
-    describe: "Which list column of a .parquet file",
+    describe: "Name of the list column in a .parquet file",
   },
 } as const satisfies Record<string, Options>;
 
-/** The options that set a scenario's fields, by the path of the field. */
+/** Options that set fields of the scenario, by the path of the field. */
 const optionOfField: Readonly<Record<string, string>> = {
   topK: "--top-k",
   capacityFactor: "--capacity-factor",
@@ -56,8 +56,8 @@ const optionOfField: Readonly<Record<string, string>> = {
 };
 
 /**
- * The scenario whose stream is the file, with `fields` besides, checked as any other by `command`'s name; a file with two
- * dimensions is one batch. Throws `InputError`, which speaks of the options that were given.
+ * Returns the scenario that replays the file, with further `fields`, checked like any other under the name of `command`. A file
+ * with two dimensions is one batch. Throws `InputError`, whose message names options instead of fields.
  */
 export async function scenarioOfLogits(
   command: string,
@@ -84,7 +84,7 @@ export async function scenarioOfLogits(
   }
 }
 
-/** A line about a field of the scenario, named at its start or after the command, with the field's option instead. */
+/** Replaces the scenario's field that `line` names, at its start or after the command, by the field's option. */
 function inOptions(line: string): string {
   return line.replace(/^(\w+: |)([\w.[\]]+)(?=: )/, (whole, start: string, field: string) => {
     const parameter = /^routers\[0\]\.(.+)$/.exec(field)?.[1];

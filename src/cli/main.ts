@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Nothing is imported here that imports a package: if one is missing or broken, Node exits with 1, the code of a failed
-// check, unless the handlers below are in place.
+// This file imports nothing that imports a package: if a package is missing or broken before the handlers below are in place,
+// Node exits with 1, the code of a failed check.
 import { exitCodes, reportError } from "./exit-codes.ts";
 
 const words = process.argv.slice(2);
@@ -8,12 +8,12 @@ const isVerbose = words.includes("--verbose");
 
 process.on("uncaughtException", (error) => process.exit(reportError(error, isVerbose)));
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // The reader of a pipe went away (`moesim list routers | head`), which is no fault: the program ends as it would have.
+  // The reader of a pipe is gone (`moesim list routers | head`): not an error, so the program ends as usual.
   if (error.code === "EPIPE") return;
-  process.stderr.write(`moesim: standard output: ${error.message}\n`);
+  process.stderr.write(`moesim: standard output: cannot be written: ${error.message}\n`);
   process.exit(exitCodes.outputError);
 });
-// An error that cannot be printed still has its exit code.
+// An error that cannot be printed still sets the exit code.
 process.stderr.on("error", () => undefined);
 
 try {

@@ -6,7 +6,7 @@ import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
 import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
 
-/** The words of commands that take one scenario, which may be changed on the way. */
+/** Options of commands that take one scenario and can change it. */
 export interface ScenarioArguments {
   scenario: string;
   seed?: number | undefined;
@@ -15,7 +15,7 @@ export interface ScenarioArguments {
 
 export const recordedScenarioPositional = {
   ...scenarioPositional,
-  describe: "Scenario file, YAML or JSON, or the run.json of a run",
+  describe: "Scenario file (YAML or JSON), or the run.json of a run",
 } as const;
 
 export const scenarioOptions = {
@@ -23,7 +23,7 @@ export const scenarioOptions = {
     type: "number",
     group: optionGroups.input,
     requiresArg: true,
-    describe: "Use this seed instead of the scenario's",
+    describe: "Seed to use instead of the scenario's",
   },
   set: setOption,
 } as const satisfies Record<string, Options>;
@@ -33,10 +33,10 @@ export const maxCellsOption = {
   group: optionGroups.computation,
   requiresArg: true,
   default: defaultMaxCells,
-  describe: "Refuse a sweep of more cells",
+  describe: "Maximum number of cells of a sweep",
 } as const satisfies Options;
 
-/** What `sweep` would make of a scenario. */
+/** The sweep that a scenario asks for. */
 export interface SweepSize {
   readonly cells: number;
   /** The keys that ask for it: `sweep`, `seeds` or both. */
@@ -46,13 +46,13 @@ export interface SweepSize {
 /** A scenario as a command runs it. */
 export interface OneScenario {
   readonly scenario: Scenario;
-  /** The file that it was first written in. */
+  /** The file that it was originally written in. */
   readonly origin: string;
   /** Null if it asks for no sweep. */
   readonly sweepSize: SweepSize | null;
 }
 
-/** Reads the scenario that the words name. Throws `InputError`. */
+/** Reads the scenario that the options name. Throws `InputError`. */
 export async function readOneScenario({ scenario: file, seed, set }: ScenarioArguments): Promise<OneScenario> {
   const overrides = set.map(parseOverride);
   if (seed !== undefined) overrides.push({ path: ["seed"], value: seed });

@@ -9,67 +9,67 @@ import { exitCodes, reportError } from "./exit-codes.ts";
 import { programEpilogue } from "./help.ts";
 import { columnsOf, writeLines } from "./terminal.ts";
 
-/** Characters a line of help at most: longer ones are hard to read. */
+/** Maximum characters in a line of help: longer lines are hard to read. */
 const mostHelpColumns = 110;
 
-/** A command that yargs wants for itself and that nobody sees: its own is not like ours, and prints no help. */
+/** Hidden: yargs demands a completion command of its own, but it differs from ours and prints no help. */
 const hiddenCompletionCommand = "completion-script";
 
-/** Every command, in the order of `--help`. A module is loaded only for a command line that names its command. */
+/** Every command, in the order of `--help`. The module of a command is loaded only if the command line names it. */
 const commands: readonly Command[] = [
   command(
     "run <scenario>",
-    "Route a scenario's stream through all its routers; print a table and write the reports",
+    "Run all routers of a scenario; print a table, write CSV files",
     async () => (await import("./commands/run.ts")).runCommand,
   ),
   command(
     "sweep <scenario>",
-    "Run every combination of the lists under a scenario's `sweep` and `seeds`, and recommend one",
+    "Run every combination of a scenario's `sweep` and `seeds`; recommend one",
     async () => (await import("./commands/sweep.ts")).sweepCommand,
   ),
   command(
     "export <scenario>",
-    "Write the logits of a scenario's stream to a file, to be routed again or elsewhere",
+    "Write the logits of a scenario's stream to a .npy file",
     async () => (await import("./commands/export.ts")).exportCommand,
   ),
   command(
     "route",
-    "Route the logits of a file through one router and write each token's experts and gates",
+    "Route a file of logits; write each token's experts and gates",
     async () => (await import("./commands/route.ts")).routeCommand,
   ),
   command(
     "measure",
-    "Report the load, idle and rank metrics of what a real model did, from recorded choices or loads",
+    "Measure a real model's balance from recorded choices or loads",
     async () => (await import("./commands/measure.ts")).measureCommand,
   ),
   command(
     "optimum",
-    "Print the best total score that any assignment within the capacity can have, as JSON, a line per step",
+    "Print the best total score within the capacity, as JSON per step",
     async () => (await import("./commands/optimum.ts")).optimumCommand,
   ),
   command(
     "compare <folders..>",
-    "Show the metrics of two or more results side by side, with their differences to the first",
+    "Compare the metrics of two or more results side by side",
     async () => (await import("./commands/compare.ts")).compareCommand,
   ),
   command(
     "check <folder>",
-    "Fail if results are worse than a baseline or break the limits of a gate, for regression tests",
+    "Fail if results are worse than a baseline or break a gate's limits",
     async () => (await import("./commands/check.ts")).checkCommand,
   ),
   command(
     "report <folder>",
-    "Write an HTML page with pictures and all figures of a folder that run, sweep or measure wrote",
+    "Write results as an HTML page with pictures",
     async () => (await import("./commands/report.ts")).reportCommand,
   ),
   command(
     "bench",
-    "Measure the kernels and a whole step of every router on this machine",
+    "Time the kernels and a whole step of every router on this machine",
     async () => (await import("./commands/bench.ts")).benchCommand,
   ),
   command(
     "validate <scenario>",
-    "Check a scenario, every cell of its sweep, and the header of the recorded file it names, without running it",
+    "Check a scenario, its sweep and its recorded file without running it",
     async () => (await import("./commands/validate.ts")).validateCommand,
   ),
   command(
@@ -87,13 +87,13 @@ const commands: readonly Command[] = [
 /** A command as `--help` lists it. */
 interface Command {
   readonly name: string;
-  /** Its name and positional words, as yargs takes them. */
+  /** The command's name and positional arguments, in yargs' syntax. */
   readonly usage: string;
-  /** Adds it to `parser`: with its options and its work if `whole`, else by what it is called and does. */
+  /** Adds the command to `parser`, with its options and handler only if `whole`. */
   addTo(parser: Argv<CommonArguments>, whole: boolean): Promise<void>;
 }
 
-/** @param usage the command's name and positional words, as yargs takes them */
+/** @param usage the command's name and positional arguments, in yargs' syntax */
 function command<Arguments>(
   usage: string,
   describe: string,
@@ -109,12 +109,12 @@ function command<Arguments>(
   };
 }
 
-/** What yargs has besides its types: the options that the command it parsed requires. */
+/** A method of yargs that its types lack: the required options of the parsed command. */
 interface WithDemandedOptions {
   getDemandedOptions(): Readonly<Record<string, unknown>>;
 }
 
-/** By the name of a command, how it is called. */
+/** Usage of each command, by its name. */
 const usages = new Map(commands.map(({ name, usage }) => [name, usage]));
 
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
@@ -132,22 +132,22 @@ async function createParser(words: readonly string[]): Promise<Argv<CommonArgume
   const parser = yargs(Array.from(words))
     .scriptName("moesim")
     .usage("$0 <command>\n\nSimulates how Mixture-of-Experts routers spread tokens over experts.")
-    .option("quiet", { type: "boolean", default: false, describe: "Print nothing but errors, warnings and JSON" })
-    .option("json", { type: "boolean", default: false, describe: "Print JSON for scripts, and nothing else" })
-    .option("verbose", { type: "boolean", default: false, describe: "Print stack traces with errors" })
+    .option("quiet", { type: "boolean", default: false, describe: "Print only errors, warnings and JSON" })
+    .option("json", { type: "boolean", default: false, describe: "Print only JSON, for scripts" })
+    .option("verbose", { type: "boolean", default: false, describe: "Print stack traces of errors" })
     .epilogue(programEpilogue)
-    .demandCommand(1, "Name a command; moesim --help lists them.")
+    .demandCommand(1, "no command given; moesim --help lists them")
     .recommendCommands()
     .strict()
     .version(version)
     .help()
     .alias("help", "h")
     .check((values, options) => checkOptionValues(values, options as unknown as KnownOptions, words), true)
-    // What it says is read below, and the help around it is English.
+    // `parsingProblem` reads yargs' messages, and our help is English.
     .locale("en")
     .wrap(Math.min(mostHelpColumns, columnsOf(process.stdout)))
     .fail((message, error) => {
-      // A YError says no more than the message.
+      // A YError holds no more than the message.
       if (error !== undefined && error !== null && error.name !== "YError") throw error;
       const required = Object.keys((parser as unknown as WithDemandedOptions).getDemandedOptions());
       throw new InputError(parsingProblem(message, words, usages, required));

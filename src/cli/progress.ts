@@ -5,9 +5,9 @@ import { columnsOf } from "./terminal.ts";
 const quietMs = 2000;
 const barCharacters = 24;
 
-/** A line on the terminal's standard error that tells how far a command is. */
+/** A line on the terminal's standard error that shows the progress of a command. */
 export interface LiveLine {
-  /** `done` and `total` in any unit of work in which the time goes evenly. */
+  /** Takes `done` and `total` in a unit of work that takes about the same time each. */
   update(done: number, total: number): void;
   /** Removes the line. */
   stop(): void;
@@ -20,8 +20,8 @@ export interface LiveFigures {
 }
 
 /**
- * Shows nothing for the first two seconds, and nothing at all if output is piped or `quiet`. `label` tells in words what is
- * done, and `figures` how it goes; figures that do not fit on the line whole are left out, and longer words are cut.
+ * Shows nothing for the first two seconds, and nothing at all if output is piped or `quiet`. `label` says what is done, and
+ * `figures` are shown after it; figures that do not fit are left out, and a longer label is cut.
  */
 export function createLiveLine(
   label: () => string,
@@ -48,7 +48,7 @@ export function createLiveLine(
       barsize: barCharacters,
       stream: process.stderr,
       clearOnComplete: true,
-      // The line is cut to fit, and a terminal that was told not to wrap would stay so after a signal.
+      // The line is cut to fit; a terminal that was told not to wrap would stay so after a signal.
       linewrap: true,
       gracefulExit: false,
     },
@@ -60,7 +60,7 @@ export function createLiveLine(
     bar.stop();
     process.off("exit", stop);
   }
-  // A signal ends the program where it stands.
+  // A signal ends the program at once.
   process.on("exit", stop);
   return {
     update(done, total) {
@@ -70,7 +70,7 @@ export function createLiveLine(
   };
 }
 
-/** The live line of a command that takes `total` equal steps one after the other, each a `unit`. */
+/** The live line of a command with `total` equal steps of work, each called a `unit`. */
 export interface Progress {
   update(done: number): void;
   stop(): void;
@@ -88,7 +88,7 @@ export function createProgress(total: number, unit: string, quiet: boolean): Pro
   };
 }
 
-/** `text` and after it as many of the `items` as fit whole, or as much of `text` as fits. */
+/** Returns `text` and as many of the `items` as fit whole, or as much of `text` as fits. */
 export function lineWithFigures(text: string, { name, items }: LiveFigures, columns: number): string {
   let line = text;
   for (const [index, item] of items.entries()) {
@@ -99,7 +99,7 @@ export function lineWithFigures(text: string, { name, items }: LiveFigures, colu
   return firstColumns(line, columns);
 }
 
-/** As much of `text` as is at most `columns` wide on a terminal, where some characters take two. */
+/** Returns the beginning of `text`, at most `columns` wide on a terminal, where some characters take two columns. */
 function firstColumns(text: string, columns: number): string {
   let kept = "";
   let width = 0;
@@ -111,7 +111,7 @@ function firstColumns(text: string, columns: number): string {
   return kept;
 }
 
-/** Seconds still to go when `fraction` of the work, above 0, took `seconds`. */
+/** Estimates the remaining seconds if `fraction` of the work, above 0, took `seconds`. */
 function secondsLeft(seconds: number, fraction: number): number {
   return Math.round((seconds * (1 - fraction)) / fraction);
 }

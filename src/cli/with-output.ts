@@ -17,28 +17,27 @@ import { writeLines } from "./terminal.ts";
 const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 
 interface StopOptions {
-  /** Whether to stage on top of what a stopped run or sweep has kept, if there is any. */
+  /** The interrupted run or sweep whose staged files to build on, if there are any. */
   readonly resume?: Resumable | null | undefined;
-  /** What to tell a user who interrupts `work` when nothing of it is kept. */
+  /** Message for a user who interrupts `work` when nothing of it is kept. */
   readonly lost?: (() => string) | undefined;
 }
 
 export interface FolderOptions extends StopOptions {
-  /** Names what goes away, relative to the folder, when the staged files come; called with the folder locked. */
+  /** Lists what to remove, relative to the folder, when the staged files replace it; called with the folder locked. */
   readonly obsolete?: (staging: Staging) => readonly string[];
-  /** Whether a checkpoint of an earlier run, if any, is of no use when this is done. */
+  /** Whether to remove a checkpoint of an earlier run, if any, when this is done. */
   readonly endsCheckpoints?: boolean;
 }
 
 export interface ResultsOptions extends StopOptions {
-  /** How many cells the sweep has whose results these are; those that are not staged stay. */
+  /** Number of cells of the sweep; cells that are not staged stay. */
   readonly cells?: number | undefined;
 }
 
 /**
- * Lets `work` stage files and puts them into `folder` when it is done. When `work` fails or the program is told to stop
- * (Ctrl-C), nothing of it remains but a checkpoint, and what was in `folder` before is as it was. Throws `InputError` if
- * the system refuses to write.
+ * Lets `work` stage files and moves them into `folder` when it is done. If `work` fails or the program is interrupted (Ctrl-C),
+ * only a checkpoint remains of it, and `folder` is unchanged. Throws `InputError` if the system refuses to write.
  */
 export function withOutputFolder<Result>(
   folder: string,
@@ -62,8 +61,8 @@ export function withOutputFolder<Result>(
 }
 
 /**
- * As {@link withOutputFolder}, for results: what moesim wrote into `folder` before and `work` does not replace goes away,
- * since it describes other results, and so do checkpoints and the cells of a sweep.
+ * Does the same as {@link withOutputFolder} for results. It also removes what moesim wrote into `folder` earlier and `work` does
+ * not replace, because it describes other results: result files, checkpoints and cells of a sweep.
  */
 export function withResultsFolder<Result>(
   folder: string,
@@ -82,7 +81,7 @@ export function withResultsFolder<Result>(
   return withOutputFolder(folder, work, { ...options, obsolete, endsCheckpoints: true });
 }
 
-/** Lets `work` write a file that appears at `file`, or where a link of that name leads, whole or not at all. */
+/** Lets `work` write a file that appears whole or not at all at `file`, or at the target if that is a link. */
 export function withOutputFile<Result>(file: string, work: (staged: string) => Promise<Result>): Promise<Result> {
   let output: OutputFile | undefined;
   return withDiscard(
@@ -102,11 +101,11 @@ export function withOutputFile<Result>(file: string, work: (staged: string) => P
 }
 
 /**
- * Does `work`, and `discard` if it fails or the program is told to stop. Errors of the system name the output `name`.
+ * Does `work`, and calls `discard` if it fails or the program is interrupted. System errors name the output `name`.
  *
  * @param root the staging folder, once there is one
  * @param discard returns whether something is kept for `--resume`
- * @param lost what to tell a user who interrupts `work` when nothing is kept
+ * @param lost message for a user who interrupts `work` when nothing is kept
  */
 async function withDiscard<Result>(
   name: string,
@@ -115,10 +114,10 @@ async function withDiscard<Result>(
   work: () => Promise<Result>,
   lost?: () => string,
 ): Promise<Result> {
-  // Before there is anything to discard, so that no signal comes between.
+  // First, so that no signal arrives between making something to discard and listening.
   const listeners = stopOnSignal(() => {
-    const message = discard() ? "interrupted; what is done is kept, and --resume continues from there" : lost?.();
-    // After what a terminal shows of Ctrl-C and of the progress.
+    const message = discard() ? "interrupted; finished work is saved, and --resume continues from there" : lost?.();
+    // The terminal shows ^C and the progress on the current line.
     const lineFeed = process.stderr.isTTY ? "\n" : "";
     if (message !== undefined) writeLines(process.stderr, `${lineFeed}moesim: ${message}`);
   });
@@ -133,8 +132,8 @@ async function withDiscard<Result>(
 }
 
 /**
- * An `InputError` in the place of an error of the system: which file could not be written, or read, and why. An error in
- * the staging folder of another output is returned as it is, for that one to name.
+ * Turns a system error into an `InputError` that says which file cannot be written or read, and why. Returns an error in the
+ * staging folder of another output as it is, because that output names it.
  */
 function describe(error: unknown, name: string, root: string | undefined): unknown {
   if (!isSystemError(error)) return error;
@@ -144,7 +143,7 @@ function describe(error: unknown, name: string, root: string | undefined): unkno
   if (!isOwn && (syscall === "open" || syscall === "read" || syscall === "stat")) {
     return new InputError(`${file}: cannot be read: ${message}`);
   }
-  // A folder is removed from its leaves up: the staging folder may still be there when a folder inside it is not.
+  // A folder is removed from its leaves up, so the staging folder may still exist when a folder inside it does not.
   const folders = file === undefined ? [root] : [root, path.dirname(file)];
   const isGone = code === "ENOENT" && folders.some((folder) => folder !== undefined && !existsSync(folder));
   const reason = isGone ? "its folder was removed or moved while moesim was writing: " : "";
@@ -155,8 +154,8 @@ function stopOnSignal(discard: () => void): (readonly [NodeJS.Signals, () => voi
   return signals.map((signal) => {
     const listener = () => {
       discard();
-      // Now that nobody listens, the signal ends the program at once. An exit of its own would first end its threads,
-      // and Node 20 does not survive that while one of them loads its modules.
+      // Without a listener the signal ends the program at once. `process.exit` would end the threads first, and Node 20
+      // crashes if one of them is loading its modules.
       process.kill(process.pid, signal);
     };
     process.once(signal, listener);

@@ -23,14 +23,14 @@ export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
         group: optionGroups.input,
         requiresArg: true,
         default: 8192,
-        describe: "Tokens of the batch",
+        describe: "Tokens in the batch",
       })
       .option("experts", {
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
         default: 256,
-        describe: "Experts",
+        describe: "Number of experts",
       })
       .option("top-k", {
         type: "number",
@@ -45,7 +45,7 @@ export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
         array: true,
         requiresArg: true,
         choices: benchmarkNames,
-        describe: "What to measure",
+        describe: "Benchmarks to run",
         defaultDescription: "all",
       })
       .option("time-ms", {
@@ -53,12 +53,12 @@ export const benchCommand: CommandModule<CommonArguments, BenchArguments> = {
         group: optionGroups.computation,
         requiresArg: true,
         default: 1000,
-        describe: "How long to repeat each",
+        describe: "Milliseconds to repeat each benchmark",
       })
       .example(
         examples({
-          "Every benchmark at 8192 tokens × 256 experts, top-8: about half a minute": "$0 bench",
-          "Two routers at another size, for a script": "$0 bench --only topk-step alf-lb-step --experts 64 --json",
+          "Run all at 8192 tokens × 256 experts, top-8, in half a minute": "$0 bench",
+          "Time two routers at another size, for a script": "$0 bench --only topk-step alf-lb-step --experts 64 --json",
         }),
       )
       .epilogue(epilogue()),
@@ -96,7 +96,7 @@ async function bench(options: BenchArguments): Promise<void> {
   process.stdout.write(
     `${tokens} tokens × ${experts} experts, top-${topK}, one thread · ${cpus()[0]?.model ?? "unknown processor"} · Node ${process.version}\n\n`,
   );
-  const header = ["benchmark", "median\nms", "least\nms", "deviation\nms", "repeats", "million\ntokens/s"];
+  const header = ["benchmark", "median\nms", "minimum\nms", "deviation\nms", "repeats", "million\ntokens/s"];
   const rows = results.map(({ name, medianMs, leastMs, deviationMs, repeats }) => [
     name,
     medianMs,

@@ -43,27 +43,25 @@ interface CheckArguments extends CommonArguments {
 export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
   builder: (yargs) =>
     yargs
-      .positional("folder", { type: "string", demandOption: true, describe: "Results of run, sweep or measure" })
+      .positional("folder", { type: "string", demandOption: true, describe: "Folder of results to check" })
       .option("baseline", {
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Results that are known to be good",
+        describe: "Folder of results to compare with",
       })
       .option("fail-on", {
         choices: failOnChoices,
         group: optionGroups.input,
         requiresArg: true,
-        describe:
-          "worse: metrics of summary.csv, means over seeds, that are worse; different: any cell of any file of the baseline that differs",
+        describe: "worse: a mean over seeds is worse; different: any cell differs",
         defaultDescription: "worse",
       })
       .option("tolerance", {
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe:
-          "Allowed change: absolute (0.01), relative to the baseline (5%) or in standard errors over seeds (2se), the last two with a floor if wanted (5%,0.001)",
+        describe: "Allowed change: 0.01, 5%, 2se (standard errors), 5%,0.001 (at least)",
         defaultDescription: defaultTolerance,
       })
       .option("metric", {
@@ -72,46 +70,42 @@ export const checkCommand: CommandModule<CommonArguments, CheckArguments> = {
         array: true,
         requiresArg: true,
         default: [] as string[],
-        describe: "name=tolerance: the tolerance of one column, e.g. score=2%",
+        describe: "Tolerance of one column, e.g. score=2%",
       })
       .option("gate", {
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe:
-          "YAML list of { metric, router, layer, max | min | worse-by }; with limits alone it needs no baseline",
+        describe: "YAML list of { metric, router, layer, max | min | worse-by }",
       })
       .option("strict", {
         type: "boolean",
         group: optionGroups.input,
         default: false,
-        describe: "Also fail if there are rows or values that the baseline lacks",
+        describe: "Also fail for rows or values that the baseline lacks",
       })
       .option("update", {
         type: "boolean",
         group: optionGroups.output,
         default: false,
-        describe:
-          "Accept the results as the baseline: replace its files and run.json, or make it. A timing.csv in it is removed, because times differ on every run",
+        describe: "Replace the baseline, or create it; never keeps timing.csv",
       })
-      .option("junit", { ...outOption, describe: "Also write a JUnit XML report to this file" })
+      .option("junit", { ...outOption, describe: "Also write a JUnit XML report" })
       .option("github", {
         type: "boolean",
         group: optionGroups.output,
         describe: "Print annotations for GitHub workflows",
-        defaultDescription: "in one",
+        defaultDescription: "in a workflow",
       })
       .example(
         examples({
           "Fail if a metric is worse by more than 5 %":
             "$0 check results/quickstart --baseline baseline --tolerance 5%",
-          "Allow two metrics more than the others":
-            "$0 check results/a --baseline old --metric max_vio_global=0.01 score=2%",
-          "Fail if any number of any file differs": "$0 check results/a --baseline baseline --fail-on different",
-          "Keep limits without a baseline": "$0 check results/a --gate gate.yaml",
+          "Allow more change in two metrics": "$0 check results/a --baseline old --metric max_vio_global=0.01 score=2%",
+          "Fail if any number in any file differs": "$0 check results/a --baseline baseline --fail-on different",
+          "Check limits without a baseline": "$0 check results/a --gate gate.yaml",
           "Accept the results as the new baseline": "$0 check results/quickstart --baseline baseline --update",
-          "Write a report that CI systems show, too":
-            "$0 check results/quickstart --baseline baseline --junit check.xml",
+          "Also write a report for CI systems": "$0 check results/quickstart --baseline baseline --junit check.xml",
         }),
       )
       .epilogue(epilogue()),
@@ -164,22 +158,23 @@ async function check(options: CheckArguments): Promise<void> {
 
 function checkConflicts(options: CheckArguments): void {
   const { baseline, gate, update, junit, github, json, strict, metric, tolerance } = options;
-  if (json && github === true) throw new InputError("--json and --github both print to standard output; name one");
+  if (json && github === true) throw new InputError("--json, --github: both print to standard output; give only one");
   if (update && (junit !== undefined || json || github === true || gate !== undefined)) {
     throw new InputError(
-      "--update accepts the results without checking them; it cannot be combined with --gate, --junit, --github or --json",
+      "--update: accepts the results without checking them; leave out --gate, --junit, --github and --json",
     );
   }
   if (baseline !== undefined) return;
-  if (update) throw new InputError("--update: name the baseline to replace or make with --baseline");
+  if (update) throw new InputError("--update: no baseline given; name the one to replace or create with --baseline");
   if (gate === undefined)
-    throw new InputError("check: name what to check against: --baseline DIR, --gate FILE, or both");
+    throw new InputError("check: nothing to check against; give --baseline DIR, --gate FILE or both");
   const given = { "fail-on": options["fail-on"], tolerance, metric: metric.at(0), strict: strict || undefined };
   const useless = Object.entries(given).find(([, value]) => value !== undefined);
-  if (useless !== undefined) throw new InputError(`--${useless[0]}: is about a comparison, and needs --baseline`);
+  if (useless !== undefined)
+    throw new InputError(`--${useless[0]}: has no effect without a baseline; name one with --baseline`);
 }
 
-/** Prints `text` so that nothing in it is taken for a workflow command, and then the annotations. */
+/** Prints `text` so that GitHub takes nothing in it for a workflow command, and then the annotations. */
 function printForGithub(annotations: readonly Annotation[], text: string): void {
   if (annotations.length === 0) {
     process.stdout.write(text);
@@ -192,13 +187,13 @@ function printForGithub(annotations: readonly Annotation[], text: string): void 
 
 async function update(folder: string, baseline: string, quiet: boolean): Promise<void> {
   const isNew = !existsSync(baseline);
-  // Refused before anything is staged.
+  // Throws before anything is staged.
   planAcceptance(folder, baseline);
   let surplus: readonly string[] = [];
   const files = await withOutputFolder(
     baseline,
     async (staging) => {
-      // Planned again, since another update may have come between.
+      // Plans again: another update may have finished in between.
       const acceptance = planAcceptance(folder, baseline);
       stageAcceptance(folder, staging.files, acceptance);
       surplus = acceptance.surplus;
@@ -210,8 +205,8 @@ async function update(folder: string, baseline: string, quiet: boolean): Promise
   const ofRun = files.filter((file) => !isOfCell(file));
   const inCells = files.length - ofRun.length;
   process.stdout.write(
-    `${isNew ? "made" : "updated"} ${escapeUnprintable(baseline)}: ${ofRun.join(", ")}` +
+    `${isNew ? "created" : "updated"} ${escapeUnprintable(baseline)}: ${ofRun.join(", ")}` +
       `${inCells === 0 ? "" : `, and ${inCells} files of cells`}` +
-      `${surplus.length === 0 ? "" : `; removed ${surplus.length} of the earlier results`}\n`,
+      `${surplus.length === 0 ? "" : `; removed ${surplus.length} of the previous results`}\n`,
   );
 }

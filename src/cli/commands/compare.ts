@@ -27,24 +27,24 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
         type: "string",
         array: true,
         demandOption: true,
-        describe: "Results of run, sweep or measure; the first is the reference",
+        describe: "Folders of results; the first is the reference",
       })
       .option("metric", {
         type: "string",
         group: optionGroups.output,
         array: true,
         requiresArg: true,
-        describe: "Columns of summary.csv to show",
-        defaultDescription: "the main ones",
+        describe: "Show these columns of summary.csv",
+        defaultDescription: "the main metrics",
       })
       .option("all", { type: "boolean", group: optionGroups.output, describe: "Show all metrics" })
       .conflicts("metric", "all")
-      .option("html", { ...outOption, describe: "Also write a page with pictures to this file" })
+      .option("html", { ...outOption, describe: "Also write an HTML page with pictures" })
       .example(
         examples({
-          "Show what a change of the scenario did": "$0 compare results/before results/after",
-          "Show two metrics of three results": "$0 compare results/a results/b results/c --metric churn load_gini",
-          "Write a page with pictures, too": "$0 compare results/before results/after --html compare.html",
+          "Compare before and after a change": "$0 compare results/before results/after",
+          "Compare two metrics of three results": "$0 compare results/a results/b results/c --metric churn load_gini",
+          "Also write a page with pictures": "$0 compare results/before results/after --html compare.html",
         }),
       )
       .epilogue(epilogue()),
@@ -53,7 +53,7 @@ export const compareCommand: CommandModule<CommonArguments, CompareArguments> = 
 
 async function compare({ folders, metric, all, html, json, quiet }: CompareArguments): Promise<void> {
   if (folders.length < 2)
-    throw new InputError(`compare: ${counted(folders.length, "folder")} given; two or more are needed`);
+    throw new InputError(`compare: only ${counted(folders.length, "folder")} given; name at least two`);
   const columns = chooseMetrics(metric, all === true);
   if (html !== undefined) checkTarget("html", html, folders.flatMap(filesOfResults));
   const { compareResults } = await import("../../node/results/compare-results.ts");
@@ -72,7 +72,7 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
   }
 }
 
-/** The metrics that are named, in that order; all, or else the main ones. Throws `InputError` for an unknown name. */
+/** Returns the metrics in `names`, in that order; by default the main ones, or all. Throws `InputError` for an unknown name. */
 function chooseMetrics(names: readonly string[] | undefined, all: boolean): readonly MetricColumn[] {
   if (names === undefined) return metricColumns.filter(({ isMain }) => all || isMain);
   return Array.from(new Set(names), (name) => {

@@ -1,23 +1,23 @@
 import type { CommandModule, FallbackCompletionFunction } from "yargs";
 import { epilogue, examples } from "../help.ts";
 
-/** What a parser of yargs can do, of which its types say less. */
+/** A method of yargs' parser that its types describe incompletely. */
 interface CompletionScripts {
-  /** Prints what completes words of `program`, for the shell that SHELL names; its `command` is where that comes from. */
+  /** Prints the completion script of `program`, made by its `command`, for the shell that SHELL names. */
   showCompletionScript(program: string, command: string): void;
 }
 
-/** The command that prints a completion script, which is left to `parser`. */
+/** Returns the command that lets `parser` print a completion script. */
 export function completionCommand(parser: object): CommandModule {
   return {
     command: "completion",
-    describe: "Print a script that completes words, for ~/.bashrc or ~/.zshrc",
+    describe: "Print a completion script for ~/.bashrc or ~/.zshrc",
     builder: (yargs) =>
       yargs
         .example(
           examples({
-            "Complete words in bash, from the next shell on": "$0 completion >> ~/.bashrc",
-            "The same in zsh, where that is the login shell": "$0 completion >> ~/.zshrc",
+            "Enable completion in bash, from the next shell on": "$0 completion >> ~/.bashrc",
+            "Enable completion in zsh, if it is the login shell": "$0 completion >> ~/.zshrc",
           }),
         )
         .epilogue(epilogue()),
@@ -26,8 +26,8 @@ export function completionCommand(parser: object): CommandModule {
 }
 
 /**
- * Completes commands, options, and what an option or `list` allows. Options are only offered where a dash was typed, so
- * that in their place the shell completes the names of scenarios and other files.
+ * Completes commands, options, and the values that an option or `list` allows. It offers options only after a dash, so that
+ * otherwise the shell completes the names of scenarios and other files.
  */
 export const completeWords: FallbackCompletionFunction = (current, _argv, complete, done) =>
   complete((error, words) => {

@@ -44,24 +44,25 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Label of the router to export for, if the stream depends on it and the scenario has several",
+        describe: "Label of the router that drives a stream that reacts to it",
       })
       .option("out", {
         type: "string",
         group: optionGroups.output,
         demandOption: true,
         requiresArg: true,
-        describe: "The .npy file",
+        describe: "The .npy file to write",
       })
       .option("backend", backendOption)
       .example(
         examples({
-          "Every batch of its stream": "$0 export scenarios/collapse.yaml --out logits.npy",
-          "With changes": "$0 export my.yaml --set steps=10 --seed 7 --out logits.npy",
-          "Logits of a gate trained with one router": "$0 export training.yaml --router ssr --out logits.npy",
+          "Export every batch of a scenario's stream": "$0 export scenarios/collapse.yaml --out logits.npy",
+          "Change the scenario first": "$0 export my.yaml --set steps=10 --seed 7 --out logits.npy",
+          "Export the logits of a gate trained with one router":
+            "$0 export training.yaml --router ssr --out logits.npy",
         }),
       )
-      .epilogue(epilogue(["--out  [steps × tokens × experts], float32"])),
+      .epilogue(epilogue(["--out  float32 [steps × tokens × experts]"])),
   handler: exportLogits,
 };
 
@@ -98,7 +99,7 @@ async function exportLogits(options: ExportArguments): Promise<void> {
   );
 }
 
-/** The router whose stream it is; null where all have the same. Throws `InputError` where that leaves a choice. */
+/** Returns the router that drives the stream; null if all routers see the same. Throws `InputError` if several are possible. */
 function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportArguments): RouterChoice | null {
   const { routers, stream } = scenario;
   const names = routers.map(({ name }) => name);
@@ -111,16 +112,16 @@ function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportA
   if (router !== undefined) return router;
   if (routers.length === 1) return routers[0];
   throw new InputError(
-    `${file}: a stream of kind "${stream.kind}" depends on the router, so each has its own; choose one with --router: ` +
+    `${file}: a stream of kind "${stream.kind}" reacts to its router, so each router has its own; choose one with --router: ` +
       `${listedFirst(names)}`,
   );
 }
 
-/** Throws `InputError` where the recorded batch is shorter than those before, for which the file has no place. */
+/** Throws `InputError` if a recorded batch is shorter than the others: a .npy file cannot hold it. */
 function checkWhole({ steps, tokens }: Scenario, batch: { readonly step: number; readonly tokens: number }): void {
   if (batch.tokens === tokens) return;
   throw new InputError(
-    `stream: step ${batch.step} has ${batch.tokens} tokens and the others have ${tokens}, but every step of a .npy file has ` +
-      `equally many; leave it out with --set steps=${steps - 1}`,
+    `stream: step ${batch.step} has ${batch.tokens} tokens, the others ${tokens}, and all steps of a .npy file must be equal; ` +
+      `leave it out with --set steps=${steps - 1}`,
   );
 }

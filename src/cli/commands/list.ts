@@ -10,7 +10,7 @@ import { formatTable } from "../text/table.ts";
 
 const subjects = ["routers", "streams", "metrics"] as const;
 
-/** Characters a line of a list at most. */
+/** Maximum characters in a line of a list. */
 const listCharacters = 80;
 
 interface ListArguments extends CommonArguments {
@@ -21,7 +21,7 @@ interface ListArguments extends CommonArguments {
 export interface ParameterDescription {
   readonly name: string;
   readonly allowed: string;
-  /** In JSON; null where the parameter must be given or may be absent. */
+  /** As JSON; null if the parameter is required, or optional without a default. */
   readonly default: string | null;
   readonly description: string;
 }
@@ -39,9 +39,9 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
       .positional("subject", { choices: subjects, demandOption: true, describe: "What to list" })
       .example(
         examples({
-          "All router kinds, with what --param and a scenario's routers take": "$0 list routers",
-          "What each column of the CSV files means": "$0 list metrics",
-          "The kinds of token streams, for scripts": "$0 list streams --json",
+          "List all router kinds and their parameters": "$0 list routers",
+          "Explain each column of the CSV files": "$0 list metrics",
+          "List the kinds of token streams, for scripts": "$0 list streams --json",
         }),
       )
       .epilogue(epilogue()),
@@ -77,24 +77,24 @@ function listText(subject: ListArguments["subject"]): string {
     .join("\n")}`;
 }
 
-/** Which affinities the kinds select by if nothing says otherwise. */
+/** Says which affinities each kind selects by, by default. */
 function defaultScoresText(): string {
   const others = routerKinds.filter(({ defaultScores }) => defaultScores !== undefined);
   const kinds = others.map(({ kind, defaultScores }) => `${defaultScores} for ${kind}`).join(", ");
   return `Default scores: the scenario's, else ${kinds},\nsoftmax for the others.`;
 }
 
-/** A name, and what there is to say of it. */
+/** A name and its explanation. */
 interface Definition {
   readonly name: string;
   readonly lines: readonly string[];
 }
 
-/** Definitions below each other, broken to fit a terminal of 80 characters. */
+/** Formats definitions as a table for a terminal of 80 characters. */
 function definitionTable(header: string, definitions: readonly Definition[]): string {
   const rows = definitions.map(({ name, lines }) => [name, lines.filter((line) => line !== "").join("\n")]);
   const nameCharacters = Math.max(header.length, ...definitions.map(({ name }) => name.length));
-  // A space before and behind each cell, and one between two; the width of the last includes its own two.
+  // Each cell has a space on both sides, and another separates two cells; the width of the last includes its own two.
   const wrapLast = listCharacters - nameCharacters - 3;
   return `${formatTable([header, "meaning"], rows, { wrapLast, colors: colorsOf(process.stdout) })}\n`;
 }
@@ -124,7 +124,7 @@ interface JsonSchema {
   readonly description?: string;
 }
 
-/** The parameters of an object schema; those of nested objects follow with dotted names. */
+/** Lists the parameters of an object schema; those of nested objects follow with dotted names. */
 function describeParameters(schema: JsonSchema, prefix: string): ParameterDescription[] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, field]) => {
     const name = `${prefix}${key}`;
@@ -143,12 +143,12 @@ function describeParameters(schema: JsonSchema, prefix: string): ParameterDescri
   });
 }
 
-/** Whether a parameter only says which branch of a union it is in: the union's own row lists those. */
+/** Whether a parameter only identifies its branch of a union: the union's own row lists those. */
 function isTag(branch: JsonSchema, parameter: string, union: string): boolean {
   return branch.properties?.[parameter.slice(union.length + 1)]?.const !== undefined;
 }
 
-/** The fields of a branch of a union whose value says which branch it is. */
+/** Lists the fields whose value identifies a branch of a union. */
 function tagsOf(branch: JsonSchema): { key: string; value: string }[] {
   return Object.entries(branch.properties ?? {})
     .filter(([, field]) => field.const !== undefined)

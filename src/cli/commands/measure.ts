@@ -36,7 +36,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "File of integers [tokens × topK], −1 = no expert",
+        describe: "File of experts [tokens × topK]; −1 means no expert",
       })
       .option("loads", {
         type: "string",
@@ -50,28 +50,29 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
         group: optionGroups.input,
         requiresArg: true,
         demandOption: true,
-        describe: "Experts of the model",
+        describe: "Number of experts of the model",
       })
       .option("batch-tokens", {
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Tokens of a step, for selections",
-        defaultDescription: "all of the file",
+        describe: "Tokens per step, for --selections",
+        defaultDescription: "all in one step",
       })
       .option("ranks", {
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
         default: 1,
-        describe: "Devices of expert parallelism",
+        describe: "Number of ranks (devices) of expert parallelism",
       })
       .option("out", { ...outOption, defaultDescription: "results/<file name>" })
       .option("wide", wideOption)
       .example(
         examples({
-          "Each token's experts, in batches": "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
-          "Counts per step and expert, experts on 4 devices": "$0 measure --loads loads.npy --experts 8 --ranks 4",
+          "Measure each token's experts, in batches":
+            "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
+          "Measure loads, with the experts on 4 ranks": "$0 measure --loads loads.npy --experts 8 --ranks 4",
         }),
       )
       .epilogue(epilogue(runFiles.filter((line) => !line.startsWith("timing.csv")))),
@@ -81,11 +82,12 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
 async function measure(options: MeasureArguments): Promise<void> {
   const experts = positiveInteger("experts", options.experts, mostExperts);
   const ranks = positiveInteger("ranks", options.ranks);
-  if (experts % ranks !== 0) throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts`);
+  if (experts % ranks !== 0)
+    throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts; choose a divisor`);
   const recorded = await open(options, experts);
   const name = path.parse(recorded.file).name;
   if (beginsAsFormula(name)) {
-    throw new InputError(`${recorded.file}: ${formulaProblem}; rename the file, whose name the results go by`);
+    throw new InputError(`${recorded.file}: ${formulaProblem}; rename the file, because the results take its name`);
   }
   const folder = options.out ?? path.join("results", name);
   const progress = createProgress(recorded.steps, "steps", options.quiet);
@@ -134,8 +136,8 @@ async function open(options: MeasureArguments, experts: number): Promise<Recorde
       batchTokens === undefined ? undefined : positiveInteger("batch-tokens", batchTokens),
     );
   }
-  if (loads === undefined) throw new InputError("measure: give a file with --selections or --loads");
+  if (loads === undefined) throw new InputError("measure: no file given; name one with --selections or --loads");
   if (batchTokens !== undefined)
-    throw new InputError("--batch-tokens: only for --selections; loads are already divided into steps");
+    throw new InputError("--batch-tokens: loads already have steps; leave it out, or use --selections");
   return openLoads(loads, experts);
 }

@@ -22,7 +22,7 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Tokens that an expert may have",
+        describe: "Maximum tokens per expert",
         defaultDescription: "tokens · top-k / experts, rounded up",
       })
       .option("scores", {
@@ -30,19 +30,20 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
         choices: scoreNames,
         requiresArg: true,
         default: "softmax" as const,
-        describe: "What to sum; raw takes the logits, and never assigns negative ones",
+        describe: "What to sum; raw sums logits and skips negative ones",
       })
       .option("gap", {
         type: "number",
         group: optionGroups.computation,
         requiresArg: true,
         default: 0,
-        describe: "Stop when upper_bound - optimum is at most this for each of tokens · top-k pairs",
+        describe: "Stop when (upper_bound − optimum) per pair is at most this",
       })
       .example(
         examples({
-          "Exactly, with an equal share of the pairs as capacity": "$0 optimum --logits logits.npy --top-k 8",
-          "To within 1e-4 a pair": "$0 optimum --logits logits.npy --capacity 99 --scores sigmoid --gap 1e-4",
+          "Find the exact optimum, with an equal share of the pairs as capacity":
+            "$0 optimum --logits logits.npy --top-k 8",
+          "Find it to within 1e-4 per pair": "$0 optimum --logits logits.npy --capacity 99 --scores sigmoid --gap 1e-4",
         }),
       )
       .epilogue(epilogue()),
@@ -53,15 +54,15 @@ async function optimum(options: OptimumArguments): Promise<void> {
   const { gap } = options;
   const capacity = options.capacity === undefined ? undefined : positiveInteger("capacity", options.capacity);
   if (typeof gap !== "number" || !(gap >= 0))
-    throw new InputError(`--gap: ${gap} is not allowed; a number of 0 or more is expected`);
+    throw new InputError(`--gap: ${gap} is not allowed; give a number of at least 0`);
   const { scenario } = await scenarioOfLogits("optimum", options, { routers: [{ kind: "topk" }] });
   if (scenario.experts > mostAssignmentExperts) {
     throw new InputError(
-      `${options.logits}: ${scenario.experts} experts; the optimum is found for at most ${mostAssignmentExperts}`,
+      `${options.logits}: has ${scenario.experts} experts; optimum takes at most ${mostAssignmentExperts}`,
     );
   }
   const scores = options.scores === "raw" ? "logits" : options.scores;
-  // Of a file with a fault in a later step nothing is printed.
+  // Prints nothing if a later step of the file turns out to be bad.
   const lines: string[] = [];
   for await (const { optimum, upperBound, exact } of optimumOfFile(scenario, { scores, capacity, gap }, "wasm")) {
     lines.push(`${JSON.stringify({ optimum, upper_bound: upperBound, exact })}\n`);

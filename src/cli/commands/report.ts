@@ -16,11 +16,11 @@ import { checkTarget, filesOfResults, type ReadFile } from "../kept-files.ts";
 import { printJson } from "../terminal.ts";
 import { withOutputFile, withOutputFolder } from "../with-output.ts";
 
-/** Pixels of a PNG for one of the picture: sharp on paper and on dense screens. */
+/** Pixels of a PNG per pixel of the picture: sharp on paper and dense screens. */
 const pngScale = 2;
-/** The size in pixels of the text that pictures are laid out with; labels are a little smaller. */
+/** Text size of the layout in CSS pixels; labels are a little smaller. */
 const layoutFontSize = 12;
-/** Narrower pictures have no room for their text, and wider ones are a mistake. */
+/** Narrower pictures have no room for their text; wider ones are a mistake. */
 const layoutWidths = { least: 240, most: 4000 } as const;
 
 const defaultTheme: ThemeName = "light";
@@ -45,31 +45,31 @@ interface ReportArguments extends CommonArguments {
 export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
   builder: (yargs) =>
     yargs
-      .positional("folder", { type: "string", demandOption: true, describe: "Folder with summary.csv" })
+      .positional("folder", { type: "string", demandOption: true, describe: "Folder of results" })
       .option("out", {
         ...outOption,
-        describe: "The page, one file that needs no other",
+        describe: "HTML file to write; it needs no other file",
         defaultDescription: `<folder>/${pageFile}`,
       })
       .option("svg", { ...outOption, describe: "Folder for the pictures as SVG" })
       .option("png", { ...outOption, describe: "Folder for the pictures as PNG" })
       .option("pdf", {
         ...outOption,
-        describe: "Folder for the pictures as PDF, one a file, text and lines for papers",
+        describe: "Folder for the pictures as PDF, vector graphics for papers",
       })
       .option("picture", {
         type: "string",
         group: optionGroups.output,
         array: true,
         requiresArg: true,
-        describe: "Names of the pictures to write as images, such as max-vio; may be repeated",
+        describe: "Write only these pictures as images, e.g. max-vio",
         defaultDescription: "all",
       })
       .option("metric", {
         type: "string",
         group: optionGroups.output,
         requiresArg: true,
-        describe: "Column of steps.csv to draw over the steps in the place of max_vio",
+        describe: "Column of steps.csv to draw instead of max_vio",
         defaultDescription: "max_vio",
       })
       .option("width", {
@@ -77,14 +77,14 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         group: optionGroups.output,
         requiresArg: true,
         defaultDescription: String(pictureWidth),
-        describe: "Width of images in CSS pixels, 96 to the inch; a PNG has twice as many",
+        describe: "Width of images in CSS pixels (96 per inch; PNG: twice that)",
       })
       .option("font-size", {
         type: "number",
         group: optionGroups.output,
         requiresArg: true,
         defaultDescription: String(layoutFontSize),
-        describe: "Size of the text of images in CSS pixels, of which 4 are 3 points; marks and lines go with it",
+        describe: "Text size of images in CSS pixels (4 px = 3 pt)",
       })
       .option("theme", {
         group: optionGroups.output,
@@ -97,8 +97,8 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
       .example(
         examples({
           "Write results/collapse/report.html": "$0 report results/collapse",
-          "The pictures by themselves, too": "$0 report results/collapse --svg pictures --png pictures --theme dark",
-          "Figures for a column of a paper, 3.25 inches wide":
+          "Also write the pictures as files": "$0 report results/collapse --svg pictures --png pictures --theme dark",
+          "Write figures for a paper's column of 3.25 inches":
             "$0 report results/collapse --pdf figures --width 312 --font-size 10",
         }),
       )
@@ -106,7 +106,7 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
   handler: report,
 };
 
-/** A picture, and where it was written besides the page. */
+/** A picture, and the image files that it was written to. */
 type WrittenPicture = Pick<Picture, "id" | "title" | "finding"> & { readonly [format in ImageFormat]?: string };
 
 async function report(options: ReportArguments): Promise<void> {
@@ -119,14 +119,14 @@ async function report(options: ReportArguments): Promise<void> {
   const out = options.out ?? path.join(folder, pageFile);
   checkTarget("out", out, filesOfResults(folder));
   if (metric !== undefined) await checkMetric(results, metric);
-  // None of what draws is needed by another command, and loading it takes time.
+  // Only this command draws, and loading what draws takes time.
   const { readReportData } = await import("../../core/pictures/parts/report-data.ts");
   const { drawPictures } = await import("../../core/pictures/index.ts");
   const { renderReport } = await import("../../page/report-page.tsx");
   const data = await readReportData(results, metric === undefined ? [] : [metric]);
   const pictures = drawPictures(data, pictureWidth, metric);
   if (metric !== undefined && !pictures.some(({ id }) => id === metric.replaceAll("_", "-"))) {
-    throw new InputError(`--metric ${metric}: the column has no values in ${folder}, so there is nothing to draw`);
+    throw new InputError(`--metric ${metric}: the column has no values in ${folder}; choose another`);
   }
   const chosen = choosePictures(pictures, options.picture);
   const written = pictures.map(({ id, title, finding }): WrittenPicture => {
@@ -149,29 +149,31 @@ async function report(options: ReportArguments): Promise<void> {
   else if (!options.quiet) process.stdout.write(reportText(results.name, places, written));
 }
 
-/** How large images are drawn. */
+/** The size of images. */
 interface ImageSize {
-  /** Pixels of the layout, whose text has {@link layoutFontSize}. */
+  /** Width of the layout in pixels, with text of {@link layoutFontSize}. */
   readonly layoutWidth: number;
-  /** Pixels of the image for one of the layout. */
+  /** Pixels of the image per pixel of the layout. */
   readonly scale: number;
 }
 
 /** Throws `InputError` if an option is given that only images use. */
 function checkNoImageOption(options: ReportArguments): void {
   const purposes = {
-    picture: "says which images to write",
-    width: "is the width of images",
-    "font-size": "is the size of the text of images",
-    theme: "says in which colours to draw images",
+    picture: "chooses images",
+    width: "sets the width of images",
+    "font-size": "sets the text size of images",
+    theme: "sets the colours of images",
   } as const;
   for (const name of Object.keys(purposes) as (keyof typeof purposes)[]) {
     if (options[name] === undefined) continue;
-    throw new InputError(`--${name}: ${purposes[name]}; name a folder for them with --svg, --png or --pdf`);
+    throw new InputError(
+      `--${name}: ${purposes[name]}, but none are written; name a folder for them with --svg, --png or --pdf`,
+    );
   }
 }
 
-/** Throws `InputError` if the text would be too large or too small for the width. */
+/** Returns the size of images; throws `InputError` if the text would be too large or too small for the width. */
 function imageSize(options: ReportArguments): ImageSize {
   const width = positiveNumber("width", options.width ?? pictureWidth);
   const fontSize = positiveNumber("font-size", options["font-size"] ?? layoutFontSize);
@@ -181,11 +183,11 @@ function imageSize(options: ReportArguments): ImageSize {
   if (layoutWidth >= least && layoutWidth <= most) return { layoutWidth, scale: width / layoutWidth };
   const [from, to] = [least, most].map((bound) => Math.ceil(bound * scale));
   throw new InputError(
-    `--width ${width}: is not allowed with --font-size ${fontSize}; a width from ${from} to ${to} has room for its text`,
+    `--width ${width}: is not allowed with --font-size ${fontSize}; choose a width from ${from} to ${to}`,
   );
 }
 
-/** Throws `InputError` if the steps.csv of `results` has no column `metric`. */
+/** Throws `InputError` if steps.csv in `results` has no column `metric`. */
 async function checkMetric(results: Results, metric: string): Promise<void> {
   const known = await stepMetrics(results);
   if (known.includes(metric)) return;
@@ -194,7 +196,7 @@ async function checkMetric(results: Results, metric: string): Promise<void> {
   );
 }
 
-/** The ids of the pictures named; of all if none is. Throws `InputError` if one is not among them. */
+/** Returns the ids of the pictures in `names`, by default of all. Throws `InputError` for an unknown name. */
 function choosePictures(pictures: readonly Picture[], names: readonly string[] | undefined): string[] {
   const known = pictures.map(({ id }) => id);
   const unknown = names?.find((name) => !known.includes(name));
@@ -204,7 +206,7 @@ function choosePictures(pictures: readonly Picture[], names: readonly string[] |
   );
 }
 
-/** The files that are written for a picture, as what the page must not replace. */
+/** Lists the image files of a picture, which the page must not overwrite. */
 function filesOfPicture(picture: WrittenPicture): ReadFile[] {
   return imageFormats.flatMap((format) => {
     const file = picture[format];
@@ -224,7 +226,7 @@ async function renderImages(
   theme: ThemeName,
 ): Promise<Image[]> {
   if (pictures.length === 0) return [];
-  // Loading ECharts takes longer than all else that the program loads, and no other command needs it.
+  // Loading ECharts takes longer than loading the rest of the program, and no other command needs it.
   const { renderPdf, renderPng, renderSvg } = await import("../../node/render/render.ts");
   const images: Image[] = [];
   for (const picture of pictures) {

@@ -42,7 +42,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         choices: routerKinds.map(({ kind }) => kind),
         demandOption: true,
         requiresArg: true,
-        describe: "Which router",
+        describe: "Kind of router",
       })
       .options(logitsOptions)
       .option("param", {
@@ -50,13 +50,13 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         group: optionGroups.input,
         array: true,
         default: [] as string[],
-        describe: "name=value …: a parameter of the router, e.g. epsilon=0.1 (see list routers)",
+        describe: "Set router parameters: name=value …, e.g. epsilon=0.1",
       })
       .option("capacity-factor", {
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Capacity of an expert as a multiple of an equal share, at least 1, for routers that use it",
+        describe: "Capacity as a multiple of an equal share, at least 1",
         defaultDescription: "1",
       })
       .option("seed", {
@@ -64,33 +64,34 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         group: optionGroups.input,
         requiresArg: true,
         default: 0,
-        describe: "Seed for routers that draw random numbers",
+        describe: "Seed of routers that draw random numbers",
       })
       .option("out", {
         type: "string",
         group: optionGroups.output,
         demandOption: true,
         requiresArg: true,
-        describe: "CSV file of the assignments",
+        describe: "CSV file to write the assignments to",
       })
       .option("plan", {
         type: "string",
         group: optionGroups.output,
         requiresArg: true,
-        describe: "Also write the transport plan, as float32 .npy",
+        describe: "Also write the transport plan to this .npy file",
       })
       .option("backend", backendOption)
       .example(
         examples({
-          "Eight experts for each token": "$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv",
-          "The transport plan too": "$0 route --router ssr --logits logits.npy --out chosen.csv --plan p.npy",
-          "With a parameter": "$0 route --router ssr --logits logits.npy --param epsilon=1 --out a.csv",
+          "Select eight experts for each token":
+            "$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv",
+          "Also write the transport plan": "$0 route --router ssr --logits logits.npy --out chosen.csv --plan p.npy",
+          "Set a parameter": "$0 route --router ssr --logits logits.npy --param epsilon=1 --out a.csv",
         }),
       )
       .epilogue(
         epilogue([
-          "--out   step, token, slot, expert, gate: a row per token and chosen expert",
-          "--plan  [tokens × experts], or [steps × tokens × experts], rows that sum to 1",
+          "--out   step, token, slot, expert, gate: a row per token and selected expert",
+          "--plan  float32 [tokens × experts] or [steps × tokens × experts]; rows sum to 1",
         ]),
       ),
   handler: route,
@@ -104,7 +105,7 @@ async function route(options: RouteArguments): Promise<void> {
   const { scenario, hasSteps } = await scenarioFor(options);
   const progress = createProgress(scenario.steps, "steps", options.quiet);
   const batches = routeFile(scenario, options.plan !== undefined, backend);
-  // A token of expert choice may have fewer experts than others, which leaves slots that never were any.
+  // With expert choice a token may have fewer experts than others: those slots are not empty, they do not exist.
   const keepEmpty = kind.maxSlots === undefined;
 
   const notConverged = await withOutputFile(options.out, (out) =>
@@ -117,7 +118,7 @@ async function route(options: RouteArguments): Promise<void> {
         }),
   ).finally(() => progress.stop());
 
-  const missed = `on ${notConverged} of ${scenario.steps} steps the plan missed its tolerance`;
+  const missed = `the plan missed its tolerance on ${notConverged} of ${scenario.steps} steps`;
   const isMeant = stopsEarly(scenario.routers[0]);
   const { router, out, plan = null } = options;
   const { steps, tokens, experts, topK } = scenario;
@@ -130,7 +131,7 @@ async function route(options: RouteArguments): Promise<void> {
       `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
         `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}`,
     );
-    if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
+    if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings intend.`);
   }
   if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
 }
@@ -138,18 +139,20 @@ async function route(options: RouteArguments): Promise<void> {
 function checkPlan(router: string): void {
   const withPlan = routerKinds.filter((kind) => kind.plan !== undefined).map(({ kind }) => kind);
   if (!withPlan.includes(router)) {
-    throw new InputError(`--plan: router "${router}" has no transport plan. Routers with one: ${withPlan.join(", ")}`);
+    throw new InputError(
+      `--plan: router "${router}" has no transport plan; leave --plan out, or use one of: ${withPlan.join(", ")}`,
+    );
   }
 }
 
-/** Throws `InputError` where an output would replace the logits, the other output, or results. */
+/** Throws `InputError` if an output would overwrite the logits, the other output, or results. */
 function checkOutputs({ logits, out, plan }: RouteArguments): void {
   const source = { name: "--logits", file: logits };
   checkTarget("out", out, [source]);
   if (plan !== undefined) checkTarget("plan", plan, [source, { name: "--out", file: out }]);
 }
 
-/** The scenario of one router over the file. */
+/** Returns the scenario that routes the file with one router. */
 function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const { router, seed, "capacity-factor": capacityFactor } = options;
   const overrides = options.param.map(parseOverride);
@@ -162,15 +165,15 @@ function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; has
   });
 }
 
-/** Throws `InputError` where `--param` names something that is not among the router's `parameters`. */
+/** Throws `InputError` if `--param` names something that is not one of the router's `parameters`. */
 function checkParameter(router: string, name: string, parameters: readonly string[]): void {
   if (parameters.includes(name)) return;
   throw new InputError(
-    `--param ${name}: is not a parameter of router "${router}".${suggestion(name, parameters)} Allowed: ${parameters.join(", ")}.`,
+    `--param ${name}: router "${router}" has no such parameter.${suggestion(name, parameters)} Allowed: ${parameters.join(", ")}.`,
   );
 }
 
-/** Writes all batches and returns how many plans missed their tolerance. */
+/** Writes all batches; returns the number of plans that missed their tolerance. */
 async function writeBatches(
   batches: AsyncGenerator<RoutedBatch>,
   out: string,

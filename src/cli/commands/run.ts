@@ -57,13 +57,13 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
         type: "number",
         group: optionGroups.output,
         requiresArg: true,
-        describe: "Save a checkpoint every N steps, from which --resume continues",
+        describe: "Save a checkpoint every N steps, for --resume",
       })
       .option("resume", {
         type: "boolean",
         group: optionGroups.output,
         default: false,
-        describe: "Resume this run from its last checkpoint if it was interrupted; the results are the same bytes",
+        describe: "Resume from the last checkpoint, to the same bytes",
       })
       .option("wide", wideOption)
       .option("workers", {
@@ -71,17 +71,18 @@ export const runCommand: CommandModule<CommonArguments, RunArguments> = {
         group: optionGroups.computation,
         requiresArg: true,
         default: 1,
-        describe: "Threads to share the routers among",
+        describe: "Number of threads that share the routers",
       })
       .option("backend", backendOption)
       .example(
         examples({
-          "Compare the scenario's routers, files in results/quickstart": "$0 run scenarios/quickstart.yaml",
-          "With changes, on two threads": "$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2",
+          "Compare the scenario's routers; write results/quickstart": "$0 run scenarios/quickstart.yaml",
+          "Change the scenario, and use two threads":
+            "$0 run scenarios/collapse.yaml --seed 7 --set tokens=4096 --workers 2",
           "Change a parameter of one router": "$0 run my.yaml --set routers.alf-lb.updateRate=0.01 --out try",
-          "Repeat a run, from the record that it wrote": "$0 run results/quickstart/run.json --out again",
-          "Save checkpoints in case the run is interrupted": "$0 run my.yaml --checkpoint-every 100",
-          "Resume it": "$0 run my.yaml --resume",
+          "Repeat a run from its record": "$0 run results/quickstart/run.json --out again",
+          "Save checkpoints": "$0 run my.yaml --checkpoint-every 100",
+          "Resume after an interruption": "$0 run my.yaml --resume",
           "Use the summary in a script": "$0 run my.yaml --json | jq '.routers[].max_vio_global'",
         }),
       )
@@ -104,7 +105,7 @@ async function run(options: RunArguments): Promise<void> {
   const work = async (staging: Staging) => {
     const { files } = staging;
     if (options.resume && !holdsWork(path.dirname(files), "run"))
-      warn(`${folder} has no checkpoint, so the run starts from the beginning`);
+      warn(`${folder}: no checkpoint to resume; starting from the beginning`);
     const checkpoint = await openRunCheckpoint(staging, scenario, backend, every, workers);
     return namingFile(options.scenario, async () => {
       const input = await openInput(scenario);
@@ -115,7 +116,7 @@ async function run(options: RunArguments): Promise<void> {
     });
   };
   const lost = () =>
-    `interrupted after ${stepsDone()} steps, of which nothing is kept; with --checkpoint-every N a run can be resumed`;
+    `interrupted after ${stepsDone()} steps; nothing is saved. Use --checkpoint-every N to be able to resume`;
   const resume = options.resume ? "run" : null;
   const results = await withResultsFolder(folder, work, { resume, lost }).finally(stop);
 
@@ -136,7 +137,7 @@ async function run(options: RunArguments): Promise<void> {
     solvedWithRegret,
   }));
   const warnings = [...convergence.warnings, ...sampledRegretWarnings(samples), ...dualRegretWarnings(bases)];
-  // Statistics take a moment to load, which no other command should wait for.
+  // Loading the statistics takes a moment that other commands should not wait for.
   const { balanceSentences, verdictOfRun } = await import("../../core/results/verdict.ts");
   const verdict = verdictOfRun(rows);
   const { name, steps, tokens, experts, topK, seed } = scenario;
@@ -150,8 +151,9 @@ async function run(options: RunArguments): Promise<void> {
     say(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);
     if (sweepSize !== null) {
       say(
-        `One run with seed ${seed}, without the ${counted(sweepSize.cells, "cell")} of the scenario's ` +
-          `${sweepSize.names.join(" and ")}; moesim sweep ${shellWord(escapeUnprintable(options.scenario))} runs those.`,
+        `This is one run with seed ${seed}. The scenario's ${sweepSize.names.join(" and ")} ` +
+          `${sweepSize.names.length > 1 ? "ask" : "asks"} for ${counted(sweepSize.cells, "cell")}: ` +
+          `moesim sweep ${shellWord(escapeUnprintable(options.scenario))} runs them.`,
       );
     }
     process.stdout.write(`\n${table.text}\n`);
@@ -165,7 +167,7 @@ async function run(options: RunArguments): Promise<void> {
   for (const warning of warnings) warn(warning);
 }
 
-/** The live line of a run: its progress, and each router's MaxVio of its latest batch. */
+/** Creates the live line of a run: its progress, and the MaxVio of each router's latest batch. */
 function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
   const total = steps * routers.length;
   let done = 0;

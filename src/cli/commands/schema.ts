@@ -9,8 +9,8 @@ export const schemaCommand: CommandModule<CommonArguments, CommonArguments> = {
     yargs
       .example(
         examples({
-          "Keep it where editors find it": "$0 schema > scenario.schema.json",
-          "The same: the schema is JSON in any case": "$0 schema --json",
+          "Save the schema for an editor": "$0 schema > scenario.schema.json",
+          "Print it; --json makes no difference": "$0 schema --json",
         }),
       )
       .epilogue(epilogue()),

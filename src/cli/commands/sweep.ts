@@ -51,7 +51,7 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         type: "boolean",
         group: optionGroups.output,
         default: false,
-        describe: "Keep the cells that an interrupted sweep finished",
+        describe: "Reuse the cells that an interrupted sweep finished",
       })
       .option("wide", wideOption)
       .option("max-vio", maxVioOption)
@@ -60,21 +60,21 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         group: optionGroups.computation,
         requiresArg: true,
         default: 1,
-        describe: "Threads to share the cells among",
+        describe: "Number of threads that share the cells",
       })
       .option("max-cells", maxCellsOption)
       .option("backend", backendOption)
       .example(
         examples({
-          "Every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
+          "Run every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
           "Resume an interrupted sweep": "$0 sweep scenarios/bias-rate.yaml --resume",
-          "What keeps MaxVio at 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
+          "Find what keeps MaxVio within 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
         }),
       )
       .epilogue(
         epilogue([
-          "summary.csv    a row per cell and router, the swept values as further columns",
-          "intervals.csv  a row per variant: means over the seeds, half the width of their 95 % confidence intervals",
+          "summary.csv    a row per cell and router; swept values in the last columns",
+          "intervals.csv  means over seeds and half widths of 95 % intervals, per variant",
           "cells/0, 1, …  the files of `run` for each cell",
         ]),
       ),
@@ -91,7 +91,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const cells = await sweepCells(changed, options.scenario, maxCells, path.dirname(origin));
   const { name } = cells[0].scenario;
 
-  // The statistics of a sweep take time to load, which no other command should wait for.
+  // Loading the statistics of a sweep takes time that other commands should not wait for.
   const { runSweep } = await import("../../node/run/run-sweep.ts");
   const { rerunWords, sweepOutcome } = await import("../text/sweep-outcome.ts");
   const given = { scenarioFile: options.scenario, set: options.set };
@@ -101,7 +101,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const replaced = options.resume ? null : describeResults(folder);
   let cellsDone = 0;
   const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
-  const lost = () => "interrupted before the first cell was finished, so that nothing is kept";
+  const lost = () => "interrupted before the first cell was finished; nothing is saved";
   const work = (staging: Staging) =>
     runSweep(cells, staging, {
       scenarioFile: origin,

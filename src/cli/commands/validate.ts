@@ -22,8 +22,8 @@ export const validateCommand: CommandModule<CommonArguments, ValidateArguments> 
       .option("max-cells", maxCellsOption)
       .example(
         examples({
-          "Say whether it is valid, and all that is wrong with it if not": "$0 validate scenarios/quickstart.yaml",
-          "In a script, by the exit code": "$0 validate scenario.json --quiet && echo fine",
+          "Validate a scenario, or list everything that is wrong with it": "$0 validate scenarios/quickstart.yaml",
+          "Use the exit code in a script": "$0 validate scenario.json --quiet && echo fine",
         }),
       )
       .epilogue(epilogue()),

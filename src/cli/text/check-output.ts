@@ -18,15 +18,15 @@ import { columnsWithin, formatTable } from "./table.ts";
 
 const mostRows = 20;
 const mostRests = 10;
-/** The most findings that JSON lists. */
+/** Maximum number of findings in JSON. */
 const mostListed = 1000;
-/** GitHub shows no more errors, and no more notices, of one step. */
+/** GitHub shows at most this many errors, and as many notices, of one step. */
 const mostAnnotations = 10;
 const wholeNumber = new Intl.NumberFormat("en-US");
 
 /**
- * The check as the terminal shows it: the worst findings, how many more there are, the gate, notes, and last the verdict.
- * If the table does not fit into `width` characters, it leaves out what is allowed, and then how large the changes are.
+ * Formats the check for the terminal: the worst findings, how many more there are, the gate, notes, and finally the verdict. If
+ * the table does not fit into `width` characters, it leaves out the allowed changes first, and then the changes.
  */
 export function formatCheck(check: ResultCheck, tolerances: Tolerances, width = Number.POSITIVE_INFINITY): string {
   const tables = [formatFindings(check.parts, width), formatGate(check)].filter((table) => table !== "");
@@ -34,7 +34,7 @@ export function formatCheck(check: ResultCheck, tolerances: Tolerances, width = 
   return `${tables.map((table) => `${table}\n\n`).join("")}${notes.join("")}${formatVerdict(check, tolerances)}\n`;
 }
 
-/** One line: whether the check passed, how many values have each verdict, and how many entries of the gate are kept. */
+/** Says in one line whether the check passed, how many values have each verdict, and how many gate entries are kept. */
 export function formatVerdict({ passed, parts, gate, notJudged }: ResultCheck, tolerances: Tolerances): string {
   const texts: string[] = [];
   if (parts.length > 0) {
@@ -55,13 +55,13 @@ function countsText(parts: readonly RouterFindings[]): string {
   return Array.from(counts, ([verdict, count]) => `${wholeNumber.format(count)} ${verdict}`).join(", ");
 }
 
-/** A table of the worst findings of `parts`, and by file and column how many more there are; empty if there is none. */
+/** Formats the worst findings of `parts`, and how many more there are by file and column; empty if there are none. */
 function formatFindings(parts: readonly RouterFindings[], width = Number.POSITIVE_INFINITY): string {
   const shown = worstOf(parts, mostRows);
   return shown.length === 0 ? "" : [formatWorst(shown, width), ...restLines(parts, shown)].join("\n");
 }
 
-/** The finding in one line: `worse: seed 1, step 12, max_vio: 0.5 → 0.7 (change +0.2, allowed 1e-6)`. */
+/** Formats the finding in one line: `worse: seed 1, step 12, max_vio: 0.5 → 0.7 (change +0.2, allowed 1e-6)`. */
 function formatFinding(finding: Finding): string {
   const { verdict, row, change, allowed } = finding;
   const place = Object.entries(row).filter(([name]) => name !== "scenario");
@@ -74,11 +74,11 @@ function formatFinding(finding: Finding): string {
 
 function formatWorst(shown: readonly Finding[], width: number): string {
   const names = Array.from(new Set(shown.flatMap(({ row }) => Object.keys(row))));
-  // What all rows have in common, as they do the scenario's name, would only make the table wider.
+  // A scenario's name that all rows share would only make the table wider.
   const keys = names.filter((name) => name !== "scenario" || new Set(shown.map(({ row }) => row[name])).size > 1);
   const texts = shown.map(textsOf);
   const text = (header: string, cells: readonly string[]) => ({ header, cells, rank: 0, isNumber: false });
-  // A narrow terminal first does without the column of the highest rank.
+  // On a narrow terminal the column of the highest rank is left out first.
   const number = (header: string, cells: readonly string[], rank = 0) => ({
     header,
     cells: cells.map((cell) => (cell === "" ? "–" : cell)),
@@ -120,7 +120,7 @@ function formatWorst(shown: readonly Finding[], width: number): string {
   );
 }
 
-/** How many findings `shown` leaves out, by file, column and verdict. */
+/** Lists how many findings `shown` leaves out, by file, column and verdict. */
 function restLines(parts: readonly RouterFindings[], shown: readonly Finding[]): string[] {
   const rests = new Map<string, number>();
   const add = (file: string, column: string, verdict: string, count: number) => {
@@ -146,7 +146,7 @@ function restLines(parts: readonly RouterFindings[], shown: readonly Finding[]):
   ];
 }
 
-/** A table of the gate: broken entries first, then rows that are not judged; empty without a gate. */
+/** Formats the gate as a table: broken entries first, then rows that are not judged; empty without a gate. */
 function formatGate({ gate, notJudged }: Pick<ResultCheck, "gate" | "notJudged">): string {
   const rowsOf = (isPassed: boolean) =>
     gate
@@ -188,19 +188,19 @@ function boundText(entry: GateEntry, allowed: number): string {
   return isRelative ? `${formatBound(entry)} = ${shortNumber(allowed)}` : formatBound(entry);
 }
 
-/** A gate's result in one line. */
+/** Formats a gate's result in one line. */
 function formatGateResult({ entry, router, row, value, baseline, allowed, passed }: GateResult): string {
   const where = whereOf({ router, row });
   const from = baseline === null ? "" : `${formatNumber(baseline)} → `;
   return `${passed ? "kept" : "broken"}: ${where}: ${entry.metric} ${from}${formatNumber(value)}, allowed: ${boundText(entry, allowed)}`;
 }
 
-/** A row that is not judged in one line. */
+/** Formats a row that is not judged in one line. */
 function formatUnjudged(one: UnjudgedRow): string {
   return `not judged: ${reasonOf(one)}: ${whereOf(one)}: ${one.entry.metric}, allowed: ${formatBound(one.entry)}`;
 }
 
-/** `ssr, layer 3`: the router, and what else tells which row it is. */
+/** Identifies a row by its router and further keys: `ssr, layer 3`. */
 function whereOf({ router, row }: GateRow): string {
   const place = Object.entries(row).filter(([name]) => name !== "scenario");
   return [printable(router), ...place.map(([name, text]) => `${printable(name)} ${printable(text)}`)].join(", ");
@@ -211,7 +211,7 @@ function whatOf({ kind, column }: Finding): string {
   return column === null ? `(${kind})` : `(${kind}) ${printable(column)}`;
 }
 
-/** Both cells, numbers with as many digits as tell them apart. */
+/** Formats both cells; numbers get enough digits to differ. */
 function textsOf({ kind, baseline, now }: Finding): [string, string] {
   if (kind !== "value") return ["", ""];
   const [before, after] = [numberIn(baseline!), numberIn(now!)];
@@ -225,7 +225,7 @@ function textsOf({ kind, baseline, now }: Finding): [string, string] {
   return [String(before), String(after)];
 }
 
-/** `+0.043 (+19.5 %)`; without the percentage if the baseline is 0, and empty if nothing can be subtracted. */
+/** Formats a change: `+0.043 (+19.5 %)`, without the percentage if the baseline is 0, and empty if a value is not a number. */
 function changeText({ change, baseline }: Finding): string {
   if (change === null) return "";
   const sign = change > 0 ? "+" : "";
@@ -235,9 +235,9 @@ function changeText({ change, baseline }: Finding): string {
 }
 
 /**
- * The check as data for scripts. `counts` counts all values by verdict; `findings` lists the worst, at most 1000 and at most
- * 100 of a router in a file, with numbers where the cells hold them; `gate` lists every row that an entry of the gate judges,
- * and `notJudged` those that it cannot judge, each with its reason.
+ * Returns the check as data for scripts. `counts` counts all values by verdict. `findings` lists the worst, at most 1000 and at
+ * most 100 per router and file, with numbers if the cells hold numbers. `gate` lists every row that a gate entry judges, and
+ * `notJudged` those that it cannot judge, each with its reason.
  */
 export function checkAsJson({ passed, parts, gate, notJudged, notes }: ResultCheck): object {
   const value = (text: string | null) => (text === null ? null : (numberIn(text) ?? text));
@@ -270,15 +270,15 @@ export function checkAsJson({ passed, parts, gate, notJudged, notes }: ResultChe
 }
 
 /**
- * The check as a JUnit XML report, which CI systems show: a test case for each router in each file, one for a file that is
- * missing or lacks a column, and one for each row that an entry of the gate matches; those that it cannot judge are skipped.
+ * Returns the check as a JUnit XML report for CI systems: a test case for each router in each file, one for a file that is
+ * missing or lacks a column, and one for each row that a gate entry matches. Rows that it cannot judge are skipped.
  */
 export async function checkAsJunit({ parts, gate, notJudged }: ResultCheck): Promise<string> {
   const { default: junit } = await import("junit-report-builder");
-  // Its types promise a default export, and the package is the builder itself.
+  // The types promise a default export, but the module is the builder itself.
   const builder = (junit as unknown as typeof junit.default).newBuilder();
   const suite = builder.testSuite().name("moesim check");
-  // The builder guards only the first end of a CDATA section.
+  // The builder escapes only the first end of a CDATA section.
   const guarded = (text: string) => text.replaceAll("]]>", "]] >");
   for (const part of parts) {
     const name = part.router === null ? "the file itself" : printable(part.router);
@@ -300,7 +300,7 @@ export async function checkAsJunit({ parts, gate, notJudged }: ResultCheck): Pro
   return builder.build();
 }
 
-/** A remark that GitHub shows beside a file: an error if the check fails because of it. */
+/** A remark that GitHub shows at a file: an error if the check fails because of it. */
 export interface Annotation {
   readonly level: "error" | "notice";
   readonly title: string;
@@ -309,8 +309,8 @@ export interface Annotation {
 }
 
 /**
- * At most ten errors, those of the gate first and then one for each router in each file whose findings fail; and at most ten
- * notices, those of rows that the gate cannot judge first and then for routers with other findings.
+ * Returns at most ten errors and ten notices. Errors are those of the gate first, then one for each router in each file with
+ * failing findings; notices are rows that the gate cannot judge first, then routers with other findings.
  */
 export function annotationsOf(
   { parts, gate, notJudged }: ResultCheck,
@@ -347,8 +347,8 @@ export function annotationsOf(
 }
 
 /**
- * The workflow command, one line, that shows `annotation` in GitHub Actions. Escapes as the runner reads them back: `%` and
- * line ends everywhere, `:` and `,` in properties too.
+ * Returns the workflow command, one line, that shows `annotation` in GitHub Actions. It escapes what the runner unescapes: `%` and
+ * line ends everywhere, and also `:` and `,` in properties.
  */
 export function formatAnnotation({ level, title, message, file }: Annotation): string {
   const properties = Object.entries({ title, file })

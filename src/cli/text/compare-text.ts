@@ -10,17 +10,17 @@ import {
 import { formatNumber, printable } from "../../core/results/format.ts";
 import { formatTable } from "./table.ts";
 
-/** How changes for the better and for the worse look. */
+/** Colours of changes for the better and for the worse. */
 export interface ChangeColors {
   readonly better: (text: string) => string;
   readonly worse: (text: string) => string;
 }
 
 /**
- * The comparison as the terminal shows it: how the scenarios differ, then a table for each metric, with a column for each
- * folder and from the second on its difference to the first.
+ * Formats the comparison for the terminal: how the scenarios differ, then a table for each metric with a column for each folder
+ * and, from the second on, its difference from the first.
  *
- * @param hasAsked whether the metrics were named one by one, so that those that are empty are worth a word
+ * @param hasAsked whether the user named the metrics; then empty ones are mentioned
  */
 export function formatComparison(comparison: Comparison, colors: ChangeColors, hasAsked = false): string {
   const { folders, metrics } = comparison;
@@ -40,10 +40,10 @@ function scenarioLines({ folders, fields }: Comparison, names: readonly string[]
   const what = nounOf(folders);
   const isMixed = what === "inputs";
   const alike = isMixed
-    ? "no known difference in size (experts, steps, tokens, top_k); a scenario and a recording share nothing else to compare"
+    ? "no known difference in size (experts, steps, tokens, top_k), which is all that a scenario and a recording share"
     : `no known difference between their ${what}`;
   const remarks = folders.map(({ source }) => {
-    if (source === null) return "no run.json tells which scenario it was";
+    if (source === null) return "its scenario is unknown: there is no run.json";
     return source === "measurement" && isMixed ? "a recording of choices or loads, not a scenario" : null;
   });
   return [
@@ -56,7 +56,7 @@ function scenarioLines({ folders, fields }: Comparison, names: readonly string[]
   ];
 }
 
-/** Why there is no number where one might be looked for. */
+/** Explains why numbers that a reader may look for are missing. */
 function absenceLines(
   { unmatchedFolders, emptyMetrics }: Comparison,
   names: readonly string[],
@@ -66,7 +66,7 @@ function absenceLines(
   return [
     ...(unmatched.length === 0
       ? []
-      : [`no router of ${unmatched.join(", ")} is in ${names[0]}, so there are no changes from it`]),
+      : [`${unmatched.join(", ")}: no router in common with ${names[0]}, so no changes are shown`]),
     ...(asked && emptyMetrics.length > 0 ? [`empty for every router: ${emptyMetrics.join(", ")}`] : []),
   ];
 }
@@ -100,7 +100,7 @@ function changeText(change: MeanChange | null): string {
   if (change === null) return "–";
   const { difference, halfWidth, isClear } = change;
   const sign = difference > 0 ? "+" : "";
-  // The blank keeps numbers with and without the mark below one another.
+  // The blanks align numbers with and without the mark.
   const mark = isClear === null ? "" : isClear ? " *" : "  ";
   return withInterval(`${sign}${formatNumber(difference)}`, halfWidth) + mark;
 }
@@ -116,9 +116,9 @@ function colored(text: string, change: MeanChange | null, colors: ChangeColors):
 
 function legend({ metrics }: Comparison, reference: string): string {
   const cells = metrics.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
-  const changes = `change: difference to ${reference}`;
+  const changes = `change: difference from ${reference}`;
   if (cells.every((cell) => cell === null || cell.halfWidth === null)) return changes;
   const means = `${changes} · ±: 95 % confidence interval over seeds, Student's t for means`;
   const ofChanges = changeIntervalWords(metrics);
-  return ofChanges === null ? means : `${means}; for changes: ${ofChanges} · *: the change's interval leaves out 0`;
+  return ofChanges === null ? means : `${means}; for changes: ${ofChanges} · *: the change's interval excludes 0`;
 }

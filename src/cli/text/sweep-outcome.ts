@@ -14,33 +14,33 @@ import { columnsOf, type TableStyle, wrapLines } from "../terminal.ts";
 import { formatVariantTable, variantObject } from "./results-table.ts";
 import { leftOutSentence } from "./table.ts";
 
-/** The scenario's file of a sweep, and the changes to it that all cells have. */
+/** The scenario file of a sweep, and the changes to it that all cells share. */
 export interface SweepOrigin {
   readonly scenarioFile: string;
   readonly set: readonly string[];
 }
 
-/** What a sweep came to, as the command tells it. */
+/** The outcome of a sweep, as the command prints it. */
 export interface SweepOutcome {
   readonly warnings: readonly string[];
-  /** The variants, their table and what is recommended, for people. */
+  /** Returns the variants, their table and the recommendation, for people. */
   text(style: TableStyle): string;
-  /** The same for scripts. */
+  /** Returns the same for scripts. */
   object(): object;
 }
 
-/** The command line that runs `cell` again, with the scenario's own seed. */
+/** Returns the command line that runs `cell` again, with the scenario's own seed. */
 export function rerunWords({ scenarioFile, set }: SweepOrigin, cell: SweepCell): string[] {
   const changes = [...set, ...setWords(cell)];
   return ["moesim", "run", scenarioFile, ...(changes.length === 0 ? [] : ["--set", ...changes])];
 }
 
-/** What `--set` takes to make the scenario of `cell` of that which all cells came from. */
+/** Returns the arguments of `--set` that turn the swept scenario into that of `cell`. */
 function setWords({ parameters, scenario }: SweepCell): string[] {
   return parameters.map(({ path, value }) => formatOverride(path, value, scenario));
 }
 
-/** Weighs the variants of `results`, which are those of `cells`, and recommends the cheapest that keeps `maxVioLimit`. */
+/** Compares the variants of `results`, which belong to `cells`, and recommends the cheapest within `maxVioLimit`. */
 export function sweepOutcome(
   results: Results,
   cells: readonly SweepCell[],
@@ -52,7 +52,7 @@ export function sweepOutcome(
   const cellOf = ({ members }: Variant) => cells[results.runs.indexOf(members[0].run)];
   const weighed = weighSweep(results, maxVioLimit, (variant) => rerunWords(origin, cellOf(variant)));
 
-  /** Rows whose plans missed their tolerance, those of routers whose settings ask for that apart. */
+  /** Number of rows whose plans missed their tolerance; `meant` if the router's settings intend that. */
   const missed = { unmeant: 0, meant: 0 };
   for (const [cell, { rows }] of results.runs.entries()) {
     for (const row of rows) {
@@ -87,7 +87,7 @@ export function sweepOutcome(
         ...(weighed === null
           ? ["No variant routed a token, so none is recommended."]
           : recommendationLines(weighed.text)),
-        ...(missed.meant > 0 ? [wrapLines(`Note: ${missedIn(missed.meant)}, as settings ask for.`, columns)] : []),
+        ...(missed.meant > 0 ? [wrapLines(`Note: ${missedIn(missed.meant)}, as settings intend.`, columns)] : []),
       ].join("\n");
     },
     object() {

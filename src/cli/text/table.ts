@@ -8,18 +8,18 @@ import { counted } from "../../core/words.ts";
 export type TableCell = string | number | null;
 
 export interface TableOptions {
-  /** Breaks the last column into lines of that many characters. */
+  /** Wraps the last column at that many characters. */
   readonly wrapLast?: number;
-  /** Makes the header bold and the best cells green; without it nothing is coloured. */
+  /** Makes the header bold and the best cells green; without it the table is plain. */
   readonly colors?: Colors;
   readonly isBest?: (row: number, column: number) => boolean;
-  /** By column; where it is not given, columns without text are. */
+  /** By column; by default, columns without text. */
   readonly alignRight?: readonly boolean[];
 }
 
 /**
- * An aligned table for the terminal: text to the left, numbers to the right. Text that comes from a scenario must have
- * been made `printable`.
+ * Formats an aligned table for the terminal: text to the left, numbers to the right. Make text from a scenario `printable`
+ * first.
  */
 export function formatTable(
   header: readonly string[],
@@ -30,7 +30,7 @@ export function formatTable(
   const bold = colors?.bold ?? String;
   const green = colors?.green ?? String;
   const table = new Table({
-    // Line by line, since a colour that goes over a line's end would go over the cells beside it.
+    // Line by line: a colour that continues past the end of a line would colour the next cells too.
     head: header.map((title) => title.split("\n").map(bold).join("\n")),
     colAligns: isRight.map((right) => (right ? "right" : "left")),
     colWidths: header.map((_, column) => (column === header.length - 1 ? (wrapLast ?? null) : null)),
@@ -63,7 +63,7 @@ export function formatTable(
 }
 
 /**
- * The columns of a table that fit into `width` characters of a terminal, in their order. Those of the highest `rank` are left out
+ * Returns the columns of a table that fit into `width` characters, in their order. Columns of the highest `rank` are left out
  * first; columns of rank 0 always stay.
  */
 export function columnsWithin(
@@ -79,7 +79,7 @@ export function columnsWithin(
         stringWidth,
       )!,
   );
-  // A space before and behind each cell, and one between two.
+  // Each cell has a space on both sides, and another separates two cells.
   const widthOf = (columns: readonly number[]) => sum(columns, (column) => widths[column] + 3) - 1;
   let kept = range(header.length);
   while (widthOf(kept) > width) {
@@ -90,25 +90,25 @@ export function columnsWithin(
   return kept;
 }
 
-/** A table as wide as there is room for. */
+/** A table with as many columns as there is room for. */
 export interface FittedTable {
   readonly text: string;
   /** The titles of the columns that did not fit, each on one line. */
   readonly leftOut: readonly string[];
 }
 
-/** The titles of `header`, on one line each, whose columns are not among those `kept`. */
+/** Returns the titles of `header`, on one line each, whose columns are not `kept`. */
 export function titlesLeftOut(header: readonly string[], kept: readonly number[]): string[] {
   return header.filter((_, column) => !kept.includes(column)).map((title) => title.replaceAll("\n", " "));
 }
 
-/** A sentence that names the columns that did not fit, and how to see them; null if all did. */
+/** Returns a sentence that names the columns that did not fit and how to see them; null if all did. */
 export function leftOutSentence({ leftOut }: FittedTable): string | null {
   if (leftOut.length === 0) return null;
-  return `Without ${counted(leftOut.length, "column")} that did not fit: ${leftOut.join(", ")}. --wide shows them; summary.csv and --json have them too.`;
+  return `${counted(leftOut.length, "column")} did not fit: ${leftOut.join(", ")}. --wide shows them; summary.csv and --json have them too.`;
 }
 
-/** Whether each of `values` is the best of them, for highlighting: nothing is where all are equal, or none is better. */
+/** Says of each of `values` whether it is the best, for highlighting; none is if all are equal or no direction is better. */
 export function bestOf(values: readonly (number | null)[], better: "lower" | "higher" | null): boolean[] {
   const given = values.filter((value) => value !== null);
   if (better === null || new Set(given).size < 2) return values.map(() => false);
