@@ -370,7 +370,7 @@ describe("moesim check --update", () => {
   it("makes a baseline of the files that are checked", async () => {
     const baseline = path.join(temporaryFolder(), "deep/baseline");
     const { code, stdout } = await check(results, baseline, "--update");
-    expect(stdout).toBe(`made ${baseline}: summary.csv, steps.csv, loads.csv, diagnostics.csv, run.json\n`);
+    expect(stdout).toBe(`created ${baseline}: summary.csv, steps.csv, loads.csv, diagnostics.csv, run.json\n`);
     expect(code).toBe(0);
     expect(listFiles(baseline)).toEqual(["diagnostics.csv", "loads.csv", "run.json", "steps.csv", "summary.csv"]);
     expect((await checkAny(results, baseline)).code).toBe(0);
@@ -473,7 +473,7 @@ describe("moesim check --update", () => {
 
 describe("moesim check, given something wrong,", () => {
   it.each([
-    [["check"], /check: <folder> missing; usage: moesim check <folder>/],
+    [["check"], /check: missing <folder>; usage: moesim check <folder>/],
     [["check", results], /baseline/],
     [["check", results, "--baseline", results, "--update"], /the same folder/],
     [["check", results, "--baseline", `${sweep}/../results`, "--update"], /the same folder/],
@@ -486,20 +486,20 @@ describe("moesim check, given something wrong,", () => {
     [["check", results, "--baseline", sweep, "--tolerance", "1", "--tolerance", "2"], /--tolerance: given twice/],
     [["check", results, "--baseline", sweep, "--metric", "max_vo=1"], /Did you mean "max_vio"\?/],
     [["check", results, "--baseline", sweep, "--metric", "max_vio"], /name=tolerance is expected/],
-    [["check", results, "--baseline", sweep, "--json", "--github"], /--json and --github/],
-    [["check", results, "--baseline", sweep, "--update", "--json"], /--update accepts/],
-    [["check", results, "--baseline", sweep, "--update", "--gate", "gate.yaml"], /--update accepts/],
-    [["check", results, "--update"], /--update: name the baseline/],
+    [["check", results, "--baseline", sweep, "--json", "--github"], /--json, --github: both print/],
+    [["check", results, "--baseline", sweep, "--update", "--json"], /--update: accepts/],
+    [["check", results, "--baseline", sweep, "--update", "--gate", "gate.yaml"], /--update: accepts/],
+    [["check", results, "--update"], /--update: no baseline given/],
     [["check", results, "--gate", `${folder}/nowhere.yaml`], /nowhere\.yaml: no such file/],
     [["check", results, "--gate", `${folder}/grid.json`], /grid\.json: a list of entries is expected/],
     [["check", results, "--gate", `${folder}/grid.json`, "--junit", `${folder}/grid.json`], /name the same file/],
-    [["check", results, "--gate", "gate.yaml", "--tolerance", "1"], /--tolerance: is about a comparison/],
-    [["check", results, "--gate", "gate.yaml", "--strict"], /--strict: is about a comparison/],
-    [["check", results, "--gate", "gate.yaml", "--fail-on", "worse"], /--fail-on: is about a comparison/],
-    [["check", results, "--gate", "gate.yaml", "--metric", "score=1"], /--metric: is about a comparison/],
+    [["check", results, "--gate", "gate.yaml", "--tolerance", "1"], /--tolerance: has no effect without a baseline/],
+    [["check", results, "--gate", "gate.yaml", "--strict"], /--strict: has no effect without a baseline/],
+    [["check", results, "--gate", "gate.yaml", "--fail-on", "worse"], /--fail-on: has no effect without a baseline/],
+    [["check", results, "--gate", "gate.yaml", "--metric", "score=1"], /--metric: has no effect without a baseline/],
     [["check", results, "--baseline", `${results}/run.json`, "--update"], /run\.json: is no folder/],
     [["check", `${results}/run.json`, "--baseline", sweep], /run\.json: has no summary\.csv/],
-    [["check", results, "--baseline", sweep, "--junit", `${folder}/summary.csv`], /name of a results file/],
+    [["check", results, "--baseline", sweep, "--junit", `${folder}/summary.csv`], /name of a result file/],
     [["check", results, "--baseline", sweep, "--junit", sweep], /sweep: cannot be written to/],
   ])("refuses the words %j", async (words, message) => {
     const { code, stdout, stderr } = await runInProcess(words);

@@ -167,7 +167,7 @@ describe("a checkpoint", () => {
     const folder = folderOf({ steps: 3 });
     const { code, stderr } = await run(folder, "out", "--resume");
     expect(code).toBe(0);
-    expect(stderr).toContain("out has no checkpoint, so the run starts from the beginning\n");
+    expect(stderr).toContain("out: no checkpoint to resume; starting from the beginning\n");
   });
 
   it("is refused, and stays, where it is of another run or damaged", async () => {

@@ -75,25 +75,31 @@ describe("a command line that cannot be parsed", () => {
   it.each([
     [["lst"], 'unknown command "lst". Did you mean list?'],
     [["--json", "lst"], 'unknown command "lst". Did you mean list?'],
-    [["run"], "run: <scenario> missing; usage: moesim run <scenario> (moesim run --help explains)"],
-    [["run", "a", "b"], "run: unexpected b; usage: moesim run <scenario> (moesim run --help explains)"],
+    [["run"], "run: missing <scenario>; usage: moesim run <scenario> (see moesim run --help)"],
+    [["run", "a", "b"], "run: unexpected b; usage: moesim run <scenario> (see moesim run --help)"],
     [["run", "a", "--workrs", "2"], "run: unknown option --workrs; moesim run --help lists them"],
     [["sweep", "a", "--max-vioo=2"], "sweep: unknown option --max-vioo; moesim sweep --help lists them"],
-    [["run", "a", "--out", "b", "--out", "c"], "--out: given twice, but it takes one value"],
+    [["run", "a", "--out", "b", "--out", "c"], "--out: given twice; give it once"],
     [
       ["route", "--router", "topk", "--logits", "a", "--logits", "b", "--out", "c"],
-      "--logits: given twice, but it takes one value",
+      "--logits: given twice; give it once",
     ],
-    [["run", "a", "--workers", "two"], "--workers: the value is not a number"],
-    [["run", "a", "--seed", ""], "--seed: the value is empty"],
-    [["check", "a", "--baseline", "b", "--tolerance="], "--tolerance: the value is empty"],
-    [["report", "a", "--out", ""], "--out: the value is empty"],
-    [["run", "a", "--workers", "0"], "--workers: 0 is not allowed; an integer of 1 or more is expected"],
-    [["sweep", "a", "--max-vio", "-1"], "--max-vio: -1 is not allowed; a number above 0 is expected"],
-    [["completion", "zsh"], "completion: unexpected zsh; usage: moesim completion (moesim completion --help explains)"],
-    [["run", "a", "--backend", "--out", "b"], "--backend: the value is missing"],
-    [["optimum", "--scores", "--logits", "a", "--top-k", "1"], "--scores: the value is missing"],
-    [["report", "a", "--theme", "--quiet"], "--theme: the value is missing"],
+    [["run", "a", "--workers", "two"], "--workers: the value is not a number; give one"],
+    [["run", "a", "--seed", ""], "--seed: the value is empty; give one or leave the option out"],
+    [
+      ["check", "a", "--baseline", "b", "--tolerance="],
+      "--tolerance: the value is empty; give one or leave the option out",
+    ],
+    [["report", "a", "--out", ""], "--out: the value is empty; give one or leave the option out"],
+    [["run", "a", "--workers", "0"], "--workers: 0 is not allowed; give an integer of at least 1"],
+    [["sweep", "a", "--max-vio", "-1"], "--max-vio: -1 is not allowed; give a number above 0"],
+    [["completion", "zsh"], "completion: unexpected zsh; usage: moesim completion (see moesim completion --help)"],
+    [["run", "a", "--backend", "--out", "b"], "--backend: the value is missing; give one after the option"],
+    [
+      ["optimum", "--scores", "--logits", "a", "--top-k", "1"],
+      "--scores: the value is missing; give one after the option",
+    ],
+    [["report", "a", "--theme", "--quiet"], "--theme: the value is missing; give one after the option"],
     [
       ["optimum", "--logits", "a", "--top-k", "2", "--scores", "softmx"],
       '--scores: "softmx" is not allowed. Did you mean "softmax"? Allowed: softmax, sigmoid, raw.',
@@ -110,17 +116,17 @@ describe("a command line that cannot be parsed", () => {
     ],
     [
       ["route"],
-      "route: --router, --logits and --out missing; usage: moesim route --router … --logits … --out … (moesim route --help explains)",
+      "route: missing --router, --logits and --out; usage: moesim route --router … --logits … --out … (see moesim route --help)",
     ],
     [
       ["route", "--router", "topk", "--logits", "a"],
-      "route: --out missing; usage: moesim route --router … --logits … --out … (moesim route --help explains)",
+      "route: missing --out; usage: moesim route --router … --logits … --out … (see moesim route --help)",
     ],
     [
       ["measure", "--loads", "a"],
-      "measure: --experts missing; usage: moesim measure --experts … (moesim measure --help explains)",
+      "measure: missing --experts; usage: moesim measure --experts … (see moesim measure --help)",
     ],
-    [[], "Name a command; moesim --help lists them."],
+    [[], "no command given; moesim --help lists them"],
   ])("%j is refused in one line that names what is wrong", async (words, message) => {
     expect(await runInProcess(words)).toEqual({ code: 2, stdout: "", stderr: `moesim: ${message}\n` });
   });

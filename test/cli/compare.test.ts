@@ -31,7 +31,7 @@ describe("moesim compare", () => {
     expect(table).toMatch(/^ topk +0\.5 +0\.75 +\+0\.25 *$/m);
     expect(table).toMatch(/^ ssr +0\.125 +– +– *$/m);
     expect(table).toMatch(/^ base +– +0\.125 +– *$/m);
-    expect(stdout).toMatch(new RegExp(`^change: difference to ${names[0]}$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^change: difference from ${names[0]}$`, "m"));
     expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   });
 
@@ -110,7 +110,7 @@ describe("moesim compare", () => {
       "no known difference in size (experts, steps, tokens, top_k); a scenario and a recording share nothing else to " +
         "compare\n  1: a recording of choices or loads, not a scenario\n",
     );
-    expect(mixed.stdout).toContain(`no router of 1 is in ${names[0]}, so there are no changes from it\n`);
+    expect(mixed.stdout).toContain(`1: no router in common with ${names[0]}, so no changes are shown\n`);
     expect(mixed.stdout).not.toContain("no run.json");
   });
 
@@ -119,8 +119,8 @@ describe("moesim compare", () => {
   });
 
   it.each([
-    [["compare"], /compare: <folders\.\.> missing; usage: moesim compare <folders\.\.>/],
-    [["compare", before], /1 folder given; two or more are needed/],
+    [["compare"], /compare: missing <folders\.\.>; usage: moesim compare <folders\.\.>/],
+    [["compare", before], /only 1 folder given; name at least two/],
     [["compare", before, path.join(temporaryFolder(), "nowhere")], /there is no such folder/],
     [["compare", before, temporaryFolder()], /has no summary\.csv/],
     [["compare", before, after, "--metric", "scor"], /Did you mean "score"\?/],

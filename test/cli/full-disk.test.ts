@@ -52,7 +52,7 @@ describe("a full disk", () => {
     expect(shell(`"${process.execPath}" "${main}" run nowhere.yaml 2>/dev/full`).status).toBe(2);
     const printed = shell(`"${process.execPath}" "${main}" list routers >/dev/full`);
     expect(printed.status).toBe(74);
-    expect(printed.stderr).toMatch(/^moesim: standard output: ENOSPC[^\n]*\n$/);
+    expect(printed.stderr).toMatch(/^moesim: standard output: cannot be written: ENOSPC[^\n]*\n$/);
   });
 
   it("keeps the exit code where the reader of a pipe goes away", async () => {

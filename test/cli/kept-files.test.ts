@@ -40,19 +40,19 @@ describe("a file that a command writes", () => {
   it.each([
     ["compare a b --html a/summary.csv", /--html and the results in a name the same file: a\/summary\.csv/],
     ["compare a swept --html swept/cells/1/loads.csv", /--html and the results in swept name the same file/],
-    ["compare a a --html b/steps.csv", /--html b\/steps\.csv: is the name of a results file/],
-    ["compare a a --html link.html", /--html link\.html: is the name of a results file/],
-    ["report a --out b/summary.csv", /--out b\/summary\.csv: is the name of a results file/],
-    ["report a --out swept/intervals.csv", /--out swept\/intervals\.csv: is the name of a results file/],
-    ["report a --out link.html", /is the name of a results file/],
+    ["compare a a --html b/steps.csv", /--html b\/steps\.csv: has the name of a result file/],
+    ["compare a a --html link.html", /--html link\.html: has the name of a result file/],
+    ["report a --out b/summary.csv", /--out b\/summary\.csv: has the name of a result file/],
+    ["report a --out swept/intervals.csv", /--out swept\/intervals\.csv: has the name of a result file/],
+    ["report a --out link.html", /has the name of a result file/],
     ["report a --svg p --out p/max-vio.svg", /--out and the picture max-vio of --svg name the same file/],
     ["report a --png p --out p/max-vio.png", /--out and the picture max-vio of --png name the same file/],
     ["report a --svg b/summary.csv", /b\/summary\.csv: cannot be written to/],
     ["report a --png b/run.json", /b\/run\.json: cannot be written to/],
-    ["check a --baseline b --junit swept/cells/0/steps.csv", /is the name of a results file/],
+    ["check a --baseline b --junit swept/cells/0/steps.csv", /has the name of a result file/],
     ["check a --baseline b --junit b/run.json", /--junit and the results in b name the same file/],
-    ["route --router topk --logits logits.csv --out b/timing.csv", /is the name of a results file/],
-    ["route --router ssr --logits logits.csv --out new.csv --plan b/run.json", /is the name of a results file/],
+    ["route --router topk --logits logits.csv --out b/timing.csv", /has the name of a result file/],
+    ["route --router ssr --logits logits.csv --out new.csv --plan b/run.json", /has the name of a result file/],
   ])("does not replace results: %s", async (words, message) => {
     const before = contents();
     const { code, stderr } = moesim(words.split(" "), folder);
@@ -78,15 +78,24 @@ describe("results", () => {
   });
 
   it.each([
-    ["run run-trace.json --out rt", /run-trace\.json: stream\.path: \S+rt\/loads\.csv .* go into rt; .* --out/],
+    [
+      "run run-trace.json --out rt",
+      /run-trace\.json: stream\.path: the results in rt would overwrite \S+rt\/loads\.csv; .* --out/,
+    ],
     ["run run-trace.json --out ./st/../rt", /stream\.path/],
-    ["run rs/run.json --out rs", /the scenario: rs\/run\.json would be overwritten by the results that go into rs;/],
-    ["run results/small/run.json", /the scenario: results\/small\/run\.json .* go into results\/small;/],
+    ["run rs/run.json --out rs", /the scenario: the results in rs would overwrite rs\/run\.json;/],
+    [
+      "run results/small/run.json",
+      /the scenario: the results in results\/small would overwrite results\/small\/run\.json;/,
+    ],
     ["run cell-trace.json --out ct", /ct\/cells\/0\/steps\.csv/],
-    ["sweep sweep-trace.json --out st", /sweep-trace\.json: stream\.path: \S+st\/summary\.csv .* go into st;/],
+    [
+      "sweep sweep-trace.json --out st",
+      /sweep-trace\.json: stream\.path: the results in st would overwrite \S+st\/summary\.csv;/,
+    ],
     ["sweep cell-trace.json --out ct", /ct\/cells\/0\/steps\.csv/],
-    ["sweep rs/run.json --out rs", /the scenario: rs\/run\.json/],
-    ["measure --loads mt/loads.csv --experts 2 --out mt", /--loads: mt\/loads\.csv .* go into mt;/],
+    ["sweep rs/run.json --out rs", /the scenario: the results in rs would overwrite rs\/run\.json;/],
+    ["measure --loads mt/loads.csv --experts 2 --out mt", /--loads: the results in mt would overwrite mt\/loads\.csv;/],
   ])("do not replace what they are made from: %s", (words, message) => {
     const before = contents();
     const { code, stderr } = moesim(words.split(" "), folder);

@@ -221,7 +221,7 @@ describe("moesim route", () => {
     ["topk", ["--logits", "batch.npy", "--param", "renormalise=true"], /Did you mean "renormalize"/],
     ["topk", ["--logits", "batch.npy", "--top-k", "7"], /--top-k: given twice/],
     ["sinkhron", ["--logits", "batch.npy"], /sinkhorn/],
-    ["topk", ["--logits", "batch.npy", "--param", "kind=hash"], /kind: is not a parameter/],
+    ["topk", ["--logits", "batch.npy", "--param", "kind=hash"], /kind: router "topk" has no such parameter/],
     [
       "topk",
       ["--logits", "batch.npy", "--param", "foo=1"],

@@ -187,7 +187,7 @@ describe("moesim run", () => {
     writeFileSync(path.join(folder, "my scenario.json"), JSON.stringify({ ...scenario, ...sweep }));
     writeFileSync(path.join(folder, "plain.json"), JSON.stringify(scenario));
     expect(moesim(["run", "my scenario.json", "--out", "out"], folder).stdout).toMatch(
-      /^One run with seed 9, without the 12 cells of the scenario's sweep and seeds; moesim sweep 'my scenario.json' runs those\.$/m,
+      /^This is one run with seed 9\. The scenario's sweep and seeds ask for 12 cells: moesim sweep 'my scenario.json' runs them\.$/m,
     );
     expect(moesim(["run", "plain.json", "--out", "out"], folder).stdout).not.toContain("One run");
   });
@@ -221,7 +221,7 @@ describe("moesim run", () => {
       process.kill(signal);
       expect(await ended).toEqual([null, signal]);
       expect(await message).toMatch(
-        /^moesim: interrupted after \d+ of 7000000 steps, of which nothing is kept; with --checkpoint-every N a run can be resumed\n$/,
+        /^moesim: interrupted after \d+ of 7000000 steps; nothing is saved\. Use --checkpoint-every N to be able to resume\n$/,
       );
       expect(listFiles(folder)).toEqual(files);
       expect(readFileSync(path.join(folder, "out/summary.csv"), "utf8")).toBe(before);
@@ -355,9 +355,9 @@ describe("moesim run, given something wrong,", () => {
   });
 
   it.each([
-    [["run"], /^moesim: run: <scenario> missing; usage: moesim run <scenario> /],
-    [["run", quickstart, "--seed", "abc"], /^moesim: --seed: the value is not a number$/m],
-    [["run", quickstart, "--seed", "1", "--seed", "2"], /^moesim: --seed: given twice, but it takes one value$/m],
+    [["run"], /^moesim: run: missing <scenario>; usage: moesim run <scenario> /],
+    [["run", quickstart, "--seed", "abc"], /^moesim: --seed: the value is not a number; give one$/m],
+    [["run", quickstart, "--seed", "1", "--seed", "2"], /^moesim: --seed: given twice; give it once$/m],
     [
       ["run", quickstart, "--set", "tokens=2000000000", "routers=[{kind: topk}]"],
       /quickstart\.yaml: 2000000000 tokens × 32 experts for 1 router: .* GiB.* left\. Regret takes part of the memory; .*off\.$/m,

@@ -140,7 +140,7 @@ describe("exit code 1 is that of a failed check alone", () => {
   ])("%s exits with 70", (_, sabotage, words) => {
     const { status, stderr } = runSabotaged(sabotage, words);
     expect(status).toBe(70);
-    expect(stderr).toMatch(/^moesim: internal error: .*\nThis is a fault of moesim/);
+    expect(stderr).toMatch(/^moesim: internal error: .*\nThis is a bug in moesim/);
     expect(stderr.match(/^ +at /m)).toBeNull();
     expect(runSabotaged(sabotage, [...words, "--verbose"]).status).toBe(70);
   });

@@ -131,7 +131,7 @@ async function route(options: RouteArguments): Promise<void> {
       `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
         `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}`,
     );
-    if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings intend.`);
+    if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
   }
   if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
 }

@@ -87,7 +87,7 @@ export function sweepOutcome(
         ...(weighed === null
           ? ["No variant routed a token, so none is recommended."]
           : recommendationLines(weighed.text)),
-        ...(missed.meant > 0 ? [wrapLines(`Note: ${missedIn(missed.meant)}, as settings intend.`, columns)] : []),
+        ...(missed.meant > 0 ? [wrapLines(`Note: ${missedIn(missed.meant)}, as settings ask for.`, columns)] : []),
       ].join("\n");
     },
     object() {

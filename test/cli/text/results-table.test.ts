@@ -59,7 +59,7 @@ it("names every column that it has no room for", () => {
   const columns = ({ text }: { text: string }) => text.split("\n")[0].trim().split(/ {2,}/).length;
   expect(columns(narrow) + narrow.leftOut.length).toBe(columns(whole));
   expect(leftOutSentence(narrow)).toBe(
-    `Without ${narrow.leftOut.length} columns that did not fit: ${narrow.leftOut.join(", ")}. --wide shows them; summary.csv and --json have them too.`,
+    `${narrow.leftOut.length} columns did not fit: ${narrow.leftOut.join(", ")}. --wide shows them; summary.csv and --json have them too.`,
   );
 });
 

@@ -155,7 +155,7 @@ describe("results side by side", () => {
     expect(lines[3]).toMatch(/: a recording of choices or loads, not a scenario$/);
     const alike = compareResults([sized({ command: "measure" }, ["300", "", "16", ""]), run], columns);
     expect(formatComparison(alike, colors)).toMatch(
-      /: no known difference in size \(experts, steps, tokens, top_k\); /,
+      /: no known difference in size \(experts, steps, tokens, top_k\), which is all /,
     );
     // The scenarios name their own.
     expect(

@@ -48,7 +48,7 @@ describe("the change from results with the same seeds on the same stream", () =>
     const { comparison } = compare(resultsOf(before, { scenario }), resultsOf(after, { scenario }));
     const colors = { better: (text: string) => text, worse: (text: string) => text };
     expect(formatComparison(comparison, colors)).toContain(
-      "Student's t for means; for changes: paired over 4 seeds · *: the change's interval leaves out 0",
+      "Student's t for means; for changes: paired over 4 seeds · *: the change's interval excludes 0",
     );
     const page = renderComparison(comparison);
     expect(page).toContain("95 % confidence intervals of changes: paired over 4 seeds");
