@@ -411,7 +411,7 @@ describe("moesim check --update", () => {
     moesim(["run", projectPath("scenarios/quickstart.yaml"), ...changes, "--out", now, "--quiet"]);
     const { code, stdout } = moesim(["check", now, "--baseline", baseline, "--update"]);
     expect(stdout).toMatch(
-      /: summary\.csv, steps\.csv, loads\.csv, diagnostics\.csv, run\.json; removed 1 of the earlier/,
+      /: summary\.csv, steps\.csv, loads\.csv, diagnostics\.csv, run\.json; removed 1 of the previous/,
     );
     expect(code).toBe(0);
     const expected = listFiles(now).filter((name) => name !== "timing.csv");
