@@ -119,7 +119,10 @@ describe("moesim report", () => {
   it.each([
     [["--picture", "max-voi", "--svg", "x"], /--picture max-voi: .*Did you mean "max-vio"\? Allowed: max-vio, loads/],
     [["--picture", "max-vio"], /--picture: .*--svg, --png or --pdf/],
-    [["--width", "300"], /--width: sets the width of images, but none are written; name a folder for them with --svg, --png or --pdf/],
+    [
+      ["--width", "300"],
+      /--width: sets the width of images, but none are written; name a folder for them with --svg, --png or --pdf/,
+    ],
     [["--font-size", "10"], /--font-size: .*--svg, --png or --pdf/],
     [["--theme", "dark"], /--theme: .*--svg, --png or --pdf/],
     [["--metric", "load_entrpy"], /--metric load_entrpy: .*Did you mean "load_entropy"\? Allowed: max_vio, /],

@@ -17,18 +17,18 @@ import type { Results } from "../../node/files/results.ts";
 import { sparklines } from "./sparkline.ts";
 import { bestOf, columnsWithin, type FittedTable, formatTable, titlesLeftOut } from "./table.ts";
 
-/** How a table of results may look. */
+/** The style of a table of results. */
 interface Style {
   readonly colors?: Colors;
   /** Characters; infinite by default. */
   readonly width?: number;
 }
 
-/** A router of a run, as its table shows it. */
+/** A router of a run, as the table shows it. */
 export interface RunTableRow extends SummaryRow {
   /** Null for recorded choices. */
   readonly timing: RunTiming | null;
-  /** The affinities that its dual regret is in; null for routers without. */
+  /** The affinity of its dual regret; null for routers without dual regret. */
   readonly dualScores: ScoreKind | null;
 }
 
@@ -40,9 +40,9 @@ interface ResultsColumn {
   readonly rank: number;
 }
 
-/** Columns of this rank and those before it stay however narrow the terminal is: loss and balance. */
+/** Columns up to this rank, loss and balance, stay on any terminal. */
 const lastKeptRank = 2;
-/** The ranks of what is no column of a file, among those of the metrics. */
+/** Ranks of table columns that are not in any file, among those of the metrics. */
 const [sparklineRank, solverStepsRank] = [8.5, 14];
 
 /** The metrics of summary.csv that a terminal shows. */
@@ -50,9 +50,9 @@ const shownMetrics = metricColumns.filter(({ header }) => header !== undefined);
 const routeTime = metrics.flatMap(({ timing = [] }) => timing).find(({ header }) => header !== undefined)!;
 
 /**
- * The comparison of a run's routers that the terminal shows: a row per router with the main metrics, the most important
- * first, without those that apply to none of them, and as many of the others as fit into `width` characters. The best of
- * each column is coloured.
+ * Formats the comparison of a run's routers for the terminal: a row per router with the main metrics, the most important first.
+ * It leaves out metrics that apply to no router, and those that do not fit into `width` characters. The best of each column is
+ * coloured.
  */
 export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}): FittedTable {
   const dualScores = new Set(rows.map((row) => row.dualScores).filter((scores) => scores !== null));
@@ -64,7 +64,7 @@ export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}):
       return mean === null ? null : { mean, halfWidth: errors[index], count: 1 };
     });
     const hasErrors = errors.some((value) => value !== null);
-    // Dual regret is in units of the routers' own affinities, which may not compare.
+    // Dual regret is in the routers' own affinities, which may not be comparable.
     const isComparable = metric.column !== "dual_regret_cumulative" || dualScores.size < 2;
     return metricTableColumn(
       { ...metric, header: metric.header + (hasErrors ? " ± s.e." : ""), better: isComparable ? metric.better : null },
@@ -91,10 +91,10 @@ export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}):
 }
 
 /**
- * The comparison of a sweep's variants that the terminal shows: as that of a run, with the swept values, and half the width
- * of the 95 % confidence interval behind each mean.
+ * Formats the comparison of a sweep's variants for the terminal, like that of a run, with the swept values, and half the width of
+ * the 95 % confidence interval after each mean.
  *
- * @param routeMs milliseconds to route a batch, by variant; null if it is not known
+ * @param routeMs milliseconds to route a batch, by variant; null if unknown
  */
 export function formatVariantTable(
   results: Results,
@@ -126,7 +126,7 @@ export function formatVariantTable(
   );
 }
 
-/** A router's row of summary.csv for scripts, and its medians of timing.csv, under the names of their columns. */
+/** Returns a router's row of summary.csv and its medians of timing.csv for scripts, under the names of their columns. */
 export function runObject(row: RunTableRow): object {
   const { timing } = row;
   const trainTime = metrics
@@ -140,7 +140,7 @@ export function runObject(row: RunTableRow): object {
 }
 
 /**
- * A variant of a sweep for scripts, under the names of the columns of intervals.csv and timing.csv.
+ * Returns a variant of a sweep for scripts, under the names of the columns of intervals.csv and timing.csv.
  *
  * @param parameters its swept values, by path
  */
@@ -169,7 +169,7 @@ export function variantObject(
   };
 }
 
-/** In which affinities the figures of {@link formatRunTable} are, in lines for the terminal. */
+/** Says in lines for the terminal in which affinities {@link formatRunTable} gives its figures. */
 export function affinityLines(rows: readonly RunTableRow[], measured: ScoreKind): string[] {
   const hasRegret = rows.some(({ summary }) => summary.regretMean !== null);
   const withDual = rows.filter(({ dualScores }) => dualScores !== null);
@@ -192,7 +192,7 @@ function routeMsOf({ timing }: RunTableRow): number | null {
   return timing === null ? null : routeTime.value(timing);
 }
 
-/** The table of those `columns` that fit, in the order of their ranks. */
+/** Formats those `columns` that fit, in the order of their ranks. */
 function fitted(columns: readonly ResultsColumn[], { colors, width = Number.POSITIVE_INFINITY }: Style): FittedTable {
   const ranked = columns.toSorted((a, b) => ascending(a.rank, b.rank));
   const header = ranked.map((column) => column.header);
@@ -219,13 +219,13 @@ function textColumn(header: string, texts: readonly string[]): ResultsColumn {
   return { header, cells: texts.map(printable), isBest: texts.map(() => false), isText: true, rank: 0 };
 }
 
-/** None if all values are null. */
+/** Returns no column if all values are null. */
 function numberColumn(header: string, rank: number, values: readonly (number | null)[]): ResultsColumn[] {
   if (values.every((value) => value === null)) return [];
   return [{ header, cells: values.map(formatNumber), isBest: values.map(() => false), isText: false, rank }];
 }
 
-/** None if the metric applies to no row. */
+/** Returns no column if the metric applies to no row. */
 function metricTableColumn(
   { header, rank, better, metric }: Pick<MetricColumn, "header" | "rank" | "better" | "metric">,
   intervals: readonly (Interval | null)[],
@@ -244,7 +244,7 @@ function metricTableColumn(
   ];
 }
 
-/** A column with the MaxVio of the batches as a line, for each of `rows`; none if there is one batch. */
+/** Returns a column that draws the MaxVio of the batches of each of `rows`; none if there is only one batch. */
 function maxVioLines(rows: readonly RunTableRow[]): ResultsColumn[] {
   if (rows.every(({ summary }) => summary.maxVioBatches.length < 2)) return [];
   const { lines, top } = sparklines(rows.map(({ summary }) => summary.maxVioBatches));
