@@ -39,9 +39,10 @@ describe("the README", () => {
     const cellsOf = (line: string) => line.split(/ {2,}/).filter((cell) => cell !== "");
     const rows = shown.filter((line) => /^ [a-z-]+ .*\d/.test(line)).map(cellsOf);
     expect(rows).toHaveLength(7);
+    // Routing time is the column before the last.
     for (const [router, ...numbers] of rows) {
       const line = printed.find((text) => text.startsWith(`${router} `));
-      expect(cellsOf(line ?? "")).toEqual(expect.arrayContaining(numbers.slice(0, -1)));
+      expect(cellsOf(line ?? "")).toEqual(expect.arrayContaining(numbers.toSpliced(-2, 1)));
     }
   });
 });

@@ -46,7 +46,7 @@ export function biasPull(bias: Float64Array, nextBias: Float64Array, load: Array
 }
 
 /**
- * What each token gains by choosing anew under `nextBias`, into `benefit` `[tokens]`, and in sum:
+ * What each token gains by choosing again under `nextBias`, into `benefit` `[tokens]`, and in sum:
  *
  *     benefit_t = Σ_{e in next_t} (S_te + b⁺_e) − Σ_{e in choice_t} (S_te + b⁺_e)
  *
