@@ -14,10 +14,15 @@ export * as routers from "./core/library/routers.ts";
 export type { RouterInput, ScenarioInput, StreamInput } from "./core/library/scenario-input.ts";
 export { expandSweep, loadScenario } from "./core/library/scenarios.ts";
 export {
+  createSimulation,
   type DualRegretCertificate,
+  type RouterOutcome,
   type RouterRun,
   type SimulateOptions,
   type Simulation,
+  type SimulationOptions,
+  type SimulationResult,
+  type SimulationState,
   simulate,
 } from "./core/library/simulate.ts";
 export type { StepResult } from "./core/library/step-result.ts";
@@ -25,7 +30,7 @@ export * as streams from "./core/library/streams.ts";
 export * as transport from "./core/library/transport.ts";
 export type { Better, MetricDescription, RunValues, StepMetrics, StepValues } from "./core/metrics/catalogue.ts";
 export type { CapacityPolicy } from "./core/metrics/drops.ts";
-export type { RunSummary } from "./core/metrics/run-summary.ts";
+export type { RegretSummary, RunSummary } from "./core/metrics/run-summary.ts";
 export type { RouterState } from "./core/routers/router.ts";
 export type { RouterChoice, Scenario, StreamChoice } from "./core/scenario/scenario.ts";
 export { scenarioJsonSchema } from "./core/scenario/schema.ts";

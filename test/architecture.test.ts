@@ -42,7 +42,6 @@ const outOfCore: Readonly<Record<string, number>> = {
   "node:os": 1,
   "node:path": 6,
   "node:stream": 1,
-  "node:timers/promises": 1,
   "node:url": 1,
   "node:util": 2,
   "node:zlib": 1,

@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { transform } from "esbuild";
-import { createRouter, openStream } from "../../dist/core/simulation/open-scenario.js";
+import { createRouter } from "../../dist/core/simulation/router-run.js";
+import { openStream } from "../../dist/core/simulation/simulation.js";
 import { loadScenario } from "../../dist/index.js";
 import { createKernels } from "../../dist/core/kernels/index.js";
 

@@ -1,7 +1,6 @@
 import { mean } from "d3-array";
 import { linearRegression, linearRegressionLine, rSquared } from "simple-statistics";
-import { simulate } from "../../dist/core/simulation/simulate.js";
-import { createKernels } from "../../dist/core/kernels/index.js";
+import { simulate } from "../../dist/index.js";
 import { createDualRegretMeter } from "../../dist/core/metrics/dual-regret.js";
 import { colors, draw, format, table, writeRows } from "./output.mjs";
 import { loadTheory, record } from "./recording.mjs";
@@ -52,15 +51,11 @@ const stepSize = { constant: (rate) => rate, "inverse-sqrt": (rate, n) => rate /
  */
 async function regretOfSeed(scenario) {
   const { tokens } = scenario;
-  const squares = new Map(scenario.routers.map(({ name }) => [name, []]));
-  const results = await simulate(scenario, scenario.routers, {
-    kernels: createKernels(),
-    onStep: ({ name }, { load }) =>
-      squares.get(name).push(load.reduce((sum, pairs) => sum + ((pairs - mean(load)) / tokens) ** 2, 0)),
-  });
-  const runs = results.map(({ router: { name, options }, dualRegret }) => {
+  const simulated = await simulate(scenario);
+  const runs = simulated.runs.map(({ name, options, steps, dualRegret }) => {
     let bound = 0;
-    const rows = squares.get(name).map((square, step) => {
+    const rows = steps.map(({ load }, step) => {
+      const square = load.reduce((sum, pairs) => sum + ((pairs - mean(load)) / tokens) ** 2, 0);
       bound += (stepSize[options.schedule](options.updateRate, step + 1) * square) / 2;
       return { regret: dualRegret.cumulative[step], bound, square };
     });

@@ -48,13 +48,13 @@ function stagingOf(folder: string): string {
   return path.join(folder, existsSync(path.join(folder, "out")) ? "out/.moesim" : ".out.moesim");
 }
 
-/** The files of out's latest checkpoint for its passes, with when they were written; empty if there is none. */
-function passesOf(folder: string): Map<string, number> {
+/** The files of out's latest checkpoint for its parts, with when they were written; empty if there is none. */
+function partsOf(folder: string): Map<string, number> {
   const checkpoint = path.join(stagingOf(folder), "current/checkpoint");
   try {
     return new Map(
       readdirSync(checkpoint)
-        .filter((file) => file.endsWith(".pass"))
+        .filter((file) => file.endsWith(".part"))
         .map((file) => [file, statSync(path.join(checkpoint, file)).mtimeMs]),
     );
   } catch {
@@ -68,18 +68,18 @@ async function stopped(folder: string, words: readonly string[], writes: number,
   const process = startMoesim(words, folder);
   onTestFinished(() => void process.kill("SIGKILL"));
   const end = once(process, "exit");
-  const before = passesOf(folder);
+  const before = partsOf(folder);
   let seen = new Map(before);
   for (let written = 0; written < writes; await setTimeout(2)) {
     if (process.exitCode !== null) throw new Error("ended before it could be stopped");
-    const now = passesOf(folder);
+    const now = partsOf(folder);
     for (const [file, time] of now) if (seen.get(file) !== time) written += 1;
     if (now.size > 0) seen = now;
   }
   await setTimeout(20 * Math.random());
   process.kill(signal);
   expect(await end).toEqual([null, signal]);
-  expect(passesOf(folder).size).toBeGreaterThan(0);
+  expect(partsOf(folder).size).toBeGreaterThan(0);
 }
 
 function expectSameBytes(folder: string, results: string, expected: string): void {
@@ -178,10 +178,10 @@ describe("a checkpoint", () => {
     utimesSync(recorded, 1000, 1000);
     await stopped(folder, keeping, 1);
     const refused = async (...words: string[]): Promise<string> => {
-      const before = Array.from(passesOf(folder));
+      const before = Array.from(partsOf(folder));
       const { code, stderr } = await run(folder, "out", "--resume", ...words);
       expect(code).toBe(2);
-      expect(Array.from(passesOf(folder))).toEqual(before);
+      expect(Array.from(partsOf(folder))).toEqual(before);
       return stderr;
     };
     expect(await refused("--seed", "4")).toMatch(
@@ -196,7 +196,7 @@ describe("a checkpoint", () => {
 
     const cut = (bytes: Buffer) => bytes.subarray(0, 8);
     const turned = (bytes: Buffer) => Buffer.from(bytes.map((byte, at) => (at === 8 ? byte ^ 1 : byte)));
-    for (const name of ["run", "0.pass", "steps.0.part", "loads.2.part", "diagnostics.5.part"]) {
+    for (const name of ["run", "0.part"]) {
       for (const damaged of [cut, turned]) {
         const file = path.join(stagingOf(folder), "current/checkpoint", name);
         const bytes = readFileSync(file);
@@ -217,7 +217,7 @@ describe("a checkpoint", () => {
     const folder = folderOf({ steps: 1_000_000, regret: { every: 0 } });
     const other = startMoesim(keeping, folder);
     onTestFinished(() => void other.kill("SIGKILL"));
-    while (passesOf(folder).size === 0) await setTimeout(20);
+    while (partsOf(folder).size === 0) await setTimeout(20);
     const { code, stderr } = await run(folder, "out", "--resume");
     expect(code).toBe(2);
     expect(stderr).toContain(`process ${other.pid} appears to be still running and writing there`);

@@ -4,7 +4,8 @@ import { createRunSummary } from "../../src/core/metrics/run-summary.ts";
 import { loadMetrics } from "../../src/core/metrics/step-metrics.ts";
 import type { StepRecord } from "../../src/core/metrics/step-record.ts";
 import { createRandom } from "../../src/core/random.ts";
-import { createStepFiles, joinStepFiles, writeSummary, writeTiming } from "../../src/node/files/result-files.ts";
+import { loadSteps } from "../../src/core/simulation/router-run.ts";
+import { createStepFiles, writeSummary, writeTiming } from "../../src/node/files/result-files.ts";
 import { temporaryFolder } from "./program.ts";
 
 /** A router that is said to have trained: its loss falls to `loss`, and its loads are the more uneven the larger `skew`. */
@@ -54,25 +55,27 @@ export function* madeRecords({ router, loss, skew }: MadeRouter, training: MadeT
 }
 
 /** The result files of a scenario whose stream trains, written into `folder` as a run would, its figures made up. */
-export async function writeTrainedRun(folder: string, training: MadeTraining): Promise<void> {
+export function writeTrainedRun(folder: string, training: MadeTraining): void {
   const { routers, steps, seed } = training;
   mkdirSync(folder, { recursive: true });
   const sizes = { steps, tokens, experts, topK };
-  const rows = routers.map((made, position) => {
+  const files = createStepFiles(folder, true);
+  const rows = routers.map((made) => {
     const source = { scenario: "trained", router: made.router, kind: made.router, seed };
     const summary = createRunSummary({ experts, ranks: 1, deadWindow: Math.min(100, steps) });
-    const files = createStepFiles(folder, position, source, { steps, loadSamples: 10, trains: true });
+    const maxVioBatches: number[] = [];
+    const sampled = loadSteps({ steps, loadSamples: 10, seed });
     for (const record of madeRecords(made, training)) {
       summary.observe(record);
-      files.write(record);
+      maxVioBatches.push(record.metrics.maxVio);
+      files.write({ source, step: record.step, figure: ({ value }) => value(record) });
+      if (sampled.includes(record.step)) files.writeLoad(source, record.step, record.load);
     }
-    files.close();
-    return { source, sizes, summary: summary.summary() };
+    return { source, sizes, summary: summary.summary(maxVioBatches) };
   });
-  const late = rows.map(({ source }) => ({ source, regret: null, dualRegret: null }));
-  await joinStepFiles(folder, late, true);
+  files.close();
   writeSummary(folder, rows);
-  const [routeMs, trainMs] = [Array(steps).fill(1), Array.from({ length: steps }, (_, step) => step)];
+  const [routeMs, trainMs] = [new Float64Array(steps).fill(1), Float64Array.from({ length: steps }, (_, step) => step)];
   writeTiming(
     folder,
     rows.map(({ source }) => ({ source, timing: { routeMs, trainMs, tokens: steps * tokens } })),
@@ -87,7 +90,7 @@ export async function trainedRun(training: Partial<MadeTraining> = {}): Promise<
     { router: "alf-lb", loss: 0.1, skew: 0.2 },
     { router: "sinkhorn", loss: 0.3, skew: 0 },
   ];
-  await writeTrainedRun(folder, { routers, steps: 30, seed: 1, hasClusters: true, ...training });
+  writeTrainedRun(folder, { routers, steps: 30, seed: 1, hasClusters: true, ...training });
   return folder;
 }
 
@@ -101,7 +104,7 @@ export async function trainedSweep(): Promise<string> {
       { router: "topk", loss: 0.2 / size, skew: 0.8 },
       { router: "alf-lb", loss: 0.1 / size, skew: 0.2 },
     ];
-    await writeTrainedRun(cell, { routers, steps: 30, seed, hasClusters: true });
+    writeTrainedRun(cell, { routers, steps: 30, seed, hasClusters: true });
     const [header, ...rows] = readFileSync(path.join(cell, "summary.csv"), "utf8").trimEnd().split("\n");
     if (position === 0) lines.push(`${header},stream.dimension`);
     lines.push(...rows.map((row) => `${row},${size}`));

@@ -1,14 +1,16 @@
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
+import { loadKernels } from "../../core/kernels/index.ts";
 import { printable } from "../../core/results/format.ts";
 import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
-import { hasOwnStreams } from "../../core/simulation/pass-plan.ts";
+import { batchesOnly, hasOwnStreams } from "../../core/simulation/sharing.ts";
+import { createSimulation } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { listedFirst } from "../../core/words.ts";
 import { createNpyWriter } from "../../node/files/npy-writer.ts";
 import { namingFile } from "../../node/run/naming-file.ts";
-import { streamBatches } from "../../node/run/stream-batches.ts";
+import { eachStep } from "../../node/run/run-part.ts";
 import {
   type BackendName,
   backendOption,
@@ -76,10 +78,14 @@ async function exportLogits(options: ExportArguments): Promise<void> {
   const write = async (file: string) => {
     const writer = createNpyWriter(file, [steps, tokens, experts]);
     try {
-      for await (const batch of streamBatches(scenario, router, backend)) {
+      const part = router === null ? batchesOnly : { ...batchesOnly, routers: [scenario.routers.indexOf(router)] };
+      const withoutRegret = { ...scenario, regret: { every: 0, gap: 0 } };
+      const simulation = await createSimulation(withoutRegret, { kernels: await loadKernels(backend), part });
+      for await (const _ of eachStep(simulation)) {
+        const batch = simulation.batch!;
         checkWhole(scenario, batch);
         writer.append(batch.logits, tokens * experts);
-        progress.update(batch.step + 1);
+        progress.update(simulation.steps);
       }
     } finally {
       writer.close();

@@ -1,7 +1,11 @@
 import type { CommandModule } from "yargs";
+import { expertCapacity } from "../../core/assignment.ts";
 import { InputError } from "../../core/input-error.ts";
-import { mostAssignmentExperts } from "../../core/transport/assignment/exact-assignment.ts";
-import { optimumOfFile } from "../../node/run/optimum-of-file.ts";
+import { createKernels } from "../../core/kernels/index.ts";
+import { batchesOnly } from "../../core/simulation/sharing.ts";
+import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
+import { createAssignmentSolver, mostAssignmentExperts } from "../../core/transport/assignment/exact-assignment.ts";
+import { eachStep } from "../../node/run/run-part.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";
@@ -61,11 +65,26 @@ async function optimum(options: OptimumArguments): Promise<void> {
       `${options.logits}: has ${scenario.experts} experts; optimum takes at most ${mostAssignmentExperts}`,
     );
   }
-  const scores = options.scores === "raw" ? "logits" : options.scores;
+  const kind = options.scores === "raw" ? "logits" : options.scores;
+  const { tokens: most, experts, topK } = scenario;
+  const kernels = createKernels();
+  const { scores, solver, simulation } = await withMemoryFor(scenario, async () => ({
+    scores: kernels.allocateFloat64(most * experts),
+    solver: createAssignmentSolver(kernels, most, experts, topK, { gap }),
+    simulation: await createSimulation(scenario, { kernels, part: batchesOnly }),
+  }));
   // Prints nothing if a later step of the file turns out to be bad.
   const lines: string[] = [];
-  for await (const { optimum, upperBound, exact } of optimumOfFile(scenario, { scores, capacity, gap }, "wasm")) {
-    lines.push(`${JSON.stringify({ optimum, upper_bound: upperBound, exact })}\n`);
+  for await (const _ of eachStep(simulation)) {
+    const { logits, tokens } = simulation.batch!;
+    kernels.affinities(logits, kind, tokens, experts, scores);
+    // Each search starts from the prices of the previous one.
+    const { value, upperBound, exact } = solver.solve({
+      scores,
+      tokens,
+      capacity: capacity ?? expertCapacity(tokens, scenario),
+    });
+    lines.push(`${JSON.stringify({ optimum: value, upper_bound: upperBound, exact })}\n`);
   }
   process.stdout.write(lines.join(""));
 }

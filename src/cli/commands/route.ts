@@ -1,14 +1,16 @@
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
+import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
 import { stopsEarly } from "../../core/results/warnings.ts";
-import { findRouterKind, routerKinds } from "../../core/routers/index.ts";
+import { routerKindOf, routerKinds } from "../../core/routers/index.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
+import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { createAssignmentFile } from "../../node/files/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
-import { type RoutedBatch, routeFile } from "../../node/run/route-file.ts";
+import { eachStep } from "../../node/run/run-part.ts";
 import {
   type BackendName,
   backendOption,
@@ -99,22 +101,20 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
 
 async function route(options: RouteArguments): Promise<void> {
   const backend = await chooseBackend(options.backend);
-  const kind = findRouterKind(options.router)!;
+  const kind = routerKindOf({ kind: options.router });
   if (options.plan !== undefined) checkPlan(options.router);
   checkOutputs(options);
   const { scenario, hasSteps } = await scenarioFor(options);
   const progress = createProgress(scenario.steps, "steps", options.quiet);
-  const batches = routeFile(scenario, options.plan !== undefined, backend);
-  // With expert choice a token may have fewer experts than others: those slots are not empty, they do not exist.
-  const keepEmpty = kind.maxSlots === undefined;
+  const write = (out: string, planWriter: NpyWriter | null) =>
+    routeBatches(scenario, backend, out, planWriter, progress.update);
 
   const notConverged = await withOutputFile(options.out, (out) =>
     options.plan === undefined
-      ? writeBatches(batches, out, keepEmpty, null, progress.update)
+      ? write(out, null)
       : withOutputFile(options.plan, async (planFile) => {
           const { steps, tokens, experts } = scenario;
-          const plan = createNpyWriter(planFile, hasSteps ? [steps, tokens, experts] : [tokens, experts]);
-          return writeBatches(batches, out, keepEmpty, plan, progress.update);
+          return write(out, createNpyWriter(planFile, hasSteps ? [steps, tokens, experts] : [tokens, experts]));
         }),
   ).finally(() => progress.stop());
 
@@ -156,7 +156,7 @@ function checkOutputs({ logits, out, plan }: RouteArguments): void {
 function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const { router, seed, "capacity-factor": capacityFactor } = options;
   const overrides = options.param.map(parseOverride);
-  const parameters = [...Object.keys(findRouterKind(router)!.options.shape), "scores"];
+  const parameters = [...Object.keys(routerKindOf({ kind: router }).options.shape), "scores"];
   for (const { path: parameter } of overrides) checkParameter(router, parameter[0], parameters);
   return scenarioOfLogits("route", options, {
     seed,
@@ -173,22 +173,35 @@ function checkParameter(router: string, name: string, parameters: readonly strin
   );
 }
 
-/** Writes all batches; returns the number of plans that missed their tolerance. */
-async function writeBatches(
-  batches: AsyncGenerator<RoutedBatch>,
+/** Routes and writes all batches. Returns how many plans missed their tolerance. */
+async function routeBatches(
+  scenario: Scenario,
+  backend: KernelBackend,
   out: string,
-  keepEmpty: boolean,
   planWriter: NpyWriter | null,
   onProgress: (steps: number) => void,
 ): Promise<number> {
   const assignments = createAssignmentFile(out);
   let notConverged = 0;
   try {
-    for await (const { step, tokens, assignment, solver, plan } of batches) {
-      assignments.write(step, tokens, assignment, keepEmpty);
-      if (plan !== null) planWriter!.append(plan, plan.length);
-      if (solver !== null && !solver.converged) notConverged += 1;
-      onProgress(step + 1);
+    const kernels = await loadKernels(backend);
+    const plan =
+      planWriter &&
+      (await withMemoryFor(scenario, async () => kernels.allocateFloat32(scenario.tokens * scenario.experts)));
+    const simulation = await createSimulation(scenario, { kernels, isMeasured: false });
+    const [run] = simulation.runs;
+    // Tokens of expert choice have slots without an expert, which no token ever chose.
+    const keepEmpty = routerKindOf(run.choice).maxSlots === undefined;
+    for await (const _ of eachStep(simulation)) {
+      const batch = simulation.batch!;
+      const { assignment, solver } = run.routed;
+      assignments.write(batch.step, batch.tokens, assignment, keepEmpty);
+      if (plan !== null) {
+        run.router.writePlan!(batch, plan);
+        planWriter!.append(plan, plan.length);
+      }
+      if (solver !== undefined && !solver.converged) notConverged += 1;
+      onProgress(simulation.steps);
     }
   } finally {
     assignments.close();

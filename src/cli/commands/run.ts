@@ -10,9 +10,9 @@ import { holdsWork, type Staging } from "../../node/files/output-folder.ts";
 import { resultFiles, writeRunRecord } from "../../node/files/result-files.ts";
 import { namingFile } from "../../node/run/naming-file.ts";
 import { openRunCheckpoint } from "../../node/run/run-checkpoint.ts";
+import type { RouterProgress } from "../../node/run/run-part.ts";
 import { openInput, runRecord } from "../../node/run/run-record.ts";
 import { runScenario, summaryRow } from "../../node/run/run-scenario.ts";
-import type { RouterProgress } from "../../node/run/write-pass.ts";
 import {
   type BackendName,
   backendOption,

@@ -4,13 +4,13 @@ import { createKernels } from "../kernels/index.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createFeasibleScore, createRegretMeter } from "../metrics/regret.ts";
-import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
+import { createRunSummary, type RunSummary, summarizeRegret } from "../metrics/run-summary.ts";
 import { createBatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { createAssignmentBuffers } from "../routers/parts/assignment-buffers.ts";
 import { resolveScenario } from "../scenario/load.ts";
-import { withMemoryFor } from "../simulation/open-scenario.ts";
-import { createOptima, measuredSteps } from "../simulation/regret.ts";
+import { createOptima, measuredSteps } from "../simulation/optima.ts";
+import { withMemoryFor } from "../simulation/simulation.ts";
 import { copyFinite, rowsOf } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
@@ -126,10 +126,16 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
         experts,
         ranks,
         deadWindow: defaultDeadWindow(records.length),
-        regretEvery: scenario.regret.every,
       });
       for (const record of records) summary.observe(record);
-      return summary.summary();
+      const measured = records.flatMap((record) => record.regret ?? []);
+      const series = {
+        regret: measured.map((step) => step.regret),
+        regretCumulative: measured.map((step) => step.regretCumulative),
+        optimumGap: measured.map((step) => step.optimumGap),
+      };
+      const maxVioBatches = records.map(({ metrics }) => metrics.maxVio);
+      return summary.summary(maxVioBatches, summarizeRegret(series, records.length, scenario.regret.every));
     },
   };
 }

@@ -1,51 +1,69 @@
+import { InputError } from "../input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import type { RunSummary } from "../metrics/run-summary.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import type { RouterResult } from "../simulation/router-results.ts";
-import { simulate as runRouters } from "../simulation/simulate.ts";
+import { type RouterResult, routerResults } from "../simulation/result.ts";
+import { wholeParts } from "../simulation/sharing.ts";
+import {
+  createSimulation as createPart,
+  type SimulationState as PartState,
+  type Simulation as SimulatedPart,
+} from "../simulation/simulation.ts";
 import { kernelsOf } from "./checked.ts";
 import { resolveInput, type ScenarioInput } from "./scenario-input.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
+/** What {@link createSimulation} can be told. */
+export interface SimulationOptions {
+  /**
+   * `wasm` (default); `reference`, the same in plain TypeScript, many times slower; `tfjs` or `tfjs-gpu`, TensorFlow.js,
+   * where top-K and Sinkhorn routers compute in float32.
+   */
+  readonly backend?: KernelBackend | undefined;
+  /** The state of a simulation of the same scenario, to resume from. */
+  readonly from?: SimulationState | undefined;
+}
+
 /** How {@link simulate} is watched and stopped. */
-export interface SimulateOptions {
+export interface SimulateOptions extends Pick<SimulationOptions, "backend"> {
   /**
    * Called after each step of each router, in the order of the steps. What it throws ends the simulation and is thrown on.
    */
   readonly onStep?: ((router: RouterChoice, step: StepResult) => void) | undefined;
   /** Ends the simulation after the step under way: its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /**
-   * `wasm` (default); `reference`, the same in plain TypeScript, many times slower; `tfjs` or `tfjs-gpu`, TensorFlow.js,
-   * where top-K and Sinkhorn routers compute in float32.
-   */
-  readonly backend?: KernelBackend | undefined;
 }
 
-/** What one router of a scenario did. Plain data, nothing of which is overwritten later. */
-export interface RouterRun extends RouterChoice {
+/** What one router of a scenario came to. Plain data, nothing of which is overwritten later. */
+export interface RouterOutcome extends RouterChoice {
   /** Over the whole run. */
   readonly summary: RunSummary;
-  /** `[steps]`, one row for each step. */
-  readonly steps: readonly StepResult[];
-  /** How sure the dual regret is; null for routers without a bias, or where the scenario asks for no regret. */
+  /** Null for routers without a bias, or if the scenario asks for no regret. */
   readonly dualRegret: DualRegretCertificate | null;
   /** `[steps]`, wall-clock milliseconds of routing each batch, metrics not counted. */
   readonly routeMs: readonly number[];
-  /** `[steps]`, wall-clock milliseconds of training on each batch; null where the stream does not train. */
+  /** `[steps]`, wall-clock milliseconds of training on each batch; null if the stream does not train. */
   readonly trainMs: readonly number[] | null;
 }
 
-/** On what a run's dual regret rests. */
+/** What one router of a scenario did, step by step. */
+export interface RouterRun extends RouterOutcome {
+  /** `[steps]`, one row for each step. */
+  readonly steps: readonly StepResult[];
+}
+
+/** A run's dual regret, and what it rests on. */
 export interface DualRegretCertificate {
   /** Dual regret is proven to be too low by at most this, on the tokens that were kept. */
   readonly gap: number;
-  /** Tokens that it rests on, of all tokens; below 1 where the run is larger than what is kept of it. */
+  /** Tokens that it rests on, of all tokens; below 1 if the run is larger than what is kept of it. */
   readonly keptFraction: number;
+  /** `[steps]`, dual regret up to each step. */
+  readonly cumulative: readonly number[];
 }
 
-/** What came of a scenario. */
-export interface Simulation {
+/** What {@link simulate} found. */
+export interface SimulationResult {
   /** With every default and every size filled in. */
   readonly scenario: Scenario;
   /** In the order of the scenario's routers. */
@@ -53,41 +71,162 @@ export interface Simulation {
 }
 
 /**
+ * All that a simulation remembers between two steps. Plain data, a copy, for `structuredClone`, `postMessage` or
+ * `v8.serialize`; JSON would lose its typed arrays.
+ */
+export interface SimulationState {
+  readonly scenario: Scenario;
+  /** Steps done. */
+  readonly steps: number;
+  /** For moesim alone. */
+  readonly parts: readonly object[];
+}
+
+/**
+ * A scenario that is simulated one step at a time. It has no clock: whoever steps it decides when to pause, save, draw or
+ * stop.
+ */
+export interface Simulation {
+  /** With every default and every size filled in. */
+  readonly scenario: Scenario;
+  /** Steps done. */
+  readonly steps: number;
+  /**
+   * Routes the next batch through all routers and measures it: a row per router, in the scenario's order. Null after the
+   * last step. Throws `InputError` if recorded data is bad or the logits are not finite.
+   */
+  step(): Promise<readonly StepResult[] | null>;
+  /** What {@link createSimulation} resumes from, later or elsewhere, to the same results. */
+  state(): SimulationState;
+  /** What each router came to on the steps done, in the scenario's order. Throws `InputError` before the first step. */
+  result(): Promise<readonly RouterOutcome[]>;
+  /** Closes the file that the stream reads; call it at the end. */
+  close(): Promise<void>;
+}
+
+/**
+ * A scenario at its first step, or where the simulation that `from` comes from was. Memory grows with the steps by about
+ * 200 bytes a router. Throws `InputError` if the scenario or its recorded data is wrong, or `from` is not of this scenario.
+ */
+export async function createSimulation(
+  scenario: ScenarioInput | Scenario,
+  { backend, from }: SimulationOptions = {},
+): Promise<Simulation> {
+  const resolved = await resolveInput(scenario);
+  if (from !== undefined) checkState(from, resolved);
+  const kernels = await kernelsOf(backend);
+  const parts: SimulatedPart[] = [];
+  const close = async () => {
+    for (const part of parts) await part.close();
+  };
+  try {
+    for (const [index, part] of wholeParts(resolved).entries()) {
+      const state = from === undefined ? undefined : (copyOf(from.parts[index]) as PartState);
+      parts.push(await createPart(resolved, { kernels, part, from: state }));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const stepsDone = () => parts[0].steps;
+  return {
+    scenario: resolved,
+    get steps() {
+      return stepsDone();
+    },
+    async step() {
+      const results: StepResult[] = [];
+      for (const part of parts) {
+        const before = part.steps;
+        let records = await part.step();
+        // After a resume the stream is gone through again first.
+        while (records !== null && part.steps === before) records = await part.step();
+        if (records === null) return null;
+        results.push(...records.map(stepResultOf));
+      }
+      return results;
+    },
+    state: () => ({
+      scenario: resolved,
+      steps: stepsDone(),
+      parts: parts.map((part) => copyOf(part.state()) as object),
+    }),
+    async result() {
+      if (stepsDone() === 0) throw new InputError("result: no step has been simulated yet");
+      const results = await Promise.all(parts.map((part) => part.result()));
+      return routerResults(resolved, results).map(outcomeOf);
+    },
+    close,
+  };
+}
+
+/** Milliseconds after which timers and signals get their turn: most streams never wait. */
+const turnMs = 50;
+
+/**
  * Routes a scenario's stream through all its routers and measures each step, as `moesim run` does: the same scenario and
  * seed give the same numbers. `sweep` and `seeds` are left to `expandSweep`. Everything is kept in memory, about
- * 8 · (experts + 35) bytes a step and router. Throws `InputError`, as the command line does, where the scenario or its
+ * 8 · (experts + 60) bytes a step and router. Throws `InputError`, as the command line does, if the scenario or its
  * recorded data is wrong.
  */
 export async function simulate(
   scenario: ScenarioInput | Scenario,
   { onStep, signal, backend }: SimulateOptions = {},
-): Promise<Simulation> {
+): Promise<SimulationResult> {
   signal?.throwIfAborted();
-  const resolved = await resolveInput(scenario);
-  const steps = new Map(resolved.routers.map((router): [RouterChoice, StepResult[]] => [router, []]));
-  const results = await runRouters(resolved, resolved.routers, {
-    kernels: await kernelsOf(backend),
-    onStep(router, record) {
-      const step = stepResultOf(record);
-      steps.get(router)!.push(step);
-      onStep?.(router, step);
+  const simulation = await createSimulation(scenario, { backend });
+  const { routers } = simulation.scenario;
+  const steps = routers.map((): StepResult[] => []);
+  let lastTurn = performance.now();
+  try {
+    for (let results = await simulation.step(); results !== null; results = await simulation.step()) {
+      for (const [index, step] of results.entries()) {
+        steps[index].push(step);
+        onStep?.(routers[index], step);
+        signal?.throwIfAborted();
+      }
+      if (performance.now() - lastTurn < turnMs) continue;
+      await new Promise((resolve) => setTimeout(resolve));
       signal?.throwIfAborted();
-    },
-  });
-  return { scenario: resolved, runs: results.map((result) => runOf(result, steps.get(result.router)!)) };
+      lastTurn = performance.now();
+    }
+    const outcomes = await simulation.result();
+    return {
+      scenario: simulation.scenario,
+      runs: outcomes.map((outcome, index) => ({ ...outcome, steps: withDualRegret(steps[index], outcome) })),
+    };
+  } finally {
+    await simulation.close();
+  }
 }
 
-function runOf({ router, summary, timing, dualRegret }: RouterResult, steps: readonly StepResult[]): RouterRun {
-  const cumulative = dualRegret?.cumulative;
+function withDualRegret(steps: readonly StepResult[], { dualRegret }: RouterOutcome): readonly StepResult[] {
+  if (dualRegret === null) return steps;
+  return steps.map((step, index) => ({ ...step, dualRegretCumulative: dualRegret.cumulative[index] }));
+}
+
+function outcomeOf({ router, summary, timing, dualRegret }: RouterResult): RouterOutcome {
+  const cumulative = dualRegret && Array.from(dualRegret.cumulative);
   return {
     ...router,
     summary,
-    steps:
-      cumulative === undefined
-        ? steps
-        : steps.map((step, index) => ({ ...step, dualRegretCumulative: cumulative[index] })),
-    dualRegret: dualRegret === null ? null : { gap: dualRegret.gap, keptFraction: dualRegret.keptFraction },
-    routeMs: timing.routeMs,
-    trainMs: timing.trainMs,
+    dualRegret: dualRegret && { gap: dualRegret.gap, keptFraction: dualRegret.keptFraction, cumulative: cumulative! },
+    routeMs: Array.from(timing.routeMs),
+    trainMs: timing.trainMs && Array.from(timing.trainMs),
   };
+}
+
+/** Throws `InputError` if `state` is not of a simulation of `scenario`. */
+function checkState({ scenario: saved, parts }: SimulationState, scenario: Scenario): void {
+  if (!Array.isArray(parts)) throw new InputError("from: is not the state of a simulation");
+  if (JSON.stringify(saved) === JSON.stringify(scenario)) return;
+  throw new InputError("from: is the state of another scenario; resume it with its own `scenario`");
+}
+
+/** A deep copy of plain data; of a view of a buffer only what the view shows. */
+function copyOf(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (ArrayBuffer.isView(value)) return (value as Float64Array).slice();
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copyOf(inner)]));
 }

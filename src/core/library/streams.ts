@@ -6,7 +6,8 @@
 import { InputError } from "../input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
-import { openStream, withMemoryFor } from "../simulation/open-scenario.ts";
+import { batchesOnly, hasOwnStreams } from "../simulation/sharing.ts";
+import { createSimulation } from "../simulation/simulation.ts";
 import { findStreamKind, streamKinds } from "../streams/index.ts";
 import type { StreamKind } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
@@ -63,7 +64,7 @@ export async function open(stream: StreamInput, { backend, ...sizes }: StreamSiz
     { ...sizes, name: where, topK: 1, regret: { every: 0 }, stream, routers },
     where,
   );
-  if (findStreamKind(stream.kind)!.seesLoad) {
+  if (hasOwnStreams(scenario)) {
     throw new InputError(`${where}: a stream of kind "${stream.kind}" answers a router's load; use simulate`);
   }
   const { steps, tokens, experts } = scenario;
@@ -72,13 +73,14 @@ export async function open(stream: StreamInput, { backend, ...sizes }: StreamSiz
     tokens,
     experts,
     async *[Symbol.asyncIterator]() {
-      const opened = await withMemoryFor(scenario, async () => openStream(scenario, await kernelsOf(backend)));
+      const simulation = await createSimulation(scenario, { kernels: await kernelsOf(backend), part: batchesOnly });
       try {
-        for (let batch = await opened.next(); batch !== null; batch = await opened.next()) {
+        while (await simulation.step()) {
+          const batch = simulation.batch!;
           yield { ...batch, logits: batch.logits.slice(0, batch.tokens * experts) };
         }
       } finally {
-        await opened.close();
+        await simulation.close();
       }
     },
   };

@@ -19,7 +19,7 @@ import {
   stepTime,
 } from "./load.ts";
 import type { RunFacts, RunTiming } from "./run-summary.ts";
-import type { StepFacts, StepRecord, StepReport } from "./step-record.ts";
+import type { JoinedFigures, StepFacts, StepRecord, StepReport } from "./step-record.ts";
 import { routingEntropy, specialisation } from "./training.ts";
 
 /** Which way a metric is better; null if neither way is. */
@@ -84,12 +84,13 @@ export interface Metric {
   /** Present if only streams that train have it. */
   readonly trains?: true;
   /**
-   * The file with its value on each step. It is measured on the facts of the step, or read from what the router, the
-   * stream and the optimum report.
+   * The file with its value on each step. It is measured on the facts of the step, reported by the router or the stream, or
+   * joined from optima and biases that another thread may find.
    */
   readonly step?:
     | { readonly file: StepFile; readonly measure: (facts: StepFacts) => number | null }
-    | { readonly file: StepFile; readonly report: (report: StepReport) => number | null };
+    | { readonly file: StepFile; readonly report: (report: StepReport) => number | null }
+    | { readonly file: StepFile; readonly join: (joined: JoinedFigures) => number | null };
   /** Its values of a whole run. */
   readonly run?: readonly RunColumn[];
   readonly timing?: readonly TimingColumn[];
@@ -304,7 +305,7 @@ const entries = [
       "scenario's measure.scores, whatever the router selects by. If regret.every is n > 1, one step drawn from each n is " +
       "measured, and regret_mean estimates the mean over all steps without bias",
     source: "objective of BASE, arXiv 2103.16716; this program",
-    step: { file: "steps", report: ({ regret }) => regret?.regret ?? null },
+    step: { file: "steps", join: ({ regret }) => regret?.regret ?? null },
     run: [
       {
         column: "regret_mean",
@@ -346,7 +347,7 @@ const entries = [
     definition:
       "Σ of the assignment regret over the measured steps alone: about 1/n of that of all steps if regret.every is n",
     source: "objective of BASE, arXiv 2103.16716; this program",
-    step: { file: "steps", report: ({ regret }) => regret?.regretCumulative ?? null },
+    step: { file: "steps", join: ({ regret }) => regret?.regretCumulative ?? null },
     run: [
       {
         column: "regret_cumulative",
@@ -364,7 +365,7 @@ const entries = [
     bounds: notNegative,
     definition: "proven upper bound of OPT minus the best assignment found, / (T·K); 0 when exact",
     source: "linear programming duality",
-    step: { file: "steps", report: ({ regret }) => regret?.optimumGap ?? null },
+    step: { file: "steps", join: ({ regret }) => regret?.optimumGap ?? null },
     run: [{ column: "optimum_gap_max", label: "optimum gap, largest", value: ({ regret }) => regret.optimumGapMax }],
   },
   {
@@ -378,7 +379,7 @@ const entries = [
       "Σ_n f_n(b_n) − f_n(b*), f(b) = (Σ_t K largest of S_t + b) / T − (K/E)·Σ b, b* the best fixed bias in hindsight; S by " +
       "the router's own affinities, so that only routers of the same `scores` compare",
     source: "Han and Zhong 2025, arXiv 2512.03915",
-    step: { file: "steps", report: ({ dualRegretCumulative }) => dualRegretCumulative ?? null },
+    step: { file: "steps", join: ({ dualRegretCumulative }) => dualRegretCumulative ?? null },
     run: [
       {
         column: "dual_regret_cumulative",
@@ -718,7 +719,9 @@ type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}
   ? `${First}${Capitalize<CamelCase<Rest>>}`
   : Name;
 type Returned<F> = F extends (...facts: never[]) => infer Value ? Value : never;
-type StepValue<E> = E extends { readonly step: { readonly measure: infer F } | { readonly report: infer F } }
+type StepValue<E> = E extends {
+  readonly step: { readonly measure: infer F } | { readonly report: infer F } | { readonly join: infer F };
+}
   ? Returned<F>
   : never;
 /** Means, largest and last values are those of the steps, of which there is at least one; token means may have no token. */
@@ -763,18 +766,21 @@ export function measureStep(facts: StepFacts): StepMetrics {
 }
 
 /** A metric of each step, and how a record of the step tells its value. */
-interface StepColumn {
+export interface StepColumn {
   readonly name: string;
   readonly file: StepFile;
   /** Whether only streams that train have it. */
   readonly trains: boolean;
   readonly value: (record: StepRecord) => number | null;
+  /** Present if the value is joined from what other threads may find. */
+  readonly join?: (joined: JoinedFigures) => number | null;
 }
 
 /** The metrics of each step. */
 export const stepColumns: readonly StepColumn[] = metrics.flatMap(({ id, step, trains = false }) => {
   if (step === undefined) return [];
   const key = camelCase(id) as keyof StepMetrics;
+  if ("join" in step) return [{ name: id, file: step.file, trains, value: step.join, join: step.join }];
   const value = "report" in step ? step.report : ({ metrics }: StepRecord) => metrics[key];
   return [{ name: id, file: step.file, trains, value }];
 });

@@ -35,7 +35,7 @@ export interface DualFunction {
  *     f_n(b) = (1/T)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e
  *
  * If a run of `steps` is larger than 2^25 affinities, tokens drawn evenly from each batch stand for all of it, at least one a
- * batch. The draw follows from the seed and the step, so that every pass keeps the same tokens.
+ * batch. The draw follows from the seed and the step, so that every thread keeps the same tokens.
  */
 export function createDualFunction(
   kernels: Kernels,

@@ -91,7 +91,7 @@ export function largest(load: ArrayLike<number>): number {
  * The quantile `p`, in [0, 1], of at least one value, by linear interpolation (R-7). Sorts a copy in float64, which leaves
  * 8 bytes of garbage a value; d3's own `quantile` walks an iterator and leaves ten times as much.
  */
-export function quantileOf(values: readonly number[], p: number): number {
+export function quantileOf(values: ArrayLike<number>, p: number): number {
   const sorted: ArrayLike<number> = new Float64Array(values).sort();
   return quantileSorted(sorted as number[], p)!;
 }

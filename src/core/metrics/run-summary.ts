@@ -35,7 +35,7 @@ export interface RunFacts {
   readonly totalLoad: Float64Array;
   readonly ranks: number;
   /** `[steps]`, MaxVio of every batch. */
-  readonly maxVios: readonly number[];
+  readonly maxVios: ArrayLike<number>;
   readonly idle: IdleTracker;
   readonly deadWindow: number;
   readonly regret: RegretSummary;
@@ -49,9 +49,9 @@ export interface RunFacts {
 /** How long the steps of a run took. */
 export interface RunTiming {
   /** `[steps]`, milliseconds that `route` took. */
-  readonly routeMs: readonly number[];
+  readonly routeMs: Float64Array;
   /** `[steps]`, milliseconds that the stream learnt from each batch; null if it does not train. */
-  readonly trainMs: readonly number[] | null;
+  readonly trainMs: Float64Array | null;
   /** Tokens of all steps together. */
   readonly tokens: number;
 }
@@ -61,17 +61,15 @@ export interface RunSummaryShape {
   readonly ranks: number;
   /** Steps, counted back from the last, in which an expert must get a token not to be dead. */
   readonly deadWindow: number;
-  /** Regret is measured on one step of every so many; default 1. */
-  readonly regretEvery?: number | undefined;
   /** The transport plan the router follows, if it has one. */
   readonly plan?: PlanKind | undefined;
 }
 
 /** All that a {@link RunSummaryBuilder} has gathered. Plain data. */
 export interface RunSummaryState {
+  steps: number;
   readonly totalLoad: Float64Array;
   readonly idle: IdleState;
-  readonly maxVios: number[];
   /** `[taken columns × 2]`: Σ value · weight and Σ weight of a mean, else the value and the number of steps that had one. */
   readonly taken: Float64Array;
   /**
@@ -79,7 +77,6 @@ export interface RunSummaryState {
    * first step that has such a value.
    */
   window: Float64Array;
-  readonly regrets: Readonly<Record<keyof RegretSeries, number[]>>;
   solverSteps: number;
   notConverged: number;
 }
@@ -108,32 +105,35 @@ const computed = metricColumns.flatMap(({ column, value }) =>
 
 function emptyState(experts: number): RunSummaryState {
   return {
+    steps: 0,
     totalLoad: new Float64Array(experts),
     idle: emptyIdleState(experts),
-    maxVios: [],
     taken: new Float64Array(2 * others.length),
     window: new Float64Array(0),
-    regrets: { regret: [], regretCumulative: [], optimumGap: [] },
     solverSteps: 0,
     notConverged: 0,
   };
 }
 
-/** Gathers steps into a {@link RunSummary}. Keeps a few numbers per step, so that quantiles are exact. */
+/** Gathers steps into a {@link RunSummary}, in memory that does not grow with them. */
 export interface RunSummaryBuilder {
   /** Changes with every step. */
   readonly state: RunSummaryState;
   observe(record: StepRecord): void;
-  /** Needs at least one step. */
-  summary(): RunSummary;
+  /**
+   * Needs at least one step.
+   *
+   * @param maxVios `[steps]`, MaxVio of every batch, for exact quantiles
+   */
+  summary(maxVios: ArrayLike<number>, regret?: RegretSummary): RunSummary;
 }
 
 /** @param state of another of the same shape, to resume from */
 export function createRunSummary(
-  { experts, ranks, deadWindow, regretEvery = 1, plan }: RunSummaryShape,
+  { experts, ranks, deadWindow, plan }: RunSummaryShape,
   state: RunSummaryState = emptyState(experts),
 ): RunSummaryBuilder {
-  const { totalLoad, maxVios, regrets, taken } = state;
+  const { totalLoad, taken } = state;
   const idle = createIdleTracker(experts, state.idle);
 
   function take(record: StepRecord, tokens: number): void {
@@ -184,7 +184,7 @@ export function createRunSummary(
 
   /** Sums from the oldest step on. */
   function windowMean(i: number): number | null {
-    const steps = maxVios.length;
+    const { steps } = state;
     let [total, weights] = [0, 0];
     for (let step = Math.max(0, steps - deadWindow); step < steps && state.window.length > 0; step++) {
       const row = (step % deadWindow) * rowLength;
@@ -200,26 +200,20 @@ export function createRunSummary(
   return {
     state,
     observe(record) {
-      const { tokens, load, metrics, regret, solver } = record;
+      const { tokens, load, solver } = record;
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
       // Every token has topK pairs, so tokens weigh the steps as pairs would.
       take(record, tokens ?? 1);
-      takeWindow(record, maxVios.length, tokens ?? 1);
-      maxVios.push(metrics.maxVio);
-      if (regret !== null) {
-        regrets.regret.push(regret.regret);
-        regrets.regretCumulative.push(regret.regretCumulative);
-        regrets.optimumGap.push(regret.optimumGap);
-      }
+      takeWindow(record, state.steps, tokens ?? 1);
+      state.steps += 1;
       if (solver !== undefined) {
         state.solverSteps += 1;
         if (!solver.converged) state.notConverged += 1;
       }
     },
-    summary() {
+    summary(maxVios, regret = noRegret) {
       const { solverSteps, notConverged } = state;
-      const regret = summarizeRegret(regrets, maxVios.length, regretEvery);
       const facts = { totalLoad, ranks, maxVios, idle, deadWindow, regret, plan, solverSteps, notConverged };
       const values = {
         ...Object.fromEntries(others.map(({ key }, i) => [key, takenValue(i)])),
@@ -228,12 +222,20 @@ export function createRunSummary(
       };
       return {
         ...(values as unknown as RunValues),
-        maxVioBatches: maxVios,
+        maxVioBatches: Array.from(maxVios),
         solverSteps: plan === undefined ? null : solverSteps,
       };
     },
   };
 }
+
+/** That of a run without measured regret. */
+const noRegret: RegretSummary = {
+  regretMean: null,
+  regretSe: null,
+  regretCumulative: null,
+  optimumGapMax: null,
+};
 
 /** The regret of a run of `steps` from that of one step of each `every`; null if there is none. */
 export function summarizeRegret(

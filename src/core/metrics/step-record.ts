@@ -37,6 +37,14 @@ export interface RoutedFacts {
   churn(): number;
 }
 
+/** The figures of a step that rest on optima or on the best bias in hindsight, which another thread may find. */
+export interface JoinedFigures {
+  /** Null on the steps on which the optimum was not computed. */
+  readonly regret: StepRegret | null;
+  /** Summed up to this step; absent for routers without a bias, and until the run is over. */
+  readonly dualRegretCumulative?: number;
+}
+
 /** What others report of one router's step. */
 export interface StepReport {
   readonly step: number;
@@ -44,10 +52,6 @@ export interface StepReport {
   readonly tokens: number | null;
   /** `[experts]`, overwritten by the next step. */
   readonly load: ArrayLike<number>;
-  /** Null on the steps on which the optimum was not computed. */
-  readonly regret: StepRegret | null;
-  /** Summed up to this step; absent for routers without a bias, and until the run is over. */
-  readonly dualRegretCumulative?: number;
   /** Present on the steps on which a transport solver ran. */
   readonly solver?: SolverReport;
   /** Present if the stream trains. */
@@ -55,6 +59,6 @@ export interface StepReport {
 }
 
 /** What one router did on one step, as the summary and the files take it. */
-export interface StepRecord extends StepReport {
+export interface StepRecord extends StepReport, JoinedFigures {
   readonly metrics: StepMetrics;
 }

@@ -4,11 +4,11 @@ import {
   type MetricColumn,
   metricColumns,
   metrics,
+  type StepColumn,
   type StepFile,
   stepColumns,
 } from "../metrics/catalogue.ts";
 import type { RunSummary, RunTiming } from "../metrics/run-summary.ts";
-import type { StepRecord } from "../metrics/step-record.ts";
 
 /** The first columns of every file: which scenario, router and seed a row is about. */
 export interface RowSource {
@@ -76,11 +76,9 @@ export function isTrained({ summary }: SummaryRow): boolean {
 
 export interface StepRow {
   readonly source: RowSource;
-  readonly record: StepRecord;
+  readonly step: number;
+  readonly figure: (column: StepColumn) => number | null;
 }
-
-/** How many columns of steps.csv and diagnostics.csv, from the first on, tell whose row it is. */
-export const sourceColumns = 3;
 
 /** The columns of a file with a row per router and step; those of training only if the scenario's stream trains. */
 function columnsOfSteps(file: StepFile, trains: boolean): readonly Column<StepRow>[] {
@@ -88,10 +86,10 @@ function columnsOfSteps(file: StepFile, trains: boolean): readonly Column<StepRo
     { name: "scenario", value: ({ source }) => source.scenario },
     { name: "router", value: ({ source }) => source.router },
     { name: "seed", value: ({ source }) => source.seed },
-    { name: "step", value: ({ record }) => record.step },
+    { name: "step", value: ({ step }) => step },
     ...stepColumns
       .filter((column) => column.file === file && (trains || !column.trains))
-      .map(({ name, value }): Column<StepRow> => ({ name, value: ({ record }) => value(record) })),
+      .map((column): Column<StepRow> => ({ name: column.name, value: ({ figure }) => figure(column) })),
   ];
 }
 

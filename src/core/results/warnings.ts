@@ -1,5 +1,5 @@
 import { hindsightTolerance } from "../metrics/dual-regret.ts";
-import { findRouterKind } from "../routers/index.ts";
+import { routerKindOf } from "../routers/index.ts";
 import type { RouterChoice } from "../scenario/scenario.ts";
 import { counted } from "../words.ts";
 import { formatNumber, printable } from "./format.ts";
@@ -43,10 +43,10 @@ export function convergenceMessages(
  * Whether a router is told to stop before it can meet its tolerance: after fewer iterations than its kind makes by
  * default, or at a tolerance of 0.
  */
-export function stopsEarly({ kind, options }: RouterChoice): boolean {
-  const { maxIterations, tolerance } = options;
+export function stopsEarly(router: RouterChoice): boolean {
+  const { maxIterations, tolerance } = router.options;
   if (tolerance === 0) return true;
-  const standard: unknown = findRouterKind(kind)!.options.parse({}).maxIterations;
+  const standard: unknown = routerKindOf(router).options.parse({}).maxIterations;
   return typeof maxIterations === "number" && typeof standard === "number" && maxIterations < standard;
 }
 

@@ -35,6 +35,13 @@ export const routerKinds: readonly RouterKind[] = kinds;
 /** The type of each kind, which knows its name and its options. */
 export type KnownRouterKind = (typeof kinds)[number];
 
+/** The kind of a scenario's router, which names one that exists. */
+export function routerKindOf({ kind }: { readonly kind: string }): RouterKind {
+  const found = findRouterKind(kind);
+  if (found === undefined) throw new Error(`There is no router of kind "${kind}".`);
+  return found;
+}
+
 /** The algorithm named `kind`, undefined when there is none. */
 export function findRouterKind(kind: string): RouterKind | undefined {
   return routerKinds.find((candidate) => candidate.kind === kind);

@@ -3,8 +3,8 @@ import { readSmallFile } from "../../node/files/input-file.ts";
 import type { RoutingShape, ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
-import { findRouterKind } from "../routers/index.ts";
-import { findStreamKind } from "../streams/index.ts";
+import { routerKindOf } from "../routers/index.ts";
+import { streamKindOf } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 import { isRunRecord } from "./is-run-record.ts";
@@ -82,7 +82,7 @@ export async function resolveScenario(
   // The unions are made from the registries, so their types cannot tell what each kind's own schema guarantees.
   const fields = parsed.data as ScenarioFields;
 
-  const streamKind = findStreamKind(fields.stream.kind)!;
+  const streamKind = streamKindOf(fields.stream);
   const { kind: _, ...streamOptions } = fields.stream;
   await streamKind.checkInput?.(streamOptions, folder);
   const streamShape = await shapeOf(fields, streamOptions, folder, where);
@@ -128,7 +128,7 @@ async function shapeOf(
   where: string,
 ): Promise<StreamShape> {
   const { steps, tokens, experts } = fields;
-  const streamKind = findStreamKind(fields.stream.kind)!;
+  const streamKind = streamKindOf(fields.stream);
   if (streamKind.shape !== undefined) {
     const wanted = {
       ...(steps !== undefined && { steps }),
@@ -147,7 +147,7 @@ export function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | u
   return {
     kind,
     name: label ?? kind,
-    scores: scores ?? scenarioScores ?? findRouterKind(kind)!.defaultScores ?? "softmax",
+    scores: scores ?? scenarioScores ?? routerKindOf(router).defaultScores ?? "softmax",
     options,
   };
 }
@@ -173,7 +173,7 @@ function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape)
 
 function routerProblems(routers: readonly RouterChoice[], shape: RoutingShape): string[] {
   return routers.flatMap((router, index) => {
-    const problems = findRouterKind(router.kind)!.check?.(router.options, shape) ?? [];
+    const problems = routerKindOf(router).check?.(router.options, shape) ?? [];
     const lines = problems.map(
       ({ path: inside, message }) => `${formatPath(["routers", index, ...inside])}: ${message}`,
     );

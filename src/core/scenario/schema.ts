@@ -103,7 +103,8 @@ export const scenarioSchema = z.strictObject({
     .positive()
     .default(defaultLoadSamples)
     .describe(
-      "Most steps that loads.csv holds: the first, the last, and one drawn from each of equal stretches between.",
+      "Most steps that loads.csv holds: the first, the last, and one drawn from each of equal stretches between. " +
+        "A run keeps them in memory, 4 bytes per step, router and expert.",
     ),
   stream: streamSchema,
   routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),

@@ -1,55 +1,52 @@
 import type { Kernels } from "../kernels/kernels.ts";
-import type { DualFunction, KeptScores } from "../metrics/dual-function.ts";
-import {
-  createFeasibleScore,
-  createOptimumSeries,
-  createRegretMeter,
-  type Optimum,
-  type OptimumSeries,
-  type RegretState,
-} from "../metrics/regret.ts";
-import { createRunSummary, type RunSummary, type RunSummaryState } from "../metrics/run-summary.ts";
+import type { DualFunction } from "../metrics/dual-function.ts";
+import { createFeasibleScore, createRegretMeter, type Optimum, type RegretState } from "../metrics/regret.ts";
+import { createRunSummary, type RunSummaryState } from "../metrics/run-summary.ts";
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
-import { findRouterKind } from "../routers/index.ts";
-import type { RoutedStep, RouterState } from "../routers/router.ts";
+import { createStepSeries, firstSteps, type StepSeries, writeStep } from "../metrics/step-series.ts";
+import { createRandom } from "../random.ts";
+import { routerKindOf } from "../routers/index.ts";
+import type { RoutedStep, Router, RouterState } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
-import type { StratifiedSample } from "../stratified-sample.ts";
+import { drawWithEnds, type StratifiedSample } from "../stratified-sample.ts";
 import type { Stream } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
 import type { TrainingStep } from "../training-step.ts";
-import { createRouter } from "./open-scenario.ts";
-import { hasDualRegret, optimumRouter } from "./regret.ts";
+import { hasDualRegret } from "./optima.ts";
+import { trains } from "./sharing.ts";
 
-/** How long a router's steps took, in milliseconds. */
-export interface Timing {
-  /** `[steps]`, of `route`. */
-  readonly routeMs: readonly number[];
-  /** `[steps]`, of what the stream learns from each batch; null where it does not train. */
-  readonly trainMs: readonly number[] | null;
-  readonly tokens: number;
-}
-
-/** F on each measured step, and the tokens of its batch, flat. */
+/** The feasible score F on each measured step, and the tokens of its batch. */
 export interface FeasibleSeries {
   readonly score: Float64Array;
   readonly tokens: Float64Array;
 }
 
-/** What one router did on a pass, before it is known how well it could have done. Plain data. */
+/** What is kept of each step of a router, in flat arrays that are allocated once. Plain data. */
+export interface RunSeries {
+  readonly figures: StepSeries;
+  /** `[steps]`, milliseconds that `route` took. */
+  readonly routeMs: Float64Array;
+  /** `[steps]`, milliseconds that the stream took to learn from the batch; null if it does not train. */
+  readonly trainMs: Float64Array | null;
+  /** `[sampled steps × experts]`, the loads on the steps of {@link loadSteps}. */
+  readonly loads: Int32Array;
+  /** `[measured steps]`; null if another thread finds the optima. */
+  readonly regret: Float64Array | null;
+  /** What regret is measured from if another thread finds the optima, else null. */
+  readonly feasible: FeasibleSeries | null;
+  /** `[steps]`, f_n(b_n); null for routers without dual regret. */
+  readonly duals: Float64Array | null;
+}
+
+/** What one router did. Plain data. */
 export interface RoutedRun {
   /** In the scenario. */
   readonly position: number;
-  /** Without regret. */
-  readonly summary: RunSummary;
-  readonly timing: Timing;
-  readonly feasible: FeasibleSeries;
-  /** On each measured step, of the router that proves the measured optimum itself; null for the others. */
-  readonly optima: OptimumSeries | null;
-  /** `[steps]`, f_n(b_n); null for routers without dual regret. */
-  readonly duals: Float64Array | null;
-  /** Steps with regret on which the router's transport solver ran. */
-  readonly solvedWithRegret: number;
+  readonly summary: RunSummaryState;
+  /** Of all batches. */
+  readonly tokens: number;
+  readonly series: RunSeries;
 }
 
 /** All that a run remembers between batches. Plain data. */
@@ -57,129 +54,164 @@ export interface RouterRunState {
   readonly router: RouterState;
   readonly summary: RunSummaryState;
   readonly regret: RegretState;
-  readonly routeMs: number[];
-  readonly trainMs: number[];
   readonly tokens: number;
-  readonly feasible: FeasibleSeries;
-  readonly optima: OptimumSeries | null;
-  readonly duals: Float64Array | null;
-  readonly solvedWithRegret: number;
-}
-
-/** What routers share of a batch. */
-export interface BatchScores {
-  /** S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret. */
-  readonly scores: Float64Array | null;
-  /** What dual regret rests on, by the router's own affinities; null if no router of the kind has it. */
-  readonly kept: { readonly dual: DualFunction; readonly scores: KeptScores } | null;
+  readonly series: RunSeries;
 }
 
 /** A router that is being run. For each batch `route` comes first and then `measure`. */
 export interface RouterRun {
   readonly choice: RouterChoice;
-  route(batch: TokenBatch, shared: BatchScores): void;
-  /** The measured optimum that the router proved of the batch, on steps with regret, if it is one that does. */
-  optimum(): Optimum | null;
+  readonly router: Router;
+  /** What `route` returned last. */
+  readonly routed: RoutedStep;
+  route(batch: TokenBatch): void;
+  /** The optimum of `batch`, the one routed last, as proven by a router that solves for it. */
+  provenOptimum(batch: TokenBatch): Optimum;
   /**
-   * Where `optimum` is null, as the batch has none or it is found elsewhere, the record has no regret. A `stream` that
-   * trains learns from what the capacity policy leaves of the assignment.
+   * Measures the last batch. A `stream` that trains learns from what the capacity policy leaves of the assignment.
+   *
+   * @param affinities S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret
+   * @param optimum null on steps without regret, and if another thread finds it: then the record has no regret
    */
   measure(
     batch: TokenBatch,
     facts: BatchFacts,
-    shared: BatchScores,
+    affinities: Float64Array | null,
     optimum: Optimum | null,
     stream: Stream,
   ): StepRecord;
-  /** `[experts]`, of the last batch. */
-  load(): Int32Array;
-  /** To be written down at once: parts of it change with every batch. */
+  /** Write it down at once: parts of it change with every batch. */
   state(): RouterRunState;
+  /** Needs at least one step. */
   result(): RoutedRun;
 }
 
-/**
- * @param sample the steps with regret
- * @param from of a run of the same router, to resume from; changes with every batch
- */
+export interface RouterRunContext {
+  readonly scenario: Scenario;
+  /** Of the router, in the scenario. */
+  readonly position: number;
+  readonly kernels: Kernels;
+  /** The steps with regret. */
+  readonly sample: StratifiedSample;
+  /** Whether the optimum of each of these steps is found by the same simulation. */
+  readonly hasOptima: boolean;
+  /** For routers with dual regret, by their own affinities. */
+  readonly dual: DualFunction | undefined;
+}
+
+/** A router of a scenario in its first state; its random numbers depend on the scenario's seed and its kind alone. */
+export function createRouter(scenario: Scenario, choice: RouterChoice, kernels: Kernels): Router {
+  const { kind, scores, options } = choice;
+  const random = createRandom(scenario.seed).derive(`router/${kind}`);
+  return routerKindOf(choice).create({ shape: scenario, scores, kernels, trained: trains(scenario), random }, options);
+}
+
+/** The steps whose loads are kept, rising: the first, the last, and others drawn by the seed, at most `loadSamples`. */
+export function loadSteps({ steps, loadSamples, seed }: Pick<Scenario, "steps" | "loadSamples" | "seed">): number[] {
+  return drawWithEnds(steps, loadSamples, createRandom(seed).derive("loads"));
+}
+
+/** @param from of a run of the same router, to resume from */
 export function createRouterRun(
-  scenario: Scenario,
-  position: number,
-  sample: StratifiedSample,
-  kernels: Kernels,
+  { scenario, position, kernels, sample, hasOptima, dual }: RouterRunContext,
   from?: RouterRunState,
 ): RouterRun {
+  const { steps, experts, topK } = scenario;
   const choice = scenario.routers[position];
-  const kind = findRouterKind(choice.kind)!;
+  const kind = routerKindOf(choice);
   const router = createRouter(scenario, choice, kernels);
   if (from !== undefined) router.restore(from.router);
-  const maxSlots = kind.maxSlots?.(scenario) ?? scenario.topK;
-  const meter = createStepMeter(
-    kernels,
-    scenario,
-    scenario.measure.scores,
-    scenario.capacity,
-    scenario.ranks,
-    maxSlots,
-  );
+  const maxSlots = kind.maxSlots?.(scenario) ?? topK;
+  const { measure, capacity, ranks } = scenario;
+  const meter = createStepMeter(kernels, scenario, measure.scores, capacity, ranks, maxSlots);
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
-  const regretMeter = createRegretMeter(scenario.topK, from?.regret);
+  const regretMeter = createRegretMeter(topK, from?.regret);
   const summary = createRunSummary({ ...scenario, plan: kind.plan }, from?.summary);
-  const routeMs = from?.routeMs ?? [];
-  const trainMs = from?.trainMs ?? [];
-  const feasible = from?.feasible ?? {
-    score: new Float64Array(sample.strata),
-    tokens: new Float64Array(sample.strata),
+  const sampled = new Map(loadSteps(scenario).map((step, index) => [step, index]));
+  const saved = from?.series;
+  const series: RunSeries = {
+    figures: createStepSeries(steps, trains(scenario), saved?.figures),
+    routeMs: room(steps, saved?.routeMs),
+    trainMs: trains(scenario) ? room(steps, saved?.trainMs) : null,
+    loads: new Int32Array(sampled.size * experts),
+    regret: hasOptima ? room(sample.strata, saved?.regret) : null,
+    feasible: hasOptima
+      ? null
+      : {
+          score: room(sample.strata, saved?.feasible?.score),
+          tokens: room(sample.strata, saved?.feasible?.tokens),
+        },
+    duals: dual !== undefined && hasDualRegret(scenario, choice) ? room(steps, saved?.duals) : null,
   };
-  const isProver = optimumRouter(scenario, [choice]) !== undefined;
-  const optima = from?.optima ?? (isProver ? createOptimumSeries(sample.strata) : null);
-  const duals = from?.duals ?? (hasDualRegret(scenario, choice) ? new Float64Array(scenario.steps) : null);
+  if (saved !== undefined) series.loads.set(saved.loads);
   let tokens = from?.tokens ?? 0;
-  let solvedWithRegret = from?.solvedWithRegret ?? 0;
+  let stepsDone = saved?.routeMs.length ?? 0;
+  let stepsSampled = (saved?.loads.length ?? 0) / experts;
+  let stepsMeasured = (saved?.regret ?? saved?.feasible?.score)?.length ?? 0;
   let routed: RoutedStep;
-  let trained: TrainingStep | undefined;
-  let optimum: Optimum | null = null;
 
-  function learn(batch: TokenBatch, stream: Stream): void {
-    if (stream.learn === undefined) return;
+  function learn(batch: TokenBatch, stream: Stream): TrainingStep | null {
+    if (stream.learn === undefined || series.trainMs === null) return null;
     const start = performance.now();
     const assignment = { ...routed.assignment, expert: meter.remaining() };
-    trained = stream.learn(assignment, (gateGradient, logitGradient) =>
+    const step = stream.learn(assignment, (gateGradient, logitGradient) =>
       router.backward(batch, gateGradient, logitGradient),
     );
-    trainMs.push(performance.now() - start);
+    series.trainMs[batch.step] = performance.now() - start;
+    return step;
   }
+
+  function measureRegret({ step, tokens }: TokenBatch, affinities: Float64Array, optimum: Optimum | null) {
+    const score = feasibleScore(affinities, routed.assignment, tokens);
+    const measured = sample.stratumOf(step);
+    stepsMeasured = measured + 1;
+    if (series.feasible !== null) {
+      series.feasible.score[measured] = score;
+      series.feasible.tokens[measured] = tokens;
+    }
+    if (optimum === null || series.regret === null) return null;
+    const regret = regretMeter.measure(optimum, score, tokens);
+    series.regret[measured] = regret.regret;
+    return regret;
+  }
+
+  /** Of the steps that are done; shares memory with `series`. */
+  const doneSeries = (): RunSeries => ({
+    figures: firstSteps(series.figures, stepsDone),
+    routeMs: series.routeMs.subarray(0, stepsDone),
+    trainMs: series.trainMs?.subarray(0, stepsDone) ?? null,
+    loads: series.loads.subarray(0, stepsSampled * experts),
+    regret: series.regret?.subarray(0, stepsMeasured) ?? null,
+    feasible: series.feasible && {
+      score: series.feasible.score.subarray(0, stepsMeasured),
+      tokens: series.feasible.tokens.subarray(0, stepsMeasured),
+    },
+    duals: series.duals?.subarray(0, stepsDone) ?? null,
+  });
 
   return {
     choice,
-    route(batch, { scores, kept }) {
-      if (duals !== null && kept !== null) duals[batch.step] = kept.dual.value(kept.scores, router.bias!);
+    router,
+    get routed() {
+      return routed;
+    },
+    route(batch) {
+      if (series.duals !== null) series.duals[batch.step] = dual!.value(dual!.keep(batch), router.bias!);
       const start = performance.now();
       routed = router.route(batch);
-      routeMs.push(performance.now() - start);
+      series.routeMs[batch.step] = performance.now() - start;
       tokens += batch.tokens;
-      optimum = null;
-      if (scores === null || optima === null) return;
-      const { value, upperBound } = routed.optimum!;
-      optimum = { upperBound, gap: (upperBound - value) / (batch.tokens * scenario.topK) };
-      const measured = sample.stratumOf(batch.step);
-      optima.upperBound[measured] = optimum.upperBound;
-      optima.gap[measured] = optimum.gap;
+      stepsDone = batch.step + 1;
     },
-    optimum: () => optimum,
-    measure(batch, facts, { scores }, best, stream) {
+    provenOptimum(batch) {
+      const { value, upperBound } = routed.optimum!;
+      return { upperBound, gap: (upperBound - value) / (batch.tokens * topK) };
+    },
+    measure(batch, facts, affinities, optimum, stream) {
       const { assignment, solver } = routed;
-      let regret = null;
-      if (scores !== null) {
-        const score = feasibleScore(scores, assignment, batch.tokens);
-        const measured = sample.stratumOf(batch.step);
-        feasible.score[measured] = score;
-        feasible.tokens[measured] = batch.tokens;
-        if (solver !== undefined) solvedWithRegret += 1;
-        if (best !== null) regret = regretMeter.measure(best, score, batch.tokens);
-      }
+      const regret = affinities === null ? null : measureRegret(batch, affinities, optimum);
       const metrics = meter.measure(batch, facts, assignment, router.bias, stream.learn !== undefined);
-      learn(batch, stream);
+      const training = learn(batch, stream);
       const record: StepRecord = {
         step: batch.step,
         tokens: batch.tokens,
@@ -187,32 +219,31 @@ export function createRouterRun(
         metrics,
         regret,
         ...(solver !== undefined && { solver }),
-        ...(trained !== undefined && { training: trained }),
+        ...(training !== null && { training }),
       };
-      summary.observe({ ...record, regret: null });
+      writeStep(series.figures, record);
+      const row = sampled.get(batch.step);
+      if (row !== undefined) {
+        series.loads.set(assignment.load, row * experts);
+        stepsSampled = row + 1;
+      }
+      summary.observe(record);
       return record;
     },
-    load: () => routed.assignment.load,
     state: () => ({
       router: router.state(),
       summary: summary.state,
       regret: regretMeter.state,
-      routeMs,
-      trainMs,
       tokens,
-      feasible,
-      optima,
-      duals,
-      solvedWithRegret,
+      series: doneSeries(),
     }),
-    result: () => ({
-      position,
-      summary: summary.summary(),
-      timing: { routeMs, trainMs: trained === undefined ? null : trainMs, tokens },
-      feasible,
-      optima,
-      duals,
-      solvedWithRegret,
-    }),
+    result: () => ({ position, summary: structuredClone(summary.state), tokens, series: doneSeries() }),
   };
+}
+
+/** Zeros, `saved` at their start. */
+function room(length: number, saved?: Float64Array | null): Float64Array {
+  const array = new Float64Array(length);
+  if (saved) array.set(saved);
+  return array;
 }

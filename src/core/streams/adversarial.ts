@@ -33,7 +33,7 @@ export const adversarialKind = defineStreamKind({
   summary: "favours the experts that the router under test loaded most so far",
   source: "adaptive online adversary, Ben-David et al. 1994",
   options: adversarialOptions,
-  seesLoad: true,
+  feedback: "load",
   async create({ shape, kernels, random }, { strength, noise }) {
     const { steps, tokens, experts } = shape;
     const loadSoFar = new Float64Array(experts);

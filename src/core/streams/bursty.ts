@@ -62,7 +62,6 @@ export const burstyKind = defineStreamKind({
   summary: "clusters of which one dominates for a geometric number of steps",
   source: "Markov-modulated arrivals, Fischer and Meier-Hellstern 1993",
   options: burstyOptions,
-  seesLoad: false,
   check({ clusters }) {
     if (clusters > 1) return [];
     return [{ path: ["clusters"], message: "must be at least 2, so that another cluster can take over" }];

@@ -15,7 +15,6 @@ export const clustersKind = defineStreamKind({
   source:
     "Gaussian mixture, Pearson 1894; weights by Zipf 1949; linear router of Shazeer et al. 2017, arXiv 1701.06538",
   options: clustersOptions,
-  seesLoad: false,
   async create(context, options) {
     const mixture = createTokenMixture(context, options);
     return createSyntheticStream(context, mixture.writeLogits, options.repeat, mixture.passTokens);

@@ -39,7 +39,6 @@ export const driftKind = defineStreamKind({
   summary: "clusters whose centres or weights walk, shift or swing",
   source: "sudden, incremental and recurring concept drift, Gama et al. 2014",
   options: driftOptions,
-  seesLoad: false,
   check({ mode, moves, steps, clusters, exponent }, shape) {
     const problems: { path: readonly string[]; message: string }[] = [];
     if (mode === "shift" && steps.length === 0) {

@@ -55,7 +55,6 @@ export const gaussianKind = defineStreamKind({
   summary: "popularity of each expert plus independent normal noise",
   source: "normal noise around expert popularity; Zipf 1949",
   options: gaussianOptions,
-  seesLoad: false,
   async create(context, options) {
     const { shape, kernels, random } = context;
     const { tokens, experts } = shape;

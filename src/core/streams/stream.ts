@@ -28,16 +28,16 @@ export interface Stream {
    * much faster so.
    */
   skip?(): void;
-  /** The load `[experts]` of the router under test on the last batch; only streams with `seesLoad` have it. */
+  /** Takes the router's load `[experts]` on the last batch; only streams of kinds with `feedback: "load"` have it. */
   observe?(load: Int32Array): void;
   /**
    * Trains on the last batch, routed as `assignment` says, without the pairs that a capacity policy dropped; `backward`
-   * is the router's. Called once after each `next`; only streams of kinds that train have it.
+   * is the router's. Called once after each `next`; only streams of kinds with `feedback: "training"` have it.
    */
   learn?(assignment: Assignment, backward: GateBackward): TrainingStep;
   /**
-   * All that the next batches depend on, to go on from later; only streams with `seesLoad` or of kinds that train have it.
-   * Any other comes to the same batches again when it is gone through from the first.
+   * All that the next batches depend on, to resume from; only streams of kinds with `feedback` have it. Any other stream
+   * returns the same batches again if it is opened again.
    */
   state?(): StreamState;
   restore?(state: StreamState): void;
@@ -61,12 +61,11 @@ export interface StreamKind<Options = unknown> {
   /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
   readonly options: z.ZodObject;
   /**
-   * Whether its batches depend on how the ones before were routed, so that every router gets a stream of its own; its
-   * streams have `state` and `restore`.
+   * What its batches depend on besides the seed or a file: the router's `load` on earlier batches (its streams have
+   * `observe`), or the `training` of its gate behind the router (they have `learn`). Then every router gets a stream of its
+   * own, which has `state` and `restore`. Absent for kinds whose batches are the same for every router.
    */
-  readonly seesLoad: boolean;
-  /** Whether its gate learns: its streams have `learn`, `state` and `restore`. */
-  readonly trains?: boolean;
+  readonly feedback?: "load" | "training";
   /** Problems that only show against the shape, e.g. a shift after the last step. */
   check?(options: Options, shape: StreamShape): { path: readonly string[]; message: string }[];
   /**

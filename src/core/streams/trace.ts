@@ -55,7 +55,6 @@ export const traceKind = defineStreamKind({
   summary: "recorded router logits from a .npy, .csv, .parquet or .safetensors file",
   source: "recorded data",
   options: traceOptions,
-  seesLoad: false,
   async shape(options, wanted, folder) {
     const reader = await openLogits(options, folder);
     try {

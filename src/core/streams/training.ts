@@ -131,8 +131,7 @@ export const trainingKind = defineStreamKind({
   summary: "the gate of a small mixture of experts that is trained with the router under test",
   source: "Shazeer et al. 2017, arXiv 1701.06538; collapse by self-reinforcement, section 4",
   options: trainingOptions,
-  seesLoad: true,
-  trains: true,
+  feedback: "training",
   check(options, shape) {
     const { task, path, shift } = options;
     const problems: { path: readonly string[]; message: string }[] = [];

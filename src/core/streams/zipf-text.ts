@@ -72,7 +72,6 @@ export const zipfTextKind = defineStreamKind({
   summary: "token ids of a text or a Zipf law, one fixed logit row per id plus noise",
   source: "Zipf 1949; routing decided by token id, Xue et al. 2024, arXiv 2402.01739",
   options: zipfTextOptions,
-  seesLoad: false,
   async checkInput({ path }, folder) {
     if (path !== undefined) await checkTextFile(path, folder);
   },

@@ -1,5 +1,5 @@
+import { appendFileSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
-import { type CheckedPart, openPartFile, type PartMark } from "./part-file.ts";
 
 /**
  * A cell: a number is written so that reading it back gives the same double; null, and what is not finite, as nothing. A
@@ -12,8 +12,7 @@ const bytesPerWrite = 2 ** 16;
 /** Writes a CSV file (RFC 4180, line feeds) in pieces, so that memory does not grow with it. */
 export interface CsvFile {
   write(row: readonly CsvValue[]): void;
-  /** Puts all rows so far on the disk, and says what the file is then. */
-  flush(): PartMark;
+  /** Writes the rows that are still in memory. */
   close(): void;
 }
 
@@ -25,13 +24,9 @@ function digitsOf(value: number): string {
   return Number.isFinite(value) ? JSON.stringify(value) : "";
 }
 
-/** Opens `file` for writing, replacing what is there but for what is `kept`. `header` null leaves the header row out. */
-export function createCsvFile(
-  file: string,
-  header: readonly string[] | null,
-  kept: CheckedPart | null = null,
-): CsvFile {
-  const { append, mark } = openPartFile(file, kept);
+/** Starts `file` with the row `header`, replacing what is there. It is open only while it is written to. */
+export function createCsvFile(file: string, header: readonly string[]): CsvFile {
+  writeFileSync(file, "");
   // Texts are few and come again in row after row, while most cells are numbers, which need no quotes.
   const quoted = new Map<string, string>();
   const pending = Buffer.allocUnsafe(bytesPerWrite);
@@ -54,23 +49,16 @@ export function createCsvFile(
     line += "\n";
     const length = Buffer.byteLength(line);
     if (bytes + length > bytesPerWrite) writePending();
-    if (length > bytesPerWrite) append(line);
+    if (length > bytesPerWrite) appendFileSync(file, line);
     else bytes += pending.write(line, bytes);
   }
 
   function writePending(): void {
-    append(pending.subarray(0, bytes));
+    if (bytes > 0) appendFileSync(file, pending.subarray(0, bytes));
     quoted.clear();
     bytes = 0;
   }
 
-  if (header !== null) write(header);
-  return {
-    write,
-    flush() {
-      writePending();
-      return mark();
-    },
-    close: writePending,
-  };
+  write(header);
+  return { write, close: writePending };
 }

@@ -50,11 +50,11 @@ const longestBesideName = 200;
 /** How long a program may take to end or to commit, and how often it is looked for. */
 const patienceMs = 2000;
 const turnMs = 50;
-const passName = /^\d+\.pass$/;
+const partName = /^\d+\.part$/;
 const cellName = /^\d+$/;
 const cellsMark = "cells";
 
-/** What `--resume` can resume: the passes of a run, or the cells of a sweep. */
+/** What `--resume` can resume: the parts of a run, or the cells of a sweep. */
 export type Resumable = "run" | "sweep";
 
 /** Where a command writes before its output folder changes. */
@@ -169,9 +169,9 @@ export function completeCommit(folder: string): void {
 /** Whether `current`, of a staging folder, holds something to resume; of the kind `kind`, if one is named. */
 export function holdsWork(current: string, kind: Resumable | null = null): boolean {
   const names = namesIn(path.join(current, "checkpoint"));
-  const holdsPasses = names.some((name) => passName.test(name));
+  const holdsParts = names.some((name) => partName.test(name));
   const holdsCells = names.includes(cellsMark) && namesIn(path.join(current, "files/cells")).some(isCellName);
-  return (holdsPasses && kind !== "sweep") || (holdsCells && kind !== "run");
+  return (holdsParts && kind !== "sweep") || (holdsCells && kind !== "run");
 }
 
 /** Declares the cells in `files/cells` to be a checkpoint: a sweep that is stopped keeps those that are finished. */
@@ -180,9 +180,9 @@ export function keepCells({ checkpoint }: Staging): void {
   writeFileSync(path.join(checkpoint, cellsMark), "");
 }
 
-/** The file in the folder of a checkpoint for what is kept of the run's pass `index`. */
-export function passFile(checkpoint: string, index: number): string {
-  return path.join(checkpoint, `${index}.pass`);
+/** The file in the folder of a checkpoint that keeps part `index` of the run. */
+export function partFile(checkpoint: string, index: number): string {
+  return path.join(checkpoint, `${index}.part`);
 }
 
 /** Removes a folder, if it exists, in one step: a program that is killed meanwhile leaves no part of it in its place. */

@@ -28,7 +28,7 @@ function readStream({ folder }: Run): string | null {
   const { scenario, input } = (readRunJson(folder) ?? {}) as { scenario?: Record<string, unknown>; input?: unknown };
   const { stream, steps, tokens, experts } = scenario ?? {};
   const kind = findStreamKind(String((stream as { kind?: unknown } | null | undefined)?.kind));
-  if (kind === undefined || kind.seesLoad === true) return null;
+  if (kind === undefined || kind.feedback !== undefined) return null;
   return JSON.stringify([stream, steps, tokens, experts, input]);
 }
 

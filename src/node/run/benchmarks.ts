@@ -4,7 +4,8 @@ import { InputError } from "../../core/input-error.ts";
 import { createKernels } from "../../core/kernels/index.ts";
 import { findRouterKind, routerKinds } from "../../core/routers/index.ts";
 import { resolveScenario } from "../../core/scenario/load.ts";
-import { createRouter, openStream } from "../../core/simulation/open-scenario.ts";
+import { createRouter } from "../../core/simulation/router-run.ts";
+import { openStream } from "../../core/simulation/simulation.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../../core/transport/assignment/exact-assignment.ts";
 
 /** The size that is measured, and for how long. */

@@ -6,7 +6,8 @@ import { loadMetrics } from "../../core/metrics/step-metrics.ts";
 import type { StepRecord } from "../../core/metrics/step-record.ts";
 import type { RowSource, SummaryRow } from "../../core/results/result-columns.ts";
 import { defaultLoadSamples } from "../../core/scenario/schema.ts";
-import { createStepFiles, joinStepFiles, writeSummary } from "../files/result-files.ts";
+import { loadSteps } from "../../core/simulation/router-run.ts";
+import { createStepFiles, writeSummary } from "../files/result-files.ts";
 
 export interface MeasureOptions {
   /** What the files call the recording. */
@@ -32,7 +33,7 @@ export function recordedStepRecord(
 
 /**
  * Measures what a real model did and writes summary.csv, steps.csv, loads.csv and diagnostics.csv into `folder`, with
- * router `recorded`. Throws `InputError` where the data is bad.
+ * router `recorded`. Throws `InputError` if the data is bad.
  */
 export async function measureRecorded(
   recorded: RecordedChoices,
@@ -42,24 +43,28 @@ export async function measureRecorded(
   const { experts, steps, topK } = recorded;
   const source: RowSource = { scenario: name, router: "recorded", kind: "recorded", seed: null };
   const rankLoad = new Float64Array(ranks);
+  const maxVios: number[] = [];
   const summaryBuilder = createRunSummary({
     experts,
     ranks,
     deadWindow: defaultDeadWindow(steps),
   });
-  const files = createStepFiles(folder, 0, source, { steps, loadSamples: defaultLoadSamples, trains: false });
+  // Recorded choices come from no seed, and always have the same sample.
+  const sampled = new Set(loadSteps({ steps, loadSamples: defaultLoadSamples, seed: 0 }));
+  const files = createStepFiles(folder, false);
   try {
     for (let step = await recorded.next(); step !== null; step = await recorded.next()) {
       const record = recordedStepRecord(step, topK, rankLoad);
       summaryBuilder.observe(record);
-      files.write(record);
+      maxVios.push(record.metrics.maxVio);
+      files.write({ source, step: record.step, figure: ({ value }) => value(record) });
+      if (sampled.has(record.step)) files.writeLoad(source, record.step, record.load);
       onProgress(step.step + 1);
     }
   } finally {
     files.close();
   }
-  await joinStepFiles(folder, [{ source, regret: null, dualRegret: null }], false);
-  const row = { source, sizes: recorded, summary: summaryBuilder.summary() };
+  const row = { source, sizes: recorded, summary: summaryBuilder.summary(maxVios) };
   writeSummary(folder, [row]);
   return row;
 }

@@ -7,9 +7,9 @@ import type { Scenario } from "../../core/scenario/scenario.ts";
 import { openRegularFile } from "../files/input-file.ts";
 import { resultFiles, writeRunRecord } from "../files/result-files.ts";
 import { namingFile } from "./naming-file.ts";
+import type { RouterProgress } from "./run-part.ts";
 import { openInput, runRecord } from "./run-record.ts";
 import { runScenario } from "./run-scenario.ts";
-import type { RouterProgress } from "./write-pass.ts";
 
 /** One cell of a sweep, for one thread to run. Plain data. */
 export interface CellTask {

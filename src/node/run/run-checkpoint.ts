@@ -3,22 +3,22 @@ import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
-import { type PassPlan, planPasses } from "../../core/simulation/pass-plan.ts";
+import { type SimulationPart, shareParts } from "../../core/simulation/sharing.ts";
 import { version } from "../../version.ts";
 import { holdsWork, type Staging } from "../files/output-folder.ts";
 import { readSealed, writeSealed } from "../files/sealed-file.ts";
 import { openInput } from "./run-record.ts";
 
-/** How a run keeps what it has done, for a later program to go on from. Plain data. */
+/** How a run keeps what it has done, for a later program to resume. Plain data. */
 export interface RunCheckpoint {
   /** Holds the checkpoint of an earlier run, which goes away once there is one of this; may not exist. */
   readonly earlier: string;
-  /** Where its passes keep their state and their part files. */
+  /** Where its parts keep their state. */
   readonly folder: string;
-  /** Steps of a pass from one state to the next. */
+  /** Steps of a part from one state to the next. */
   readonly every: number;
-  /** The passes of the run, whichever program makes them. */
-  readonly plans: readonly PassPlan[];
+  /** The parts of the run, whichever program does them. */
+  readonly parts: readonly SimulationPart[];
   /** When the first program began. */
   readonly start: Date;
 }
@@ -31,17 +31,17 @@ interface RunIdentity {
 }
 
 /** The file that says what is kept. */
-interface RunRecord extends Pick<RunCheckpoint, "every" | "plans"> {
+interface RunRecord extends Pick<RunCheckpoint, "every" | "parts"> {
   readonly of: RunIdentity;
   readonly start: string;
 }
 
 /**
- * The staged checkpoint of a run of `scenario` that was stopped; a new one if there is none and `every` says how often to
- * write it. Null if neither. Throws `InputError` if it is damaged or that of another run.
+ * The staged checkpoint of an interrupted run of `scenario`; a new one if there is none and `every` says how often to write
+ * it. Null if neither. Throws `InputError` if it is damaged or belongs to another run.
  *
  * @param every steps; null for as often as before
- * @param workers threads that the passes of a new one are planned for
+ * @param workers threads that share the parts of a new one
  */
 export async function openRunCheckpoint(
   { folder: output, checkpoint: folder, earlier }: Pick<Staging, "folder" | "checkpoint" | "earlier">,
@@ -57,14 +57,14 @@ export async function openRunCheckpoint(
     const record: RunRecord = JSON.parse(Buffer.from(bytes).toString());
     checkIdentity(output, record.of, of);
     if (every !== null && every !== record.every) writeRecord(file, { ...record, every });
-    return { earlier, folder, every: every ?? record.every, plans: record.plans, start: new Date(record.start) };
+    return { earlier, folder, every: every ?? record.every, parts: record.parts, start: new Date(record.start) };
   }
   if (holdsWork(path.dirname(folder), "run"))
     throw new InputError(`${file}: is missing; run without --resume to start anew`);
   if (every === null) return null;
-  const checkpoint = { earlier, folder, every, plans: planPasses(scenario, workers), start: new Date() };
+  const checkpoint = { earlier, folder, every, parts: shareParts(scenario, workers), start: new Date() };
   mkdirSync(folder, { recursive: true });
-  writeRecord(file, { of, every, plans: checkpoint.plans, start: checkpoint.start.toISOString() });
+  writeRecord(file, { of, every, parts: checkpoint.parts, start: checkpoint.start.toISOString() });
   return checkpoint;
 }
 

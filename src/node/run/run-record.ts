@@ -4,8 +4,8 @@ import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
 import { tensorVersions } from "../../core/kernels/tensor/load.ts";
 import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
-import { trains } from "../../core/simulation/open-scenario.ts";
-import type { RouterResult } from "../../core/simulation/router-results.ts";
+import type { RouterResult } from "../../core/simulation/result.ts";
+import { trains } from "../../core/simulation/sharing.ts";
 import { version } from "../../version.ts";
 import { findInputFile } from "../files/input-file.ts";
 

@@ -44,7 +44,7 @@ function errorOf({ message, lines, fields }: PlainError): Error {
  * error of a task: an `InputError` as one, any other with its code, system call, path and stack.
  */
 export async function runOnWorkers<Task, Result, Message>(
-  name: "pass" | "cell",
+  name: "part" | "cell",
   tasks: readonly Task[],
   threads: number,
   onMessage: (message: Message) => void,

@@ -1,15 +1,23 @@
 import { parentPort } from "node:worker_threads";
-import type { PassResult } from "../../core/simulation/pass.ts";
+import { move, transferableSymbol, valueSymbol } from "piscina";
 import { type CellTask, runCell } from "./run-cell.ts";
+import { type PartTask, runPart } from "./run-part.ts";
 import { answerOf, type WorkerAnswer } from "./worker-pool.ts";
-import { type PassTask, writePass } from "./write-pass.ts";
 
-/** Makes a pass over a scenario's stream in a worker thread and posts its routers' progress. */
-export function pass(task: PassTask): Promise<WorkerAnswer<PassResult>> {
-  return answerOf(() => writePass(task, (progress) => parentPort?.postMessage(progress)));
+/** Runs a part of a scenario in a worker thread and posts its routers' progress. The result's arrays move, uncopied. */
+export async function part(task: PartTask): Promise<unknown> {
+  const answer = await answerOf(() => runPart(task, (progress) => parentPort?.postMessage(progress)));
+  return move({ [transferableSymbol]: Array.from(new Set(buffersOf(answer))), [valueSymbol]: answer });
 }
 
 /** Runs one cell of a sweep in a worker thread and posts its progress. */
 export function cell(task: CellTask): Promise<WorkerAnswer<void>> {
   return answerOf(() => runCell(task, (progress) => parentPort?.postMessage(progress)));
+}
+
+/** The buffers of all arrays in plain data. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (typeof value !== "object" || value === null) return [];
+  if (ArrayBuffer.isView(value)) return [value.buffer as ArrayBuffer];
+  return Object.values(value).flatMap(buffersOf);
 }

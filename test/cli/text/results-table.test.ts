@@ -17,6 +17,7 @@ import { madeRecords } from "../../support/trained-run.ts";
 
 function rowOf(router: string, loss: number, trains: boolean): RunTableRow {
   const summary = createRunSummary({ experts: 8, ranks: 1, deadWindow: 4 });
+  const maxVios: number[] = [];
   for (const record of madeRecords(
     { router, loss, skew: 0.1 },
     { routers: [], steps: 9, seed: 1, hasClusters: true },
@@ -24,12 +25,13 @@ function rowOf(router: string, loss: number, trains: boolean): RunTableRow {
     const { training, metrics, ...untrained } = record;
     const plain = { ...metrics, routingEntropy: null, specialisation: null };
     summary.observe(trains ? record : { ...untrained, metrics: plain });
+    maxVios.push(metrics.maxVio);
   }
   return {
     source: { scenario: "made", router, kind: router, seed: 1 },
     sizes: { steps: 9, tokens: 128, experts: 8, topK: 2 },
-    summary: summary.summary(),
-    timing: { routeMs: [1, 2, 6], trainMs: trains ? [30, 10, 20] : null, tokens: 384 },
+    summary: summary.summary(maxVios),
+    timing: { routeMs: Float64Array.of(1, 2, 6), trainMs: trains ? Float64Array.of(30, 10, 20) : null, tokens: 384 },
     dualScores: null,
   };
 }

@@ -3,10 +3,12 @@ import path from "node:path";
 import { expect, it } from "vitest";
 import { scenarioSchema } from "../../../src/core/scenario/schema.ts";
 import {
+  createSimulation,
   expandSweep,
   InputError,
   loadScenario,
   type ScenarioInput,
+  type SimulationState,
   type StepResult,
   simulate,
 } from "../../../src/index.ts";
@@ -192,4 +194,58 @@ it("has a field for every field of a scenario file, and no other", () => {
     seeds: true,
   };
   expect(Object.keys(fields).sort()).toEqual(Object.keys(scenarioSchema.shape).sort());
+});
+
+/** Steps to the end; returns all rows. */
+async function stepAll(simulation: Awaited<ReturnType<typeof createSimulation>>): Promise<StepResult[][]> {
+  const rows: StepResult[][] = [];
+  for (let step = await simulation.step(); step !== null; step = await simulation.step()) rows.push([...step]);
+  return rows;
+}
+
+const withoutTimes = (outcomes: readonly object[]) =>
+  outcomes.map((outcome) => ({ ...outcome, routeMs: null, trainMs: null, steps: null }));
+
+it.each(["drift", "adversarial", "training"] as const)(
+  "steps a %s scenario to what simulate finds, and resumes from a state between any two steps",
+  async (kind) => {
+    const options = kind === "training" ? { width: 6, hidden: 6 } : {};
+    const stepped: ScenarioInput = { ...scenario, stream: { kind, ...options } as ScenarioInput["stream"] };
+    const { runs } = await simulate(stepped);
+    const simulation = await createSimulation(stepped);
+    const states: SimulationState[] = [];
+    const rows: StepResult[][] = [];
+    for (let step = await simulation.step(); step !== null; step = await simulation.step()) {
+      rows.push([...step]);
+      states.push(simulation.state());
+    }
+    expect(rows.map((step) => step.map((row) => ({ ...row, dualRegretCumulative: null })))).toEqual(
+      rows.map((_, step) => runs.map((run) => ({ ...run.steps[step], dualRegretCumulative: null }))),
+    );
+    const outcomes = withoutTimes(await simulation.result());
+    expect(outcomes).toEqual(withoutTimes(runs));
+    await simulation.close();
+    for (const state of [states[0], states[5]]) {
+      const resumed = await createSimulation(simulation.scenario, { from: structuredClone(state) });
+      expect(resumed.steps).toBe(state.steps);
+      expect(await stepAll(resumed)).toEqual(rows.slice(state.steps));
+      expect(withoutTimes(await resumed.result())).toEqual(outcomes);
+      await resumed.close();
+    }
+  },
+);
+
+it("refuses the state of another scenario, what is no state, and a result before the first step", async () => {
+  const simulation = await createSimulation(scenario);
+  await expect(simulation.result()).rejects.toThrow(new InputError("result: no step has been simulated yet"));
+  const from = simulation.state();
+  await expect(createSimulation({ ...scenario, seed: 4 }, { from })).rejects.toThrow("another scenario");
+  const none = {} as SimulationState;
+  await expect(createSimulation(scenario, { from: none })).rejects.toThrow("is not the state of a simulation");
+});
+
+it("lets timers have their turn, so that a signal can end a simulation that waits for nothing", async () => {
+  const signal = AbortSignal.timeout(100);
+  const endless: ScenarioInput = { ...scenario, steps: 1_000_000, regret: { every: 0 } };
+  await expect(simulate(endless, { signal })).rejects.toThrow(/timeout/i);
 });

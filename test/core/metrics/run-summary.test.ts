@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createRunSummary } from "../../../src/core/metrics/run-summary.ts";
+import { createRunSummary, summarizeRegret } from "../../../src/core/metrics/run-summary.ts";
 import { loadMetrics } from "../../../src/core/metrics/step-metrics.ts";
 import type { PlanKind } from "../../../src/core/solver-report.ts";
 
@@ -23,12 +23,11 @@ function summarise(options: { deadWindow?: number; plan?: PlanKind } = {}) {
       tokens: 4,
       load,
       metrics,
-      regret:
-        step === 0 ? null : { regret: 0.1 * step, regretCumulative: step === 1 ? 0.1 : 0.3, optimumGap: 0.01 / step },
+      regret: null,
       ...(step === 1 && { solver: { iterations: 7, marginalError: 0.5, converged: false } }),
     });
   }
-  return builder.summary();
+  return builder.summary([1, 1, 2]);
 }
 
 describe("the summary of a run", () => {
@@ -71,9 +70,22 @@ describe("the summary of a run", () => {
   });
 
   it("averages regret over the steps on which the optimum was computed", () => {
-    const { regretMean, regretCumulative, optimumGapMax } = summarise();
+    const series = { regret: [0.1, 0.2], regretCumulative: [0.1, 0.3], optimumGap: [0.01, 0.005] };
+    const { regretMean, regretCumulative, optimumGapMax } = summarizeRegret(series, 3, 1);
     expect(regretMean).toBeCloseTo(0.15, 15);
     expect([regretCumulative, optimumGapMax]).toEqual([0.3, 0.01]);
+    expect(summarizeRegret({ regret: [], regretCumulative: [], optimumGap: [] }, 3, 1)).toEqual({
+      regretMean: null,
+      regretSe: null,
+      regretCumulative: null,
+      optimumGapMax: null,
+    });
+    expect(summarise()).toMatchObject({
+      regretMean: null,
+      regretSe: null,
+      regretCumulative: null,
+      optimumGapMax: null,
+    });
   });
 
   it("counts solver steps only for routers with a plan", () => {
@@ -110,7 +122,7 @@ function summariseTraining(
       training: { taskLoss: value, gateGradientNorm: 10 * value, expertSimilarity: -value },
     });
   }
-  return builder.summary();
+  return builder.summary(steps.map(() => 1));
 }
 
 describe("the summary of a run that trains", () => {

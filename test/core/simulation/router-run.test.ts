@@ -2,9 +2,10 @@ import { expect, it } from "vitest";
 import type { Assignment } from "../../../src/core/assignment.ts";
 import { createKernels } from "../../../src/core/kernels/index.ts";
 import { stepResultOf } from "../../../src/core/library/step-result.ts";
+import { createRunSummary } from "../../../src/core/metrics/run-summary.ts";
 import { createBatchFacts } from "../../../src/core/metrics/step-metrics.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
-import { measuredSteps } from "../../../src/core/simulation/regret.ts";
+import { measuredSteps } from "../../../src/core/simulation/optima.ts";
 import { createRouterRun } from "../../../src/core/simulation/router-run.ts";
 import type { Stream } from "../../../src/core/streams/stream.ts";
 import { randomLogits } from "../../support/random-logits.ts";
@@ -15,9 +16,11 @@ const written = { ...sizes, stream: { kind: "gaussian" }, routers: [{ kind: "top
 const scenario = await resolveScenario(written, "small.yaml");
 
 /** Routes three batches of a stream with `learn` and returns the records and what came of them. */
-function runWith(learn: Stream["learn"], cluster?: Int32Array, runScenario = scenario) {
+function runWith(learn: Stream["learn"], cluster?: Int32Array, routed = scenario) {
   const kernels = createKernels("wasm");
-  const run = createRouterRun(runScenario, 0, measuredSteps(runScenario), kernels);
+  const trained = learn === undefined ? routed : { ...routed, stream: { kind: "training", options: {} } };
+  const sample = measuredSteps(trained);
+  const run = createRouterRun({ scenario: trained, position: 0, kernels, sample, hasOptima: true, dual: undefined });
   const facts = createBatchFacts(kernels, scenario);
   const stream: Stream = {
     next: async () => null,
@@ -29,15 +32,17 @@ function runWith(learn: Stream["learn"], cluster?: Int32Array, runScenario = sce
     logits.set(randomLogits(`step ${step}`, tokens, experts));
     const batch = { step, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
     facts.observe(batch);
-    run.route(batch, { scores: null, kept: null });
-    return run.measure(batch, facts, { scores: null, kept: null }, null, stream);
+    run.route(batch);
+    return run.measure(batch, facts, null, null, stream);
   });
-  return { records, result: run.result() };
+  const result = run.result();
+  const summary = createRunSummary(trained, result.summary).summary(records.map(({ metrics }) => metrics.maxVio));
+  return { records, result, summary };
 }
 
 it("hands a stream that trains how each batch was routed, and keeps what it came to and how long it took", () => {
   const seen: Assignment[] = [];
-  const { records, result } = runWith(
+  const { records, result, summary } = runWith(
     (assignment) => {
       seen.push(assignment);
       return { taskLoss: 8 / 2 ** seen.length, gateGradientNorm: seen.length, expertSimilarity: 0.5 };
@@ -53,9 +58,9 @@ it("hands a stream that trains how each batch was routed, and keeps what it came
     expect(metrics.routingEntropy).toBeGreaterThan(0.5);
     expect(metrics.routingEntropy).toBeLessThan(1);
   }
-  expect(result.summary).toMatchObject({ taskLoss: 1.5, taskLossMean: 7 / 3, gateGradientNormMean: 2 });
-  expect(result.timing.trainMs).toHaveLength(3);
-  expect(result.timing.routeMs).toHaveLength(3);
+  expect(summary).toMatchObject({ taskLoss: 1.5, taskLossMean: 7 / 3, gateGradientNormMean: 2 });
+  expect(result.series.trainMs).toHaveLength(3);
+  expect(result.series.routeMs).toHaveLength(3);
   expect(stepResultOf(records[1])).toMatchObject({
     taskLoss: 2,
     gateGradientNorm: 2,
@@ -87,15 +92,15 @@ it("hands over what the capacity policy leaves", async () => {
 });
 
 it("has no specialisation where the stream does not know the clusters", () => {
-  const { records, result } = runWith(() => ({ taskLoss: 1, gateGradientNorm: 0, expertSimilarity: 1 }));
+  const { records, summary } = runWith(() => ({ taskLoss: 1, gateGradientNorm: 0, expertSimilarity: 1 }));
   expect(records[0].metrics.specialisation).toBeNull();
-  expect(result.summary).toMatchObject({ taskLoss: 1, specialisation: null });
+  expect(summary).toMatchObject({ taskLoss: 1, specialisation: null });
 });
 
 it("has nothing of training where the stream does not train", () => {
-  const { records, result } = runWith(undefined);
+  const { records, result, summary } = runWith(undefined);
   expect(records[0]).not.toHaveProperty("training");
-  expect(result.summary).toMatchObject({ taskLoss: null, taskLossMean: null, routingEntropy: null });
-  expect(result.timing.trainMs).toBeNull();
+  expect(summary).toMatchObject({ taskLoss: null, taskLossMean: null, routingEntropy: null });
+  expect(result.series.trainMs).toBeNull();
   expect(stepResultOf(records[0])).toMatchObject({ taskLoss: null, specialisation: null });
 });

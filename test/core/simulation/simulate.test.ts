@@ -1,12 +1,11 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { createKernels } from "../../../src/core/kernels/index.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import type { RouterChoice } from "../../../src/core/scenario/scenario.ts";
-import { simulate } from "../../../src/core/simulation/simulate.ts";
 import { npyBytes } from "../../support/npy.ts";
 import { temporaryFolder } from "../../support/program.ts";
+import { simulateRouters } from "../../support/simulate-routers.ts";
 
 function scenarioOf(stream: object, routers: object[]) {
   const sizes = { name: "small", seed: 5, steps: 12, tokens: 48, experts: 8, topK: 2 };
@@ -24,7 +23,7 @@ async function historyOf(
   const onStep = ({ name }: RouterChoice, record: object) => {
     history.set(name, [...(history.get(name) ?? []), JSON.stringify(record)]);
   };
-  await simulate(scenario, scenario.routers, { kernels: createKernels(backend), onStep });
+  await simulateRouters(scenario, { backend, onStep });
   return history;
 }
 
@@ -46,8 +45,7 @@ describe("a simulation", () => {
   it("shows all routers the same batches: router z, which depends on the logits alone, is the same for each", async () => {
     const scenario = await scenarioOf({ kind: "bursty" }, routers);
     const seen = new Map<number, Set<number | null>>();
-    await simulate(scenario, scenario.routers, {
-      kernels: createKernels("wasm"),
+    await simulateRouters(scenario, {
       onStep(_, { step, metrics }) {
         seen.set(step, (seen.get(step) ?? new Set()).add(metrics.routerZ));
       },
@@ -66,8 +64,7 @@ describe("a simulation", () => {
         kinds.map((kind) => ({ kind })),
       );
       const told = new Map<string, (number | undefined)[]>(kinds.map((kind) => [kind, []]));
-      const results = await simulate(scenario, scenario.routers, {
-        kernels: createKernels("wasm"),
+      const results = await simulateRouters(scenario, {
         onStep: ({ name }, { regret }) => told.get(name)!.push(regret?.regret),
       });
       for (const { router, regrets } of results) {
@@ -86,13 +83,12 @@ describe("a simulation", () => {
     const stream = { kind: "trace", path: file, batchTokens: 16 };
     const scenario = await resolveScenario({ name: "recorded", topK: 2, stream, routers }, "x.yaml");
     const told = new Map<string, (number | undefined)[]>(scenario.routers.map(({ name }) => [name, []]));
-    const together = await simulate(scenario, scenario.routers, {
-      kernels: createKernels("wasm"),
+    const together = await simulateRouters(scenario, {
       onStep: ({ name }, { regret }) => told.get(name)!.push(regret?.regret),
     });
     expect(together[0].dualRegret!.cumulative).not.toEqual(together[1].dualRegret!.cumulative);
     for (const { router, regrets, dualRegret } of together) {
-      const [alone] = await simulate(scenario, [router], { kernels: createKernels("wasm") });
+      const [alone] = await simulateRouters(scenario, { routers: [router] });
       expect(regrets.regret).toHaveLength(3);
       expect(regrets).toEqual(alone.regrets);
       expect(Array.from(regrets.regret)).toEqual(told.get(router.name));
@@ -102,7 +98,7 @@ describe("a simulation", () => {
 
   it("shows each router an adversarial stream of its own, which its load has shaped", async () => {
     const scenario = await scenarioOf({ kind: "adversarial" }, [{ kind: "topk" }, { kind: "round-robin" }]);
-    const results = await simulate(scenario, scenario.routers, { kernels: createKernels("wasm") });
+    const results = await simulateRouters(scenario);
     expect(results[0].summary.maxVioGlobal).toBeGreaterThan(1);
     expect(results[1].summary.maxVioGlobal).toBe(0);
   });
@@ -113,9 +109,7 @@ describe("a simulation", () => {
     const kinds = ["topk", "alf-lb", "sinkhorn", "expert-choice", "round-robin"];
     const scenario = await resolveScenario({ ...sizes, routers: kinds.map((kind) => ({ kind })) }, "x.yaml");
     const [wasm, reference] = await Promise.all(
-      (["wasm", "reference"] as const).map((backend) =>
-        simulate(scenario, scenario.routers, { kernels: createKernels(backend) }),
-      ),
+      (["wasm", "reference"] as const).map((backend) => simulateRouters(scenario, { backend })),
     );
     for (const [position, { summary }] of wasm.entries()) {
       for (const [metric, value] of Object.entries(summary)) {

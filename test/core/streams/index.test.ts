@@ -32,13 +32,13 @@ test("kinds are found by their name, and every name is there once", () => {
 });
 
 test("only an adversary and a gate that learns see how tokens were routed", () => {
-  expect(streamKinds.filter((kind) => kind.seesLoad).map((kind) => kind.kind)).toEqual(["adversarial", "training"]);
+  expect(streamKinds.filter((kind) => kind.feedback).map((kind) => kind.kind)).toEqual(["adversarial", "training"]);
 });
 
 test("every kind that sees the router's load has streams with a state to go on from, which others do without", async () => {
   for (const name of synthetic) {
     const stream = await openStream(kindOf(name), {}, testContext({}));
-    expect(stream.state !== undefined && stream.restore !== undefined, name).toBe(kindOf(name).seesLoad);
+    expect(stream.state !== undefined && stream.restore !== undefined, name).toBe(kindOf(name).feedback !== undefined);
   }
 });
 

@@ -7,12 +7,17 @@ import { expect, it } from "vitest";
 import { type CsvValue, createCsvFile } from "../../../src/node/files/csv-file.ts";
 import { temporaryFolder } from "../../support/program.ts";
 
-function written(rows: readonly (readonly CsvValue[])[], header: readonly string[] | null = null): string {
+const header = ["a", "b", "c"];
+
+/** The text of a file of `rows` without its header. */
+function written(rows: readonly (readonly CsvValue[])[]): string {
   const name = path.join(temporaryFolder(), "some.csv");
   const file = createCsvFile(name, header);
   for (const row of rows) file.write(row);
   file.close();
-  return readFileSync(name, "utf8");
+  const text = readFileSync(name, "utf8");
+  expect(text.startsWith("a,b,c\n")).toBe(true);
+  return text.slice("a,b,c\n".length);
 }
 
 const cell = fc.oneof(
@@ -34,16 +39,15 @@ it("leaves a cell empty whose number is not finite", () => {
   expect(written([[1, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, -0]])).toBe("1,,,,0\n");
 });
 
-it("keeps no file open between writes: a run of many routers has more than a program may open", () => {
+it("keeps no file open between writes", () => {
   const openFiles = () => readdirSync("/dev/fd").length;
   const folder = temporaryFolder();
   const before = openFiles();
   const files = Array.from({ length: 50 }, (_, i) => createCsvFile(path.join(folder, `${i}.csv`), ["a"]));
-  for (const file of files) file.write([1]);
-  for (const file of files) file.flush();
+  for (const file of files) file.write(["x".repeat(70_000)]);
   expect(openFiles()).toBeLessThan(before + 50);
   for (const file of files) file.close();
-  expect(readFileSync(path.join(folder, "49.csv"), "utf8")).toBe("a\n1\n");
+  expect(readFileSync(path.join(folder, "49.csv"), "utf8")).toBe(`a\n${"x".repeat(70_000)}\n`);
 });
 
 it("writes numbers so that reading them back gives the same double", () => {
@@ -57,12 +61,12 @@ it("writes numbers so that reading them back gives the same double", () => {
 
 it("keeps every row in its order past what it writes at a time, a row that is longer included", () => {
   const rows = Array.from({ length: 5000 }, (_, i) => [i, i === 2500 ? "é".repeat(70_000) : "text", i / 7]);
-  expect(written(rows, ["a", "b", "c"])).toBe(stringify([["a", "b", "c"], ...rows]));
+  expect(written(rows)).toBe(stringify(rows));
 });
 
 it("writes rows whole that end just before, at and just after the end of a piece", () => {
   const pieceBytes = 2 ** 16;
-  for (let length = pieceBytes - 12; length <= pieceBytes + 2; length++) {
+  for (let length = pieceBytes - 18; length <= pieceBytes + 2; length++) {
     const rows = [
       ["x".repeat(length - 3), 1],
       ["é", 2],

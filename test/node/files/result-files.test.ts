@@ -1,68 +1,76 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
-import { loadMetrics } from "../../../src/core/metrics/step-metrics.ts";
-import { createRandom } from "../../../src/core/random.ts";
-import { createStratifiedSample } from "../../../src/core/stratified-sample.ts";
-import { createStepFiles, joinStepFiles } from "../../../src/node/files/result-files.ts";
+import type { StepRecord } from "../../../src/core/metrics/step-record.ts";
+import { resolveScenario } from "../../../src/core/scenario/load.ts";
+import type { Scenario } from "../../../src/core/scenario/scenario.ts";
+import { loadSteps } from "../../../src/core/simulation/router-run.ts";
+import { writeSteps } from "../../../src/node/files/result-files.ts";
 import { readCsv, temporaryFolder } from "../../support/program.ts";
+import { simulateRouters } from "../../support/simulate-routers.ts";
+
+const routers = [
+  { kind: "topk" },
+  { kind: "alf-lb", updateRate: 0.01 },
+  { kind: "ssr", select: { mode: "every", n: 4 } },
+];
+
+function scenarioOf(fields: object): Promise<Scenario> {
+  const sizes = { name: "made", seed: 7, steps: 200, tokens: 8, experts: 4, topK: 1, regret: { every: 3 } };
+  return resolveScenario({ ...sizes, stream: { kind: "gaussian" }, routers, ...fields }, "made.yaml");
+}
 
 it("writes the loads of steps that the seed draws, with the first and the last", async () => {
-  const metrics = loadMetrics([2, 2], 2, 4, new Float64Array(1));
-  const stepsOf = async (seed: number | null) => {
-    const folder = temporaryFolder();
-    const source = { scenario: "made", router: "topk", kind: "topk", seed };
-    const files = createStepFiles(folder, 0, source, { steps: 200, loadSamples: 12, trains: false });
-    for (let step = 0; step < 200; step++) files.write({ step, tokens: 2, load: [2, 2], metrics, regret: null });
-    files.close();
-    await joinStepFiles(folder, [{ source, regret: null, dualRegret: null }], false);
-    const rows = readCsv(path.join(folder, "loads.csv"));
-    return rows.filter(({ expert }) => expert === "0").map(({ step }) => Number(step));
+  const scenario = await scenarioOf({ loadSamples: 12, regret: { every: 0 } });
+  const folder = temporaryFolder();
+  const loads = new Map<string, string[]>();
+  const onStep = ({ name }: { name: string }, { step, load }: { step: number; load: ArrayLike<number> }) => {
+    loads.set(`${name} ${step}`, Array.from(load, String));
   };
-  const drawn = await stepsOf(7);
-  expect(drawn).toHaveLength(12);
+  await writeSteps(folder, scenario, await simulateRouters(scenario, { onStep }));
+  const rows = readCsv(path.join(folder, "loads.csv"));
+  expect(rows).toHaveLength(3 * 12 * 4);
+  for (const { router, step, expert, load } of rows) {
+    expect(load).toBe(loads.get(`${router} ${step}`)![Number(expert)]);
+  }
+  const drawn = rows.slice(0, 12 * 4).flatMap(({ step, expert }) => (expert === "0" ? [Number(step)] : []));
   expect([drawn[0], drawn.at(-1)]).toEqual([0, 199]);
   // Even steps would show a load of period 18 on one and the same phase.
   expect(new Set(drawn.slice(1, -1).map((step) => step % 18)).size).toBeGreaterThan(3);
-  expect(await stepsOf(7)).toEqual(drawn);
-  expect(await stepsOf(8)).not.toEqual(drawn);
-  expect(await stepsOf(null)).toEqual(await stepsOf(null));
+  expect(loadSteps(scenario)).toEqual(drawn);
+  expect(loadSteps({ ...scenario, seed: 8 })).not.toEqual(drawn);
 });
 
-it("writes into steps.csv what is only known at the end, each figure on its step, and nothing where there is none", async () => {
+it("writes each figure of steps.csv on its step, and nothing where there is none", async () => {
+  // More steps than are written at a time.
+  const scenario = await scenarioOf({ steps: 1100 });
   const folder = temporaryFolder();
-  const source = { scenario: "made", router: "topk", kind: "topk", seed: 7 };
-  // More steps than are read and written at a time.
-  const steps = 1100;
-  const metrics = { ...loadMetrics([2, 2], 2, 4, new Float64Array(1)), maxVio: 0.5, churn: 0 };
-  const files = createStepFiles(folder, 0, source, { steps, loadSamples: 1, trains: false });
-  for (let step = 0; step < steps; step++) {
-    files.write({ step, tokens: 4, load: Int32Array.of(2, 2), metrics, regret: null });
-  }
-  files.close();
-  const sample = createStratifiedSample(steps, 3, createRandom(1));
-  const measured = Array.from({ length: sample.strata }, (_, i) => i);
-  const series = {
-    regret: measured.map((i) => i / 7),
-    regretCumulative: measured.map((i) => i + 0.5),
-    optimumGap: measured.map((i) => 1 / (i + 1)),
+  const records = new Map<string, StepRecord>();
+  const onStep = ({ name }: { name: string }, record: StepRecord) => {
+    records.set(`${name} ${record.step}`, record);
   };
-  const dualRegret = Float64Array.from({ length: steps }, (_, step) => -step / 3);
-  await joinStepFiles(folder, [{ source, regret: { sample, series }, dualRegret }], false);
+  const results = await simulateRouters(scenario, { onStep });
+  await writeSteps(folder, scenario, results);
   const rows = readCsv(path.join(folder, "steps.csv"));
-  expect(rows).toHaveLength(steps);
-  for (const [step, row] of rows.entries()) {
-    const at = sample.stratumOf(step);
+  expect(rows).toHaveLength(3 * 1100);
+  const cell = (value: number | null | undefined) => (value === null || value === undefined ? "" : String(value + 0));
+  for (const [index, row] of rows.entries()) {
+    const { router, dualRegret } = results[Math.floor(index / 1100)];
+    const step = index % 1100;
+    const { metrics, regret, solver } = records.get(`${router.name} ${step}`)!;
     expect(row).toMatchObject({
+      router: router.name,
       step: String(step),
-      max_vio: "0.5",
-      score: "",
-      regret: at < 0 ? "" : String(series.regret[at]),
-      regret_cumulative: at < 0 ? "" : String(series.regretCumulative[at]),
-      optimum_gap: at < 0 ? "" : String(series.optimumGap[at]),
-      dual_regret_cumulative: step === 0 ? "0" : String(dualRegret[step]),
-      solver_iterations: "",
+      max_vio: cell(metrics.maxVio),
+      regret: cell(regret?.regret),
+      regret_cumulative: cell(regret?.regretCumulative),
+      optimum_gap: cell(regret?.optimumGap),
+      dual_regret_cumulative: cell(dualRegret?.cumulative[step]),
+      solver_iterations: cell(solver?.iterations),
     });
+    expect(row.solver_iterations === "").toBe(!(router.kind === "ssr" && step % 4 === 0));
+    expect(row.dual_regret_cumulative === "").toBe(router.kind !== "alf-lb");
   }
+  expect(rows.filter(({ regret }) => regret !== "")).toHaveLength(3 * 367);
   expect(readdirSync(folder).sort()).toEqual(["diagnostics.csv", "loads.csv", "steps.csv"]);
 });

@@ -1,9 +1,8 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { createKernels } from "../../../src/core/kernels/index.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
-import { simulate } from "../../../src/core/simulation/simulate.ts";
 import { projectPath } from "../../support/program.ts";
+import { simulateRouters } from "../../support/simulate-routers.ts";
 
 const recorded = projectPath("../shared/cases/01/mixz.npy");
 
@@ -11,7 +10,7 @@ async function summariesOf(fields: object) {
   const sizes = { name: "mix", steps: 20, tokens: 256, experts: 16, topK: 2 };
   const routers = [{ kind: "topk" }, { kind: "alf-lb" }];
   const scenario = await resolveScenario({ ...sizes, stream: { kind: "clusters" }, routers, ...fields }, "mix.yaml");
-  const results = await simulate(scenario, scenario.routers, { kernels: createKernels("wasm") });
+  const results = await simulateRouters(scenario);
   return { scenario, results, summaries: results.map(({ summary }) => summary) };
 }
 

@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { createKernels } from "../../../src/core/kernels/index.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import type { Scenario } from "../../../src/core/scenario/scenario.ts";
-import { measuredSteps } from "../../../src/core/simulation/regret.ts";
-import { simulate } from "../../../src/core/simulation/simulate.ts";
+import { measuredSteps } from "../../../src/core/simulation/optima.ts";
+import { simulateRouters } from "../../support/simulate-routers.ts";
 
 const sizes = { name: "sampled", seed: 4, steps: 403, tokens: 48, experts: 8, topK: 2 };
 const routers = [
@@ -19,7 +18,7 @@ function scenarioOf(fields: object): Promise<Scenario> {
 async function resultsOf(fields: object, only?: number) {
   const scenario = await scenarioOf(fields);
   const chosen = only === undefined ? scenario.routers : [scenario.routers[only]];
-  return simulate(scenario, chosen, { kernels: createKernels("wasm") });
+  return simulateRouters(scenario, { routers: chosen });
 }
 
 function drawnBy(scenario: Scenario): number[] {

@@ -19,8 +19,7 @@ vi.mock("../../../src/core/streams/index.ts", async (importOriginal) => {
   const halving: StreamKind = {
     ...clusters,
     kind: "halving",
-    seesLoad: true,
-    trains: true,
+    feedback: "training",
     async create(context, options) {
       const stream = await clusters.create(context, options);
       let taskLoss = 16;
@@ -32,7 +31,8 @@ vi.mock("../../../src/core/streams/index.ts", async (importOriginal) => {
     },
   };
   const streamKinds = [...original.streamKinds, halving];
-  return { streamKinds, findStreamKind: (kind: string) => streamKinds.find((one) => one.kind === kind) };
+  const findStreamKind = (kind: string) => streamKinds.find((one) => one.kind === kind);
+  return { streamKinds, findStreamKind, streamKindOf: ({ kind }: { kind: string }) => findStreamKind(kind)! };
 });
 
 const written = {

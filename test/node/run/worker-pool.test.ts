@@ -33,7 +33,7 @@ beforeEach(() => {
 
 /** Runs `tasks` on three threads that load one after the other; returns what came of it and when the pool ended. */
 async function run(tasks: object[]) {
-  const outcome = Promise.allSettled([runOnWorkers("pass", tasks, 3, () => undefined)]);
+  const outcome = Promise.allSettled([runOnWorkers("part", tasks, 3, () => undefined)]);
   await vi.waitUntil(() => pools.length === 1);
   const [pool] = pools;
   const endedBefore: boolean[] = [];

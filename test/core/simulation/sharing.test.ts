@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
-import { passWork, planPasses, scenarioWork } from "../../../src/core/simulation/pass-plan.ts";
+import { partWork, scenarioWork, shareParts } from "../../../src/core/simulation/sharing.ts";
 
 const routers = [
   { kind: "topk" },
@@ -14,32 +14,32 @@ function scenarioOf(fields: object = {}) {
   return resolveScenario({ ...sizes, stream: { kind: "clusters" }, routers, ...fields }, "plan.yaml");
 }
 
-describe("the passes over a scenario's stream", () => {
+describe("the parts of a scenario", () => {
   it("are one for one thread, which does everything", async () => {
-    const [pass, ...others] = planPasses(await scenarioOf(), 1);
+    const [part, ...others] = shareParts(await scenarioOf(), 1);
     expect(others).toEqual([]);
-    expect(pass.routers).toEqual([0, 1, 2, 3]);
-    expect(pass.hindsight).toEqual(["sigmoid"]);
+    expect(part.routers).toEqual([0, 1, 2, 3]);
+    expect(part.hindsight).toEqual(["sigmoid"]);
   });
 
   it.each([2, 3, 8])(
     "share out among %i threads each router, optimum and bias once, the longest first",
     async (workers) => {
       const scenario = await scenarioOf();
-      const [whole] = planPasses(scenario, 1);
-      const passes = planPasses(scenario, workers);
-      expect(passes.flatMap((pass) => pass.routers).toSorted()).toEqual(whole.routers);
-      expect(passes.flatMap((pass) => pass.hindsight)).toEqual(whole.hindsight);
-      const optima = passes.flatMap((pass) => pass.optima);
+      const [whole] = shareParts(scenario, 1);
+      const parts = shareParts(scenario, workers);
+      expect(parts.flatMap((part) => part.routers).toSorted()).toEqual(whole.routers);
+      expect(parts.flatMap((part) => part.hindsight)).toEqual(whole.hindsight);
+      const optima = parts.flatMap((part) => part.optima);
       expect(optima).toHaveLength(whole.optima.length);
       expect(optima).toEqual(expect.arrayContaining([...whole.optima]));
-      const work = passes.map((pass) => passWork(scenario, pass));
+      const work = parts.map((part) => partWork(scenario, part));
       expect(work).toEqual(work.toSorted((a, b) => b - a));
     },
   );
 
   it("find the optima once for all affinities, in parts that do not depend on the number of threads", async () => {
-    const [{ optima }] = planPasses(await scenarioOf(), 1);
+    const [{ optima }] = shareParts(await scenarioOf(), 1);
     // 100 steps, one of every five: 20 optima, of which 8 at a time start from one another.
     expect(optima).toEqual([
       { first: 0, end: 8 },
@@ -49,7 +49,7 @@ describe("the passes over a scenario's stream", () => {
   });
 
   it("find them in few parts of whole eights however long the run is", async () => {
-    const [{ optima }] = planPasses(await scenarioOf({ steps: 100_000 }), 1);
+    const [{ optima }] = shareParts(await scenarioOf({ steps: 100_000 }), 1);
     // 20 000 optima in at most 64 parts: 313 of them are no whole eights, 320 are.
     expect(optima).toHaveLength(63);
     expect(optima[0]).toEqual({ first: 0, end: 320 });
@@ -57,14 +57,14 @@ describe("the passes over a scenario's stream", () => {
   });
 
   it("find them in one part where they need not be exact, since what is found depends on where the search began", async () => {
-    const [{ optima }] = planPasses(await scenarioOf({ regret: { every: 5, gap: 1e-3 } }), 1);
+    const [{ optima }] = shareParts(await scenarioOf({ regret: { every: 5, gap: 1e-3 } }), 1);
     expect(optima).toEqual([{ first: 0, end: 20 }]);
   });
 
   it("leave the optima to base if it finds them in the measured affinities and as exactly as is asked for", async () => {
     const soughtBeside = async (base: object, fields: object = {}) => {
       const scenario = await scenarioOf({ routers: [...routers, { kind: "base", ...base }], ...fields });
-      return planPasses(scenario, 2).some(({ optima }) => optima.length > 0);
+      return shareParts(scenario, 2).some(({ optima }) => optima.length > 0);
     };
     expect(await soughtBeside({})).toBe(false);
     expect(await soughtBeside({ scores: "sigmoid" })).toBe(true);
@@ -75,25 +75,25 @@ describe("the passes over a scenario's stream", () => {
   });
 
   it("are for routers alone where no regret is asked for, and no more than end sooner", async () => {
-    const passes = planPasses(await scenarioOf({ regret: { every: 0 } }), 2);
-    expect(passes.map(({ optima, hindsight }) => optima.length + hindsight.length)).toEqual([0, 0]);
+    const parts = shareParts(await scenarioOf({ regret: { every: 0 } }), 2);
+    expect(parts.map(({ optima, hindsight }) => optima.length + hindsight.length)).toEqual([0, 0]);
     // The slowest takes longer than the two quickest together.
-    const many = planPasses(await scenarioOf({ regret: { every: 0 } }), 9);
+    const many = shareParts(await scenarioOf({ regret: { every: 0 } }), 9);
     expect(many).toHaveLength(3);
-    expect(many.flatMap((pass) => pass.routers).toSorted()).toEqual([0, 1, 2, 3]);
+    expect(many.flatMap((part) => part.routers).toSorted()).toEqual([0, 1, 2, 3]);
   });
 
-  it("give the slowest router a pass of its own, and the others one together, where that is quicker", async () => {
+  it("give the slowest router a part of its own, and the others one together, where that is quicker", async () => {
     const others = ["topk", "hash", "random", "round-robin"].map((kind) => ({ kind }));
     const fields = { regret: { every: 0 }, routers: [...others, { kind: "scot" }] };
-    const passes = planPasses(await scenarioOf(fields), 2);
-    expect(passes.map((pass) => pass.routers)).toEqual([[4], [0, 1, 2, 3]]);
+    const parts = shareParts(await scenarioOf(fields), 2);
+    expect(parts.map((part) => part.routers)).toEqual([[4], [0, 1, 2, 3]]);
   });
 
   it("are each router's own where each has a stream of its own", async () => {
-    const passes = planPasses(await scenarioOf({ stream: { kind: "adversarial" } }), 2);
-    expect(passes.map((pass) => pass.routers).toSorted()).toEqual([[0], [1], [2], [3]]);
-    for (const pass of passes) expect(pass.optima).not.toEqual([]);
+    const parts = shareParts(await scenarioOf({ stream: { kind: "adversarial" } }), 2);
+    expect(parts.map((part) => part.routers).toSorted()).toEqual([[0], [1], [2], [3]]);
+    for (const part of parts) expect(part.optima).not.toEqual([]);
   });
 });
 

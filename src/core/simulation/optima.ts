@@ -1,8 +1,8 @@
 import type { ScoreKind } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import { createOptimumFinder, type Optimum } from "../metrics/regret.ts";
+import { createOptimumFinder, createOptimumSeries, type Optimum, type OptimumSeries } from "../metrics/regret.ts";
 import { createRandom } from "../random.ts";
-import { findRouterKind } from "../routers/index.ts";
+import { routerKindOf } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { createStratifiedSample, type StratifiedSample } from "../stratified-sample.ts";
 import type { TokenBatch } from "../token-batch.ts";
@@ -14,15 +14,18 @@ export interface OptimumPart {
   readonly end: number;
 }
 
+/** The optima that were found for a part, in the order of their steps. Plain data. */
+export interface FoundOptima extends OptimumPart, OptimumSeries {}
+
 /** Exact optima in succession whose search starts from the prices of the one before. */
 const exactChain = 8;
 
-/** The most parts that optima are shared out in: looking for a step's part takes time on every step. */
+/** The most parts that optima are shared out in: looking up a step's part takes time on every step. */
 const mostParts = 64;
 
 /**
- * The steps on which regret is measured: one of each stratum of `regret.every`, drawn by the seed alone, so that all routers,
- * passes and threads measure the same steps, and a run of more steps those of a shorter one. None if `every` is 0.
+ * The steps on which regret is measured: one of each stratum of `regret.every`, drawn by the seed alone, so that all routers
+ * and threads measure the same steps, and a longer run measures those of a shorter one. None if `every` is 0.
  *
  * @param steps of the run; ∞ if that is not known
  */
@@ -34,8 +37,8 @@ export function measuredSteps({ seed, regret, ...scenario }: Scenario, steps = s
 }
 
 /**
- * After how many optima the search starts again from scratch, so that threads can share the optima out and still all find
- * the same. Where they need not be exact they are as good as where the search started, and it starts but once.
+ * After how many optima the search starts again from scratch, so that any thread finds the same optima. If they need not be
+ * exact, what is found depends on where the search started, and it starts only once.
  */
 function chainLength({ regret }: Scenario): number {
   return regret.gap > 0 ? Number.POSITIVE_INFINITY : exactChain;
@@ -59,7 +62,7 @@ export function optimumRouter(
   routers: readonly RouterChoice[],
 ): RouterChoice | undefined {
   return routers.find((router) => {
-    const gap = findRouterKind(router.kind)!.optimumGap?.(router.options);
+    const gap = routerKindOf(router).optimumGap?.(router.options);
     return router.scores === measure.scores && gap !== undefined && gap <= regret.gap;
   });
 }
@@ -70,18 +73,41 @@ export function dualKinds(scenario: Scenario, routers: readonly RouterChoice[]):
 }
 
 /** Whether a router's dual regret will be known at the end. */
-export function hasDualRegret({ regret, experts }: Scenario, { kind }: RouterChoice): boolean {
-  return regret.every > 0 && experts <= mostHindsightExperts && findRouterKind(kind)!.hasBias === true;
+export function hasDualRegret({ regret, experts }: Scenario, router: RouterChoice): boolean {
+  return regret.every > 0 && experts <= mostHindsightExperts && routerKindOf(router).hasBias === true;
 }
 
-/** What regret on the present batch is measured by. */
+/** Whether `part` has the optimum of the `measured`-th measured step; −1 for a step without regret. */
+export function isIn({ first, end }: OptimumPart, measured: number): boolean {
+  return first <= measured && measured < end;
+}
+
+/** Room for the optima of `parts`. */
+export function roomForOptima(parts: readonly OptimumPart[]): FoundOptima[] {
+  return parts.map(({ first, end }) => ({ first, end, ...createOptimumSeries(end - first) }));
+}
+
+/** The optima of all measured steps as one part. */
+export function wholeOf({ strata }: StratifiedSample): OptimumPart {
+  return { first: 0, end: strata };
+}
+
+/** Writes the optimum of the `measured`-th measured step to its place in `found`. */
+export function keepOptimum(found: readonly FoundOptima[], measured: number, { upperBound, gap }: Optimum): void {
+  const part = found.find((part) => isIn(part, measured));
+  if (part === undefined) return;
+  part.upperBound[measured - part.first] = upperBound;
+  part.gap[measured - part.first] = gap;
+}
+
+/** What regret on the current batch is measured against. */
 export interface Optima {
   find(batch: TokenBatch): void;
   /** S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret. */
   scores(): Float64Array | null;
-  /** Null on steps without regret, and if it is in none of the parts that are to be found here. */
+  /** Null on steps without regret, and on those of parts that are found elsewhere. */
   optimum(): Optimum | null;
-  /** `[experts]`, from which the next search begins, all that is remembered of the batches before; null if none is sought. */
+  /** `[experts]`, where the next search starts: all that is kept of earlier batches; null if no optimum is sought. */
   price(): Float64Array | null;
 }
 
@@ -112,7 +138,7 @@ export function createOptima(
       if (problem < 0 || affinities === null) return;
       kernels.affinities(logits, measure.scores, count, experts, affinities);
       scores = affinities;
-      if (finder === null || !parts.some(({ first, end }) => first <= problem && problem < end)) return;
+      if (finder === null || !parts.some((part) => isIn(part, problem))) return;
       if (problem % chain === 0) finder.restart();
       optimum = finder.find(affinities, count);
     },

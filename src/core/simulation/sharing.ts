@@ -1,0 +1,144 @@
+import { least, max, minIndex, range, sum } from "d3-array";
+import type { ScoreKind } from "../assignment.ts";
+import { mostKeptScores } from "../metrics/dual-function.ts";
+import { routerKindOf } from "../routers/index.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import type { StratifiedSample } from "../stratified-sample.ts";
+import { streamKindOf } from "../streams/index.ts";
+import { dualKinds, isIn, type OptimumPart, optimumParts, optimumRouter } from "./optima.ts";
+
+/** What one simulation does of a scenario: all of it, or the share of one thread. Plain data. */
+export interface SimulationPart {
+  /** Routers, by their positions in the scenario, rising. */
+  readonly routers: readonly number[];
+  /** The optima to find. */
+  readonly optima: readonly OptimumPart[];
+  /** The kinds of affinities for which the best bias in hindsight is sought. */
+  readonly hindsight: readonly ScoreKind[];
+}
+
+/** Only the batches of the stream. */
+export const batchesOnly: SimulationPart = { routers: [], optima: [], hindsight: [] };
+
+// In units of plain top-k's time for a batch, measured with 256 experts; they decide only how evenly threads are loaded.
+const defaultCost = 3;
+const streamCost = 3;
+const factsCost = 6;
+const measuringCost = 2;
+const optimumCost = 200;
+const hindsightCost = 90;
+
+/** Whether each router has a stream of its own, since its batches depend on how earlier ones were routed. */
+export function hasOwnStreams({ stream }: Scenario): boolean {
+  return streamKindOf(stream).feedback !== undefined;
+}
+
+/** Whether the scenario's stream trains on how its batches are routed. */
+export function trains({ stream }: Scenario): boolean {
+  return streamKindOf(stream).feedback === "training";
+}
+
+/** The part that runs the routers at `positions`, with all that they are measured against. */
+export function partOf(scenario: Scenario, positions: readonly number[]): SimulationPart {
+  const routers = positions.map((position) => scenario.routers[position]);
+  const isProved = optimumRouter(scenario, routers) !== undefined;
+  return {
+    routers: positions,
+    optima: isProved ? [] : optimumParts(scenario),
+    hindsight: dualKinds(scenario, routers),
+  };
+}
+
+/** The parts of a run on one thread: one, or one per router if each router has a stream of its own. */
+export function wholeParts(scenario: Scenario): SimulationPart[] {
+  const positions = range(scenario.routers.length);
+  const groups = hasOwnStreams(scenario) ? positions.map((position) => [position]) : [positions];
+  return groups.map((group) => partOf(scenario, group));
+}
+
+/**
+ * The parts that `workers` threads share, those that take longest first. One thread has a single part. For more, the optima
+ * and the biases in hindsight are parts of their own, and the routers are dealt to as many parts as end soonest: each part
+ * generates the batches again. Routers with streams of their own are a part each.
+ */
+export function shareParts(scenario: Scenario, workers: number): SimulationPart[] {
+  const ofOneThread = wholeParts(scenario);
+  if (workers === 1 || hasOwnStreams(scenario)) return longestFirst(scenario, ofOneThread);
+  const [whole] = ofOneThread;
+  const others = [
+    ...whole.optima.map((part): SimulationPart => ({ routers: [], optima: [part], hindsight: [] })),
+    ...whole.hindsight.map((kind): SimulationPart => ({ routers: [], optima: [], hindsight: [kind] })),
+  ];
+  const shares = range(1, Math.min(workers, whole.routers.length) + 1).map((groups) =>
+    longestFirst(scenario, [...dealRouters(scenario, groups), ...others]),
+  );
+  return least(shares, (a, b) => timeOf(scenario, a, workers) - timeOf(scenario, b, workers))!;
+}
+
+/** The steps whose batches a part needs. */
+export interface NeededSteps {
+  /** The step after the last one. */
+  readonly end: number;
+  has(step: number): boolean;
+}
+
+/** @param sample the steps with regret */
+export function neededSteps(
+  { steps }: Scenario,
+  { routers, optima, hindsight }: SimulationPart,
+  sample: StratifiedSample,
+): NeededSteps {
+  if (routers.length > 0 || hindsight.length > 0 || optima.length === 0) return { end: steps, has: () => true };
+  return {
+    end: Math.max(...optima.map(({ end }) => sample.drawnFrom(end - 1) + 1)),
+    has(step) {
+      const measured = sample.stratumOf(step);
+      return optima.some((part) => isIn(part, measured));
+    },
+  };
+}
+
+/** How long `workers` threads take for `parts` if each thread starts the next part as soon as it has finished one. */
+function timeOf(scenario: Scenario, parts: readonly SimulationPart[], workers: number): number {
+  const busy = new Float64Array(workers);
+  for (const part of parts) busy[minIndex(busy)] += partWork(scenario, part);
+  return max(busy)!;
+}
+
+/** How long a whole scenario takes one thread, in the unit of {@link partWork}. */
+export function scenarioWork(scenario: Scenario): number {
+  return sum(wholeParts(scenario), (part) => partWork(scenario, part));
+}
+
+/** How long a part takes compared with others, as the number of logits that plain top-k routes in the same time. */
+export function partWork(scenario: Scenario, { routers, optima, hindsight }: SimulationPart): number {
+  const { steps, tokens, experts } = scenario;
+  const batch = tokens * experts;
+  const measured =
+    routers.length === 0 ? 0 : factsCost + sum(routers, (position) => routerCost(scenario.routers[position]));
+  return (
+    steps * batch * (streamCost + measured) +
+    sum(optima, ({ first, end }) => end - first) * batch * optimumCost +
+    hindsight.length * Math.min(steps * batch, mostKeptScores) * hindsightCost
+  );
+}
+
+function routerCost(router: RouterChoice): number {
+  return measuringCost + (routerKindOf(router).relativeCost ?? defaultCost);
+}
+
+function longestFirst(scenario: Scenario, parts: readonly SimulationPart[]): SimulationPart[] {
+  return parts.toSorted((a, b) => partWork(scenario, b) - partWork(scenario, a));
+}
+
+/** Deals the routers to `groups` parts, the slowest first, each to the part with the least work so far. */
+function dealRouters({ routers }: Scenario, groups: number): SimulationPart[] {
+  const dealt = Array.from({ length: groups }, () => ({ positions: [] as number[], cost: 0 }));
+  const slowestFirst = [...routers.entries()].toSorted(([, a], [, b]) => routerCost(b) - routerCost(a));
+  for (const [position, router] of slowestFirst) {
+    const idlest = dealt.reduce((least, group) => (group.cost < least.cost ? group : least));
+    idlest.positions.push(position);
+    idlest.cost += routerCost(router);
+  }
+  return dealt.map(({ positions }) => ({ routers: positions.toSorted((a, b) => a - b), optima: [], hindsight: [] }));
+}

@@ -1,0 +1,229 @@
+import { sum } from "d3-array";
+import { InputError } from "../input-error.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { createDualFunction } from "../metrics/dual-function.ts";
+import { createDualRegretMeter, type DualRegretState } from "../metrics/dual-regret.ts";
+import { createBatchFacts } from "../metrics/step-metrics.ts";
+import type { StepRecord } from "../metrics/step-record.ts";
+import { createRandom } from "../random.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { streamKindOf } from "../streams/index.ts";
+import type { Stream, StreamState } from "../streams/stream.ts";
+import type { TokenBatch } from "../token-batch.ts";
+import { counted } from "../words.ts";
+import {
+  createOptima,
+  dualKinds,
+  type FoundOptima,
+  keepOptimum,
+  measuredSteps,
+  optimumRouter,
+  roomForOptima,
+  wholeOf,
+} from "./optima.ts";
+import type { HindsightResult, PartResult } from "./result.ts";
+import { createRouterRun, type RouterRun, type RouterRunState } from "./router-run.ts";
+import { neededSteps, type SimulationPart, wholeParts } from "./sharing.ts";
+
+/**
+ * Routers on one token stream, batch by batch. All of them see the same batches, and what one does depends on neither the
+ * others nor their order. It has no clock: whoever steps it decides when to pause, save, draw or stop.
+ *
+ *     const simulation = await createSimulation(scenario, { kernels });
+ *     while (await simulation.step()) …;
+ *     const results = routerResults(scenario, [simulation.result()]);
+ *     await simulation.close();
+ */
+export interface Simulation {
+  /** Steps done. */
+  readonly steps: number;
+  /** The batch of the last step, overwritten by the next one; null if there is none or nothing was to be done with it. */
+  readonly batch: TokenBatch | null;
+  /** In the order of the part's routers. */
+  readonly runs: readonly RouterRun[];
+  /**
+   * Routes the next batch and measures it: a record per router, in the order of `runs`. Null after the last step. After a
+   * resume the first calls only take the stream to where it was, and return no records. Throws `InputError` if recorded data
+   * is bad or logits are not finite.
+   */
+  step(): Promise<readonly StepRecord[] | null>;
+  /** What a later simulation resumes from. Copy it or write it down at once: parts of it change with every step. */
+  state(): SimulationState;
+  /** What was found on the steps done, at least one. Throws `InputError` if that needs more memory than the kernels have. */
+  result(): Promise<PartResult>;
+  /** Closes the file that the stream reads. */
+  close(): Promise<void>;
+}
+
+/** All that a simulation remembers between steps. Plain data. */
+export interface SimulationState {
+  /** Steps done. */
+  readonly steps: number;
+  /** Null if the batches follow from the seed or a file, so that the stream can be gone through again. */
+  readonly stream: StreamState | null;
+  /** As the part's `routers`. */
+  readonly runs: readonly RouterRunState[];
+  readonly optima: readonly FoundOptima[];
+  /** Where the search for the next optimum starts; null if there is none. */
+  readonly price: Float64Array | null;
+  /** As the part's `hindsight`. */
+  readonly hindsight: readonly DualRegretState[];
+}
+
+export interface SimulationOptions {
+  readonly kernels: Kernels;
+  /** All of the scenario by default, which must not have a stream per router then, unless it has only one. */
+  readonly part?: SimulationPart | undefined;
+  /** Without measuring, routers only route: there are no records and no result. Default true. */
+  readonly isMeasured?: boolean | undefined;
+  /** Of an earlier simulation of the same part, which this one resumes and changes. */
+  readonly from?: SimulationState | undefined;
+}
+
+/** Throws `InputError` if recorded data is bad or the sizes need more memory than the kernels can have. */
+export async function createSimulation(
+  scenario: Scenario,
+  { kernels, part = onlyPart(scenario), isMeasured = true, from }: SimulationOptions,
+): Promise<Simulation> {
+  const sample = measuredSteps(scenario);
+  const needed = neededSteps(scenario, part, sample);
+  const routers = part.routers.map((position) => scenario.routers[position]);
+  const proving = optimumRouter(scenario, routers);
+  const found = from?.optima ?? roomForOptima(proving === undefined ? part.optima : [wholeOf(sample)]);
+  const hasOptima = sum(found, ({ first, end }) => end - first) === sample.strata;
+  const { facts, optima, duals, hindsight, runs, stream } = await withMemoryFor(scenario, async () => {
+    const kinds = isMeasured ? new Set([...dualKinds(scenario, routers), ...part.hindsight]) : [];
+    const duals = new Map(Array.from(kinds, (kind) => [kind, createDualFunction(kernels, scenario, kind)]));
+    const hasRouters = isMeasured && routers.length > 0;
+    return {
+      facts: hasRouters ? createBatchFacts(kernels, scenario) : null,
+      optima:
+        hasRouters || part.optima.length > 0 ? createOptima(kernels, scenario, sample, part.optima, from?.price) : null,
+      duals,
+      hindsight: part.hindsight.map((kind, index) =>
+        createDualRegretMeter(kernels, scenario, kind, duals.get(kind), from?.hindsight[index]),
+      ),
+      runs: part.routers.map((position, index) => {
+        const dual = duals.get(scenario.routers[position].scores);
+        return createRouterRun({ scenario, position, kernels, sample, hasOptima, dual }, from?.runs[index]);
+      }),
+      stream: await openStream(scenario, kernels),
+    };
+  });
+  const prover = runs.find(({ choice }) => choice === proving);
+  let steps = from?.steps ?? 0;
+  /** Batches taken from the stream: fewer than `steps` while it is gone through again after a resume. */
+  let taken = from?.stream ? steps : 0;
+  let batch: TokenBatch | null = null;
+  if (from?.stream) stream.restore!(from.stream);
+
+  async function step(): Promise<readonly StepRecord[] | null> {
+    batch = null;
+    if (steps === needed.end) return null;
+    const isPassed = taken < steps;
+    let next: TokenBatch | null = null;
+    if (stream.skip !== undefined && (isPassed || !needed.has(taken))) stream.skip();
+    else next = await stream.next();
+    taken += 1;
+    if (isPassed) return [];
+    batch = next;
+    const records = batch === null ? [] : simulate(batch);
+    steps += 1;
+    return records;
+  }
+
+  function simulate(batch: TokenBatch): StepRecord[] {
+    checkFinite(batch);
+    optima?.find(batch);
+    for (const meter of hindsight) meter.observe(batch);
+    for (const run of runs) run.route(batch);
+    const measured = sample.stratumOf(batch.step);
+    const proven = measured < 0 ? null : prover?.provenOptimum(batch);
+    const optimum = optima?.optimum() ?? proven ?? null;
+    if (optimum !== null) keepOptimum(found, measured, optimum);
+    if (facts === null) return [];
+    const affinities = optima?.scores() ?? null;
+    return runs.map((run) => {
+      const record = run.measure(batch, facts, affinities, optimum, stream);
+      stream.observe?.(run.routed.assignment.load);
+      return record;
+    });
+  }
+
+  /** Facts take in every logit; without them it is enough to look at the tokens that are used. */
+  function checkFinite(batch: TokenBatch): void {
+    const tokens = optima === null && hindsight.length > 0 ? duals.get(part.hindsight[0])!.keptTokens(batch) : null;
+    if (Number.isFinite(facts?.observe(batch) ?? sumOf(batch, tokens))) return;
+    throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
+  }
+
+  return {
+    get steps() {
+      return steps;
+    },
+    get batch() {
+      return batch;
+    },
+    runs,
+    step,
+    state: () => ({
+      steps,
+      stream: stream.state?.() ?? null,
+      runs: runs.map((run) => run.state()),
+      optima: found,
+      price: optima?.price() ?? null,
+      hindsight: hindsight.map((meter) => meter.state()),
+    }),
+    result: () =>
+      withMemoryFor(scenario, async () => ({
+        part,
+        steps,
+        prover: prover === undefined ? null : part.routers[runs.indexOf(prover)],
+        runs: runs.map((run) => run.result()),
+        optima: found,
+        hindsight: hindsight.map((meter): HindsightResult => {
+          const { least, gap, keptFraction } = meter.hindsight();
+          return { least, gap, keptFraction };
+        }),
+      })),
+    close: () => stream.close(),
+  };
+}
+
+/** The whole of a scenario as one part. */
+function onlyPart(scenario: Scenario): SimulationPart {
+  const [part, ...others] = wholeParts(scenario);
+  if (others.length === 0) return part;
+  throw new Error("Each router of this scenario has a stream of its own: simulate its parts one by one.");
+}
+
+/** Finite if all logits of `chosen` tokens are; null for all tokens. */
+function sumOf({ logits, tokens, experts }: TokenBatch, chosen: readonly number[] | null): number {
+  const count = chosen?.length ?? tokens;
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const token = chosen?.[i] ?? i;
+    for (let entry = token * experts; entry < (token + 1) * experts; entry++) sum += logits[entry];
+  }
+  return sum;
+}
+
+/** The scenario's stream at its first batch. */
+export function openStream({ seed, stream, folder, ...shape }: Scenario, kernels: Kernels): Promise<Stream> {
+  const random = createRandom(seed).derive(`stream/${stream.kind}`);
+  return streamKindOf(stream).create({ shape, kernels, random, folder }, stream.options);
+}
+
+/** Runs `allocate`. Throws `InputError` if the scenario needs more memory than kernels can have. */
+export async function withMemoryFor<Result>(scenario: Scenario, allocate: () => Promise<Result>): Promise<Result> {
+  try {
+    return await allocate();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const { tokens, experts, routers, regret } = scenario;
+    const wayOut = regret.every > 0 ? " Regret takes part of the memory; regret.every: 0 turns it off." : "";
+    throw new InputError(
+      `${tokens} tokens × ${experts} experts for ${counted(routers.length, "router")}: ${error.message}${wayOut}`,
+    );
+  }
+}
