@@ -14,12 +14,12 @@ const [steps, tokens, repetitions] = [200, 8192, 3];
 
 /** A part of the program by the files of the compiled source where it begins; the first that fits a call stack counts. */
 const parts = [
-  ["stream", /dist\/streams\//],
-  ["routing", /dist\/routers\//],
-  ["regret: optimum and feasible score", /dist\/metrics\/regret\.js/],
-  ["dual regret", /dist\/metrics\/dual-/],
-  ["other metrics", /dist\/metrics\//],
-  ["writing", /dist\/report\//],
+  ["stream", /dist\/core\/streams\//],
+  ["routing", /dist\/core\/routers\//],
+  ["regret: optimum and feasible score", /dist\/core\/metrics\/regret\.js/],
+  ["dual regret", /dist\/core\/metrics\/dual-/],
+  ["other metrics", /dist\/core\/metrics\//],
+  ["writing", /dist\/node\/files\//],
 ];
 
 const folder = mkdtempSync(path.join(tmpdir(), "moesim-whole-run-"));
