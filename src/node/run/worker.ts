@@ -4,7 +4,7 @@ import { type CellTask, runCell } from "./run-cell.ts";
 import { type PartTask, runPart } from "./run-part.ts";
 import { answerOf, type WorkerAnswer } from "./worker-pool.ts";
 
-/** Runs a part of a scenario in a worker thread and posts its routers' progress. The result's arrays move, uncopied. */
+/** Runs a part of a scenario in a worker thread and posts its routers' progress. The result's arrays move, without a copy. */
 export async function part(task: PartTask): Promise<unknown> {
   const answer = await answerOf(() => runPart(task, (progress) => parentPort?.postMessage(progress)));
   return move({ [transferableSymbol]: Array.from(new Set(buffersOf(answer))), [valueSymbol]: answer });
