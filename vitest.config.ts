@@ -28,6 +28,7 @@ export default defineConfig(({ mode }) => {
       include: ["test/**/*.test.ts"],
       exclude: isQuick ? slowTests : [],
       globalSetup: ["test/support/temporary-folder.ts"],
+      setupFiles: ["test/support/platform.ts"],
       env: { QUICK_TESTS: isQuick ? "1" : "" },
       // Far beyond what any takes on a quiet machine: one that others load as well is slower, not wrong.
       testTimeout: 120_000,

@@ -2,6 +2,7 @@
 // `npm run build && node bench/backends.mjs`. Median and least of the repetitions, after two that are not counted; the
 // backends take turns, so that a busy moment of the machine meets all of them.
 
+import "../dist/node/platform.js";
 import { createKernels, loadKernels } from "../dist/core/kernels/index.js";
 import { createRandom } from "../dist/core/random.js";
 import { findRouterKind } from "../dist/core/routers/index.js";

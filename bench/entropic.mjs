@@ -1,6 +1,7 @@
 // Iterations and time to a marginal error of 1e-8, plain Sinkhorn against Sinkhorn–Newton–Sparse, as a Markdown table:
 // `npm run build && node bench/entropic.mjs`. Times of sns are the least of three; Sinkhorn runs once, since it takes long.
 
+import "../dist/node/platform.js";
 import { createKernels } from "../dist/core/kernels/index.js";
 import { createRandom } from "../dist/core/random.js";
 import { findStreamKind } from "../dist/core/streams/index.js";

@@ -3,6 +3,7 @@
 // their logarithms, with its standard error. A series ends where a step has taken too long, for the whole to take minutes.
 import { median, sum } from "d3-array";
 import { linearRegression, linearRegressionLine, mean } from "simple-statistics";
+import "../dist/node/platform.js";
 import { createKernels } from "../dist/core/kernels/index.js";
 import { createOptimumFinder } from "../dist/core/metrics/regret.js";
 import { createRandom } from "../dist/core/random.js";

@@ -4,6 +4,8 @@
  *
  * @module
  */
+import "./node/platform.ts";
+
 export type { ScoreKind } from "./core/assignment.ts";
 export { InputError } from "./core/input-error.ts";
 export type { KernelBackend } from "./core/kernels/index.ts";
@@ -11,8 +13,7 @@ export type { KindDescription } from "./core/library/kinds.ts";
 export { type Measurement, measure, type RecordedInput } from "./core/library/measure.ts";
 export * as metrics from "./core/library/metrics.ts";
 export * as routers from "./core/library/routers.ts";
-export type { RouterInput, ScenarioInput, StreamInput } from "./core/library/scenario-input.ts";
-export { expandSweep, loadScenario } from "./core/library/scenarios.ts";
+export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } from "./core/library/scenario-input.ts";
 export {
   createSimulation,
   type DualRegretCertificate,
@@ -37,4 +38,5 @@ export { scenarioJsonSchema } from "./core/scenario/schema.ts";
 export type { SweepCell } from "./core/scenario/sweep.ts";
 export type { PlanKind, SolverReport } from "./core/solver-report.ts";
 export type { TokenBatch } from "./core/token-batch.ts";
-export { version } from "./version.ts";
+export { version } from "./core/version.ts";
+export { loadScenario } from "./node/files/scenario-file.ts";

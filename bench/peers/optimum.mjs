@@ -7,6 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { median } from "d3-array";
 import { formatTable } from "../../dist/cli/text/table.js";
+import "../../dist/node/platform.js";
 import { createKernels } from "../../dist/core/kernels/index.js";
 import { createRandom } from "../../dist/core/random.js";
 import { findStreamKind } from "../../dist/core/streams/index.js";

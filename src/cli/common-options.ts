@@ -67,7 +67,7 @@ export const backendOption = {
 export async function chooseBackend(name: BackendName): Promise<KernelBackend> {
   if (name === "auto" || name === "wasm") return "wasm";
   const { tensorBackendOf } = await import("../core/kernels/index.ts");
-  const { loadTensors } = await import("../core/kernels/tensor/load.ts");
+  const { loadTensors } = await import("../node/tensors.ts");
   await loadTensors(tensorBackendOf(name));
   return name;
 }

@@ -1,9 +1,10 @@
 import path from "node:path";
 import type { Options } from "yargs";
-import { readScenarioFile, resolveScenario } from "../core/scenario/load.ts";
+import { resolveScenario } from "../core/scenario/load.ts";
 import { parseOverride, withOverride } from "../core/scenario/overrides.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
+import { readScenarioFile } from "../node/files/scenario-file.ts";
 import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
 
 /** Options of commands that take one scenario and can change it. */

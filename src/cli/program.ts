@@ -1,6 +1,7 @@
+import "../node/platform.ts";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
-import { version } from "../version.ts";
+import { version } from "../core/version.ts";
 import { CheckFailed } from "./check-failed.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
 import { completeWords, completionCommand } from "./commands/completion.ts";

@@ -12,6 +12,6 @@ export interface SystemError extends Error {
 /** Whether `error` says that a system call failed for a reason outside the program. */
 export function isSystemError(error: unknown): error is SystemError {
   if (!(error instanceof Error)) return false;
-  const { code, syscall } = error as NodeJS.ErrnoException;
+  const { code, syscall } = error as Partial<SystemError>;
   return typeof code === "string" && typeof syscall === "string" && !programFaults.has(code);
 }

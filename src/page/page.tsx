@@ -1,6 +1,6 @@
 import { type ComponentChildren, Fragment } from "preact";
 import { renderToString } from "preact-render-to-string";
-import { version } from "../version.ts";
+import { version } from "../core/version.ts";
 import { contentSecurityPolicy, type PageAssets, pageAssets } from "./page-assets.ts";
 import { embeddedJson, type PageData } from "./page-data.ts";
 import { Raw } from "./raw.tsx";

@@ -1,14 +1,12 @@
-import { existsSync } from "node:fs";
-import path from "node:path";
 import type { ReportData } from "../core/pictures/parts/report-data.ts";
 import { drawnName } from "../core/pictures/parts/text.ts";
 import { variantColor, variantDash } from "../core/pictures/parts/theme.ts";
 import type { Picture } from "../core/pictures/picture.ts";
 import type { RecommendationText } from "../core/results/recommendation-text.ts";
+import type { Results } from "../core/results/results.ts";
+import { weighSweep } from "../core/results/sweep-recommendation.ts";
 import { verdictOf, verdictSentences } from "../core/results/verdict.ts";
 import { listed } from "../core/words.ts";
-import type { Results } from "../node/files/results.ts";
-import { weighSweep } from "../node/results/sweep-recommendation.ts";
 import { Command, renderPage, VerdictSection, verdictId } from "./page.tsx";
 import { PictureFigure } from "./picture-figure.tsx";
 import { FactsSection, factsId } from "./run-facts.tsx";
@@ -102,11 +100,7 @@ function RecommendationSection({ text }: { text: RecommendationText }) {
 }
 
 /** The files of the runs that pictures and recommendations are made from, if they are not there. */
-function missingFiles({ folder, runs }: Results): string[] {
-  return runs.flatMap((run) =>
-    ["steps.csv", "loads.csv", "run.json", ...(runs.length > 1 ? ["timing.csv"] : [])]
-      .map((name) => path.join(run.folder, name))
-      .filter((file) => !existsSync(file))
-      .map((file) => path.relative(folder, file)),
-  );
+function missingFiles({ runs }: Results): string[] {
+  const names = ["steps.csv", "loads.csv", "run.json", ...(runs.length > 1 ? ["timing.csv"] : [])];
+  return runs.flatMap(({ files }) => files.missing(names));
 }

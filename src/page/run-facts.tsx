@@ -1,9 +1,7 @@
-import path from "node:path";
 import { z } from "zod";
 import { formatNumber } from "../core/results/format.ts";
 import { commandLine } from "../core/results/recommendation-text.ts";
-import type { Results } from "../node/files/results.ts";
-import { readRunJson } from "../node/files/run-json.ts";
+import type { Results } from "../core/results/results.ts";
 import { Command } from "./page.tsx";
 
 export const factsId = "what-was-run";
@@ -37,10 +35,10 @@ export function FactsSection({ results }: { results: Results }) {
 }
 
 /** The command that runs the first run again from its record; null if that holds no scenario. */
-function rerunCommand({ runs: [{ folder }] }: Results): string | null {
-  const record = readRunJson(folder) as { scenario?: unknown } | null | undefined;
+function rerunCommand({ runs: [{ files }] }: Results): string | null {
+  const record = files.record() as { scenario?: unknown } | null | undefined;
   if (record?.scenario === undefined || record.scenario === null) return null;
-  return commandLine(["moesim", "run", path.join(folder, "run.json")]);
+  return commandLine(["moesim", "run", files.recordPath]);
 }
 
 /** One thing that is known of what was run. */
@@ -84,7 +82,7 @@ function runFacts({ summary, parameters, runs }: Results): Fact[] {
     return Array.from(new Set(cells.filter((cell) => cell !== ""))).join(", ");
   };
   const seeds = distinct("seed");
-  const record = recordSchema.catch(recordSchema.parse({})).parse(readRunJson(runs[0].folder) ?? {});
+  const record = recordSchema.catch(recordSchema.parse({})).parse(runs[0].files.record() ?? {});
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["Steps", distinct("steps")],
     ["Tokens in a step", distinct("tokens")],

@@ -2,8 +2,8 @@ import { headerTitle, metricColumns } from "../core/metrics/catalogue.ts";
 import type { VariantData } from "../core/pictures/parts/report-data.ts";
 import { formatInterval } from "../core/results/format.ts";
 import type { Interval } from "../core/results/interval.ts";
+import type { Results } from "../core/results/results.ts";
 import { metricOf } from "../core/results/variants.ts";
-import type { Results } from "../node/files/results.ts";
 import { type DataCell, type DataColumn, DataTable } from "./data-table.tsx";
 
 interface SectionProps {

@@ -1,6 +1,7 @@
 import type { Kernels } from "../../src/core/kernels/kernels.ts";
-import { loadTensors, type TensorBackend, tensorBackends } from "../../src/core/kernels/tensor/load.ts";
 import { createTensorKernels } from "../../src/core/kernels/tensor.ts";
+import { type TensorBackend, tensorBackends } from "../../src/core/platform.ts";
+import { loadTensors } from "../../src/node/tensors.ts";
 
 /** A backend of TensorFlow.js and kernels that compute on it; null where it does not load, which `name` says. */
 export interface OnTensorBackend {

@@ -2,12 +2,12 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { printable } from "../../core/results/format.ts";
-import { readScenarioFile } from "../../core/scenario/load.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
 import type { Staging } from "../../node/files/output-folder.ts";
 import { sweepFiles } from "../../node/files/result-files.ts";
 import { openResults } from "../../node/files/results.ts";
+import { readScenarioFile } from "../../node/files/scenario-file.ts";
 import {
   type BackendName,
   backendOption,

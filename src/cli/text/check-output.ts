@@ -1,6 +1,7 @@
 import path from "node:path";
 import { descending, sum } from "d3-array";
 import { formatNumber, printable } from "../../core/results/format.ts";
+import { numberIn } from "../../core/results/results.ts";
 import type { ResultCheck } from "../../node/check/check-results.ts";
 import { columnOf, countsOf, type Finding, type RouterFindings, verdicts, worstOf } from "../../node/check/findings.ts";
 import {
@@ -13,7 +14,6 @@ import {
   type UnjudgedRow,
 } from "../../node/check/gate.ts";
 import { shortNumber, type Tolerances } from "../../node/check/tolerances.ts";
-import { numberIn } from "../../node/files/result-table.ts";
 import { columnsWithin, formatTable } from "./table.ts";
 
 const mostRows = 20;

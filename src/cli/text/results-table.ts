@@ -12,8 +12,8 @@ import {
   type SummaryRow,
   summaryColumnsOf,
 } from "../../core/results/result-columns.ts";
+import type { Results } from "../../core/results/results.ts";
 import { metricOf, metricsOf, shortParameterNames, type Variant } from "../../core/results/variants.ts";
-import type { Results } from "../../node/files/results.ts";
 import { sparklines } from "./sparkline.ts";
 import { bestOf, columnsWithin, type FittedTable, formatTable, titlesLeftOut } from "./table.ts";
 

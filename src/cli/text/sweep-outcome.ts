@@ -1,15 +1,13 @@
 import { recommendationLines } from "../../core/results/recommendation-text.ts";
-import { type Variant, variantsOf } from "../../core/results/variants.ts";
+import { cellOf as cellOfTable, numberOf, type Results } from "../../core/results/results.ts";
+import { weighSweep } from "../../core/results/sweep-recommendation.ts";
+import { routeTimes, type Variant, variantsOf } from "../../core/results/variants.ts";
 import { bestSentences, verdictOf } from "../../core/results/verdict.ts";
 import { stopsEarly, sweepDualRegretWarnings } from "../../core/results/warnings.ts";
 import { formatOverride } from "../../core/scenario/format-override.ts";
 import type { SweepCell } from "../../core/scenario/sweep.ts";
 import { counted } from "../../core/words.ts";
 import { dualRegretBases } from "../../node/files/dual-regret-bases.ts";
-import { cellOf as cellOfTable, numberOf } from "../../node/files/result-table.ts";
-import type { Results } from "../../node/files/results.ts";
-import { routeTimes } from "../../node/files/route-time.ts";
-import { weighSweep } from "../../node/results/sweep-recommendation.ts";
 import { columnsOf, type TableStyle, wrapLines } from "../terminal.ts";
 import { formatVariantTable, variantObject } from "./results-table.ts";
 import { leftOutSentence } from "./table.ts";

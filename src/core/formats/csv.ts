@@ -1,13 +1,13 @@
-import { Readable } from "node:stream";
-import { CsvError, parse } from "csv-parse";
-import type { InputFile } from "../../node/files/input-file.ts";
+import { CsvError, parse } from "csv-parse/browser/esm/sync";
 import { InputError } from "../input-error.ts";
+import { fillBytes, type Source } from "../source.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 import { tensorSize } from "./tensor-shape.ts";
 
 /** Bytes of one row: 40,000 experts at 25 digits each. Keeps an unclosed quote from swallowing the file. */
 const maxRowBytes = 1 << 20;
-const [lineFeed, carriageReturn] = [10, 13];
+const pieceBytes = 1 << 16;
+const [lineFeed, carriageReturn, quote] = [10, 13, 34];
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const notANumber = /^[+-]?nan$/i;
 const infinite = /^([+-]?)inf(inity)?$/i;
@@ -21,26 +21,101 @@ function parseCell(cell: string): number | null {
   return match[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
 }
 
+/** Some whole rows of a CSV file, as UTF-8. */
+interface Rows {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** What ends a row; null if none has ended yet. */
+  readonly rowEnd: "\n" | "\r" | "\r\n" | null;
+}
+
 /**
- * The pieces of `file` as they are; throws `InputError` at a line of more than `maxRowBytes`, which the parser would gather
- * for a long time before it looks how long it is.
+ * Cuts `file` into pieces of whole rows, as a line end within quotes ends no row: memory holds one piece. Takes UTF-8, with or
+ * without a byte order mark, and UTF-16 that begins with one. The first row's end decides how rows end. Throws `InputError`
+ * at a row of more than `maxRowBytes`.
  */
-async function* piecesOfLines(file: InputFile): AsyncGenerator<Buffer> {
+async function* piecesOfRows(file: Source): AsyncGenerator<Rows> {
+  let utf16: TextDecoder | null = null;
+  let rowEnd: Rows["rowEnd"] = null;
+  let isQuoted = false;
   let line = 1;
-  let length = 0;
-  for await (const piece of file.pieces()) {
-    for (let i = 0; i < piece.length; i++) {
-      length += 1;
-      if (piece[i] !== lineFeed && piece[i] !== carriageReturn) continue;
-      if (piece[i] === lineFeed) line += 1;
-      length = 0;
+  let before = 0;
+  /** The row that the last piece broke off. */
+  let rest = new Uint8Array(0);
+  const buffer = new Uint8Array(Math.min(pieceBytes, file.byteLength));
+  for (let offset = 0; offset < file.byteLength; offset += pieceBytes) {
+    let read = buffer.subarray(0, file.byteLength - offset);
+    await fillBytes(file, read, offset);
+    if (offset === 0) {
+      if (read[0] === 0xff && read[1] === 0xfe) utf16 = new TextDecoder("utf-16le");
+      else if (read[0] === 0xef && read[1] === 0xbb && read[2] === 0xbf) read = read.subarray(3);
     }
-    if (length > maxRowBytes) {
+    if (utf16 !== null) read = new TextEncoder().encode(utf16.decode(read, { stream: true }));
+    let end = 0;
+    for (let i = 0; i < read.length; i++) {
+      const byte = read[i];
+      if (byte === lineFeed) line += 1;
+      if (byte === quote) isQuoted = !isQuoted;
+      if (rowEnd === null && !isQuoted) {
+        if (byte === lineFeed) rowEnd = before === carriageReturn ? "\r\n" : "\n";
+        else if (before === carriageReturn) rowEnd = "\r";
+      }
+      const isRowEnd =
+        rowEnd === "\r\n"
+          ? byte === lineFeed && before === carriageReturn
+          : byte === (rowEnd === "\r" ? carriageReturn : lineFeed);
+      if (isRowEnd && !isQuoted && rowEnd !== null) end = i + 1;
+      before = byte;
+    }
+    if (end > 0) {
+      yield { bytes: joined(rest, read.subarray(0, end)), rowEnd };
+      rest = read.slice(end);
+    } else {
+      rest = joined(rest, read.slice());
+    }
+    if (rest.length > maxRowBytes) {
+      // The parser says more about a quote that is not closed, or where none may be.
+      if (isQuoted) yield { bytes: rest, rowEnd };
       throw new InputError(
-        `${file.path}: line ${line} has more than ${maxRowBytes} bytes; a token per row is expected`,
+        `${file.name}: line ${line} has more than ${maxRowBytes} bytes; a token per row is expected`,
       );
     }
-    yield piece;
+  }
+  if (rest.length > 0) yield { bytes: rest, rowEnd };
+}
+
+function joined(first: Uint8Array<ArrayBuffer>, second: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (first.length === 0) return second;
+  const all = new Uint8Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
+}
+
+/** The records of `file`, those before a malformed one included. Throws `InputError`. */
+async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly string[])[]> {
+  let row = 0;
+  for await (const { bytes, rowEnd } of piecesOfRows(file)) {
+    const records: (readonly string[])[] = [];
+    let problem: InputError | null = null;
+    try {
+      parse(bytes, {
+        trim: true,
+        relax_column_count: true,
+        ...(rowEnd !== null && { record_delimiter: rowEnd }),
+        on_record: (record) => {
+          records.push(record);
+          return null;
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof CsvError)) throw error;
+      // It counts the lines of this piece alone.
+      const what = error.message.replace(/ at line \d+/, "");
+      problem = new InputError(`${file.name}: malformed CSV after row ${row + records.length}: ${what}`);
+    }
+    yield records;
+    if (problem !== null) throw problem;
+    row += records.length;
   }
 }
 
@@ -48,17 +123,12 @@ async function* piecesOfLines(file: InputFile): AsyncGenerator<Buffer> {
  * The rows of numbers of a CSV file. A first row without a single number is a header and skipped, blank lines are too.
  * Each yielded array is overwritten by the next row.
  */
-async function* csvRows(file: InputFile): AsyncGenerator<Float64Array> {
-  const { path } = file;
-  const input = Readable.from(piecesOfLines(file), { objectMode: false });
-  const parser = input.pipe(parse({ bom: true, trim: true, relax_column_count: true, max_record_size: maxRowBytes }));
-  // A pipe does not pass errors on.
-  input.on("error", (error) => parser.destroy(error));
+async function* csvRows(file: Source): AsyncGenerator<Float64Array> {
   let line = 0;
   let numbers: Float64Array | null = null;
   let headerLength: number | null = null;
-  try {
-    for await (const cells of parser as AsyncIterable<string[]>) {
+  for await (const records of csvRecords(file)) {
+    for (const cells of records) {
       line++;
       if (cells.length === 1 && cells[0] === "") continue;
       if (numbers === null) {
@@ -69,13 +139,13 @@ async function* csvRows(file: InputFile): AsyncGenerator<Float64Array> {
         numbers = new Float64Array(headerLength ?? cells.length);
       }
       if (cells.length !== numbers.length) {
-        throw new InputError(`${path}: row ${line} has ${cells.length} columns; ${numbers.length} are expected`);
+        throw new InputError(`${file.name}: row ${line} has ${cells.length} columns; ${numbers.length} are expected`);
       }
       for (let column = 0; column < cells.length; column++) {
         const number = parseCell(cells[column]);
         if (number === null) {
           throw new InputError(
-            `${path}: row ${line}, column ${column + 1}: ${JSON.stringify(cells[column].slice(0, 40))} is not a number; ` +
+            `${file.name}: row ${line}, column ${column + 1}: ${JSON.stringify(cells[column].slice(0, 40))} is not a number; ` +
               "every cell holds one, except in a first row that is a header of names alone",
           );
         }
@@ -83,11 +153,6 @@ async function* csvRows(file: InputFile): AsyncGenerator<Float64Array> {
       }
       yield numbers;
     }
-  } catch (error) {
-    if (error instanceof CsvError) throw new InputError(`${path}: malformed CSV after row ${line}: ${error.message}`);
-    throw error;
-  } finally {
-    input.destroy();
   }
 }
 
@@ -97,21 +162,21 @@ async function* csvRows(file: InputFile): AsyncGenerator<Float64Array> {
  * known before the first is read. Throws `InputError`, which names row and column, when a cell is not a number or a row
  * is longer or shorter than the others.
  */
-export async function openCsv(file: InputFile): Promise<TensorReader> {
-  const { path } = file;
+export async function openCsv(file: Source): Promise<TensorReader> {
+  const { name } = file;
   let rows = 0;
   let columns = 0;
   for await (const numbers of csvRows(file)) {
     rows++;
     columns = numbers.length;
   }
-  if (rows === 0) throw new InputError(`${path}: empty stream: the file holds no row of numbers`);
+  if (rows === 0) throw new InputError(`${name}: empty stream: the file holds no row of numbers`);
   const shape = [rows, columns];
-  tensorSize(path, shape);
+  tensorSize(name, shape);
 
   let source: AsyncGenerator<Float64Array> | null = null;
   return {
-    file: path,
+    file: name,
     dtype: "text",
     kind: "number",
     shape,
@@ -129,7 +194,7 @@ export async function openCsv(file: InputFile): Promise<TensorReader> {
     },
     async close() {
       await source?.return(undefined);
-      await file.close();
+      await file.close?.();
     },
   };
 }

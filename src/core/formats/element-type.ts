@@ -1,4 +1,3 @@
-import { endianness } from "node:os";
 import { bfloat16Table, float16Table } from "./half-precision.ts";
 
 type Decode = (raw: ArrayBuffer, count: number, into: Float32Array | Float64Array, start: number) => void;
@@ -12,7 +11,7 @@ export interface ElementType {
   readonly decode: Decode;
 }
 
-const machineIsLittleEndian = endianness() === "LE";
+const machineIsLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 function fromTable(table: () => Float32Array): Decode {
   return (raw, count, into, start) => {
@@ -93,8 +92,11 @@ export const elementTypes = {
 /** Turns `raw`'s numbers of `bytes` bytes each from the file's byte order into the machine's, in place. */
 export function toMachineOrder(raw: Uint8Array, bytes: number, littleEndian: boolean): void {
   if (littleEndian === machineIsLittleEndian) return;
-  const view = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
-  if (bytes === 2) view.swap16();
-  else if (bytes === 4) view.swap32();
-  else if (bytes === 8) view.swap64();
+  for (let begin = 0; begin < raw.length; begin += bytes) {
+    for (let low = begin, high = begin + bytes - 1; low < high; low++, high--) {
+      const byte = raw[low];
+      raw[low] = raw[high];
+      raw[high] = byte;
+    }
+  }
 }

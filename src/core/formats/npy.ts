@@ -1,5 +1,5 @@
-import type { InputFile } from "../../node/files/input-file.ts";
 import { InputError } from "../input-error.ts";
+import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
 import { quoteName, shorten } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
@@ -33,38 +33,43 @@ interface NpyHeader {
  * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`) or
  * integers (`i1` … `i8`, `u1` … `u8`). Throws `InputError` on any other file, before it reads data.
  */
-export async function openNpy(file: InputFile): Promise<TensorReader> {
+export async function openNpy(file: Source): Promise<TensorReader> {
   const { text, dataOffset } = await readHeaderText(file);
-  const { element, littleEndian, shape } = parseNpyHeader(file.path, text);
-  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.size });
+  const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
+  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.byteLength });
 }
 
-async function readHeaderText(file: InputFile): Promise<{ text: string; dataOffset: number }> {
-  const prefix = Buffer.alloc(Math.min(12, file.size));
-  await file.readInto(prefix, 0);
-  if (prefix.toString("latin1", 0, magic.length) !== magic) {
-    throw new InputError(`${file.path}: not a .npy file: it does not begin with \\x93NUMPY`);
+async function readHeaderText(file: Source): Promise<{ text: string; dataOffset: number }> {
+  const prefix = await readBytes(file, 0, Math.min(12, file.byteLength));
+  if (latin1(prefix.subarray(0, magic.length)) !== magic) {
+    throw new InputError(`${file.name}: not a .npy file: it does not begin with \\x93NUMPY`);
   }
-  if (file.size < 10) throw new InputError(`${file.path}: truncated: a .npy file has at least 10 bytes`);
+  if (file.byteLength < 10) throw new InputError(`${file.name}: truncated: a .npy file has at least 10 bytes`);
   const [major, minor] = [prefix[6], prefix[7]];
   if (major < 1 || major > 3 || minor !== 0) {
-    throw new InputError(`${file.path}: .npy version ${major}.${minor} is not supported; 1.0, 2.0 and 3.0 are`);
+    throw new InputError(`${file.name}: .npy version ${major}.${minor} is not supported; 1.0, 2.0 and 3.0 are`);
   }
   const lengthBytes = major === 1 ? 2 : 4;
-  if (file.size < 8 + lengthBytes) throw new InputError(`${file.path}: truncated within the .npy header's length`);
-  const length = prefix.readUIntLE(8, lengthBytes);
+  if (file.byteLength < 8 + lengthBytes)
+    throw new InputError(`${file.name}: truncated within the .npy header's length`);
+  const view = new DataView(prefix.buffer);
+  const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   const dataOffset = 8 + lengthBytes + length;
   if (length > maxHeaderBytes) {
-    throw new InputError(`${file.path}: a .npy header of ${length} bytes; at most ${maxHeaderBytes} are allowed`);
+    throw new InputError(`${file.name}: a .npy header of ${length} bytes; at most ${maxHeaderBytes} are allowed`);
   }
-  if (dataOffset > file.size) {
+  if (dataOffset > file.byteLength) {
     throw new InputError(
-      `${file.path}: truncated: the header should end at byte ${dataOffset}, the file has ${file.size}`,
+      `${file.name}: truncated: the header should end at byte ${dataOffset}, the file has ${file.byteLength}`,
     );
   }
-  const header = Buffer.alloc(length);
-  await file.readInto(header, 8 + lengthBytes);
-  return { text: header.toString(major === 3 ? "utf8" : "latin1"), dataOffset };
+  const header = await readBytes(file, 8 + lengthBytes, dataOffset);
+  return { text: major === 3 ? new TextDecoder().decode(header) : latin1(header), dataOffset };
+}
+
+/** A character for each byte. What browsers call latin1 is Windows-1252. */
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
 }
 
 const tokenPattern = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|(0|[1-9]\d*)L?(?![\d.eEjJ_xXoObB])|([{}(),:]))/y;

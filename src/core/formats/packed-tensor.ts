@@ -1,5 +1,5 @@
-import type { InputFile } from "../../node/files/input-file.ts";
 import { InputError } from "../input-error.ts";
+import { fillBytes, type Source } from "../source.ts";
 import { type ElementType, toMachineOrder } from "./element-type.ts";
 import { shapeText } from "./message-parts.ts";
 import type { TensorReader } from "./tensor-reader.ts";
@@ -22,23 +22,24 @@ export interface PackedLayout {
  * Reads a tensor whose numbers are stored back to back, through one buffer of at most 1 MiB. Owns `file` from then on.
  * Throws `InputError` when the bytes from `begin` to `end` are not exactly those that the shape needs.
  */
-export function readPackedTensor(file: InputFile, layout: PackedLayout): TensorReader {
+export function readPackedTensor(file: Source, layout: PackedLayout): TensorReader {
   const { element, littleEndian, shape, begin, end } = layout;
-  const { rows, columns } = tensorSize(file.path, shape);
+  const { rows, columns } = tensorSize(file.name, shape);
   const needed = rows * columns * element.bytes;
   const held = end - begin;
   if (needed !== held) {
     const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
     throw new InputError(
-      `${file.path}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which is ` +
+      `${file.name}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which is ` +
         `${needed} bytes, and the file holds ${held}`,
     );
   }
 
   const piece = new ArrayBuffer(Math.min(pieceBytes, needed));
+  const valuesPerPiece = piece.byteLength / element.bytes;
   let row = 0;
   return {
-    file: file.path,
+    file: file.name,
     dtype: element.name,
     kind: element.kind,
     shape,
@@ -48,11 +49,10 @@ export function readPackedTensor(file: InputFile, layout: PackedLayout): TensorR
       const rowsNow = Math.min(count, rows - row);
       const values = rowsNow * columns;
       const offset = begin + row * columns * element.bytes;
-      const valuesPerPiece = piece.byteLength / element.bytes;
       for (let done = 0; done < values; ) {
         const valuesNow = Math.min(valuesPerPiece, values - done);
         const raw = new Uint8Array(piece, 0, valuesNow * element.bytes);
-        await file.readInto(raw, offset + done * element.bytes);
+        await fillBytes(file, raw, offset + done * element.bytes);
         toMachineOrder(raw, element.bytes, littleEndian);
         element.decode(piece, valuesNow, into, done);
         done += valuesNow;
@@ -60,6 +60,6 @@ export function readPackedTensor(file: InputFile, layout: PackedLayout): TensorR
       row += rowsNow;
       return rowsNow;
     },
-    close: () => file.close(),
+    close: async () => file.close?.(),
   };
 }

@@ -1,8 +1,8 @@
 import type { ColumnMetaData, DecodedArray, PageHeader } from "hyparquet";
 import { parquetHeader, readPage } from "hyparquet/src/column.js";
 import { convert, convertWithDictionary, DEFAULT_PARSERS } from "hyparquet/src/convert.js";
-import type { InputFile } from "../../node/files/input-file.ts";
 import { InputError } from "../input-error.ts";
+import { readBytes, type Source } from "../source.ts";
 import { quoteName } from "./message-parts.ts";
 import { compressors, decodeDataPage } from "./parquet-page.ts";
 import type { NumberColumn } from "./parquet-schema.ts";
@@ -48,12 +48,7 @@ export interface ColumnCursor {
  * `InputError`, as do pages that are malformed, reach beyond their column or do not fit into `memory`, which the columns
  * of a file share. The chunks must lie within the file's data.
  */
-export function readColumn(
-  file: InputFile,
-  column: NumberColumn,
-  valuesPerRow: number,
-  memory: PageMemory,
-): ColumnCursor {
+export function readColumn(file: Source, column: NumberColumn, valuesPerRow: number, memory: PageMemory): ColumnCursor {
   const { chunks } = column;
   let group = -1;
   let offset = 0;
@@ -71,7 +66,7 @@ export function readColumn(
 
   const malformed = (what: string) =>
     new InputError(
-      `${file.path}: malformed parquet file: column ${quoteName(column.name)}, row group ${group}: ${what}`,
+      `${file.name}: malformed parquet file: column ${quoteName(column.name)}, row group ${group}: ${what}`,
     );
 
   function enterNextChunk(): void {
@@ -84,8 +79,7 @@ export function readColumn(
   }
 
   async function readHeader(): Promise<PageHeader> {
-    const window = new Uint8Array(Math.min(headerWindow, chunkEnd - offset));
-    await file.readInto(window, offset);
+    const window = await readBytes(file, offset, Math.min(offset + headerWindow, chunkEnd));
     checkThrift(window, 0);
     const reader = { view: new DataView(window.buffer), offset: 0 };
     const header = parquetHeader(reader);
@@ -101,8 +95,7 @@ export function readColumn(
     if (!(full >= 0 && full <= maxPageBytes)) {
       throw malformed(`a page of ${full} bytes; at most ${maxPageBytes} are allowed`);
     }
-    const body = new Uint8Array(stored);
-    await file.readInto(body, offset);
+    const body = await readBytes(file, offset, offset + stored);
     offset += stored;
     return body;
   }
@@ -113,7 +106,7 @@ export function readColumn(
         if (definition[i] !== column.maxDefinitionLevel) {
           const row = Math.floor((valuesRead + i) / valuesPerRow);
           throw new InputError(
-            `${file.path}: column ${quoteName(column.name)}: row ${row} is null, empty or holds a null`,
+            `${file.name}: column ${quoteName(column.name)}: row ${row} is null, empty or holds a null`,
           );
         }
       }
@@ -123,7 +116,7 @@ export function readColumn(
       if ((repetition[i] === 0) !== ((valuesRead + i) % valuesPerRow === 0)) {
         const row = Math.floor((valuesRead + i - 1) / valuesPerRow);
         throw new InputError(
-          `${file.path}: column ${quoteName(column.name)}: row ${row} has ${repetition[i] === 0 ? "fewer" : "more"} than ` +
+          `${file.name}: column ${quoteName(column.name)}: row ${row} has ${repetition[i] === 0 ? "fewer" : "more"} than ` +
             `${valuesPerRow} values; all rows must have the same number`,
         );
       }
@@ -162,7 +155,7 @@ export function readColumn(
     if ((header.data_page_header_v2?.num_nulls ?? 0) !== 0) {
       const [first, last] = [valuesRead, valuesRead + count - 1].map((value) => Math.floor(value / valuesPerRow));
       throw new InputError(
-        `${file.path}: column ${quoteName(column.name)}: one of the rows ${first} to ${last} is null, empty or holds a null`,
+        `${file.name}: column ${quoteName(column.name)}: one of the rows ${first} to ${last} is null, empty or holds a null`,
       );
     }
     page = [];

@@ -1,10 +1,10 @@
-import { brotliDecompressSync, unzipSync } from "node:zlib";
 import { decompress as decompressZstd } from "fzstd";
 import type { Compressors, DecodedArray, PageHeader } from "hyparquet";
 import type { readColumn } from "hyparquet/src/column.js";
 import { decompressPage, readDataPage, readDataPageV2 } from "hyparquet/src/datapage.js";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
 import { compressors as portableCompressors } from "hyparquet-compressors";
+import { platform } from "../platform.ts";
 
 export type ColumnDecoder = Parameters<typeof readColumn>[2];
 
@@ -14,14 +14,13 @@ const maxPadding = 512;
 const maxBlockValues = 1 << 16;
 
 /**
- * Decompressors that always end, whatever the bytes, and never write more than the page header promises: Node's own if it
- * has one, and fzstd into a buffer of that length, as it otherwise believes the sizes in the stream.
+ * Decompressors that always end, whatever the bytes, and never write more than the page header promises: the platform's if it
+ * has some, and fzstd into a buffer of that length, as it otherwise believes the sizes in the stream.
  */
 export const compressors: Compressors = {
   ...portableCompressors,
   ZSTD: (input, length) => decompressZstd(input, new Uint8Array(length)),
-  GZIP: (input, length) => unzipSync(input, { maxOutputLength: Math.max(1, length) }),
-  BROTLI: (input, length) => brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
+  ...platform().decompressors,
 };
 
 /** The stored values of a page, before the dictionary is applied, and their levels. */

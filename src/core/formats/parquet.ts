@@ -1,7 +1,7 @@
 import type { FileMetaData } from "hyparquet";
 import { parquetMetadata } from "hyparquet";
-import type { InputFile } from "../../node/files/input-file.ts";
 import { InputError } from "../input-error.ts";
+import { readBytes, type Source } from "../source.ts";
 import { quoteName } from "./message-parts.ts";
 import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
 import { checkSchemaSize, chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
@@ -25,24 +25,24 @@ const [freeValues, mostValuesPerByte] = [1 << 22, 1 << 12];
  * `InputError` on any other file, and on one that would take far more memory than it has bytes; what is wrong inside a
  * page shows when it is read.
  */
-export async function openParquet(file: InputFile, column?: string): Promise<TensorReader> {
+export async function openParquet(file: Source, column?: string): Promise<TensorReader> {
   const { metadata, dataEnd } = await readMetadata(file);
   let chosen: NumberColumn[];
   let shape: number[];
   try {
-    chosen = chooseNumberColumns(file.path, metadata, column);
-    shape = findShape(file.path, metadata, chosen);
+    chosen = chooseNumberColumns(file.name, metadata, column);
+    shape = findShape(file.name, metadata, chosen);
     checkExtents(file, chosen, dataEnd);
   } catch (error) {
-    throw asInputError(file.path, error);
+    throw asInputError(file.name, error);
   }
   const [first] = chosen;
-  const { rows, columns } = tensorSize(file.path, shape);
-  const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.size)));
+  const { rows, columns } = tensorSize(file.name, shape);
+  const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.byteLength)));
   const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, memory));
   let row = 0;
   return {
-    file: file.path,
+    file: file.name,
     dtype: first.dtype,
     kind: first.kind,
     shape,
@@ -55,42 +55,43 @@ export async function openParquet(file: InputFile, column?: string): Promise<Ten
       row += rowsNow;
       return rowsNow;
     },
-    close: () => file.close(),
+    close: async () => file.close?.(),
   };
 }
 
-async function readMetadata(file: InputFile): Promise<{ metadata: FileMetaData; dataEnd: number }> {
-  if (file.size < 12) {
-    throw new InputError(`${file.path}: truncated: ${file.size} bytes; a .parquet file has at least 12`);
+async function readMetadata(file: Source): Promise<{ metadata: FileMetaData; dataEnd: number }> {
+  if (file.byteLength < 12) {
+    throw new InputError(`${file.name}: truncated: ${file.byteLength} bytes; a .parquet file has at least 12`);
   }
-  const head = Buffer.alloc(4);
-  const tail = Buffer.alloc(8);
-  await file.readInto(head, 0);
-  await file.readInto(tail, file.size - 8);
-  if (head.toString("latin1") !== magic) {
-    throw new InputError(`${file.path}: not a .parquet file: it does not begin with ${magic}`);
+  const head = await readBytes(file, 0, 4);
+  const tail = await readBytes(file, file.byteLength - 8, file.byteLength);
+  if (asciiText(head) !== magic) {
+    throw new InputError(`${file.name}: not a .parquet file: it does not begin with ${magic}`);
   }
-  if (tail.toString("latin1", 4) !== magic) {
-    throw new InputError(`${file.path}: truncated or malformed parquet file: it does not end with ${magic}`);
+  if (asciiText(tail.subarray(4)) !== magic) {
+    throw new InputError(`${file.name}: truncated or malformed parquet file: it does not end with ${magic}`);
   }
-  const length = tail.readUInt32LE(0);
-  const dataEnd = file.size - 8 - length;
+  const length = new DataView(tail.buffer).getUint32(0, true);
+  const dataEnd = file.byteLength - 8 - length;
   if (dataEnd < 4 || length > maxMetadataBytes) {
     throw new InputError(
-      `${file.path}: malformed parquet file: metadata of ${length} bytes is promised; ` +
-        `at most ${Math.min(file.size - 12, maxMetadataBytes)} are possible`,
+      `${file.name}: malformed parquet file: metadata of ${length} bytes is promised; ` +
+        `at most ${Math.min(file.byteLength - 12, maxMetadataBytes)} are possible`,
     );
   }
-  const footer = new Uint8Array(length + 8);
-  await file.readInto(footer, dataEnd);
+  const footer = await readBytes(file, dataEnd, file.byteLength);
   try {
     checkThrift(footer.subarray(0, length), 0);
     const metadata = parquetMetadata(footer, { geoparquet: false });
     checkSchemaSize(metadata.schema);
     return { metadata, dataEnd };
   } catch (error) {
-    throw asInputError(file.path, error);
+    throw asInputError(file.name, error);
   }
+}
+
+function asciiText(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
 }
 
 /** `[rows, experts]` from the metadata alone. */
@@ -123,7 +124,7 @@ function findShape(file: string, metadata: FileMetaData, chosen: readonly Number
 }
 
 /** Throws `InputError` when parts of columns overlap, or hold more values than so few bytes can. */
-function checkExtents(file: InputFile, chosen: readonly NumberColumn[], dataEnd: number): void {
+function checkExtents(file: Source, chosen: readonly NumberColumn[], dataEnd: number): void {
   let values = 0;
   const extents = chosen.flatMap(({ name, chunks }) =>
     chunks.map((chunk, group) => {
@@ -131,10 +132,10 @@ function checkExtents(file: InputFile, chosen: readonly NumberColumn[], dataEnd:
       return { name, group, ...chunkExtent(chunk) };
     }),
   );
-  if (!(values <= freeValues + mostValuesPerByte * file.size)) {
+  if (!(values <= freeValues + mostValuesPerByte * file.byteLength)) {
     throw new InputError(
-      `${file.path}: ${values} values are promised by a file of ${file.size} bytes; at most ` +
-        `${freeValues + mostValuesPerByte * file.size} are allowed in it`,
+      `${file.name}: ${values} values are promised by a file of ${file.byteLength} bytes; at most ` +
+        `${freeValues + mostValuesPerByte * file.byteLength} are allowed in it`,
     );
   }
   extents.sort((a, b) => a.begin - b.begin);
@@ -142,7 +143,7 @@ function checkExtents(file: InputFile, chosen: readonly NumberColumn[], dataEnd:
   for (const { name, group, begin, end } of extents) {
     if (!(begin >= last && end >= begin && end <= dataEnd)) {
       throw new InputError(
-        `${file.path}: malformed parquet file: column ${quoteName(name)}, row group ${group}: its bytes ${begin} to ${end} are ` +
+        `${file.name}: malformed parquet file: column ${quoteName(name)}, row group ${group}: its bytes ${begin} to ${end} are ` +
           `not within the data, bytes 4 to ${dataEnd}, or are those of another column`,
       );
     }

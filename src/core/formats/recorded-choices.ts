@@ -1,4 +1,5 @@
 import { InputError } from "../input-error.ts";
+import type { Source } from "../source.ts";
 import { shapeText } from "./message-parts.ts";
 import { openTensor } from "./open-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
@@ -38,8 +39,12 @@ export interface RecordedChoices {
  * `experts` and for `batchTokens` with three dimensions; and, with token (within the file, from 0) and slot, when a value
  * is no expert or a token has an expert twice.
  */
-export async function openSelections(path: string, experts: number, batchTokens?: number): Promise<RecordedChoices> {
-  const reader = await openIntegers(path, "selections [tokens, topK]", (shape) => {
+export async function openSelections(
+  recorded: Source | string,
+  experts: number,
+  batchTokens?: number,
+): Promise<RecordedChoices> {
+  const reader = await openIntegers(recorded, "selections [tokens, topK]", (shape) => {
     if (shape.length < 2) return "[tokens, topK] or [steps, tokens, topK] is allowed";
     if (shape.length === 3 && batchTokens !== undefined) return "it is in steps already and cannot be cut anew";
     const topK = shape[shape.length - 1];
@@ -105,8 +110,8 @@ export async function openSelections(path: string, experts: number, batchTokens?
  * Throws `InputError` at once for floats and when the columns are not `experts`; and, with step and expert, when a value
  * is no count.
  */
-export async function openLoads(path: string, experts: number): Promise<RecordedChoices> {
-  const reader = await openIntegers(path, "load counts [steps, experts]", (shape) => {
+export async function openLoads(recorded: Source | string, experts: number): Promise<RecordedChoices> {
+  const reader = await openIntegers(recorded, "load counts [steps, experts]", (shape) => {
     if (shape.length > 2) return "[steps, experts] or [experts] is allowed";
     const columns = shape[shape.length - 1];
     return columns === experts ? null : `it has ${columns} columns, one for each of ${experts} experts is expected`;
@@ -139,13 +144,13 @@ export async function openLoads(path: string, experts: number): Promise<Recorded
   };
 }
 
-/** Opens `path`, refuses floats, and refuses what `problemWith` finds wrong with its shape. */
+/** Opens `recorded`, refuses floats, and refuses what `problemWith` finds wrong with its shape. */
 async function openIntegers(
-  path: string,
+  recorded: Source | string,
   what: string,
   problemWith: (shape: readonly number[]) => string | null,
 ): Promise<TensorReader> {
-  const reader = await openTensor(path, {}, "integers");
+  const reader = await openTensor(recorded, {}, "integers");
   const { file, dtype, shape, kind } = reader;
   const problem = kind === "float" ? `${what} are integers; floats are logits, to be routed` : problemWith(shape);
   if (problem === null) return reader;

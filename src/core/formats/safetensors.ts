@@ -1,5 +1,5 @@
-import type { InputFile } from "../../node/files/input-file.ts";
 import { InputError } from "../input-error.ts";
+import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
 import { listNames, quoteName } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
@@ -38,12 +38,12 @@ interface Entry {
  * header is malformed, when the tensors do not cover the rest of the file without gap or overlap, or when the tensor is
  * none of F16, BF16, F32, F64 and the integers.
  */
-export async function openSafetensors(file: InputFile, tensor?: string): Promise<TensorReader> {
+export async function openSafetensors(file: Source, tensor?: string): Promise<TensorReader> {
   const { entries, dataOffset } = await readHeader(file);
-  const { name, entry } = chooseTensor(file.path, entries, tensor);
+  const { name, entry } = chooseTensor(file.name, entries, tensor);
   if (!Object.hasOwn(elementsByCode, entry.dtype)) {
     throw new InputError(
-      `${file.path}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
+      `${file.name}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
         `${Object.keys(elementsByCode).join(", ")} are`,
     );
   }
@@ -57,33 +57,31 @@ export async function openSafetensors(file: InputFile, tensor?: string): Promise
   });
 }
 
-async function readHeader(file: InputFile): Promise<{ entries: Map<string, Entry>; dataOffset: number }> {
-  if (file.size < 8) {
-    throw new InputError(`${file.path}: truncated: ${file.size} bytes; a .safetensors file has at least 8`);
+async function readHeader(file: Source): Promise<{ entries: Map<string, Entry>; dataOffset: number }> {
+  if (file.byteLength < 8) {
+    throw new InputError(`${file.name}: truncated: ${file.byteLength} bytes; a .safetensors file has at least 8`);
   }
-  const prefix = Buffer.alloc(8);
-  await file.readInto(prefix, 0);
-  const headerBytes = prefix.readBigUInt64LE();
-  if (headerBytes > BigInt(file.size - 8)) {
+  const prefix = await readBytes(file, 0, 8);
+  const headerBytes = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (headerBytes > BigInt(file.byteLength - 8)) {
     throw new InputError(
-      `${file.path}: truncated or no .safetensors file: a header of ${headerBytes} bytes is promised, ` +
-        `the file has ${file.size - 8} after the length`,
+      `${file.name}: truncated or no .safetensors file: a header of ${headerBytes} bytes is promised, ` +
+        `the file has ${file.byteLength - 8} after the length`,
     );
   }
   if (headerBytes > maxHeaderBytes) {
     throw new InputError(
-      `${file.path}: a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are read, a sixth of what the format allows`,
+      `${file.name}: a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are read, a sixth of what the format allows`,
     );
   }
-  const header = Buffer.alloc(Number(headerBytes));
-  await file.readInto(header, 8);
-  const dataOffset = 8 + header.length;
-  const entries = parseEntries(file.path, header);
-  checkCoverage(file.path, entries, file.size - dataOffset);
+  const dataOffset = 8 + Number(headerBytes);
+  const header = await readBytes(file, 8, dataOffset);
+  const entries = parseEntries(file.name, header);
+  checkCoverage(file.name, entries, file.byteLength - dataOffset);
   return { entries, dataOffset };
 }
 
-function parseEntries(file: string, header: Buffer): Map<string, Entry> {
+function parseEntries(file: string, header: Uint8Array): Map<string, Entry> {
   const malformed = (what: string) => new InputError(`${file}: malformed .safetensors header${what}`);
   let json: unknown;
   try {

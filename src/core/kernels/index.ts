@@ -1,6 +1,6 @@
+import { platform } from "../platform.ts";
 import { type Kernels, tensorBackendOf } from "./kernels.ts";
 import { createReferenceKernels } from "./reference.ts";
-import { loadTensors } from "./tensor/load.ts";
 import { createTensorKernels } from "./tensor.ts";
 import { createWasmKernels } from "./wasm.ts";
 
@@ -25,5 +25,5 @@ export function createKernels(backend: "wasm" | "reference" = "wasm"): Kernels {
  */
 export async function loadKernels(backend: KernelBackend): Promise<Kernels> {
   if (backend === "wasm" || backend === "reference") return createKernels(backend);
-  return createTensorKernels(await loadTensors(tensorBackendOf(backend)), backend);
+  return createTensorKernels(await platform().loadTensors(tensorBackendOf(backend)), backend);
 }

@@ -1,6 +1,6 @@
+import type { Tensors } from "../platform.ts";
 import type { Kernels } from "./kernels.ts";
 import { gatePrograms } from "./tensor/gates.ts";
-import type { Tensors } from "./tensor/load.ts";
 import { selectPrograms } from "./tensor/select.ts";
 import { transportPrograms } from "./tensor/transport.ts";
 import { createWasmKernels } from "./wasm.ts";

@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { InputError } from "../input-error.ts";
+import { platform } from "../platform.ts";
 import type { Kernels, KeyKind } from "./kernels.ts";
 import { createLinearMemory } from "./memory.ts";
 
@@ -183,14 +182,12 @@ type Gates = (logits: number, expert: number, tokens: number, experts: number, s
 
 const keyNumbers: Record<KeyKind, number> = { logits: 0, softmax: 1, sigmoid: 2 };
 
-let compiled: WebAssembly.Module | undefined;
-
 /**
  * A memory and an instance of the kernels in it. Throws `InputError` if the process may not have the address space: that
  * is a limit of its surroundings, which the user can raise.
  */
 function instantiate(): { memory: WebAssembly.Memory; exports: object } {
-  const module = compile();
+  const module = platform().kernels();
   try {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
     const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { exp: Math.exp, log: Math.log } });
@@ -206,20 +203,12 @@ function instantiate(): { memory: WebAssembly.Memory; exports: object } {
   }
 }
 
-/** Compiles `build/kernels.wasm` once per thread. Throws `Error` when it is missing. */
-function compile(): WebAssembly.Module {
-  if (compiled === undefined) {
-    // The same from `src/core/kernels` and from `dist/core/kernels`.
-    const path = fileURLToPath(new URL("../../../build/kernels.wasm", import.meta.url));
-    let bytes: Buffer<ArrayBuffer>;
-    try {
-      bytes = readFileSync(path);
-    } catch (cause) {
-      throw new Error(`The compiled kernels are missing: ${path}. Run \`npm run build\` to make them.`, { cause });
-    }
-    compiled = new WebAssembly.Module(bytes);
-  }
-  return compiled;
+/**
+ * Compiles the bytes of `build/kernels.wasm`, for a {@link Platform} to keep: once per thread is enough. Throws
+ * `WebAssembly.CompileError` if they are something else.
+ */
+export function compileKernels(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  return new WebAssembly.Module(bytes);
 }
 
 /**

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { recordedStepRecord } from "../../node/run/measure-recorded.ts";
 import { mostExperts } from "../assignment.ts";
 import { openLoads, openSelections } from "../formats/recorded-choices.ts";
 import { InputError } from "../input-error.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
+import { recordedStepRecord } from "../metrics/step-metrics.ts";
 import { checked } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 

@@ -1,9 +1,9 @@
-import path from "node:path";
 import type { ScoreKind } from "../assignment.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import type { RouterInput, StreamInput } from "../scenario/schema.ts";
+import { defaultMaxCells, type SweepCell, sweepCells } from "../scenario/sweep.ts";
 
 export type { RouterInput, StreamInput };
 
@@ -60,7 +60,7 @@ export interface ScenarioInput {
  */
 export function resolveInput(scenario: ScenarioInput | Scenario, where = "scenario"): Promise<Scenario> {
   return isResolved(scenario)
-    ? resolveScenario(toScenarioFile(scenario), path.join(scenario.folder, where))
+    ? resolveScenario(toScenarioFile(scenario), where, scenario.folder)
     : resolveScenario(scenario, where);
 }
 
@@ -68,4 +68,12 @@ function isResolved(scenario: ScenarioInput | Scenario): scenario is Scenario {
   // Programs in JavaScript hand over anything, which the schema refuses with a message.
   const { folder, stream } = (scenario ?? {}) as Partial<Scenario>;
   return typeof folder === "string" && typeof stream?.options === "object" && Array.isArray(scenario.routers);
+}
+
+/**
+ * The cells of a scenario's `sweep` and `seeds`, for {@link simulate}: every combination of values, the last path
+ * changing fastest, and for each the seeds. Throws `InputError` where a cell is refused, or there are more than `maxCells`.
+ */
+export function expandSweep(scenario: ScenarioInput, maxCells = defaultMaxCells): Promise<SweepCell[]> {
+  return sweepCells(scenario, "scenario", maxCells);
 }

@@ -1,3 +1,4 @@
+import { sum } from "d3-array";
 import {
   type Assignment,
   expertCapacity,
@@ -11,7 +12,7 @@ import { measureStep, type StepMetrics } from "./catalogue.ts";
 import { createChurnMeter } from "./churn.ts";
 import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "./drops.ts";
 import { loadPerRank } from "./load.ts";
-import type { RoutedFacts } from "./step-record.ts";
+import type { RoutedFacts, StepRecord } from "./step-record.ts";
 
 /**
  * The metrics of a step of which nothing is known but the load `[experts]`; those that need more are null. `pairs` =
@@ -123,4 +124,18 @@ export function createStepMeter(
       });
     },
   };
+}
+
+/**
+ * The load, idle and rank metrics of one recorded step. Without logits there is no score, churn or router z. A recording
+ * of loads alone does not tell T·K, and takes the pairs that it counts for it. `rankLoad` `[ranks]` is scratch.
+ */
+export function recordedStepRecord(
+  { step, tokens, load }: Pick<StepRecord, "step" | "tokens" | "load">,
+  topK: number | null,
+  rankLoad: Float64Array,
+): StepRecord {
+  const pairs = tokens === null || topK === null ? sum(Array.from(load)) : tokens * topK;
+  const capacity = expertCapacity(pairs, { tokens: pairs, experts: load.length, topK: 1, capacityFactor: 1 });
+  return { step, tokens, load, metrics: loadMetrics(load, capacity, pairs, rankLoad), regret: null };
 }

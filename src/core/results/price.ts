@@ -1,6 +1,6 @@
-import type { Results } from "../../node/files/results.ts";
 import type { RunColumnName } from "../metrics/catalogue.ts";
 import type { Interval } from "./interval.ts";
+import type { Results } from "./results.ts";
 import { metricOf, type Variant } from "./variants.ts";
 
 /** What balance is paid for with: the loss where the stream trains, regret elsewhere. */

@@ -1,4 +1,3 @@
-import type { CsvValue } from "../../node/files/csv-file.ts";
 import {
   camelCase,
   type MetricColumn,
@@ -9,6 +8,12 @@ import {
   stepColumns,
 } from "../metrics/catalogue.ts";
 import type { RunSummary, RunTiming } from "../metrics/run-summary.ts";
+
+/**
+ * A cell of a CSV file: a number is written so that reading it back gives the same double; null, and what is not finite, as
+ * nothing. A figure that overflowed is no figure, and no reader of CSV files agrees with another about how to write infinity.
+ */
+export type CsvValue = string | number | null;
 
 /** The first columns of every file: which scenario, router and seed a row is about. */
 export interface RowSource {

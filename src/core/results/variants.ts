@@ -1,7 +1,7 @@
-import { cellOf, numberOf, type ResultTable } from "../../node/files/result-table.ts";
-import type { Results, Run } from "../../node/files/results.ts";
+import { mean } from "d3-array";
 import { type MetricColumn, metricColumns, type RunColumnName } from "../metrics/catalogue.ts";
 import { confidenceInterval, type Interval } from "./interval.ts";
+import { cellOf, numberOf, type Results, type ResultTable, type Run } from "./results.ts";
 
 /** A router with the parameters of its cell, over all the seeds it was run with: a line of a picture, a row of a table. */
 export interface Variant {
@@ -57,4 +57,13 @@ function parameterOf({ columns, rows }: ResultTable, row: number, path: string):
 export function shortParameterNames(paths: readonly string[]): string[] {
   const last = paths.map((path) => path.slice(path.lastIndexOf(".") + 1));
   return paths.map((path, i) => (last.indexOf(last[i]) === last.lastIndexOf(last[i]) ? last[i] : path));
+}
+
+/**
+ * Milliseconds that each variant took to route a batch: the median over the steps, averaged over the seeds; null if no run
+ * recorded it. Wall-clock time, so never the same twice. Throws `InputError` if a timing.csv is malformed.
+ */
+export function routeTimes({ runs }: Results, variants: readonly Variant[]): (number | null)[] {
+  const times = new Map(runs.map((run) => [run, run.files.routeMs()]));
+  return variants.map(({ router, members }) => mean(members, ({ run }) => times.get(run)!.get(router)) ?? null);
 }

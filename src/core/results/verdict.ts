@@ -1,12 +1,11 @@
 import { max, min, range } from "d3-array";
-import { numberOf } from "../../node/files/result-table.ts";
-import type { Results } from "../../node/files/results.ts";
 import { counted, listed } from "../words.ts";
 import { formatInterval, printable } from "./format.ts";
 import type { Interval } from "./interval.ts";
 import { paretoFront } from "./pareto.ts";
 import { type Price, priceOf } from "./price.ts";
 import { isTrained, type SummaryRow } from "./result-columns.ts";
+import { numberOf, type Results } from "./results.ts";
 import { metricOf, type Variant } from "./variants.ts";
 
 /** How one variant did, as the verdict weighs it: means over its seeds. */

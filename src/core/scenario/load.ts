@@ -1,5 +1,3 @@
-import path from "node:path";
-import { readSmallFile } from "../../node/files/input-file.ts";
 import type { RoutingShape, ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
@@ -7,76 +5,20 @@ import { routerKindOf } from "../routers/index.ts";
 import { streamKindOf } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
-import { isRunRecord } from "./is-run-record.ts";
-import { type Override, withOverride } from "./overrides.ts";
-import { parsePlainData } from "./plain-data.ts";
 import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
 import type { RouterChoice, Scenario } from "./scenario.ts";
 import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
 
-/** A thousand times the longest of ours. */
-const maxScenarioBytes = 1 << 23;
 const defaultSteps = 100;
 const defaultTokens = 1024;
 /** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
 const defaultRegretExperts = 512;
 
-/** A scenario as a file has it: plain data, unchecked. */
-export interface WrittenScenario {
-  readonly written: unknown;
-  /** The file it was first written in, against whose folder relative paths resolve; another file if a run's record was read. */
-  readonly origin: string;
-}
-
-/**
- * Reads a scenario file, YAML or JSON, or the scenario in the run.json of `run` or a cell of `sweep`. Throws `InputError`
- * that names the file and the line.
- */
-export async function readScenarioFile(file: string): Promise<WrittenScenario> {
-  const data = readData(file);
-  if (!isRunRecord(data)) return { written: data, origin: file };
-  const { command, scenario, scenarioFile } = data;
-  if (typeof scenario !== "object" || scenario === null) {
-    throw new InputError(
-      `${file}: this is the record of ${JSON.stringify(command)}, which has no scenario; those of run and sweep have one`,
-    );
-  }
-  return { written: scenario, origin: typeof scenarioFile === "string" ? scenarioFile : file };
-}
-
-function readData(file: string): unknown {
-  const data = parsePlainData(readSmallFile(file, maxScenarioBytes).toString("utf8"), file);
-  if (data === null || data === undefined) {
-    throw new InputError(
-      `${file}: is empty; a scenario needs at least a name, experts, a stream and routers (moesim schema describes all fields)`,
-    );
-  }
-  if (typeof data !== "object" || Array.isArray(data)) {
-    throw new InputError(
-      `${file}: holds ${Array.isArray(data) ? "a list" : "plain text or a number"}; a scenario is a mapping such as "experts: 64"`,
-    );
-  }
-  return data;
-}
-
-/**
- * Loads the scenario in `file` with `overrides` applied in their order: checked against the schema and against the
- * sizes, recorded data's included, and every default filled in. Throws one `InputError` that lists all problems.
- */
-export async function loadScenario(file: string, overrides: readonly Override[] = []): Promise<Scenario> {
-  const { written, origin } = await readScenarioFile(file);
-  return resolveScenario(overrides.reduce<unknown>(withOverride, written), file, path.dirname(origin));
-}
-
 /**
  * Checks and resolves scenario data. Messages begin with `where` it comes from, a file as a rule; relative paths start at
  * `folder`.
  */
-export async function resolveScenario(
-  written: unknown,
-  where: string,
-  folder = path.dirname(where),
-): Promise<Scenario> {
+export async function resolveScenario(written: unknown, where: string, folder = "."): Promise<Scenario> {
   const parsed = scenarioSchema.safeParse(written);
   if (!parsed.success) throw problemsError(where, describeIssues(parsed.error, scenarioSchema, written));
   // The unions are made from the registries, so their types cannot tell what each kind's own schema guarantees.

@@ -1,5 +1,3 @@
-import path from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { cross } from "d3-array";
 import { InputError } from "../input-error.ts";
 import { resolveScenario } from "./load.ts";
@@ -35,7 +33,7 @@ export async function sweepCells(
   written: unknown,
   where: string,
   maxCells: number,
-  folder = path.dirname(where),
+  folder = ".",
 ): Promise<SweepCell[]> {
   const { lists, seeds } = sweepFields(written, await resolveScenario(written, where, folder));
   checkLists({ lists, seeds }, written, where);
@@ -53,7 +51,9 @@ export async function sweepCells(
   for (const combination of combinations) {
     const overrides = combination.map(({ path, value }): Override => ({ path: parsePath(path), value }));
     const changed = overrides.reduce<unknown>(withOverride, written);
-    const undone = overrides.find((override) => !isDeepStrictEqual(withOverride(changed, override), changed));
+    const undone = overrides.find(
+      (override) => JSON.stringify(withOverride(changed, override)) !== JSON.stringify(changed),
+    );
     if (undone !== undefined) {
       throw new InputError(`${where}: sweep.${undone.path.join(".")}: another path of the sweep sets the same field`);
     }

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { findInputFile } from "../../node/files/input-file.ts";
 import { shapeText } from "../formats/message-parts.ts";
 import { openTensor } from "../formats/open-tensor.ts";
 import type { TensorReader } from "../formats/tensor-reader.ts";
 import { InputError } from "../input-error.ts";
+import { platform } from "../platform.ts";
 import { defineStreamKind, type StreamShape } from "./stream.ts";
 
 /** A two-dimensional file up to this many tokens is one batch when nobody says how to cut it. */
@@ -89,7 +89,7 @@ export const traceKind = defineStreamKind({
 });
 
 async function openLogits({ path, tensor, column }: TraceOptions, folder: string): Promise<TensorReader> {
-  const reader = await openTensor(await findInputFile(path, folder), { tensor, column });
+  const reader = await openTensor(await platform().open(path, folder), { tensor, column });
   const { file, shape, dtype, kind } = reader;
   let problem: string | null = null;
   if (kind === "integer") {

@@ -1,10 +1,9 @@
-import { isDeepStrictEqual } from "node:util";
 import type { TensorContainer } from "@tensorflow/tfjs-core";
 import { z } from "zod";
 import { InputError } from "../input-error.ts";
 import { tensorBackendOf } from "../kernels/kernels.ts";
-import { checkCanTrain, loadTensors } from "../kernels/tensor/load.ts";
 import { withTensorMemory } from "../kernels/tensor/memory.ts";
+import { platform } from "../platform.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./parts/text-tokens.ts";
 import { defineStreamKind, type StreamContext, type StreamShape } from "./stream.ts";
 import { assign, createAdam } from "./training/adam.ts";
@@ -103,7 +102,7 @@ function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): [s
  */
 function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]): string[] {
   const isDefault = ([name, field]: [string, z.ZodType]) =>
-    isDeepStrictEqual(options[name as keyof TrainingOptions], field.parse(undefined));
+    JSON.stringify(options[name as keyof TrainingOptions]) === JSON.stringify(field.parse(undefined));
   return Object.entries(taskFields[other])
     .filter((option) => !isDefault(option))
     .map(([name]) => name);
@@ -155,13 +154,13 @@ export const trainingKind = defineStreamKind({
     return problems;
   },
   async checkInput({ task, path }, folder) {
-    checkCanTrain();
+    platform().checkCanTrain();
     if (task === "text" && path !== undefined) await checkTextFile(path, folder);
   },
   async create({ shape, kernels, random, folder }: StreamContext, options) {
     const { steps, tokens, experts } = shape;
     const { width, hidden, learningRate } = options;
-    const tf = await loadTensors(tensorBackendOf(kernels.backend));
+    const tf = await platform().loadTensors(tensorBackendOf(kernels.backend));
     const { parameters, create: createParameter } = createParameters(tf, kernels, random.derive("parameters"));
     const task = await createTask({ tf, kernels, random, createParameter, tokens, width }, options, folder);
     const layer = createExpertLayer(tf, { width, hidden, experts }, createParameter);

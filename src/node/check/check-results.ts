@@ -4,7 +4,7 @@ import { deviation, mean, sum } from "d3-array";
 import { InputError } from "../../core/input-error.ts";
 import { directionOf, metricColumns } from "../../core/metrics/catalogue.ts";
 import { printable } from "../../core/results/format.ts";
-import { numberIn } from "../files/result-table.ts";
+import { numberIn } from "../../core/results/results.ts";
 import { checkIsResults, sweptSizes } from "../files/results.ts";
 import { openRows, type RowReader } from "../files/row-reader.ts";
 import { checkedFilesIn, judgedNames, keyPositionsOf, requiredKeys } from "./checked-files.ts";

@@ -1,11 +1,6 @@
 import { appendFileSync, writeFileSync } from "node:fs";
 import { stringify } from "csv-stringify/sync";
-
-/**
- * A cell: a number is written so that reading it back gives the same double; null, and what is not finite, as nothing. A
- * figure that overflowed is no figure, and no reader of CSV files agrees with another about how to write infinity.
- */
-export type CsvValue = string | number | null;
+import type { CsvValue } from "../../core/results/result-columns.ts";
 
 const bytesPerWrite = 2 ** 16;
 

@@ -1,8 +1,8 @@
 import path from "node:path";
 import { z } from "zod";
 import { InputError } from "../../core/input-error.ts";
+import type { Results } from "../../core/results/results.ts";
 import type { DualRegretBasis } from "../../core/results/warnings.ts";
-import type { Results } from "./results.ts";
 import { readRunJson } from "./run-json.ts";
 
 const recordSchema = z.object({

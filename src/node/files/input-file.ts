@@ -3,19 +3,10 @@ import { access, type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
+import type { Source } from "../../core/source.ts";
 
-/** A regular file opened for reading at any offset. */
-export interface InputFile {
-  /** The path as messages name it. */
-  readonly path: string;
-  /** Bytes, when it was opened. */
-  readonly size: number;
-  /** Fills all of `into` with the bytes from `offset` on. Throws `InputError` when the file ends before that. */
-  readInto(into: Uint8Array, offset: number): Promise<void>;
-  /** All bytes from the first on, in pieces, of the file that was opened whatever has its name now. */
-  pieces(): AsyncGenerator<Buffer>;
-  /** Throws `InputError` when somebody has written to the file since it was opened: what was read is of two states. */
-  checkUnchanged(): Promise<void>;
+/** A regular file as a source. */
+export interface FileSource extends Source {
   close(): Promise<void>;
 }
 
@@ -24,8 +15,6 @@ export interface InputFile {
  * its place before it is opened.
  */
 const readWithoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
-
-const pieceBytes = 1 << 16;
 
 const explanations: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
@@ -63,63 +52,58 @@ function checkRegular(path: string, found: { isFile(): boolean; isDirectory(): b
   );
 }
 
-/** Opens a regular file. Throws `InputError` when it is missing, may not be read, or is a folder, pipe or device. */
-export async function openInputFile(path: string): Promise<InputFile> {
+/**
+ * Opens a regular file; with a `folder`, the one that {@link findInputFile} finds. Reading it throws `InputError` if somebody
+ * has written to it since, because what was read would be of two states. Throws `InputError` if it is missing, may not be
+ * read, or is a folder, pipe or device.
+ */
+export async function openInputFile(path: string, folder?: string): Promise<FileSource> {
+  const place = folder === undefined ? path : await findInputFile(path, folder);
   let handle: FileHandle | undefined;
   let size: number;
   let modified: bigint;
   try {
-    handle = await open(path, readWithoutWaiting);
+    handle = await open(place, readWithoutWaiting);
     const found = await handle.stat({ bigint: true });
-    checkRegular(path, found);
+    checkRegular(place, found);
     size = Number(found.size);
     modified = found.mtimeNs;
   } catch (error) {
     await handle?.close();
-    throw openingError(path, error);
+    throw openingError(place, error);
   }
   const file = handle;
-  const shown = escapeUnprintable(path);
+  const name = escapeUnprintable(place);
+
+  /** Costs two microseconds: cheap enough for every piece that is read. */
+  function checkUnchanged(): void {
+    const now = fstatSync(file.fd, { bigint: true });
+    if (Number(now.size) === size && now.mtimeNs === modified) return;
+    throw new InputError(`${name}: it was changed while it was read; let its writer finish and run again`);
+  }
+
+  async function fill(into: Uint8Array<ArrayBuffer>, start: number): Promise<void> {
+    for (let filled = 0; filled < into.length; ) {
+      const { bytesRead } = await file.read(into, filled, into.length - filled, start + filled);
+      if (bytesRead === 0) {
+        throw new InputError(`${name}: truncated: the file ends at byte ${start + filled}, more was promised`);
+      }
+      filled += bytesRead;
+    }
+    checkUnchanged();
+  }
+
   return {
-    path: shown,
-    size,
-    async readInto(into, offset) {
-      for (let filled = 0; filled < into.length; ) {
-        const { bytesRead } = await file.read(into, filled, into.length - filled, offset + filled);
-        if (bytesRead === 0) {
-          throw new InputError(`${shown}: truncated: the file ends at byte ${offset + filled}, more was promised`);
-        }
-        filled += bytesRead;
-      }
-    },
-    async *pieces() {
-      for (let offset = 0; ; ) {
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(pieceBytes), 0, pieceBytes, offset);
-        if (bytesRead === 0) return;
-        offset += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-      }
-    },
-    async checkUnchanged() {
-      const now = await file.stat({ bigint: true });
-      if (Number(now.size) === size && now.mtimeNs === modified) return;
-      throw new InputError(`${shown}: it was changed while it was read; let its writer finish and run again`);
+    name,
+    byteLength: size,
+    fill,
+    async slice(start, end) {
+      const bytes = new Uint8Array(end - start);
+      await fill(bytes, start);
+      return bytes.buffer;
     },
     close: () => file.close(),
   };
-}
-
-/**
- * Runs `use` on the opened file and closes the file when it throws; when it succeeds the result owns the file.
- */
-export async function withInputFile<Result>(path: string, use: (file: InputFile) => Promise<Result>): Promise<Result> {
-  const file = await openInputFile(path);
-  try {
-    return await use(file);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
 }
 
 /**

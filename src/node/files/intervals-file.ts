@@ -1,7 +1,7 @@
 import { measuredIntervalColumns, variantColumns } from "../../core/results/result-columns.ts";
+import type { Results } from "../../core/results/results.ts";
 import { metricOf, metricsOf, variantsOf } from "../../core/results/variants.ts";
 import { createCsvFile } from "./csv-file.ts";
-import type { Results } from "./results.ts";
 
 /**
  * Writes intervals.csv: a row per variant of a sweep, and for each metric the mean over its seeds and half the width of

@@ -1,17 +1,11 @@
 import { existsSync } from "node:fs";
 import { CsvError, parse } from "csv-parse/sync";
 import { InputError } from "../../core/input-error.ts";
+import type { ResultTable } from "../../core/results/results.ts";
 import { readSmallFile } from "./input-file.ts";
 
 /** Of a file that is read whole, some million rows. */
 const maxTableBytes = 1 << 29;
-
-/** A CSV file that a run wrote, as text: a cell has the digits that stand in the file, and is empty where none apply. */
-export interface ResultTable {
-  readonly file: string;
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-}
 
 /**
  * Reads the CSV file `file`, whole; for the files that are small however long a run is. Throws `InputError` where it is
@@ -60,32 +54,4 @@ export function checkColumns(
     (column, position) => columns.indexOf(column) !== position && !mayRepeat.includes(column),
   );
   if (repeated !== undefined) throw new InputError(`${file}: has two columns named ${JSON.stringify(repeated)}`);
-}
-
-/** The text of a cell; empty where the table lacks the column. */
-export function cellOf(table: ResultTable, row: number, column: string): string {
-  const position = table.columns.indexOf(column);
-  return position < 0 ? "" : table.rows[row][position];
-}
-
-/** The number in a cell; null where it is empty. Throws `InputError` where it holds anything else. */
-export function numberOf(table: ResultTable, row: number, column: string): number | null {
-  return parseNumber(cellOf(table, row, column), table.file, row, column);
-}
-
-/**
- * The number that `cell` holds; null where it is empty. `row` counts from 0 below the header. Throws `InputError` where
- * it holds anything else.
- */
-export function parseNumber(cell: string, file: string, row: number, column: string): number | null {
-  if (cell === "") return null;
-  const number = numberIn(cell);
-  if (number !== null) return number;
-  throw new InputError(`${file}: row ${row + 2}, ${column}: ${JSON.stringify(cell.slice(0, 40))} is not a number`);
-}
-
-/** The finite number that a cell holds; null where it holds anything else. */
-export function numberIn(cell: string): number | null {
-  const number = Number(cell);
-  return cell.trim() !== "" && Number.isFinite(number) ? number : null;
 }

@@ -2,36 +2,25 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { headerOf, summaryColumnsOf } from "../../core/results/result-columns.ts";
+import {
+  cellOf,
+  numberOf,
+  type Results,
+  type ResultTable,
+  type Run,
+  type RunFiles,
+} from "../../core/results/results.ts";
 import { completeCommit } from "./output-folder.ts";
-import { cellOf, type ResultTable, readResultTable } from "./result-table.ts";
+import { readResultTable } from "./result-table.ts";
+import { openRows } from "./row-reader.ts";
 import { readRunJson } from "./run-json.ts";
+import { readLoadSeries, readStepSeries } from "./step-series.ts";
 
 /** The columns of summary.csv that every file of results has had from the first version on. */
 const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
 
 /** Sizes that have a column in every summary, and a second one behind it where they are swept. */
 export const sweptSizes = ["steps", "tokens", "experts"];
-
-/** One folder with the files of one scenario and seed: what `run` and `measure` write, and `sweep` for each cell. */
-export interface Run {
-  readonly folder: string;
-  /** Of the rows of {@link Results.summary}, those of this run: its routers, in their order. */
-  readonly rows: readonly number[];
-}
-
-/** What a folder of results holds. */
-export interface Results {
-  readonly folder: string;
-  /** The scenario's name. */
-  readonly name: string;
-  /** What run.json says of the scenario; empty where there is none. */
-  readonly description: string;
-  readonly summary: ResultTable;
-  /** The swept paths: the columns of the summary behind those of every run. */
-  readonly parameters: readonly string[];
-  /** One for a run, one a cell for a sweep, in the summary's order. */
-  readonly runs: readonly Run[];
-}
 
 /**
  * Opens the results in `folder`, which `run`, `sweep` or `measure` wrote. Reads the summary; the larger files are read
@@ -43,11 +32,13 @@ export function openResults(folder: string, cellFolders: readonly string[] | nul
   checkIsResults(folder);
   const summary = readResultTable(path.join(folder, "summary.csv"), requiredColumns, sweptSizes);
   const known = headerOf(summaryColumnsOf(true));
-  const runs = openCells(folder, summary, cellFolders) ?? [{ folder, rows: summary.rows.map((_, row) => row) }];
+  const runs = openCells(folder, summary, cellFolders) ?? [
+    { folder, rows: summary.rows.map((_, row) => row), files: filesOf(folder, folder) },
+  ];
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),
-    description: readDescription(runs[0].folder),
+    description: descriptionIn(runs[0].files.record()),
     summary,
     parameters: summary.columns.filter(
       (column, position) => !known.includes(column) || summary.columns.indexOf(column) < position,
@@ -87,14 +78,43 @@ function openCells(folder: string, summary: ResultTable, cellFolders: readonly s
       if (existsSync(path.join(folder, "run.json"))) return null;
       throw new InputError(`${summary.file}: its rows are not those of its cells; sweep --resume writes it anew`);
     }
-    runs.push({ folder: cell, rows: rows.map((_, offset) => first + offset) });
+    runs.push({ folder: cell, rows: rows.map((_, offset) => first + offset), files: filesOf(cell, folder) });
     next += rows.length;
   }
   return runs;
 }
 
-function readDescription(folder: string): string {
-  const record = readRunJson(folder) as { scenario?: { description?: unknown } } | null | undefined;
-  const description = record?.scenario?.description;
+function descriptionIn(record: unknown): string {
+  const { scenario } = (record ?? {}) as { scenario?: { description?: unknown } | null };
+  const description = scenario?.description;
   return typeof description === "string" ? description : "";
+}
+
+/** The files of the run in `folder`, which are read when they are asked for; `results` is the folder of all runs. */
+function filesOf(folder: string, results: string): RunFiles {
+  const [steps, loads, timing] = ["steps.csv", "loads.csv", "timing.csv"].map((name) => path.join(folder, name));
+  return {
+    recordPath: path.join(folder, "run.json"),
+    record: () => readRunJson(folder),
+    async stepColumns() {
+      if (!existsSync(steps)) return [];
+      const reader = await openRows(steps, ["router", "step"]);
+      reader.close();
+      return reader.columns;
+    },
+    stepSeries: (required, optional) => readStepSeries(steps, required, optional),
+    loadSeries: () => readLoadSeries(loads),
+    routeMs() {
+      if (!existsSync(timing)) return new Map();
+      const table = readResultTable(timing, ["router", "route_ms_median"]);
+      return new Map(
+        table.rows.map((_, row) => [cellOf(table, row, "router"), numberOf(table, row, "route_ms_median")] as const),
+      );
+    },
+    missing: (names) =>
+      names
+        .map((name) => path.join(folder, name))
+        .filter((file) => !existsSync(file))
+        .map((file) => path.relative(results, file)),
+  };
 }

@@ -1,26 +1,7 @@
 import { existsSync } from "node:fs";
-import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { parseNumber } from "./result-table.ts";
-import type { Results } from "./results.ts";
+import { type LoadSeries, parseNumber, type StepSeries } from "../../core/results/results.ts";
 import { openRows } from "./row-reader.ts";
-
-/** What one router did, step by step. */
-export interface StepSeries {
-  /** `[recorded steps]`, rising. */
-  readonly step: readonly number[];
-  /** Of each other column that was asked for, `[recorded steps]`; NaN where the cell is empty or the file lacks it. */
-  readonly columns: Readonly<Record<string, readonly number[]>>;
-}
-
-/** The loads of one router on the steps that loads.csv holds. */
-export interface LoadSeries {
-  /** `[recorded steps]`, rising. */
-  readonly step: readonly number[];
-  readonly experts: number;
-  /** `[recorded steps × experts]`. */
-  readonly load: readonly number[];
-}
 
 /**
  * Reads the per-step columns `required` of a run's steps.csv or diagnostics.csv, by router, in pieces: memory grows with
@@ -108,20 +89,4 @@ async function readRows(
   } finally {
     reader.close();
   }
-}
-
-/** Columns of steps.csv that say whose row it is. */
-const keys = new Set(["scenario", "router", "seed", "step", "layer"]);
-
-/** The metrics that the steps.csv of any run has a column of, in their order. Throws `InputError` if one is malformed. */
-export async function stepMetrics({ runs }: Results): Promise<string[]> {
-  const found = new Set<string>();
-  for (const { folder } of runs) {
-    const file = path.join(folder, "steps.csv");
-    if (!existsSync(file)) continue;
-    const reader = await openRows(file, ["router", "step"]);
-    for (const column of reader.columns) if (!keys.has(column)) found.add(column);
-    reader.close();
-  }
-  return Array.from(found);
 }

@@ -1,10 +1,11 @@
+import { fileURLToPath } from "node:url";
 import { Resvg } from "@resvg/resvg-js";
 import type * as echarts from "echarts";
 import { chartOption } from "../../core/pictures/parts/chart-option.ts";
 import { compactSvg } from "../../core/pictures/parts/compact-svg.ts";
+import { textWidth } from "../../core/pictures/parts/text.ts";
 import type { Theme } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
-import { fontFiles, pictureFont, textWidth } from "./text-width.ts";
 
 /** ECharts with what pictures are made of, as `npm run build` bundles it. */
 type Charts = Pick<typeof echarts, "format" | "init" | "setPlatformAPI">;
@@ -19,6 +20,20 @@ setPlatformAPI({
     return { width: textWidth(text, size, /\bbold\b/.test(font)) };
   },
 });
+
+/** DejaVu Sans, which `npm run build` puts into `build/`. */
+const fontFiles = { regular: fontFile("DejaVuSans.ttf"), bold: fontFile("DejaVuSans-Bold.ttf") } as const;
+
+/** What the program brings along, and nothing that a machine has: pictures are the same everywhere. */
+const pictureFont = {
+  loadSystemFonts: false,
+  fontFiles: Object.values(fontFiles),
+  defaultFontFamily: "DejaVu Sans",
+};
+
+function fontFile(name: string): string {
+  return fileURLToPath(new URL(`../../../build/fonts/${name}`, import.meta.url));
+}
 
 /** PDF's unit: 72 to the inch, of which CSS has 96 pixels. */
 const pointsPerPixel = 72 / 96;

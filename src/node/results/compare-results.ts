@@ -1,9 +1,9 @@
 import type { MetricColumn, RunColumnName } from "../../core/metrics/catalogue.ts";
 import type { ComparedMetric, Comparison, MeanChange } from "../../core/results/comparison.ts";
-import { folderNames } from "../../core/results/folder-names.ts";
 import { type Interval, meanDifference, meanOfDifferences } from "../../core/results/interval.ts";
+import type { Results } from "../../core/results/results.ts";
 import { metricOf, type Variant, variantsOf } from "../../core/results/variants.ts";
-import type { Results } from "../files/results.ts";
+import { folderNames } from "./folder-names.ts";
 import { createStreamReader, pairedDifferences, type StreamOf, type VariantOf } from "./paired-seeds.ts";
 import { differingFields, differingSizes, sourceOf } from "./scenario-fields.ts";
 

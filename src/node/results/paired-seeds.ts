@@ -1,7 +1,6 @@
+import { cellOf, numberOf, type Results, type Run } from "../../core/results/results.ts";
 import type { Variant } from "../../core/results/variants.ts";
 import { findStreamKind } from "../../core/streams/index.ts";
-import { cellOf, numberOf } from "../files/result-table.ts";
-import type { Results, Run } from "../files/results.ts";
 import { readRunJson } from "../files/run-json.ts";
 
 /** A variant and the results that it is of. */

@@ -1,6 +1,5 @@
 import type { ComparedField } from "../../core/results/comparison.ts";
-import { cellOf } from "../files/result-table.ts";
-import type { Results } from "../files/results.ts";
+import { cellOf, type Results } from "../../core/results/results.ts";
 import { readRunJson } from "../files/run-json.ts";
 
 /** A field of a scenario. */

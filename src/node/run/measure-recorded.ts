@@ -1,9 +1,7 @@
-import { expertCapacity } from "../../core/assignment.ts";
-import type { RecordedChoices, RecordedStep } from "../../core/formats/recorded-choices.ts";
+import type { RecordedChoices } from "../../core/formats/recorded-choices.ts";
 import { defaultDeadWindow } from "../../core/metrics/idle.ts";
 import { createRunSummary } from "../../core/metrics/run-summary.ts";
-import { loadMetrics } from "../../core/metrics/step-metrics.ts";
-import type { StepRecord } from "../../core/metrics/step-record.ts";
+import { recordedStepRecord } from "../../core/metrics/step-metrics.ts";
 import type { RowSource, SummaryRow } from "../../core/results/result-columns.ts";
 import { defaultLoadSamples } from "../../core/scenario/schema.ts";
 import { loadSteps } from "../../core/simulation/router-run.ts";
@@ -15,20 +13,6 @@ export interface MeasureOptions {
   /** Devices of expert parallelism; divides the experts. */
   readonly ranks: number;
   readonly onProgress: (steps: number) => void;
-}
-
-/**
- * The load, idle and rank metrics of one recorded step. Without logits there is no score, churn or router z. A recording
- * of loads alone does not tell T·K, and takes the pairs that it counts for it. `rankLoad` `[ranks]` is scratch.
- */
-export function recordedStepRecord(
-  { step, tokens, load }: RecordedStep,
-  topK: number | null,
-  rankLoad: Float64Array,
-): StepRecord {
-  const pairs = tokens === null || topK === null ? load.reduce((sum, count) => sum + count, 0) : tokens * topK;
-  const capacity = expertCapacity(pairs, { tokens: pairs, experts: load.length, topK: 1, capacityFactor: 1 });
-  return { step, tokens, load, metrics: loadMetrics(load, capacity, pairs, rankLoad), regret: null };
 }
 
 /**

@@ -4,7 +4,7 @@ import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
 import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import { type SimulationPart, shareParts } from "../../core/simulation/sharing.ts";
-import { version } from "../../version.ts";
+import { version } from "../../core/version.ts";
 import { holdsWork, type Staging } from "../files/output-folder.ts";
 import { readSealed, writeSealed } from "../files/sealed-file.ts";
 import { openInput } from "./run-record.ts";

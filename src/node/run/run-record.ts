@@ -2,12 +2,12 @@ import { stat } from "node:fs/promises";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
-import { tensorVersions } from "../../core/kernels/tensor/load.ts";
 import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { trains } from "../../core/simulation/sharing.ts";
-import { version } from "../../version.ts";
+import { version } from "../../core/version.ts";
 import { findInputFile } from "../files/input-file.ts";
+import { tensorVersions } from "../tensors.ts";
 
 /** Where the file is that a scenario's stream reads; null where it reads none. Throws `InputError` where it is gone. */
 export async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {

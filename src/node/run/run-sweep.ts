@@ -7,7 +7,7 @@ import { headerOf, summaryColumnsOf } from "../../core/results/result-columns.ts
 import { toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { SweepCell } from "../../core/scenario/sweep.ts";
 import { scenarioWork, trains } from "../../core/simulation/sharing.ts";
-import { version } from "../../version.ts";
+import { version } from "../../core/version.ts";
 import { createCsvFile } from "../files/csv-file.ts";
 import { writeIntervals } from "../files/intervals-file.ts";
 import { keepCells, removeWhole, type Staging } from "../files/output-folder.ts";

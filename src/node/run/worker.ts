@@ -1,3 +1,4 @@
+import "../platform.ts";
 import { parentPort } from "node:worker_threads";
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import { type CellTask, runCell } from "./run-cell.ts";

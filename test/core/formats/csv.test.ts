@@ -18,6 +18,18 @@ describe("openTensor on .csv", () => {
     expect(await read("\n\n1,2\n")).toEqual([1, 2]);
   });
 
+  test.each([
+    ["line feeds", "\n"],
+    ["carriage returns", "\r"],
+    ["both", "\r\n"],
+  ])("cuts a long file between rows, whatever its pieces: %s", async (_, end) => {
+    // A piece of the file has 65,536 bytes; rows of 7 to 12 with every sort of cut among them.
+    const rows = Array.from({ length: 40_000 }, (_, i) => [i, -i / 2]);
+    const text = ['"a,\n""b"', "c"].join(",") + end + rows.map(([a, b]) => `"${a}", ${b}`).join(end);
+    expect(await read(text)).toEqual(rows.flat().map((value) => value + 0));
+    expect(await read(Buffer.from(`\uFEFF${text}`, "utf16le"))).toEqual(rows.flat().map((value) => value + 0));
+  });
+
   test("gives NaN and infinities to the caller to judge", async () => {
     expect(await read("nan,1,-Inf\nNaN,+infinity,2")).toEqual([Number.NaN, 1, -Infinity, Number.NaN, Infinity, 2]);
   });
@@ -46,7 +58,13 @@ describe("openTensor on .csv", () => {
     ["a row too short", "1,2\n3\n", "row 2 has 1 columns; 2 are expected"],
     ["a row too long", "1,2\n3,4,5\n", "row 2 has 3 columns; 2 are expected"],
     ["rows that do not fit the header", "a,b,c\n1,2\n", "row 2 has 2 columns; 3 are expected"],
-    ["an unclosed quote", '1,2\n"3,4\n', "malformed CSV after row 1"],
+    ["an unclosed quote", '1,2\n"3,4\n', "malformed CSV after row 1: Quote Not Closed"],
+    [
+      "a quote within a cell",
+      `1,2\n3,4"5\n${"1,2\n".repeat(400_000)}`,
+      "malformed CSV after row 1: Invalid Opening Quote",
+    ],
+    ["a bad row before a bad quote", '1,x\n3,4"5\n', "row 1, column 2"],
     ["a header alone", "a,b\n", "empty stream"],
     ["nothing", "", "empty stream"],
     ["blank lines alone", "\n\n\n", "empty stream"],

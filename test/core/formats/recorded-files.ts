@@ -31,7 +31,7 @@ export function npyHeader(descr: string, shape: readonly number[]): string {
   return `{'descr': '${descr}', 'fortran_order': False, 'shape': (${shape.join(", ")}${shape.length === 1 ? "," : ""}), }`;
 }
 
-export function float32Npy(shape: readonly number[], values: readonly number[]): Buffer {
+export function float32Npy(shape: readonly number[], values: ArrayLike<number>): Buffer {
   return npyBytes(npyHeader("<f4", shape), new Uint8Array(Float32Array.from(values).buffer));
 }
 

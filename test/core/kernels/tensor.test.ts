@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Kernels, KeyKind } from "../../../src/core/kernels/kernels.ts";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
-import { loadTensors } from "../../../src/core/kernels/tensor/load.ts";
 import { createWasmKernels } from "../../../src/core/kernels/wasm.ts";
+import { loadTensors } from "../../../src/node/tensors.ts";
 import { absolute, fourRoundings, hold, ofExponentials, printParity, relative } from "../../support/parity.ts";
 import { countLoad, toMatrix } from "../../support/plain.ts";
 import { onTensorBackends } from "../../support/tensor-backends.ts";

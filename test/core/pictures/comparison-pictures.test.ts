@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import { comparisonPictures } from "../../../src/core/pictures/comparison-pictures.ts";
+import { textWidth } from "../../../src/core/pictures/parts/text.ts";
 import { themes } from "../../../src/core/pictures/parts/theme.ts";
 import { renderSvg } from "../../../src/node/render/render.ts";
-import { textWidth } from "../../../src/node/render/text-width.ts";
 import { comparisonOf } from "../results/two-folders.ts";
 
 /** The picture of the metric of two folders. */

@@ -4,11 +4,11 @@ import { drawPictures } from "../../../src/core/pictures/index.ts";
 import { chartOption } from "../../../src/core/pictures/parts/chart-option.ts";
 import { withoutLegends } from "../../../src/core/pictures/parts/legend-room.ts";
 import { readReportData } from "../../../src/core/pictures/parts/report-data.ts";
+import { textWidth } from "../../../src/core/pictures/parts/text.ts";
 import { themes } from "../../../src/core/pictures/parts/theme.ts";
 import { laidOut, type Picture, pictureWidth } from "../../../src/core/pictures/picture.ts";
 import { openResults } from "../../../src/node/files/results.ts";
 import { renderPng, renderSvg } from "../../../src/node/render/render.ts";
-import { textWidth } from "../../../src/node/render/text-width.ts";
 import { trainedRun, trainedSweep } from "../../support/trained-run.ts";
 import { dataOfMeasure, dataOfRun, dataOfSweep, smallScenario } from "./parts/small-runs.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadTensors } from "../../../src/core/kernels/tensor/load.ts";
 import { createWasmKernels } from "../../../src/core/kernels/wasm.ts";
+import { loadTensors } from "../../../src/node/tensors.ts";
 import { absolute, hold, printParity } from "../../support/parity.ts";
 import { countLoad } from "../../support/plain.ts";
 import { skewedLogits } from "../../support/random-logits.ts";

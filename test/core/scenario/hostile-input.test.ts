@@ -4,9 +4,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { InputError } from "../../../src/core/input-error.ts";
-import { loadScenario, resolveScenario } from "../../../src/core/scenario/load.ts";
+import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import { parsePlainData } from "../../../src/core/scenario/plain-data.ts";
 import { sweepCells } from "../../../src/core/scenario/sweep.ts";
+import { loadScenario } from "../../../src/node/files/scenario-file.ts";
 import { temporaryFolder } from "../../support/program.ts";
 import { runInProcess } from "../../support/run-in-process.ts";
 

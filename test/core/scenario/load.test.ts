@@ -1,9 +1,9 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/core/input-error.ts";
-import { loadScenario, resolveScenario } from "../../../src/core/scenario/load.ts";
-import { parseOverride } from "../../../src/core/scenario/overrides.ts";
+import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import { toScenarioFile } from "../../../src/core/scenario/scenario.ts";
+import { loadScenario } from "../../../src/node/files/scenario-file.ts";
 import { projectPath } from "../../support/program.ts";
 
 const minimal = { name: "small", experts: 8, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
@@ -19,7 +19,7 @@ async function problemOf(changes: object): Promise<string> {
 
 describe("resolveScenario", () => {
   it("fills in every default", async () => {
-    const scenario = await resolveScenario(minimal, "here/scenario.yaml");
+    const scenario = await resolveScenario(minimal, "here/scenario.yaml", "here");
     expect(scenario).toMatchObject({
       seed: 0,
       steps: 100,
@@ -50,7 +50,7 @@ describe("resolveScenario", () => {
   it("is a fixed point: the resolved scenario, written as a file, resolves to itself", async () => {
     for (const file of readdirSync(projectPath("scenarios")).filter((name) => name.endsWith(".yaml"))) {
       const scenario = await loadScenario(projectPath("scenarios", file));
-      expect(await resolveScenario(toScenarioFile(scenario), projectPath("scenarios", file))).toEqual(scenario);
+      expect(await resolveScenario(toScenarioFile(scenario), file, projectPath("scenarios"))).toEqual(scenario);
     }
   });
 
@@ -151,7 +151,7 @@ describe("loadScenario", () => {
   });
 
   it("applies overrides in their order", async () => {
-    const overrides = ["tokens=16", "tokens=32", "routers.topk.renormalize=false"].map(parseOverride);
+    const overrides = ["tokens=16", "tokens=32", "routers.topk.renormalize=false"];
     const scenario = await loadScenario(projectPath("scenarios/quickstart.yaml"), overrides);
     expect(scenario.tokens).toBe(32);
     expect(scenario.routers[0].options).toEqual({ renormalize: false });

@@ -4,7 +4,8 @@ import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type CsvValue, createCsvFile } from "../../../src/node/files/csv-file.ts";
+import type { CsvValue } from "../../../src/core/results/result-columns.ts";
+import { createCsvFile } from "../../../src/node/files/csv-file.ts";
 import { temporaryFolder } from "../../support/program.ts";
 
 const header = ["a", "b", "c"];

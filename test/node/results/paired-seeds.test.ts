@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { formatComparison } from "../../../src/cli/text/compare-text.ts";
 import { metricColumns } from "../../../src/core/metrics/catalogue.ts";
-import type { Results } from "../../../src/node/files/results.ts";
+import type { Results } from "../../../src/core/results/results.ts";
 import { compareResults } from "../../../src/node/results/compare-results.ts";
 import { renderComparison } from "../../../src/page/comparison-page.tsx";
 import { madeSweep } from "../../support/made-sweep.ts";

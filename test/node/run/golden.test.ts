@@ -3,11 +3,10 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { formatCheck } from "../../../src/cli/text/check-output.ts";
 import { withOutputFolder } from "../../../src/cli/with-output.ts";
-import { loadScenario } from "../../../src/core/scenario/load.ts";
-import { parseOverride } from "../../../src/core/scenario/overrides.ts";
 import { planAcceptance, stageAcceptance } from "../../../src/node/check/accept-results.ts";
 import { type CheckRules, checkResults } from "../../../src/node/check/check-results.ts";
 import { parseTolerances } from "../../../src/node/check/tolerances.ts";
+import { loadScenario } from "../../../src/node/files/scenario-file.ts";
 import { runScenario } from "../../../src/node/run/run-scenario.ts";
 import { projectPath, temporaryFolder } from "../../support/program.ts";
 
@@ -30,10 +29,10 @@ const rules: CheckRules = { failOn: "different", tolerances, isStrict: true, gat
 /** A small run of a scenario: few steps, and few tokens where the file does not fix them. Returns a folder with its summary. */
 async function summaryOf(file: string): Promise<string> {
   const isRecorded = file.startsWith("trace");
-  const overrides = ["steps=8", ...(isRecorded ? [] : ["tokens=96"])].map(parseOverride);
+  const overrides = ["steps=8", ...(isRecorded ? [] : ["tokens=96"])];
   // Shifts that come later than the few steps would be refused.
-  if (file === "drift.yaml") overrides.push(parseOverride("stream.steps=[3, 6]"));
-  if (file === "training-shift.yaml") overrides.push(parseOverride("stream.shift=[4]"));
+  if (file === "drift.yaml") overrides.push("stream.steps=[3, 6]");
+  if (file === "training-shift.yaml") overrides.push("stream.shift=[4]");
   const scenario = await loadScenario(projectPath("scenarios", file), overrides);
   const folder = temporaryFolder();
   await runScenario(scenario, folder, { workers: 1, backend: "wasm", onProgress: () => undefined });

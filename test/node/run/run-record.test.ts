@@ -41,7 +41,7 @@ beforeEach(async () => {
     routers: [{ kind: "topk" }],
     seeds: [1, 2],
   };
-  cells = await sweepCells(written, path.join(folder, "recorded.yaml"), 10);
+  cells = await sweepCells(written, "recorded.yaml", 10, folder);
   ({ scenario } = cells[0]);
 });
 

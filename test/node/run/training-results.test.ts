@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it, vi } from "vitest";
-import { expandSweep } from "../../../src/core/library/scenarios.ts";
+import { expandSweep } from "../../../src/core/library/scenario-input.ts";
 import { simulate } from "../../../src/core/library/simulate.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import type { StreamKind } from "../../../src/core/streams/stream.ts";

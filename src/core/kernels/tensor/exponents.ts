@@ -1,5 +1,5 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
-import type { Tensors } from "./load.ts";
+import type { Tensors } from "../../platform.ts";
 import { matrixOf } from "./matrices.ts";
 
 /** Numbers as the sums of two float32 ones: 48 bits where one has 24. A row for a whole matrix, or an entry for each of it. */

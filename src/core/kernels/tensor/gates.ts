@@ -1,8 +1,8 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
 import type { ScoreKind } from "../../assignment.ts";
+import type { Tensors } from "../../platform.ts";
 import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
-import type { Tensors } from "./load.ts";
 import { affinitiesOf, matrixOf } from "./matrices.ts";
 
 /** What an empty slot weighs before the softmax: as good as −∞, and its differences are numbers. */

@@ -1,6 +1,6 @@
 import type { Tensor2D, Tensor3D } from "@tensorflow/tfjs-core";
 import type { ScoreKind } from "../../assignment.ts";
-import type { Tensors } from "./load.ts";
+import type { Tensors } from "../../platform.ts";
 
 /** Rows that are summed in float32 before their sums are in float64. */
 const blockRows = 64;

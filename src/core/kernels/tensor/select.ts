@@ -1,7 +1,7 @@
+import type { Tensors } from "../../platform.ts";
 import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
 import { writePlanGates } from "./gates.ts";
-import type { Tensors } from "./load.ts";
 import { affinitiesOf, matrixOf } from "./matrices.ts";
 
 /**

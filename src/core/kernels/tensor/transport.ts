@@ -1,7 +1,7 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
+import type { Tensors } from "../../platform.ts";
 import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
-import type { Tensors } from "./load.ts";
 import { matrixOf, reduceColumns } from "./matrices.ts";
 
 /** Sinkhorn's sweeps, and the plan they lead to. */

@@ -1,6 +1,6 @@
 import { ascending, cumsum, range } from "d3-array";
 import type { LineSeriesOption } from "echarts";
-import type { LoadSeries } from "../../../node/files/step-series.ts";
+import type { LoadSeries } from "../../results/results.ts";
 import { horizontal, vertical } from "../parts/axes.ts";
 import { rangeSentence } from "../parts/findings.ts";
 import { legendOf, strokes } from "../parts/legend.ts";

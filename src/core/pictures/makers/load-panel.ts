@@ -1,5 +1,5 @@
 import { range, sum } from "d3-array";
-import type { LoadSeries } from "../../../node/files/step-series.ts";
+import type { LoadSeries } from "../../results/results.ts";
 
 /** The most cells of all panels together, so that a page stays small. */
 const mostCells = 40_000;

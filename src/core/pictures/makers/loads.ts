@@ -1,12 +1,11 @@
 import { max, mean, quantile } from "d3-array";
 import type { EChartsOption, HeatmapSeriesOption } from "echarts";
-import { textWidth } from "../../../node/render/text-width.ts";
 import { horizontal, vertical, verticalName } from "../parts/axes.ts";
 import { rangeSentence } from "../parts/findings.ts";
 import { firstSeedNotes, leftOutNotes, subjectShown } from "../parts/notes.ts";
 import { type PanelLayout, placePanels } from "../parts/panels.ts";
 import type { ReportData } from "../parts/report-data.ts";
-import { drawnName } from "../parts/text.ts";
+import { drawnName, textWidth } from "../parts/text.ts";
 import { themes } from "../parts/theme.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 import { type LoadPanel, loadPanel } from "./load-panel.ts";

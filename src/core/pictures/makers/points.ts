@@ -1,5 +1,4 @@
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
-import { textWidth } from "../../../node/render/text-width.ts";
 import type { RunColumnName } from "../../metrics/catalogue.ts";
 import type { Interval } from "../../results/interval.ts";
 import { metricOf } from "../../results/variants.ts";
@@ -16,7 +15,7 @@ import { type ErrorBar, endsOf, errorBars } from "../parts/error-bars.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import { labelSize, type PointLabel, pointLabels } from "../parts/point-labels.ts";
 import type { ReportData, VariantData } from "../parts/report-data.ts";
-import { drawnName, rounded } from "../parts/text.ts";
+import { drawnName, rounded, textWidth } from "../parts/text.ts";
 import { variantColor, variantSymbol } from "../parts/theme.ts";
 import { plotHeightOf } from "../picture.ts";
 

@@ -1,14 +1,13 @@
 import { max, mean, min, nice, tickStep } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption, YAXisComponentOption } from "echarts";
-import type { StepSeries } from "../../../node/files/step-series.ts";
-import { textWidth } from "../../../node/render/text-width.ts";
+import type { StepSeries } from "../../results/results.ts";
 import { fallingAxis, stepAxis, vertical, verticalName } from "../parts/axes.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import { type Line, type LinePoint, lineSeries, linesOf } from "../parts/lines.ts";
 import { type PanelLayout, placePanels } from "../parts/panels.ts";
 import type { ReportData, VariantData } from "../parts/report-data.ts";
 import { runningMean } from "../parts/running-mean.ts";
-import { inWords, rounded } from "../parts/text.ts";
+import { inWords, rounded, textWidth } from "../parts/text.ts";
 import { variantColor } from "../parts/theme.ts";
 import { plotHeightOf } from "../picture.ts";
 

@@ -1,7 +1,7 @@
 import { ascending } from "d3-array";
-import type { Results } from "../../../node/files/results.ts";
 import { paretoFront } from "../../results/pareto.ts";
 import { priceOf } from "../../results/price.ts";
+import type { Results } from "../../results/results.ts";
 import { metricOf, type Variant } from "../../results/variants.ts";
 
 /** Up to this many variants all have a line of their own in pictures. */

@@ -1,8 +1,8 @@
 import { max } from "d3-array";
 import type { LegendComponentOption } from "echarts";
-import { textWidth } from "../../../node/render/text-width.ts";
 import { pictureWidth } from "../picture.ts";
 import { entryGap, legendHeight, lineHeight, margin, markGap } from "./legend-room.ts";
+import { textWidth } from "./text.ts";
 
 const fontSize = 12;
 /** Wide enough to tell dashes apart. */

@@ -1,7 +1,7 @@
 import { ascending, max, mean, range } from "d3-array";
 import type { LineSeriesOption } from "echarts";
-import type { StepSeries } from "../../../node/files/step-series.ts";
 import { confidenceInterval } from "../../results/interval.ts";
+import type { StepSeries } from "../../results/results.ts";
 import { leftOutNotes } from "./notes.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";

@@ -1,6 +1,6 @@
 import { range } from "d3-array";
-import { textWidth } from "../../../node/render/text-width.ts";
 import { listed } from "../../words.ts";
+import { textWidth } from "./text.ts";
 
 export const labelSize = 11;
 /** How far a label is raised above its point, and so above the bars of its intervals. */

@@ -1,6 +1,4 @@
-import path from "node:path";
-import type { Results } from "../../../node/files/results.ts";
-import { type LoadSeries, readLoadSeries, readStepSeries, type StepSeries } from "../../../node/files/step-series.ts";
+import type { LoadSeries, Results, StepSeries } from "../../results/results.ts";
 import { type Variant, variantsOf } from "../../results/variants.ts";
 import { featuredVariants } from "./featured.ts";
 
@@ -52,14 +50,14 @@ export async function readReportData(results: Results, further: readonly string[
   for (const run of results.runs) {
     const taking = featured.filter(({ members }) => members.some((member) => member.run === run));
     if (taking.length === 0) continue;
-    const stepSeries = await readStepSeries(path.join(run.folder, "steps.csv"), stepColumns, optional);
+    const stepSeries = await run.files.stepSeries(stepColumns, optional);
     for (const variant of taking) {
       const series = stepSeries.get(variant.router);
       if (series !== undefined) steps.set(variant, [...(steps.get(variant) ?? []), series]);
     }
     const first = taking.filter(({ members }) => members[0].run === run);
     if (first.length === 0) continue;
-    const loadSeries = await readLoadSeries(path.join(run.folder, "loads.csv"));
+    const loadSeries = await run.files.loadSeries();
     for (const variant of first) {
       const series = loadSeries.get(variant.router);
       if (series !== undefined) loads.set(variant, series);

@@ -1,5 +1,5 @@
 import { max } from "d3-array";
-import { textWidth } from "../../../node/render/text-width.ts";
+import { textWidth } from "./text.ts";
 
 /** Pixels of the font. */
 export const rowNameSize = 12;

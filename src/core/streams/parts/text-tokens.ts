@@ -1,5 +1,6 @@
-import { findInputFile, type InputFile, openInputFile } from "../../../node/files/input-file.ts";
 import { InputError } from "../../input-error.ts";
+import { platform } from "../../platform.ts";
+import { closeOnError, readBytes, type Source } from "../../source.ts";
 
 /** What a text is cut into. */
 export const textUnits = ["words", "bytes"] as const;
@@ -17,41 +18,34 @@ export interface TextTokens {
 const largestText = 2 ** 28;
 
 /**
- * Reads the text file at `path` (see {@link findInputFile}) once. `words` are runs of letters, marks and digits, and
- * each other visible character alone, in UTF-8; case counts. Throws `InputError`, naming the path, for a file that is
- * missing, unreadable, larger than 256 MiB, not UTF-8 (`words` only) or without any token.
+ * Reads the text file at `path`, relative to `folder`, once. `words` are runs of letters, marks and digits, and each other
+ * visible character alone, in UTF-8; case counts. Throws `InputError`, naming the path, for a file that is missing,
+ * unreadable, larger than 256 MiB, not UTF-8 (`words` only) or without any token.
  */
 export async function readTextTokens(path: string, folder: string, unit: TextUnit): Promise<TextTokens> {
-  const file = await findInputFile(path, folder);
-  const bytes = await readWhole(file);
-  const firstSeen = unit === "bytes" ? numberBytes(bytes) : numberWords(decodeText(bytes, file));
-  if (firstSeen.ids.length === 0) throw new InputError(`${file}: holds no ${unit}; a text of at least one is needed`);
+  const file = await openText(path, folder);
+  const bytes = await closeOnError(file, () => readBytes(file, 0, file.byteLength));
+  await file.close?.();
+  const firstSeen = unit === "bytes" ? numberBytes(bytes) : numberWords(decodeText(bytes, file.name));
+  if (firstSeen.ids.length === 0) {
+    throw new InputError(`${file.name}: holds no ${unit}; a text of at least one is needed`);
+  }
   return rankByFrequency(firstSeen);
 }
 
 /** Throws the `InputError` of {@link readTextTokens} that shows without reading the text. */
 export async function checkTextFile(path: string, folder: string): Promise<void> {
-  const file = await openText(await findInputFile(path, folder));
-  await file.close();
-  if (file.size === 0) throw new InputError(`${file.path}: holds nothing; a text of at least one token is needed`);
+  const file = await openText(path, folder);
+  await file.close?.();
+  if (file.byteLength === 0)
+    throw new InputError(`${file.name}: holds nothing; a text of at least one token is needed`);
 }
 
-async function openText(path: string): Promise<InputFile> {
-  const file = await openInputFile(path);
-  if (file.size <= largestText) return file;
-  await file.close();
-  throw new InputError(`${path}: holds ${file.size} bytes; a text may have at most ${largestText}`);
-}
-
-async function readWhole(path: string): Promise<Uint8Array> {
-  const file = await openText(path);
-  try {
-    const bytes = new Uint8Array(file.size);
-    await file.readInto(bytes, 0);
-    return bytes;
-  } finally {
-    await file.close();
-  }
+async function openText(path: string, folder: string): Promise<Source> {
+  const file = await platform().open(path, folder);
+  if (file.byteLength <= largestText) return file;
+  await file.close?.();
+  throw new InputError(`${file.name}: holds ${file.byteLength} bytes; a text may have at most ${largestText}`);
 }
 
 function decodeText(bytes: Uint8Array, file: string): string {

@@ -1,5 +1,5 @@
 import type { NamedTensorMap } from "@tensorflow/tfjs-core";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 import type { Parameter } from "./parameters.ts";
 
 /** Moves parameters against their gradients. */

@@ -1,5 +1,5 @@
 import type { GradSaveFunc, Tensor, Tensor2D } from "@tensorflow/tfjs-core";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 
 /**
  * `value` of matrices with a gradient of its own: `gradient` takes that of the result and `inputs`, and returns theirs, in

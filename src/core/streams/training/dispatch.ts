@@ -1,6 +1,6 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
 import type { Assignment } from "../../assignment.ts";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 import type { GateBackward } from "../../training-step.ts";
 import { withGradient } from "./custom-gradient.ts";
 

@@ -1,5 +1,5 @@
 import type { Rank, Tensor2D, Variable } from "@tensorflow/tfjs-core";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 import { multiply } from "./custom-gradient.ts";
 import { combine, type Dispatch } from "./dispatch.ts";
 import { lookUp } from "./lookup.ts";

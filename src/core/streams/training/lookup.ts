@@ -1,5 +1,5 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 import { withGradient } from "./custom-gradient.ts";
 
 /**

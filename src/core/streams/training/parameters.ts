@@ -1,6 +1,6 @@
 import type { Rank, ShapeMap, Variable } from "@tensorflow/tfjs-core";
 import type { Kernels } from "../../kernels/kernels.ts";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 import type { RandomSource } from "../../random.ts";
 import { createNormalRows } from "../parts/normal-source.ts";
 

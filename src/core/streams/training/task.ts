@@ -1,6 +1,6 @@
 import type { Scalar, Tensor2D } from "@tensorflow/tfjs-core";
 import type { Kernels } from "../../kernels/kernels.ts";
-import type { Tensors } from "../../kernels/tensor/load.ts";
+import type { Tensors } from "../../platform.ts";
 import type { RandomSource } from "../../random.ts";
 import type { CreateParameter } from "./parameters.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { cumulativePicture } from "../../../../src/core/pictures/makers/cumulative-picture.ts";
 import { lineSeries, linesOf } from "../../../../src/core/pictures/parts/lines.ts";
-import type { StepSeries } from "../../../../src/node/files/step-series.ts";
+import type { StepSeries } from "../../../../src/core/results/results.ts";
 import { plainData, plainResults, plainSeries } from "./plain-results.ts";
 
 const column = "max_vio";

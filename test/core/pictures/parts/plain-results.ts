@@ -1,10 +1,20 @@
 import type { ReportData, VariantData } from "../../../../src/core/pictures/parts/report-data.ts";
+import type { Results, RunFiles, StepSeries } from "../../../../src/core/results/results.ts";
 import { variantsOf } from "../../../../src/core/results/variants.ts";
-import type { Results } from "../../../../src/node/files/results.ts";
-import type { StepSeries } from "../../../../src/node/files/step-series.ts";
 
 /** A row of summary.csv: the columns that matter, by name. */
 export type PlainRow = Readonly<Record<string, string | number>>;
+
+/** Of a run that left its rows of the summary alone. */
+const noFiles: RunFiles = {
+  recordPath: "plain/run.json",
+  record: () => undefined,
+  stepColumns: async () => [],
+  stepSeries: async () => new Map(),
+  loadSeries: async () => new Map(),
+  routeMs: () => new Map(),
+  missing: (names) => names,
+};
 
 /** Results of one run a seed, as if read from files; `parameters` names the columns of a sweep. */
 export function plainResults(rows: readonly PlainRow[], parameters: readonly string[] = []): Results {
@@ -19,7 +29,7 @@ export function plainResults(rows: readonly PlainRow[], parameters: readonly str
       rows: rows.map((row) => columns.map((column) => String(row[column] ?? ""))),
     },
     parameters,
-    runs: rows.map((_, row) => ({ folder: `plain/${row}`, rows: [row] })),
+    runs: rows.map((_, row) => ({ folder: `plain/${row}`, rows: [row], files: noFiles })),
   };
 }
 

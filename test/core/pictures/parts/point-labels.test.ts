@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { metricAxis, placesOnAxis } from "../../../../src/core/pictures/parts/axes.ts";
 import { pointLabels } from "../../../../src/core/pictures/parts/point-labels.ts";
-import { textWidth } from "../../../../src/node/render/text-width.ts";
+import { textWidth } from "../../../../src/core/pictures/parts/text.ts";
 
 const width = 800;
 const height = 340;

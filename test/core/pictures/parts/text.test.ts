@@ -1,7 +1,6 @@
 import { expect, it } from "vitest";
-import { drawnName, inWords, rounded } from "../../../../src/core/pictures/parts/text.ts";
+import { drawnName, inWords, rounded, textWidth } from "../../../../src/core/pictures/parts/text.ts";
 import { listed } from "../../../../src/core/words.ts";
-import { textWidth } from "../../../../src/node/render/text-width.ts";
 
 it("rounds numbers of pictures to five digits, whatever their size", () => {
   expect([1 / 3, -12345678, 0, 1e-9 / 3].map(rounded)).toEqual([0.33333, -12346000, 0, 3.3333e-10]);

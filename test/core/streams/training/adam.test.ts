@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { createReferenceKernels } from "../../../../src/core/kernels/reference.ts";
-import { loadTensors } from "../../../../src/core/kernels/tensor/load.ts";
 import { createRandom } from "../../../../src/core/random.ts";
 import { createAdam } from "../../../../src/core/streams/training/adam.ts";
 import { createParameters } from "../../../../src/core/streams/training/parameters.ts";
+import { loadTensors } from "../../../../src/node/tensors.ts";
 
 it("moves parameters as TensorFlow.js's own Adam does, and leaves those without a gradient", async () => {
   const tf = await loadTensors("cpu");

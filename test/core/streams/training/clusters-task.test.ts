@@ -1,10 +1,10 @@
 import { sampleCorrelation } from "simple-statistics";
 import { describe, expect, it } from "vitest";
 import { createReferenceKernels } from "../../../../src/core/kernels/reference.ts";
-import { loadTensors } from "../../../../src/core/kernels/tensor/load.ts";
 import { createRandom } from "../../../../src/core/random.ts";
 import { zipfWeights } from "../../../../src/core/streams/parts/zipf.ts";
 import { type ClustersTaskOptions, createClustersTask } from "../../../../src/core/streams/training/clusters-task.ts";
+import { loadTensors } from "../../../../src/node/tensors.ts";
 import { standardErrors } from "../stream-context.ts";
 
 const tokens = 2000;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { loadTensors } from "../../../../src/core/kernels/tensor/load.ts";
 import { combine, createDispatch } from "../../../../src/core/streams/training/dispatch.ts";
+import { loadTensors } from "../../../../src/node/tensors.ts";
 
 it("deals pairs to their experts in the order of their slots and leaves out slots without one", () => {
   const { slotsOf, tokensOf } = createDispatch({ slots: 2, expert: Int32Array.of(2, 0, -1, 2, 0, -1, 9, 9) }, 3, 3);

@@ -1,8 +1,8 @@
 import type { Rank, ShapeMap, Variable } from "@tensorflow/tfjs-core";
 import { expect, it } from "vitest";
-import { loadTensors } from "../../../../src/core/kernels/tensor/load.ts";
 import { createDispatch } from "../../../../src/core/streams/training/dispatch.ts";
 import { createExpertLayer } from "../../../../src/core/streams/training/expert-layer.ts";
+import { loadTensors } from "../../../../src/node/tensors.ts";
 
 /** A layer of width 2 whose experts give back relu(x), times `factor[e]`, and its gate the first coordinate to expert 0. */
 async function open(factor: readonly number[]) {

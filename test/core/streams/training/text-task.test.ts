@@ -1,9 +1,9 @@
 import type { Rank, ShapeMap, Variable } from "@tensorflow/tfjs-core";
 import { expect, it } from "vitest";
 import { createReferenceKernels } from "../../../../src/core/kernels/reference.ts";
-import { loadTensors } from "../../../../src/core/kernels/tensor/load.ts";
 import { createRandom } from "../../../../src/core/random.ts";
 import { createTextTask } from "../../../../src/core/streams/training/text-task.ts";
+import { loadTensors } from "../../../../src/node/tensors.ts";
 
 const tokens = 200;
 

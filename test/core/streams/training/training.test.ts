@@ -3,10 +3,10 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Assignment } from "../../../../src/core/assignment.ts";
 import { InputError } from "../../../../src/core/input-error.ts";
-import { loadTensors } from "../../../../src/core/kernels/tensor/load.ts";
 import type { Stream } from "../../../../src/core/streams/stream.ts";
 import { trainingKind } from "../../../../src/core/streams/training.ts";
 import type { TokenBatch } from "../../../../src/core/token-batch.ts";
+import { loadTensors } from "../../../../src/node/tensors.ts";
 import { projectPath, temporaryFolder } from "../../../support/program.ts";
 import { openStream, testContext } from "../stream-context.ts";
 

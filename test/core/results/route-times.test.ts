@@ -1,8 +1,7 @@
 import { rmSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { variantsOf } from "../../../src/core/results/variants.ts";
-import { routeTimes } from "../../../src/node/files/route-time.ts";
+import { routeTimes, variantsOf } from "../../../src/core/results/variants.ts";
 import { madeSweep } from "../../support/made-sweep.ts";
 
 const sweep = () =>

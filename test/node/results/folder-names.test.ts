@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { folderNames } from "../../../src/core/results/folder-names.ts";
+import { folderNames } from "../../../src/node/results/folder-names.ts";
 
 describe("the names of compared folders", () => {
   it.each([

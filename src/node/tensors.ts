@@ -1,13 +1,6 @@
 import { createRequire } from "node:module";
-import { InputError } from "../../input-error.ts";
-
-/** TensorFlow.js: its operations, automatic differentiation and optimisers. */
-export type Tensors = typeof import("@tensorflow/tfjs-core");
-
-/** Where tensors are computed: `wasm` or plain `cpu`, which every machine has, or TensorFlow on a GPU. */
-export const tensorBackends = ["wasm", "cpu", "tensorflow"] as const;
-/** `wasm`, `cpu` or `tensorflow`. */
-export type TensorBackend = (typeof tensorBackends)[number];
+import { InputError } from "../core/input-error.ts";
+import type { TensorBackend, Tensors } from "../core/platform.ts";
 
 const core = "@tensorflow/tfjs-core";
 /** The package of each backend that is plain JavaScript or WebAssembly. */
@@ -27,7 +20,7 @@ export async function loadTensors(backend: TensorBackend): Promise<Tensors> {
   else checkInstalled("backend tfjs", [core, packageOf[backend]]);
   const tensors = await import("@tensorflow/tfjs-core");
   // The package's build for Node leaves the gradients out, and its other files are no modules to Node; so they are bundled.
-  await import(new URL("../../../../build/tensor-gradients.js", import.meta.url).href);
+  await import(new URL("../../build/tensor-gradients.js", import.meta.url).href);
   // Without it the first use prints advice to install the native addon.
   tensors.enableProdMode();
   await register(backend);

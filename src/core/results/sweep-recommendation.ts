@@ -1,11 +1,9 @@
-import path from "node:path";
-import { type Price, priceOf } from "../../core/results/price.ts";
-import { type Recommendation, recommend } from "../../core/results/recommendation.ts";
-import { commandLine, type RecommendationText, recommendationText } from "../../core/results/recommendation-text.ts";
-import { metricOf, type Variant, variantsOf } from "../../core/results/variants.ts";
-import type { Results } from "../files/results.ts";
-import { routeTimes } from "../files/route-time.ts";
-import { readRunRecord } from "../files/run-json.ts";
+import { isRunRecord, type RunRecord } from "../scenario/is-run-record.ts";
+import { type Price, priceOf } from "./price.ts";
+import { type Recommendation, recommend } from "./recommendation.ts";
+import { commandLine, type RecommendationText, recommendationText } from "./recommendation-text.ts";
+import type { Results, Run } from "./results.ts";
+import { metricOf, routeTimes, type Variant, variantsOf } from "./variants.ts";
 
 /** What a sweep's variants pay for their balance, and which of them to take. */
 export interface WeighedSweep {
@@ -50,7 +48,17 @@ export function weighSweep(
 
 /** The words that `sweep` recorded for the variant's first cell, or those that run the cell's own record again. */
 function recordedWords({ members: [{ run }] }: Variant): readonly string[] {
-  const words = readRunRecord(run.folder)?.rerun;
+  const words = recordOf(run)?.rerun;
   if (Array.isArray(words) && words.every((word): word is string => typeof word === "string")) return words;
-  return ["moesim", "run", path.join(run.folder, "run.json")];
+  return ["moesim", "run", run.files.recordPath];
+}
+
+/** The record that moesim wrote to run.json; undefined if there is none, or the file is something else. */
+function recordOf({ files }: Run): RunRecord | undefined {
+  try {
+    const record = files.record();
+    return isRunRecord(record) ? record : undefined;
+  } catch {
+    return undefined;
+  }
 }

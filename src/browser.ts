@@ -1,0 +1,55 @@
+/**
+ * moesim's engine in a browser's tab or worker: the library without files of a disk. Call {@link install} first.
+ *
+ * @module
+ */
+import { InputError } from "./core/input-error.ts";
+import { compileKernels } from "./core/kernels/wasm.ts";
+import { installPlatform, type Platform } from "./core/platform.ts";
+import { blobSource } from "./core/source.ts";
+
+export { openTensor } from "./core/formats/open-tensor.ts";
+export { InputError } from "./core/input-error.ts";
+export { measure } from "./core/library/measure.ts";
+export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } from "./core/library/scenario-input.ts";
+export {
+  createSimulation,
+  type SimulateOptions,
+  type Simulation,
+  type SimulationOptions,
+  type SimulationResult,
+  type SimulationState,
+  simulate,
+} from "./core/library/simulate.ts";
+export { blobSource, bytesSource, type Source } from "./core/source.ts";
+export { version } from "./core/version.ts";
+
+/** What the page brings along. */
+export interface BrowserParts {
+  /** The bytes of `build/kernels.wasm`. */
+  readonly kernels: Uint8Array<ArrayBuffer>;
+  /** The files that scenarios may name as `stream.path`, such as those that were chosen or dropped, by that name. */
+  readonly files?: ReadonlyMap<string, Blob> | undefined;
+}
+
+/** Makes this tab or worker run the core. Throws `WebAssembly.CompileError` if `kernels` are not the compiled kernels. */
+export function install({ kernels: bytes, files = new Map() }: BrowserParts): void {
+  const kernels = compileKernels(bytes);
+  const noTensors = (): never => {
+    throw new InputError("this needs TensorFlow.js, which moesim does not load in a browser");
+  };
+  const platform: Platform = {
+    async open(path) {
+      const blob = files.get(path);
+      if (blob !== undefined) return blobSource(blob, path);
+      const known = Array.from(files.keys());
+      throw new InputError(
+        `${path}: no such file; ${known.length === 0 ? "none is" : `${known.join(", ")} are`} loaded`,
+      );
+    },
+    kernels: () => kernels,
+    loadTensors: async () => noTensors(),
+    checkCanTrain: noTensors,
+  };
+  installPlatform(platform);
+}
