@@ -55,7 +55,7 @@ describe("openResults", () => {
     writeFileSync(path.join(cell, "summary.csv"), `${columns}\nmade,a,topk,1,2,4,0.5,0.25\n`);
     const all = columns.toSpliced(-1, 0, "task_loss");
     writeFileSync(path.join(folder, "summary.csv"), `${all},u\nmade,a,topk,1,2,4,0.5,,0.25,8\n`);
-    expect(openResults(folder).runs).toEqual([{ folder: cell, rows: [0] }]);
+    expect(openResults(folder).runs).toMatchObject([{ folder: cell, rows: [0] }]);
   });
 
   it("finds the cell of each row of a sweep, and joins the seeds of a variant", () => {
