@@ -4,7 +4,6 @@
  * @module
  */
 import { InputError } from "./core/input-error.ts";
-import { compileKernels } from "./core/kernels/wasm.ts";
 import { installPlatform, type Platform } from "./core/platform.ts";
 import { blobSource } from "./core/source.ts";
 
@@ -32,9 +31,8 @@ export interface BrowserParts {
   readonly files?: ReadonlyMap<string, Blob> | undefined;
 }
 
-/** Makes this tab or worker run the core. Throws `WebAssembly.CompileError` if `kernels` are not the compiled kernels. */
-export function install({ kernels: bytes, files = new Map() }: BrowserParts): void {
-  const kernels = compileKernels(bytes);
+/** Makes this tab or worker run the core. */
+export function install({ kernels, files = new Map() }: BrowserParts): void {
   const noTensors = (): never => {
     throw new InputError("this needs TensorFlow.js, which moesim does not load in a browser");
   };

@@ -17,8 +17,8 @@ export interface Platform {
    * was started. Throws `InputError` if it is missing or cannot be read.
    */
   open(path: string, folder?: string): Promise<Source>;
-  /** The compiled kernels, `build/kernels.wasm`. Throws `Error` if they are missing. */
-  kernels(): WebAssembly.Module;
+  /** The bytes of `build/kernels.wasm`, which are asked for once per thread. Throws `Error` if they are missing. */
+  kernels(): Uint8Array<ArrayBuffer>;
   /**
    * TensorFlow.js computing with `backend`, loaded on first use. Throws `InputError`, saying what to install, if it is
    * missing or does not load.

@@ -1,32 +1,24 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync, unzipSync } from "node:zlib";
-import { compileKernels } from "../core/kernels/wasm.ts";
 import { installPlatform } from "../core/platform.ts";
 import { openInputFile } from "./files/input-file.ts";
 import { checkCanTrain, loadTensors } from "./tensors.ts";
 
-let kernels: WebAssembly.Module | null = null;
-
-/** Compiles the kernels on first use, once per thread. */
-function compiledKernels(): WebAssembly.Module {
-  if (kernels !== null) return kernels;
+function readKernels(): Uint8Array<ArrayBuffer> {
   // The same from `src/node` and from `dist/node`.
   const path = fileURLToPath(new URL("../../build/kernels.wasm", import.meta.url));
-  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = readFileSync(path);
+    return readFileSync(path);
   } catch (cause) {
     throw new Error(`The compiled kernels are missing: ${path}. Run \`npm run build\` to make them.`, { cause });
   }
-  kernels = compileKernels(bytes);
-  return kernels;
 }
 
 // Whoever uses the core in Node imports this file first: the library's entry, the command line and each worker thread.
 installPlatform({
   open: openInputFile,
-  kernels: compiledKernels,
+  kernels: readKernels,
   loadTensors,
   checkCanTrain,
   decompressors: {

@@ -182,15 +182,22 @@ type Gates = (logits: number, expert: number, tokens: number, experts: number, s
 
 const keyNumbers: Record<KeyKind, number> = { logits: 0, softmax: 1, sigmoid: 2 };
 
+let compiled: WebAssembly.Module | undefined;
+
+/** Throws `WebAssembly.CompileError` if `bytes` are not those of `build/kernels.wasm`. */
+function compileKernels(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  return new WebAssembly.Module(bytes);
+}
+
 /**
  * A memory and an instance of the kernels in it. Throws `InputError` if the process may not have the address space: that
  * is a limit of its surroundings, which the user can raise.
  */
 function instantiate(): { memory: WebAssembly.Memory; exports: object } {
-  const module = platform().kernels();
+  compiled ??= compileKernels(platform().kernels());
   try {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
-    const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { exp: Math.exp, log: Math.log } });
+    const { exports } = new WebAssembly.Instance(compiled, { env: { memory }, host: { exp: Math.exp, log: Math.log } });
     return { memory, exports };
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
@@ -201,14 +208,6 @@ function instantiate(): { memory: WebAssembly.Memory; exports: object } {
       { cause },
     );
   }
-}
-
-/**
- * Compiles the bytes of `build/kernels.wasm`, for a {@link Platform} to keep: once per thread is enough. Throws
- * `WebAssembly.CompileError` if they are something else.
- */
-export function compileKernels(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  return new WebAssembly.Module(bytes);
 }
 
 /**
