@@ -3,7 +3,7 @@ import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { openTensor } from "../../src/core/formats/open-tensor.ts";
-import { type ScenarioInput, type Simulation, simulate } from "../../src/index.ts";
+import { type ScenarioInput, type SimulationResult, simulate } from "../../src/index.ts";
 import { projectPath } from "../support/program.ts";
 import { findChromium } from "./browser.ts";
 
@@ -26,7 +26,7 @@ const scenarios: Readonly<Record<string, ScenarioInput>> = {
 };
 
 /** All that `simulation` found, as JSON; times, which are never the same twice, and folders left out. */
-function figuresOf({ runs }: Simulation): string {
+function figuresOf({ runs }: SimulationResult): string {
   return JSON.stringify(runs.map(({ routeMs: _, trainMs: __, ...run }) => run));
 }
 
