@@ -107,8 +107,8 @@ describe("moesim compare", () => {
     expect(both.stdout).toMatch(/^empty for every router: score, churn$/m);
     const mixed = await runInProcess(["compare", before, one]);
     expect(mixed.stdout).toContain(
-      "no known difference in size (experts, steps, tokens, top_k); a scenario and a recording share nothing else to " +
-        "compare\n  1: a recording of choices or loads, not a scenario\n",
+      "no known difference in size (experts, steps, tokens, top_k), which is all that a scenario and a recording " +
+        "share\n  1: a recording of choices or loads, not a scenario\n",
     );
     expect(mixed.stdout).toContain(`1: no router in common with ${names[0]}, so no changes are shown\n`);
     expect(mixed.stdout).not.toContain("no run.json");
