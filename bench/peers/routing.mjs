@@ -114,7 +114,7 @@ async function checkSame(name, peer, ours, peers) {
 const rows = [];
 let versions;
 try {
-  const names = ["sinkhorn-sweep", "softmax", "topk-step", "ssr-step", "alf-lb-step"];
+  const names = ["sinkhorn-sweep", "softmax", "topk-step", "ssr-step", "alf-lb-step", "quantile-step"];
   const prepared = new Map();
   for (const name of names) prepared.set(name, await prepareBenchmark(name, size));
   const peers = await startPeers(prepared.get(names[0]).logits);

@@ -94,6 +94,17 @@ def torch_alf_lb():
     return chosen
 
 
+def torch_quantile():
+    scores = torch.softmax(z, 1)
+    values, order = torch.topk(scores, top_k + 1, 1)
+    expert = order[:, :top_k]
+    gate = scores.gather(1, expert)
+    rank = tokens * top_k // experts + 1
+    price = torch.topk((scores - values[:, top_k:]).t().contiguous(), rank, 1)[0][:, rank - 1]
+    load = torch.bincount(expert.reshape(-1), minlength=experts)
+    return {"expert": expert, "gate": gate / gate.sum(1, keepdim=True), "load": load, "price": price - price.mean()}
+
+
 def numpy_topk():
     return numpy_chosen(scipy.special.softmax(logits, 1))
 
@@ -119,6 +130,7 @@ WORK = {
     ("ssr-step", "POT"): lambda: numpy_chosen(pot_plan("sinkhorn")),
     ("ssr-step", "POT, log domain"): lambda: numpy_chosen(pot_plan("sinkhorn_log")),
     ("alf-lb-step", "torch"): torch_alf_lb,
+    ("quantile-step", "torch"): torch_quantile,
 }
 
 

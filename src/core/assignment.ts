@@ -1,6 +1,9 @@
 /** What a router decided for one batch. Its arrays belong to the router and are overwritten by the next batch. */
 export interface Assignment {
-  /** Slots per token: `topK`, except for `expert-choice`, where it is the most experts any token of the batch was given. */
+  /**
+   * Slots per token: `topK`, except for `expert-choice` and `expert-threshold`, where it is the most experts any token of
+   * the batch was given.
+   */
   readonly slots: number;
   /** `[tokens × slots]`, the expert of each slot, −1 = none. A token's experts are distinct. */
   readonly expert: Int32Array;
@@ -10,9 +13,12 @@ export interface Assignment {
   readonly load: Int32Array;
 }
 
-/** How logits become affinities S in (0, 1): `softmax` of each row or `sigmoid` of each entry. */
-export const scoreKinds = ["softmax", "sigmoid"] as const;
-/** `softmax` or `sigmoid`. */
+/**
+ * How logits Z become affinities S: `softmax` of each row, `sigmoid` or `sqrt-softplus`, √log(1 + e^z), of each entry, or
+ * `logits`, Z itself, which alone can be negative.
+ */
+export const scoreKinds = ["softmax", "sigmoid", "sqrt-softplus", "logits"] as const;
+/** `softmax`, `sigmoid`, `sqrt-softplus` or `logits`. */
 export type ScoreKind = (typeof scoreKinds)[number];
 
 /** The most experts that anything is asked to handle. */

@@ -1,3 +1,5 @@
+import { expertCapacity, type RoutingShape } from "./assignment.ts";
+
 /** The router logits of one step: what every router of a scenario sees. */
 export interface TokenBatch {
   /** Counts from 0. */
@@ -6,10 +8,74 @@ export interface TokenBatch {
   readonly tokens: number;
   readonly experts: number;
   /**
-   * `[tokens × experts]`, row-major, finite. The array may be longer than `tokens · experts` and is overwritten by the
+   * `[tokens × experts]`, row-major; finite, or −∞ for an expert that is disabled for the token. The array may be longer than `tokens · experts` and is overwritten by the
    * next batch; routers read it and never write to it.
    */
   readonly logits: Float32Array;
+  /** `[tokens]`, the id of each token in its vocabulary; only where the stream knows it. May be longer than `tokens`. */
+  readonly tokenId?: Int32Array;
+  /** Whether a logit may be −∞; false when absent. */
+  readonly hasDisabled?: boolean;
   /** `[tokens]`, the true cluster of each token; only where the stream knows it. May be longer than `tokens`. */
   readonly cluster?: Int32Array;
+}
+
+/** Below this a logit disables its expert for the token: attention-style masks write the least float instead of −∞. */
+export const disabledBelow = Math.fround(-1e30);
+
+/**
+ * Makes −∞ of logits below {@link disabledBelow}, in place. Returns whether there were any.
+ *
+ * @param count of `logits`, from the first on
+ */
+export function markDisabled(logits: Float32Array, count: number): boolean {
+  let found = false;
+  for (let entry = 0; entry < count; entry++) {
+    if (!(logits[entry] < disabledBelow)) continue;
+    logits[entry] = Number.NEGATIVE_INFINITY;
+    found = true;
+  }
+  return found;
+}
+
+/** Makes −∞ of the affinities `[tokens × experts]` of disabled experts, with which no assignment and no bound takes them. */
+export function excludeDisabled({ logits, tokens, experts, hasDisabled }: TokenBatch, scores: Float64Array): void {
+  if (!hasDisabled) return;
+  for (let entry = 0; entry < tokens * experts; entry++) {
+    if (logits[entry] === Number.NEGATIVE_INFINITY) scores[entry] = Number.NEGATIVE_INFINITY;
+  }
+}
+
+/** What of a batch can be assigned: all of it unless experts are disabled. */
+export interface Assignable {
+  /** `[experts]`, 1 for experts that some token can have. */
+  readonly enabled: Uint8Array;
+  /** How many these are. */
+  readonly experts: number;
+  /** Σ over the tokens of the experts that each can have, at most K. */
+  readonly pairs: number;
+}
+
+/** Counts what can be assigned of a batch with disabled experts. */
+export function assignableOf({ logits, tokens, experts }: TokenBatch, topK: number): Assignable {
+  const enabled = new Uint8Array(experts);
+  let pairs = 0;
+  for (let row = 0; row < tokens * experts; row += experts) {
+    let own = 0;
+    for (let e = 0; e < experts; e++) {
+      if (logits[row + e] === Number.NEGATIVE_INFINITY) continue;
+      enabled[e] = 1;
+      own += 1;
+    }
+    pairs += Math.min(topK, own);
+  }
+  return { enabled, experts: enabled.reduce((sum, one) => sum + one, 0), pairs };
+}
+
+/** {@link expertCapacity} of a batch: of the experts and pairs that can be assigned. */
+export function batchCapacity(batch: TokenBatch, shape: RoutingShape): number {
+  if (!batch.hasDisabled) return expertCapacity(batch.tokens, shape);
+  const { experts, pairs } = assignableOf(batch, shape.topK);
+  if (experts === 0) return expertCapacity(batch.tokens, shape);
+  return expertCapacity(pairs, { ...shape, experts, topK: 1 });
 }

@@ -21,17 +21,62 @@ export function sigmoid(value: number): number {
   return 1 / (1 + Math.exp(-value));
 }
 
-/** S of each row of `logits`. */
-export function affinities(logits: Matrix, scores: ScoreKind): Matrix {
-  return logits.map((row) => (scores === "softmax" ? softmax(row) : row.map(sigmoid)));
+/** √log(1 + e^z); where e^z underflows the logarithm is e^z itself. */
+export function sqrtSoftplus(value: number): number {
+  return value < -40 ? Math.exp(value / 2) : Math.sqrt(Math.max(value, 0) + Math.log1p(Math.exp(-Math.abs(value))));
 }
 
-/** The indices of the `count` largest values by a full sort: descending value, then ascending index. */
+/** S of one row. */
+export function affinitiesOfRow(row: readonly number[], scores: ScoreKind): number[] {
+  if (scores === "softmax") return Math.max(...row) === -Infinity ? row.map(() => 0) : softmax(row);
+  if (scores === "logits") return [...row];
+  return row.map(scores === "sigmoid" ? sigmoid : sqrtSoftplus);
+}
+
+/** S of each row of `logits`. */
+export function affinities(logits: Matrix, scores: ScoreKind): Matrix {
+  return logits.map((row) => affinitiesOfRow(row, scores));
+}
+
+/** The order of a full sort: descending value, then ascending index. */
+export function byValue(values: readonly number[]): (left: number, right: number) => number {
+  return (left, right) => (values[left] === values[right] ? left - right : values[right] > values[left] ? 1 : -1);
+}
+
+/** The indices of the `count` largest values, ties to the lower index. */
 export function largestIndices(values: readonly number[], count: number): number[] {
   return values
     .map((_, index) => index)
-    .sort((left, right) => values[right] - values[left] || left - right)
+    .sort(byValue(values))
     .slice(0, count);
+}
+
+/**
+ * The `count` enabled experts of a row with the largest S + bias, by a full sort, ties to the lower index. The experts among
+ * them that have equal biases too share their places by their logits.
+ */
+export function bestExperts(
+  row: readonly number[],
+  scores: ScoreKind,
+  bias: readonly number[],
+  count: number,
+  isCandidate: (expert: number) => boolean = () => true,
+): number[] {
+  const keys = affinitiesOfRow(row, scores).map((affinity, e) => affinity + bias[e]);
+  const order = [...row.keys()].filter((e) => row[e] !== -Infinity && isCandidate(e)).sort(byValue(keys));
+  const classes = new Map<string, number[]>();
+  order.forEach((e, place) => {
+    const name = `${keys[e] + 0} ${bias[e] + 0}`;
+    classes.set(name, [...(classes.get(name) ?? []), place]);
+  });
+  const best = [...order];
+  for (const places of classes.values()) {
+    const members = places.map((place) => order[place]).sort(byValue(row));
+    places.forEach((place, i) => {
+      best[place] = members[i];
+    });
+  }
+  return best.slice(0, count);
 }
 
 /** How often each expert occurs in `chosen`; −1 is no expert. */

@@ -5,6 +5,7 @@ import { createRandom } from "../../src/core/random.ts";
 import { findRouterKind } from "../../src/core/routers/index.ts";
 import type { Router, RouterKind } from "../../src/core/routers/router.ts";
 import type { SolverReport } from "../../src/core/solver-report.ts";
+import type { TokenBatch } from "../../src/core/token-batch.ts";
 import { type Matrix, toMatrix } from "./plain.ts";
 
 /** A copy of what a router decided for one batch, in plain rows. */
@@ -18,8 +19,8 @@ export interface Decision {
 
 export interface RouterUnderTest {
   readonly router: Router;
-  /** Routes `logits`, whose length gives the number of tokens, as the next step. */
-  route(logits: Float32Array): Decision;
+  /** Routes `logits`, whose length gives the number of tokens, as the next step; of tokens with ids where there are any. */
+  route(logits: Float32Array, tokenId?: readonly number[]): Decision;
   /** The plan of the batch routed last. */
   plan(): Matrix;
   /** Adds to `logitGradient` what `gateGradient` comes to at the logits of the batch routed last. */
@@ -58,12 +59,18 @@ export function createRouterUnderTest(
   );
   const buffer = kernels.allocateFloat32(shape.tokens * shape.experts);
   const plan = kernels.allocateFloat32(routerKind.plan !== undefined ? shape.tokens * shape.experts : 0);
-  let batch = { step: firstStep - 1, tokens: 0, experts: shape.experts, logits: buffer };
+  let batch: TokenBatch = { step: firstStep - 1, tokens: 0, experts: shape.experts, logits: buffer };
   return {
     router,
-    route(logits) {
+    route(logits, tokenId) {
       buffer.set(logits);
-      batch = { ...batch, step: batch.step + 1, tokens: logits.length / shape.experts };
+      batch = {
+        ...batch,
+        step: batch.step + 1,
+        tokens: logits.length / shape.experts,
+        hasDisabled: logits.includes(Number.NEGATIVE_INFINITY),
+        ...(tokenId !== undefined && { tokenId: Int32Array.from(tokenId) }),
+      };
       const { assignment, solver } = router.route(batch);
       return {
         expert: toMatrix(assignment.expert, batch.tokens, assignment.slots),

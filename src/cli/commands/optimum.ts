@@ -1,16 +1,17 @@
 import type { CommandModule } from "yargs";
-import { expertCapacity } from "../../core/assignment.ts";
+import { scoreKinds } from "../../core/assignment.ts";
 import { InputError } from "../../core/input-error.ts";
 import { createKernels } from "../../core/kernels/index.ts";
 import { batchesOnly } from "../../core/simulation/sharing.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
+import { batchCapacity, excludeDisabled } from "../../core/token-batch.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../../core/transport/assignment/exact-assignment.ts";
 import { eachStep } from "../../node/run/run-part.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";
 
-const scoreNames = ["softmax", "sigmoid", "raw"] as const;
+const scoreNames = [...scoreKinds, "raw"] as const;
 
 interface OptimumArguments extends CommonArguments, LogitsArguments {
   capacity?: number | undefined;
@@ -34,7 +35,7 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
         choices: scoreNames,
         requiresArg: true,
         default: "softmax" as const,
-        describe: "What to sum; raw sums logits and skips negative ones",
+        describe: "What to sum; logits, or raw, skip negative ones",
       })
       .option("gap", {
         type: "number",
@@ -76,13 +77,15 @@ async function optimum(options: OptimumArguments): Promise<void> {
   // Prints nothing if a later step of the file turns out to be bad.
   const lines: string[] = [];
   for await (const _ of eachStep(simulation)) {
-    const { logits, tokens } = simulation.batch!;
+    const batch = simulation.batch!;
+    const { logits, tokens } = batch;
     kernels.affinities(logits, kind, tokens, experts, scores);
+    excludeDisabled(batch, scores);
     // Each search starts from the prices of the previous one.
     const { value, upperBound, exact } = solver.solve({
       scores,
       tokens,
-      capacity: capacity ?? expertCapacity(tokens, scenario),
+      capacity: capacity ?? batchCapacity(batch, scenario),
     });
     lines.push(`${JSON.stringify({ optimum: value, upper_bound: upperBound, exact })}\n`);
   }

@@ -4,7 +4,7 @@ import { createReferenceKernels } from "./reference.ts";
 import { createTensorKernels } from "./tensor.ts";
 import { createWasmKernels } from "./wasm.ts";
 
-export { type Kernels, type KeyKind, tensorBackendOf } from "./kernels.ts";
+export { type Kernels, tensorBackendOf } from "./kernels.ts";
 
 /**
  * `wasm`, compiled; `reference`, the same in plain TypeScript; `tfjs`, TensorFlow.js programs on its WebAssembly backend,

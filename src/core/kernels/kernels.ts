@@ -1,7 +1,16 @@
 import type { ScoreKind } from "../assignment.ts";
 
-/** What {@link Kernels.selectTopK} ranks: the logits themselves, or the affinities made from them. */
-export type KeyKind = "logits" | ScoreKind;
+/** How `grouped-topk` limits a token's experts to groups. */
+export interface GroupLimit {
+  /** Equal contiguous groups; divides the experts. */
+  readonly groups: number;
+  /** Groups that a token's experts may be in. */
+  readonly topGroups: number;
+  /** Whether a group's score is the sum of its two largest keys or the largest. */
+  readonly groupScore: "top2-sum" | "max";
+  /** Most experts that a token takes of a group; undefined for no limit. */
+  readonly quota?: number | undefined;
+}
 
 /**
  * The numerical kernels of a routing step, the one doorway to them. Three implementations exist: AssemblyScript compiled
@@ -12,6 +21,9 @@ export type KeyKind = "logits" | ScoreKind;
  * before the steps begin: the WebAssembly kernels work in place on their own memory, which is a `SharedArrayBuffer`.
  * They throw `TypeError` for other arrays and `RangeError` for arrays that are too short. Matrices are flat and
  * row-major. No kernel allocates, but for working memory that grows with the largest sizes seen.
+ *
+ * Logits are finite, or −∞ for an expert that is *disabled* for the token: its affinity is 0 (−∞ among `logits`), it is
+ * selected for no token, and slots that no enabled expert is left for hold −1.
  */
 export interface Kernels {
   readonly backend: "wasm" | "reference" | "tfjs" | "tfjs-gpu";
@@ -64,14 +76,18 @@ export interface Kernels {
     accumulate: boolean,
   ): void;
 
-  /** Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32. */
+  /**
+   * Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32; of "logits" these
+   * themselves.
+   */
   scores(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, scores: Float32Array): void;
 
   /**
    * S `[tokens × experts]` in float64, "logits" the logits themselves; relative error below 3e-15, of "softmax" below
-   * 3e-15 + experts · 1.2e-16, since the sum of a row may round at each of its terms. 0 where S < 1e-307.
+   * 3e-15 + experts · 1.2e-16, since the sum of a row may round at each of its terms. 0 where S < 1e-307, −∞ for a disabled
+   * expert among "logits".
    */
-  affinities(logits: Float32Array, kind: KeyKind, tokens: number, experts: number, out: Float64Array): void;
+  affinities(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, out: Float64Array): void;
 
   /**
    * The K best experts of each token at given prices, relaxed. For each row of v_te = scores[t, e] − price[e] it solves
@@ -88,7 +104,8 @@ export interface Kernels {
    * in the prices, and to `curvature` `[experts × experts]`, null where it is not needed or `width` is 0, the Hessian
    * (I − 11ᵀ/m)/width on the m entries of each token strictly between 0 and 1, I/width where τ is the floor.
    * `threshold` `[tokens]` holds a guess of each τ, NaN for none, and then τ: a good guess saves half the time and
-   * changes results by rounding alone. Scores and prices are finite, in units of their own; `width` ≥ 0.
+   * changes results by rounding alone. Scores and prices are finite, in units of their own; `width` ≥ 0. With `width` 0 and
+   * `floor` −∞ a score may be −∞, of an expert that is never among the K.
    */
   relaxedTopK(
     scores: Float64Array,
@@ -103,19 +120,24 @@ export interface Kernels {
     curvature: Float64Array | null,
   ): number;
 
-  /** `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64, finite for every finite row. */
+  /**
+   * `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64; −∞ for a token with every expert disabled,
+   * else finite.
+   */
   logSumExpRows(logits: Float32Array, tokens: number, experts: number, out: Float64Array): void;
 
   /**
    * Writes into `expert` `[tokens × topK]` the `topK` experts with the largest key of each row, in descending order of
    * the key, ties to the lower index, and into `load` `[experts]` how many tokens each expert was given. The key of
    * expert e is key(logits[t, e]) + bias[e]: keys that float32 cannot tell apart are recomputed in float64, so that the
-   * choice, ties included, is the one of a float64 implementation with softmax exp(z − max) / Σ exp(z − max) and
-   * sigmoid 1 / (1 + exp(−z)). With `bias` null every `KeyKind` ranks as the logits do, which are compared exactly.
+   * choice, ties included, is the one of a float64 implementation with softmax exp(z − max) / Σ exp(z − max), sigmoid
+   * 1 / (1 + exp(−z)) and sqrt-softplus √log(1 + exp(z)). Where it finds equal keys and the biases are equal too, the
+   * logits decide: a sigmoid of 50 and one of 60 are the same float64, but not the same affinity. With `bias` null every
+   * `ScoreKind` ranks as the logits do, which are compared exactly.
    */
   selectTopK(
     logits: Float32Array,
-    key: KeyKind,
+    key: ScoreKind,
     bias: Float64Array | null,
     tokens: number,
     experts: number,
@@ -125,17 +147,17 @@ export interface Kernels {
   ): void;
 
   /**
-   * As {@link selectTopK} with a bias, but of the experts in the `topGroups` best of `groups` equal contiguous groups
-   * only. A group's score is the sum of its two largest keys, of its only one where groups have one expert; ties between
-   * groups go to the lower one. Scores are decided in float64 too where float32 cannot. `groups` divides `experts`, and
-   * topK ≤ topGroups · experts / groups.
+   * As {@link selectTopK} with a bias, but of the experts in the `topGroups` best of `groups` equal contiguous groups only,
+   * at most `quota` of each. A group's score is the sum of its two largest keys, or the largest if it has but one expert
+   * that is not disabled or `groupScore` says so; ties between groups go to the lower one. Scores are decided in float64
+   * where float32 cannot. Slots that the kept groups have no enabled expert for hold −1. `groups` divides `experts`, and
+   * topK ≤ topGroups · min(quota, experts / groups).
    */
   selectGroupedTopK(
     logits: Float32Array,
     key: ScoreKind,
     bias: Float64Array,
-    groups: number,
-    topGroups: number,
+    limit: GroupLimit,
     tokens: number,
     experts: number,
     topK: number,
@@ -156,8 +178,8 @@ export interface Kernels {
 
   /**
    * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's
-   * selected experts when `renormalize` (computed so that rows whose S underflow still sum to 1). Slots with expert −1
-   * get 0.
+   * selected experts when `renormalize` (computed so that rows whose S underflow still sum to 1; of "logits", which can be
+   * negative, their softmax over the selected experts). Slots with expert −1 get 0.
    */
   gates(
     logits: Float32Array,
@@ -220,7 +242,7 @@ export interface Kernels {
   /**
    * The same sweep in float64 and the log domain, for any finite logits and epsilon: with rows exact,
    * `logColumnSum[e]` = log Σ_t exp(logits[t, e]/epsilon + columnPotential[e] − rowLogSum_t), finite whatever the
-   * range. `rowLogSum` `[tokens]` and the two `[experts]` arrays are float64.
+   * range, −∞ for an expert that is disabled for every token. Each token must have an enabled expert. `rowLogSum` `[tokens]` and the two `[experts]` arrays are float64.
    */
   logSinkhornSweep(
     logits: Float32Array,
@@ -269,12 +291,13 @@ export interface Kernels {
   /**
    * For each expert the `capacity` tokens with the largest logit-derived key of its column (ties to the lower token):
    * `chosen` `[experts × capacity]`, tokens in ascending order, capacity ≤ tokens. With `softmax` the key is S, which
-   * is not monotone in the logits along a column; near-ties are settled in float64 as in {@link selectTopK}. A
-   * `sigmoid` ranks as the logits do, which are compared exactly.
+   * is not monotone in the logits along a column; near-ties are settled in float64 as in {@link selectTopK}, by log S where
+   * S is below e^−700. The other kinds rank as the logits do, which are compared exactly. Tokens that the expert is
+   * disabled for come last: they are chosen where there are fewer than `capacity` others.
    */
   selectTokens(
     logits: Float32Array,
-    key: KeyKind,
+    key: ScoreKind,
     tokens: number,
     experts: number,
     capacity: number,
@@ -282,7 +305,56 @@ export interface Kernels {
   ): void;
 
   /**
-   * S of each selected pair in float64 into `pairScore` `[tokens × slots]`, 0 where expert is −1. `logSumExp`
+   * The `rank`-th largest over the tokens of scores[t, e] − shift[t], exactly, into `out` `[experts]`. `scores` `[tokens ×
+   * experts]` and `shift` `[tokens]` are float64; scores may be −∞, the shift is finite; 1 ≤ rank ≤ tokens.
+   */
+  columnQuantiles(
+    scores: Float64Array,
+    shift: Float64Array,
+    tokens: number,
+    experts: number,
+    rank: number,
+    out: Float64Array,
+  ): void;
+
+  /**
+   * As {@link selectTopK} with a bias, topK < experts, and writes `excess` `[tokens × experts]`, S − α in float32 with α the
+   * (topK + 1)-th largest S + bias of the token. `error` `[tokens]` is by how much those of a token can miss the
+   * true ones. Of an expert that is disabled it is −∞, of the others of a token with at most topK a number above all others.
+   */
+  selectByPrice(
+    logits: Float32Array,
+    kind: ScoreKind,
+    bias: Float64Array,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    load: Int32Array,
+    excess: Float32Array,
+    error: Float64Array,
+  ): void;
+
+  /**
+   * The `rank`-th largest over the tokens of S − α in float64, into `out` `[experts]`, exactly, with `excess` and `error` as
+   * {@link selectByPrice} leaves them for the same logits and bias; 1 ≤ rank ≤ tokens. −∞ and ∞ where disabled experts leave
+   * no other number.
+   */
+  priceQuantiles(
+    logits: Float32Array,
+    kind: ScoreKind,
+    bias: Float64Array,
+    excess: Float32Array,
+    error: Float64Array,
+    tokens: number,
+    experts: number,
+    topK: number,
+    rank: number,
+    out: Float64Array,
+  ): void;
+
+  /**
+   * S of each selected pair in float64 into `pairScore` `[tokens × slots]`, as {@link affinities}, 0 where expert is −1. `logSumExp`
    * `[tokens]` as from {@link logSumExpRows}; read only for `softmax`.
    */
   pairScores(

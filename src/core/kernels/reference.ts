@@ -5,6 +5,7 @@ import { leastLosses } from "./reference/exchange.ts";
 import { gates, pairScores, selectByPlan } from "./reference/gates.ts";
 import { loadGradient } from "./reference/load-gradient.ts";
 import { addNormal, fillNormal } from "./reference/normal.ts";
+import { columnQuantiles, priceQuantiles, selectByPrice } from "./reference/quantiles.ts";
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
 import { addOffsets, gatherRows, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
@@ -53,7 +54,8 @@ export function createReferenceKernels(): Kernels {
     logSumExpRows(logits, tokens, experts, out) {
       for (let t = 0; t < tokens; t++) {
         const largest = largestOf(logits, t * experts, experts);
-        out[t] = largest + Math.log(sumExp(logits, t * experts, experts, largest));
+        const isEmpty = largest === Number.NEGATIVE_INFINITY;
+        out[t] = isEmpty ? largest : largest + Math.log(sumExp(logits, t * experts, experts, largest));
       }
     },
 
@@ -68,6 +70,11 @@ export function createReferenceKernels(): Kernels {
     entropicPlan,
     entropicHessian,
     selectTokens,
+
+    columnQuantiles,
+    selectByPrice,
+    priceQuantiles,
+
     pairScores,
     leastLosses,
   };

@@ -1,6 +1,7 @@
+import type { ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
-import type { Kernels, KeyKind } from "./kernels.ts";
+import type { Kernels } from "./kernels.ts";
 import { createLinearMemory } from "./memory.ts";
 
 /** What `assembly/index.ts` exports; arrays are byte addresses in the imported memory. */
@@ -25,9 +26,11 @@ interface Assembly {
   ): void;
   softmaxScores(logits: number, tokens: number, experts: number, scores: number): void;
   sigmoidScores(logits: number, entries: number, scores: number): void;
+  sqrtSoftplusScores(logits: number, entries: number, scores: number): void;
   logitAffinities(logits: number, entries: number, out: number): void;
   softmaxAffinities(logits: number, tokens: number, experts: number, out: number): void;
   sigmoidAffinities(logits: number, entries: number, out: number): void;
+  sqrtSoftplusAffinities(logits: number, entries: number, out: number): void;
   relaxedTopKScratch(experts: number, topK: number): number;
   relaxedTopK(
     scores: number,
@@ -45,7 +48,7 @@ interface Assembly {
   logSumExpRows(logits: number, tokens: number, experts: number, out: number): void;
   pairScores(
     logits: number,
-    softmax: boolean,
+    kind: number,
     logSumExp: number,
     expert: number,
     tokens: number,
@@ -81,6 +84,8 @@ interface Assembly {
     bias: number,
     groups: number,
     topGroups: number,
+    onlyLargest: boolean,
+    quota: number,
     tokens: number,
     experts: number,
     topK: number,
@@ -102,8 +107,11 @@ interface Assembly {
   loadGradient(logits: number, load: number, tokens: number, experts: number, gradient: number, scratch: number): void;
   normalisedSoftmaxGates: Gates;
   normalisedSigmoidGates: Gates;
+  normalisedSqrtSoftplusGates: Gates;
   softmaxGates: Gates;
   sigmoidGates: Gates;
+  sqrtSoftplusGates: Gates;
+  logitGates: Gates;
   rowScratch(experts: number): number;
   planScratch(experts: number, topK: number): number;
   selectByPlan(
@@ -166,6 +174,43 @@ interface Assembly {
     hessian: number,
     scratch: number,
   ): void;
+  quantilesScratch(tokens: number): number;
+  columnQuantiles(
+    scores: number,
+    shift: number,
+    tokens: number,
+    experts: number,
+    rank: number,
+    out: number,
+    scratch: number,
+  ): void;
+  selectByPrice(
+    logits: number,
+    kind: number,
+    bias: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    load: number,
+    excess: number,
+    error: number,
+    scratch: number,
+  ): void;
+  priceQuantilesScratch(tokens: number, experts: number, topK: number): number;
+  priceQuantiles(
+    logits: number,
+    kind: number,
+    bias: number,
+    excess: number,
+    error: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    rank: number,
+    out: number,
+    scratch: number,
+  ): void;
   tokensScratch(tokens: number): number;
   selectTokens(
     logits: number,
@@ -180,7 +225,24 @@ interface Assembly {
 
 type Gates = (logits: number, expert: number, tokens: number, experts: number, slots: number, gate: number) => void;
 
-const keyNumbers: Record<KeyKind, number> = { logits: 0, softmax: 1, sigmoid: 2 };
+/** As `assembly/kinds.ts` numbers them. */
+const kindNumbers: Record<ScoreKind, number> = { logits: 0, softmax: 1, sigmoid: 2, "sqrt-softplus": 3 };
+
+const normalisedGates = {
+  softmax: "normalisedSoftmaxGates",
+  sigmoid: "normalisedSigmoidGates",
+  "sqrt-softplus": "normalisedSqrtSoftplusGates",
+  logits: "normalisedSoftmaxGates",
+} as const;
+
+const rawGates = {
+  softmax: "softmaxGates",
+  sigmoid: "sigmoidGates",
+  "sqrt-softplus": "sqrtSoftplusGates",
+  logits: "logitGates",
+} as const;
+
+const hostFunctions = { exp: Math.exp, log: Math.log, log1p: Math.log1p };
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -197,7 +259,7 @@ function instantiate(): { memory: WebAssembly.Memory; exports: object } {
   compiled ??= compileKernels(platform().kernels());
   try {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
-    const { exports } = new WebAssembly.Instance(compiled, { env: { memory }, host: { exp: Math.exp, log: Math.log } });
+    const { exports } = new WebAssembly.Instance(compiled, { env: { memory }, host: hostFunctions });
     return { memory, exports };
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
@@ -302,7 +364,9 @@ export function createWasmKernels(): Kernels {
       const from = addressOf(logits, entries);
       const to = addressOf(scores, entries);
       if (kind === "softmax") assembly.softmaxScores(from, tokens, experts, to);
-      else assembly.sigmoidScores(from, entries, to);
+      else if (kind === "sigmoid") assembly.sigmoidScores(from, entries, to);
+      else if (kind === "sqrt-softplus") assembly.sqrtSoftplusScores(from, entries, to);
+      else scores.set(logits.subarray(0, entries));
     },
 
     affinities(logits, kind, tokens, experts, out) {
@@ -311,6 +375,7 @@ export function createWasmKernels(): Kernels {
       const to = addressOf(out, entries);
       if (kind === "softmax") assembly.softmaxAffinities(from, tokens, experts, to);
       else if (kind === "sigmoid") assembly.sigmoidAffinities(from, entries, to);
+      else if (kind === "sqrt-softplus") assembly.sqrtSoftplusAffinities(from, entries, to);
       else assembly.logitAffinities(from, entries, to);
     },
 
@@ -343,17 +408,29 @@ export function createWasmKernels(): Kernels {
         assembly.selectTopK(from, tokens, experts, topK, to, loads, work);
       } else {
         const biases = addressOf(bias, experts);
-        assembly.selectTopKBiased(from, keyNumbers[key], biases, tokens, experts, topK, to, loads, work);
+        assembly.selectTopKBiased(from, kindNumbers[key], biases, tokens, experts, topK, to, loads, work);
       }
     },
 
-    selectGroupedTopK(logits, key, bias, groups, topGroups, tokens, experts, topK, expert, load) {
+    selectGroupedTopK(
+      logits,
+      key,
+      bias,
+      { groups, topGroups, groupScore, quota },
+      tokens,
+      experts,
+      topK,
+      expert,
+      load,
+    ) {
       assembly.selectGroupedTopK(
         addressOf(logits, tokens * experts),
-        keyNumbers[key],
+        kindNumbers[key],
         addressOf(bias, experts),
         groups,
         topGroups,
+        groupScore === "max",
+        quota ?? topK,
         tokens,
         experts,
         topK,
@@ -375,9 +452,7 @@ export function createWasmKernels(): Kernels {
     },
 
     gates(logits, kind, renormalize, expert, tokens, experts, slots, gate) {
-      const softmax = renormalize ? assembly.normalisedSoftmaxGates : assembly.softmaxGates;
-      const sigmoid = renormalize ? assembly.normalisedSigmoidGates : assembly.sigmoidGates;
-      const gatesOf = kind === "softmax" ? softmax : sigmoid;
+      const gatesOf = assembly[(renormalize ? normalisedGates : rawGates)[kind]];
       gatesOf(
         addressOf(logits, tokens * experts),
         addressOf(expert, tokens * slots),
@@ -478,10 +553,54 @@ export function createWasmKernels(): Kernels {
       );
     },
 
+    columnQuantiles(scores, shift, tokens, experts, rank, out) {
+      assembly.columnQuantiles(
+        addressOf(scores, tokens * experts),
+        addressOf(shift, tokens),
+        tokens,
+        experts,
+        rank,
+        addressOf(out, experts),
+        scratch(assembly.quantilesScratch(tokens)),
+      );
+    },
+
+    selectByPrice(logits, kind, bias, tokens, experts, topK, expert, load, excess, error) {
+      assembly.selectByPrice(
+        addressOf(logits, tokens * experts),
+        kindNumbers[kind],
+        addressOf(bias, experts),
+        tokens,
+        experts,
+        topK,
+        addressOf(expert, tokens * topK),
+        addressOf(load, experts),
+        addressOf(excess, tokens * experts),
+        addressOf(error, tokens),
+        scratch(assembly.selectScratch(experts)),
+      );
+    },
+
+    priceQuantiles(logits, kind, bias, excess, error, tokens, experts, topK, rank, out) {
+      assembly.priceQuantiles(
+        addressOf(logits, tokens * experts),
+        kindNumbers[kind],
+        addressOf(bias, experts),
+        addressOf(excess, tokens * experts),
+        addressOf(error, tokens),
+        tokens,
+        experts,
+        topK,
+        rank,
+        addressOf(out, experts),
+        scratch(assembly.priceQuantilesScratch(tokens, experts, topK)),
+      );
+    },
+
     pairScores(logits, kind, logSumExp, expert, tokens, experts, slots, pairScore) {
       assembly.pairScores(
         addressOf(logits, tokens * experts),
-        kind === "softmax",
+        kindNumbers[kind],
         addressOf(logSumExp, kind === "softmax" ? tokens : 0),
         addressOf(expert, tokens * slots),
         tokens,

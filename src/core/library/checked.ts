@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { InputError } from "../input-error.ts";
 import { type KernelBackend, type Kernels, kernelBackends, loadKernels } from "../kernels/index.ts";
 import { describeIssues, problemsError } from "../scenario/problems.ts";
+import { markDisabled } from "../token-batch.ts";
 
 /** What `schema` makes of `value`. Throws one `InputError` that begins with `where` and lists all problems. */
 export function checked<Schema extends z.ZodType>(where: string, schema: Schema, value: unknown): z.output<Schema> {
@@ -43,4 +44,19 @@ export function copyFinite(
       throw new InputError(`${where}: ${place}: ${values[i]} is not allowed, a finite number is expected`);
     }
   }
+}
+
+/**
+ * As {@link copyFinite}, of logits, which may be −∞ for an expert that is disabled for the token; what is below −1e30 becomes
+ * that. Returns whether there are any.
+ */
+export function copyLogits(where: string, values: ArrayLike<number>, columns: number, into: Float32Array): boolean {
+  into.set(values);
+  const hasDisabled = markDisabled(into, values.length);
+  for (let i = 0; i < values.length; i++) {
+    if (into[i] < Number.POSITIVE_INFINITY) continue;
+    const place = `token ${Math.floor(i / columns)}, expert ${i % columns}`;
+    throw new InputError(`${where}: ${place}: ${values[i]} is not allowed, a finite number or -Infinity is expected`);
+  }
+  return hasDisabled;
 }

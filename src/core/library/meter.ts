@@ -11,7 +11,8 @@ import { createAssignmentBuffers } from "../routers/parts/assignment-buffers.ts"
 import { resolveScenario } from "../scenario/load.ts";
 import { createOptima, measuredSteps } from "../simulation/optima.ts";
 import { withMemoryFor } from "../simulation/simulation.ts";
-import { copyFinite, rowsOf } from "./checked.ts";
+import { batchCapacity } from "../token-batch.ts";
+import { copyLogits, rowsOf } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
 /** What a meter measures against; the fields are those of a scenario. */
@@ -51,7 +52,7 @@ export interface Choice {
 export interface Meter {
   /**
    * The metrics of what was chosen for `logits` `[tokens × experts]`, flat and row-major, rounded to float32. Throws
-   * `InputError`, naming token and slot, where the choice is none or the logits are not finite.
+   * `InputError`, naming token and slot, where the choice is none or the logits are NaN or +∞.
    */
   measure(logits: ArrayLike<number>, choice: Choice): StepResult;
   /** Over all that was measured so far, at least one step. Throws `InputError` before. */
@@ -98,9 +99,9 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       if (!(Number.isInteger(slots) && slots > 0 && slots <= maxSlots)) {
         throw new InputError(`slots: ${slots} is not allowed; the meter was created for 1 to ${maxSlots}`);
       }
-      copyFinite("logits", given, experts, logits);
+      const hasDisabled = copyLogits("logits", given, experts, logits);
       readChoice(choice.expert, tokens, slots, buffers.expert, buffers.load);
-      const batch = { step: records.length, tokens, experts, logits };
+      const batch = { step: records.length, tokens, experts, logits, hasDisabled };
       const assignment = { ...buffers, slots };
       facts.observe(batch);
       optima.find(batch);
@@ -114,7 +115,11 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
         regret:
           optimum === null || affinities === null
             ? null
-            : regret.measure(optimum, feasibleScore(affinities, assignment, tokens), tokens),
+            : regret.measure(
+                optimum,
+                feasibleScore(affinities, assignment, tokens, batchCapacity(batch, scenario)),
+                tokens,
+              ),
       };
       records.push(record);
       return stepResultOf(record);

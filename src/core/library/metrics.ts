@@ -10,7 +10,7 @@ import { createKernels } from "../kernels/index.ts";
 import { type MetricDescription, metricDescriptions } from "../metrics/catalogue.ts";
 import { createChurnMeter } from "../metrics/churn.ts";
 import { loadPerRank as sumPerRank } from "../metrics/load.ts";
-import { checked, copyFinite, rowsOf } from "./checked.ts";
+import { checked, copyLogits, rowsOf } from "./checked.ts";
 
 export { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "../metrics/load.ts";
 export { type Choice, createMeter, type Meter, type MeterSizes } from "./meter.ts";
@@ -43,16 +43,17 @@ export function capacity(sizes: {
 }
 
 /**
- * The affinities S `[tokens × experts]` of `logits`, flat and row-major, in float64: `softmax` of each row (default) or
- * `sigmoid` of each entry. Logits are rounded to float32 first. Throws `InputError` where they are not finite, and for
- * other `scores`.
+ * The affinities S `[tokens × experts]` of `logits`, flat and row-major, in float64: `softmax` of each row (default),
+ * `sigmoid` or `sqrt-softplus` of each entry, or the `logits` themselves. Logits are rounded to float32 first; −∞, and
+ * anything below −1e30, is a disabled expert with the affinity 0, −∞ among logits. Throws `InputError` for NaN and +∞, and
+ * for other `scores`.
  */
 export function affinities(logits: ArrayLike<number>, experts: number, scores: ScoreKind = "softmax"): Float64Array {
   checked("metrics.affinities: scores", z.enum(scoreKinds), scores);
   const tokens = rowsOf("logits", logits, experts);
   const kernels = createKernels();
   const own = kernels.allocateFloat32(logits.length);
-  copyFinite("logits", logits, experts, own);
+  copyLogits("logits", logits, experts, own);
   const result = kernels.allocateFloat64(logits.length);
   kernels.affinities(own, scores, tokens, experts, result);
   return result.slice();

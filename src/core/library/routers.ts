@@ -12,7 +12,7 @@ import { resolveScenario } from "../scenario/load.ts";
 import { createRouter } from "../simulation/router-run.ts";
 import { withMemoryFor } from "../simulation/simulation.ts";
 import type { PlanKind, SolverReport } from "../solver-report.ts";
-import { checked, copyFinite, kernelsOf, rowsOf } from "./checked.ts";
+import { checked, copyLogits, kernelsOf, rowsOf } from "./checked.ts";
 import { describeKind, type KindDescription } from "./kinds.ts";
 import type { RouterInput } from "./scenario-input.ts";
 
@@ -68,7 +68,8 @@ export interface RouterSnapshot {
 export interface BatchRouter {
   /**
    * Routes the next batch: `logits` `[tokens × experts]`, flat and row-major, at most as many tokens as it was created for,
-   * rounded to float32. Throws `InputError`, and routes nothing, where they are not finite or do not fit.
+   * rounded to float32. −∞, and anything below −1e30, disables the expert for the token. Throws `InputError`, and routes
+   * nothing, where they are NaN or +∞ or do not fit.
    */
   route(logits: ArrayLike<number>): RoutedBatch;
   /**
@@ -121,6 +122,7 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
   let step = 0;
   /** Of the batch routed last; 0 where there is none. */
   let tokens = 0;
+  let hasDisabled = false;
 
   return {
     route(given) {
@@ -129,8 +131,8 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
         throw new InputError(`logits: ${rows} tokens; the router was created for at most ${scenario.tokens}`);
       }
       tokens = 0;
-      copyFinite("logits", given, experts, logits);
-      const { assignment, solver } = made.route({ step, tokens: rows, experts, logits });
+      hasDisabled = copyLogits("logits", given, experts, logits);
+      const { assignment, solver } = made.route({ step, tokens: rows, experts, logits, hasDisabled });
       tokens = rows;
       const { slots, expert, gate, load } = assignment;
       return {
@@ -150,7 +152,7 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
       }
       if (tokens === 0) throw new InputError(`router "${kind}": there is no plan before a batch has been routed`);
       plan ??= kernels.allocateFloat32(scenario.tokens * experts);
-      made.writePlan({ step: step - 1, tokens, experts, logits }, plan);
+      made.writePlan({ step: step - 1, tokens, experts, logits, hasDisabled }, plan);
       return plan.slice(0, tokens * experts);
     },
     bias: () => made.bias?.slice() ?? null,

@@ -255,8 +255,8 @@ const entries = [
     label: "dropped fraction",
     unit: "fraction",
     better: "lower",
-    range: "[0, 1]",
-    bounds: unit,
+    range: "[0, 1]; up to E / K for expert-threshold",
+    bounds: ({ experts, topK }) => [0, experts / topK],
     definition: "pairs over capacity C, and pairs that were not routed, / (T·K), whatever the policy",
     source: "Fedus et al. 2021, arXiv 2101.03961",
     step: { file: "steps", measure: ({ dropped, pairs }) => (pairs === 0 ? 0 : dropped / pairs) },
@@ -276,11 +276,11 @@ const entries = [
     label: "score",
     unit: "affinity per pair",
     better: "higher",
-    range: "[0, 1]; up to E / K for expert-choice with sigmoid scores",
-    bounds: ({ experts, topK }) => [0, experts / topK],
+    range: "[0, 1]; up to E / K if tokens have more than K experts; any with scores: sqrt-softplus or logits",
+    bounds: () => [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
     definition:
       "Σ S over the assigned pairs, without those that the capacity policy drops, / (T·K); S by the scenario's " +
-      "measure.scores (softmax or sigmoid), the same for all routers",
+      "measure.scores, the same for all routers",
     source: "objective of BASE, arXiv 2103.16716",
     step: {
       file: "steps",

@@ -36,6 +36,9 @@ export interface DualFunction {
  *
  * If a run of `steps` is larger than 2^25 affinities, tokens drawn evenly from each batch stand for all of it, at least one a
  * batch. The draw follows from the seed and the step, so that every thread keeps the same tokens.
+ *
+ * A token with a disabled expert is left out: the theory is about tokens that choose among all experts. f_n of a batch that
+ * has no others is 0.
  */
 export function createDualFunction(
   kernels: Kernels,
@@ -69,6 +72,7 @@ export function createDualFunction(
       last = batch;
       count = 0;
       for (const token of keptTokens(batch)) {
+        if (batch.hasDisabled && hasDisabledExpert(batch, token)) continue;
         logits.set(batch.logits.subarray(token * experts, (token + 1) * experts), count * experts);
         count += 1;
       }
@@ -77,6 +81,7 @@ export function createDualFunction(
       return kept.subarray(0, count * experts);
     },
     value(of, bias) {
+      if (of.length === 0) return 0;
       let value = 0;
       let shift = 0;
       for (let e = 0; e < experts; e++) {
@@ -105,4 +110,12 @@ export function createDualFunction(
       return (value * experts) / of.length - (topK / experts) * shift;
     },
   };
+}
+
+/** Whether some expert is disabled for the token. */
+function hasDisabledExpert({ logits, experts }: TokenBatch, token: number): boolean {
+  for (let entry = token * experts; entry < (token + 1) * experts; entry++) {
+    if (logits[entry] === Number.NEGATIVE_INFINITY) return true;
+  }
+  return false;
 }

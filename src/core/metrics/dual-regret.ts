@@ -95,8 +95,11 @@ export function createDualRegretMeter(
       let end = first;
       while (end < batches && kept[end] === kept[first]) end += 1;
       const next = start + (end - first) * kept[first] * experts;
-      runs.push(all.subarray(start, next));
-      counts.push(end - first);
+      // Of batches of which no token is kept every bias is the best.
+      if (next > start) {
+        runs.push(all.subarray(start, next));
+        counts.push(end - first);
+      }
       [first, start] = [end, next];
     }
     return { runs, counts };

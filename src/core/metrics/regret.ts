@@ -26,8 +26,8 @@ export function createOptimumSeries(count: number): OptimumSeries {
 export interface OptimumFinder {
   /** `[experts]`, from which the next search begins: all that is remembered of the batches before. */
   readonly price: Float64Array;
-  /** Of affinities S `[tokens × experts]`, float64, from the kernels. */
-  find(scores: Float64Array, tokens: number): Optimum;
+  /** Of affinities S `[tokens × experts]`, float64, from the kernels. `capacity` is the shape's unless it is given. */
+  find(scores: Float64Array, tokens: number, capacity?: number): Optimum;
   /** Forgets the batches before, from whose prices the search for the next one's begins. */
   restart(): void;
 }
@@ -37,8 +37,8 @@ export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: 
   const solver = createAssignmentSolver(kernels, shape.tokens, shape.experts, shape.topK, { gap });
   return {
     price: solver.price,
-    find(scores, tokens) {
-      const { value, upperBound } = solver.solve({ scores, tokens, capacity: expertCapacity(tokens, shape) });
+    find(scores, tokens, capacity = expertCapacity(tokens, shape)) {
+      const { value, upperBound } = solver.solve({ scores, tokens, capacity });
       return { upperBound, gap: (upperBound - value) / (tokens * shape.topK) };
     },
     restart() {
@@ -101,7 +101,7 @@ export function createRegretMeter(topK: number, state: RegretState = { regretCum
 }
 
 /** F of an assignment on a batch of `tokens` with affinities S `[tokens × experts]`. */
-export type FeasibleScore = (scores: Float64Array, assignment: Assignment, tokens: number) => number;
+export type FeasibleScore = (scores: Float64Array, assignment: Assignment, tokens: number, capacity?: number) => number;
 
 /**
  * What a router's choice is worth within the capacity: on each expert over capacity C only the C highest scores count, and
@@ -118,12 +118,12 @@ export function createFeasibleScore(shape: RoutingShape, maxSlots: number): Feas
   const order = new Int32Array(pairs);
   const start = new Int32Array(experts + 1);
   const own = new Float64Array(maxSlots);
-  return (scores, assignment, tokens) => {
+  return (scores, assignment, tokens, capacity = expertCapacity(tokens, shape)) => {
     const { expert, slots } = assignment;
     for (let pair = 0; pair < tokens * slots; pair++) {
       if (expert[pair] >= 0) pairScore[pair] = scores[Math.floor(pair / slots) * experts + expert[pair]];
     }
-    dropOverCapacity(assignment, tokens, expertCapacity(tokens, shape), "drop", pairScore, kept, order, start);
+    dropOverCapacity(assignment, tokens, capacity, "drop", pairScore, kept, order, start);
     let total = 0;
     for (let token = 0; token < tokens; token++) {
       let count = 0;

@@ -7,7 +7,7 @@ import {
   type ScoreKind,
 } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import type { TokenBatch } from "../token-batch.ts";
+import { assignableOf, batchCapacity, type TokenBatch } from "../token-batch.ts";
 import { measureStep, type StepMetrics } from "./catalogue.ts";
 import { createChurnMeter } from "./churn.ts";
 import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "./drops.ts";
@@ -17,7 +17,7 @@ import type { RoutedFacts, StepRecord } from "./step-record.ts";
 /**
  * The metrics of a step of which nothing is known but the load `[experts]`; those that need more are null. `pairs` =
  * tokens · topK. Pairs that the router left unassigned count as dropped, beside those over `capacity`. `rankLoad`
- * `[ranks]` is scratch.
+ * `[ranks]` is scratch. Balance is that of the experts with a 1 in `enabled`, `[experts]`; of all when it is absent.
  */
 export function loadMetrics(
   load: ArrayLike<number>,
@@ -25,10 +25,12 @@ export function loadMetrics(
   pairs: number,
   rankLoad: Float64Array,
   routed: RoutedFacts | null = null,
+  enabled?: Uint8Array,
 ): StepMetrics {
   loadPerRank(load, rankLoad.length, rankLoad);
   const dropped = pairsOverCapacity(load, capacity) + unassignedPairs(load, pairs);
-  return measureStep({ load, rankLoad, pairs, dropped, routed });
+  const counted = enabled === undefined ? load : Array.from(load).filter((_, e) => enabled[e] === 1);
+  return measureStep({ load: counted, rankLoad, pairs, dropped, routed });
 }
 
 /** What all routers of a scenario share on one batch, computed once. */
@@ -58,8 +60,14 @@ export function createBatchFacts(kernels: Kernels, shape: RoutingShape): BatchFa
       kernels.logSumExpRows(logits, tokens, experts, logSumExp);
       kernels.selectTopK(logits, "logits", null, tokens, experts, shape.topK, topKExpert, topKLoad);
       let squares = 0;
-      for (let token = 0; token < tokens; token++) squares += logSumExp[token] ** 2;
-      routerZ = squares / tokens;
+      let counted = 0;
+      for (let token = 0; token < tokens; token++) {
+        // A token with every expert disabled has no logits to speak of.
+        if (logSumExp[token] === Number.NEGATIVE_INFINITY) continue;
+        squares += logSumExp[token] ** 2;
+        counted += 1;
+      }
+      routerZ = counted === 0 ? 0 : squares / counted;
       return routerZ;
     },
   };
@@ -105,23 +113,31 @@ export function createStepMeter(
     measure(batch, shared, assignment, bias = null, trains = false) {
       const { tokens, experts, logits } = batch;
       const { expert, slots, load } = assignment;
-      const capacity = expertCapacity(tokens, shape);
+      const capacity = batchCapacity(batch, shape);
       kernels.pairScores(logits, scores, shared.logSumExp, expert, tokens, experts, slots, pairScore);
       remaining = expert;
       if (policy !== "none") {
         dropOverCapacity(assignment, tokens, capacity, policy, pairScore, kept, order, start);
         remaining = kept;
       }
-      return loadMetrics(load, capacity, tokens * shape.topK, rankLoad, {
-        batch,
-        shared,
-        assignment,
-        remaining,
-        pairScore,
-        bias,
-        trains,
-        churn: () => churn.measure(expert, slots, shared.topKExpert, shape.topK, tokens),
-      });
+      const assignable = batch.hasDisabled ? assignableOf(batch, shape.topK) : null;
+      return loadMetrics(
+        load,
+        capacity,
+        assignable?.pairs ?? tokens * shape.topK,
+        rankLoad,
+        {
+          batch,
+          shared,
+          assignment,
+          remaining,
+          pairScore,
+          bias,
+          trains,
+          churn: () => churn.measure(expert, slots, shared.topKExpert, shape.topK, tokens),
+        },
+        assignable?.enabled,
+      );
     },
   };
 }

@@ -1,17 +1,16 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createExpertBias, expertBiasFields } from "./parts/expert-bias.ts";
-import { createGateGradient } from "./parts/gate-gradient.ts";
-import { renormalizeOption } from "./parts/shared-options.ts";
+import { createExpertBias, expertBiasFields, expertBiasProblems } from "./parts/expert-bias.ts";
+import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
 
-const alfLbOptions = z.strictObject({ ...expertBiasFields, renormalize: renormalizeOption });
+const alfLbOptions = z.strictObject({ ...expertBiasFields, ...scoreGateFields(true) });
 
 /**
  * Auxiliary-loss-free load balancing:
  *
  *     expert_t = the K largest of S_t + b
- *     gate_t   = S_t[expert_t], without b, divided by its sum when `renormalize`
+ *     gate_t   = S_t[expert_t], without b, divided by its sum when `renormalize`, times `gateScale`
  *     b        = moved by the batch's load, after the batch was routed (see `expert-bias.ts`)
  */
 export const alfLbKind = defineRouterKind({
@@ -21,21 +20,22 @@ export const alfLbKind = defineRouterKind({
   options: alfLbOptions,
   defaultScores: "sigmoid",
   hasBias: true,
+  check: expertBiasProblems,
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, scores, options.renormalize);
+    const { expert, load } = assignment;
+    const gates = createScoreGates(kernels, experts, scores, options);
     const bias = createExpertBias(kernels, shape, options);
     return {
-      route({ logits, tokens }) {
-        kernels.selectTopK(logits, scores, bias.values, tokens, experts, topK, expert, load);
-        kernels.gates(logits, scores, options.renormalize, expert, tokens, experts, topK, gate);
-        bias.learn(load, tokens);
+      route(batch) {
+        kernels.selectTopK(batch.logits, scores, bias.values, batch.tokens, experts, topK, expert, load);
+        gates.write(batch, assignment);
+        bias.learn(load, batch);
         return { assignment };
       },
-      backward({ logits, tokens }, gateGradient, logitGradient) {
-        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },
       bias: bias.values,
       state: bias.state,

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createGateGradient } from "./parts/gate-gradient.ts";
+import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { createScoreGradient } from "./parts/score-gradient.ts";
-import { renormalizeOption } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
 const auxLossOptions = z.strictObject({
@@ -12,7 +11,7 @@ const auxLossOptions = z.strictObject({
     .nonnegative()
     .default(10)
     .describe("Step size of the offsets, in logits per unit of gradient; without effect where a gate is trained."),
-  renormalize: renormalizeOption,
+  ...scoreGateFields(true),
 });
 
 const auxLossState = z.strictObject({ offset: z.array(z.number()) });
@@ -23,7 +22,7 @@ const auxLossState = z.strictObject({ offset: z.array(z.number()) });
  *
  *     Z'_t     = Z_t + o
  *     expert_t = the K largest of Z'_t
- *     gate_t   = affinities of Z'_t at expert_t, divided by their sum when `renormalize`
+ *     gate_t   = affinities of Z'_t at expert_t, divided by their sum when `renormalize`, times `gateScale`
  *     o        = o − learningRate · ∂(coefficient · E · Σ_e f_e·p_e)/∂o, after the batch was routed
  *
  * f_e = A_e / Σ A is the share of the batch's pairs on expert e, held constant (top-k has no gradient; Switch, eq. 5), and
@@ -39,11 +38,11 @@ export const auxLossKind = defineRouterKind({
   summary: "top-k with logit offsets that descend the Switch load-balancing loss",
   source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4-6",
   options: auxLossOptions,
-  create({ shape, scores, kernels, trained }, { coefficient, learningRate, renormalize }) {
+  create({ shape, scores, kernels, trained }, { coefficient, learningRate, ...gateOptions }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, scores, renormalize);
+    const { expert, load } = assignment;
+    const gates = createScoreGates(kernels, experts, scores, gateOptions);
     const { ofScores: ofProbabilities, addRow: addProbabilityGradient } = createScoreGradient(experts, "softmax");
     const offset = kernels.allocateFloat64(experts);
     const gradient = kernels.allocateFloat64(experts);
@@ -59,11 +58,12 @@ export const auxLossKind = defineRouterKind({
     }
 
     return {
-      route({ logits, tokens }) {
+      route(batch) {
+        const { logits, tokens } = batch;
         kernels.addOffsets(logits, offset, tokens, experts, corrected);
         // The offset as a bias, and not the corrected logits: those were rounded to float32, which can make ties.
         kernels.selectTopK(logits, "logits", offset, tokens, experts, topK, expert, load);
-        kernels.gates(corrected, scores, renormalize, expert, tokens, experts, topK, gate);
+        gates.write({ ...batch, logits: corrected }, assignment);
 
         if (trained) return { assignment };
         kernels.loadGradient(corrected, load, tokens, experts, gradient);
@@ -71,9 +71,9 @@ export const auxLossKind = defineRouterKind({
         for (let e = 0; e < experts; e++) offset[e] -= rate * gradient[e];
         return { assignment };
       },
-      backward({ tokens }, gateGradient, logitGradient) {
-        addGateGradient(corrected, tokens, assignment, gateGradient, logitGradient);
-        if (trained) addLossGradient(tokens, logitGradient);
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient({ ...batch, logits: corrected }, assignment, gateGradient, logitGradient);
+        if (trained) addLossGradient(batch.tokens, logitGradient);
       },
       state: () => ({ offset: Array.from(offset) }),
       restore(state) {

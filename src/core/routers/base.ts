@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { expertCapacity } from "../assignment.ts";
+import { batchCapacity, excludeDisabled } from "../token-batch.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createGateGradient } from "./parts/gate-gradient.ts";
+import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
 
 const baseOptions = z.strictObject({
@@ -11,6 +11,7 @@ const baseOptions = z.strictObject({
     .nonnegative()
     .default(0)
     .describe("Stop when the score is proven to be this near to the best, per pair; 0 for the best itself."),
+  ...scoreGateFields(false),
 });
 
 const baseState = z.strictObject({ price: z.array(z.number().nonnegative()) });
@@ -19,11 +20,12 @@ const baseState = z.strictObject({ price: z.array(z.number().nonnegative()) });
  * Balanced assignment of experts, with K experts for each token:
  *
  *     x      = argmax Σ S·x over x ∈ {0, 1} with Σ_e x_te ≤ K and Σ_t x_te ≤ C      (see `exact-assignment.ts`)
- *     gate_t = S_t[expert_t]
+ *     gate_t = S_t[expert_t], divided by its sum when `renormalize`, times `gateScale`
  *
  * A token's experts are in descending order of S, ties to the lower index. A slot stays empty (−1) only if filling it
  * would cost other tokens more than it gains: when every expert with room is the token's already, another token would
- * have to move there. The state is the prices, from which the next batch's search starts.
+ * have to move there. Negative affinities, which only `scores: logits` has, are never
+ * assigned, nor are disabled experts. The state is the prices, from which the next batch's search starts.
  */
 export const baseKind = defineRouterKind({
   kind: "base",
@@ -39,14 +41,16 @@ export const baseKind = defineRouterKind({
   create({ shape, scores: scoreKind, kernels }, options) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, scoreKind, false);
+    const { expert, load } = assignment;
+    const gates = createScoreGates(kernels, experts, scoreKind, options);
     const scores = kernels.allocateFloat64(shape.tokens * experts);
     const solver = createAssignmentSolver(kernels, shape.tokens, experts, topK, options);
     return {
-      route({ logits, tokens }) {
+      route(batch) {
+        const { logits, tokens } = batch;
         kernels.affinities(logits, scoreKind, tokens, experts, scores);
-        const solution = solver.solve({ scores, tokens, capacity: expertCapacity(tokens, shape) });
+        excludeDisabled(batch, scores);
+        const solution = solver.solve({ scores, tokens, capacity: batchCapacity(batch, shape) });
         load.set(solution.load);
         for (let token = 0; token < tokens; token++) {
           const row = token * experts;
@@ -59,11 +63,11 @@ export const baseKind = defineRouterKind({
             expert[place] = e;
           }
         }
-        kernels.gates(logits, scoreKind, false, expert, tokens, experts, topK, gate);
+        gates.write(batch, assignment);
         return { assignment, optimum: { value: solution.value, upperBound: solution.upperBound } };
       },
-      backward({ logits, tokens }, gateGradient, logitGradient) {
-        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },
       state: () => ({ price: Array.from(solver.price) }),
       restore(state) {

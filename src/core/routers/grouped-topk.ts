@@ -1,28 +1,43 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createExpertBias, expertBiasFields } from "./parts/expert-bias.ts";
-import { createGateGradient } from "./parts/gate-gradient.ts";
-import { renormalizeOption } from "./parts/shared-options.ts";
+import { createExpertBias, expertBiasFields, expertBiasProblems } from "./parts/expert-bias.ts";
+import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind, type OptionProblem } from "./router.ts";
 
 const groupedTopkOptions = z.strictObject({
   groups: z.number().int().positive().default(8).describe("Equal contiguous groups of experts; must divide experts."),
   topGroups: z.number().int().positive().default(4).describe("Groups a token may use; at most groups."),
+  groupScore: z
+    .enum(["top2-sum", "max"])
+    .default("top2-sum")
+    .describe(
+      "What ranks a group: the sum of its two largest affinities plus bias, as in DeepSeek-V3, or the largest, as in " +
+        "DeepSeek-V2.",
+    ),
+  quota: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      "Most experts that a token takes of one group, as Pangu's MoGE, which takes equally many of all; no limit when absent.",
+    ),
   ...expertBiasFields,
-  renormalize: renormalizeOption,
+  ...scoreGateFields(true),
 });
 
 /**
  * Node-limited routing of DeepSeek-V3 with its auxiliary-loss-free bias b:
  *
- *     group score = sum of the two largest S_te + b_e of the group (of the one, where it has one expert)
+ *     group score = sum of the two largest S_te + b_e of the group, or the largest with `groupScore: max`
  *     kept        = the `topGroups` groups with the largest score
- *     expert_t    = the K largest of S_te + b_e inside the kept groups
- *     gate_t      = S_t[expert_t], without b, divided by its sum when `renormalize`
+ *     expert_t    = the K largest of S_te + b_e inside the kept groups, at most `quota` of each
+ *     gate_t      = S_t[expert_t], without b, divided by its sum when `renormalize`, times `gateScale`
  *     b           = moved by the batch's load, after the batch was routed (see `expert-bias.ts`)
  *
  * The choice is that of S + b in float64, so that affinities which float32 would saturate to the same value keep their
- * order; ties between groups and between experts go to the lower one.
+ * order; ties between groups and between experts go to the lower one. Disabled experts are in no group's score; a token
+ * whose kept groups have fewer than K others has empty slots.
  */
 export const groupedTopkKind = defineRouterKind({
   kind: "grouped-topk",
@@ -31,8 +46,8 @@ export const groupedTopkKind = defineRouterKind({
   options: groupedTopkOptions,
   defaultScores: "sigmoid",
   hasBias: true,
-  check({ groups, topGroups }, { experts, topK }) {
-    const problems: OptionProblem[] = [];
+  check({ groups, topGroups, quota, ...bias }, { experts, topK }) {
+    const problems: OptionProblem[] = expertBiasProblems(bias, { experts });
     if (experts % groups !== 0) {
       problems.push({ path: ["groups"], message: `${groups} groups do not divide ${experts} experts` });
     }
@@ -44,25 +59,30 @@ export const groupedTopkKind = defineRouterKind({
         path: ["topGroups"],
         message: `${topGroups} groups hold ${reach} experts, fewer than topK = ${topK}`,
       });
+    } else if (quota !== undefined && topK > topGroups * quota) {
+      problems.push({
+        path: ["quota"],
+        message: `${quota} experts of each of ${topGroups} groups are ${topGroups * quota}, fewer than topK = ${topK}`,
+      });
     }
     return problems;
   },
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;
-    const { groups, topGroups, renormalize } = options;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, scores, renormalize);
+    const { expert, load } = assignment;
+    const gates = createScoreGates(kernels, experts, scores, options);
     const bias = createExpertBias(kernels, shape, options);
     return {
-      route({ logits, tokens }) {
-        kernels.selectGroupedTopK(logits, scores, bias.values, groups, topGroups, tokens, experts, topK, expert, load);
-        kernels.gates(logits, scores, renormalize, expert, tokens, experts, topK, gate);
-        bias.learn(load, tokens);
+      route(batch) {
+        const { logits, tokens } = batch;
+        kernels.selectGroupedTopK(logits, scores, bias.values, options, tokens, experts, topK, expert, load);
+        gates.write(batch, assignment);
+        bias.learn(load, batch);
         return { assignment };
       },
-      backward({ logits, tokens }, gateGradient, logitGradient) {
-        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },
       bias: bias.values,
       state: bias.state,

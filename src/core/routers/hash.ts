@@ -4,27 +4,37 @@ import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
 import { createDistinctExperts } from "./parts/distinct-experts.ts";
 import { defineRouterKind } from "./router.ts";
 
-const hashOptions = z.strictObject({});
+const hashOptions = z.strictObject({
+  by: z
+    .enum(["logits", "position"])
+    .default("logits")
+    .describe(
+      "What is hashed: the token's id if the stream knows it (zipf-text), else its row of logits; or its position in the " +
+        "batch, so that every batch has the same loads.",
+    ),
+});
 
 const hashState = z.strictObject({ seed: z.number().int().nonnegative() });
 
 /**
- * Hash routing: a fixed, seeded hash of the token chooses K distinct experts, gates 1/K. The paper hashes the token's
- * id. A stream of logits has no ids, so the bytes of the token's row of logits are hashed: equal rows always go to
- * equal experts, and rows that differ in any bit go to unrelated ones.
+ * Hash routing: a fixed, seeded hash of the token chooses K distinct experts, gates 1/K. The paper hashes the token's id. A
+ * stream that knows the ids hands them over. Elsewhere the bytes of the token's row of logits are hashed: equal rows always
+ * go to equal experts, and rows that differ in any bit go to unrelated ones. With `by: position` the token's place in its
+ * batch is hashed.
+ *
+ * Experts that are disabled for a token are passed over: it gets those that its hash chooses next.
  */
 export const hashKind = defineRouterKind({
   kind: "hash",
   summary: "K distinct experts by a seeded hash of the token's logits, gates 1/K",
   source: "Roller et al. 2021, arXiv 2106.04426",
   options: hashOptions,
-  create({ shape, kernels, random }) {
+  create({ shape, kernels, random }, { by }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    gate.fill(1 / topK);
+    const { load } = assignment;
     const rowHash = kernels.allocateInt32(shape.tokens);
-    const distinct = createDistinctExperts(experts);
+    const distinct = createDistinctExperts(experts, topK);
     let seed = random.uint32();
     let hash = 0;
     // Steps of SplitMix make the row's hash a stream of words.
@@ -33,13 +43,14 @@ export const hashKind = defineRouterKind({
       return mixWord(hash) >>> 0;
     };
     return {
-      route({ logits, tokens }) {
-        kernels.hashRows(logits, seed, tokens, experts, rowHash);
+      route(batch) {
+        const { logits, tokens, tokenId } = batch;
+        if (by === "logits" && tokenId === undefined) kernels.hashRows(logits, seed, tokens, experts, rowHash);
+        else for (let t = 0; t < tokens; t++) rowHash[t] = mixWord(seed ^ (by === "position" ? t : tokenId![t]));
         load.fill(0);
         for (let t = 0; t < tokens; t++) {
           hash = rowHash[t];
-          distinct.pick(draw, topK, expert, t * topK);
-          for (let slot = t * topK; slot < (t + 1) * topK; slot++) load[expert[slot]] += 1;
+          distinct.assign(draw, batch, t, assignment);
         }
         return { assignment };
       },

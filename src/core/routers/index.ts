@@ -2,9 +2,11 @@ import { alfLbKind } from "./alf-lb.ts";
 import { auxLossKind } from "./aux-loss.ts";
 import { baseKind } from "./base.ts";
 import { expertChoiceKind } from "./expert-choice.ts";
+import { expertThresholdKind } from "./expert-threshold.ts";
 import { groupedTopkKind } from "./grouped-topk.ts";
 import { hashKind } from "./hash.ts";
 import { noisyTopkKind } from "./noisy-topk.ts";
+import { quantileKind } from "./quantile.ts";
 import { randomKind } from "./random.ts";
 import { roundRobinKind } from "./round-robin.ts";
 import type { RouterKind } from "./router.ts";
@@ -18,6 +20,8 @@ const kinds = [
   topkKind,
   noisyTopkKind,
   groupedTopkKind,
+  quantileKind,
+  expertThresholdKind,
   alfLbKind,
   auxLossKind,
   sinkhornKind,

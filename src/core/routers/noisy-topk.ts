@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createGateGradient } from "./parts/gate-gradient.ts";
+import { createScoreGates } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
 
 const noisyTopkOptions = z.strictObject({
@@ -35,21 +35,22 @@ export const noisyTopkKind = defineRouterKind({
   create({ shape, kernels, random }, { noiseScale }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, "softmax", true);
+    const { expert, load } = assignment;
+    const gates = createScoreGates(kernels, experts, "softmax", { renormalize: true, gateScale: 1 });
     const noisy = kernels.allocateFloat32(shape.tokens * experts);
     const generator = kernels.allocateUint32(noiseWords);
     for (let word = 0; word < noiseWords; word++) generator[word] = random.uint32();
     const deviation = softplus(noiseScale);
     return {
-      route({ logits, tokens }) {
+      route(batch) {
+        const { logits, tokens } = batch;
         kernels.addNormal(generator, logits, deviation, tokens * experts, noisy);
         kernels.selectTopK(noisy, "logits", null, tokens, experts, topK, expert, load);
-        kernels.gates(noisy, "softmax", true, expert, tokens, experts, topK, gate);
+        gates.write({ ...batch, logits: noisy }, assignment);
         return { assignment };
       },
-      backward({ tokens }, gateGradient, logitGradient) {
-        addGateGradient(noisy, tokens, assignment, gateGradient, logitGradient);
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient({ ...batch, logits: noisy }, assignment, gateGradient, logitGradient);
       },
       state: () => ({ noise: Array.from(generator) }),
       restore: (state) => generator.set(noisyTopkState.parse(state).noise),

@@ -17,14 +17,12 @@ export const randomKind = defineRouterKind({
   create({ shape, kernels, random }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
-    const { expert, gate, load } = assignment;
-    gate.fill(1 / topK);
-    const distinct = createDistinctExperts(experts);
+    const { load } = assignment;
+    const distinct = createDistinctExperts(experts, topK);
     return {
-      route({ tokens }) {
+      route(batch) {
         load.fill(0);
-        for (let t = 0; t < tokens; t++) distinct.pick(random.uint32, topK, expert, t * topK);
-        for (let pair = 0; pair < tokens * topK; pair++) load[expert[pair]] += 1;
+        for (let t = 0; t < batch.tokens; t++) distinct.assign(random.uint32, batch, t, assignment);
         return { assignment };
       },
       backward() {

@@ -8,7 +8,7 @@ const roundRobinState = z.strictObject({ nextExpert: z.number().int().nonnegativ
 
 /**
  * The baseline of perfect balance: slots are dealt to the experts in turn, whatever the logits, and the turn runs on
- * from batch to batch. Gates 1/K.
+ * from batch to batch. Gates 1/K. An expert that is disabled for a token loses its turn.
  */
 export const roundRobinKind = defineRouterKind({
   kind: "round-robin",
@@ -19,15 +19,24 @@ export const roundRobinKind = defineRouterKind({
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
-    gate.fill(1 / topK);
     let nextExpert = 0;
     return {
-      route({ tokens }) {
+      route({ logits, tokens }) {
         load.fill(0);
-        for (let pair = 0; pair < tokens * topK; pair++) {
-          expert[pair] = nextExpert;
-          load[nextExpert] += 1;
-          nextExpert = nextExpert + 1 < experts ? nextExpert + 1 : 0;
+        for (let token = 0; token < tokens; token++) {
+          let slot = token * topK;
+          const end = slot + topK;
+          for (let turn = 0; turn < experts && slot < end; turn++) {
+            const e = nextExpert;
+            nextExpert = e + 1 < experts ? e + 1 : 0;
+            if (logits[token * experts + e] === Number.NEGATIVE_INFINITY) continue;
+            expert[slot] = e;
+            gate[slot] = 1 / topK;
+            load[e] += 1;
+            slot += 1;
+          }
+          expert.fill(-1, slot, end);
+          gate.fill(0, slot, end);
         }
         return { assignment };
       },

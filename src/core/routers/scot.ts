@@ -1,12 +1,15 @@
 import { z } from "zod";
 import { expertCapacity } from "../assignment.ts";
+import { batchCapacity } from "../token-batch.ts";
 import type { SparsePlan } from "../transport/sparse/sparse-plan.ts";
 import {
+  createDisablingSolver,
   createSparsityConstrainedSolver,
+  type SparsityConstrainedSolver,
   sparsityConstrainedFields,
 } from "../transport/sparse/sparsity-constrained.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { addNormalisedGateGradient, meanGateGradient } from "./parts/gate-gradient.ts";
+import { addNormalisedGateGradient, meanGateGradient } from "./parts/score-gates.ts";
 import { createScoreGradient } from "./parts/score-gradient.ts";
 import { emptyStateSchema } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
@@ -81,6 +84,7 @@ export const scotKind = defineRouterKind({
     const { expert, gate, load } = assignment;
     const plain = createAssignmentBuffers(kernels, shape);
     const affinity = kernels.allocateFloat32(options.cost === "scores" ? shape.tokens * experts : 0);
+    let disabling: SparsityConstrainedSolver | undefined;
     const maxTokensOf = (tokens: number) =>
       options.maxTokens === "capacity" ? expertCapacity(tokens, shape) : options.maxTokens;
     const transport = createSparsityConstrainedSolver(shape.tokens, experts, maxTokensOf(shape.tokens), options);
@@ -120,8 +124,9 @@ export const scotKind = defineRouterKind({
       let slot = first;
       while (slot < first + topK && expert[slot] >= 0) slot += 1;
       const isEmpty = slot === first;
-      for (let choice = first; slot < first + topK; choice++) {
+      for (let choice = first; slot < first + topK && choice < first + topK; choice++) {
         const candidate = plain.expert[choice];
+        if (candidate < 0) return;
         let isTaken = false;
         for (let taken = first; taken < slot; taken++) isTaken ||= expert[taken] === candidate;
         if (isTaken) continue;
@@ -153,15 +158,25 @@ export const scotKind = defineRouterKind({
     }
 
     return {
-      route({ logits, tokens }) {
-        if (options.cost === "scores") kernels.scores(logits, scores, tokens, experts, affinity);
+      route(batch) {
+        const { logits, tokens, hasDisabled } = batch;
+        if (options.cost === "scores") {
+          kernels.scores(logits, scores, tokens, experts, affinity);
+          for (let entry = 0; hasDisabled && entry < tokens * experts; entry++) {
+            if (logits[entry] === Number.NEGATIVE_INFINITY) affinity[entry] = Number.NEGATIVE_INFINITY;
+          }
+        }
         kernels.selectTopK(logits, scores, null, tokens, experts, topK, plain.expert, plain.load);
         kernels.gates(logits, scores, true, plain.expert, tokens, experts, topK, plain.gate);
         const affinities = options.cost === "scores" ? affinity : logits;
-        const { plan, iterations, marginalError, converged, dualityGap, maxColumnCardinality } = transport.solve({
+        if (hasDisabled) {
+          disabling ??= createDisablingSolver(shape.tokens, experts, shape.tokens, options);
+        }
+        const solver = hasDisabled && disabling !== undefined ? disabling : transport;
+        const { plan, iterations, marginalError, converged, dualityGap, maxColumnCardinality } = solver.solve({
           affinity: affinities,
           tokens,
-          maxTokens: maxTokensOf(tokens),
+          maxTokens: options.maxTokens === "capacity" ? batchCapacity(batch, shape) : options.maxTokens,
         });
         lastPlan = plan;
         expert.fill(-1);
@@ -192,7 +207,7 @@ export const scotKind = defineRouterKind({
           // The largest entry of a row comes first: 0 means that there is none.
           if (slotMass[t * topK] > 0) continue;
           for (let slot = t * topK; slot < (t + 1) * topK; slot++) {
-            out[t * experts + plain.expert[slot]] = plain.gate[slot];
+            if (plain.expert[slot] >= 0) out[t * experts + plain.expert[slot]] = plain.gate[slot];
           }
         }
       },

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createGateGradient } from "./parts/gate-gradient.ts";
 import { createPlanSelection } from "./parts/plan-selection.ts";
-import { emptyStateSchema, renormalizeOption } from "./parts/shared-options.ts";
+import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
+import { emptyStateSchema } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
 const sinkhornOptions = z.strictObject({
   ...entropicFields({ maxIterations: 100 }),
-  renormalize: renormalizeOption,
+  ...scoreGateFields(true),
 });
 
 /**
@@ -16,7 +16,7 @@ const sinkhornOptions = z.strictObject({
  *
  *     P        = argmax ⟨Z, P⟩ + ε·H(P) with rows 1 and columns T/E     (see `entropic.ts`)
  *     expert_t = the K largest of P_t
- *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
+ *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`, times `gateScale`
  */
 export const sinkhornKind = defineRouterKind({
   kind: "sinkhorn",
@@ -26,21 +26,21 @@ export const sinkhornKind = defineRouterKind({
   relativeCost: 8,
   plan: "entropic",
   create({ shape, scores, kernels }, options) {
-    const { experts, topK } = shape;
+    const { experts } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, scores, options.renormalize);
+    const gates = createScoreGates(kernels, experts, scores, options);
     const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
     const selection = createPlanSelection(kernels, shape, options.epsilon);
     return {
       route(batch) {
         const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
-        selection.select(batch, columnPotential, expert, load);
-        kernels.gates(batch.logits, scores, options.renormalize, expert, batch.tokens, experts, topK, gate);
+        selection.select(batch, columnPotential, expert, load, gate);
+        gates.write(batch, assignment);
         return { assignment, solver: { iterations, marginalError, converged } };
       },
-      backward({ logits, tokens }, gateGradient, logitGradient) {
-        addGateGradient(logits, tokens, assignment, gateGradient, logitGradient);
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },
       writePlan: transport.writePlan,
       state: () => ({}),

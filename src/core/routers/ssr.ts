@@ -4,8 +4,10 @@ import { maxVio } from "../metrics/load.ts";
 import type { TokenBatch } from "../token-batch.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createGateGradient, meanGateGradient } from "./parts/gate-gradient.ts";
-import { randomStateSchema, renormalizeOption } from "./parts/shared-options.ts";
+import { createPlanSelection } from "./parts/plan-selection.ts";
+import { createScoreGates, meanGateGradient, scoreGateFields } from "./parts/score-gates.ts";
+import { logScore } from "./parts/score-gradient.ts";
+import { randomStateSchema } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
 const selectOption = z
@@ -37,7 +39,7 @@ const selectOption = z
 const ssrOptions = z.strictObject({
   select: selectOption,
   ...entropicFields({ maxIterations: 100 }),
-  renormalize: renormalizeOption,
+  ...scoreGateFields(true),
 });
 
 const ssrState = z.strictObject({
@@ -47,8 +49,9 @@ const ssrState = z.strictObject({
 });
 
 /**
- * Writes the affinities' rows divided by their sums into `plan` `[tokens × experts]`. In the log domain, so that rows
- * whose affinities all underflow still sum to 1.
+ * Writes the affinities' rows divided by their sums into `plan` `[tokens × experts]`; logits, which can be negative, as a
+ * softmax. In the log domain, so that rows whose affinities all underflow still sum to 1. A token with every expert
+ * disabled has a row of 0.
  */
 function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: Float32Array): void {
   const { logits, tokens, experts } = batch;
@@ -56,10 +59,12 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
   for (let row = 0; row < tokens * experts; row += experts) {
     let largest = Number.NEGATIVE_INFINITY;
     for (let e = 0; e < experts; e++) {
-      const logit = logits[row + e];
-      // log sigmoid(z) = min(z, 0) − log(1 + e^−|z|); the softmax of a row is its logits up to a constant.
-      logAffinity[e] = scores === "softmax" ? logit : Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
+      logAffinity[e] = logScore(logits[row + e], scores);
       largest = Math.max(largest, logAffinity[e]);
+    }
+    if (largest === Number.NEGATIVE_INFINITY) {
+      plan.fill(0, row, row + experts);
+      continue;
     }
     let sum = 0;
     for (let e = 0; e < experts; e++) sum += Math.exp(logAffinity[e] - largest);
@@ -72,9 +77,9 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
  *
  *     selected step:  P        = entropic plan of Z                        (see `entropic.ts`)
  *                     expert_t = the K largest of P_t
- *                     gate_t   = P_t[expert_t] divided by its sum
+ *                     gate_t   = P_t[expert_t] divided by its sum, times `gateScale`
  *     other steps:    expert_t = the K largest of S_t
- *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`
+ *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`, times `gateScale`
  *
  * `backward` of a selected step goes through the plan, the sweeps or Newton steps that led to it included: with x = Z/ε
  * + g the gates are softmax of x over the selected, and what x owes to g goes on to all logits of the batch (see
@@ -91,12 +96,13 @@ export const ssrKind = defineRouterKind({
   plan: "entropic",
   create({ shape, scores, kernels, random }, options) {
     const { experts, topK } = shape;
-    const { select, epsilon, renormalize } = options;
+    const { select, epsilon, gateScale } = options;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
-    const addGateGradient = createGateGradient(experts, scores, renormalize);
+    const gates = createScoreGates(kernels, experts, scores, options);
     const potentialGradient = new Float64Array(experts);
     const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
+    const selection = createPlanSelection(kernels, shape, epsilon);
     let lastMaxVio: number | null = null;
     let lastWasSelected = false;
 
@@ -119,6 +125,7 @@ export const ssrKind = defineRouterKind({
         const first = token * topK;
         const mean = meanGateGradient(gate, gateGradient, first, first + topK);
         for (let slot = first; slot < first + topK; slot++) {
+          if (expert[slot] < 0) continue;
           const slope = gate[slot] * (gateGradient[slot] - mean);
           logitGradient[token * experts + expert[slot]] += slope / epsilon;
           potentialGradient[expert[slot]] += slope;
@@ -133,12 +140,13 @@ export const ssrKind = defineRouterKind({
         lastWasSelected = isSelected(batch.step);
         if (!lastWasSelected) {
           kernels.selectTopK(logits, scores, null, tokens, experts, topK, expert, load);
-          kernels.gates(logits, scores, renormalize, expert, tokens, experts, topK, gate);
+          gates.write(batch, assignment);
           lastMaxVio = maxVio(load);
           return { assignment };
         }
         const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
-        kernels.selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate);
+        selection.select(batch, columnPotential, expert, load, gate);
+        if (gateScale !== 1) for (let pair = 0; pair < tokens * topK; pair++) gate[pair] *= gateScale;
         lastMaxVio = maxVio(load);
         return { assignment, solver: { iterations, marginalError, converged } };
       },
@@ -148,7 +156,7 @@ export const ssrKind = defineRouterKind({
       },
       backward(batch, gateGradient, logitGradient) {
         if (lastWasSelected) addPlanGradient(batch, gateGradient, logitGradient);
-        else addGateGradient(batch.logits, batch.tokens, assignment, gateGradient, logitGradient);
+        else gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },
       state: () => ({ random: random.state(), lastMaxVio }),
       restore(state) {

@@ -27,7 +27,10 @@ const nameInCsv = z
 const scoresField = z
   .enum(scoreKinds)
   .optional()
-  .describe("How logits become affinities: softmax of each row or sigmoid of each entry.");
+  .describe(
+    "How logits become affinities: softmax of each row, sigmoid or sqrt-softplus, √log(1 + e^z), of each entry, or the " +
+      "logits themselves.",
+  );
 
 /** What every router takes beside its kind's options. */
 const routerFields = {

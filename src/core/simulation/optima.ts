@@ -5,7 +5,7 @@ import { createRandom } from "../random.ts";
 import { routerKindOf } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { createStratifiedSample, type StratifiedSample } from "../stratified-sample.ts";
-import type { TokenBatch } from "../token-batch.ts";
+import { batchCapacity, excludeDisabled, type TokenBatch } from "../token-batch.ts";
 import { mostHindsightExperts } from "../transport/hindsight/hindsight-bias.ts";
 
 /** The optima of the batches on the `first` … `end` − 1-th of the measured steps. */
@@ -131,16 +131,18 @@ export function createOptima(
   let scores: Float64Array | null = null;
   let optimum: Optimum | null = null;
   return {
-    find({ step, logits, tokens: count }) {
+    find(batch) {
+      const { step, logits, tokens: count } = batch;
       scores = null;
       optimum = null;
       const problem = sample.stratumOf(step);
       if (problem < 0 || affinities === null) return;
       kernels.affinities(logits, measure.scores, count, experts, affinities);
+      excludeDisabled(batch, affinities);
       scores = affinities;
       if (finder === null || !parts.some((part) => isIn(part, problem))) return;
       if (problem % chain === 0) finder.restart();
-      optimum = finder.find(affinities, count);
+      optimum = finder.find(affinities, count, batchCapacity(batch, scenario));
     },
     scores: () => scores,
     optimum: () => optimum,

@@ -11,7 +11,7 @@ import type { RoutedStep, Router, RouterState } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { drawWithEnds, type StratifiedSample } from "../stratified-sample.ts";
 import type { Stream } from "../streams/stream.ts";
-import type { TokenBatch } from "../token-batch.ts";
+import { batchCapacity, type TokenBatch } from "../token-batch.ts";
 import type { TrainingStep } from "../training-step.ts";
 import { hasDualRegret } from "./optima.ts";
 import { trains } from "./sharing.ts";
@@ -161,8 +161,9 @@ export function createRouterRun(
     return step;
   }
 
-  function measureRegret({ step, tokens }: TokenBatch, affinities: Float64Array, optimum: Optimum | null) {
-    const score = feasibleScore(affinities, routed.assignment, tokens);
+  function measureRegret(batch: TokenBatch, affinities: Float64Array, optimum: Optimum | null) {
+    const { step, tokens } = batch;
+    const score = feasibleScore(affinities, routed.assignment, tokens, batchCapacity(batch, scenario));
     const measured = sample.stratumOf(step);
     stepsMeasured = measured + 1;
     if (series.feasible !== null) {

@@ -198,12 +198,14 @@ function onlyPart(scenario: Scenario): SimulationPart {
 }
 
 /** Finite if all logits of `chosen` tokens are; null for all tokens. */
-function sumOf({ logits, tokens, experts }: TokenBatch, chosen: readonly number[] | null): number {
+function sumOf({ logits, tokens, experts, hasDisabled }: TokenBatch, chosen: readonly number[] | null): number {
   const count = chosen?.length ?? tokens;
   let sum = 0;
   for (let i = 0; i < count; i++) {
     const token = chosen?.[i] ?? i;
-    for (let entry = token * experts; entry < (token + 1) * experts; entry++) sum += logits[entry];
+    for (let entry = token * experts; entry < (token + 1) * experts; entry++) {
+      if (!(hasDisabled && logits[entry] === Number.NEGATIVE_INFINITY)) sum += logits[entry];
+    }
   }
   return sum;
 }

@@ -4,6 +4,7 @@ import { openTensor } from "../formats/open-tensor.ts";
 import type { TensorReader } from "../formats/tensor-reader.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
+import { markDisabled } from "../token-batch.ts";
 import { defineStreamKind, type StreamShape } from "./stream.ts";
 
 /** A two-dimensional file up to this many tokens is one batch when nobody says how to cut it. */
@@ -46,8 +47,8 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  *     [tokens × experts]           cut into batches of `batchTokens`, the last one shorter when it does not divide
  *
  * `steps` in the scenario may be fewer than the file has; the rest is not read. float64 logits are rounded to float32.
- * NaN and infinite logits throw `InputError` with step, token (within its batch) and expert, all counted from 0, when
- * their batch is read. Integers are refused: recorded choices and loads carry no logits to route anew. CSV cells carry no
+ * −∞, and anything below −1e30, disables the expert for the token. NaN and +∞ throw `InputError` with step, token (within
+ * its batch) and expert, all counted from 0, when their batch is read. Integers are refused: recorded choices and loads carry no logits to route anew. CSV cells carry no
  * type and are taken as logits.
  */
 export const traceKind = defineStreamKind({
@@ -80,8 +81,9 @@ export const traceKind = defineStreamKind({
         if (step === steps) return null;
         const tokens = await reader.read(logits, batchTokens);
         if (tokens === 0) throw new InputError(`${reader.file}: truncated: it ends before step ${step}`);
-        checkFinite(reader.file, logits, step, tokens, experts);
-        return { step: step++, tokens, experts, logits };
+        const hasDisabled = markDisabled(logits, tokens * experts);
+        checkLogits(reader.file, logits, step, tokens, experts);
+        return { step: step++, tokens, experts, logits, hasDisabled };
       },
       close: () => reader.close(),
     };
@@ -151,14 +153,13 @@ function findShape(reader: TensorReader, batchTokens: number | undefined, wanted
   return { steps, tokens, experts };
 }
 
-function checkFinite(file: string, logits: Float32Array, step: number, tokens: number, experts: number): void {
+function checkLogits(file: string, logits: Float32Array, step: number, tokens: number, experts: number): void {
   const values = tokens * experts;
   for (let i = 0; i < values; i++) {
-    // Only NaN and ±∞ differ from themselves by anything but 0.
-    if (logits[i] - logits[i] !== 0) {
+    if (!(logits[i] < Number.POSITIVE_INFINITY)) {
       throw new InputError(
         `${file}: the logit of step ${step}, token ${Math.floor(i / experts)} of that step, expert ${i % experts} is ` +
-          `${logits[i]}; logits must be finite as float32`,
+          `${logits[i]}; logits must be finite as float32, or -inf for a disabled expert`,
       );
     }
   }

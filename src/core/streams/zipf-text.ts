@@ -84,12 +84,15 @@ export const zipfTextKind = defineStreamKind({
     createNormalRows(kernels, random.derive("rows"), ids.vocabulary, experts)(rows);
     for (let entry = 0; entry < rows.length; entry++) rows[entry] *= scale;
     const addNoise = createNoiseSource(kernels, random.derive("noise"));
-    return createSyntheticStream(context, (logits) => {
-      for (let row = 0; row < tokens * experts; row += experts) {
-        const fixed = ids.next() * experts;
-        for (let e = 0; e < experts; e++) logits[row + e] = rows[fixed + e];
+    const tokenId = new Int32Array(tokens);
+    const writeLogits = (logits: Float32Array) => {
+      for (let token = 0; token < tokens; token++) {
+        tokenId[token] = ids.next();
+        const fixed = tokenId[token] * experts;
+        for (let e = 0; e < experts; e++) logits[token * experts + e] = rows[fixed + e];
       }
       addNoise(logits, noise, tokens * experts);
-    });
+    };
+    return createSyntheticStream(context, writeLogits, false, undefined, tokenId);
   },
 });

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { Kernels, KeyKind } from "../../../src/core/kernels/kernels.ts";
+import { type ScoreKind, scoreKinds } from "../../../src/core/assignment.ts";
+import type { Kernels } from "../../../src/core/kernels/kernels.ts";
 import { backends } from "../../support/backends.ts";
 import { float32, logitFamilies, oddShapes, worstRelativeError } from "./matrices.ts";
 
 const [reference, wasm] = backends;
-const kinds: KeyKind[] = ["logits", "softmax", "sigmoid"];
 
-function affinitiesOf(kernels: Kernels, logits: number[], kind: KeyKind, tokens: number, experts: number) {
+function affinitiesOf(kernels: Kernels, logits: number[], kind: ScoreKind, tokens: number, experts: number) {
   const out = kernels.allocateFloat64(tokens * experts + 1).fill(9);
   kernels.affinities(float32(kernels, logits), kind, tokens, experts, out);
   expect(out[tokens * experts]).toBe(9);
@@ -27,6 +27,10 @@ describe.each(backends)("the float64 affinities of the $backend kernels", (kerne
       bound,
     );
     expect(Array.from(affinitiesOf(kernels, [0, logit], "logits", 1, 2))).toEqual([0, logit]);
+    const roots = [Math.sqrt(Math.log(2)), Math.sqrt(Math.log1p(odds)), Math.sqrt(100), Math.exp(-500)];
+    expect(
+      worstRelativeError(affinitiesOf(kernels, [0, logit, 100, -1000], "sqrt-softplus", 1, 4), roots),
+    ).toBeLessThan(bound);
   });
 
   it("keep their bound on a long row whose sum rounds at every term", () => {
@@ -39,6 +43,15 @@ describe.each(backends)("the float64 affinities of the $backend kernels", (kerne
     // The bound that `Kernels.affinities` promises; without its part for the row's length neither backend would keep it.
     const bound = 3e-15 + experts * 1.2e-16;
     expect(worstRelativeError(affinitiesOf(kernels, logits, "softmax", 1, experts), expected)).toBeLessThan(bound);
+  });
+
+  it("are 0 for disabled experts, −∞ among logits", () => {
+    for (const kind of scoreKinds) {
+      const row = affinitiesOf(kernels, [-Infinity, 1, -Infinity, -Infinity, -Infinity, -Infinity], kind, 2, 3);
+      const none = kind === "logits" ? -Infinity : 0;
+      expect(Array.from(row)).toEqual([none, kind === "softmax" ? 1 : row[1], none, none, none, none]);
+      expect(row[1]).toBeGreaterThan(0.7);
+    }
   });
 
   it("have softmax rows that sum to 1 to float64's rounding", () => {
@@ -55,7 +68,7 @@ describe("the float64 affinities of the WebAssembly kernels against the referenc
   it.each(Object.entries(logitFamilies))("agree over odd sizes: %s", (_, make) => {
     for (const { tokens, experts } of oddShapes) {
       const logits = make(tokens, experts);
-      for (const kind of kinds) {
+      for (const kind of scoreKinds) {
         const [expected, actual] = [reference, wasm].map((k) => affinitiesOf(k, logits, kind, tokens, experts));
         // 1e-15 of the exponential, and the rounding of the sum and the quotient; what is below 1e-307 may be 0.
         expect(worstRelativeError(actual, expected, 1e-290)).toBeLessThan(kind === "logits" ? 1e-300 : 3e-15);

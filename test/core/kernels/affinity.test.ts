@@ -41,6 +41,39 @@ for (const [backend, kernels] of Object.entries(both)) {
       expect(worstRelativeError(scoresOf(kernels, [0, Math.log(3)], "sigmoid", 1, 2), [0.5, 0.75])).toBeLessThan(3e-7);
     });
 
+    it("are the roots of the softplus, and the logits themselves", () => {
+      const roots = [Math.sqrt(Math.log(2)), 10, Math.exp(-25), Math.sqrt(Math.log1p(Math.exp(-2)))];
+      expect(worstRelativeError(scoresOf(kernels, [0, 100, -50, -2], "sqrt-softplus", 1, 4), roots)).toBeLessThan(5e-7);
+      expect(Array.from(scoresOf(kernels, [0, 100, -50, -2], "logits", 1, 4))).toEqual([0, 100, -50, -2]);
+    });
+
+    it("are 0 for disabled experts, −∞ among logits, and their rows' log-sum-exp is of the others", () => {
+      const logits = [-Infinity, 1, -Infinity, -Infinity, -Infinity, -Infinity];
+      for (const kind of scoreKinds) {
+        const row = scoresOf(kernels, logits, kind, 2, 3);
+        const none = kind === "logits" ? -Infinity : 0;
+        expect(Array.from(row)).toEqual([none, kind === "softmax" ? 1 : row[1], none, none, none, none]);
+      }
+      expect(Array.from(logSumExpOf(kernels, logits, 2, 3))).toEqual([1, -Infinity]);
+      const gate = kernels.allocateFloat32(6);
+      for (const kind of scoreKinds) {
+        for (const renormalize of [true, false]) {
+          kernels.gates(
+            float32(kernels, logits),
+            kind,
+            renormalize,
+            int32(kernels, [1, -1, -1, -1, -1, -1]),
+            2,
+            3,
+            3,
+            gate,
+          );
+          expect(gate[0]).toBeGreaterThan(0.7);
+          expect(Array.from(gate.subarray(1))).toEqual([0, 0, 0, 0, 0]);
+        }
+      }
+    });
+
     it("are 1/E for equal logits of any size", () => {
       for (const logit of [0, 1e4, -1e4, 3e38]) {
         const row = new Array<number>(7).fill(logit);
@@ -75,10 +108,11 @@ for (const [backend, kernels] of Object.entries(both)) {
       for (const kind of scoreKinds) {
         const gate = kernels.allocateFloat32(6);
         kernels.gates(logits, kind, true, expert, 2, 4, 3, gate);
-        // Both kinds are e^z up to a factor here.
-        const sum = 1 + Math.exp(-1) + Math.exp(-2);
-        const pair = 1 + Math.exp(-1);
-        const expected = [Math.exp(-1) / sum, Math.exp(-2) / sum, 1 / sum, 0, Math.exp(-1) / pair, 1 / pair];
+        // e^z up to a factor here, and its root with the square root.
+        const ratio = Math.exp(kind === "sqrt-softplus" ? -0.5 : -1);
+        const sum = 1 + ratio + ratio ** 2;
+        const pair = 1 + ratio;
+        const expected = [ratio / sum, ratio ** 2 / sum, 1 / sum, 0, ratio / pair, 1 / pair];
         expect(worstRelativeError(gate, expected)).toBeLessThan(5e-7);
       }
     });

@@ -5,7 +5,8 @@ import { type ScoreKind, scoreKinds } from "../../../src/core/assignment.ts";
 import type { Kernels } from "../../../src/core/kernels/kernels.ts";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
 import { createWasmKernels } from "../../../src/core/kernels/wasm.ts";
-import { float32, float64, logitFamilies, normals } from "./matrices.ts";
+import { affinitiesOfRow, bestExperts, largestIndices, toMatrix } from "../../support/plain.ts";
+import { disabledSome, float32, float64, logitFamilies, normals } from "./matrices.ts";
 
 const wasm = createWasmKernels();
 const reference = createReferenceKernels();
@@ -14,6 +15,8 @@ interface Grouping {
   readonly groups: number;
   readonly topGroups: number;
   readonly topK: number;
+  readonly groupScore?: "top2-sum" | "max";
+  readonly quota?: number | undefined;
 }
 
 function selected(
@@ -21,50 +24,39 @@ function selected(
   logits: number[],
   key: ScoreKind,
   bias: number[],
-  { groups, topGroups, topK }: Grouping,
+  { topK, groupScore = "top2-sum", ...groups }: Grouping,
 ): { expert: number[]; load: number[] } {
   const experts = bias.length;
   const tokens = logits.length / experts;
   const expert = kernels.allocateInt32(tokens * topK);
   const load = kernels.allocateInt32(experts).fill(9);
   const [from, biases] = [float32(kernels, logits), float64(kernels, bias)];
-  kernels.selectGroupedTopK(from, key, biases, groups, topGroups, tokens, experts, topK, expert, load);
+  kernels.selectGroupedTopK(from, key, biases, { ...groups, groupScore }, tokens, experts, topK, expert, load);
   return { expert: Array.from(expert), load: Array.from(load) };
 }
 
-/** The numbers of the `count` largest, in descending order, ties to the lower number. */
-function bestOf(values: number[], count: number): number[] {
-  return values
-    .map((_, i) => i)
-    .sort((a, b) => (values[a] === values[b] ? a - b : values[b] > values[a] ? 1 : -1))
-    .slice(0, count);
-}
-
 /** The choice by sorting float64 keys, written independently of both implementations. */
-function bySorting(logits: number[], key: ScoreKind, bias: number[], { groups, topGroups, topK }: Grouping): number[] {
+function bySorting(logits: number[], key: ScoreKind, bias: number[], grouping: Grouping): number[] {
+  const { groups, topGroups, topK, groupScore = "top2-sum", quota = topK } = grouping;
   const experts = bias.length;
   const size = experts / groups;
-  const chosen: number[] = [];
-  for (let start = 0; start < logits.length; start += experts) {
-    const row = logits.slice(start, start + experts);
-    const largest = row.reduce((a, b) => Math.max(a, b));
-    const sum = row.reduce((total, z) => total + Math.exp(z - largest), 0);
-    const keys = row.map(
-      (z, e) => (key === "softmax" ? Math.exp(z - largest) / sum : 1 / (1 + Math.exp(-z))) + bias[e],
-    );
+  return toMatrix(logits, logits.length / experts, experts).flatMap((row) => {
+    const keys = affinitiesOfRow(row, key).map((value, e) => (row[e] === -Infinity ? -Infinity : value + bias[e]));
     const score = Array.from({ length: groups }, (_, group) => {
-      const [first, second = 0] = keys.slice(group * size, (group + 1) * size).sort((a, b) => b - a);
-      return first + second;
+      const enabled = keys.slice(group * size, (group + 1) * size).filter((value) => value !== -Infinity);
+      const [first = -Infinity, second = 0] = enabled.sort((a, b) => b - a);
+      return groupScore === "max" ? first : first + second;
     });
-    const kept = bestOf(score, topGroups);
-    chosen.push(
-      ...bestOf(
-        keys.map((value, e) => (kept.includes(Math.floor(e / size)) ? value : -Infinity)),
-        topK,
-      ),
-    );
-  }
-  return chosen;
+    const kept = largestIndices(score, topGroups);
+    const taken = new Array<number>(groups).fill(0);
+    const isKept = (e: number) => kept.includes(Math.floor(e / size));
+    const best = bestExperts(row, key, bias, experts, isKept).filter((e) => {
+      const group = Math.floor(e / size);
+      taken[group] += 1;
+      return taken[group] <= quota;
+    });
+    return Array.from({ length: topK }, (_, slot) => best[slot] ?? -1);
+  });
 }
 
 function biasesFor(experts: number): Record<string, number[]> {
@@ -94,7 +86,33 @@ const shapes: readonly (Grouping & { readonly tokens: number; readonly experts: 
   { tokens: 4, experts: 180, groups: 90, topGroups: 7, topK: 8 },
 ];
 
+/** The plain grouping, and with the other group score and the least quota that fills the slots. */
+function variantsOf(grouping: Grouping): Grouping[] {
+  const quota = Math.ceil(grouping.topK / grouping.topGroups);
+  return [grouping, { ...grouping, groupScore: "max", quota }];
+}
+
 describe("selectGroupedTopK", () => {
+  it("takes the group with the best expert by max, and at most the quota of each group", () => {
+    for (const kernels of [reference, wasm]) {
+      const zero = new Array<number>(6).fill(0);
+      const best = { groups: 2, topGroups: 1, topK: 1, groupScore: "max" } as const;
+      expect(selected(kernels, [3, -9, -9, 2, 2, 2], "sigmoid", zero, best).expert).toEqual([0]);
+      const equal = { groups: 2, topGroups: 2, topK: 4, quota: 2 };
+      expect(selected(kernels, [3, 4, 5, 0, 1, 2], "sigmoid", zero, equal).expert).toEqual([2, 1, 5, 4]);
+    }
+  });
+
+  it("scores a group by its enabled experts alone, whatever the bias of the others", () => {
+    for (const kernels of [reference, wasm]) {
+      const grouping = { groups: 2, topGroups: 1, topK: 2 };
+      const logits = [-Infinity, 1, 0.5, 0.4];
+      // σ(1) = 0.73 alone against σ(0.5) + σ(0.4) = 1.22; the bias of a disabled expert would lift its group above.
+      expect(selected(kernels, logits, "sigmoid", [5, 0, 0, 0], grouping).expert).toEqual([2, 3]);
+      expect(selected(kernels, logits, "sigmoid", [0, 1, 0, 0], grouping).expert).toEqual([1, -1]);
+    }
+  });
+
   it("keeps the group of two good experts before the one with the best expert alone", () => {
     // σ(3) + σ(−9) ≈ 0.953 < 2·σ(1) ≈ 1.462.
     for (const kernels of [reference, wasm]) {
@@ -120,11 +138,17 @@ describe("selectGroupedTopK", () => {
     it(`makes exactly the float64 choice, both implementations, over odd sizes: ${family}`, () => {
       for (const { tokens, experts, ...grouping } of shapes) {
         const logits = make(tokens, experts);
-        for (const bias of Object.values(biasesFor(experts))) {
+        for (const [name, bias] of Object.entries(biasesFor(experts))) {
           for (const key of scoreKinds) {
-            const expected = bySorting(logits, key, bias, grouping);
-            expect(selected(reference, logits, key, bias, grouping).expert).toEqual(expected);
-            expect(selected(wasm, logits, key, bias, grouping).expert).toEqual(expected);
+            for (const variant of variantsOf(grouping)) {
+              // Few distinct biases have most ties; sorting in the tests is slow.
+              const some = name === "multiples of 0.001" ? [disabledSome(logits, experts)] : [];
+              for (const given of [logits, ...some]) {
+                const expected = bySorting(given, key, bias, variant);
+                expect(selected(reference, given, key, bias, variant).expert).toEqual(expected);
+                expect(selected(wasm, given, key, bias, variant).expert).toEqual(expected);
+              }
+            }
           }
         }
       }
@@ -154,17 +178,14 @@ describe("selectGroupedTopK", () => {
     // Biases that leave the keys of each group's two best a few units of float64 from a common sum.
     const [experts, groups, size] = [24, 6, 4];
     const logits = normals(5, experts);
-    const largest = Math.max(...logits);
-    const sum = logits.reduce((total, z) => total + Math.exp(z - largest), 0);
     const seen = new Set<string>();
     for (const key of scoreKinds) {
+      const affinity = affinitiesOfRow(logits, key);
       for (let round = 0; round < 50; round++) {
         const nudges = normals(200 + round, experts, 3e-16);
-        const bias = logits.map((z, e) => {
-          const affinity = key === "softmax" ? Math.exp(z - largest) / sum : 1 / (1 + Math.exp(-z));
-          return (
-            [0.75, 0.5, 0.25, 0][e % size] + (e % 2 === 0 ? 1e-3 : -1e-3) * Math.floor(e / size) - affinity + nudges[e]
-          );
+        const bias = affinity.map((value, e) => {
+          const offset = (e % 2 === 0 ? 1e-3 : -1e-3) * Math.floor(e / size);
+          return [0.75, 0.5, 0.25, 0][e % size] + offset - value + nudges[e];
         });
         const grouping = { groups, topGroups: 3, topK: 3 };
         const expected = bySorting(logits, key, bias, grouping);

@@ -1,12 +1,13 @@
 import { getFloat16, setFloat16 } from "@petamoriken/float16";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Kernels, KeyKind } from "../../../src/core/kernels/kernels.ts";
+import { type ScoreKind, scoreKinds } from "../../../src/core/assignment.ts";
+import type { Kernels } from "../../../src/core/kernels/kernels.ts";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
 import { createWasmKernels } from "../../../src/core/kernels/wasm.ts";
-import { float32, float64, logitFamilies, normals, oddShapes } from "./matrices.ts";
+import { affinitiesOfRow, bestExperts, largestIndices, toMatrix } from "../../support/plain.ts";
+import { disabledSome, float32, float64, logitFamilies, normals, oddShapes } from "./matrices.ts";
 
-const keyKinds: KeyKind[] = ["logits", "softmax", "sigmoid"];
 const wasm = createWasmKernels();
 const reference = createReferenceKernels();
 
@@ -19,7 +20,7 @@ function toFloat16(value: number): number {
 function selected(
   kernels: Kernels,
   logits: number[],
-  key: KeyKind,
+  key: ScoreKind,
   bias: number[] | null,
   tokens: number,
   experts: number,
@@ -32,28 +33,20 @@ function selected(
   return { expert: Array.from(expert), load: Array.from(load) };
 }
 
-/** The choice by sorting float64 keys, written independently of both implementations. */
+/** The choice by sorting float64 keys, written independently of both implementations; −1 where no expert is left. */
 function bySorting(
   logits: number[],
-  key: KeyKind,
+  key: ScoreKind,
   bias: number[] | null,
   tokens: number,
   experts: number,
   topK: number,
 ): number[] {
-  const chosen: number[] = [];
-  for (let t = 0; t < tokens; t++) {
-    const row = logits.slice(t * experts, (t + 1) * experts);
-    const largest = row.reduce((a, b) => Math.max(a, b));
-    const sum = row.reduce((total, z) => total + Math.exp(z - largest), 0);
-    const keys = row.map((z, e) => {
-      if (bias === null || key === "logits") return z + (bias?.[e] ?? 0);
-      return (key === "softmax" ? Math.exp(z - largest) / sum : 1 / (1 + Math.exp(-z))) + bias[e];
-    });
-    const order = keys.map((_, e) => e).sort((a, b) => keys[b] - keys[a] || a - b);
-    chosen.push(...order.slice(0, topK));
-  }
-  return chosen;
+  const zero = new Array<number>(experts).fill(0);
+  return toMatrix(logits, tokens, experts).flatMap((row) => {
+    const best = bias === null ? bestExperts(row, "logits", zero, topK) : bestExperts(row, key, bias, topK);
+    return Array.from({ length: topK }, (_, slot) => best[slot] ?? -1);
+  });
 }
 
 function biasesFor(experts: number): Record<string, number[] | null> {
@@ -97,7 +90,7 @@ describe("selectTopK", () => {
       for (const { tokens, experts } of oddShapes) {
         const logits = make(tokens, experts);
         for (const bias of Object.values(biasesFor(experts))) {
-          for (const key of keyKinds) {
+          for (const key of scoreKinds) {
             for (const topK of new Set([1, Math.min(2, experts), Math.ceil(experts / 3), experts])) {
               const expected = bySorting(logits, key, bias, tokens, experts, topK);
               expect(selected(reference, logits, key, bias, tokens, experts, topK).expert).toEqual(expected);
@@ -109,11 +102,52 @@ describe("selectTopK", () => {
     });
   }
 
+  it.each(scoreKinds)("selects no disabled expert however large its bias, and leaves slots empty: %s", (key) => {
+    // Two experts of four are enabled for the first token, one for the second and none for the last.
+    const logits = [-Infinity, 1, -Infinity, 2, -Infinity, -Infinity, -50, -Infinity, ...new Array(4).fill(-Infinity)];
+    for (const kernels of [reference, wasm]) {
+      for (const bias of [null, [0, 0, 0, 0], [9, 0.125, 0, 0], [0, 0, 0, -9]]) {
+        const { expert, load } = selected(kernels, logits, key, bias, 3, 4, 3);
+        const first = bias?.[3] === -9 ? [1, 3] : [3, 1];
+        expect(expert).toEqual([...first, -1, 2, -1, -1, -1, -1, -1]);
+        expect(load).toEqual([0, 1, 1, 1]);
+      }
+    }
+  });
+
+  for (const [family, make] of Object.entries(logitFamilies)) {
+    it(`makes the float64 choice among the enabled experts, both implementations, over odd sizes: ${family}`, () => {
+      for (const { tokens, experts } of oddShapes) {
+        const logits = disabledSome(make(tokens, experts), experts);
+        for (const bias of [null, biasesFor(experts)["multiples of 0.001"], biasesFor(experts)["a huge bias"]]) {
+          for (const key of scoreKinds) {
+            for (const topK of new Set([1, Math.ceil(experts / 3), experts])) {
+              const expected = bySorting(logits, key, bias, tokens, experts, topK);
+              expect(selected(reference, logits, key, bias, tokens, experts, topK).expert).toEqual(expected);
+              expect(selected(wasm, logits, key, bias, tokens, experts, topK).expert).toEqual(expected);
+            }
+          }
+        }
+      }
+    });
+  }
+
+  it.each([0, 0.001])("keeps the order of affinities that saturate, at a bias of %f", (bias) => {
+    // float64 sigmoids above 37 are 1, and below −745 they are 0.
+    for (const kernels of [reference, wasm]) {
+      for (const key of ["sigmoid", "softmax", "sqrt-softplus"] as const) {
+        expect(selected(kernels, [40, 38, 50, 60], key, new Array(4).fill(bias), 1, 4, 2).expert).toEqual([3, 2]);
+        const low = [-900, -800, -850, -1500];
+        expect(selected(kernels, low, key, new Array(4).fill(bias), 1, 4, 2).expert).toEqual([1, 2]);
+      }
+    }
+  });
+
   it("makes exactly the float64 choice on float16 logits, full of ties, at 256 experts", () => {
     const [tokens, experts] = [40, 256];
     const logits = normals(77, tokens * experts).map(toFloat16);
     for (const bias of Object.values(biasesFor(experts))) {
-      for (const key of keyKinds) {
+      for (const key of scoreKinds) {
         for (const topK of [1, 4, 8, 13, 16, 17, 40, 200, 256]) {
           expect(selected(wasm, logits, key, bias, tokens, experts, topK)).toEqual(
             selected(reference, logits, key, bias, tokens, experts, topK),
@@ -127,16 +161,11 @@ describe("selectTopK", () => {
     // Biases that cancel the difference of the affinities up to a few units of float64.
     const experts = 16;
     const logits = normals(5, experts);
-    const largest = Math.max(...logits);
-    const sum = logits.reduce((total, z) => total + Math.exp(z - largest), 0);
-    for (const key of keyKinds) {
+    for (const key of scoreKinds) {
+      const affinity = affinitiesOfRow(logits, key);
       for (let round = 0; round < 50; round++) {
         const nudges = normals(100 + round, experts, 3e-16);
-        const bias = logits.map((z, e) => {
-          const affinity =
-            key === "logits" ? z : key === "softmax" ? Math.exp(z - largest) / sum : 1 / (1 + Math.exp(-z));
-          return 0.5 - affinity + nudges[e];
-        });
+        const bias = affinity.map((value, e) => 0.5 - value + nudges[e]);
         const expected = bySorting(logits, key, bias, 1, experts, 5);
         expect(selected(wasm, logits, key, bias, 1, experts, 5).expert).toEqual(expected);
       }
@@ -174,7 +203,7 @@ describe("selectTopK", () => {
               ),
             ),
             fc.integer({ min: 1, max: experts }),
-            fc.constantFrom(...keyKinds),
+            fc.constantFrom(...scoreKinds),
           ),
         ),
         ([logits, bias, topK, key]) => {
@@ -189,21 +218,30 @@ describe("selectTopK", () => {
 });
 
 /** Per expert, the tokens of the `capacity` largest float64 keys of its column, in ascending order. */
-function tokensBySorting(logits: number[], key: KeyKind, tokens: number, experts: number, capacity: number): number[] {
-  const keys = logits.slice();
-  if (key === "softmax") {
-    for (let t = 0; t < tokens; t++) {
-      const row = logits.slice(t * experts, (t + 1) * experts);
-      const largest = row.reduce((a, b) => Math.max(a, b));
-      const sum = row.reduce((total, z) => total + Math.exp(z - largest), 0);
-      for (let e = 0; e < experts; e++) keys[t * experts + e] = Math.exp(row[e] - largest) / sum;
-    }
-  }
+function tokensBySorting(
+  logits: number[],
+  key: ScoreKind,
+  tokens: number,
+  experts: number,
+  capacity: number,
+): number[] {
+  const keys = toMatrix(logits, tokens, experts).map((row) => {
+    if (key !== "softmax" || Math.max(...row) === -Infinity) return row;
+    const largest = Math.max(...row);
+    const sum = row.reduce((total, z) => total + Math.exp(z - largest), 0);
+    // Below e^−700 float64 has hardly any numbers left, but log S orders them.
+    return row.map((z) => {
+      const logarithm = z - largest - Math.log(sum);
+      return logarithm > -700 ? Math.exp(z - largest) / sum : logarithm;
+    });
+  });
   const chosen: number[] = [];
   for (let e = 0; e < experts; e++) {
-    const order = Array.from({ length: tokens }, (_, t) => t);
-    order.sort((a, b) => keys[b * experts + e] - keys[a * experts + e] || a - b);
-    chosen.push(...order.slice(0, capacity).sort((a, b) => a - b));
+    const order = largestIndices(
+      keys.map((row) => row[e]),
+      capacity,
+    );
+    chosen.push(...order.sort((a, b) => a - b));
   }
   return chosen;
 }
@@ -211,7 +249,7 @@ function tokensBySorting(logits: number[], key: KeyKind, tokens: number, experts
 function selectedTokens(
   kernels: Kernels,
   logits: number[],
-  key: KeyKind,
+  key: ScoreKind,
   tokens: number,
   experts: number,
   capacity: number,
@@ -242,7 +280,7 @@ describe("selectTokens", () => {
     it(`makes exactly the float64 choice, both implementations, over odd sizes: ${family}`, () => {
       for (const { tokens, experts } of [...oddShapes, { tokens: 150, experts: 6 }]) {
         const logits = make(tokens, experts);
-        for (const key of keyKinds) {
+        for (const key of scoreKinds) {
           for (const capacity of new Set([1, Math.ceil(tokens / 3), tokens])) {
             // A sigmoid saturates where the logits still differ; its order is theirs.
             const expected = tokensBySorting(logits, key, tokens, experts, capacity);
@@ -265,10 +303,27 @@ describe("selectTokens", () => {
     }
   });
 
+  it("chooses tokens that an expert is disabled for after all others", () => {
+    const logits = [-Infinity, 0, -800, 0, -Infinity, -Infinity, -900, 0];
+    for (const kernels of [reference, wasm]) {
+      for (const key of scoreKinds) {
+        expect(selectedTokens(kernels, logits, key, 4, 2, 2), key).toEqual([1, 3, 0, 1]);
+        expect(selectedTokens(kernels, logits, key, 4, 2, 3), key).toEqual([0, 1, 3, 0, 1, 3]);
+      }
+    }
+  });
+
+  it("orders a softmax by its logarithm where float64 has no number for it", () => {
+    const logits = [0, -2000, 0, -1000, 0, -1500, 0, -3000];
+    for (const kernels of [reference, wasm]) {
+      expect(selectedTokens(kernels, logits, "softmax", 4, 2, 2).slice(2)).toEqual([1, 2]);
+    }
+  });
+
   it("agrees with the reference at a size of many vectors", () => {
     const [tokens, experts] = [1000, 20];
     const logits = normals(8, tokens * experts, 3).map(toFloat16);
-    for (const key of keyKinds) {
+    for (const key of scoreKinds) {
       expect(selectedTokens(wasm, logits, key, tokens, experts, 130)).toEqual(
         selectedTokens(reference, logits, key, tokens, experts, 130),
       );

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Kernels, KeyKind } from "../../../src/core/kernels/kernels.ts";
+import type { ScoreKind } from "../../../src/core/assignment.ts";
+import type { Kernels } from "../../../src/core/kernels/kernels.ts";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
 import { createWasmKernels } from "../../../src/core/kernels/wasm.ts";
 import { loadTensors } from "../../../src/node/tensors.ts";
@@ -47,7 +48,7 @@ function rangeOf(logits: number[], experts: number): number {
   return Math.max(...rows.map((row) => Math.max(...row) - Math.min(...row)));
 }
 
-function select(kernels: Kernels, logits: number[], key: KeyKind, bias: number[] | null, shape: Shape) {
+function select(kernels: Kernels, logits: number[], key: ScoreKind, bias: number[] | null, shape: Shape) {
   const { tokens, experts, topK } = shape;
   const [expert, load] = [kernels.allocateInt32(tokens * topK), kernels.allocateInt32(experts)];
   const biases = bias === null ? null : float64(kernels, bias);

@@ -147,7 +147,7 @@ it("computes with TensorFlow.js where it is asked to, and says where that does n
 
 it("takes a loaded scenario, and checks it again where it was changed", async () => {
   const loaded = await loadScenario(written(scenario), ["routers.topk.renormalize=false", "steps=4"]);
-  expect(loaded.routers[0].options).toEqual({ renormalize: false });
+  expect(loaded.routers[0].options).toEqual({ renormalize: false, gateScale: 1 });
   const { scenario: resolved, runs } = await simulate(loaded);
   expect(resolved).toEqual(loaded);
   expect(runs[0].steps).toHaveLength(4);

@@ -22,13 +22,13 @@ const dependsOnIndex = new Set(["noisy-topk", "grouped-topk", "hash", "random", 
  */
 const hasManySolutions = new Set(["scot"]);
 /** Routers whose choice is not the largest of anything that equal logits make equal. */
-const hasOwnOrder = new Set(["noisy-topk", "base", "hash", "random", "round-robin"]);
+const hasOwnOrder = new Set(["noisy-topk", "base", "expert-threshold", "hash", "random", "round-robin"]);
 /** Routers whose choice does not come from affinities, which a shift of a row leaves alone. */
 const ignoresAffinities = new Set(["hash"]);
 /** A token may have any number of experts. */
-const hasFreeSlots = new Set(["expert-choice"]);
+const hasFreeSlots = new Set(["expert-choice", "expert-threshold"]);
 /** The gates of these are affinities, which sum to anything. */
-const hasRawGates = new Set(["expert-choice", "base"]);
+const hasRawGates = new Set(["expert-choice", "expert-threshold", "base"]);
 /** A slot may stay empty where filling it would cost other tokens more than it gains. */
 const mayLeaveSlots = new Set(["base"]);
 
@@ -50,6 +50,9 @@ const edgeShapes: RoutingShape[] = [
   { tokens: 7, experts: 8, topK: 1, capacityFactor: 1 },
 ];
 const scoreKinds = fc.constantFrom<ScoreKind>("softmax", "sigmoid");
+const everyScoreKind: readonly ScoreKind[] = ["softmax", "sigmoid", "sqrt-softplus", "logits"];
+/** The groups that a token may use can have fewer than K enabled experts. */
+const limitsGroups = new Set(["grouped-topk"]);
 const seeds = fc.nat(10_000);
 
 function accepts(kind: RouterKind, shape: RoutingShape): boolean {
@@ -59,7 +62,7 @@ function accepts(kind: RouterKind, shape: RoutingShape): boolean {
 /** Shapes that `kind` accepts with its default options. */
 const shapesOf = (kind: RouterKind) => shapes.filter((shape) => accepts(kind, shape));
 
-/** A plan for one token is 1/E everywhere, whatever the logits: its ties are broken by rounding alone. */
+/** A plan for one token is 1/E everywhere, whatever the logits: its ties go to the lower index. */
 const shapesWithoutTies = (kind: RouterKind) =>
   shapesOf(kind).filter((shape) => kind.plan === undefined || shape.tokens > 1);
 
@@ -165,6 +168,60 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
           router.backward(randomLogits("weights", shape.tokens, decision.expert[0].length), gradient);
           expect(gradient.every(Number.isFinite)).toBe(true);
         }
+      }),
+      runs,
+    );
+  });
+
+  it("gives no token a disabled expert, all the enabled ones up to K, and disabled experts no gradient and no mass", () => {
+    const cases = shapesOf(kind).chain((shape) =>
+      fc.record({
+        shape: fc.constant(shape),
+        scores: fc.constantFrom(...everyScoreKind),
+        seed: seeds,
+        share: fc.constantFrom(0.1, 0.5, 0.9),
+        // One expert that no token can have, or none.
+        column: fc.integer({ min: -1, max: shape.experts - 1 }),
+      }),
+    );
+    fc.assert(
+      fc.property(cases, ({ shape, scores, seed, share, column }) => {
+        const router = createRouterUnderTest(kind, shape, { kernels, scores });
+        batchesOf(shape, seed, 4).forEach((logits, step) => {
+          const drawn = randomLogits(`disabled ${seed}/${step}`, shape.tokens, shape.experts);
+          // Normal draws: about `share` of them are below its quantile.
+          const limit = { 0.1: -1.28, 0.5: 0, 0.9: 1.28 }[share]!;
+          const masked = logits.map((z, i) => (drawn[i] < limit || i % shape.experts === column ? -Infinity : z));
+          const { expert, gate, load } = router.route(masked);
+          expect(load).toEqual(countLoad(expert, shape.experts));
+          expert.forEach((row, token) => {
+            const own = masked.subarray(token * shape.experts, (token + 1) * shape.experts);
+            const chosen = row.filter((e) => e >= 0);
+            expect(chosen.every((e) => own[e] !== -Infinity)).toBe(true);
+            expect(gate[token].every(Number.isFinite)).toBe(true);
+            gate[token].forEach((weight, slot) => {
+              if (row[slot] < 0) expect(weight).toBe(0);
+            });
+            if (hasFreeSlots.has(name) || mayLeaveSlots.has(name) || limitsGroups.has(name)) return;
+            expect(chosen.length).toBe(Math.min(shape.topK, own.filter((z) => z !== -Infinity).length));
+          });
+          const slots = expert[0].length;
+          const gradient = new Float32Array(masked.length);
+          router.backward(randomLogits("weights", shape.tokens, slots), gradient);
+          expect(gradient.every((slope, i) => Number.isFinite(slope) && (masked[i] !== -Infinity || slope === 0))).toBe(
+            true,
+          );
+          if (kind.plan === undefined) return;
+          router.plan().forEach((row, token) => {
+            const own = masked.subarray(token * shape.experts, (token + 1) * shape.experts);
+            expect(row.every((mass, e) => mass >= 0 && (own[e] !== -Infinity || mass === 0))).toBe(true);
+            const sum = row.reduce((total, mass) => total + mass, 0);
+            const isOpen = own.some((z) => z !== -Infinity);
+            expect(Math.abs(sum - (isOpen ? 1 : 0))).toBeLessThan(gateTolerance * shape.experts);
+          });
+        });
+        const bias = router.router.bias ?? new Float64Array(0);
+        expect(bias.every(Number.isFinite)).toBe(true);
       }),
       runs,
     );
@@ -344,7 +401,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
     "does not notice a constant added to a token's logits under softmax",
     () => {
       // Multiples of 1/4096 and whole numbers, all below 32: the shifted logits are exact in float32.
-      const cases = shapesWithoutTies(kind).chain((shape) =>
+      const cases = shapesOf(kind).chain((shape) =>
         fc.record({
           shape: fc.constant(shape),
           shift: fc.array(fc.integer({ min: -8, max: 8 }), { minLength: shape.tokens, maxLength: shape.tokens }),

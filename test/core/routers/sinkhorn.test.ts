@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { maxVio } from "../../../src/core/metrics/load.ts";
+import { backends } from "../../support/backends.ts";
 import {
   affinities,
   columnError,
@@ -78,4 +79,18 @@ describe("sinkhorn", () => {
     expect(maxVio(plain.load)).toBeGreaterThan(1);
     expect(maxVio(balanced.load)).toBeLessThan(0.3);
   });
+
+  it.each(["sinkhorn", "ssr"])(
+    "%s gives a single token, whose plan is 1/E, the first experts whatever its logits",
+    (kind) => {
+      const single = { tokens: 1, experts: 9, topK: 4, capacityFactor: 1 };
+      const options = kind === "ssr" ? { select: { mode: "every", n: 1 } } : {};
+      for (const kernels of backends) {
+        const { route } = createRouterUnderTest(kind, single, { kernels, options });
+        for (let step = 0; step < 20; step++) {
+          expect(route(skewedLogits(`single ${step}`, 1, 9, 1)).expert).toEqual([[0, 1, 2, 3]]);
+        }
+      }
+    },
+  );
 });

@@ -113,7 +113,18 @@ describe("trace on [tokens, experts]", () => {
 });
 
 describe("trace on data that cannot be routed", () => {
-  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+  test("reads −∞, and what is below −1e30, as a disabled expert", async () => {
+    write("masked.npy", float32Npy([2, 1, 3], [1, Number.NEGATIVE_INFINITY, -3.4e38, 1, -1e30, 2]));
+    const stream = await open({ path: "masked.npy" });
+    const none = Number.NEGATIVE_INFINITY;
+    const first = await stream.next();
+    expect([first?.hasDisabled, Array.from(first!.logits)]).toEqual([true, [1, none, none]]);
+    const second = await stream.next();
+    expect([second?.hasDisabled, Array.from(second!.logits)]).toEqual([false, [1, Math.fround(-1e30), 2]]);
+    await stream.close();
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])(
     "names step, token and expert of a logit that is %d, when its batch is read",
     async (bad) => {
       const values = counting(12);

@@ -1,4 +1,4 @@
-import { exp64, sigmoid64 } from "./exp";
+import { exp64, sigmoid64, sqrtSoftplus64 } from "./exp";
 import { largestOf, promoteHigh, promoteLow, sumLanes64 } from "./lanes";
 
 // S in float64, of logits that are widened exactly.
@@ -15,18 +15,35 @@ export function logitAffinities(logits: usize, entries: i32, out: usize): void {
   for (; i < entries; i++) store<f64>(out + ((<usize>i) << 3), <f64>load<f32>(logits + ((<usize>i) << 2)));
 }
 
-export function sigmoidAffinities(logits: usize, entries: i32, out: usize): void {
+/** `sigmoid64` or `sqrtSoftplus64`, a constant at each call. */
+// @ts-ignore: decorator
+@inline
+function affinityOf(z: v128, isSigmoid: bool): v128 {
+  return isSigmoid ? sigmoid64(z) : sqrtSoftplus64(z);
+}
+
+// @ts-ignore: decorator
+@inline
+function entrywiseAffinities(logits: usize, entries: i32, out: usize, isSigmoid: bool): void {
   let i = 0;
   for (; i + 4 <= entries; i += 4) {
     const z = v128.load(logits + ((<usize>i) << 2));
     const to = out + ((<usize>i) << 3);
-    v128.store(to, sigmoid64(promoteLow(z)));
-    v128.store(to, sigmoid64(promoteHigh(z)), 16);
+    v128.store(to, affinityOf(promoteLow(z), isSigmoid));
+    v128.store(to, affinityOf(promoteHigh(z), isSigmoid), 16);
   }
   for (; i < entries; i++) {
     const z = f64x2.splat(<f64>load<f32>(logits + ((<usize>i) << 2)));
-    store<f64>(out + ((<usize>i) << 3), f64x2.extract_lane(sigmoid64(z), 0));
+    store<f64>(out + ((<usize>i) << 3), f64x2.extract_lane(affinityOf(z, isSigmoid), 0));
   }
+}
+
+export function sigmoidAffinities(logits: usize, entries: i32, out: usize): void {
+  entrywiseAffinities(logits, entries, out, true);
+}
+
+export function sqrtSoftplusAffinities(logits: usize, entries: i32, out: usize): void {
+  entrywiseAffinities(logits, entries, out, false);
 }
 
 export function softmaxAffinities(logits: usize, tokens: i32, experts: i32, out: usize): void {
@@ -36,6 +53,10 @@ export function softmaxAffinities(logits: usize, tokens: i32, experts: i32, out:
 
 function softmaxRow64(from: usize, experts: i32, to: usize): void {
   const largest = <f64>largestOf(from, experts);
+  if (largest == -Infinity) {
+    memory.fill(to, 0, (<usize>experts) << 3);
+    return;
+  }
   const origin = f64x2.splat(largest);
   let low = f64x2.splat(0);
   let high = low;

@@ -144,11 +144,14 @@ function orderTiesByCounting(keys: usize, candidates: usize, size: i32, composit
   }
 }
 
-/** The `count` first of the `size` candidates in order of their float64 keys; the candidates stay. */
-export function orderByHeap(scratch: usize, experts: i32, size: i32, count: i32): void {
+/**
+ * The `count` first of the `size` candidates in order of their float64 keys, and the others with the last one's key; returns
+ * how many. The candidates stay.
+ */
+export function orderByHeap(scratch: usize, experts: i32, size: i32, count: i32): i32 {
   const heap = heapOf(scratch, experts);
   memory.copy(heap, candidatesOf(scratch, experts), (<usize>size) << 2);
-  firstInOrder(heap, size, exactKeysOf(scratch), count, orderOf(scratch, experts));
+  return firstInOrder(heap, size, exactKeysOf(scratch), count, orderOf(scratch, experts));
 }
 
 /** The `count` first of the `size` candidates in order of the float32 `keys`; all of them up to {@link COUNTED}. */
@@ -166,12 +169,23 @@ export function orderCandidates(scratch: usize, experts: i32, keys: usize, size:
   orderByHeap(scratch, experts, size, count);
 }
 
-/** Writes the order's `topK` first experts to `expert` and counts them in `load`. */
+/** Whether an expert is disabled for the token of this row. */
 // @ts-ignore: decorator
 @inline
-export function takeFirst(order: usize, topK: i32, expert: usize, loads: usize): void {
+export function isDisabled(row: usize, expert: i32): bool {
+  return load<f32>(row + ((<usize>expert) << 2)) == -Infinity;
+}
+
+/** Writes the order's `topK` first experts to `expert`, −1 for disabled ones, and counts them in `load`. */
+// @ts-ignore: decorator
+@inline
+export function takeFirst(order: usize, topK: i32, row: usize, expert: usize, loads: usize): void {
   for (let slot: usize = 0; slot < <usize>topK; slot++) {
     const chosen = load<i32>(order + (slot << 2));
+    if (chosen < 0 || isDisabled(row, chosen)) {
+      store<i32>(expert + (slot << 2), -1);
+      continue;
+    }
     store<i32>(expert + (slot << 2), chosen);
     const at = loads + ((<usize>chosen) << 2);
     store<i32>(at, load<i32>(at) + 1);
@@ -249,13 +263,64 @@ function isSettled(
   return count == size;
 }
 
-/** Orders the candidates by float64 keys. */
-function settle(scratch: usize, row: usize, kind: i32, bias: usize, experts: i32, size: i32, count: i32): void {
-  writeExactKeys(row, kind, bias, experts, candidatesOf(scratch, experts), size, exactKeysOf(scratch));
-  orderByHeap(scratch, experts, size, count);
+/**
+ * Of experts with equal keys and equal biases float64 has lost the order of the affinities, but not of the logits: they
+ * share the places they have in the order by their logits. `ordered` experts are in order, of which `count` matter.
+ */
+function orderTiesByLogit(order: usize, ordered: i32, count: i32, exactKeys: usize, row: usize, bias: usize): void {
+  for (let place = 0; place < count; place++) {
+    const first = load<i32>(order + ((<usize>place) << 2));
+    const key = load<f64>(exactKeys + ((<usize>first) << 3));
+    const own = load<f64>(bias + ((<usize>first) << 3));
+    let best = first;
+    let bestPlace = place;
+    for (let other = place + 1; other < ordered; other++) {
+      const e = load<i32>(order + ((<usize>other) << 2));
+      if (load<f64>(exactKeys + ((<usize>e) << 3)) != key) break;
+      if (load<f64>(bias + ((<usize>e) << 3)) != own) continue;
+      const logit = load<f32>(row + ((<usize>e) << 2));
+      const most = load<f32>(row + ((<usize>best) << 2));
+      if (logit < most || (logit == most && e > best)) continue;
+      best = e;
+      bestPlace = other;
+    }
+    store<i32>(order + ((<usize>place) << 2), best);
+    store<i32>(order + ((<usize>bestPlace) << 2), first);
+  }
 }
 
-/** Brings the true `topK` first of the `size` candidates into `orderOf(scratch, experts)`. */
+/** Orders the `count` first of the candidates by float64 keys, ties as {@link orderTiesByLogit}. */
+export function settle(scratch: usize, row: usize, kind: i32, bias: usize, experts: i32, size: i32, count: i32): void {
+  writeExactKeys(row, kind, bias, experts, candidatesOf(scratch, experts), size, exactKeysOf(scratch));
+  const ordered = orderByHeap(scratch, experts, size, count);
+  orderTiesByLogit(orderOf(scratch, experts), ordered, count, exactKeysOf(scratch), row, bias);
+}
+
+/** Makes the experts of a row that are not disabled the candidates; returns how many there are. */
+export function enabledCandidates(scratch: usize, row: usize, experts: i32): i32 {
+  const candidates = candidatesOf(scratch, experts);
+  let size: usize = 0;
+  for (let e = 0; e < experts; e++) {
+    if (isDisabled(row, e)) continue;
+    store<i32>(candidates + (size << 2), e);
+    size += 1;
+  }
+  return <i32>size;
+}
+
+/** Brings the `topK` first of the experts that are not disabled into the order, then −1. */
+function orderEnabled(scratch: usize, row: usize, kind: i32, bias: usize, experts: i32, topK: i32): void {
+  const size = enabledCandidates(scratch, row, experts);
+  settle(scratch, row, kind, bias, experts, size, min(topK, size));
+  const order = orderOf(scratch, experts);
+  for (let slot = size; slot < topK; slot++) store<i32>(order + ((<usize>slot) << 2), -1);
+}
+
+/**
+ * Brings the true `topK` first of the `size` candidates into `orderOf(scratch, experts)`. A disabled expert can be a
+ * candidate by its bias. Where none is among the first, leaving them out changes nothing; where one is, all are ordered
+ * again without them.
+ */
 export function orderFirst(
   scratch: usize,
   row: usize,
@@ -273,5 +338,11 @@ export function orderFirst(
   orderCandidates(scratch, experts, keys, size, count);
   if (!isSettled(order, count, size, topK, keys, row, bias, most, largestBias)) {
     settle(scratch, row, kind, bias, experts, size, topK);
+  }
+  for (let slot: usize = 0; slot < <usize>topK; slot++) {
+    if (isDisabled(row, load<i32>(order + (slot << 2)))) {
+      orderEnabled(scratch, row, kind, bias, experts, topK);
+      return;
+    }
   }
 }

@@ -192,6 +192,53 @@ export function sigmoid64(x: v128): v128 {
   return f64x2.div(v128.bitselect(w, one, f64x2.lt(x, f64x2.splat(0))), f64x2.add(one, w));
 }
 
+// √softplus. With h = e^(−|x|/2), w = h² and t = w/(2 + w) ≤ 1/3 the logarithm log(1 + w) is w·R, R = 2/(2 + w) · P(t²),
+// P(s) = Σ s^j/(2j + 1), artanh's series: eight terms in float32 and sixteen in float64 leave less than a rounding. So
+// √softplus(x) is √(x + w·R) for x > 0 and h·√R below, where nothing cancels and w may underflow.
+
+const ARTANH = memory.data<f32>([1, 0.33333333, 0.2, 0.14285714, 0.11111111, 0.09090909, 0.07692308, 0.06666667]);
+const ARTANH64 = memory.data<f64>([
+  1, 0.3333333333333333, 0.2, 0.14285714285714285, 0.1111111111111111, 0.09090909090909091, 0.07692307692307693,
+  0.06666666666666667, 0.058823529411764705, 0.05263157894736842, 0.047619047619047616, 0.043478260869565216, 0.04,
+  0.037037037037037035, 0.034482758620689655, 0.03225806451612903,
+]);
+
+/** √log(1 + e^x) on four lanes, relative error below 5e-7, denormal results to one unit in the last place; −∞ gives 0. */
+// @ts-ignore: decorator
+@inline
+export function sqrtSoftplus(x: v128): v128 {
+  const unit = f32x4.splat(UNSCALE);
+  const half = f32x4.pmax(f32x4.splat(-110), f32x4.mul(f32x4.splat(-0.5), f32x4.abs(x)));
+  const wide = scaledExp(half, i32x4.splat(60));
+  const h = f32x4.mul(wide, unit);
+  const w = f32x4.mul(h, h);
+  const inverse = f32x4.div(everyLane(ONE), f32x4.add(w, f32x4.splat(2)));
+  const t = f32x4.mul(w, inverse);
+  const square = f32x4.mul(t, t);
+  let sum = everyLane(ARTANH + 28);
+  for (let at: usize = 28; at > 0; at -= 4) sum = f32x4.add(f32x4.mul(sum, square), everyLane(ARTANH + at - 4));
+  const r = f32x4.mul(f32x4.add(inverse, inverse), sum);
+  const above = f32x4.sqrt(f32x4.add(x, f32x4.mul(w, r)));
+  const below = f32x4.mul(f32x4.mul(wide, f32x4.sqrt(r)), unit);
+  return v128.bitselect(above, below, f32x4.gt(x, f32x4.splat(0)));
+}
+
+/** The same on two float64 lanes, relative error below 2e-15; 0 below −1416. */
+// @ts-ignore: decorator
+@inline
+export function sqrtSoftplus64(x: v128): v128 {
+  const h = exp64(f64x2.mul(f64x2.splat(-0.5), f64x2.abs(x)));
+  const w = f64x2.mul(h, h);
+  const inverse = f64x2.div(everyLane64(ONE64), f64x2.add(w, f64x2.splat(2)));
+  const t = f64x2.mul(w, inverse);
+  const square = f64x2.mul(t, t);
+  let sum = everyLane64(ARTANH64 + 120);
+  for (let at: usize = 120; at > 0; at -= 8) sum = f64x2.add(f64x2.mul(sum, square), everyLane64(ARTANH64 + at - 8));
+  const r = f64x2.mul(f64x2.add(inverse, inverse), sum);
+  const above = f64x2.sqrt(f64x2.add(x, f64x2.mul(w, r)));
+  return v128.bitselect(above, f64x2.mul(h, f64x2.sqrt(r)), f64x2.gt(x, f64x2.splat(0)));
+}
+
 /** Σ e^(z − shift) in float64 over `count` floats at `from`; shift at least their largest. */
 export function sumExp64(from: usize, count: i32, shift: f64): f64 {
   const offset = f64x2.splat(shift);

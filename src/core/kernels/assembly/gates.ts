@@ -1,6 +1,6 @@
 import { wideSigmoid } from "./exp";
 import { largestOf, loadPartial, storePartial } from "./lanes";
-import { sigmoidScores } from "./scores";
+import { sigmoidScores, sqrtSoftplusScores } from "./scores";
 import { wideSoftmax } from "./sinkhorn";
 import { scaleRow, softmaxRow, softmaxWeight, softmaxWeightSum } from "./softmax";
 
@@ -32,18 +32,11 @@ export function normalisedSoftmaxGates(
   for (let t: usize = 0; t < <usize>tokens; t++) {
     const to = gate + ((t * slots) << 2);
     gather(logits + ((t * experts) << 2), expert + ((t * slots) << 2), slots, -Infinity, to);
-    normaliseExponents(to, slots);
+    softmaxRow(to, slots, to);
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function normaliseExponents(row: usize, slots: i32): void {
-  if (largestOf(row, slots) == -Infinity) memory.fill(row, 0, (<usize>slots) << 2);
-  else softmaxRow(row, slots, row);
-}
-
-/** Below this logit e^z and 1 / (1 + e^−z) are the same float32 number. */
+/** Below this logit e^z and 1 / (1 + e^−z) are the same float32 number, and so are e^(z/2) and √log(1 + e^z). */
 // @ts-ignore: decorator
 @inline
 const EXPONENTIAL_TAIL: f32 = -40;
@@ -61,9 +54,30 @@ export function normalisedSigmoidGates(
     gather(logits + ((t * experts) << 2), expert + ((t * slots) << 2), slots, -Infinity, to);
     // Where every S is e^z its ratios are those of a softmax, which does not underflow.
     if (largestOf(to, slots) < EXPONENTIAL_TAIL) {
-      normaliseExponents(to, slots);
+      softmaxRow(to, slots, to);
     } else {
       wideSigmoidRow(to, slots);
+      scaleRow(to, slots, <f32>(1 / sumOf(to, slots)));
+    }
+  }
+}
+
+export function normalisedSqrtSoftplusGates(
+  logits: usize,
+  expert: usize,
+  tokens: i32,
+  experts: i32,
+  slots: i32,
+  gate: usize,
+): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const to = gate + ((t * slots) << 2);
+    gather(logits + ((t * experts) << 2), expert + ((t * slots) << 2), slots, -Infinity, to);
+    if (largestOf(to, slots) < EXPONENTIAL_TAIL) {
+      scaleRow(to, slots, 0.5);
+      softmaxRow(to, slots, to);
+    } else {
+      sqrtSoftplusScores(to, slots, to);
       scaleRow(to, slots, <f32>(1 / sumOf(to, slots)));
     }
   }
@@ -87,7 +101,7 @@ export function softmaxGates(logits: usize, expert: usize, tokens: i32, experts:
   for (let t: usize = 0; t < <usize>tokens; t++) {
     const row = logits + ((t * experts) << 2);
     const largest = largestOf(row, experts);
-    const inverse = <f32>(1 / softmaxWeightSum(row, experts, largest));
+    const inverse: f32 = largest == -Infinity ? 0 : <f32>(1 / softmaxWeightSum(row, experts, largest));
     for (let slot = t * slots; slot < (t + 1) * slots; slot++) {
       const chosen = load<i32>(expert + (slot << 2));
       const value =
@@ -97,17 +111,33 @@ export function softmaxGates(logits: usize, expert: usize, tokens: i32, experts:
   }
 }
 
-export function sigmoidGates(logits: usize, expert: usize, tokens: i32, experts: i32, slots: i32, gate: usize): void {
+/** The logits of all slots, `empty` where there is no expert. */
+function gatherAll(logits: usize, expert: usize, tokens: i32, experts: i32, slots: i32, empty: f32, gate: usize): void {
   for (let t: usize = 0; t < <usize>tokens; t++) {
-    gather(
-      logits + ((t * experts) << 2),
-      expert + ((t * slots) << 2),
-      slots,
-      -Infinity,
-      gate + ((t * slots) << 2),
-    );
+    const first = (t * slots) << 2;
+    gather(logits + ((t * experts) << 2), expert + first, slots, empty, gate + first);
   }
+}
+
+export function sigmoidGates(logits: usize, expert: usize, tokens: i32, experts: i32, slots: i32, gate: usize): void {
+  gatherAll(logits, expert, tokens, experts, slots, -Infinity, gate);
   sigmoidScores(gate, tokens * slots, gate);
+}
+
+export function sqrtSoftplusGates(
+  logits: usize,
+  expert: usize,
+  tokens: i32,
+  experts: i32,
+  slots: i32,
+  gate: usize,
+): void {
+  gatherAll(logits, expert, tokens, experts, slots, -Infinity, gate);
+  sqrtSoftplusScores(gate, tokens * slots, gate);
+}
+
+export function logitGates(logits: usize, expert: usize, tokens: i32, experts: i32, slots: i32, gate: usize): void {
+  gatherAll(logits, expert, tokens, experts, slots, 0, gate);
 }
 
 /** The softmax of z·inverse + potential over a token's selected experts; `exponents` is scratch for them. */
@@ -122,11 +152,16 @@ export function planGates(
 ): void {
   let largest: f64 = -Infinity;
   for (let slot: usize = 0; slot < <usize>topK; slot++) {
-    const e = <usize>load<i32>(expert + (slot << 2));
-    const x = <f64>load<f32>(row + (e << 2)) * inverse + load<f64>(potential + (e << 3));
+    const chosen = load<i32>(expert + (slot << 2));
+    const e = <usize>max(chosen, 0);
+    const at = <f64>load<f32>(row + (e << 2)) * inverse + load<f64>(potential + (e << 3));
+    const x = chosen < 0 ? -Infinity : at;
     // No max, which V8 makes four branches of.
     if (x > largest) largest = x;
     store<f64>(exponents + (slot << 3), x);
   }
   wideSoftmax(exponents, topK, largest, gate);
+  for (let slot: usize = 0; slot < <usize>topK; slot++) {
+    if (load<i32>(expert + (slot << 2)) < 0) store<f32>(gate + (slot << 2), 0);
+  }
 }

@@ -29,15 +29,22 @@ function sink(heap: usize, size: i32, start: i32, keys: usize): void {
 }
 
 /**
- * Writes the `count` first of the `size` int32 indices at `heap` to `to`, in order; O(size + count·log size). `keys`
- * holds a float64 for every index. The heap is used up.
+ * Writes the `count` first of the `size` int32 indices at `heap` to `to`, in order, and the others that have the key of the
+ * last; returns how many; O(size + count·log size). `keys` holds a float64 for every index. The heap is used up.
  */
-export function firstInOrder(heap: usize, size: i32, keys: usize, count: i32, to: usize): void {
+export function firstInOrder(heap: usize, size: i32, keys: usize, count: i32, to: usize): i32 {
   for (let place = (size >> 1) - 1; place >= 0; place--) sink(heap, size, place, keys);
-  for (let taken = 0; taken < count; taken++) {
-    store<i32>(to + ((<usize>taken) << 2), indexAt(heap, 0));
+  let taken = 0;
+  let last: f64 = 0;
+  for (; size > 0; taken++) {
+    const first = indexAt(heap, 0);
+    const key = load<f64>(keys + ((<usize>first) << 3));
+    if (taken >= count && !(count > 0 && key == last)) break;
+    last = key;
+    store<i32>(to + ((<usize>taken) << 2), first);
     size -= 1;
     store<i32>(heap, indexAt(heap, size));
     sink(heap, size, 0, keys);
   }
+  return taken;
 }

@@ -8,3 +8,7 @@ export declare function hostExp(x: f64): f64;
 // @ts-ignore: decorator
 @external("host", "log")
 export declare function hostLog(x: f64): f64;
+
+// @ts-ignore: decorator
+@external("host", "log1p")
+export declare function hostLog1p(x: f64): f64;

@@ -5,18 +5,33 @@ export { addOffsets } from "./offsets";
 export { gatherRows } from "./gather";
 export { hashRows } from "./hash";
 export { multiply, multiplyScratch } from "./multiply";
-export { logSumExpRows, pairScores, sigmoidScores, softmaxScores } from "./scores";
-export { logitAffinities, sigmoidAffinities, softmaxAffinities } from "./affinities";
+export { logSumExpRows, pairScores, sigmoidScores, softmaxScores, sqrtSoftplusScores } from "./scores";
+export { logitAffinities, sigmoidAffinities, softmaxAffinities, sqrtSoftplusAffinities } from "./affinities";
 export { relaxedTopK, relaxedTopKScratch } from "./relaxed-topk";
 export { selectScratch } from "./candidates";
 export { planScratch, selectByPlan, selectTopK, selectTopKBiased } from "./select";
 export { groupedScratch, selectGroupedTopK } from "./grouped";
 export { leastLosses } from "./exchange";
 export { loadGradient, loadGradientScratch } from "./load-gradient";
-export { normalisedSigmoidGates, normalisedSoftmaxGates, sigmoidGates, softmaxGates } from "./gates";
+export {
+  logitGates,
+  normalisedSigmoidGates,
+  normalisedSoftmaxGates,
+  normalisedSqrtSoftplusGates,
+  sigmoidGates,
+  softmaxGates,
+  sqrtSoftplusGates,
+} from "./gates";
 export { entropicPlan, gibbsSweep, logSinkhornSweep, rowScratch, sinkhornSweep } from "./sinkhorn";
 export { entropicHessian, entropicHessianScratch } from "./entropic-hessian";
 export { selectTokens, tokensScratch } from "./tokens";
+export {
+  columnQuantiles,
+  priceQuantiles,
+  priceQuantilesScratch,
+  quantilesScratch,
+  selectByPrice,
+} from "./quantiles";
 
 /** The first byte that belongs to the host. */
 export function heapBase(): usize {

@@ -1,6 +1,8 @@
-import { hostExp } from "./host";
+import { sqrtSoftplus } from "./exp";
+import { hostExp, hostLog1p } from "./host";
+import { LOGITS, SIGMOID, SOFTMAX } from "./kinds";
 import { largestOf } from "./lanes";
-import { sigmoidScores } from "./scores";
+import { sigmoidScores, sqrtSoftplusScores } from "./scores";
 import { softmaxWeight, softmaxWeights } from "./softmax";
 
 // The keys of a selection with biases: in float32 for all experts, in float64 for the few that float32 cannot tell
@@ -15,13 +17,6 @@ import { softmaxWeight, softmaxWeights } from "./softmax";
 // for the n-th largest of some keys, k_n in float32: the true n-th key is within δ(k_n) of k_n, and where at least n
 // keys are ≥ θ, every expert among the true n first has k + δ(k) ≥ θ − δ(θ), so k ≥ θ − 3·δ(θ) with room for the
 // rounding of this expression.
-
-// @ts-ignore: decorator
-@inline
-export const LOGITS: i32 = 0;
-// @ts-ignore: decorator
-@inline
-const SOFTMAX: i32 = 1;
 
 /** Rounds the `experts` float64 biases to float32 at `to` and returns the largest size of one, B. */
 export function roundBiases(bias: usize, experts: i32, to: usize): f32 {
@@ -67,7 +62,10 @@ function scaleAndAddBiases(weights: usize, factor: f32, biases: usize, experts: 
   }
 }
 
-/** Writes the row's float32 keys to `to` and returns S_max, the most an affinity of the row can be; 0 for logits. */
+/**
+ * Writes the row's float32 keys to `to` and returns S_max, the most an affinity of the row can be; 0 for logits. A disabled
+ * expert has the affinity 0, in a row of them only and among logits −∞.
+ */
 export function rowKeys(row: usize, kind: i32, biases: usize, experts: i32, to: usize): f32 {
   if (kind == LOGITS) {
     addBiases(row, biases, experts, to);
@@ -75,20 +73,36 @@ export function rowKeys(row: usize, kind: i32, biases: usize, experts: i32, to: 
   }
   if (kind == SOFTMAX) {
     const largest = largestOf(row, experts);
+    if (largest == -Infinity) {
+      memory.copy(to, row, (<usize>experts) << 2);
+      return 0;
+    }
     const inverse = <f32>(1 / softmaxWeights(row, experts, largest, to));
     scaleAndAddBiases(to, inverse, biases, experts);
     return softmaxWeight(largest, largest) * inverse;
   }
-  sigmoidScores(row, experts, to);
+  if (kind == SIGMOID) {
+    sigmoidScores(row, experts, to);
+    addBiases(to, biases, experts, to);
+    return 1;
+  }
+  sqrtSoftplusScores(row, experts, to);
   addBiases(to, biases, experts, to);
-  return 1;
+  return <f32>1.000001 * f32x4.extract_lane(sqrtSoftplus(f32x4.splat(largestOf(row, experts))), 0);
 }
 
-/** The key of one expert as a float64 implementation has it, in the host's own steps. */
+/** Below this logit log(1 + e^z) is e^z, which underflows before its root does. */
+// @ts-ignore: decorator
+@inline
+const SOFTPLUS_TAIL: f64 = -40;
+
+/** The key of one expert as a float64 implementation has it, in the host's own steps; −∞ if it is disabled. */
 function exactKey(logit: f64, kind: i32, largest: f64, sum: f64, bias: f64): f64 {
-  if (kind == LOGITS) return logit + bias;
+  if (kind == LOGITS || logit == -Infinity) return logit + bias;
   if (kind == SOFTMAX) return hostExp(logit - largest) / sum + bias;
-  return 1 / (1 + hostExp(-logit)) + bias;
+  if (kind == SIGMOID) return 1 / (1 + hostExp(-logit)) + bias;
+  if (logit < SOFTPLUS_TAIL) return hostExp(0.5 * logit) + bias;
+  return sqrt(max(logit, 0) + hostLog1p(hostExp(-abs(logit)))) + bias;
 }
 
 /** Σ exp(z − largest) as the plain TypeScript twin sums it. */

@@ -100,3 +100,18 @@ export function largestOf(from: usize, count: i32): f32 {
   for (; i < count; i++) largest = max(largest, load<f32>(from + ((<usize>i) << 2)));
   return largest;
 }
+
+/** The smallest of `count` ≥ 1 floats. */
+export function smallestOf(from: usize, count: i32): f32 {
+  let lanes = f32x4.splat(Infinity);
+  let i = 0;
+  for (; i + 4 <= count; i += 4) lanes = f32x4.pmin(lanes, v128.load(from + ((<usize>i) << 2)));
+  let smallest = minLanes(lanes);
+  for (; i < count; i++) smallest = min(smallest, load<f32>(from + ((<usize>i) << 2)));
+  return smallest;
+}
+
+/** The largest size of `count` ≥ 1 floats. */
+export function largestMagnitude(from: usize, count: i32): f32 {
+  return max(abs(largestOf(from, count)), abs(smallestOf(from, count)));
+}

@@ -46,7 +46,12 @@ function product(left: usize, right: usize, count: i32): f64 {
 // @ts-ignore: decorator
 @inline
 function inverseSum(row: usize, experts: i32, to: usize): f32 {
-  return <f32>(1 / softmaxWeights(row, experts, largestOf(row, experts), to));
+  const largest = largestOf(row, experts);
+  if (largest == -Infinity) {
+    memory.fill(to, 0, (<usize>experts) << 2);
+    return 0;
+  }
+  return <f32>(1 / softmaxWeights(row, experts, largest, to));
 }
 
 /** x of a row, in all lanes. */

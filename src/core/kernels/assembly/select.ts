@@ -9,7 +9,8 @@ import {
   takeFirst,
 } from "./candidates";
 import { planGates } from "./gates";
-import { LOGITS, cutoffBelow, roundBiases, rowKeys } from "./keys";
+import { cutoffBelow, roundBiases, rowKeys } from "./keys";
+import { LOGITS } from "./kinds";
 import { indicesFrom, lowerBound } from "./threshold";
 
 // Selection in three steps whose cost grows with E and not with E·K: a lower bound of the K-th key from one pass
@@ -30,7 +31,7 @@ export function selectTopK(
     const row = logits + ((t * experts) << 2);
     const size = indicesFrom(row, experts, lowerBound(row, experts, topK), candidatesOf(scratch, experts));
     orderCandidates(scratch, experts, row, size, topK);
-    takeFirst(orderOf(scratch, experts), topK, expert + ((t * topK) << 2), loads);
+    takeFirst(orderOf(scratch, experts), topK, row, expert + ((t * topK) << 2), loads);
   }
 }
 
@@ -54,7 +55,7 @@ function selectBiasedRow(
   const cutoff = cutoffBelow(lowerBound(keys, experts, topK), most, largestBias);
   const size = indicesFrom(keys, experts, cutoff, candidatesOf(scratch, experts));
   orderFirst(scratch, row, kind, bias, experts, size, topK, most, largestBias);
-  takeFirst(orderOf(scratch, experts), topK, expert, loads);
+  takeFirst(orderOf(scratch, experts), topK, row, expert, loads);
 }
 
 export function selectTopKBiased(

@@ -405,6 +405,7 @@ function logColumnSumOf(
   for (let t: usize = 0; t < <usize>tokens; t++) {
     largest = max(largest, <f64>load<f32>(first + t * stride) * inverse + potential - load<f64>(rowLogSum + (t << 3)));
   }
+  if (largest == -Infinity) return largest;
   let sum: f64 = 0;
   for (let t: usize = 0; t < <usize>tokens; t++) {
     const x = <f64>load<f32>(first + t * stride) * inverse + potential - load<f64>(rowLogSum + (t << 3));

@@ -98,8 +98,13 @@ export function scaleRow(to: usize, count: i32, factor: f32): void {
   }
 }
 
-/** Softmax of a row of `count` floats, finite or −∞ but not all −∞; `to` may be `from`. */
+/** Softmax of a row of `count` floats, finite or −∞, 0 where all are −∞; `to` may be `from`. */
 export function softmaxRow(from: usize, count: i32, to: usize): void {
-  const sum = softmaxWeights(from, count, largestOf(from, count), to);
+  const largest = largestOf(from, count);
+  if (largest == -Infinity) {
+    memory.fill(to, 0, (<usize>count) << 2);
+    return;
+  }
+  const sum = softmaxWeights(from, count, largest, to);
   scaleRow(to, count, <f32>(1 / sum));
 }

@@ -1,5 +1,5 @@
 import { firstInOrder } from "./heap";
-import { hostExp } from "./host";
+import { hostExp, hostLog } from "./host";
 import { largestOf } from "./lanes";
 import { hostSumExp } from "./keys";
 import { logRelativeSum, softmaxWeightSum } from "./softmax";
@@ -20,38 +20,41 @@ import { logRelativeSum, softmaxWeightSum } from "./softmax";
 @inline
 const BUCKETS: i32 = 2048;
 
+/** Bytes of scratch of {@link rankedKey}. */
+export const HISTOGRAM_BYTES: usize = 4 * 2048;
+
 // @ts-ignore: decorator
 @inline
 const DENORMAL: f32 = -700;
 
 // @ts-ignore: decorator
 @inline
-function padded(tokens: i32): usize {
+export function padded(tokens: i32): usize {
   return (<usize>tokens + 3) & ~3;
 }
 
 /** Bytes of scratch that {@link selectTokens} needs. */
 export function tokensScratch(tokens: i32): usize {
-  return 52 * padded(tokens) + 4 * BUCKETS;
+  return 52 * padded(tokens) + HISTOGRAM_BYTES;
 }
 
 /** An int32 of the same order as the float32 in each lane, −0 as +0, and back. */
 // @ts-ignore: decorator
 @inline
-function ordered(keys: v128): v128 {
+export function ordered(keys: v128): v128 {
   const bits = f32x4.add(keys, f32x4.splat(0));
   return v128.xor(bits, i32x4.shr_u(i32x4.shr_s(bits, 31), 1));
 }
 
 // @ts-ignore: decorator
 @inline
-function orderedScalar(key: f32): i32 {
+export function orderedScalar(key: f32): i32 {
   return i32x4.extract_lane(ordered(f32x4.splat(key)), 0);
 }
 
 // @ts-ignore: decorator
 @inline
-function keyOf(bits: i32): f32 {
+export function keyOf(bits: i32): f32 {
   return reinterpret<f32>(bits ^ ((bits >> 31) & 0x7fffffff));
 }
 
@@ -119,7 +122,7 @@ function digit(key: i32, shift: i32, mask: i32): usize {
 }
 
 /** The `rank`-th largest, counted from 1, of `length` ordered keys. */
-function rankedKey(keys: usize, length: i32, rank: i32, histogram: usize): i32 {
+export function rankedKey(keys: usize, length: i32, rank: i32, histogram: usize): i32 {
   let prefix: u32 = 0;
   let known: u32 = 0;
   let shift = 32;
@@ -193,7 +196,7 @@ function takeFrom(keys: usize, tokens: i32, low: i32, high: i32, places: i32, to
 }
 
 /** How many of the keys are at least `low`. */
-function countFrom(keys: usize, tokens: i32, low: i32): i32 {
+export function countFrom(keys: usize, tokens: i32, low: i32): i32 {
   let lanes = i32x4.splat(0);
   const floor = i32x4.splat(low);
   const end = keys + ((<usize>(tokens & ~3)) << 2);
@@ -243,8 +246,10 @@ export function selectTokens(
     for (let t: usize = 0; t < <usize>tokens; t++) {
       const row = logits + t * width;
       const most = largestOf(row, experts);
-      store<f32>(largest + (t << 2), most);
-      store<f32>(logSum + (t << 2), <f32>logRelativeSum(softmaxWeightSum(row, experts, most), most));
+      store<f32>(largest + (t << 2), most == -Infinity ? 0 : most);
+      // Of a token with all experts disabled every key is −∞.
+      if (most == -Infinity) store<f32>(logSum + (t << 2), 0);
+      else store<f32>(logSum + (t << 2), <f32>logRelativeSum(softmaxWeightSum(row, experts, most), most));
     }
   }
   for (let block = 0; block < experts; block += 4) {
@@ -260,7 +265,7 @@ export function selectTokens(
         continue;
       }
       const key = keyOf(threshold);
-      const margin: f32 = 2 * keyError(key);
+      const margin: f32 = key == -Infinity ? 0 : 2 * keyError(key);
       const isDenormal = key - margin < DENORMAL;
       const low = orderedScalar(isDenormal ? -Infinity : key - margin);
       const high = orderedScalar(isDenormal ? max(key + margin, DENORMAL) : key + margin);
@@ -286,6 +291,15 @@ export function selectTokens(
       takeFrom(column, tokens, low, high, places, to);
     }
   }
+}
+
+/** The float64 softmax; its logarithm, which is below all of them, where it is hardly a normal number; −∞ if disabled. */
+// @ts-ignore: decorator
+@inline
+function exactKey(exponent: f64, sum: f64): f64 {
+  if (exponent > <f64>DENORMAL + 20) return hostExp(exponent) / sum;
+  const logarithm = exponent - hostLog(sum);
+  return logarithm > <f64>DENORMAL ? hostExp(exponent) / sum : logarithm;
 }
 
 /**
@@ -315,10 +329,10 @@ function settle(
     const most = <f64>load<f32>(largest + (t << 2));
     let sum = load<f64>(exactSums + (t << 3));
     if (sum == 0) {
-      sum = hostSumExp(row, experts, most);
+      sum = max(hostSumExp(row, experts, most), 1);
       store<f64>(exactSums + (t << 3), sum);
     }
-    store<f64>(exactKeys + (t << 3), hostExp(<f64>load<f32>(row + ((<usize>expert) << 2)) - most) / sum);
+    store<f64>(exactKeys + (t << 3), exactKey(<f64>load<f32>(row + ((<usize>expert) << 2)) - most, sum));
     store<i32>(band + ((<usize>size) << 2), <i32>t);
     store<i32>(column + (t << 2), i32.MIN_VALUE);
     size += 1;

@@ -1,5 +1,4 @@
 import type { ScoreKind } from "../../assignment.ts";
-import type { KeyKind } from "../kernels.ts";
 
 /** The largest of `length` entries from `start` on. */
 export function largestOf(values: ArrayLike<number>, start: number, length: number): number {
@@ -25,6 +24,26 @@ export function logSigmoid(logit: number): number {
   return Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
 }
 
+/** Below this logit log(1 + e^z) is e^z, which underflows before its root does. */
+const softplusTail = -40;
+
+/** √log(1 + e^z). */
+export function sqrtSoftplus(logit: number): number {
+  if (logit < softplusTail) return Math.exp(logit / 2);
+  return Math.sqrt(Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit))));
+}
+
+/** log of {@link sqrtSoftplus}, finite for every finite logit. */
+export function logSqrtSoftplus(logit: number): number {
+  return logit < softplusTail ? logit / 2 : Math.log(sqrtSoftplus(logit));
+}
+
+/** S of one entry, by the kinds that look at no other. */
+export function entryAffinity(logit: number, kind: Exclude<ScoreKind, "softmax">): number {
+  if (kind === "sigmoid") return sigmoid(logit);
+  return kind === "sqrt-softplus" ? sqrtSoftplus(logit) : logit;
+}
+
 /** Writes S of the row of `experts` logits from `row` on into `affinity` `[experts]`. */
 export function rowAffinities(
   logits: Float32Array,
@@ -33,28 +52,27 @@ export function rowAffinities(
   kind: ScoreKind,
   affinity: Float64Array,
 ): void {
-  if (kind === "sigmoid") {
-    for (let e = 0; e < experts; e++) affinity[e] = sigmoid(logits[row + e]);
+  if (kind !== "softmax") {
+    for (let e = 0; e < experts; e++) affinity[e] = entryAffinity(logits[row + e], kind);
     return;
   }
   const largest = largestOf(logits, row, experts);
+  if (largest === Number.NEGATIVE_INFINITY) {
+    affinity.fill(0, 0, experts);
+    return;
+  }
   const sum = sumExp(logits, row, experts, largest);
   for (let e = 0; e < experts; e++) affinity[e] = Math.exp(logits[row + e] - largest) / sum;
 }
 
 export function affinities(
   logits: Float32Array,
-  kind: KeyKind,
+  kind: ScoreKind,
   tokens: number,
   experts: number,
   out: Float64Array,
 ): void {
-  const entries = tokens * experts;
-  if (kind === "logits") {
-    out.set(logits.subarray(0, entries));
-    return;
-  }
-  for (let row = 0; row < entries; row += experts) {
+  for (let row = 0; row < tokens * experts; row += experts) {
     rowAffinities(logits, row, experts, kind, out.subarray(row, row + experts));
   }
 }

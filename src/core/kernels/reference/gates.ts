@@ -1,6 +1,12 @@
 import type { ScoreKind } from "../../assignment.ts";
-import { largestOf, logSigmoid, rowAffinities, sigmoid } from "./affinity.ts";
+import { entryAffinity, largestOf, logSigmoid, logSqrtSoftplus, rowAffinities } from "./affinity.ts";
 import { selectTopK } from "./select.ts";
+
+/** log S up to a constant of the row: a softmax is its logits, and logits stand for themselves. */
+function logAffinity(logit: number, kind: ScoreKind): number {
+  if (kind === "sigmoid") return logSigmoid(logit);
+  return kind === "sqrt-softplus" ? logSqrtSoftplus(logit) : logit;
+}
 
 /**
  * `gate` = softmax of `logWeight` over the slots of one token that hold an expert. In the log domain, so that weights
@@ -41,9 +47,7 @@ export function gates(
     if (renormalize) {
       for (let slot = 0; slot < slots; slot++) {
         const chosen = expert[start + slot];
-        const logit = logits[row + chosen];
-        // A row's softmax is its logits up to a constant, which the division removes.
-        logWeight[slot] = chosen < 0 ? Number.NEGATIVE_INFINITY : kind === "softmax" ? logit : logSigmoid(logit);
+        logWeight[slot] = chosen < 0 ? Number.NEGATIVE_INFINITY : logAffinity(logits[row + chosen], kind);
       }
       normaliseSlots(logWeight, expert, start, slots, gate);
     } else {
@@ -70,7 +74,8 @@ export function selectByPlan(
   for (let t = 0; t < tokens; t++) {
     for (let slot = 0; slot < topK; slot++) {
       const chosen = expert[t * topK + slot];
-      logWeight[slot] = logits[t * experts + chosen] / epsilon + columnPotential[chosen];
+      const exponent = logits[t * experts + chosen] / epsilon + columnPotential[chosen];
+      logWeight[slot] = chosen < 0 ? Number.NEGATIVE_INFINITY : exponent;
     }
     normaliseSlots(logWeight, expert, t * topK, topK, gate);
   }
@@ -89,7 +94,8 @@ export function pairScores(
   for (let t = 0; t < tokens; t++) {
     for (let slot = t * slots; slot < (t + 1) * slots; slot++) {
       const logit = logits[t * experts + expert[slot]];
-      pairScore[slot] = expert[slot] < 0 ? 0 : kind === "softmax" ? Math.exp(logit - logSumExp[t]) : sigmoid(logit);
+      if (expert[slot] < 0) pairScore[slot] = 0;
+      else pairScore[slot] = kind === "softmax" ? Math.exp(logit - logSumExp[t]) : entryAffinity(logit, kind);
     }
   }
 }

@@ -69,7 +69,11 @@ export function logSinkhornSweep(
     rowExponents(logits, t * experts, epsilon, columnPotential, exponent);
     for (let e = 0; e < experts; e++) columnSum[e] += Math.exp(exponent[e] - rowLogSum[t] - columnMax[e]);
   }
-  for (let e = 0; e < experts; e++) logColumnSum[e] = columnMax[e] + Math.log(columnSum[e]);
+  // A column of −∞ alone has NaN for a sum.
+  const none = Number.NEGATIVE_INFINITY;
+  for (let e = 0; e < experts; e++) {
+    logColumnSum[e] = columnMax[e] === none ? none : columnMax[e] + Math.log(columnSum[e]);
+  }
 }
 
 export function entropicPlan(

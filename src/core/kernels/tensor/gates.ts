@@ -3,10 +3,7 @@ import type { ScoreKind } from "../../assignment.ts";
 import type { Tensors } from "../../platform.ts";
 import type { Kernels } from "../kernels.ts";
 import { exponentsOf, twoFloats } from "./exponents.ts";
-import { affinitiesOf, matrixOf } from "./matrices.ts";
-
-/** What an empty slot weighs before the softmax: as good as −∞, and its differences are numbers. */
-const emptyLogWeight = -3e38;
+import { affinitiesOf, asGoodAsNegativeInfinity, matrixOf } from "./matrices.ts";
 
 /** The logits of the selected pairs `[tokens × slots]`, so that no others need be carried over. */
 function chosenLogits(
@@ -19,22 +16,26 @@ function chosenLogits(
   const chosen = new Float32Array(tokens * slots);
   for (let pair = 0; pair < chosen.length; pair++) {
     const row = Math.floor(pair / slots) * experts;
-    chosen[pair] = expert[pair] < 0 ? emptyLogWeight : logits[row + expert[pair]];
+    chosen[pair] = expert[pair] < 0 ? asGoodAsNegativeInfinity : logits[row + expert[pair]];
   }
   return chosen;
 }
 
+function writeGates(values: ArrayLike<number>, expert: Int32Array, gate: Float32Array): void {
+  for (let pair = 0; pair < values.length; pair++) gate[pair] = expert[pair] < 0 ? 0 : values[pair];
+}
+
 /** The gates of selected experts; slots with expert −1 get 0. */
 export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates"> {
-  const { abs, exp, gather, log1p, minimum, neg, reshape, softmax, sub, tidy } = tensors;
+  const { abs, exp, gather, less, log, log1p, maximum, minimum, mul, neg, reshape, softmax, sub, tidy, where } =
+    tensors;
 
   /** log S, of a softmax up to a constant of the row. */
   function logAffinity(logits: Tensor2D, kind: ScoreKind): Tensor2D {
-    return kind === "softmax" ? logits : sub(minimum(logits, 0), log1p(exp(neg(abs(logits)))));
-  }
-
-  function writeGates(values: ArrayLike<number>, expert: Int32Array, gate: Float32Array): void {
-    for (let pair = 0; pair < values.length; pair++) gate[pair] = expert[pair] < 0 ? 0 : values[pair];
+    if (kind === "softmax" || kind === "logits") return logits;
+    if (kind === "sigmoid") return sub(minimum(logits, 0), log1p(exp(neg(abs(logits)))));
+    // Below −40 log(1 + e^z) is e^z, which underflows before its root does.
+    return where(less(logits, -40), mul(logits, 0.5), log(affinitiesOf(tensors, maximum(logits, -40), kind)));
   }
 
   return {
@@ -56,7 +57,7 @@ export function gatePrograms(tensors: Tensors): Pick<Kernels, "gates"> {
   };
 }
 
-/** `gate` `[tokens × topK]` of selected experts, one in every slot, from the plan of `columnPotential`. */
+/** `gate` `[tokens × topK]` of selected experts, 0 where a slot has none, from the plan of `columnPotential`. */
 export function writePlanGates(
   tensors: Tensors,
   logits: Float32Array,
@@ -70,9 +71,12 @@ export function writePlanGates(
 ): void {
   tensors.tidy(() => {
     const chosen = matrixOf(tensors, chosenLogits(logits, expert, tokens, experts, topK), tokens, topK);
-    const potentials = Float64Array.from({ length: tokens * topK }, (_, pair) => columnPotential[expert[pair]]);
+    const potentials = Float64Array.from(
+      { length: tokens * topK },
+      (_, pair) => columnPotential[Math.max(0, expert[pair])],
+    );
     const offset = twoFloats(tensors, potentials, tokens, topK, epsilon);
     const { exponent } = exponentsOf(tensors, chosen, offset, epsilon);
-    gate.set(tensors.softmax(exponent).dataSync());
+    writeGates(tensors.softmax(exponent).dataSync(), expert, gate);
   });
 }

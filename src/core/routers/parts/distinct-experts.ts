@@ -1,13 +1,17 @@
+import type { Assignment } from "../../assignment.ts";
+import type { TokenBatch } from "../../token-batch.ts";
+
 /** Draws distinct experts without allocating: the beginning of a Fisher–Yates shuffle, undone afterwards. */
 export interface DistinctExperts {
   /**
-   * Writes `count` distinct experts into `expert[offset, offset + count)`. `draw` gives uniform 32-bit unsigned
-   * integers; each expert's chance is uniform up to experts / 2³².
+   * Gives token `token` the first K experts of the shuffle that are not disabled for it, with gates of 1/K, and counts them
+   * in the load; slots that are left get −1 and gate 0. `draw` gives uniform 32-bit unsigned integers, one for each expert
+   * that is taken or passed over. Each expert's chance is uniform up to experts / 2³².
    */
-  pick(draw: () => number, count: number, expert: Int32Array, offset: number): void;
+  assign(draw: () => number, batch: TokenBatch, token: number, assignment: Assignment): void;
 }
 
-export function createDistinctExperts(experts: number): DistinctExperts {
+export function createDistinctExperts(experts: number, topK: number): DistinctExperts {
   const order = new Int32Array(experts);
   for (let e = 0; e < experts; e++) order[e] = e;
   const swapped = new Int32Array(experts);
@@ -19,14 +23,26 @@ export function createDistinctExperts(experts: number): DistinctExperts {
   }
 
   return {
-    pick(draw, count, expert, offset) {
-      for (let place = 0; place < count; place++) {
+    assign(draw, { logits }, token, { expert, gate, load }) {
+      const first = token * topK;
+      let slot = first;
+      let place = 0;
+      for (; place < experts && slot < first + topK; place++) {
         swapped[place] = place + Math.floor((draw() / 2 ** 32) * (experts - place));
         swap(place, swapped[place]);
-        expert[offset + place] = order[place];
+        if (logits[token * experts + order[place]] === Number.NEGATIVE_INFINITY) continue;
+        expert[slot] = order[place];
+        gate[slot] = 1 / topK;
+        load[order[place]] += 1;
+        slot += 1;
       }
+      expert.fill(-1, slot, first + topK);
+      gate.fill(0, slot, first + topK);
       // Back to the identity, so that a choice depends on its own draws alone.
-      for (let place = count - 1; place >= 0; place--) swap(place, swapped[place]);
+      while (place > 0) {
+        place -= 1;
+        swap(place, swapped[place]);
+      }
     },
   };
 }

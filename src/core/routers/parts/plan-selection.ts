@@ -5,20 +5,81 @@ import type { TokenBatch } from "../../token-batch.ts";
 /** Selects by an entropic plan without writing it down. */
 export interface PlanSelection {
   /**
-   * The K largest of each row of softmax(Z/ε + g), `expert` `[tokens × topK]` and `load` `[experts]` as from
-   * `Kernels.selectTopK`. `columnPotential` is g `[experts]` in units of ε.
+   * The K largest of each row of the plan softmax(Z/ε + g), `expert` `[tokens × topK]` and `load` `[experts]` as from
+   * `Kernels.selectTopK`, and `gate` `[tokens × topK]`, the plan's entries divided by their sum. `columnPotential` is g
+   * `[experts]` in units of ε. Entries that differ by less than a millionth are ties, which go to the lower index.
    */
-  select(batch: TokenBatch, columnPotential: Float64Array, expert: Int32Array, load: Int32Array): void;
+  select(
+    batch: TokenBatch,
+    columnPotential: Float64Array,
+    expert: Int32Array,
+    load: Int32Array,
+    gate: Float32Array,
+  ): void;
 }
 
-/** A row of the plan is ordered as Z/ε + g is, and so as Z + ε·g: a bias on the logits. */
+/** Relative difference of two entries of a plan that the rounding of float32 sweeps can make of none. */
+const tieWidth = 1e-6;
+
 export function createPlanSelection(kernels: Kernels, shape: RoutingShape, epsilon: number): PlanSelection {
   const { experts, topK } = shape;
+  // The expert after the last one selected shows whether the last is one by its rounding.
+  const slots = Math.min(experts, topK + 1);
+  const ranked = kernels.allocateInt32(shape.tokens * slots);
+  const rankedLoad = kernels.allocateInt32(experts);
+  // A row of the plan is ordered as Z/ε + g is, and so as Z + ε·g: a bias on the logits.
   const bias = kernels.allocateFloat64(experts);
+  const exponent = new Float64Array(experts);
+
+  function hasTie({ logits }: TokenBatch, token: number, columnPotential: Float64Array): boolean {
+    let before = Number.POSITIVE_INFINITY;
+    for (let slot = token * slots; slot < (token + 1) * slots; slot++) {
+      const e = ranked[slot];
+      if (e < 0) return false;
+      const own = logits[token * experts + e] / epsilon + columnPotential[e];
+      if (before - own < tieWidth) return true;
+      before = own;
+    }
+    return false;
+  }
+
+  /** The token's experts in order, those within {@link tieWidth} of their neighbours in the order of their indices. */
+  function orderOf({ logits }: TokenBatch, token: number, columnPotential: Float64Array): number[] {
+    const order: number[] = [];
+    for (let e = 0; e < experts; e++) {
+      exponent[e] = logits[token * experts + e] / epsilon + columnPotential[e];
+      if (exponent[e] !== Number.NEGATIVE_INFINITY) order.push(e);
+    }
+    order.sort((a, b) => exponent[b] - exponent[a] || a - b);
+    for (let first = 0; first < order.length; ) {
+      let end = first + 1;
+      while (end < order.length && exponent[order[end - 1]] - exponent[order[end]] < tieWidth) end += 1;
+      if (end > first + 1) order.splice(first, end - first, ...order.slice(first, end).sort((a, b) => a - b));
+      first = end;
+    }
+    return order;
+  }
+
   return {
-    select({ logits, tokens }, columnPotential, expert, load) {
+    select(batch, columnPotential, expert, load, gate) {
+      const { logits, tokens } = batch;
+      kernels.selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate);
       for (let e = 0; e < experts; e++) bias[e] = epsilon * columnPotential[e];
-      kernels.selectTopK(logits, "logits", bias, tokens, experts, topK, expert, load);
+      kernels.selectTopK(logits, "logits", bias, tokens, experts, slots, ranked, rankedLoad);
+      for (let token = 0; token < tokens; token++) {
+        if (!hasTie(batch, token, columnPotential)) continue;
+        const order = orderOf(batch, token, columnPotential);
+        const first = token * topK;
+        const count = Math.min(topK, order.length);
+        let sum = 0;
+        for (let slot = 0; slot < count; slot++) sum += Math.exp(exponent[order[slot]] - exponent[order[0]]);
+        for (let slot = 0; slot < count; slot++) {
+          load[expert[first + slot]] -= 1;
+          load[order[slot]] += 1;
+          expert[first + slot] = order[slot];
+          gate[first + slot] = Math.exp(exponent[order[slot]] - exponent[order[0]]) / sum;
+        }
+      }
     },
   };
 }

@@ -8,11 +8,50 @@ export interface ScoreGradient {
   addRow(logits: Float32Array, row: number, logitGradient: Float32Array): void;
 }
 
+/** Below this logit log(1 + e^z) is e^z. */
+const softplusTail = -40;
+
+/** log(1 + e^z). */
+function softplus(logit: number): number {
+  return Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit)));
+}
+
+/** log S of one entry up to a constant of its row: a softmax is its logits, and logits are taken for a softmax's. */
+export function logScore(logit: number, scores: ScoreKind): number {
+  if (scores === "sigmoid") return Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
+  if (scores !== "sqrt-softplus") return logit;
+  return logit < softplusTail ? logit / 2 : Math.log(softplus(logit)) / 2;
+}
+
+/**
+ * ∂log S/∂Z of one entry, in float64: 1 − S of a sigmoid, S′/S of the others; 1 of a softmax, whose sum cancels where it is
+ * divided by another, and of logits, which are then their softmax.
+ */
+export function logScoreSlope(logit: number, scores: ScoreKind): number {
+  if (scores === "softmax" || scores === "logits") return 1;
+  // 1 − sigmoid(z) = 1 / (1 + e^z), which keeps its precision where the sigmoid is 1.
+  if (scores === "sigmoid") return 1 / (1 + Math.exp(logit));
+  return logit < softplusTail ? 0.5 : 1 / (2 * softplus(logit) * (1 + Math.exp(-logit)));
+}
+
+/** ∂S/∂Z of one entry, by the kinds that look at no other. */
+function scoreSlope(logit: number, scores: Exclude<ScoreKind, "softmax">): number {
+  if (scores === "logits") return 1;
+  if (scores === "sigmoid") {
+    const small = Math.exp(-Math.abs(logit));
+    return small / (1 + small) ** 2;
+  }
+  if (logit < softplusTail) return Math.exp(logit / 2) / 2;
+  return 1 / (2 * Math.sqrt(softplus(logit)) * (1 + Math.exp(-logit)));
+}
+
 /**
  * With d = ∂loss/∂S of a token,
  *
- *     softmax:  ∂loss/∂Z_j = S_j·(d_j − Σ_e d_e·S_e)      of all its experts
- *     sigmoid:  ∂loss/∂Z_j = d_j·S_j·(1 − S_j)
+ *     softmax:        ∂loss/∂Z_j = S_j·(d_j − Σ_e d_e·S_e)      of all its experts
+ *     sigmoid:        ∂loss/∂Z_j = d_j·S_j·(1 − S_j)
+ *     sqrt-softplus:  ∂loss/∂Z_j = d_j·sigmoid(Z_j) / (2·S_j)
+ *     logits:         ∂loss/∂Z_j = d_j
  *
  * in float64, from the logits, so that 1 − S keeps its precision where S is nearly 1.
  */
@@ -20,17 +59,10 @@ export function createScoreGradient(experts: number, scores: ScoreKind): ScoreGr
   const ofScores = new Float64Array(experts);
   const weight = new Float64Array(experts);
 
-  function addSigmoids(logits: Float32Array, row: number, logitGradient: Float32Array): void {
-    for (let e = 0; e < experts; e++) {
-      if (ofScores[e] === 0) continue;
-      const small = Math.exp(-Math.abs(logits[row + e]));
-      logitGradient[row + e] += (ofScores[e] * small) / (1 + small) ** 2;
-    }
-  }
-
   function addSoftmax(logits: Float32Array, row: number, logitGradient: Float32Array): void {
     let largest = Number.NEGATIVE_INFINITY;
     for (let e = 0; e < experts; e++) largest = Math.max(largest, logits[row + e]);
+    if (largest === Number.NEGATIVE_INFINITY) return;
     let sum = 0;
     let weighted = 0;
     for (let e = 0; e < experts; e++) {
@@ -42,11 +74,17 @@ export function createScoreGradient(experts: number, scores: ScoreKind): ScoreGr
     for (let e = 0; e < experts; e++) logitGradient[row + e] += (weight[e] / sum) * (ofScores[e] - mean);
   }
 
-  const add = scores === "sigmoid" ? addSigmoids : addSoftmax;
+  function addEntries(kind: Exclude<ScoreKind, "softmax">, logits: Float32Array, row: number, to: Float32Array): void {
+    for (let e = 0; e < experts; e++) {
+      if (ofScores[e] !== 0) to[row + e] += ofScores[e] * scoreSlope(logits[row + e], kind);
+    }
+  }
+
   return {
     ofScores,
     addRow(logits, row, logitGradient) {
-      add(logits, row, logitGradient);
+      if (scores === "softmax") addSoftmax(logits, row, logitGradient);
+      else addEntries(scores, logits, row, logitGradient);
       ofScores.fill(0);
     },
   };

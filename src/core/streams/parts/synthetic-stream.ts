@@ -14,12 +14,15 @@ export const repeatOption = z
  * A stream of `steps` full batches that `writeLogits` makes up, all in one buffer. With `repeat` it is called for the
  * first step alone, whose batch every step is. Where a step's logits are not wanted `passStep` is called instead, if there
  * is one: it must leave the random numbers and all that moves as `writeLogits` would.
+ *
+ * @param tokenId `[tokens]`, where `writeLogits` notes the id of each token, if the stream has ids
  */
 export function createSyntheticStream(
   { shape, kernels }: StreamContext,
   writeLogits: WriteLogits,
   repeat = false,
   passStep?: (step: number) => void,
+  tokenId?: Int32Array,
 ): Stream {
   const { steps, tokens, experts } = shape;
   const logits = kernels.allocateFloat32(tokens * experts);
@@ -28,7 +31,7 @@ export function createSyntheticStream(
     async next() {
       if (step === steps) return null;
       if (step === 0 || !repeat) writeLogits(logits, step);
-      return { step: step++, tokens, experts, logits };
+      return { step: step++, tokens, experts, logits, ...(tokenId !== undefined && { tokenId }) };
     },
     ...(passStep !== undefined &&
       !repeat && {

@@ -47,7 +47,8 @@ export function createColumnSumGradient(
       kernels.logSinkhornSweep(logits, epsilon, potential, rows, experts, rowLogSum, logColumnSum);
       for (let e = 0; e < experts; e++) {
         columnSum[e] = Math.exp(logColumnSum[e]);
-        potential[e] -= logColumnSum[e];
+        // A column without entries has no sum to divide by.
+        if (logColumnSum[e] > Number.NEGATIVE_INFINITY) potential[e] -= logColumnSum[e];
       }
       carried.fill(0);
       for (let t = 0; t < rows; t++) {

@@ -1,6 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { SmoothFunction } from "../optimise/newton.ts";
 import type { EntropicProblem } from "./entropic-problem.ts";
+import { countActive } from "./sinkhorn.ts";
 
 /** The dual function of the entropic plan; its points are column potentials g `[experts]`, in units of ε. */
 export interface EntropicDual extends SmoothFunction {
@@ -41,6 +42,9 @@ export function createEntropicDual(
   let problem: EntropicProblem;
   let epsilon: number;
   let gradientNorm: number;
+  /** Experts that have entries. */
+  let active = experts;
+  const isActive = (e: number) => logColumnSum[e] > Number.NEGATIVE_INFINITY;
 
   return {
     use(next, nextEpsilon) {
@@ -53,16 +57,17 @@ export function createEntropicDual(
       for (let e = 0; e < experts; e++) columnPotential[e] = x[e] - largest;
       const rows = problem.tokens;
       kernels.logSinkhornSweep(problem.logits, epsilon, columnPotential, rows, experts, rowLogSum, logColumnSum);
+      active = countActive(logColumnSum);
       let rowSum = 0;
       let columnSum = 0;
       gradientNorm = 0;
       for (let t = 0; t < rows; t++) rowSum += rowLogSum[t];
       for (let e = 0; e < experts; e++) {
-        columnSum += columnPotential[e];
-        gradient[e] = Math.exp(logColumnSum[e]) / rows - 1 / experts;
+        if (isActive(e)) columnSum += columnPotential[e];
+        gradient[e] = isActive(e) ? Math.exp(logColumnSum[e]) / rows - 1 / active : 0;
         gradientNorm += Math.abs(gradient[e]);
       }
-      return rowSum / rows - columnSum / experts;
+      return rowSum / rows - columnSum / active;
     },
     hessian(_x, out) {
       const rows = problem.tokens;
@@ -80,8 +85,8 @@ export function createEntropicDual(
       for (let entry = 0; entry < sparsified.length; entry++) out[entry] = sparsified[entry] / rows;
     },
     balanceColumns(x) {
-      const logTarget = Math.log(problem.tokens / experts);
-      for (let e = 0; e < experts; e++) x[e] = columnPotential[e] + logTarget - logColumnSum[e];
+      const logTarget = Math.log(problem.tokens / active);
+      for (let e = 0; e < experts; e++) x[e] = isActive(e) ? columnPotential[e] + logTarget - logColumnSum[e] : 0;
     },
   };
 }

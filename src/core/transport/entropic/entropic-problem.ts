@@ -1,12 +1,17 @@
 /**
  * max over P ≥ 0 of ⟨Z, P⟩ + ε·H(P), H(P) = −Σ P(log P − 1), with P·1 = 1 for each of T tokens and Pᵀ·1 = T/E for each
  * of E experts.
+ *
+ * An entry of −∞ has no mass. Experts without any other entry take no part: E counts the others. A row without any other
+ * takes no part either, in problems that say `hasDisabled`.
  */
 export interface EntropicProblem {
-  /** Z, at least `tokens · experts` finite entries, row-major. */
+  /** Z, at least `tokens · experts` entries, finite or −∞, row-major. */
   readonly logits: Float32Array;
   /** T, at most the tokens the solver was created for. */
   readonly tokens: number;
+  /** Whether there may be entries of −∞; false when absent. */
+  readonly hasDisabled?: boolean;
 }
 
 /** The plan P_te = softmax over e of (Z_te/ε + g_e), whose rows are exact, given by its column potential g. */

@@ -75,22 +75,70 @@ export function createEntropicSolver(
   let sinkhornGradient: SinkhornGradient | undefined;
   let balancedGradient: BalancedGradient | undefined;
   let sweeps: number | null = null;
+  let ownRows: Float32Array | undefined;
+  let rowOf = new Int32Array(0);
+
+  /** `problem` without the rows that have no entry, which would make NaN of the columns' sums. */
+  function withEntries(problem: EntropicProblem): EntropicProblem {
+    if (!problem.hasDisabled) return problem;
+    ownRows ??= kernels.allocateFloat32(tokens * experts);
+    if (rowOf.length < tokens) rowOf = new Int32Array(tokens);
+    let rows = 0;
+    for (let t = 0; t < problem.tokens; t++) {
+      const row = problem.logits.subarray(t * experts, (t + 1) * experts);
+      if (row.every((logit) => logit === Number.NEGATIVE_INFINITY)) continue;
+      ownRows.set(row, rows * experts);
+      rowOf[rows] = t;
+      rows += 1;
+    }
+    return { logits: ownRows, tokens: rows, hasDisabled: true };
+  }
+
+  /** Adds the gradient of `problem` to those rows of `logitGradient` that its rows come from. */
+  function addToRows(logitGradient: Float32Array, rows: number, add: (own: Float32Array) => void): void {
+    const own = new Float32Array(rows * experts);
+    add(own);
+    for (let row = 0; row < rows; row++) {
+      for (let e = 0; e < experts; e++) logitGradient[rowOf[row] * experts + e] += own[row * experts + e];
+    }
+  }
+
+  function addGradient(problem: EntropicProblem, potentialGradient: Float64Array, logitGradient: Float32Array): void {
+    if (sweeps === null) {
+      balancedGradient ??= createBalancedGradient(kernels, tokens, experts, epsilon);
+      balancedGradient.add(problem, method.columnPotential, potentialGradient, logitGradient);
+    } else {
+      sinkhornGradient ??= createSinkhornGradient(kernels, tokens, experts, epsilon);
+      sinkhornGradient.add(problem, sweeps, potentialGradient, logitGradient);
+    }
+  }
+
   return {
-    solve(problem) {
+    solve(given) {
+      const problem = withEntries(given);
+      if (problem.tokens === 0) {
+        const { columnPotential } = method;
+        columnPotential.fill(0);
+        sweeps = 0;
+        return { columnPotential, iterations: 0, sweeps, marginalError: 0, converged: true };
+      }
       const solution = method.solve(problem);
       sweeps = solution.sweeps;
       return solution;
     },
-    writePlan({ logits, tokens: rows }, plan) {
+    writePlan({ logits, tokens: rows, hasDisabled }, plan) {
       kernels.entropicPlan(logits, method.columnPotential, epsilon, rows, experts, plan);
+      if (!hasDisabled) return;
+      // Of a row without entries the kernel makes NaN.
+      for (let entry = 0; entry < rows * experts; entry++) {
+        if (logits[entry] === Number.NEGATIVE_INFINITY) plan[entry] = 0;
+      }
     },
-    backward(problem, potentialGradient, logitGradient) {
-      if (sweeps === null) {
-        balancedGradient ??= createBalancedGradient(kernels, tokens, experts, epsilon);
-        balancedGradient.add(problem, method.columnPotential, potentialGradient, logitGradient);
-      } else {
-        sinkhornGradient ??= createSinkhornGradient(kernels, tokens, experts, epsilon);
-        sinkhornGradient.add(problem, sweeps, potentialGradient, logitGradient);
+    backward(given, potentialGradient, logitGradient) {
+      const problem = withEntries(given);
+      if (problem === given) addGradient(problem, potentialGradient, logitGradient);
+      else if (problem.tokens > 0) {
+        addToRows(logitGradient, problem.tokens, (own) => addGradient(problem, potentialGradient, own));
       }
     },
   };

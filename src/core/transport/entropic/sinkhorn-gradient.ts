@@ -1,6 +1,7 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { createColumnSumGradient } from "./column-sum-gradient.ts";
 import type { EntropicProblem } from "./entropic-problem.ts";
+import { balanceColumns, countActive } from "./sinkhorn.ts";
 
 /** Differentiates the column potential that Sinkhorn's sweeps lead to. */
 export interface SinkhornGradient {
@@ -44,17 +45,11 @@ export function createSinkhornGradient(
   function repeatSweeps({ logits, tokens: rows }: EntropicProblem, sweeps: number): void {
     if (history.length < sweeps * experts) history = new Float64Array(sweeps * experts);
     potential.fill(0);
-    const logTarget = Math.log(rows / experts);
     for (let sweep = 0; sweep < sweeps; sweep++) {
       history.set(potential, sweep * experts);
       if (sweep === sweeps - 1) return;
       kernels.logSinkhornSweep(logits, epsilon, potential, rows, experts, rowLogSum, logColumnSum);
-      let largest = Number.NEGATIVE_INFINITY;
-      for (let e = 0; e < experts; e++) {
-        potential[e] += logTarget - logColumnSum[e];
-        largest = Math.max(largest, potential[e]);
-      }
-      for (let e = 0; e < experts; e++) potential[e] -= largest;
+      balanceColumns(potential, logColumnSum, Math.log(rows / countActive(logColumnSum)));
     }
   }
 

@@ -19,14 +19,14 @@ const iterationsPerStage = 5;
 // In units of ε, as potentials are.
 const newtonRadius = 10;
 
-/** max_t (max_e Z_te − min_e Z_te) */
+/** max_t (max_e Z_te − min_e Z_te), of the entries that are not −∞ */
 function largestRowRange({ logits, tokens }: EntropicProblem, experts: number): number {
   let range = 0;
   for (let row = 0; row < tokens * experts; row += experts) {
-    let least = logits[row];
-    let largest = least;
-    for (let entry = row + 1; entry < row + experts; entry++) {
-      least = Math.min(least, logits[entry]);
+    let least = Number.POSITIVE_INFINITY;
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let entry = row; entry < row + experts; entry++) {
+      if (logits[entry] > Number.NEGATIVE_INFINITY) least = Math.min(least, logits[entry]);
       largest = Math.max(largest, logits[entry]);
     }
     range = Math.max(range, largest - least);

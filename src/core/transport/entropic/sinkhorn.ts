@@ -7,6 +7,29 @@ const gibbsRange = 40;
 // The float32 sweep measures the marginal error with an error of about 1e-6, so finer tolerances need float64.
 const gibbsTolerance = 1e-5;
 
+const none = Number.NEGATIVE_INFINITY;
+
+/** How many columns have a sum, and so an entry that is not −∞. */
+export function countActive(logColumnSum: Float64Array): number {
+  let active = 0;
+  for (const sum of logColumnSum) if (sum > none) active += 1;
+  return active;
+}
+
+/** g_e += logTarget − log s_e of the columns that have a sum, all moved so that the largest is 0. */
+export function balanceColumns(potential: Float64Array, logColumnSum: Float64Array, logTarget: number): void {
+  let largest = none;
+  for (let e = 0; e < potential.length; e++) {
+    if (logColumnSum[e] === none) continue;
+    potential[e] += logTarget - logColumnSum[e];
+    largest = Math.max(largest, potential[e]);
+  }
+  for (let e = 0; e < potential.length; e++) {
+    if (logColumnSum[e] === none) potential[e] = 0;
+    else potential[e] -= largest;
+  }
+}
+
 /** Sinkhorn's sweeps over one problem after another. */
 export interface SinkhornSweeps {
   /** g `[experts]`, at most 0. */
@@ -43,6 +66,8 @@ export function createSinkhornSweeps(
   const gibbs = kernels.allocateFloat32(mayUseGibbs ? tokens * experts : 0);
   let problem: EntropicProblem;
   let useGibbs = false;
+  /** Experts that have entries; of the others the plan says nothing, whatever their potential. */
+  let active = experts;
 
   function sweepLogits(): void {
     const { logits } = problem;
@@ -61,9 +86,9 @@ export function createSinkhornSweeps(
   }
 
   function marginalError(): number {
-    const target = problem.tokens / experts;
+    const target = problem.tokens / active;
     let error = 0;
-    for (let e = 0; e < experts; e++) error += Math.abs(columnSum[e] - target);
+    for (let e = 0; e < experts; e++) if (logColumnSum[e] > none) error += Math.abs(columnSum[e] - target);
     return error / problem.tokens;
   }
 
@@ -77,16 +102,11 @@ export function createSinkhornSweeps(
         kernels.gibbsSweep(problem.logits, epsilon, problem.tokens, experts, gibbs, columnSum) <= gibbsRange;
       if (useGibbs) takeLogarithms();
       else sweepLogits();
+      active = countActive(logColumnSum);
       return marginalError();
     },
     next() {
-      const logTarget = Math.log(problem.tokens / experts);
-      let largest = Number.NEGATIVE_INFINITY;
-      for (let e = 0; e < experts; e++) {
-        columnPotential[e] += logTarget - logColumnSum[e];
-        largest = Math.max(largest, columnPotential[e]);
-      }
-      for (let e = 0; e < experts; e++) columnPotential[e] -= largest;
+      balanceColumns(columnPotential, logColumnSum, Math.log(problem.tokens / active));
       if (useGibbs) sweepGibbs();
       else sweepLogits();
       return marginalError();

@@ -52,10 +52,10 @@ const looseTolerance = 1e-3;
  *
  * The gap is proven. With x and the residual r_e = Σ x_e − N·K/E of the smoothed dual's own maximisers, Σ_n f_n(b') ≥
  * ⟨S, x⟩ + ⟨b', r⟩ for every b'. Some b* lies in a box, and over it the right side is at least the smoothed value, less
- * what the smoothing adds, less max |b* − b|·‖r‖₁. The box is max b* − min b* ≤ 2, for scores in [0, 1]: the expert with
- * the least b* is among the K best of some token, so at least E − K others are at most 1 above it; the one with the
- * largest b* is not, or not wholly, of some token's K, so at least K others are at most 1 below it; and E + 2 experts in
- * two groups must have one in common. As Σ_e r_e = 0, the middles of b and b* may be laid upon each other.
+ * what the smoothing adds, less max |b* − b|·‖r‖₁. The box is max b* − min b* ≤ 2R, with R ≥ the range of every token's
+ * scores: the expert with the least b* is among the K best of some token, so at least E − K others are at most R above it;
+ * the one with the largest b* is not, or not wholly, of some token's K, so at least K others are at most R below it; and
+ * E + 2 experts in two groups must have one in common. R is 1 for scores in [0, 1]. As Σ_e r_e = 0, the middles of b and b* may be laid upon each other.
  *
  * @param counts how many batches of the same size, one after the other, each of `batches` holds; default 1
  */
@@ -90,6 +90,7 @@ export function findHindsightBias(
     });
   }
 
+  const range = Math.max(1, largestRange(batches, experts));
   const all = createScoreBlocks(kernels, batches, experts, weights);
   const spread = meanSpread(all.every(spreadStride(tokens), 1), experts, topK);
   const loose = looseTolerance * batchCount * topK;
@@ -144,7 +145,7 @@ export function findHindsightBias(
       screen(reach);
       report = minimize(open.every(1, null), width, gradientNorm);
     }
-    const box = 1 + (max(price)! - min(price)!) / 2;
+    const box = range + (max(price)! - min(price)!) / 2;
     const smoothing = dual.smoothingBound(price);
     lowerBound = Math.max(lowerBound, settledScore + report.value - smoothing - box * report.gradientNorm);
     const found = settledScore + dual.exact(price, load);
@@ -157,6 +158,22 @@ export function findHindsightBias(
   }
   const middle = mean(best)!;
   return { bias: best.map((p) => middle - p), value, gap: Math.max(0, value - lowerBound) };
+}
+
+/** The largest range of a token's scores. */
+function largestRange(batches: ScoreBatches, experts: number): number {
+  let range = 0;
+  for (const scores of batches) {
+    for (let row = 0; row < scores.length; row += experts) {
+      let [least, most] = [scores[row], scores[row]];
+      for (let entry = row + 1; entry < row + experts; entry++) {
+        if (scores[entry] < least) least = scores[entry];
+        if (scores[entry] > most) most = scores[entry];
+      }
+      range = Math.max(range, most - least);
+    }
+  }
+  return range;
 }
 
 /** How much more one price has risen than another. */

@@ -1,3 +1,4 @@
+import { range } from "d3-array";
 import { z } from "zod";
 import { betaScale, createPotentials } from "../entropic/potentials.ts";
 import { createLbfgs } from "../optimise/lbfgs.ts";
@@ -42,7 +43,7 @@ export type SparsityConstrainedOptions = z.infer<typeof sparsityConstrainedOptio
  * experts, and at most k = `maxTokens` non-zeros in each column.
  */
 export interface SparsityConstrainedProblem {
-  /** At least `tokens · experts` finite entries, row-major. */
+  /** At least `tokens · experts` entries, row-major; finite, or −∞ for pairs that may have no mass. */
   readonly affinity: Float32Array;
   /** T, at most the tokens the solver was created for. */
   readonly tokens: number;
@@ -80,6 +81,115 @@ export interface SparsityConstrainedSolution {
 /** Solves problems of one size with buffers allocated once. */
 export interface SparsityConstrainedSolver {
   solve(problem: SparsityConstrainedProblem): SparsityConstrainedSolution;
+}
+
+/**
+ * {@link createSparsityConstrainedSolver} for affinities of −∞: tokens and experts without any other entry are left out, so
+ * that T and E of the problem count those that remain, and a pair of the others costs so much that it has mass only where the
+ * marginals leave no choice. Such mass is taken away and counts in the marginal error.
+ */
+export function createDisablingSolver(
+  mostTokens: number,
+  experts: number,
+  mostColumnTokens: number,
+  options: SparsityConstrainedOptions,
+): SparsityConstrainedSolver {
+  const solvers = new Map<number, SparsityConstrainedSolver>();
+  const affinity = new Float32Array(mostTokens * experts);
+  const none = Number.NEGATIVE_INFINITY;
+
+  function solverFor(columns: number): SparsityConstrainedSolver {
+    const solver =
+      solvers.get(columns) ?? createSparsityConstrainedSolver(mostTokens, columns, mostColumnTokens, options);
+    solvers.set(columns, solver);
+    return solver;
+  }
+
+  /** The problem without empty rows and columns, and which they were. */
+  function compact({ affinity: given, tokens }: SparsityConstrainedProblem) {
+    const isOpen = (entry: number) => given[entry] > none;
+    const rows = range(tokens).filter((t) => range(t * experts, (t + 1) * experts).some(isOpen));
+    const columns = range(experts).filter((e) => rows.some((t) => isOpen(t * experts + e)));
+    let [least, most] = [Number.POSITIVE_INFINITY, none];
+    for (let entry = 0; entry < tokens * experts; entry++) {
+      if (!isOpen(entry)) continue;
+      least = Math.min(least, given[entry]);
+      most = Math.max(most, given[entry]);
+    }
+    const closed = least - 100 * (most - least + options.gamma);
+    rows.forEach((t, row) => {
+      columns.forEach((e, column) => {
+        affinity[row * columns.length + column] = Math.max(closed, given[t * experts + e]);
+      });
+    });
+    return { rows, columns };
+  }
+
+  return {
+    solve(problem) {
+      const { rows, columns } = compact(problem);
+      if (rows.length === 0) return emptySolution(problem.tokens, experts);
+      const { maxTokens } = problem;
+      const least = Math.ceil(rows.length / Math.max(1, columns.length));
+      const solution = solverFor(columns.length).solve({
+        affinity,
+        tokens: rows.length,
+        maxTokens: Math.max(least, maxTokens),
+      });
+      const plan = createSparsePlan(problem.tokens, experts, solution.plan.token.length);
+      const columnCardinality = new Int32Array(experts);
+      let entries = 0;
+      let taken = 0;
+      let column = 0;
+      for (let e = 0; e < experts; e++) {
+        if (columns[column] === e) {
+          const { columnStart, token, mass } = solution.plan;
+          for (let from = columnStart[column]; from < columnStart[column + 1]; from++) {
+            const t = rows[token[from]];
+            if (problem.affinity[t * experts + e] === none) {
+              taken += mass[from];
+              continue;
+            }
+            plan.token[entries] = t;
+            plan.mass[entries++] = mass[from];
+            columnCardinality[e] += mass[from] > 0 ? 1 : 0;
+          }
+          column += 1;
+        }
+        plan.columnStart[e + 1] = entries;
+      }
+      normaliseRows(plan, problem.tokens);
+      rows.forEach((t, row) => {
+        plan.rowSum[t] *= solution.plan.rowSum[row];
+      });
+      // What is taken away is missed by its row and its column, or moved to other columns of the row.
+      const marginalError = Math.min(2, solution.marginalError + (2 * taken) / rows.length);
+      return {
+        ...solution,
+        plan,
+        columnCardinality,
+        maxColumnCardinality: columnCardinality.reduce((most, count) => Math.max(most, count), 0),
+        marginalError,
+        converged: marginalError <= options.tolerance,
+      };
+    },
+  };
+}
+
+/** The plan of a problem in which no token can have an expert. */
+function emptySolution(tokens: number, experts: number): SparsityConstrainedSolution {
+  return {
+    plan: createSparsePlan(tokens, experts, 0),
+    columnCardinality: new Int32Array(experts),
+    maxColumnCardinality: 0,
+    iterations: 0,
+    polishIterations: 0,
+    marginalError: 0,
+    converged: true,
+    primal: 0,
+    dual: 0,
+    dualityGap: 0,
+  };
 }
 
 // Where the constraint binds the steps become ever shorter at a kink; the search for a support needs no better start.

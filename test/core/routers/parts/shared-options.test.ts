@@ -1,18 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../../../../src/core/random.ts";
-import {
-  emptyStateSchema,
-  randomStateSchema,
-  renormalizeOption,
-} from "../../../../src/core/routers/parts/shared-options.ts";
+import { emptyStateSchema, randomStateSchema } from "../../../../src/core/routers/parts/shared-options.ts";
 
 describe("the options and states that routers share", () => {
-  it("renormalise gates unless told otherwise", () => {
-    expect(renormalizeOption.parse(undefined)).toBe(true);
-    expect(renormalizeOption.parse(false)).toBe(false);
-    expect(() => renormalizeOption.parse("yes")).toThrow();
-  });
-
   it("take the state of a random source after JSON, and nothing that lacks a part of it", () => {
     const random = createRandom("state");
     random.uniform();

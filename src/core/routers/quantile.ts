@@ -1,0 +1,233 @@
+import { z } from "zod";
+import { assignableOf, excludeDisabled, type TokenBatch } from "../token-batch.ts";
+import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
+import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
+import { defineRouterKind } from "./router.ts";
+
+const quantileOptions = z.strictObject({
+  ema: z.number().min(0).lt(1).default(0).describe("Share of the old prices that an update keeps."),
+  apply: z
+    .enum(["next", "same"])
+    .default("next")
+    .describe(
+      "Which batch is routed by the prices that a batch leads to: the next one, or the same after `iterations` updates.",
+    ),
+  iterations: z.number().int().positive().default(4).describe("Updates on each batch with apply: same."),
+  histogramBins: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe(
+      "Take the experts' quantiles from a histogram of this many bins, as ranks that share no tokens can; 0 for the exact ones.",
+    ),
+  updateEvery: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe("Update by the mean of the prices that this many batches lead to."),
+  ...scoreGateFields(true),
+});
+
+const quantileState = z.strictObject({
+  price: z.array(z.number()),
+  pending: z.array(z.number()),
+  pendingCount: z.array(z.number().int().nonnegative()),
+  pendingBatches: z.number().int().nonnegative(),
+});
+
+/**
+ * Quantile balancing: a price β_e per expert, zero at first, at which just as many tokens want the expert as it is to have.
+ *
+ *     expert_t = the K largest of S_t − β
+ *     gate_t   = S_t[expert_t], without β, divided by its sum when `renormalize`, times `gateScale`
+ *
+ * and after each batch of T tokens
+ *
+ *     α_t = the (K + 1)-th largest of S_t − β
+ *     β̂_e = the (⌊T·K/E⌋ + 1)-th largest over the tokens of S_te − α_t
+ *     β   = ema·β + (1 − ema)·β̂, minus its mean
+ *
+ * One update is a step of coordinate descent on the dual of the balanced assignment (BIP, arXiv 2502.15451), whose prices α
+ * and β are. With `apply: next` a batch is routed with the prices of the batches before; with `apply: same` with those that
+ * `iterations` updates on the batch itself lead to, from the last batch's. With K = E there is nothing to balance and no
+ * update.
+ *
+ * With `histogramBins` β̂_e is the middle of the bin of α_t − S_te in which the quantile is, of equal bins over [min b − 1,
+ * max b + 1] with b = −β; what is outside counts in the bins at the ends.
+ *
+ * An expert that is disabled for a token does not count for its α nor the token for the expert's β̂. A token with at most K
+ * experts has them at any price. T·K/E is then the mean load of the experts that some token can have; a price that no number
+ * of tokens determines stays as it is, and so do those of experts that no token can have.
+ *
+ * `updateEvery` with `apply: same` is refused.
+ */
+export const quantileKind = defineRouterKind({
+  kind: "quantile",
+  summary: "K largest of affinity minus a price per expert, the quantile at which it has its share of the tokens",
+  source: "Kimi K3, arXiv 2607.24653, section 2.3.3; BIP, arXiv 2502.15451",
+  options: quantileOptions,
+  hasBias: true,
+  relativeCost: 4,
+  check({ apply, updateEvery }) {
+    if (apply === "next" || updateEvery === 1) return [];
+    return [{ path: ["updateEvery"], message: "must be 1 with apply: same, which updates on every batch" }];
+  },
+  create({ shape, scores, kernels }, options) {
+    const { experts, topK } = shape;
+    const { ema, apply, iterations, histogramBins, updateEvery } = options;
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const { expert, load } = assignment;
+    const gates = createScoreGates(kernels, experts, scores, options);
+    const bias = kernels.allocateFloat64(experts);
+    const price = kernels.allocateFloat64(experts);
+    // A histogram needs all affinities; the exact quantiles only those near them.
+    const affinity = kernels.allocateFloat64(histogramBins > 0 ? shape.tokens * experts : 0);
+    const excess = kernels.allocateFloat32(histogramBins > 0 ? 0 : shape.tokens * experts);
+    const error = kernels.allocateFloat64(shape.tokens);
+    const threshold = kernels.allocateFloat64(shape.tokens);
+    const mass = kernels.allocateFloat64(experts);
+    const quantile = kernels.allocateFloat64(experts);
+    const enabled = new Uint8Array(experts);
+    const histogram = new Int32Array(experts * histogramBins);
+    const pending = new Float64Array(experts);
+    const pendingCount = new Int32Array(experts);
+    let pendingBatches = 0;
+
+    /** ⌊T·K/E⌋ + 1, of the experts and pairs that can be assigned; notes which experts these are. */
+    function rankOf(batch: TokenBatch): number {
+      enabled.fill(1);
+      if (!batch.hasDisabled) return Math.floor((batch.tokens * topK) / experts) + 1;
+      const assignable = assignableOf(batch, topK);
+      enabled.set(assignable.enabled);
+      return Math.floor(assignable.pairs / Math.max(1, assignable.experts)) + 1;
+    }
+
+    /** The quantiles of α_t − S_te, from a histogram. */
+    function estimateByHistogram(tokens: number, rank: number): void {
+      let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+      for (let e = 0; e < experts; e++) {
+        low = Math.min(low, bias[e] - 1);
+        high = Math.max(high, bias[e] + 1);
+      }
+      const width = (high - low) / histogramBins;
+      histogram.fill(0);
+      for (let t = 0; t < tokens; t++) {
+        for (let e = 0; e < experts; e++) {
+          const own = affinity[t * experts + e];
+          const bin =
+            own === Number.NEGATIVE_INFINITY ? histogramBins - 1 : Math.floor((threshold[t] - own - low) / width);
+          histogram[e * histogramBins + Math.min(histogramBins - 1, Math.max(0, bin))] += 1;
+        }
+      }
+      for (let e = 0; e < experts; e++) {
+        let bin = 0;
+        for (let count = histogram[e * histogramBins]; count < rank; bin++)
+          count += histogram[e * histogramBins + bin + 1];
+        quantile[e] = -(low + (bin + 0.5) * width);
+      }
+    }
+
+    /** Selects at the present prices, and writes the β̂ that the batch leads to at them to `quantile`, NaN for none. */
+    function selectAndEstimate(batch: TokenBatch, rank: number): void {
+      const { logits, tokens } = batch;
+      const isDetermined = rank <= tokens;
+      if (histogramBins > 0) {
+        kernels.selectTopK(logits, scores, bias, tokens, experts, topK, expert, load);
+        threshold.fill(Number.NaN);
+        const none = Number.NEGATIVE_INFINITY;
+        kernels.relaxedTopK(affinity, price, 0, none, tokens, experts, topK + 1, threshold, mass, null);
+        if (isDetermined) estimateByHistogram(tokens, rank);
+      } else {
+        kernels.selectByPrice(logits, scores, bias, tokens, experts, topK, expert, load, excess, error);
+        if (isDetermined) {
+          kernels.priceQuantiles(logits, scores, bias, excess, error, tokens, experts, topK, rank, quantile);
+        }
+      }
+      for (let e = 0; e < experts; e++) {
+        if (!isDetermined || enabled[e] === 0 || !Number.isFinite(quantile[e])) quantile[e] = Number.NaN;
+      }
+    }
+
+    /** Moves the prices towards `target` `[experts]`, NaN where there is none. */
+    function move(target: Float64Array): void {
+      let sum = 0;
+      let count = 0;
+      for (let e = 0; e < experts; e++) {
+        if (Number.isNaN(target[e])) continue;
+        price[e] = ema * price[e] + (1 - ema) * target[e];
+        sum += price[e];
+        count += 1;
+      }
+      for (let e = 0; e < experts; e++) if (!Number.isNaN(target[e])) price[e] -= sum / count;
+      for (let e = 0; e < experts; e++) bias[e] = -price[e];
+    }
+
+    /** {@link rankOf}, and the affinities where a histogram needs them. */
+    function prepare(batch: TokenBatch): number {
+      if (histogramBins > 0) {
+        kernels.affinities(batch.logits, scores, batch.tokens, experts, affinity);
+        excludeDisabled(batch, affinity);
+      }
+      return rankOf(batch);
+    }
+
+    function routeBySame(batch: TokenBatch): void {
+      const rank = prepare(batch);
+      for (let iteration = 0; iteration < iterations; iteration++) {
+        selectAndEstimate(batch, rank);
+        move(quantile);
+      }
+      kernels.selectTopK(batch.logits, scores, bias, batch.tokens, experts, topK, expert, load);
+    }
+
+    function routeByNext(batch: TokenBatch): void {
+      selectAndEstimate(batch, prepare(batch));
+      for (let e = 0; e < experts; e++) {
+        if (Number.isNaN(quantile[e])) continue;
+        pending[e] += quantile[e];
+        pendingCount[e] += 1;
+      }
+      pendingBatches += 1;
+      if (pendingBatches < updateEvery) return;
+      for (let e = 0; e < experts; e++) quantile[e] = pendingCount[e] > 0 ? pending[e] / pendingCount[e] : Number.NaN;
+      move(quantile);
+      pending.fill(0);
+      pendingCount.fill(0);
+      pendingBatches = 0;
+    }
+
+    return {
+      route(batch) {
+        if (topK === experts) {
+          kernels.selectTopK(batch.logits, scores, bias, batch.tokens, experts, topK, expert, load);
+        } else if (apply === "same") routeBySame(batch);
+        else routeByNext(batch);
+        gates.write(batch, assignment);
+        return { assignment };
+      },
+      backward(batch, gateGradient, logitGradient) {
+        gates.addGradient(batch, assignment, gateGradient, logitGradient);
+      },
+      bias,
+      state: () => ({
+        price: Array.from(price),
+        pending: Array.from(pending),
+        pendingCount: Array.from(pendingCount),
+        pendingBatches,
+      }),
+      restore(state) {
+        const saved = quantileState.parse(state);
+        if ([saved.price, saved.pending, saved.pendingCount].some(({ length }) => length !== experts)) {
+          throw new RangeError(`The saved prices are of ${saved.price.length} experts, this router has ${experts}.`);
+        }
+        price.set(saved.price);
+        for (let e = 0; e < experts; e++) bias[e] = -price[e];
+        pending.set(saved.pending);
+        pendingCount.set(saved.pendingCount);
+        pendingBatches = saved.pendingBatches;
+      },
+    };
+  },
+});
