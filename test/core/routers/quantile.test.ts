@@ -152,6 +152,29 @@ describe.each(backends)("quantile on $backend kernels", (kernels) => {
     expectSameChoice(decided, chosen, keys);
   });
 
+  it.each(["softmax", "sigmoid", "logits", "sqrt-softplus"] as const)(
+    "is the rule in batches of thousands of tokens, whose quantiles are looked for in a sample first: %s",
+    (scores) => {
+      // The last one is of equal rows, so that all of a column is tied.
+      const large = { tokens: 5003, experts: 21, topK: 2, capacityFactor: 1 };
+      const own = [1, 2, 3].map((seed) => skewedLogits(`large ${seed}`, large.tokens, large.experts, 1.5));
+      own[2].forEach((_, i) => {
+        own[2][i] = own[2][i % large.experts];
+      });
+      const { prices } = twin(
+        own.map((batch) => toMatrix(batch, large.tokens, large.experts)),
+        scores,
+        large.topK,
+        {},
+      );
+      const { route, router } = createRouterUnderTest("quantile", large, { scores, kernels });
+      own.forEach((batch, step) => {
+        route(batch);
+        expect(largestDifference([priceOf(router.state())], [prices[step]])).toBeLessThan(1e-13);
+      });
+    },
+  );
+
   it("brings loads of (4, 3, 1, 0) to (2, 2, 2, 2)", () => {
     // Two experts for each of four tokens. α, the third largest of each row, is 5, 8, 3, 8, so that S − α is by columns
     // (6, 0, 4, 4), (0, 3, 8, 0), (−3, 0, 0, 1), (0, −6, −3, −8). The third largest are 4, 0, 0, −6, less their mean −½.
