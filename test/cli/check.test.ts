@@ -181,9 +181,16 @@ describe("moesim check for worse metrics", () => {
 });
 
 describe("moesim check --fail-on different", () => {
-  it("exits with 0 and counts the cells that are the same, whatever the timing", () => {
+  it("exits with 0 and counts the cells that are the same, whatever the timing", async () => {
     const now = changed("timing.csv", (text) => `${text}other\n`);
-    const { code, stdout, stderr } = moesim(["check", now, "--baseline", results, "--fail-on", "different"]);
+    const { code, stdout, stderr } = await runInProcess([
+      "check",
+      now,
+      "--baseline",
+      results,
+      "--fail-on",
+      "different",
+    ]);
     expect(stdout).toMatch(/^passed: \d,\d+ same \(tolerance 1e-6\)\n$/);
     expect(stderr).toBe("");
     expect(code).toBe(0);
@@ -331,8 +338,8 @@ describe("moesim check, of names that are hostile,", () => {
     expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   });
 
-  it("prints no workflow command but its own", () => {
-    const { stdout } = moesim(["check", now, "--baseline", baseline, "--github"]);
+  it("prints no workflow command but its own", async () => {
+    const { stdout } = await runInProcess(["check", now, "--baseline", baseline, "--github"]);
     const lines = stdout.trimEnd().split("\n");
     const token = /^::stop-commands::([\w-]+)$/.exec(lines[0])![1];
     const end = lines.indexOf(`::${token}::`);
@@ -402,14 +409,14 @@ describe("moesim check --update", () => {
     expect(listFiles(baseline)).toEqual(["run.json", "summary.csv"]);
   });
 
-  it("replaces or removes all that describes the earlier results, of a copy of a run", () => {
+  it("replaces or removes all that describes the earlier results, of a copy of a run", async () => {
     const baseline = path.join(temporaryFolder(), "baseline");
     cpSync(results, baseline, { recursive: true });
     writeFileSync(path.join(baseline, "notes.txt"), "mine");
     const now = temporaryFolder();
     const changes = ["--set", "steps=4", "tokens=32"];
-    moesim(["run", projectPath("scenarios/quickstart.yaml"), ...changes, "--out", now, "--quiet"]);
-    const { code, stdout } = moesim(["check", now, "--baseline", baseline, "--update"]);
+    await runInProcess(["run", projectPath("scenarios/quickstart.yaml"), ...changes, "--out", now, "--quiet"]);
+    const { code, stdout } = await runInProcess(["check", now, "--baseline", baseline, "--update"]);
     expect(stdout).toMatch(
       /: summary\.csv, steps\.csv, loads\.csv, diagnostics\.csv, run\.json; removed 1 of the previous/,
     );
@@ -427,7 +434,7 @@ describe("moesim check --update", () => {
     writeFileSync(path.join(baseline, "cells/1/notes.txt"), "mine");
     const now = temporaryFolder();
     await sweepSize("topK", [4], now);
-    expect(moesim(["check", now, "--baseline", baseline, "--update"]).code).toBe(0);
+    expect((await runInProcess(["check", now, "--baseline", baseline, "--update"])).code).toBe(0);
     const expected = listFiles(now).filter((name) => path.basename(name) !== "timing.csv");
     expect(listFiles(baseline)).toEqual([...expected, "cells/1", "cells/1/notes.txt"].sort());
     for (const name of expected.filter((each) => each.includes("."))) {

@@ -21,8 +21,17 @@ const commands = [
 ];
 const main = projectPath("dist/cli/main.js");
 
-/** Help as it is printed, in a process of its own with `environment` besides. */
-function help(command: string, environment: NodeJS.ProcessEnv = {}): string {
+const helpTexts = new Map<string, string>();
+
+/** Help of `command`, as a process prints it; printed once for all tests. */
+function help(command: string): string {
+  const text = helpTexts.get(command) ?? printHelp(command);
+  helpTexts.set(command, text);
+  return text;
+}
+
+/** Prints help in a process with the variables of `environment` added. */
+function printHelp(command: string, environment: NodeJS.ProcessEnv = {}): string {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, command, "--help"], {
     encoding: "utf8",
     env: { ...process.env, ...environment },
@@ -67,7 +76,7 @@ describe("moesim --help", () => {
   });
 
   it("is English whatever the language of the system, as all that the program prints", () => {
-    expect(help("list", { LANG: "fr_FR.UTF-8", LC_ALL: "fr_FR.UTF-8" })).toBe(help("list"));
+    expect(printHelp("list", { LANG: "fr_FR.UTF-8", LC_ALL: "fr_FR.UTF-8" })).toBe(help("list"));
   });
 });
 

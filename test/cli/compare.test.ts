@@ -65,7 +65,7 @@ describe("moesim compare", () => {
     expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   });
 
-  it("pairs the seeds of two sweeps over the same batches", () => {
+  it("pairs the seeds of two sweeps over the same batches", async () => {
     const folder = temporaryFolder();
     const sizes = { name: "pairs", steps: 40, tokens: 128, experts: 8, regret: { every: 0 } };
     const scenario = { ...sizes, stream: { kind: "clusters" }, routers: [{ kind: "alf-lb" }], seeds: [1, 2, 3, 4] };
@@ -74,10 +74,13 @@ describe("moesim compare", () => {
       ["slow", 0.001],
       ["fast", 0.003],
     ]) {
-      moesim(["sweep", "pairs.json", "--quiet", "--out", `${out}`, "--set", `routers.0.updateRate=${rate}`], folder);
+      await runInProcess(
+        ["sweep", "pairs.json", "--quiet", "--out", `${out}`, "--set", `routers.0.updateRate=${rate}`],
+        folder,
+      );
     }
     const words = ["compare", "slow", "fast", "--metric", "max_vio_global", "--html", "page.html"];
-    const { metrics } = JSON.parse(moesim([...words, "--json"], folder).stdout);
+    const { metrics } = JSON.parse((await runInProcess([...words, "--json"], folder)).stdout);
     const { change } = metrics[0].rows[0].cells[1];
     expect(change).toMatchObject({ pairedSeeds: 4, isClear: true, direction: "better" });
     const valuesOf = (out: string) =>
@@ -87,7 +90,7 @@ describe("moesim compare", () => {
     expect(change.difference).toBeCloseTo(mean(differences)!, 12);
     // Student's t with three degrees of freedom, 0.975, by tables; that of Welch's interval has more, and another spread.
     expect(change.halfWidth).toBeCloseTo((3.182446 * deviation(differences)!) / Math.sqrt(4), 6);
-    expect(moesim(words, folder).stdout).toContain("for changes: paired over 4 seeds");
+    expect((await runInProcess(words, folder)).stdout).toContain("for changes: paired over 4 seeds");
     expect(readFileSync(path.join(folder, "page.html"), "utf8")).toContain("paired over 4 seeds");
   });
 

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { listFiles, moesim, temporaryFolder } from "../support/program.ts";
+import { listFiles, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
 const folder = temporaryFolder();
@@ -28,10 +28,10 @@ function contents(): Map<string, string> {
   return new Map(files.map((name) => [name, readFileSync(inFolder(name), "base64")]));
 }
 
-beforeAll(() => {
+beforeAll(async () => {
   writeScenario("small.json", { seeds: [1, 2] });
-  for (const out of ["a", "b"]) moesim(["run", "small.json", "--quiet", "--out", out], folder);
-  moesim(["sweep", "small.json", "--quiet", "--out", "swept"], folder);
+  for (const out of ["a", "b"]) await runInProcess(["run", "small.json", "--quiet", "--out", out], folder);
+  await runInProcess(["sweep", "small.json", "--quiet", "--out", "swept"], folder);
   symlinkSync(inFolder("b/loads.csv"), inFolder("link.html"));
   writeFileSync(inFolder("logits.csv"), logits);
 });
@@ -55,7 +55,7 @@ describe("a file that a command writes", () => {
     ["route --router ssr --logits logits.csv --out new.csv --plan b/run.json", /has the name of a result file/],
   ])("does not replace results: %s", async (words, message) => {
     const before = contents();
-    const { code, stderr } = moesim(words.split(" "), folder);
+    const { code, stderr } = await runInProcess(words.split(" "), folder);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
     expect(contents()).toEqual(before);
@@ -96,9 +96,9 @@ describe("results", () => {
     ["sweep cell-trace.json --out ct", /ct\/cells\/0\/steps\.csv/],
     ["sweep rs/run.json --out rs", /the scenario: the results in rs would overwrite rs\/run\.json;/],
     ["measure --loads mt/loads.csv --experts 2 --out mt", /--loads: the results in mt would overwrite mt\/loads\.csv;/],
-  ])("do not replace what they are made from: %s", (words, message) => {
+  ])("do not replace what they are made from: %s", async (words, message) => {
     const before = contents();
-    const { code, stderr } = moesim(words.split(" "), folder);
+    const { code, stderr } = await runInProcess(words.split(" "), folder);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
     expect(contents()).toEqual(before);

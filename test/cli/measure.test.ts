@@ -1,6 +1,7 @@
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const selections = projectPath("scenarios/traces/made-selections.npy");
 const loads = projectPath("scenarios/traces/made-loads.npy");
@@ -28,9 +29,9 @@ describe("moesim measure", () => {
     expect(pairs).toBe(6162);
   });
 
-  it("cuts choices into batches, the last one shorter", () => {
+  it("cuts choices into batches, the last one shorter", async () => {
     const folder = temporaryFolder();
-    moesim([
+    await runInProcess([
       "measure",
       "--selections",
       selections,
@@ -50,9 +51,19 @@ describe("moesim measure", () => {
     expect(loads.reduce((sum, { load }) => sum + Number(load), 0)).toBe(27 * 6);
   });
 
-  it("reports counts, a layer where a step stands", () => {
+  it("reports counts, a layer where a step stands", async () => {
     const folder = temporaryFolder();
-    const { code } = moesim(["measure", "--loads", loads, "--experts", "8", "--ranks", "4", "--out", folder]);
+    const { code } = await runInProcess([
+      "measure",
+      "--loads",
+      loads,
+      "--experts",
+      "8",
+      "--ranks",
+      "4",
+      "--out",
+      folder,
+    ]);
     expect(code).toBe(0);
     const [row] = readCsv(path.join(folder, "summary.csv"));
     expect(row).toMatchObject({ steps: "32", tokens: "", top_k: "", experts: "8" });
@@ -76,9 +87,9 @@ describe("moesim measure", () => {
     [["--loads", loads, "--experts", "8", "--ranks", "3"], /3 does not divide/],
     [["--loads", loads, "--experts", "8", "--batch-tokens", "3"], /batch-tokens/],
     [["--loads", projectPath("scenarios/traces/collapse.npy"), "--experts", "16"], /floats/],
-  ])("refuses %j and writes nothing", (words, message) => {
+  ])("refuses %j and writes nothing", async (words, message) => {
     const folder = temporaryFolder();
-    const { code, stderr } = moesim(["measure", ...words], folder);
+    const { code, stderr } = await runInProcess(["measure", ...words], folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(listFiles(folder)).toEqual([]);

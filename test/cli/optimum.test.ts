@@ -4,8 +4,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { highsOptimum, highsTolerance } from "../support/highs.ts";
 import { npyBytes } from "../support/npy.ts";
 import { affinities, type Matrix, toMatrix } from "../support/plain.ts";
-import { moesim, temporaryFolder } from "../support/program.ts";
+import { temporaryFolder } from "../support/program.ts";
 import { skewedLogits } from "../support/random-logits.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const [steps, tokens, experts] = [3, 20, 6];
 const logits = skewedLogits("optimum", steps * tokens, experts, 2);
@@ -32,8 +33,8 @@ interface Line {
 }
 
 /** What `moesim optimum` prints. */
-function optimum(...words: string[]): Line[] {
-  const { code, stdout, stderr } = moesim(["optimum", ...words], folder);
+async function optimum(...words: string[]): Promise<Line[]> {
+  const { code, stdout, stderr } = await runInProcess(["optimum", ...words], folder);
   expect(stderr).toBe("");
   expect(code).toBe(0);
   expect(stdout.endsWith("\n")).toBe(true);
@@ -55,47 +56,47 @@ function expectOptima(lines: readonly Line[], scores: readonly Matrix[], topK: n
 }
 
 describe("moesim optimum", () => {
-  it("prints the best total score of a batch, with room for ⌈T·K/E⌉ tokens on each expert", () => {
+  it("prints the best total score of a batch, with room for ⌈T·K/E⌉ tokens on each expert", async () => {
     // ⌈20 · 2 / 6⌉ = 7, ⌈20 · 3 / 6⌉ = 10.
-    expectOptima(optimum("--logits", "batch.npy", "--top-k", "2"), [affinities(batches[0], "softmax")], 2, 7);
-    expectOptima(optimum("--logits", "batch.npy", "--top-k", "3"), [affinities(batches[0], "softmax")], 3, 10);
+    expectOptima(await optimum("--logits", "batch.npy", "--top-k", "2"), [affinities(batches[0], "softmax")], 2, 7);
+    expectOptima(await optimum("--logits", "batch.npy", "--top-k", "3"), [affinities(batches[0], "softmax")], 3, 10);
   });
 
-  it("prints a line for every step of a file with three dimensions", () => {
+  it("prints a line for every step of a file with three dimensions", async () => {
     const scores = batches.map((batch) => affinities(batch, "softmax"));
-    expectOptima(optimum("--logits", "steps.npy", "--top-k", "2"), scores, 2, 7);
+    expectOptima(await optimum("--logits", "steps.npy", "--top-k", "2"), scores, 2, 7);
   });
 
-  it("takes sigmoids, or the logits themselves, of which it leaves out the negative ones", () => {
-    const sigmoid = optimum("--logits", "steps.npy", "--top-k", "2", "--scores", "sigmoid");
+  it("takes sigmoids, or the logits themselves, of which it leaves out the negative ones", async () => {
+    const sigmoid = await optimum("--logits", "steps.npy", "--top-k", "2", "--scores", "sigmoid");
     expectOptima(
       sigmoid,
       batches.map((batch) => affinities(batch, "sigmoid")),
       2,
       7,
     );
-    expectOptima(optimum("--logits", "steps.npy", "--top-k", "2", "--scores", "raw"), batches, 2, 7);
+    expectOptima(await optimum("--logits", "steps.npy", "--top-k", "2", "--scores", "raw"), batches, 2, 7);
     writeFileSync(path.join(folder, "negative.npy"), npyBytes([2, 2], [-1, -2, -3, -0.5]));
-    expect(optimum("--logits", "negative.npy", "--top-k", "2", "--scores", "raw")).toEqual([
+    expect(await optimum("--logits", "negative.npy", "--top-k", "2", "--scores", "raw")).toEqual([
       { optimum: 0, upper_bound: 0, exact: true },
     ]);
   });
 
-  it("has room for as many tokens on each expert as it is told, be they too few for all or more than there are", () => {
+  it("has room for as many tokens on each expert as it is told, be they too few for all or more than there are", async () => {
     const scores = [affinities(batches[0], "softmax")];
     for (const capacity of [1, 4, 12, 1000]) {
-      const lines = optimum("--logits", "batch.npy", "--top-k", "2", "--capacity", String(capacity));
+      const lines = await optimum("--logits", "batch.npy", "--top-k", "2", "--capacity", String(capacity));
       expectOptima(lines, scores, 2, capacity);
     }
   });
 
-  it("stops within the gap that is allowed for each pair, on both sides of the optimum", () => {
+  it("stops within the gap that is allowed for each pair, on both sides of the optimum", async () => {
     const wide = skewedLogits("gap", 256, 16, 2);
     writeFileSync(path.join(folder, "wide.npy"), npyBytes([256, 16], wide));
     const best = highsOptimum(affinities(toMatrix(wide, 256, 16), "softmax"), 4, 64);
     const error = 2 * 256 * 4 * highsTolerance;
     for (const gap of [1e-5, 0.1]) {
-      const [line] = optimum("--logits", "wide.npy", "--top-k", "4", "--gap", String(gap));
+      const [line] = await optimum("--logits", "wide.npy", "--top-k", "4", "--gap", String(gap));
       expect(line.upper_bound - line.optimum).toBeLessThanOrEqual(gap * 256 * 4);
       expect(line.optimum).toBeLessThanOrEqual(best + error);
       expect(line.upper_bound).toBeGreaterThanOrEqual(best - error);
@@ -115,8 +116,8 @@ describe("moesim optimum", () => {
     [["--logits", "batch.npy", "--top-k", "2", "--gap", "small"], /--gap/],
     [["--logits", "batch.npy", "--top-k", "2", "--scores", "tanh"], /softmax.*sigmoid.*raw/],
     [["--top-k", "2"], /logits/],
-  ])("refuses %j", (words, message) => {
-    const { code, stderr } = moesim(["optimum", ...words], folder);
+  ])("refuses %j", async (words, message) => {
+    const { code, stderr } = await runInProcess(["optimum", ...words], folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd().split("\n").length).toBeLessThanOrEqual(2);

@@ -8,17 +8,19 @@ import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../sup
 import { runInProcess } from "../support/run-in-process.ts";
 
 /** A fresh folder of results to write into: what `measure` says of recorded loads. */
-function measured(): string {
+async function measured(): Promise<string> {
   const folder = path.join(temporaryFolder(), "results");
   const loads = projectPath("scenarios/traces/made-loads.npy");
-  expect(moesim(["measure", "--loads", loads, "--experts", "8", "--quiet", "--out", folder]).code).toBe(0);
+  expect((await runInProcess(["measure", "--loads", loads, "--experts", "8", "--quiet", "--out", folder])).code).toBe(
+    0,
+  );
   return folder;
 }
 
 describe("moesim report", () => {
   let results: string;
-  beforeAll(() => {
-    results = measured();
+  beforeAll(async () => {
+    results = await measured();
   });
 
   it("writes the page beside the results, and says what its pictures show", () => {
@@ -31,11 +33,11 @@ describe("moesim report", () => {
     expect(moesim(["report", results, "--quiet"])).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  it("writes the pictures as SVG and PNG in the theme asked for, and prints where as JSON", () => {
+  it("writes the pictures as SVG and PNG in the theme asked for, and prints where as JSON", async () => {
     const folder = temporaryFolder();
     const [out, svg, png] = ["page.html", "vector", "dots"].map((name) => path.join(folder, name));
     const words = ["--out", out, "--svg", svg, "--png", png, "--theme", "dark", "--json"];
-    const { code, stdout } = moesim(["report", results, ...words]);
+    const { code, stdout } = await runInProcess(["report", results, ...words]);
     expect(code).toBe(0);
     const written = JSON.parse(stdout);
     expect(written.out).toBe(out);
@@ -77,11 +79,12 @@ describe("moesim report", () => {
 
   it.skipIf(spawnSync("pdftotext", ["-v"]).error !== undefined)(
     "writes PDF in which the titles of axes are found (skipped without pdftotext)",
-    () => {
+    async () => {
       const folder = temporaryFolder();
-      expect(moesim(["report", results, "--quiet", "--out", path.join(folder, "p.html"), "--pdf", folder]).code).toBe(
-        0,
-      );
+      expect(
+        (await runInProcess(["report", results, "--quiet", "--out", path.join(folder, "p.html"), "--pdf", folder]))
+          .code,
+      ).toBe(0);
       const textOf = (name: string) =>
         spawnSync("pdftotext", [path.join(folder, name), "-"], { encoding: "utf8" }).stdout;
       expect(textOf("load-curves.pdf")).toContain("share of the experts, least loaded first");
@@ -90,10 +93,12 @@ describe("moesim report", () => {
     },
   );
 
-  it("writes SVG and PNG of the width and the size of text that are asked for", () => {
+  it("writes SVG and PNG of the width and the size of text that are asked for", async () => {
     const folder = temporaryFolder();
     const words = ["--out", path.join(folder, "p.html"), "--svg", folder, "--png", folder, "--picture", "load-curves"];
-    expect(moesim(["report", results, ...words, "--width", "480", "--font-size", "18", "--quiet"]).code).toBe(0);
+    expect(
+      (await runInProcess(["report", results, ...words, "--width", "480", "--font-size", "18", "--quiet"])).code,
+    ).toBe(0);
     expect(listFiles(folder).filter((name) => !name.endsWith(".html"))).toEqual(["load-curves.png", "load-curves.svg"]);
     const svg = readFileSync(path.join(folder, "load-curves.svg"), "utf8");
     // Text of 12 pixels is half as large again.
@@ -102,11 +107,11 @@ describe("moesim report", () => {
     expect(PNG.sync.read(readFileSync(path.join(folder, "load-curves.png"))).width).toBe(960);
   });
 
-  it("draws the metric that is asked for over the steps, in the page, too", () => {
+  it("draws the metric that is asked for over the steps, in the page, too", async () => {
     const folder = temporaryFolder();
     const out = path.join(folder, "p.html");
     const { pictures } = JSON.parse(
-      moesim(["report", results, "--metric", "load_entropy", "--out", out, "--json"]).stdout,
+      (await runInProcess(["report", results, "--metric", "load_entropy", "--out", out, "--json"])).stdout,
     );
     expect(pictures[0]).toMatchObject({ id: "load-entropy", title: "Load entropy over the steps" });
     expect(pictures.map(({ id }: { id: string }) => id)).not.toContain("max-vio");
@@ -138,20 +143,20 @@ describe("moesim report", () => {
     expect(listFiles(folder)).toEqual([]);
   });
 
-  it("says that a metric is not known where its cells are empty", () => {
-    const folder = measured();
+  it("says that a metric is not known where its cells are empty", async () => {
+    const folder = await measured();
     const file = path.join(folder, "summary.csv");
     const [header, row] = readFileSync(file, "utf8").trimEnd().split("\n");
     const position = header.split(",").indexOf("max_vio_batch_mean");
     const cells = row.split(",").map((cell, at) => (at === position ? "" : cell));
     writeFileSync(file, `${header}\n${cells.join(",")}\n`);
-    const { code, stdout, stderr } = moesim(["report", folder]);
+    const { code, stdout, stderr } = await runInProcess(["report", folder]);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     expect(stdout).toContain("MaxVio, mean over the steps, is not known.");
   });
 
-  it("draws a sweep some of whose cells lack files, and says on the page which", () => {
+  it("draws a sweep some of whose cells lack files, and says on the page which", async () => {
     const folder = temporaryFolder();
     const file = path.join(folder, "sweep.json");
     const sweep = {
@@ -165,17 +170,17 @@ describe("moesim report", () => {
     };
     writeFileSync(file, JSON.stringify(sweep));
     const out = path.join(folder, "out");
-    expect(moesim(["sweep", file, "--out", out, "--quiet"]).code).toBe(0);
+    expect((await runInProcess(["sweep", file, "--out", out, "--quiet"])).code).toBe(0);
     const pageText = () => readFileSync(path.join(out, "report.html"), "utf8");
-    expect(moesim(["report", out]).code).toBe(0);
+    expect((await runInProcess(["report", out])).code).toBe(0);
     expect(pageText()).not.toContain("Missing:");
-    const { stdout } = moesim(["sweep", file, "--out", out, "--resume"]);
+    const { stdout } = await runInProcess(["sweep", file, "--out", out, "--resume"]);
     const command = stdout.split("\n").find((line) => line.startsWith("  moesim run "))!;
     // Each word of a command is kept on one line.
     expect(pageText().replaceAll(/<\/?span>/g, "")).toContain(`<code>${command.trim()}</code>`);
     for (const name of ["0/steps.csv", "0/timing.csv", "1/loads.csv", "1/run.json", "1/timing.csv"])
       rmSync(path.join(out, "cells", name));
-    const { code, stderr } = moesim(["report", out, "--max-vio", "3"]);
+    const { code, stderr } = await runInProcess(["report", out, "--max-vio", "3"]);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     expect(pageText()).toContain(
@@ -183,90 +188,90 @@ describe("moesim report", () => {
     );
     expect(pageText()).toContain("no timing.csv says which is cheapest");
     rmSync(path.join(out, "cells/1/summary.csv"));
-    const broken = moesim(["report", out]);
+    const broken = await runInProcess(["report", out]);
     expect(broken).toMatchObject({ code: 2, stdout: "" });
     expect(broken.stderr).toMatch(/cells\/1\/summary\.csv/);
   });
 
-  it("leaves files out of the JSON that were not asked for", () => {
-    const { pictures } = JSON.parse(moesim(["report", results, "--json"]).stdout);
+  it("leaves files out of the JSON that were not asked for", async () => {
+    const { pictures } = JSON.parse((await runInProcess(["report", results, "--json"])).stdout);
     expect(Object.keys(pictures[0])).toEqual(["id", "title", "finding"]);
   });
 
-  it("shows no control character of a scenario's name, and names a folder of pictures once", () => {
-    const folder = measured();
+  it("shows no control character of a scenario's name, and names a folder of pictures once", async () => {
+    const folder = await measured();
     for (const file of ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"]) {
       const text = readFileSync(path.join(folder, file), "utf8");
       writeFileSync(path.join(folder, file), text.replaceAll("made-loads", "evil\u001b[2Jname"));
     }
     const pictures = path.join(folder, "pictures");
-    const { code, stdout } = moesim(["report", folder, "--svg", pictures, "--png", pictures]);
+    const { code, stdout } = await runInProcess(["report", folder, "--svg", pictures, "--png", pictures]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^evil\\u\{1b\}\[2Jname\n/);
     expect(stdout).not.toContain("\u001b");
     expect(stdout.split(pictures).length).toBe(2);
   });
 
-  it("writes the same bytes again", () => {
+  it("writes the same bytes again", async () => {
     const page = path.join(results, "report.html");
-    moesim(["report", results, "--quiet"]);
+    await runInProcess(["report", results, "--quiet"]);
     const first = readFileSync(page);
-    moesim(["report", results, "--quiet"]);
+    await runInProcess(["report", results, "--quiet"]);
     expect(readFileSync(page).equals(first)).toBe(true);
   });
 
-  it("leaves an earlier page as it was where the results are broken, and nothing half-written", () => {
-    const folder = measured();
+  it("leaves an earlier page as it was where the results are broken, and nothing half-written", async () => {
+    const folder = await measured();
     writeFileSync(path.join(folder, "report.html"), "old");
     const before = listFiles(folder);
     appendFileSync(path.join(folder, "steps.csv"), 'loads,recorded,,"32,');
-    const { code, stderr } = moesim(["report", folder, "--svg", path.join(folder, "svg")]);
+    const { code, stderr } = await runInProcess(["report", folder, "--svg", path.join(folder, "svg")]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/steps\.csv: cannot be read as CSV/);
     expect(listFiles(folder)).toEqual(before);
     expect(readFileSync(path.join(folder, "report.html"), "utf8")).toBe("old");
   });
 
-  it("follows a link to where the page is kept", () => {
+  it("follows a link to where the page is kept", async () => {
     const folder = temporaryFolder();
     const page = path.join(folder, "page.html");
     writeFileSync(page, "old");
     symlinkSync(page, path.join(folder, "link.html"));
-    expect(moesim(["report", results, "--out", path.join(folder, "link.html")]).code).toBe(0);
+    expect((await runInProcess(["report", results, "--out", path.join(folder, "link.html")])).code).toBe(0);
     expect(readFileSync(page, "utf8")).toMatch(/^<!doctype html>/);
   });
 
-  it("refuses a folder that is not there, or holds no results", () => {
+  it("refuses a folder that is not there, or holds no results", async () => {
     const folder = temporaryFolder();
-    const missing = moesim(["report", path.join(folder, "nowhere")]);
+    const missing = await runInProcess(["report", path.join(folder, "nowhere")]);
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining("there is no such folder") });
-    const empty = moesim(["report", folder]);
+    const empty = await runInProcess(["report", folder]);
     expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining("has no summary.csv") });
     expect(listFiles(folder)).toEqual([]);
   });
 
-  it("refuses to replace the results by their report, also through a link", () => {
+  it("refuses to replace the results by their report, also through a link", async () => {
     const link = path.join(temporaryFolder(), "link");
     symlinkSync(results, link);
     for (const out of [path.join(results, "summary.csv"), path.join(link, "steps.csv")]) {
       const before = readFileSync(out);
-      const { code, stderr } = moesim(["report", results, "--out", out]);
+      const { code, stderr } = await runInProcess(["report", results, "--out", out]);
       expect(code).toBe(2);
       expect(stderr).toMatch(/--out and the results in \S+ name the same file/);
       expect(readFileSync(out).equals(before)).toBe(true);
     }
   });
 
-  it("refuses a folder in the place of the page, and a theme it does not have", () => {
+  it("refuses a folder in the place of the page, and a theme it does not have", async () => {
     const folder = path.join(temporaryFolder(), "page.html");
     mkdirSync(folder);
-    expect(moesim(["report", results, "--out", folder])).toMatchObject({
+    expect(await runInProcess(["report", results, "--out", folder])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("it is no regular file"),
     });
-    expect(moesim(["report", results, "--out", `${folder}/new/`])).toMatchObject({ code: 2 });
+    expect(await runInProcess(["report", results, "--out", `${folder}/new/`])).toMatchObject({ code: 2 });
     expect(existsSync(path.join(folder, "new"))).toBe(false);
-    const { code, stderr } = moesim(["report", results, "--theme", "sepia"]);
+    const { code, stderr } = await runInProcess(["report", results, "--theme", "sepia"]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/light.*dark/);
   });

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../src/core/random.ts";
 import { npyBytes, readNpy } from "../support/npy.ts";
 import { listFiles, moesim, readCsv, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const [steps, tokens, experts, topK] = [3, 20, 6, 2];
 const random = createRandom("route");
@@ -17,7 +18,7 @@ beforeAll(() => {
 });
 
 function route(router: string, words: readonly string[]) {
-  return moesim(["route", "--router", router, "--top-k", String(topK), ...words], folder);
+  return runInProcess(["route", "--router", router, "--top-k", String(topK), ...words], folder);
 }
 
 function assignmentsOf(file: string) {
@@ -66,8 +67,8 @@ function sinkhornPlan(batch: Float32Array, epsilon: number, sweeps: number): num
 }
 
 describe("moesim route", () => {
-  it("writes each token's experts and gates for a single batch", () => {
-    const { code, stderr } = route("topk", ["--logits", "batch.npy", "--out", "topk.csv"]);
+  it("writes each token's experts and gates for a single batch", async () => {
+    const { code, stderr } = await route("topk", ["--logits", "batch.npy", "--out", "topk.csv"]);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     const rows = assignmentsOf("topk.csv");
@@ -85,9 +86,9 @@ describe("moesim route", () => {
     }
   });
 
-  it("keeps the router's state from step to step of a file with three dimensions", () => {
+  it("keeps the router's state from step to step of a file with three dimensions", async () => {
     const words = ["--logits", "steps.npy", "--param", "updateRate=0.05", "--out", "alf.csv"];
-    expect(route("alf-lb", words).code).toBe(0);
+    expect((await route("alf-lb", words)).code).toBe(0);
     const rows = assignmentsOf("alf.csv");
     const bias = new Array<number>(experts).fill(0);
     for (let step = 0; step < steps; step++) {
@@ -105,9 +106,9 @@ describe("moesim route", () => {
     expect(bias.some((b) => b !== 0)).toBe(true);
   });
 
-  it("writes the transport plan of every step, which is Sinkhorn's", () => {
+  it("writes the transport plan of every step, which is Sinkhorn's", async () => {
     const words = ["--logits", "steps.npy", "--param", "epsilon=0.5", "--out", "s.csv", "--plan", "s.npy"];
-    expect(route("sinkhorn", [...words, "--param", "tolerance=1e-9", "maxIterations=2000"]).code).toBe(0);
+    expect((await route("sinkhorn", [...words, "--param", "tolerance=1e-9", "maxIterations=2000"])).code).toBe(0);
     const { shape, values } = readNpy(path.join(folder, "s.npy"));
     expect(shape).toEqual([steps, tokens, experts]);
     const rows = assignmentsOf("s.csv");
@@ -125,10 +126,10 @@ describe("moesim route", () => {
     }
   });
 
-  it("finds by Sinkhorn–Newton–Sparse the plan that Sinkhorn finds", () => {
+  it("finds by Sinkhorn–Newton–Sparse the plan that Sinkhorn finds", async () => {
     const words = ["--logits", "batch.npy", "--out", "n.csv", "--plan", "n.npy"];
     const fine = ["epsilon=0.1", "tolerance=1e-9", "solver=sns"];
-    const { code, stderr } = route("sinkhorn", [...words, "--param", ...fine]);
+    const { code, stderr } = await route("sinkhorn", [...words, "--param", ...fine]);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     const { values } = readNpy(path.join(folder, "n.npy"));
@@ -140,9 +141,9 @@ describe("moesim route", () => {
     expect(assignmentsOf("n.csv").map(({ expert }) => expert)).toEqual(expected.flatMap((row) => largest(row, topK)));
   });
 
-  it("writes a plan of two dimensions for a batch, with rows that sum to 1, for every router that has one", () => {
+  it("writes a plan of two dimensions for a batch, with rows that sum to 1, for every router that has one", async () => {
     for (const router of ["sinkhorn", "ssr", "scot"]) {
-      expect(route(router, ["--logits", "batch.npy", "--out", "p.csv", "--plan", "p.npy"]).code).toBe(0);
+      expect((await route(router, ["--logits", "batch.npy", "--out", "p.csv", "--plan", "p.npy"])).code).toBe(0);
       const { shape, values } = readNpy(path.join(folder, "p.npy"));
       expect(shape).toEqual([tokens, experts]);
       for (let t = 0; t < tokens; t++) {
@@ -153,9 +154,11 @@ describe("moesim route", () => {
     }
   });
 
-  it("reads gates from the plan on the steps that ssr selects", () => {
+  it("reads gates from the plan on the steps that ssr selects", async () => {
     const always = ["--param", "select={mode: every, n: 1}", "maxIterations=5", "tolerance=0"];
-    expect(route("ssr", ["--logits", "batch.npy", ...always, "--out", "ssr.csv", "--plan", "ssr.npy"]).code).toBe(0);
+    expect(
+      (await route("ssr", ["--logits", "batch.npy", ...always, "--out", "ssr.csv", "--plan", "ssr.npy"])).code,
+    ).toBe(0);
     const plan = sinkhornPlan(logits.subarray(0, tokens * experts), 1, 5);
     for (const { token, expert, gate, slot } of assignmentsOf("ssr.csv")) {
       const chosen = largest(plan[token], topK);
@@ -164,8 +167,8 @@ describe("moesim route", () => {
     }
   });
 
-  it("lists for expert choice the slots there are", () => {
-    expect(route("expert-choice", ["--logits", "batch.npy", "--out", "ec.csv"]).code).toBe(0);
+  it("lists for expert choice the slots there are", async () => {
+    expect((await route("expert-choice", ["--logits", "batch.npy", "--out", "ec.csv"])).code).toBe(0);
     const rows = assignmentsOf("ec.csv");
     // ⌈20 · 2 / 6⌉ = 7 tokens for each of 6 experts.
     expect(rows).toHaveLength(42);
@@ -182,16 +185,17 @@ describe("moesim route", () => {
     ]);
   });
 
-  it("makes the same files for the same seed", () => {
-    const texts = ["1", "1", "2"].map((seed, i) => {
-      route("random", ["--logits", "batch.npy", "--seed", seed, "--out", `r${i}.csv`]);
-      return readFileSync(path.join(folder, `r${i}.csv`), "utf8");
-    });
+  it("makes the same files for the same seed", async () => {
+    const texts: string[] = [];
+    for (const [i, seed] of ["1", "1", "2"].entries()) {
+      await route("random", ["--logits", "batch.npy", "--seed", seed, "--out", `r${i}.csv`]);
+      texts.push(readFileSync(path.join(folder, `r${i}.csv`), "utf8"));
+    }
     expect(texts[1]).toBe(texts[0]);
     expect(texts[2]).not.toBe(texts[0]);
   });
 
-  it("replaces neither its input nor what is no file, and follows a link", () => {
+  it("replaces neither its input nor what is no file, and follows a link", async () => {
     const input = readFileSync(path.join(folder, "batch.npy"));
     symlinkSync("missing.csv", path.join(folder, "nowhere.csv"));
     for (const [out, message] of [
@@ -202,7 +206,7 @@ describe("moesim route", () => {
       ["nowhere.csv", /a link that leads nowhere/],
       [`${"x".repeat(300)}.csv`, /cannot be written to/],
     ] as const) {
-      const { code, stderr } = route("topk", ["--logits", "batch.npy", "--out", out]);
+      const { code, stderr } = await route("topk", ["--logits", "batch.npy", "--out", out]);
       expect(code).toBe(2);
       expect(stderr).toMatch(message);
     }
@@ -210,7 +214,7 @@ describe("moesim route", () => {
 
     writeFileSync(path.join(folder, "target.csv"), "old");
     symlinkSync("target.csv", path.join(folder, "link.csv"));
-    expect(route("topk", ["--logits", "batch.npy", "--out", "link.csv"]).code).toBe(0);
+    expect((await route("topk", ["--logits", "batch.npy", "--out", "link.csv"])).code).toBe(0);
     expect(lstatSync(path.join(folder, "link.csv")).isSymbolicLink()).toBe(true);
     expect(assignmentsOf("target.csv")).toHaveLength(tokens * topK);
   });
@@ -236,9 +240,9 @@ describe("moesim route", () => {
     ["ssr", ["--logits", "batch.npy", "--plan", "refused.csv"], /same file/],
     ["ssr", ["--logits", "batch.npy", "--plan", "batch.npy"], /--plan and --logits name the same file/],
     ["ssr", ["--logits", "batch.npy", "--plan", "."], /no regular file/],
-  ])("refuses %s with %j and writes nothing", (router, words, message) => {
+  ])("refuses %s with %j and writes nothing", async (router, words, message) => {
     const before = listFiles(folder);
-    const { code, stderr } = route(router, [...words, "--out", "refused.csv"]);
+    const { code, stderr } = await route(router, [...words, "--out", "refused.csv"]);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(listFiles(folder)).toEqual(before);

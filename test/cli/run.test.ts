@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, projectPath, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
 import { program } from "../support/pseudo-terminal.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 /** The contract; metrics that came later follow. */
 const summaryHeader =
@@ -52,9 +53,9 @@ describe("moesim run", () => {
     expect(topkPairs.reduce((sum, load) => sum + load)).toBe(128 * 2);
   });
 
-  it("leaves empty what does not apply", () => {
+  it("leaves empty what does not apply", async () => {
     const folder = temporaryFolder();
-    moesim(["run", quickstart, ...short, "--out", folder]);
+    await runInProcess(["run", quickstart, ...short, "--out", folder]);
     for (const row of readCsv(path.join(folder, "summary.csv"))) {
       expect(row.dual_regret_cumulative !== "").toBe(row.kind === "alf-lb");
       const hasPlan = row.kind === "ssr" || row.kind === "sinkhorn";
@@ -90,25 +91,26 @@ describe("moesim run", () => {
     }
   });
 
-  it("follows --seed and --set", () => {
-    const scores = ["1", "2"].map((seed) => {
+  it("follows --seed and --set", async () => {
+    const scores: string[] = [];
+    for (const seed of ["1", "2"]) {
       const folder = temporaryFolder();
-      moesim(["run", quickstart, ...short, "experts=64", "--seed", seed, "--out", folder]);
+      await runInProcess(["run", quickstart, ...short, "experts=64", "--seed", seed, "--out", folder]);
       const [topk] = readCsv(path.join(folder, "summary.csv"));
       expect(topk).toMatchObject({ seed, experts: "64", tokens: "128" });
-      return topk.score;
-    });
+      scores.push(topk.score);
+    }
     expect(scores[0]).not.toBe(scores[1]);
   });
 
-  it("prints nothing but warnings with --quiet", () => {
-    const { stdout, stderr } = moesim(["run", quickstart, ...short, "--quiet", "--out", temporaryFolder()]);
+  it("prints nothing but warnings with --quiet", async () => {
+    const { stdout, stderr } = await runInProcess(["run", quickstart, ...short, "--quiet", "--out", temporaryFolder()]);
     expect(stdout + stderr).toBe("");
   });
 
-  it("measures regret on one step drawn from each n, the same for all routers: its sum, its mean and the error of that", () => {
+  it("measures regret on one step drawn from each n, the same for all routers: its sum, its mean and the error of that", async () => {
     const folder = temporaryFolder();
-    moesim(["run", quickstart, ...short, "regret.every=5", "--out", folder]);
+    await runInProcess(["run", quickstart, ...short, "regret.every=5", "--out", folder]);
     const summary = readCsv(path.join(folder, "summary.csv"));
     const measured = new Set<string>();
     for (const { router, regret_mean, regret_se, regret_cumulative, optimum_gap_max } of summary) {
@@ -130,9 +132,9 @@ describe("moesim run", () => {
     expect(measured.size).toBe(1);
   });
 
-  it("computes no regret where the scenario asks for none", () => {
+  it("computes no regret where the scenario asks for none", async () => {
     const folder = temporaryFolder();
-    moesim(["run", quickstart, ...short, "regret.every=0", "--out", folder]);
+    await runInProcess(["run", quickstart, ...short, "regret.every=0", "--out", folder]);
     for (const row of [...readCsv(path.join(folder, "summary.csv")), ...readCsv(path.join(folder, "steps.csv"))]) {
       expect(row.regret_cumulative + row.dual_regret_cumulative).toBe("");
     }
@@ -154,9 +156,9 @@ describe("moesim run", () => {
     expect(missed.map(({ router }) => router)).toEqual(["ssr", "sinkhorn"]);
   });
 
-  it("ends with who balances best, who is on the Pareto front and who is dominated, as summary.csv has it", () => {
+  it("ends with who balances best, who is on the Pareto front and who is dominated, as summary.csv has it", async () => {
     const out = temporaryFolder();
-    const { stdout } = moesim(["run", quickstart, ...short, "--out", out]);
+    const { stdout } = await runInProcess(["run", quickstart, ...short, "--out", out]);
     const points = readCsv(path.join(out, "summary.csv")).map((row) => ({
       router: row.router,
       maxVio: Number(row.max_vio_batch_mean),
@@ -177,7 +179,7 @@ describe("moesim run", () => {
     for (const { router } of points) expect(front.includes(`${router} (`)).not.toBe(losers.includes(router));
   });
 
-  it("says that it ran once if the scenario asks for a sweep, and how to run that", () => {
+  it("says that it ran once if the scenario asks for a sweep, and how to run that", async () => {
     const folder = temporaryFolder();
     const sweep = { sweep: { topK: [1, 2, 3], "routers.0.renormalize": [true, false] }, seeds: [4, 5] };
     const scenario = {
@@ -186,28 +188,30 @@ describe("moesim run", () => {
     };
     writeFileSync(path.join(folder, "my scenario.json"), JSON.stringify({ ...scenario, ...sweep }));
     writeFileSync(path.join(folder, "plain.json"), JSON.stringify(scenario));
-    expect(moesim(["run", "my scenario.json", "--out", "out"], folder).stdout).toMatch(
+    expect((await runInProcess(["run", "my scenario.json", "--out", "out"], folder)).stdout).toMatch(
       /^This is one run with seed 9\. The scenario's sweep and seeds ask for 12 cells: moesim sweep 'my scenario.json' runs them\.$/m,
     );
-    expect(moesim(["run", "plain.json", "--out", "out"], folder).stdout).not.toContain("One run");
+    expect((await runInProcess(["run", "plain.json", "--out", "out"], folder)).stdout).not.toContain("One run");
   });
 
-  it("says which results it replaced, if there were any", () => {
+  it("says which results it replaced, if there were any", async () => {
     const folder = temporaryFolder();
     const words = ["run", quickstart, "--set", "steps=1", "tokens=16", "--out", "out"];
-    expect(moesim(words, folder).stdout).not.toContain("Replaced");
+    expect((await runInProcess(words, folder)).stdout).not.toContain("Replaced");
     const { end } = JSON.parse(readFileSync(path.join(folder, "out/run.json"), "utf8"));
     const time = `${end.slice(0, 10)} ${end.slice(11, 16)} UTC`;
-    expect(moesim(words, folder).stdout).toContain(`\nReplaced there: the run of ${time} (quickstart, seed 1)\n`);
+    expect((await runInProcess(words, folder)).stdout).toContain(
+      `\nReplaced there: the run of ${time} (quickstart, seed 1)\n`,
+    );
     writeFileSync(path.join(folder, "out/run.json"), JSON.stringify({ versions: { moesim: "9\n" }, command: "run\n" }));
-    expect(moesim(words, folder).stdout).toContain("\nReplaced there: the run\\u{a} (undefined)\n");
+    expect((await runInProcess(words, folder)).stdout).toContain("\nReplaced there: the run\\u{a} (undefined)\n");
   });
 
   it.each(["SIGINT", "SIGTERM"] as const)(
     "leaves an earlier result as it was, and nothing else, when %s stops it",
     async (signal) => {
       const folder = temporaryFolder();
-      moesim(["run", quickstart, ...short, "--out", path.join(folder, "out")]);
+      await runInProcess(["run", quickstart, ...short, "--out", path.join(folder, "out")]);
       const before = readFileSync(path.join(folder, "out/summary.csv"), "utf8");
       const files = listFiles(folder);
       const process = startMoesim(
@@ -231,13 +235,13 @@ describe("moesim run", () => {
 
 describe("moesim run, given something wrong,", () => {
   /** Runs a scenario that must be refused; returns the message. */
-  function refused(scenario: object | string, files: Record<string, Uint8Array> = {}): string {
+  async function refused(scenario: object | string, files: Record<string, Uint8Array> = {}): Promise<string> {
     const folder = temporaryFolder();
     const file = path.join(folder, "scenario.yaml");
     writeFileSync(file, typeof scenario === "string" ? scenario : JSON.stringify(scenario));
     for (const [name, bytes] of Object.entries(files)) writeFileSync(path.join(folder, name), bytes);
     const before = listFiles(folder);
-    const { code, stdout, stderr } = moesim(["run", "scenario.yaml", "--out", "out"], folder);
+    const { code, stdout, stderr } = await runInProcess(["run", "scenario.yaml", "--out", "out"], folder);
     expect(code).toBe(2);
     expect(stdout).toBe("");
     expect(stderr).not.toMatch(/^ {4}at /m);
@@ -247,111 +251,113 @@ describe("moesim run, given something wrong,", () => {
   const small = { name: "small", topK: 2, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
   const trace = (file: string) => ({ ...small, stream: { kind: "trace", path: file } });
 
-  it("names an unknown key and the nearest known one", () => {
-    expect(refused({ ...small, experts: 8, tokes: 5 })).toMatch(
+  it("names an unknown key and the nearest known one", async () => {
+    expect(await refused({ ...small, experts: 8, tokes: 5 })).toMatch(
       /scenario\.yaml: tokes: unknown key\. Did you mean "tokens"\?/,
     );
   });
 
-  it("names K > E", () => {
-    expect(refused({ ...small, experts: 8, topK: 9 })).toContain("topK: 9 is more than the 8 experts");
+  it("names K > E", async () => {
+    expect(await refused({ ...small, experts: 8, topK: 9 })).toContain("topK: 9 is more than the 8 experts");
   });
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
     "names step, token and expert of a logit %s",
-    (value) => {
+    async (value) => {
       const values = new Array(2 * 3 * 4).fill(0.5);
       values[1 * 12 + 2 * 4 + 1] = value;
-      expect(refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 3, 4], values) })).toMatch(
+      expect(await refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 3, 4], values) })).toMatch(
         /bad\.npy.*step 1, token 2.*expert 1.*finite/,
       );
     },
   );
 
-  it("names a file that is no .npy, and one cut off in its header", () => {
-    expect(refused(trace("bad.npy"), { "bad.npy": Buffer.from("hello") })).toContain("bad.npy");
-    expect(refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 2, 2], []).subarray(0, 40) })).toContain("bad.npy");
+  it("names a file that is no .npy, and one cut off in its header", async () => {
+    expect(await refused(trace("bad.npy"), { "bad.npy": Buffer.from("hello") })).toContain("bad.npy");
+    expect(await refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 2, 2], []).subarray(0, 40) })).toContain(
+      "bad.npy",
+    );
   });
 
-  it("names a header that promises more than the file holds", () => {
-    const message = refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 2, 2], [1, 2, 3, 4]) });
+  it("names a header that promises more than the file holds", async () => {
+    const message = await refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 2, 2], [1, 2, 3, 4]) });
     expect(message).toContain("bad.npy");
     // 8 float32 were promised and 4 are there.
     expect(message).toMatch(/32/);
     expect(message).toMatch(/16/);
   });
 
-  it("names malformed .safetensors and .parquet files", () => {
+  it("names malformed .safetensors and .parquet files", async () => {
     for (const name of ["bad.safetensors", "bad.parquet"]) {
       for (const bytes of [Buffer.from("{}"), Buffer.alloc(64, 0xff), Buffer.alloc(0)]) {
-        expect(refused(trace(name), { [name]: bytes })).toContain(name);
+        expect(await refused(trace(name), { [name]: bytes })).toContain(name);
       }
     }
   });
 
-  it("names a type that logits cannot have", () => {
+  it("names a type that logits cannot have", async () => {
     expect(
-      refused(trace("bad.npy"), {
+      await refused(trace("bad.npy"), {
         "bad.npy": npyBytes([2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], "<c8"),
       }),
     ).toMatch(/bad\.npy.*c8/);
   });
 
-  it("refuses to route recorded choices anew", () => {
-    const message = refused(trace(projectPath("scenarios/traces/made-loads.npy")));
+  it("refuses to route recorded choices anew", async () => {
+    const message = await refused(trace(projectPath("scenarios/traces/made-loads.npy")));
     expect(message).toMatch(/no logits/);
   });
 
-  it("names an empty stream", () => {
-    expect(refused(trace("empty.npy"), { "empty.npy": npyBytes([0, 4], []) })).toContain("empty.npy");
-    expect(refused(trace("empty.csv"), { "empty.csv": Buffer.from("a,b,c\n") })).toContain("empty.csv");
+  it("names an empty stream", async () => {
+    expect(await refused(trace("empty.npy"), { "empty.npy": npyBytes([0, 4], []) })).toContain("empty.npy");
+    expect(await refused(trace("empty.csv"), { "empty.csv": Buffer.from("a,b,c\n") })).toContain("empty.csv");
   });
 
-  it("names an output folder that cannot be written", () => {
+  it("names an output folder that cannot be written", async () => {
     const folder = temporaryFolder();
     writeFileSync(path.join(folder, "file"), "");
-    const { code, stderr } = moesim(["run", quickstart, ...short, "--out", "file/out"], folder);
+    const { code, stderr } = await runInProcess(["run", quickstart, ...short, "--out", "file/out"], folder);
     expect(code).toBe(2);
     expect(stderr).toContain("file/out: cannot be written to");
     expect(listFiles(folder)).toEqual(["file"]);
   });
 
-  it("overwrites nothing when a folder stands where a file should go", () => {
+  it("overwrites nothing when a folder stands where a file should go", async () => {
     const folder = temporaryFolder();
     mkdirSync(path.join(folder, "out/summary.csv"), { recursive: true });
     writeFileSync(path.join(folder, "out/steps.csv"), "old");
     const before = listFiles(folder);
-    const { code, stderr } = moesim(["run", quickstart, ...short, "--out", "out"], folder);
+    const { code, stderr } = await runInProcess(["run", quickstart, ...short, "--out", "out"], folder);
     expect(code).toBe(2);
     expect(stderr).toContain("out/summary.csv: cannot be written to");
     expect(listFiles(folder)).toEqual(before);
     expect(readFileSync(path.join(folder, "out/steps.csv"), "utf8")).toBe("old");
   });
 
-  it("names aliases that lead nowhere or too far", () => {
-    expect(refused("seed: *nowhere")).toContain("Unresolved alias");
+  it("names aliases that lead nowhere or too far", async () => {
+    expect(await refused("seed: *nowhere")).toContain("Unresolved alias");
     const lists = ["a: &a [1,1,1,1,1,1,1,1,1,1]"];
     for (const [name, before] of ["ba", "cb", "dc", "ed"]) {
       lists.push(`${name}: &${name} [${new Array(10).fill(`*${before}`).join(", ")}]`);
     }
-    expect(refused(lists.join("\n"))).toContain("Excessive alias count");
+    expect(await refused(lists.join("\n"))).toContain("Excessive alias count");
   });
 
-  it("names text that is no YAML, and a scenario that is no mapping", () => {
-    expect(refused("name: [")).toContain("not valid YAML");
-    expect(refused("just text")).toContain("scenario.yaml");
-    expect(refused("")).toContain("scenario.yaml");
+  it("names text that is no YAML, and a scenario that is no mapping", async () => {
+    expect(await refused("name: [")).toContain("not valid YAML");
+    expect(await refused("just text")).toContain("scenario.yaml");
+    expect(await refused("")).toContain("scenario.yaml");
   });
 
-  it("asks for labels where names would clash, and for steps that a file has", () => {
-    expect(refused({ ...small, experts: 4, routers: [{ kind: "topk" }, { kind: "topk" }] })).toContain("label");
+  it("asks for labels where names would clash, and for steps that a file has", async () => {
+    expect(await refused({ ...small, experts: 4, routers: [{ kind: "topk" }, { kind: "topk" }] })).toContain("label");
     const file = { "two.npy": npyBytes([2, 1, 2], [1, 2, 3, 4]) };
-    expect(refused({ ...trace("two.npy"), topK: 1, steps: 3 }, file)).toMatch(/2 steps.*3 are asked for/);
+    expect(await refused({ ...trace("two.npy"), topK: 1, steps: 3 }, file)).toMatch(/2 steps.*3 are asked for/);
   });
 
-  it("says so for sizes that no memory holds", () => {
+  it("says so for sizes that no memory holds", async () => {
     const huge = { ...small, experts: 65_536, tokens: 65_536, steps: 1 };
-    expect(refused(huge)).toMatch(/65536 tokens × 65536 experts/);
+    expect(await refused(huge)).toMatch(/65536 tokens × 65536 experts/);
   });
 
   it.each([
@@ -377,9 +383,9 @@ describe("moesim run, given something wrong,", () => {
     [["run", quickstart, "--backend", "cuda"], /auto/],
     [["rum", quickstart], /unknown command "rum"\. Did you mean run/],
     [[], /command/],
-  ])("refuses the words %j", (words, message) => {
+  ])("refuses the words %j", async (words, message) => {
     const folder = temporaryFolder();
-    const { code, stderr } = moesim(words, folder);
+    const { code, stderr } = await runInProcess(words, folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(existsSync(path.join(folder, "results"))).toBe(false);

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { listFiles, moesim, readCsv, temporaryFolder } from "../support/program.ts";
+import { listFiles, readCsv, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const scenario = {
   name: "shared",
@@ -21,8 +22,8 @@ let folder: string;
 const out = (...parts: string[]) => path.join(folder, "results/shared", ...parts);
 const filesOfSweep = [...sweepFiles, ...cellFiles].sort();
 
-function program(words: string): void {
-  expect(moesim(words.split(" "), folder)).toMatchObject({ code: 0, stderr: "" });
+async function program(words: string): Promise<void> {
+  expect(await runInProcess(words.split(" "), folder)).toMatchObject({ code: 0, stderr: "" });
 }
 
 beforeEach(() => {
@@ -32,29 +33,29 @@ beforeEach(() => {
 });
 
 describe("a folder of results that another command wrote into before", () => {
-  it("holds a run alone after a sweep and a run, and a sweep alone after another sweep", () => {
-    program("sweep shared.json");
+  it("holds a run alone after a sweep and a run, and a sweep alone after another sweep", async () => {
+    await program("sweep shared.json");
     expect(listFiles(out())).toEqual(filesOfSweep);
-    program("run shared.json");
+    await program("run shared.json");
     expect(listFiles(out())).toEqual(runFiles);
-    program("report results/shared --out page.html");
-    program("sweep shared.json");
+    await program("report results/shared --out page.html");
+    await program("sweep shared.json");
     expect(listFiles(out())).toEqual(filesOfSweep);
-    program("report results/shared --out page.html");
+    await program("report results/shared --out page.html");
   });
 
-  it("holds a measurement alone after a run and after a sweep", () => {
+  it("holds a measurement alone after a run and after a sweep", async () => {
     const measured = runFiles.filter((name) => name !== "timing.csv");
     for (const before of ["run", "sweep"]) {
-      program(`${before} shared.json`);
-      program("measure --loads loads.csv --experts 2 --out results/shared");
+      await program(`${before} shared.json`);
+      await program("measure --loads loads.csv --experts 2 --out results/shared");
       expect(listFiles(out())).toEqual(measured);
       expect(readCsv(out("summary.csv"))[0].router).toBe("recorded");
     }
   });
 
-  it("keeps what moesim did not write, be it called like a file of results", () => {
-    program("run shared.json");
+  it("keeps what moesim did not write, be it called like a file of results", async () => {
+    await program("run shared.json");
     const mine: [string, string][] = [
       ["notes.txt", "mine"],
       ["intervals.csv", "from,to\n1,2\n"],
@@ -66,7 +67,7 @@ describe("a folder of results that another command wrote into before", () => {
       mkdirSync(path.dirname(out(name)), { recursive: true });
       writeFileSync(out(name), text);
     }
-    program("run shared.json");
+    await program("run shared.json");
     for (const [name, text] of mine) expect(readFileSync(out(name), "utf8")).toBe(text);
 
     rmSync(out("cells"), { recursive: true });
@@ -74,28 +75,28 @@ describe("a folder of results that another command wrote into before", () => {
     writeFileSync(out("steps.csv"), "step,mine\n");
     writeFileSync(out("run.json"), '{"mine":1}');
     symlinkSync(out("notes.txt"), out("timing.csv"));
-    program("sweep shared.json");
+    await program("sweep shared.json");
     expect(readFileSync(out("steps.csv"), "utf8")).toBe("step,mine\n");
     expect(readFileSync(out("run.json"), "utf8")).toBe('{"mine":1}');
     expect(existsSync(out("timing.csv"))).toBe(true);
     expect(existsSync(out("loads.csv"))).toBe(false);
   });
 
-  it("keeps a run of its own in the place of a cell, and what else is in a cell that goes", () => {
-    program("sweep shared.json");
+  it("keeps a run of its own in the place of a cell, and what else is in a cell that goes", async () => {
+    await program("sweep shared.json");
     writeFileSync(out("cells/1/own.txt"), "mine");
-    program("run shared.json --out results/shared/cells/5");
-    program("run shared.json");
+    await program("run shared.json --out results/shared/cells/5");
+    await program("run shared.json");
     const left = ["cells", "cells/1", "cells/1/own.txt", "cells/1/run.json", "cells/5"];
     expect(listFiles(out())).toEqual([...left, ...runFiles.map((name) => `cells/5/${name}`), ...runFiles].sort());
-    program("report results/shared --out page.html");
+    await program("report results/shared --out page.html");
   });
 
-  it("is as it was where the command that follows fails", () => {
-    program("sweep shared.json");
+  it("is as it was where the command that follows fails", async () => {
+    await program("sweep shared.json");
     mkdirSync(out("steps.csv"));
     const before = listFiles(out());
-    const { code, stderr } = moesim(["run", "shared.json"], folder);
+    const { code, stderr } = await runInProcess(["run", "shared.json"], folder);
     expect(stderr).toContain("steps.csv: cannot be written to");
     expect(code).toBe(2);
     expect(listFiles(out())).toEqual(before);

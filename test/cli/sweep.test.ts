@@ -5,6 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const scenario = {
   name: "grid",
@@ -47,27 +48,27 @@ describe("moesim sweep", () => {
     for (const row of rows) expect(row.top_k).toBe(row.topK);
   });
 
-  it("gives each cell what a run of its scenario gives", () => {
+  it("gives each cell what a run of its scenario gives", async () => {
     const folder = folderWith();
-    moesim(words, folder);
+    await runInProcess(words, folder);
     const changes = ["routers.alf-lb.updateRate=0.1", "topK=3"];
-    moesim(["run", "grid.json", "--seed", "2", "--set", ...changes, "--out", "run"], folder);
+    await runInProcess(["run", "grid.json", "--seed", "2", "--set", ...changes, "--out", "run"], folder);
     const run = readCsv(path.join(folder, "run/summary.csv"));
     const cell = readCsv(path.join(folder, "out/summary.csv")).slice(-2);
     expect(cell).toEqual(run.map((row) => ({ ...row, "routers.alf-lb.updateRate": "0.1", topK: "3" })));
   });
 
-  it("counts cells, variants and seeds in words that agree with them", () => {
+  it("counts cells, variants and seeds in words that agree with them", async () => {
     const folder = folderWith({ routers: [{ kind: "topk" }], sweep: { "routers[0].renormalize": [true] }, seeds: [1] });
-    const { stdout } = moesim(words, folder);
+    const { stdout } = await runInProcess(words, folder);
     expect(stdout).toMatch(/^grid: 1 cell, 1 variant over one seed\n/);
     // No more than a router is swept, however its path is written.
     expect(stdout).not.toContain("swept too");
   });
 
-  it("takes the scenario's own seed where it names no seeds", () => {
+  it("takes the scenario's own seed where it names no seeds", async () => {
     const folder = folderWith({ seeds: undefined, sweep: { topK: [1] } });
-    moesim(words, folder);
+    await runInProcess(words, folder);
     expect(readCsv(path.join(folder, "out/summary.csv")).map(({ seed }) => seed)).toEqual(["4", "4"]);
   });
 
@@ -90,64 +91,64 @@ describe("moesim sweep", () => {
     expect(readFileSync(path.join(folder, "out/cells/0/run.json"), "utf8")).toBe(finishedBefore);
   });
 
-  it("does not take over the cells of another scenario", () => {
+  it("does not take over the cells of another scenario", async () => {
     const folder = folderWith();
-    moesim(words, folder);
+    await runInProcess(words, folder);
     writeFileSync(path.join(folder, "grid.json"), JSON.stringify({ ...scenario, tokens: 32 }));
-    moesim([...words, "--resume"], folder);
+    await runInProcess([...words, "--resume"], folder);
     expect(new Set(readCsv(path.join(folder, "out/summary.csv")).map(({ tokens }) => tokens))).toEqual(new Set(["32"]));
   });
 
-  it("removes the cells of a larger sweep, and nothing that is none", () => {
+  it("removes the cells of a larger sweep, and nothing that is none", async () => {
     const folder = folderWith();
-    moesim(words, folder);
+    await runInProcess(words, folder);
     mkdirSync(path.join(folder, "out/cells/notes"));
     writeFileSync(path.join(folder, "grid.json"), JSON.stringify({ ...scenario, seeds: [1] }));
-    expect(moesim(words, folder).code).toBe(0);
+    expect((await runInProcess(words, folder)).code).toBe(0);
     expect(readdirSync(path.join(folder, "out/cells")).sort()).toEqual(["0", "1", "2", "3", "4", "5", "notes"]);
   });
 
-  it("leaves what is no cell where it is, and says so when it is in the way", () => {
+  it("leaves what is no cell where it is, and says so when it is in the way", async () => {
     const folder = folderWith();
     for (const place of ["2024", "3"]) {
       mkdirSync(path.join(folder, "out/cells", place), { recursive: true });
       writeFileSync(path.join(folder, "out/cells", place, "own.txt"), "mine");
     }
     const before = listFiles(folder);
-    const { code, stderr } = moesim(words, folder);
+    const { code, stderr } = await runInProcess(words, folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(/cells\/3: a cell of the sweep goes here/);
     expect(listFiles(folder)).toEqual(before);
 
     rmSync(path.join(folder, "out/cells/3"), { recursive: true });
-    expect(moesim(words, folder).code).toBe(0);
+    expect((await runInProcess(words, folder)).code).toBe(0);
     expect(existsSync(path.join(folder, "out/cells/2024/own.txt"))).toBe(true);
   });
 
-  it("says so when a file is in the way of the cells", () => {
+  it("says so when a file is in the way of the cells", async () => {
     const folder = folderWith();
     mkdirSync(path.join(folder, "out"));
     writeFileSync(path.join(folder, "out/cells"), "mine");
-    const { code, stderr } = moesim(words, folder);
+    const { code, stderr } = await runInProcess(words, folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(/out\/cells: a folder for the cells goes here/);
     expect(listFiles(folder)).toEqual(["grid.json", "out", "out/cells"]);
   });
 
-  it("replaces, resumes and removes cells that a report was made of, and leaves what it did not write", () => {
+  it("replaces, resumes and removes cells that a report was made of, and leaves what it did not write", async () => {
     const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
-    moesim(words, folder);
-    for (const cell of ["0", "1"]) expect(moesim(["report", `out/cells/${cell}`], folder).code).toBe(0);
+    await runInProcess(words, folder);
+    for (const cell of ["0", "1"]) expect((await runInProcess(["report", `out/cells/${cell}`], folder)).code).toBe(0);
     const notes = path.join(folder, "out/cells/1/notes.txt");
     writeFileSync(notes, "mine");
     const record = (cell: number) => readFileSync(path.join(folder, `out/cells/${cell}/run.json`), "utf8");
     const before = [record(0), record(1)];
 
-    expect(moesim([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
+    expect(await runInProcess([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
     expect([record(0), record(1)]).toEqual(before);
     expect(existsSync(path.join(folder, "out/cells/0/report.html"))).toBe(true);
 
-    expect(moesim(words, folder)).toMatchObject({ code: 0, stderr: "" });
+    expect(await runInProcess(words, folder)).toMatchObject({ code: 0, stderr: "" });
     expect(record(0)).not.toBe(before[0]);
     expect(record(1)).not.toBe(before[1]);
     // The pages showed the old files.
@@ -157,12 +158,12 @@ describe("moesim sweep", () => {
       path.join(folder, "grid.json"),
       JSON.stringify({ ...scenario, sweep: { topK: [1] }, seeds: undefined }),
     );
-    expect(moesim(words, folder).code).toBe(0);
+    expect((await runInProcess(words, folder)).code).toBe(0);
     expect(readFileSync(notes, "utf8")).toBe("mine");
     expect(readdirSync(path.join(folder, "out/cells/1")).sort()).toEqual(["notes.txt", "run.json"]);
   });
 
-  it("does not take over the cells of recorded data that has changed", () => {
+  it("does not take over the cells of recorded data that has changed", async () => {
     const write = (seed: number) =>
       writeFileSync(
         path.join(folder, "logits.npy"),
@@ -175,10 +176,10 @@ describe("moesim sweep", () => {
     const sizes = { steps: undefined, tokens: undefined, experts: undefined };
     const folder = folderWith({ ...recorded, ...sizes });
     write(1);
-    moesim(words, folder);
+    await runInProcess(words, folder);
     const before = summaryOf(folder);
     write(2);
-    expect(moesim([...words, "--resume"], folder).code).toBe(0);
+    expect((await runInProcess([...words, "--resume"], folder)).code).toBe(0);
     expect(summaryOf(folder)).not.toBe(before);
   });
 
@@ -190,7 +191,7 @@ describe("moesim sweep", () => {
     killed.kill("SIGKILL");
     await once(killed, "exit");
     writeFileSync(path.join(folder, "grid.json"), JSON.stringify(scenario));
-    moesim(words, folder);
+    await runInProcess(words, folder);
     expect(readdirSync(path.join(folder, "out")).sort()).toEqual(["cells", "intervals.csv", "summary.csv"]);
     expect(readdirSync(folder).sort()).toEqual(["grid.json", "out"]);
   });
@@ -220,46 +221,46 @@ describe("moesim sweep", () => {
     expect(bytes()).toEqual(before);
   });
 
-  it("warns of plans that missed their tolerance", () => {
+  it("warns of plans that missed their tolerance", async () => {
     const routers = [
       { kind: "sinkhorn", epsilon: 1e-3, tolerance: 1e-9 },
       { kind: "sinkhorn", label: "few", maxIterations: 0 },
       { kind: "ssr", select: { mode: "every", n: 1 }, tolerance: 0 },
     ];
     const folder = folderWith({ routers, sweep: { topK: [1, 2] } });
-    const { code, stderr, stdout } = moesim(words, folder);
+    const { code, stderr, stdout } = await runInProcess(words, folder);
     expect(code).toBe(0);
     expect(stderr).toMatch(/^warning: plans missed their tolerance in 4 rows/m);
     expect(stdout).toMatch(/^Note: plans missed their tolerance in 8 rows .*, as settings ask for\.$/m);
   });
 
-  it("runs a cell anew that another version of moesim wrote", () => {
+  it("runs a cell anew that another version of moesim wrote", async () => {
     const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
-    moesim(words, folder);
+    await runInProcess(words, folder);
     const record = (cell: number) => path.join(folder, `out/cells/${cell}/run.json`);
     const before = readFileSync(record(0), "utf8");
     const { versions, ...others } = JSON.parse(readFileSync(record(1), "utf8"));
     writeFileSync(record(1), JSON.stringify({ ...others, versions: { ...versions, moesim: "0.0.1" } }));
-    expect(moesim([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
+    expect(await runInProcess([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
     const after = JSON.parse(readFileSync(record(1), "utf8"));
     expect(after.versions).toEqual(versions);
     expect(after.end).not.toBe(others.end);
     expect(readFileSync(record(0), "utf8")).toBe(before);
   });
 
-  it("takes a folder for a cell that was not finished where all in it is named as a cell's files are", () => {
+  it("takes a folder for a cell that was not finished where all in it is named as a cell's files are", async () => {
     const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
     const cell = path.join(folder, "out/cells/1");
     mkdirSync(cell, { recursive: true });
     writeFileSync(path.join(cell, "steps.csv"), "half a");
-    expect(moesim([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
+    expect(await runInProcess([...words, "--resume"], folder)).toMatchObject({ code: 0, stderr: "" });
     expect(readCsv(path.join(cell, "steps.csv")).length).toBeGreaterThan(0);
     expect(listFiles(cell)).toEqual(listFiles(path.join(folder, "out/cells/0")));
   });
 
-  it("runs a cell anew whose files are not whole", () => {
+  it("runs a cell anew whose files are not whole", async () => {
     const folder = folderWith();
-    moesim(words, folder);
+    await runInProcess(words, folder);
     const before = summaryOf(folder);
     rmSync(path.join(folder, "out/cells/2/loads.csv"));
     writeFileSync(path.join(folder, "out/cells/3/run.json"), "{");
@@ -276,7 +277,7 @@ describe("moesim sweep", () => {
     const ends = (cells: number[]) =>
       cells.map((cell) => JSON.parse(readFileSync(inCell(`${cell}/run.json`), "utf8")).end);
     const [untouched, touched] = [ends([0, 1, 6]), ends([2, 4, 5])];
-    expect(moesim([...words, "--resume"], folder).code).toBe(0);
+    expect((await runInProcess([...words, "--resume"], folder)).code).toBe(0);
     expect(existsSync(path.join(folder, "out/cells/2/loads.csv"))).toBe(true);
     expect(readFileSync(inCell("4/steps.csv"), "utf8")).toBe(whole);
     expect(readFileSync(inCell("5/summary.csv"), "utf8")).toBe(edited);
@@ -303,9 +304,9 @@ describe("moesim sweep", () => {
       /another path of the sweep/,
     ],
     [{ seeds: [-1] }, [], /seeds\[0\]: -1/],
-  ])("refuses %j %j and writes nothing", (changes, more, message) => {
+  ])("refuses %j %j and writes nothing", async (changes, more, message) => {
     const folder = folderWith(changes);
-    const { code, stderr } = moesim([...words, ...more], folder);
+    const { code, stderr } = await runInProcess([...words, ...more], folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(listFiles(folder)).toEqual(["grid.json"]);

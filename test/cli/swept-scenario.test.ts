@@ -58,8 +58,8 @@ describe("moesim validate, of a scenario that is swept,", () => {
     expect(JSON.parse((await runInProcess(["validate", file, "--json"])).stdout).cells).toBe(1);
   });
 
-  it.each([...wrongKeys, ...wrongCells])("refuses %j", (changes, message) => {
-    const { code, stdout, stderr } = moesim(["validate", "grid.json"], folderWith(changes));
+  it.each([...wrongKeys, ...wrongCells])("refuses %j", async (changes, message) => {
+    const { code, stdout, stderr } = await runInProcess(["validate", "grid.json"], folderWith(changes));
     expect(stderr).toMatch(message);
     expect(stdout).toBe("");
     expect(code).toBe(2);
@@ -80,9 +80,9 @@ describe("moesim validate, of a scenario that is swept,", () => {
 });
 
 describe("moesim run, of a scenario that is swept,", () => {
-  it.each(wrongKeys)("refuses %j and writes nothing", (changes, message) => {
+  it.each(wrongKeys)("refuses %j and writes nothing", async (changes, message) => {
     const folder = folderWith(changes);
-    const { code, stderr } = moesim(["run", "grid.json"], folder);
+    const { code, stderr } = await runInProcess(["run", "grid.json"], folder);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
     expect(listFiles(folder)).toEqual(["grid.json"]);
