@@ -110,9 +110,11 @@ function command<Arguments>(
   };
 }
 
-/** A method of yargs that its types lack: the required options of the parsed command. */
-interface WithDemandedOptions {
+/** Methods of yargs that its types lack. */
+interface UntypedMethods {
+  /** The required options of the parsed command. */
   getDemandedOptions(): Readonly<Record<string, unknown>>;
+  getInternalMethods(): { getUsageInstance(): { cacheHelpMessage: () => void } };
 }
 
 /** Usage of each command, by its name. */
@@ -150,9 +152,13 @@ async function createParser(words: readonly string[]): Promise<Argv<CommonArgume
     .fail((message, error) => {
       // A YError holds no more than the message.
       if (error !== undefined && error !== null && error.name !== "YError") throw error;
-      const required = Object.keys((parser as unknown as WithDemandedOptions).getDemandedOptions());
+      const required = Object.keys(untyped.getDemandedOptions());
       throw new InputError(parsingProblem(message, words, usages, required));
     });
+  const untyped = parser as unknown as UntypedMethods;
+  // After it has called a command's handler, yargs renders the command's help in case the handler fails. We never print help
+  // then, and rendering takes longer than parsing.
+  untyped.getInternalMethods().getUsageInstance().cacheHelpMessage = () => undefined;
   for (const { name, addTo } of commands) await addTo(parser, words.includes(name));
   parser.command(completionCommand(parser)).completion(hiddenCompletionCommand, false, completeWords);
   return parser;
