@@ -6,24 +6,27 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
 import { skewedLogits } from "../support/random-logits.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const quickstart = projectPath("scenarios/quickstart.yaml");
 const short = ["--set", "steps=3", "tokens=64"];
 const deterministicFiles = ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"];
 
 /** Runs the quickstart for three steps and returns the folder of its results. */
-function runOn(backend: string, ...words: string[]): string {
+async function runOn(backend: string, ...words: string[]): Promise<string> {
   const folder = temporaryFolder();
-  const { code } = moesim(["run", quickstart, ...short, "--backend", backend, "--out", folder, ...words]);
+  // Threads need the program itself.
+  const program = words.includes("--workers") ? moesim : runInProcess;
+  const { code } = await program(["run", quickstart, ...short, "--backend", backend, "--out", folder, ...words]);
   expect(code).toBe(0);
   return folder;
 }
 
 let onWasm: string;
 let onTensors: string;
-beforeAll(() => {
-  onWasm = runOn("wasm");
-  onTensors = runOn("tfjs");
+beforeAll(async () => {
+  onWasm = await runOn("wasm");
+  onTensors = await runOn("tfjs");
 });
 
 function bytesOf(folder: string): Buffer[] {
@@ -45,9 +48,9 @@ const hook = `export function resolve(specifier, context, next) {
 const registration = `import { register } from "node:module"; register("data:text/javascript,${encodeURIComponent(hook)}");`;
 
 describe("--backend", () => {
-  it("tfjs gives the results of wasm, and says in run.json what computed them", () => {
+  it("tfjs gives the results of wasm, and says in run.json what computed them", async () => {
     // No choice differs, so that all that follows from choices is the same; scores have their own tolerance of 1e-6.
-    expect(moesim(["check", onTensors, "--baseline", onWasm])).toMatchObject({ code: 0 });
+    expect(await runInProcess(["check", onTensors, "--baseline", onWasm])).toMatchObject({ code: 0 });
     const [record, wasmRecord] = [onTensors, onWasm].map((folder) =>
       JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8")),
     );
@@ -56,30 +59,31 @@ describe("--backend", () => {
     expect(Object.keys(wasmRecord.versions)).toEqual(["moesim", "node"]);
   });
 
-  it("auto is wasm, byte for byte", () => {
-    expect(bytesOf(runOn("auto"))).toEqual(bytesOf(onWasm));
+  it("auto is wasm, byte for byte", async () => {
+    expect(bytesOf(await runOn("auto"))).toEqual(bytesOf(onWasm));
   });
 
-  it("tfjs writes the same bytes again, and on two threads", () => {
-    expect(bytesOf(runOn("tfjs"))).toEqual(bytesOf(onTensors));
-    expect(bytesOf(runOn("tfjs", "--workers", "2"))).toEqual(bytesOf(onTensors));
+  it("tfjs writes the same bytes again, and on two threads", async () => {
+    expect(bytesOf(await runOn("tfjs"))).toEqual(bytesOf(onTensors));
+    expect(bytesOf(await runOn("tfjs", "--workers", "2"))).toEqual(bytesOf(onTensors));
   });
 
-  it("tfjs routes a file with a router that has a plan, and sweeps", () => {
+  it("tfjs routes a file with a router that has a plan, and sweeps", async () => {
     const logits = recordedLogits();
-    const [tensors, wasm] = ["tfjs", "wasm"].map((backend) => {
+    const routeOn = async (backend: string) => {
       const out = path.join(temporaryFolder(), "assignments.csv");
       const route = ["route", "--router", "sinkhorn", "--logits", logits, "--backend", backend, "--out", out];
-      expect(moesim(route).code).toBe(0);
+      expect((await runInProcess(route)).code).toBe(0);
       return readCsv(out);
-    });
+    };
+    const [tensors, wasm] = [await routeOn("tfjs"), await routeOn("wasm")];
     expect(tensors.map(({ expert }) => expert)).toEqual(wasm.map(({ expert }) => expert));
     for (const [pair, { gate }] of tensors.entries()) expect(Number(gate)).toBeCloseTo(Number(wasm[pair].gate), 6);
 
     const out = temporaryFolder();
     const fewer = ["--set", "steps=1", "tokens=32", "seeds=[1]"];
     const sweep = ["sweep", projectPath("scenarios/bias-rate.yaml"), ...fewer, "--backend", "tfjs", "--out", out];
-    expect(moesim(sweep).code).toBe(0);
+    expect((await runInProcess(sweep)).code).toBe(0);
     expect(JSON.parse(readFileSync(path.join(out, "cells/0/run.json"), "utf8")).backend).toBe("tfjs");
   });
 
@@ -87,15 +91,15 @@ describe("--backend", () => {
     ["run", quickstart],
     ["sweep", projectPath("scenarios/bias-rate.yaml")],
     ["route", "--router", "topk", "--logits", recordedLogits(), "--out", "assignments.csv"],
-  ])("tfjs-gpu without its addon is refused before anything is written: %s", (...words) => {
+  ])("tfjs-gpu without its addon is refused before anything is written: %s", async (...words) => {
     const folder = temporaryFolder();
-    const { code, stderr } = moesim([...words, "--backend", "tfjs-gpu"], folder);
+    const { code, stderr } = await runInProcess([...words, "--backend", "tfjs-gpu"], folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^moesim: backend tfjs-gpu: @tensorflow\/tfjs-node-gpu does not load .*npm install/);
     expect(listFiles(folder)).toEqual([]);
   });
 
-  it("tfjs-gpu computes on its addon where that is installed, in threads too", () => {
+  it("tfjs-gpu computes on its addon where that is installed, in threads too", async () => {
     const folder = temporaryFolder();
     const program = [
       "--import",
@@ -105,6 +109,6 @@ describe("--backend", () => {
     const words = ["run", quickstart, ...short, "--backend", "tfjs-gpu", "--workers", "2", "--out", folder];
     expect(spawnSync(process.execPath, [...program, ...words], { encoding: "utf8" })).toMatchObject({ status: 0 });
     expect(JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8")).backend).toBe("tfjs-gpu");
-    expect(moesim(["check", folder, "--baseline", onWasm])).toMatchObject({ code: 0 });
+    expect(await runInProcess(["check", folder, "--baseline", onWasm])).toMatchObject({ code: 0 });
   });
 });

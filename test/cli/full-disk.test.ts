@@ -5,6 +5,7 @@ import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { listFiles, moesim, projectPath, startMoesim, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const main = projectPath("dist/cli/main.js");
 const scenario = {
@@ -69,7 +70,7 @@ describe("a full disk", () => {
 
 it("says so where the folder is removed in the middle of a sweep", async () => {
   const folder = folderWith({ steps: 3000 });
-  moesim(["run", "s.json", "--out", "o", "--quiet", "--set", "steps=2"], folder);
+  await runInProcess(["run", "s.json", "--out", "o", "--quiet", "--set", "steps=2"], folder);
   const sweep = spawn(process.execPath, [main, "sweep", "s.json", "--out", "o", "--quiet"], { cwd: folder });
   onTestFinished(() => void sweep.kill("SIGKILL"));
   let messages = "";
@@ -89,27 +90,27 @@ it("says so where the folder is removed in the middle of a sweep", async () => {
 it("completes, for a command that reads, a folder that a killed program left half-replaced", async () => {
   const folder = folderWith();
   const words = ["run", "s.json", "--out", "o", "--quiet"];
-  moesim([...words, "--seed", "9"], folder);
-  moesim([...words.slice(0, -2), "new", "--quiet"], folder);
+  await runInProcess([...words, "--seed", "9"], folder);
+  await runInProcess([...words.slice(0, -2), "new", "--quiet"], folder);
   const env = { ...process.env, FAULT_COUNT: path.join(folder, "calls"), FAULT_TARGET: "/o/summary.csv" };
   const { signal } = spawnSync(process.execPath, ["--import", preload, main, ...words], { cwd: folder, env });
   expect(signal).toBe("SIGKILL");
   expect(existsSync(path.join(folder, "o/.moesim/commit.json"))).toBe(true);
   expect(existsSync(path.join(folder, "o/summary.csv"))).toBe(false);
-  expect(moesim(["check", "o", "--baseline", "new"], folder)).toMatchObject({ code: 0 });
+  expect(await runInProcess(["check", "o", "--baseline", "new"], folder)).toMatchObject({ code: 0 });
   expect(readFileSync(path.join(folder, "o/steps.csv"))).toEqual(readFileSync(path.join(folder, "new/steps.csv")));
   expect(listFiles(folder).filter((name) => name.includes(".moesim"))).toEqual([]);
 });
 
 it("lets two updates of a baseline at once both succeed", async () => {
   const folder = folderWith();
-  moesim(["run", "s.json", "--out", "r", "--quiet"], folder);
+  await runInProcess(["run", "s.json", "--out", "r", "--quiet"], folder);
   const words = ["check", "r", "--baseline", "b", "--update", "--quiet"];
   const ends = [1, 2].map(() => once(startMoesim(words, folder), "exit"));
   expect(await Promise.all(ends)).toEqual([
     [0, null],
     [0, null],
   ]);
-  expect(moesim(["check", "r", "--baseline", "b", "--quiet"], folder).code).toBe(0);
+  expect((await runInProcess(["check", "r", "--baseline", "b", "--quiet"], folder)).code).toBe(0);
   expect(listFiles(folder).filter((name) => name.includes(".moesim"))).toEqual([]);
 });

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { moesim, temporaryFolder } from "../support/program.ts";
+import { temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
 const folder = temporaryFolder();
@@ -34,8 +34,8 @@ describe("moesim run, of the record that a run wrote,", () => {
     ["a run", "first", "second"],
     ["a run of a record", "second", "third"],
     ["a cell of a sweep", "swept/cells/1", "fourth"],
-  ])("repeats %s to the byte", (_, from, to) => {
-    const { code, stderr } = moesim(["run", `${from}/run.json`, "--quiet", "--out", to], folder);
+  ])("repeats %s to the byte", async (_, from, to) => {
+    const { code, stderr } = await runInProcess(["run", `${from}/run.json`, "--quiet", "--out", to], folder);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     for (const name of ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"]) {

@@ -5,6 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { npyBytes } from "../support/npy.ts";
 import { listFiles, moesim, readCsv, startMoesim, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 const deterministicFiles = ["summary.csv", "steps.csv", "loads.csv", "diagnostics.csv"];
 const small = { name: "small", seed: 3, steps: 24, tokens: 64, experts: 8, topK: 2, ranks: 2, loadSamples: 5 };
@@ -21,9 +22,11 @@ function writeScenario(fields: object): string {
   return file;
 }
 
-function run(scenario: string, workers: number): string {
+async function run(scenario: string, workers: number): Promise<string> {
   const folder = temporaryFolder();
-  const { code, stderr } = moesim(["run", scenario, "--quiet", "--workers", String(workers), "--out", folder]);
+  // Threads need the program itself.
+  const program = workers > 1 ? moesim : runInProcess;
+  const { code, stderr } = await program(["run", scenario, "--quiet", "--workers", String(workers), "--out", folder]);
   expect(code, stderr).toBe(0);
   return folder;
 }
@@ -36,9 +39,9 @@ describe("moesim run on several threads", () => {
     ["no regret", { regret: { every: 0 } }],
     ["a stream for each router", { regret: { every: 6 }, stream: { kind: "adversarial" } }],
     ["a stream that moves", { regret: { every: 5 }, stream: { kind: "drift", mode: "shift", steps: [3, 11] } }],
-  ])("writes the same bytes with %s, whatever the threads", (_, fields) => {
+  ])("writes the same bytes with %s, whatever the threads", async (_, fields) => {
     const scenario = writeScenario(fields);
-    const [one, ...more] = [1, 2, 5].map((workers) => run(scenario, workers));
+    const [one, ...more] = [await run(scenario, 1), await run(scenario, 2), await run(scenario, 5)];
     for (const file of deterministicFiles) {
       for (const folder of more) {
         expect(readFileSync(path.join(folder, file), "utf8")).toBe(readFileSync(path.join(one, file), "utf8"));
@@ -46,12 +49,12 @@ describe("moesim run on several threads", () => {
     }
   });
 
-  it("measures from base's own optimum what it measures from one found beside it", () => {
+  it("measures from base's own optimum what it measures from one found beside it", async () => {
     // By another path to the same optimum, whose sum may differ in the last digits.
     const regret = { every: 2 };
-    const alone = readCsv(path.join(run(writeScenario({ regret }), 1), "summary.csv"));
+    const alone = readCsv(path.join(await run(writeScenario({ regret }), 1), "summary.csv"));
     const beside = readCsv(
-      path.join(run(writeScenario({ regret, routers: [...routers, { kind: "base" }] }), 2), "summary.csv"),
+      path.join(await run(writeScenario({ regret, routers: [...routers, { kind: "base" }] }), 1), "summary.csv"),
     );
     for (const [index, { regret_cumulative, optimum_gap_max }] of alone.entries()) {
       expect(Math.abs(Number(beside[index].regret_cumulative) - Number(regret_cumulative))).toBeLessThan(1e-12);

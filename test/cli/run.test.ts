@@ -66,26 +66,31 @@ describe("moesim run", () => {
     expect(ssr.map((row) => row.marginal_error !== "")).toEqual(ssr.map((_, step) => step % 4 === 0));
   });
 
-  it("writes the same bytes with one worker and with two, and again", () => {
-    const folders = [["1"], ["2"], ["2"]].map(([workers]) => {
+  it("writes the same bytes with one worker and with two, and again", async () => {
+    const folders: string[] = [];
+    for (const [program, workers] of [
+      [runInProcess, "1"],
+      [moesim, "2"],
+      [moesim, "2"],
+    ] as const) {
       const folder = temporaryFolder();
-      expect(moesim(["run", quickstart, ...short, "--workers", workers, "--out", folder]).code).toBe(0);
-      return folder;
-    });
+      expect((await program(["run", quickstart, ...short, "--workers", workers, "--out", folder])).code).toBe(0);
+      folders.push(folder);
+    }
     for (const file of deterministicFiles) {
       const [first, ...others] = folders.map((folder) => readFileSync(path.join(folder, file), "utf8"));
       for (const other of others) expect(other).toBe(first);
     }
   });
 
-  it("can be run again from its own run.json", () => {
+  it("can be run again from its own run.json", async () => {
     const [folder, again] = [temporaryFolder(), temporaryFolder()];
-    moesim(["run", quickstart, ...short, "--seed", "9", "--out", folder]);
+    await runInProcess(["run", quickstart, ...short, "--seed", "9", "--out", folder]);
     const { scenario, seed, versions } = JSON.parse(readFileSync(path.join(folder, "run.json"), "utf8"));
     expect(seed).toBe(9);
     expect(versions.moesim).toBe(JSON.parse(readFileSync(projectPath("package.json"), "utf8")).version);
     writeFileSync(path.join(again, "scenario.json"), JSON.stringify(scenario));
-    expect(moesim(["run", path.join(again, "scenario.json"), "--out", again]).code).toBe(0);
+    expect((await runInProcess(["run", path.join(again, "scenario.json"), "--out", again])).code).toBe(0);
     for (const file of deterministicFiles) {
       expect(readFileSync(path.join(again, file), "utf8")).toBe(readFileSync(path.join(folder, file), "utf8"));
     }

@@ -10,7 +10,7 @@ import { runInProcess } from "../support/run-in-process.ts";
 const scenario = {
   name: "grid",
   seed: 4,
-  steps: 40,
+  steps: 12,
   tokens: 64,
   experts: 8,
   stream: { kind: "clusters" },
@@ -73,10 +73,11 @@ describe("moesim sweep", () => {
   });
 
   it("writes the same bytes with two workers, and when it is killed and resumed", async () => {
-    const whole = folderWith({ steps: 400 });
+    const fewer = { steps: 400, sweep: { topK: [1, 3] } };
+    const whole = folderWith(fewer);
     moesim([...words, "--workers", "2"], whole);
 
-    const folder = folderWith({ steps: 400 });
+    const folder = folderWith(fewer);
     const killed = startMoesim(words, folder);
     const staged = path.join(folder, ".out.moesim/current/files/cells");
     while (!existsSync(path.join(staged, "1"))) await setTimeout(10);
@@ -85,7 +86,7 @@ describe("moesim sweep", () => {
     expect(existsSync(path.join(folder, "out"))).toBe(false);
     const finishedBefore = readFileSync(path.join(staged, "0/run.json"), "utf8");
 
-    expect(moesim([...words, "--resume"], folder).code).toBe(0);
+    expect((await runInProcess([...words, "--resume"], folder)).code).toBe(0);
     expect(summaryOf(folder)).toBe(summaryOf(whole));
     // run.json tells when a cell was run, so an equal file says that it was not run again.
     expect(readFileSync(path.join(folder, "out/cells/0/run.json"), "utf8")).toBe(finishedBefore);
@@ -198,7 +199,7 @@ describe("moesim sweep", () => {
 
   it("leaves an earlier sweep as it was until the new one is whole, and one program at a time in its folder", async () => {
     const folder = folderWith({ sweep: { topK: [1, 2] }, seeds: undefined });
-    moesim(words, folder);
+    await runInProcess(words, folder);
     const bytes = () =>
       listFiles(path.join(folder, "out"))
         .filter((name) => !name.startsWith(".") && name.includes(".csv"))
@@ -211,7 +212,7 @@ describe("moesim sweep", () => {
     const other = startMoesim(words, folder);
     onTestFinished(() => void other.kill("SIGKILL"));
     while (!existsSync(path.join(folder, "out/.moesim/current/files/cells/0"))) await setTimeout(10);
-    expect(moesim(words, folder)).toMatchObject({
+    expect(await runInProcess(words, folder)).toMatchObject({
       code: 2,
       stderr: `moesim: out: process ${other.pid} appears to be still running and writing there; wait until it has ended, or stop it\n`,
     });

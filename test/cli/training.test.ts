@@ -147,9 +147,9 @@ describe("bad input of a training scenario", () => {
       /stream\.path: is an option of task: text, and the task is clusters\n$/,
     ],
     [{ stream: { ...text, noise: 0 } }, /stream\.noise: is an option of task: clusters, and the task is text\n$/],
-  ])("is told in one line: %j", (fields, message) => {
+  ])("is told in one line: %j", async (fields, message) => {
     const folder = folderOf(fields);
-    const { code, stderr } = moesim(["run", "scenario.json", "--out", "out"], folder);
+    const { code, stderr } = await runInProcess(["run", "scenario.json", "--out", "out"], folder);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd()).not.toContain("\n");
