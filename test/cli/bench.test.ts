@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { routerKinds } from "../../src/core/routers/index.ts";
 import { moesim } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
 
 // Small and short: that the figures are right can only be seen where nothing else runs, that they are there can be here.
 const small = ["bench", "--tokens", "64", "--experts", "16", "--top-k", "2", "--time-ms", "2"];
@@ -44,8 +45,8 @@ describe("bench", () => {
     ["more experts per token than experts", ["bench", "--experts", "16", "--top-k", "17"], /topK.*17/],
     ["no tokens", ["bench", "--tokens", "0"], /--tokens: 0 is not allowed/],
     ["no time", ["bench", "--time-ms", "0"], /--time-ms: 0 is not allowed/],
-  ])("refuses %s", (_, words, message) => {
-    const { code, stdout, stderr } = moesim(words);
+  ])("refuses %s", async (_, words, message) => {
+    const { code, stdout, stderr } = await runInProcess(words);
     expect(code).toBe(2);
     expect(stdout).toBe("");
     expect(stderr).toMatch(message);

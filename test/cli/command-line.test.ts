@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { moesim, projectPath, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -167,6 +167,11 @@ describe("moesim completion", () => {
     else expect(shell).toBe("zsh");
   });
 
+  let bashScript: string;
+  beforeAll(() => {
+    bashScript = moesim(["completion"]).stdout;
+  });
+
   it.each([
     ["commands", ["re"], "report"],
     ["what list lists", ["list", "s"], "streams"],
@@ -176,7 +181,7 @@ describe("moesim completion", () => {
     const setWords = `COMP_WORDS=(moesim ${words.join(" ")}); COMP_CWORD=${words.length}`;
     // The script expects the program on the path.
     const program = `moesim() { '${process.execPath}' '${main}' "$@"; }`;
-    const script = `${program}\n${moesim(["completion"]).stdout}\n${setWords}; _moesim_yargs_completions; echo "\${COMPREPLY[@]}"`;
+    const script = `${program}\n${bashScript}\n${setWords}; _moesim_yargs_completions; echo "\${COMPREPLY[@]}"`;
     const { stdout, stderr } = spawnSync("bash", ["--norc"], {
       input: script,
       encoding: "utf8",
