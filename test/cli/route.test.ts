@@ -229,7 +229,7 @@ describe("moesim route", () => {
     [
       "topk",
       ["--logits", "batch.npy", "--param", "foo=1"],
-      /--param foo: router "topk" has no such parameter\. Allowed: renormalize, scores\.$/m,
+      /--param foo: router "topk" has no such parameter\. Allowed: renormalize, gateScale, scores\.$/m,
     ],
     [
       "ssr",
