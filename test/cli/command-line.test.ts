@@ -111,7 +111,7 @@ describe("a command line that cannot be parsed", () => {
     [["report", "a", "--theme", "--quiet"], "--theme: the value is missing; give one after the option"],
     [
       ["optimum", "--logits", "a", "--top-k", "2", "--scores", "softmx"],
-      '--scores: "softmx" is not allowed. Did you mean "softmax"? Allowed: softmax, sigmoid, raw.',
+      '--scores: "softmx" is not allowed. Did you mean "softmax"? Allowed: softmax, sigmoid, sqrt-softplus, logits, raw.',
     ],
     [["run", "a", "--backend", "cuda"], '--backend: "cuda" is not allowed. Allowed: auto, wasm, tfjs, tfjs-gpu.'],
     [["report", "a", "--theme", 'a", "b'], '--theme: "a", "b" is not allowed. Allowed: light, dark.'],

@@ -266,16 +266,14 @@ describe("moesim run, given something wrong,", () => {
     expect(await refused({ ...small, experts: 8, topK: 9 })).toContain("topK: 9 is more than the 8 experts");
   });
 
-  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
-    "names step, token and expert of a logit %s",
-    async (value) => {
-      const values = new Array(2 * 3 * 4).fill(0.5);
-      values[1 * 12 + 2 * 4 + 1] = value;
-      expect(await refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 3, 4], values) })).toMatch(
-        /bad\.npy.*step 1, token 2.*expert 1.*finite/,
-      );
-    },
-  );
+  // −∞ disables an expert for a token.
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])("names step, token and expert of a logit %s", async (value) => {
+    const values = new Array(2 * 3 * 4).fill(0.5);
+    values[1 * 12 + 2 * 4 + 1] = value;
+    expect(await refused(trace("bad.npy"), { "bad.npy": npyBytes([2, 3, 4], values) })).toMatch(
+      /bad\.npy.*step 1, token 2.*expert 1.*finite/,
+    );
+  });
 
   it("names a file that is no .npy, and one cut off in its header", async () => {
     expect(await refused(trace("bad.npy"), { "bad.npy": Buffer.from("hello") })).toContain("bad.npy");
