@@ -81,7 +81,7 @@ describe("moesim measure", () => {
     [["--experts", "64"], /--selections or --loads/],
     [["--selections", selections], /experts/],
     [["--selections", selections, "--loads", loads, "--experts", "64"], /mutually exclusive/],
-    [["--selections", selections, "--experts", "32"], /token \d+, slot \d+: \d+ is no expert/],
+    [["--selections", selections, "--experts", "32"], /token \d+, slot \d+: \d+ is not an expert/],
     [["--loads", loads, "--experts", "9"], /8 columns/],
     [["--loads", loads, "--experts", "1000000000"], /an integer from 1 to 65536/],
     [["--loads", loads, "--experts", "8", "--ranks", "3"], /3 does not divide/],

@@ -355,7 +355,7 @@ describe("moesim run, given something wrong,", () => {
   it("asks for labels where names would clash, and for steps that a file has", async () => {
     expect(await refused({ ...small, experts: 4, routers: [{ kind: "topk" }, { kind: "topk" }] })).toContain("label");
     const file = { "two.npy": npyBytes([2, 1, 2], [1, 2, 3, 4]) };
-    expect(await refused({ ...trace("two.npy"), topK: 1, steps: 3 }, file)).toMatch(/2 steps.*3 are asked for/);
+    expect(await refused({ ...trace("two.npy"), topK: 1, steps: 3 }, file)).toMatch(/2 steps.*3 are requested/);
   });
 
   it("says so for sizes that no memory holds", async () => {

@@ -28,7 +28,7 @@ const wrongKeys: [object, RegExp][] = [
   [{ sweep: { "routers.alf-lb.updateRat": [0.1] } }, /sweep\.routers\[1\]\.updateRat: .* mean "updateRate"\?/],
   [{ sweep: { "routers.alflb.updateRate": [0.1] } }, /sweep\.routers\.alflb\.updateRate: .* mean "alf-lb"\?/],
   [{ sweep: { "routers.nope.x": [1] } }, /grid\.json: sweep\.routers\.nope\.x: no entry "nope"\..* Allowed: /],
-  [{ sweep: { "topK.x": [1] }, topK: 2 }, /sweep\.topK\.x: topK is a single value, which has no fields to set/],
+  [{ sweep: { "topK.x": [1] }, topK: 2 }, /sweep\.topK\.x: topK is a single value and has no fields to set/],
   [{ sweep: { topK: [1, 1] } }, /sweep\.topK: 1 is listed twice/],
   [{ sweep: { name: ["a", "b"] } }, /name cannot be swept/],
   [{ sweep: { seed: [1, 2] } }, /sweep\.seed: list the seeds of a sweep under/],

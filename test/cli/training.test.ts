@@ -138,15 +138,15 @@ describe("bad input of a training scenario", () => {
     [{ stream: { ...clusters, shift: [12] } }, /stream\.shift\.0: step 12 is after the last step, 11/],
     [
       { stream: { ...clusters, width: 4096, hidden: 16384 } },
-      /experts × width × hidden would be 268435456 numbers; at most/,
+      /experts × width × hidden would be 268435456 numbers; the maximum is/,
     ],
     [{ stream: { ...clusters, width: 1024, clusters: 4096 } }, /clusters × width × width would be 4294967296 numbers/],
     [{ stream: { ...clusters, widht: 4 } }, /widht.*width/],
     [
       { stream: { ...clusters, path: "some.txt" } },
-      /stream\.path: is an option of task: text, and the task is clusters\n$/,
+      /stream\.path: is an option of task: text, but the task is clusters\n$/,
     ],
-    [{ stream: { ...text, noise: 0 } }, /stream\.noise: is an option of task: clusters, and the task is text\n$/],
+    [{ stream: { ...text, noise: 0 } }, /stream\.noise: is an option of task: clusters, but the task is text\n$/],
   ])("is told in one line: %j", async (fields, message) => {
     const folder = folderOf(fields);
     const { code, stderr } = await runInProcess(["run", "scenario.json", "--out", "out"], folder);

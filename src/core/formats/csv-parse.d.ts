@@ -1,4 +1,4 @@
-/** The part of csv-parse's build for browsers that is used here; its own types need those of Node. */
+/** The part of csv-parse's browser build that is used here; its own types need those of Node. */
 declare module "csv-parse/browser/esm/sync" {
   export class CsvError extends Error {}
   export function parse(

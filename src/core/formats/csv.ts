@@ -4,7 +4,7 @@ import { fillBytes, type Source } from "../source.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 import { tensorSize } from "./tensor-shape.ts";
 
-/** Bytes of one row: 40,000 experts at 25 digits each. Keeps an unclosed quote from swallowing the file. */
+/** Maximum bytes in one row: 40,000 experts at 25 digits each. Keeps an unclosed quote from swallowing the file. */
 const maxRowBytes = 1 << 20;
 const pieceBytes = 1 << 16;
 const [lineFeed, carriageReturn, quote] = [10, 13, 34];
@@ -12,7 +12,7 @@ const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const notANumber = /^[+-]?nan$/i;
 const infinite = /^([+-]?)inf(inity)?$/i;
 
-/** The number a cell holds, NaN and infinities included, or null when it holds anything else. */
+/** Returns the number in a cell, which may be NaN or infinite, or null if the cell holds anything else. */
 function parseCell(cell: string): number | null {
   if (decimal.test(cell)) return Number(cell);
   if (notANumber.test(cell)) return Number.NaN;
@@ -24,14 +24,14 @@ function parseCell(cell: string): number | null {
 /** Some whole rows of a CSV file, as UTF-8. */
 interface Rows {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** What ends a row; null if none has ended yet. */
+  /** Separator of the rows; null if no row has ended yet. */
   readonly rowEnd: "\n" | "\r" | "\r\n" | null;
 }
 
 /**
- * Cuts `file` into pieces of whole rows, as a line end within quotes ends no row: memory holds one piece. Takes UTF-8, with or
- * without a byte order mark, and UTF-16 that begins with one. The first row's end decides how rows end. Throws `InputError`
- * at a row of more than `maxRowBytes`.
+ * Cuts `file` into pieces of whole rows; a line break within quotes does not end a row. Memory holds one piece. Reads
+ * UTF-8, with or without a byte order mark, and UTF-16 with one. The end of the first row decides how rows end. Throws
+ * `InputError` for a row of more than `maxRowBytes`.
  */
 async function* piecesOfRows(file: Source): AsyncGenerator<Rows> {
   let utf16: TextDecoder | null = null;
@@ -39,7 +39,7 @@ async function* piecesOfRows(file: Source): AsyncGenerator<Rows> {
   let isQuoted = false;
   let line = 1;
   let before = 0;
-  /** The row that the last piece broke off. */
+  /** The incomplete row at the end of the last piece. */
   let rest = new Uint8Array(0);
   const buffer = new Uint8Array(Math.min(pieceBytes, file.byteLength));
   for (let offset = 0; offset < file.byteLength; offset += pieceBytes) {
@@ -73,11 +73,9 @@ async function* piecesOfRows(file: Source): AsyncGenerator<Rows> {
       rest = joined(rest, read.slice());
     }
     if (rest.length > maxRowBytes) {
-      // The parser says more about a quote that is not closed, or where none may be.
+      // The parser gives a better message about an unclosed or misplaced quote.
       if (isQuoted) yield { bytes: rest, rowEnd };
-      throw new InputError(
-        `${file.name}: line ${line} has more than ${maxRowBytes} bytes; a token per row is expected`,
-      );
+      throw new InputError(`${file.name}: line ${line} has more than ${maxRowBytes} bytes; expected one token per row`);
     }
   }
   if (rest.length > 0) yield { bytes: rest, rowEnd };
@@ -91,7 +89,7 @@ function joined(first: Uint8Array<ArrayBuffer>, second: Uint8Array<ArrayBuffer>)
   return all;
 }
 
-/** The records of `file`, those before a malformed one included. Throws `InputError`. */
+/** Yields the records of `file`, including those before a malformed one. Throws `InputError`. */
 async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly string[])[]> {
   let row = 0;
   for await (const { bytes, rowEnd } of piecesOfRows(file)) {
@@ -109,7 +107,7 @@ async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly stri
       });
     } catch (error) {
       if (!(error instanceof CsvError)) throw error;
-      // It counts the lines of this piece alone.
+      // The parser counts only the lines of this piece.
       const what = error.message.replace(/ at line \d+/, "");
       problem = new InputError(`${file.name}: malformed CSV after row ${row + records.length}: ${what}`);
     }
@@ -120,7 +118,7 @@ async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly stri
 }
 
 /**
- * The rows of numbers of a CSV file. A first row without a single number is a header and skipped, blank lines are too.
+ * Yields the rows of numbers of a CSV file. Skips a first row without a single number as a header, and blank lines.
  * Each yielded array is overwritten by the next row.
  */
 async function* csvRows(file: Source): AsyncGenerator<Float64Array> {
@@ -139,14 +137,14 @@ async function* csvRows(file: Source): AsyncGenerator<Float64Array> {
         numbers = new Float64Array(headerLength ?? cells.length);
       }
       if (cells.length !== numbers.length) {
-        throw new InputError(`${file.name}: row ${line} has ${cells.length} columns; ${numbers.length} are expected`);
+        throw new InputError(`${file.name}: row ${line} has ${cells.length} columns; expected ${numbers.length}`);
       }
       for (let column = 0; column < cells.length; column++) {
         const number = parseCell(cells[column]);
         if (number === null) {
           throw new InputError(
             `${file.name}: row ${line}, column ${column + 1}: ${JSON.stringify(cells[column].slice(0, 40))} is not a number; ` +
-              "every cell holds one, except in a first row that is a header of names alone",
+              "every cell must be a number, except in a header, which is a first row of names only",
           );
         }
         numbers[column] = number;
@@ -157,10 +155,10 @@ async function* csvRows(file: Source): AsyncGenerator<Float64Array> {
 }
 
 /**
- * Opens a CSV file of numbers: one token per row, one expert per column, separated by commas, a header row optional. Rows
- * are counted from 1, the header and blank lines included. One pass counts and checks the rows, so that the shape is
- * known before the first is read. Throws `InputError`, which names row and column, when a cell is not a number or a row
- * is longer or shorter than the others.
+ * Opens a CSV file of numbers: one token per row, one expert per column, separated by commas, with an optional header.
+ * Rows are counted from 1, including the header and blank lines. One pass counts and checks the rows, so the shape is
+ * known before the first is read. Throws `InputError`, naming row and column, if a cell is not a number or a row is
+ * longer or shorter than the others.
  */
 export async function openCsv(file: Source): Promise<TensorReader> {
   const { name } = file;
@@ -170,7 +168,7 @@ export async function openCsv(file: Source): Promise<TensorReader> {
     rows++;
     columns = numbers.length;
   }
-  if (rows === 0) throw new InputError(`${name}: empty stream: the file holds no row of numbers`);
+  if (rows === 0) throw new InputError(`${name}: empty stream: the file has no rows of numbers`);
   const shape = [rows, columns];
   tensorSize(name, shape);
 

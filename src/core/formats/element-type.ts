@@ -2,7 +2,7 @@ import { bfloat16Table, float16Table } from "./half-precision.ts";
 
 type Decode = (raw: ArrayBuffer, count: number, into: Float32Array | Float64Array, start: number) => void;
 
-/** How one number is stored in a binary file. */
+/** How a binary file stores one number. */
 export interface ElementType {
   readonly name: string;
   readonly bytes: number;
@@ -21,7 +21,7 @@ function fromTable(table: () => Float32Array): Decode {
   };
 }
 
-/** 64-bit integers from their 32-bit halves: exact up to 2^53 and far faster than through BigInt. */
+/** Reads 64-bit integers from their 32-bit halves: exact up to 2^53 and far faster than through BigInt. */
 function fromHalves(High: typeof Int32Array | typeof Uint32Array): Decode {
   const low = machineIsLittleEndian ? 0 : 1;
   return (raw, count, into, start) => {
@@ -33,7 +33,7 @@ function fromHalves(High: typeof Int32Array | typeof Uint32Array): Decode {
   };
 }
 
-/** Every number type that the binary readers know, by name. */
+/** Every number type of the binary readers, by name. */
 export const elementTypes = {
   float16: { name: "float16", bytes: 2, kind: "float", decode: fromTable(float16Table) },
   bfloat16: { name: "bfloat16", bytes: 2, kind: "float", decode: fromTable(bfloat16Table) },
@@ -89,7 +89,7 @@ export const elementTypes = {
   uint64: { name: "uint64", bytes: 8, kind: "integer", decode: fromHalves(Uint32Array) },
 } as const satisfies Record<string, ElementType>;
 
-/** Turns `raw`'s numbers of `bytes` bytes each from the file's byte order into the machine's, in place. */
+/** Converts `raw`'s numbers of `bytes` bytes each from the file's byte order to the machine's, in place. */
 export function toMachineOrder(raw: Uint8Array, bytes: number, littleEndian: boolean): void {
   if (littleEndian === machineIsLittleEndian) return;
   for (let begin = 0; begin < raw.length; begin += bytes) {

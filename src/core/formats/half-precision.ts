@@ -3,7 +3,7 @@ import { Float16Array } from "@petamoriken/float16";
 let float16Values: Float32Array | null = null;
 let bfloat16Values: Float32Array | null = null;
 
-/** `[65536]`, the float32 value of each IEEE binary16 bit pattern, every one exact. A look-up beats decoding bits. */
+/** `[65536]`, the exact float32 value of each IEEE binary16 bit pattern. A look-up is faster than decoding bits. */
 export function float16Table(): Float32Array {
   if (float16Values === null) {
     const patterns = Uint16Array.from({ length: 65_536 }, (_, bits) => bits);

@@ -6,7 +6,7 @@ import { readPackedTensor } from "./packed-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 
 const magic = "\x93NUMPY";
-/** NumPy itself refuses headers over 10,000 bytes unless told otherwise; a header of three dimensions takes about 100. */
+/** NumPy itself refuses headers over 10,000 bytes by default; a header with three dimensions takes about 100. */
 const maxHeaderBytes = 1 << 16;
 
 const elementsByCode: Readonly<Record<string, ElementType>> = {
@@ -31,7 +31,7 @@ interface NpyHeader {
 
 /**
  * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`) or
- * integers (`i1` … `i8`, `u1` … `u8`). Throws `InputError` on any other file, before it reads data.
+ * integers (`i1` … `i8`, `u1` … `u8`). Throws `InputError` for any other file, before reading data.
  */
 export async function openNpy(file: Source): Promise<TensorReader> {
   const { text, dataOffset } = await readHeaderText(file);
@@ -47,7 +47,7 @@ async function readHeaderText(file: Source): Promise<{ text: string; dataOffset:
   if (file.byteLength < 10) throw new InputError(`${file.name}: truncated: a .npy file has at least 10 bytes`);
   const [major, minor] = [prefix[6], prefix[7]];
   if (major < 1 || major > 3 || minor !== 0) {
-    throw new InputError(`${file.name}: .npy version ${major}.${minor} is not supported; 1.0, 2.0 and 3.0 are`);
+    throw new InputError(`${file.name}: .npy version ${major}.${minor} is not supported; expected 1.0, 2.0 or 3.0`);
   }
   const lengthBytes = major === 1 ? 2 : 4;
   if (file.byteLength < 8 + lengthBytes)
@@ -56,18 +56,18 @@ async function readHeaderText(file: Source): Promise<{ text: string; dataOffset:
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   const dataOffset = 8 + lengthBytes + length;
   if (length > maxHeaderBytes) {
-    throw new InputError(`${file.name}: a .npy header of ${length} bytes; at most ${maxHeaderBytes} are allowed`);
+    throw new InputError(`${file.name}: the .npy header has ${length} bytes; the maximum is ${maxHeaderBytes}`);
   }
   if (dataOffset > file.byteLength) {
     throw new InputError(
-      `${file.name}: truncated: the header should end at byte ${dataOffset}, the file has ${file.byteLength}`,
+      `${file.name}: truncated: the header should end at byte ${dataOffset}, but the file has ${file.byteLength} bytes`,
     );
   }
   const header = await readBytes(file, 8 + lengthBytes, dataOffset);
   return { text: major === 3 ? new TextDecoder().decode(header) : latin1(header), dataOffset };
 }
 
-/** A character for each byte. What browsers call latin1 is Windows-1252. */
+/** One character per byte. What browsers call latin1 is Windows-1252. */
 function latin1(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
@@ -75,7 +75,7 @@ function latin1(bytes: Uint8Array): string {
 const tokenPattern = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|(0|[1-9]\d*)L?(?![\d.eEjJ_xXoObB])|([{}(),:]))/y;
 
 /**
- * Reads the Python dictionary of a `.npy` header: `descr` a string, `fortran_order` a truth value, `shape` a tuple, in
+ * Parses the Python dictionary of a `.npy` header: a string `descr`, a boolean `fortran_order` and a tuple `shape`, in
  * any order, and nothing else.
  */
 function parseNpyHeader(file: string, text: string): NpyHeader {
@@ -85,7 +85,7 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
   function next(expected: string): { text?: string; truth?: boolean; integer?: number; mark?: string } {
     const at = tokenPattern.lastIndex;
     const match = tokenPattern.exec(text);
-    if (match === null) throw malformed(`${expected} expected at position ${at}`);
+    if (match === null) throw malformed(`expected ${expected} at position ${at}`);
     const [, single, double, truth, integer, mark] = match;
     if (single !== undefined) return { text: single };
     if (double !== undefined) return { text: double };
@@ -94,7 +94,7 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
     return { mark };
   }
   function expectMark(mark: string): void {
-    if (next(`"${mark}"`).mark !== mark) throw malformed(`"${mark}" expected`);
+    if (next(`"${mark}"`).mark !== mark) throw malformed(`expected "${mark}"`);
   }
   function readShape(): number[] {
     expectMark("(");
@@ -102,12 +102,12 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
     for (;;) {
       const token = next("a dimension");
       if (token.mark === ")") return lengths;
-      if (token.integer === undefined) throw malformed("shape is not a tuple of whole numbers");
+      if (token.integer === undefined) throw malformed("shape is not a tuple of integers");
       lengths.push(token.integer);
       const after = next('"," or ")"');
-      // In Python (3) is a number, (3,) the tuple.
+      // In Python, (3) is a number and (3,) is the tuple.
       if (after.mark === ")" && lengths.length > 1) return lengths;
-      if (after.mark !== ",") throw malformed("shape is not a tuple of whole numbers");
+      if (after.mark !== ",") throw malformed("shape is not a tuple of integers");
     }
   }
 
@@ -121,22 +121,22 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
     expectMark(":");
     if (key.text === "descr" && descr === undefined) {
       descr = next("a simple dtype such as '<f4' (structured ones are not supported)").text;
-      if (descr === undefined) throw malformed("descr is no simple dtype such as '<f4'");
+      if (descr === undefined) throw malformed("descr is not a simple dtype such as '<f4'");
     } else if (key.text === "fortran_order" && fortranOrder === undefined) {
       fortranOrder = next("True or False").truth;
       if (fortranOrder === undefined) throw malformed("fortran_order is neither True nor False");
     } else if (key.text === "shape" && shape === undefined) {
       shape = readShape();
     } else {
-      throw malformed("its keys are descr, fortran_order and shape, once each");
+      throw malformed("expected the keys descr, fortran_order and shape, once each");
     }
     const after = next('"," or "}"');
     if (after.mark === "}") break;
-    if (after.mark !== ",") throw malformed('"," or "}" expected');
+    if (after.mark !== ",") throw malformed('expected "," or "}"');
   }
   if (text.slice(tokenPattern.lastIndex).trim() !== "") throw malformed("text follows the dictionary");
   if (descr === undefined || fortranOrder === undefined || shape === undefined) {
-    throw malformed("its keys are descr, fortran_order and shape, once each");
+    throw malformed("expected the keys descr, fortran_order and shape, once each");
   }
 
   const element = elementsByCode[descr.slice(1)];

@@ -5,8 +5,8 @@ import { shorten } from "./message-parts.ts";
 import type { TensorOptions, TensorReader } from "./tensor-reader.ts";
 
 /**
- * What can be read, by file name extension. Each reader is loaded on first use: most commands open no recorded file, and
- * the decompressors of .parquet reserve memory of their own.
+ * Readers by file name extension. Each is loaded on first use: most commands open no recorded file, and the
+ * decompressors of .parquet reserve memory.
  */
 const openers: Readonly<Record<string, (file: Source, options: TensorOptions) => Promise<TensorReader>>> = {
   ".npy": async (file) => (await import("./npy.ts")).openNpy(file),
@@ -15,10 +15,10 @@ const openers: Readonly<Record<string, (file: Source, options: TensorOptions) =>
   ".safetensors": async (file, { tensor }) => (await import("./safetensors.ts")).openSafetensors(file, tensor),
 };
 
-/** What a recorded file holds: logits, or whole numbers such as choices and loads, which stay as they are. */
+/** Contents of a recorded file: logits, or integers such as choices and loads, which stay as they are. */
 export type RecordedContent = "logits" | "integers";
 
-/** By extension: how to make, in Python, a `.npy` file of the file at `path`. */
+/** By extension: how to convert the file at `path` to `.npy` in Python. */
 const conversions: Readonly<Record<string, (path: string, content: RecordedContent) => string>> = {
   ".pt": torchConversion,
   ".pth": torchConversion,
@@ -39,22 +39,22 @@ function npyName(path: string): string {
   return pythonText(`${path.slice(0, path.length - extensionOf(path).length)}.npy`);
 }
 
-/** `text` as a string literal of Python, which reads those of JSON. */
+/** Returns `text` as a Python string literal; Python reads those of JSON. */
 function pythonText(text: string): string {
   return JSON.stringify(text);
 }
 
-/** `.npy` of `a.b/c.npy`; empty if the name has none. */
+/** Returns the extension, `.npy` for `a.b/c.npy`; empty if the name has none. */
 function extensionOf(name: string): string {
   return /[^/](\.[^./\\]*)$/.exec(name)?.[1] ?? "";
 }
 
 /**
- * Opens a recorded file by its extension, whatever its case: a source, or what the platform finds under a path. Sizes and
- * type are known and checked against the file's size before any data is read. Throws `InputError` if the file is missing,
- * malformed or of an unknown kind, or if an option is given that its format does not have.
+ * Opens a recorded file by its extension, in upper or lower case: a source, or the file that the platform finds at a
+ * path. Sizes and type are known and checked against the file's size before any data is read. Throws `InputError` if
+ * the file is missing, malformed or of an unknown kind, or if an option is given that its format does not have.
  *
- * @param content decides what the message about a file of an unknown kind advises
+ * @param content decides what the error for a file of an unknown kind advises
  */
 export async function openTensor(
   file: Source | string,
@@ -73,10 +73,10 @@ export async function openTensor(
       );
     }
     if (options.tensor !== undefined && extension !== ".safetensors") {
-      throw new InputError(`${name}: "tensor" names a tensor of a .safetensors file; this is a ${extension} file`);
+      throw new InputError(`${name}: "tensor" selects a tensor of a .safetensors file; this is a ${extension} file`);
     }
     if (options.column !== undefined && extension !== ".parquet") {
-      throw new InputError(`${name}: "column" names a list column of a .parquet file; this is a ${extension} file`);
+      throw new InputError(`${name}: "column" selects a list column of a .parquet file; this is a ${extension} file`);
     }
     return openers[extension](source, options);
   });

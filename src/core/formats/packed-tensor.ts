@@ -5,10 +5,10 @@ import { shapeText } from "./message-parts.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 import { tensorSize } from "./tensor-shape.ts";
 
-/** Bytes fetched at once; a multiple of every element size. */
+/** Bytes read at once; a multiple of every element size. */
 const pieceBytes = 1 << 20;
 
-/** Where a tensor of numbers lies in a file, one after the other, row-major. */
+/** Location of a tensor's numbers in a file, contiguous and row-major. */
 export interface PackedLayout {
   readonly element: ElementType;
   readonly littleEndian: boolean;
@@ -19,8 +19,8 @@ export interface PackedLayout {
 }
 
 /**
- * Reads a tensor whose numbers are stored back to back, through one buffer of at most 1 MiB. Owns `file` from then on.
- * Throws `InputError` when the bytes from `begin` to `end` are not exactly those that the shape needs.
+ * Reads a tensor of contiguous numbers through one buffer of at most 1 MiB. Owns `file` from then on. Throws
+ * `InputError` if the bytes from `begin` to `end` are not exactly those that the shape needs.
  */
 export function readPackedTensor(file: Source, layout: PackedLayout): TensorReader {
   const { element, littleEndian, shape, begin, end } = layout;
@@ -30,8 +30,8 @@ export function readPackedTensor(file: Source, layout: PackedLayout): TensorRead
   if (needed !== held) {
     const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
     throw new InputError(
-      `${file.name}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which is ` +
-        `${needed} bytes, and the file holds ${held}`,
+      `${file.name}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which takes ` +
+        `${needed} bytes, but the file has ${held}`,
     );
   }
 

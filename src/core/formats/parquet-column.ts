@@ -8,18 +8,18 @@ import { compressors, decodeDataPage } from "./parquet-page.ts";
 import type { NumberColumn } from "./parquet-schema.ts";
 import { checkThrift } from "./parquet-thrift.ts";
 
-/** A page's header is some tens of bytes; more would be statistics, which are two numbers here. */
+/** A page header has some tens of bytes; more would be statistics, which are two numbers here. */
 const headerWindow = 4096;
-/** What one page may grow to when decompressed. Writers aim at 1 MiB. */
+/** Maximum decompressed size of one page. Writers aim at 1 MiB. */
 const maxPageBytes = 1 << 28;
 const maxPageValues = 1 << 25;
-/** Memory of a value or a level in a decoded page, and of a float16, which is decoded as an array of two bytes. */
+/** Bytes of a value or a level in a decoded page, and of a float16, which is decoded as an array of two bytes. */
 const valueBytes = 8;
 const float16Bytes = 128;
 
-/** The memory that the decoded pages of a file may take together. */
+/** Memory that all decoded pages of a file may take together. */
 export interface PageMemory {
-  /** Replaces `before` bytes by `after`; throws `Error` when that is too much. */
+  /** Replaces `before` bytes by `after`; throws `Error` if that is too much. */
   resize(before: number, after: number): void;
 }
 
@@ -43,10 +43,10 @@ export interface ColumnCursor {
 }
 
 /**
- * Reads `column` page by page through all row groups, so that no more than one page of it is in memory, whatever the
- * size of its row groups. `valuesPerRow` values belong to each row; a row with another number of them, or a null, throws
- * `InputError`, as do pages that are malformed, reach beyond their column or do not fit into `memory`, which the columns
- * of a file share. The chunks must lie within the file's data.
+ * Reads `column` page by page through all row groups; at most one page of it is in memory, whatever the size of its row
+ * groups. Each row must hold `valuesPerRow` values and no null. Throws `InputError` for any other row, and for pages
+ * that are malformed, reach beyond their column or do not fit into `memory`, which the columns of a file share. The
+ * chunks must lie within the file's data.
  */
 export function readColumn(file: Source, column: NumberColumn, valuesPerRow: number, memory: PageMemory): ColumnCursor {
   const { chunks } = column;
@@ -71,7 +71,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
 
   function enterNextChunk(): void {
     group++;
-    if (group === chunks.length) throw malformed("the row groups hold fewer values than promised");
+    if (group === chunks.length) throw malformed("the row groups have fewer values than promised");
     const chunk = chunks[group];
     ({ begin: offset, end: chunkEnd } = chunkExtent(chunk));
     valuesLeftInChunk = Number(chunk.num_values);
@@ -90,10 +90,10 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
   async function readBody(header: PageHeader): Promise<Uint8Array> {
     const { compressed_page_size: stored, uncompressed_page_size: full } = header;
     if (!(stored >= 0 && stored <= chunkEnd - offset)) {
-      throw malformed(`truncated: a page of ${stored} bytes at byte ${offset}, ${chunkEnd - offset} are left`);
+      throw malformed(`truncated: a page of ${stored} bytes at byte ${offset}, but only ${chunkEnd - offset} remain`);
     }
     if (!(full >= 0 && full <= maxPageBytes)) {
-      throw malformed(`a page of ${full} bytes; at most ${maxPageBytes} are allowed`);
+      throw malformed(`a page of ${full} bytes; the maximum is ${maxPageBytes}`);
     }
     const body = await readBytes(file, offset, offset + stored);
     offset += stored;
@@ -106,7 +106,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
         if (definition[i] !== column.maxDefinitionLevel) {
           const row = Math.floor((valuesRead + i) / valuesPerRow);
           throw new InputError(
-            `${file.name}: column ${quoteName(column.name)}: row ${row} is null, empty or holds a null`,
+            `${file.name}: column ${quoteName(column.name)}: row ${row} is null, empty or contains a null`,
           );
         }
       }
@@ -155,7 +155,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
     if ((header.data_page_header_v2?.num_nulls ?? 0) !== 0) {
       const [first, last] = [valuesRead, valuesRead + count - 1].map((value) => Math.floor(value / valuesPerRow));
       throw new InputError(
-        `${file.name}: column ${quoteName(column.name)}: one of the rows ${first} to ${last} is null, empty or holds a null`,
+        `${file.name}: column ${quoteName(column.name)}: one of the rows ${first} to ${last} is null, empty or contains a null`,
       );
     }
     page = [];
@@ -167,31 +167,31 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
     checkLevels(repetition, definition);
     if (description?.encoding.endsWith("_DICTIONARY")) checkEntries(values);
     page = convertWithDictionary(values, dictionary, description!.encoding, decoder);
-    if (page.length !== count) throw malformed(`a page holds ${page.length} values where ${count} were promised`);
-    // A decoded page that is no array of its own shows the bytes that it was read from.
+    if (page.length !== count) throw malformed(`a page has ${page.length} values, but ${count} were promised`);
+    // A decoded page without an array of its own is a view of the bytes that it was read from.
     pageMemory = Array.isArray(page) ? count * valueBytes : bodyMemory(header);
     memory.resize(decoding, pageMemory);
     valuesRead += count;
     valuesLeftInChunk -= count;
   }
 
-  /** Memory of a page's bytes, as stored and decompressed. */
+  /** Memory of a page's bytes, both stored and decompressed. */
   function bodyMemory({ compressed_page_size: stored, uncompressed_page_size: full }: PageHeader): number {
     return stored + full;
   }
 
   function checkEntries(indices: DecodedArray): void {
-    if (dictionary === undefined) throw malformed("a page refers to a dictionary that is not there");
+    if (dictionary === undefined) throw malformed("a page refers to a missing dictionary");
     for (let i = 0; i < indices.length; i++) {
       if (!(indices[i] >= 0 && indices[i] < dictionary.length)) {
-        throw malformed(`a page refers to entry ${indices[i]} of a dictionary of ${dictionary.length}`);
+        throw malformed(`a page refers to entry ${indices[i]} of a dictionary with ${dictionary.length} entries`);
       }
     }
   }
 
   function checkCount(count: number | undefined, most: number): number {
     if (count === undefined || !(count >= 0 && count <= most)) {
-      throw malformed(`a page of ${count} values; at most ${most} are expected`);
+      throw malformed(`a page of ${count} values; expected at most ${most}`);
     }
     return count;
   }
@@ -203,7 +203,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
           try {
             await readNextPage();
           } catch (error) {
-            // The decoders meet damaged bytes with errors of any kind.
+            // The decoders throw errors of any kind on damaged bytes.
             throw error instanceof InputError ? error : malformed((error as Error).message);
           }
           continue;
@@ -217,7 +217,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
   };
 }
 
-/** The bytes of a column in one row group; the dictionary, if any, comes first. */
+/** Bytes of a column in one row group; the dictionary, if any, comes first. */
 export function chunkExtent(chunk: ColumnMetaData): { begin: number; end: number } {
   const begin = Number(chunk.dictionary_page_offset || chunk.data_page_offset);
   return { begin, end: begin + Number(chunk.total_compressed_size) };

@@ -8,14 +8,15 @@ import { platform } from "../platform.ts";
 
 export type ColumnDecoder = Parameters<typeof readColumn>[2];
 
-/** Values that a run may reach beyond the page: a bit-packed run is padded, and some writers pad it to 512. */
+/** Values by which a run may exceed the page: a bit-packed run is padded, by some writers to 512. */
 const maxPadding = 512;
-/** Writers take 128 or 256. */
+/** Maximum values in a block of differences; writers use 128 or 256. */
 const maxBlockValues = 1 << 16;
 
 /**
- * Decompressors that always end, whatever the bytes, and never write more than the page header promises: the platform's if it
- * has some, and fzstd into a buffer of that length, as it otherwise believes the sizes in the stream.
+ * Decompressors that always terminate, whatever the bytes, and never write more than the page header promises: the
+ * platform's if it has some, and fzstd into a buffer of that length, because it would otherwise trust the sizes in the
+ * stream.
  */
 export const compressors: Compressors = {
   ...portableCompressors,
@@ -23,15 +24,15 @@ export const compressors: Compressors = {
   ...platform().decompressors,
 };
 
-/** The stored values of a page, before the dictionary is applied, and their levels. */
+/** Stored values of a page, before the dictionary is applied, and their levels. */
 export interface DataPageContent {
   readonly values: DecodedArray;
   readonly repetition: readonly number[];
-  /** None, or empty, when no value can be null. */
+  /** Absent or empty if no value can be null. */
   readonly definition: readonly number[] | undefined;
 }
 
-/** Bytes of one number, of the types that number columns have. */
+/** Bytes per number, for the types of number columns. */
 const numberBytes: Readonly<Record<string, number>> = {
   INT32: 4,
   FLOAT: 4,
@@ -40,13 +41,13 @@ const numberBytes: Readonly<Record<string, number>> = {
   FIXED_LEN_BYTE_ARRAY: 2,
 };
 
-/** How numbers can be encoded. hyparquet knows more, for text, where one byte can promise gigabytes. */
+/** Supported encodings of numbers. hyparquet knows more, for text, where one byte can promise gigabytes. */
 const encodings = ["PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"];
 
 /**
- * Decodes a data page, version 1 or 2, of `count` values. Everything that the decoder would trust is checked first: the
- * runs, the blocks of differences, the bytes that the values take. A version 2 page must have no nulls. Throws errors of
- * any kind when the page is damaged.
+ * Decodes a data page, version 1 or 2, of `count` values. First checks everything that the decoder would trust: the
+ * runs, the blocks of differences, the bytes of the values. A version 2 page must have no nulls. Throws errors of any
+ * kind if the page is damaged.
  */
 export function decodeDataPage(
   body: Uint8Array,
@@ -98,26 +99,26 @@ export function decodeDataPage(
 /** Checks what the decoder of at most `count` values would trust in `bytes`, which begin with the values. */
 function checkValues(bytes: Uint8Array, encoding: string | undefined, count: number): void {
   if (encoding === undefined || !encodings.includes(encoding)) {
-    throw new Error(`values encoded as ${encoding ?? "something unknown"}; ${encodings.join(", ")} are supported`);
+    throw new Error(`values encoded as ${encoding ?? "something unknown"}; supported: ${encodings.join(", ")}`);
   }
   if (encoding.endsWith("_DICTIONARY")) checkRuns(bytes.subarray(1), bytes[0], count, true);
   if (encoding === "DELTA_BINARY_PACKED") checkDifferences(bytes);
 }
 
-/** Throws unless `bytes` hold `count` numbers: beyond them the decoder would read whatever memory follows. */
+/** Throws unless `bytes` hold exactly `count` numbers: the decoder would read any memory beyond them. */
 function checkBytes(bytes: number, encoding: string, { type }: ColumnDecoder, count: number): void {
   if (encoding !== "PLAIN" && encoding !== "BYTE_STREAM_SPLIT") return;
   const needed = count * numberBytes[type];
-  if (bytes !== needed) throw new Error(`${count} values take ${needed} bytes, the page holds ${bytes}`);
+  if (bytes !== needed) throw new Error(`${count} values take ${needed} bytes, but the page has ${bytes}`);
 }
 
-/** Throws unless each block of DELTA_BINARY_PACKED takes the decoder forward: values in whole miniblocks of whole words. */
+/** Throws unless each DELTA_BINARY_PACKED block advances the decoder: values in whole miniblocks of whole words. */
 function checkDifferences(bytes: Uint8Array): void {
   let offset = 0;
   const [blockValues, miniblocks] = [0, 1].map(() => {
     let value = 0;
     for (let shift = 0; ; shift += 7) {
-      if (shift > 28 || offset === bytes.length) throw new Error("a block of differences whose size has no end");
+      if (shift > 28 || offset === bytes.length) throw new Error("a block of differences whose size never ends");
       const byte = bytes[offset++];
       value += (byte & 0x7f) * 2 ** shift;
       if (byte < 0x80) return value;
@@ -125,21 +126,21 @@ function checkDifferences(bytes: Uint8Array): void {
   });
   const perMiniblock = blockValues / miniblocks;
   if (!(blockValues > 0 && blockValues <= maxBlockValues && perMiniblock > 0 && perMiniblock % 32 === 0)) {
-    throw new Error(`blocks of ${blockValues} differences in ${miniblocks} parts; whole multiples of 32 are expected`);
+    throw new Error(`blocks of ${blockValues} differences in ${miniblocks} parts; expected whole multiples of 32`);
   }
 }
 
 /**
- * Throws when a run of the run-length and bit-packing hybrid in `bytes` reaches far beyond `count` values, and when the
- * runs end before them, unless `mayEnd`: nulls have no values.
+ * Throws if a run of the run-length and bit-packing hybrid in `bytes` reaches far beyond `count` values, or if the runs
+ * end early, unless `mayEnd`: nulls have no values.
  */
 function checkRuns(bytes: Uint8Array, bits: number, count: number, mayEnd = false): void {
-  if (bits > 32) throw new Error(`numbers of ${bits} bits; at most 32 are possible`);
+  if (bits > 32) throw new Error(`numbers of ${bits} bits; the maximum is 32`);
   let seen = 0;
   for (let offset = 0; seen < count && offset < bytes.length; ) {
     let run = 0;
     for (let shift = 0; ; shift += 7) {
-      if (shift > 28 || offset === bytes.length) throw new Error("a run whose length has no end");
+      if (shift > 28 || offset === bytes.length) throw new Error("a run whose length never ends");
       const byte = bytes[offset++];
       run += (byte & 0x7f) * 2 ** shift;
       if (byte < 0x80) break;

@@ -4,34 +4,34 @@ import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/sche
 import { InputError } from "../input-error.ts";
 import { listNames, quoteName } from "./message-parts.ts";
 
-/** A column of numbers as it is stored: one value per row, or a list of them. */
+/** A column of numbers as stored: one value per row, or a list of them. */
 export interface NumberColumn {
   readonly name: string;
   /** `float32`, `int64`, … */
   readonly dtype: string;
   readonly kind: "float" | "integer";
   readonly isList: boolean;
-  /** The level at which a value is there; below it the value, the list or the row is null or empty. */
+  /** The level at which a value exists; below it the value, the list or the row is null or empty. */
   readonly maxDefinitionLevel: number;
   readonly element: SchemaElement;
   /** From the root to the leaf. */
   readonly schemaPath: SchemaTree[];
-  /** Its part of each row group, in file order. */
+  /** The column's part of each row group, in file order. */
   readonly chunks: readonly ColumnMetaData[];
 }
 
-/** Columns within columns. A list takes three. */
+/** Maximum levels of nested columns. A list takes three. */
 const maxSchemaDepth = 16;
 
 /**
- * Throws `Error` when the schema nests too deeply for the recursion of `parquetSchema`, or promises more elements than it
+ * Throws `Error` if the schema nests too deeply for the recursion of `parquetSchema`, or promises more elements than it
  * has. Elements are in depth-first order, each with its number of children.
  */
 export function checkSchemaSize(schema: readonly SchemaElement[]): void {
   const open: number[] = [1];
   for (const { num_children: children = 0 } of schema) {
     while (open.length > 0 && open[open.length - 1] === 0) open.pop();
-    if (open.length === 0) throw new Error("its schema holds elements that belong to nothing");
+    if (open.length === 0) throw new Error("its schema has elements without a parent");
     open[open.length - 1] -= 1;
     if (children < 0 || children > schema.length) throw new Error(`its schema promises ${children} columns in one`);
     if (children > 0) open.push(children);
@@ -41,8 +41,8 @@ export function checkSchemaSize(schema: readonly SchemaElement[]): void {
 }
 
 /**
- * The columns that hold the experts: `column`, or the only list column, or else all columns, one number each. Throws
- * `InputError`, which lists the columns of the file, when there are none or more than one way to choose.
+ * Returns the columns that hold the experts: `column`, or the only list column, or else all columns, one number each.
+ * Throws `InputError`, listing the columns of the file, if there are none or several ways to choose.
  */
 export function chooseNumberColumns(file: string, metadata: FileMetaData, column?: string): NumberColumn[] {
   const root = parquetSchema(metadata);
@@ -53,22 +53,22 @@ export function chooseNumberColumns(file: string, metadata: FileMetaData, column
   const list = listNames(
     root.children.map(
       ({ element }, i) =>
-        `${quoteName(element.name)} (${readable[i] === null ? "no numbers" : describeType(readable[i])})`,
+        `${quoteName(element.name)} (${readable[i] === null ? "not numbers" : describeType(readable[i])})`,
     ),
   );
   const columns = readable.filter((candidate) => candidate !== null);
   if (column !== undefined) {
     const named = columns.find(({ name, isList }) => name === column && isList);
     if (named === undefined)
-      throw new InputError(`${file}: no list column of numbers ${quoteName(column)}; it holds ${list}`);
+      throw new InputError(`${file}: no list column of numbers ${quoteName(column)}; the file has ${list}`);
     return [named];
   }
   const lists = columns.filter(({ isList }) => isList);
   if (lists.length === 1) return lists;
-  if (lists.length > 1) throw new InputError(`${file}: several list columns; name one with "column": ${list}`);
+  if (lists.length > 1) throw new InputError(`${file}: several list columns; select one with "column": ${list}`);
   if (columns.length === 0 || columns.length < root.children.length) {
     throw new InputError(
-      `${file}: one list column of numbers, or nothing but columns of one number each, is expected; it holds ${list}`,
+      `${file}: expected one list column of numbers, or only columns of one number each; the file has ${list}`,
     );
   }
   const [first, ...others] = columns;
@@ -76,7 +76,7 @@ export function chooseNumberColumns(file: string, metadata: FileMetaData, column
   if (odd !== undefined) {
     throw new InputError(
       `${file}: columns ${quoteName(first.name)} (${first.dtype}) and ${quoteName(odd.name)} (${odd.dtype}) cannot both be experts; ` +
-        "all integers or all floats are allowed",
+        "they must all be integers or all be floats",
     );
   }
   return columns;
@@ -124,7 +124,7 @@ function describeColumn(
   };
 }
 
-/** The type of the numbers, or null when the column holds text, dates, decimals, truth values or bytes. */
+/** Returns the type of the numbers, or null if the column holds text, dates, decimals, booleans or bytes. */
 function numberType(element: SchemaElement): Pick<NumberColumn, "dtype" | "kind"> | null {
   const { type, converted_type: converted, logical_type: logical } = element;
   if (type === "FLOAT") return { dtype: "float32", kind: "float" };

@@ -1,4 +1,4 @@
-/** Types of the compact protocol that Parquet uses; the low four bits of a field's or list's header. */
+/** Types of the compact protocol in Parquet; the low four bits of a field's or list's header. */
 const stop = 0;
 const byte = 3;
 const double = 7;
@@ -6,20 +6,20 @@ const binary = 8;
 const list = 9;
 const struct = 12;
 
-/** Structs within structs and lists. Parquet's own metadata needs eight. */
+/** Maximum nesting of structs and lists. Parquet's own metadata needs eight. */
 const maxDepth = 24;
 /** Bytes of a 64-bit number at seven bits each. */
 const maxVarintBytes = 10;
-/** A struct becomes an object with as many fields as its type has, which takes more memory than its bytes. */
+/** A struct becomes an object with all fields of its type, which takes more memory than its bytes. */
 const structWeight = 4;
-/** About 100,000 column chunks, at most some 200 MB of objects. */
+/** About 100,000 column chunks, at most about 200 MB of objects. */
 const maxWeight = 1 << 22;
 
 /**
  * Walks one struct of Thrift's compact protocol from `bytes[start]` without building anything, and returns the offset
- * behind it. hyparquet's decoder trusts every length: five bytes make it allocate gigabytes, and a nest of lists makes it
- * loop for hours. After this walk its work and memory are bounded by the bytes walked. Throws `Error` when the struct is
- * cut off, nests too deeply, holds too much or holds a type that Parquet does not use.
+ * after it. hyparquet's decoder trusts every length: five bytes can make it allocate gigabytes, and nested lists can
+ * make it loop for hours. After this walk its work and memory are bounded by the bytes walked. Throws `Error` if the
+ * struct is cut off, nests too deeply, holds too many values or has a type that Parquet does not use.
  */
 export function checkThrift(bytes: Uint8Array, start: number): number {
   let offset = start;
@@ -44,7 +44,7 @@ export function checkThrift(bytes: Uint8Array, start: number): number {
   }
   function count(amount: number): void {
     weight += amount;
-    if (weight > maxWeight) throw new Error(`its metadata holds more than ${maxWeight} values`);
+    if (weight > maxWeight) throw new Error(`its metadata has more than ${maxWeight} values`);
   }
 
   function walkValue(type: number, depth: number): void {
@@ -54,7 +54,7 @@ export function checkThrift(bytes: Uint8Array, start: number): number {
     else if (type === binary) take(readVarint());
     else if (type === list) walkList(depth + 1);
     else if (type === struct) walkStruct(depth + 1);
-    else throw new Error(`its metadata holds a value of the unknown type ${type}`);
+    else throw new Error(`its metadata has a value of unknown type ${type}`);
   }
 
   function walkList(depth: number): void {
@@ -65,7 +65,9 @@ export function checkThrift(bytes: Uint8Array, start: number): number {
     const length = short === 15 ? readVarint() : short;
     // Every element takes at least one byte.
     if (length > bytes.length - offset) {
-      throw new Error(`its metadata promises a list of ${length} elements with ${bytes.length - offset} bytes left`);
+      throw new Error(
+        `its metadata promises a list of ${length} elements, but only ${bytes.length - offset} bytes remain`,
+      );
     }
     count(length);
     const isTruth = elementType === 1 || elementType === 2;
@@ -81,7 +83,7 @@ export function checkThrift(bytes: Uint8Array, start: number): number {
       if (type === stop) return;
       if (header >> 4 === 0) readVarint();
       count(1);
-      // In a struct the truth value is the type itself.
+      // In a struct, the type itself encodes the boolean.
       if (type > 2) walkValue(type, depth);
     }
   }

@@ -11,19 +11,19 @@ import { tensorSize } from "./tensor-shape.ts";
 
 const magic = "PAR1";
 const maxMetadataBytes = 1 << 26;
-/** Decoded pages of a file may take this much memory, or four times the file, and never more than the second number. */
+/** Maximum bytes of a file's decoded pages: the first number or four times the file, but never more than the second. */
 const [leastPageMemory, mostPageMemory] = [1 << 27, 1 << 30];
 /**
- * Runs of equal values take no bytes, so that a file of 2 kB can promise billions. One that is written by a program for
- * tokens of a model holds about one value a byte.
+ * Runs of equal values take no bytes, so a file of 2 kB can promise billions. A file that a program writes for a
+ * model's tokens has about one value per byte.
  */
 const [freeValues, mostValuesPerByte] = [1 << 22, 1 << 12];
 
 /**
- * Opens a Parquet file whose rows are tokens: one list column with a value per expert (`column` names it when there are
- * several), or one column per expert. Page by page, so that memory holds one page per column, not a row group. Throws
- * `InputError` on any other file, and on one that would take far more memory than it has bytes; what is wrong inside a
- * page shows when it is read.
+ * Opens a Parquet file whose rows are tokens: one list column with a value per expert (`column` selects it if there are
+ * several), or one column per expert. Reads page by page, so memory holds one page per column, not a row group. Throws
+ * `InputError` for any other file, and for one that would take far more memory than it has bytes. Errors inside a page
+ * appear when it is read.
  */
 export async function openParquet(file: Source, column?: string): Promise<TensorReader> {
   const { metadata, dataEnd } = await readMetadata(file);
@@ -75,7 +75,7 @@ async function readMetadata(file: Source): Promise<{ metadata: FileMetaData; dat
   const dataEnd = file.byteLength - 8 - length;
   if (dataEnd < 4 || length > maxMetadataBytes) {
     throw new InputError(
-      `${file.name}: malformed parquet file: metadata of ${length} bytes is promised; ` +
+      `${file.name}: malformed parquet file: the metadata should have ${length} bytes, but ` +
         `at most ${Math.min(file.byteLength - 12, maxMetadataBytes)} are possible`,
     );
   }
@@ -94,12 +94,12 @@ function asciiText(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
 
-/** `[rows, experts]` from the metadata alone. */
+/** Returns `[rows, experts]` from the metadata alone. */
 function findShape(file: string, metadata: FileMetaData, chosen: readonly NumberColumn[]): number[] {
   const rows = Number(metadata.num_rows);
   const inGroups = metadata.row_groups.reduce((sum, { num_rows }) => sum + Number(num_rows), 0);
   if (rows !== inGroups) {
-    throw new InputError(`${file}: malformed parquet file: ${rows} rows are promised, the row groups have ${inGroups}`);
+    throw new InputError(`${file}: malformed parquet file: ${rows} rows promised, but the row groups have ${inGroups}`);
   }
   const [first] = chosen;
   for (const { name, chunks, isList } of chosen) {
@@ -108,7 +108,7 @@ function findShape(file: string, metadata: FileMetaData, chosen: readonly Number
       if (Number(num_values) < 0 || (!isList && Number(num_values) !== expected)) {
         throw new InputError(
           `${file}: malformed parquet file: column ${quoteName(name)} has ${num_values} values in row group ${group}; ` +
-            `${expected} are expected`,
+            `expected ${expected}`,
         );
       }
     });
@@ -123,7 +123,7 @@ function findShape(file: string, metadata: FileMetaData, chosen: readonly Number
   return [rows, values / rows];
 }
 
-/** Throws `InputError` when parts of columns overlap, or hold more values than so few bytes can. */
+/** Throws `InputError` if parts of columns overlap, or promise more values than so few bytes can hold. */
 function checkExtents(file: Source, chosen: readonly NumberColumn[], dataEnd: number): void {
   let values = 0;
   const extents = chosen.flatMap(({ name, chunks }) =>
@@ -134,8 +134,8 @@ function checkExtents(file: Source, chosen: readonly NumberColumn[], dataEnd: nu
   );
   if (!(values <= freeValues + mostValuesPerByte * file.byteLength)) {
     throw new InputError(
-      `${file.name}: ${values} values are promised by a file of ${file.byteLength} bytes; at most ` +
-        `${freeValues + mostValuesPerByte * file.byteLength} are allowed in it`,
+      `${file.name}: a file of ${file.byteLength} bytes promises ${values} values; the maximum for its size is ` +
+        `${freeValues + mostValuesPerByte * file.byteLength}`,
     );
   }
   extents.sort((a, b) => a.begin - b.begin);
@@ -151,9 +151,9 @@ function checkExtents(file: Source, chosen: readonly NumberColumn[], dataEnd: nu
   }
 }
 
-/** The metadata's decoder meets damaged bytes with errors of any kind. */
+/** The metadata's decoder throws errors of any kind on damaged bytes. */
 function asInputError(file: string, error: unknown): InputError {
   if (error instanceof InputError) return error;
-  const what = error instanceof TypeError ? "its metadata lacks a part that every file has" : (error as Error).message;
+  const what = error instanceof TypeError ? "its metadata lacks a required part" : (error as Error).message;
   return new InputError(`${file}: malformed parquet file: ${what}`);
 }

@@ -6,14 +6,14 @@ import type { TensorReader } from "./tensor-reader.ts";
 
 /** Rows converted at once. */
 const pieceValues = 1 << 16;
-/** What an `Int32Array` of loads can hold. */
+/** Maximum load in an `Int32Array`. */
 const maxLoad = 2 ** 31 - 1;
 
-/** What a real model did on one step. */
+/** What a real model did in one step. */
 export interface RecordedStep {
-  /** Counts from 0. */
+  /** Counted from 0. */
   readonly step: number;
-  /** Tokens of the step; null when only loads were recorded. */
+  /** Tokens of the step; null if only loads were recorded. */
   readonly tokens: number | null;
   /** `[experts]`, (token, expert) pairs on each expert. Overwritten by the next step. */
   readonly load: Int32Array;
@@ -24,20 +24,20 @@ export interface RecordedChoices {
   readonly file: string;
   readonly steps: number;
   readonly experts: number;
-  /** The most tokens a step holds; null when only loads were recorded. */
+  /** Maximum tokens in a step; null if only loads were recorded. */
   readonly tokens: number | null;
-  /** Slots per token; null when only loads were recorded. */
+  /** Slots per token; null if only loads were recorded. */
   readonly topK: number | null;
-  /** The next step, or null after the last. Throws `InputError` when the data is bad. */
+  /** Returns the next step, or null after the last. Throws `InputError` if the data is bad. */
   next(): Promise<RecordedStep | null>;
   close(): Promise<void>;
 }
 
 /**
- * Opens the experts a model chose: integers `[tokens × topK]`, −1 = no expert, cut into steps of `batchTokens` (default:
- * the whole file is one step), or `[steps × tokens × topK]`. Throws `InputError` at once for floats, for a `topK` above
- * `experts` and for `batchTokens` with three dimensions; and, with token (within the file, from 0) and slot, when a value
- * is no expert or a token has an expert twice.
+ * Opens the experts that a model chose: integers `[tokens × topK]`, −1 = no expert, cut into steps of `batchTokens`
+ * (default: the whole file is one step), or `[steps × tokens × topK]`. Throws `InputError` at once for floats, for a
+ * `topK` above `experts` and for `batchTokens` with three dimensions; and, with token (within the file, from 0) and
+ * slot, if a value is not an expert or a token has an expert twice.
  */
 export async function openSelections(
   recorded: Source | string,
@@ -45,10 +45,10 @@ export async function openSelections(
   batchTokens?: number,
 ): Promise<RecordedChoices> {
   const reader = await openIntegers(recorded, "selections [tokens, topK]", (shape) => {
-    if (shape.length < 2) return "[tokens, topK] or [steps, tokens, topK] is allowed";
-    if (shape.length === 3 && batchTokens !== undefined) return "it is in steps already and cannot be cut anew";
+    if (shape.length < 2) return "expected [tokens, topK] or [steps, tokens, topK]";
+    if (shape.length === 3 && batchTokens !== undefined) return "the file is already in steps; remove batchTokens";
     const topK = shape[shape.length - 1];
-    return topK > experts ? `${topK} experts per token, at most the ${experts} that there are are allowed` : null;
+    return topK > experts ? `${topK} experts per token, but there are only ${experts} experts` : null;
   });
   const { file, shape, rows, columns: topK } = reader;
   const tokensPerStep = shape.length === 3 ? shape[1] : Math.min(batchTokens ?? rows, rows);
@@ -68,13 +68,13 @@ export async function openSelections(
       const at = token + Math.floor(i / topK);
       if (!(Number.isInteger(expert) && expert >= 0 && expert < experts)) {
         throw new InputError(
-          `${file}: token ${at}, slot ${i % topK}: ${expert} is no expert; whole numbers from 0 to ${experts - 1}, ` +
-            "and −1 for none, are allowed",
+          `${file}: token ${at}, slot ${i % topK}: ${expert} is not an expert; expected an integer from 0 to ${experts - 1}, ` +
+            "or −1 for none",
         );
       }
       if (lastToken[expert] === at) {
         throw new InputError(
-          `${file}: token ${at}, slot ${i % topK}: expert ${expert} is there twice; a token's experts must be distinct`,
+          `${file}: token ${at}, slot ${i % topK}: expert ${expert} appears twice; a token's experts must be distinct`,
         );
       }
       lastToken[expert] = at;
@@ -106,15 +106,15 @@ export async function openSelections(
 }
 
 /**
- * Opens the tokens a model sent to each expert: whole numbers ≥ 0, `[steps × experts]`, or `[experts]` for one step.
- * Throws `InputError` at once for floats and when the columns are not `experts`; and, with step and expert, when a value
- * is no count.
+ * Opens the number of tokens that a model sent to each expert: integers ≥ 0, `[steps × experts]`, or `[experts]` for
+ * one step. Throws `InputError` at once for floats and if there are not `experts` columns; and, with step and expert,
+ * if a value is not a count.
  */
 export async function openLoads(recorded: Source | string, experts: number): Promise<RecordedChoices> {
   const reader = await openIntegers(recorded, "load counts [steps, experts]", (shape) => {
-    if (shape.length > 2) return "[steps, experts] or [experts] is allowed";
+    if (shape.length > 2) return "expected [steps, experts] or [experts]";
     const columns = shape[shape.length - 1];
-    return columns === experts ? null : `it has ${columns} columns, one for each of ${experts} experts is expected`;
+    return columns === experts ? null : `the file has ${columns} columns; expected one for each of ${experts} experts`;
   });
   const { file, rows: steps } = reader;
   const counts = new Float64Array(experts);
@@ -133,7 +133,7 @@ export async function openLoads(recorded: Source | string, experts: number): Pro
         const count = counts[expert];
         if (!(Number.isInteger(count) && count >= 0 && count <= maxLoad)) {
           throw new InputError(
-            `${file}: step ${step}, expert ${expert}: ${count} is no load; whole numbers from 0 to ${maxLoad} are allowed`,
+            `${file}: step ${step}, expert ${expert}: ${count} is not a load; expected an integer from 0 to ${maxLoad}`,
           );
         }
         load[expert] = count;
@@ -144,7 +144,7 @@ export async function openLoads(recorded: Source | string, experts: number): Pro
   };
 }
 
-/** Opens `recorded`, refuses floats, and refuses what `problemWith` finds wrong with its shape. */
+/** Opens `recorded`; throws for floats, and if `problemWith` finds something wrong with the shape. */
 async function openIntegers(
   recorded: Source | string,
   what: string,

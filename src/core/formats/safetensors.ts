@@ -5,9 +5,9 @@ import { listNames, quoteName } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 
-/** Some 200,000 tensors. The format's own reader takes six times as much, more than any model has. */
+/** About 200,000 tensors, more than any model has. The format's own reader accepts six times as many bytes. */
 const maxHeaderBytes = 1 << 24;
-/** Objects of the header: that of all tensors, and each tensor's. */
+/** Nested objects in the header: one of all tensors, and one per tensor. */
 const headerDepth = 2;
 
 const elementsByCode: Readonly<Record<string, ElementType>> = {
@@ -28,15 +28,15 @@ const elementsByCode: Readonly<Record<string, ElementType>> = {
 interface Entry {
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** The first byte of the tensor's data and the first after it, counted from the header's end. */
+  /** First byte of the tensor's data and first byte after it, counted from the header's end. */
   readonly data_offsets: readonly [number, number];
 }
 
 /**
  * Opens one tensor of a `.safetensors` file: an 8-byte little-endian length, that many bytes of JSON, then the data.
- * `tensor` names it and may be left out when there is exactly one. Throws `InputError`, before it reads data, when the
- * header is malformed, when the tensors do not cover the rest of the file without gap or overlap, or when the tensor is
- * none of F16, BF16, F32, F64 and the integers.
+ * `tensor` names it and is optional if there is exactly one. Throws `InputError`, before reading data, if the header is
+ * malformed, if the tensors do not cover the rest of the file without gap or overlap, or if the tensor's type is not
+ * F16, BF16, F32, F64 or an integer.
  */
 export async function openSafetensors(file: Source, tensor?: string): Promise<TensorReader> {
   const { entries, dataOffset } = await readHeader(file);
@@ -65,13 +65,13 @@ async function readHeader(file: Source): Promise<{ entries: Map<string, Entry>; 
   const headerBytes = new DataView(prefix.buffer).getBigUint64(0, true);
   if (headerBytes > BigInt(file.byteLength - 8)) {
     throw new InputError(
-      `${file.name}: truncated or no .safetensors file: a header of ${headerBytes} bytes is promised, ` +
-        `the file has ${file.byteLength - 8} after the length`,
+      `${file.name}: truncated, or not a .safetensors file: it promises a header of ${headerBytes} bytes, ` +
+        `but only ${file.byteLength - 8} follow the length`,
     );
   }
   if (headerBytes > maxHeaderBytes) {
     throw new InputError(
-      `${file.name}: a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are read, a sixth of what the format allows`,
+      `${file.name}: the header has ${headerBytes} bytes; the maximum is ${maxHeaderBytes}, a sixth of what the format allows`,
     );
   }
   const dataOffset = 8 + Number(headerBytes);
@@ -89,45 +89,45 @@ function parseEntries(file: string, header: Uint8Array): Map<string, Entry> {
     checkKeys(text);
     json = JSON.parse(text);
   } catch (error) {
-    throw malformed(`, it is not JSON as the format has it: ${(error as Error).message}`);
+    throw malformed(`, not JSON as the format requires: ${(error as Error).message}`);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw malformed(": a JSON object of tensors is expected");
+    throw malformed(": expected a JSON object of tensors");
   }
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(json)) {
     if (name === "__metadata__") continue;
     const problem = problemOf(value);
     if (problem !== null) {
-      throw malformed(` at tensor ${quoteName(name)}: ${problem}; dtype, shape and data_offsets are expected`);
+      throw malformed(` at tensor ${quoteName(name)}: ${problem}; expected dtype, shape and data_offsets`);
     }
     entries.set(name, value);
   }
   return entries;
 }
 
-/** What keeps `value` from being an entry; null if nothing does. */
+/** Returns what keeps `value` from being an entry; null if nothing does. */
 function problemOf(value: Partial<Record<keyof Entry, unknown>> | null): string | null {
   const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0;
   if (typeof value !== "object" || value === null || Array.isArray(value)) return "it is not an object";
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string") return "its dtype is not a string";
-  if (!Array.isArray(shape) || !shape.every(isLength)) return "its shape is not a list of whole numbers ≥ 0";
+  if (!Array.isArray(shape) || !shape.every(isLength)) return "its shape is not a list of integers ≥ 0";
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isLength)) {
-    return "its data_offsets are not two whole numbers ≥ 0";
+    return "its data_offsets are not two integers ≥ 0";
   }
   return null;
 }
 
 /**
- * Throws `Error` when an object of the JSON `text` has a key twice, of which `JSON.parse` would keep the last, or nests
- * deeper than a header does. What else is wrong with the text `JSON.parse` finds.
+ * Throws `Error` if an object of the JSON `text` has a key twice, of which `JSON.parse` would keep the last, or nests
+ * deeper than a header does. `JSON.parse` finds all other problems.
  */
 function checkKeys(text: string): void {
   const keys: Set<string>[] = [];
   let arrays = 0;
   let last = "";
-  // A string that never ends is a match too: a search for its end from each of its quotes would take hours.
+  // A string that never ends also matches: searching for its end from each of its quotes would take hours.
   for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"?|[{}[\]:]/gs)) {
     if (token === "{") keys.push(new Set());
     else if (token === "}") keys.pop();
@@ -137,14 +137,14 @@ function checkKeys(text: string): void {
     else {
       const key = last.includes("\\") ? JSON.stringify(JSON.parse(last)) : last;
       const seen = keys.at(-1);
-      if (seen?.has(key)) throw new Error(`the key ${quoteName(JSON.parse(key))} is there twice`);
+      if (seen?.has(key)) throw new Error(`the key ${quoteName(JSON.parse(key))} appears twice`);
       seen?.add(key);
     }
     if (keys.length > headerDepth || arrays > 1) throw new Error("it nests deeper than a header of tensors");
   }
 }
 
-/** The format wants the tensors to cover the data exactly, so bytes that belong to none, or to two, mean damage. */
+/** The format requires the tensors to cover the data exactly; bytes that belong to none, or to two, mean damage. */
 function checkCoverage(file: string, entries: Map<string, Entry>, dataBytes: number): void {
   const byOffset = [...entries].sort(([, a], [, b]) => {
     const [aBegin, aEnd] = a.data_offsets;
@@ -157,26 +157,26 @@ function checkCoverage(file: string, entries: Map<string, Entry>, dataBytes: num
     if (begin !== covered || end < begin) {
       throw new InputError(
         `${file}: malformed .safetensors header: tensor ${quoteName(name)} has data_offsets [${begin}, ${end}], ` +
-          `a begin of ${covered} and an end after it are expected`,
+          `expected a begin of ${covered} and an end after it`,
       );
     }
     covered = end;
   }
   if (covered !== dataBytes) {
     const problem = covered > dataBytes ? "truncated" : `${dataBytes - covered} bytes follow the last tensor`;
-    throw new InputError(`${file}: ${problem}: the tensors take ${covered} bytes, the file holds ${dataBytes}`);
+    throw new InputError(`${file}: ${problem}: the tensors take ${covered} bytes, but the file has ${dataBytes}`);
   }
 }
 
 function chooseTensor(file: string, entries: Map<string, Entry>, tensor?: string): { name: string; entry: Entry } {
   const names = [...entries.keys()];
   const list = listNames(names.map(quoteName));
-  if (names.length === 0) throw new InputError(`${file}: empty stream: the file holds no tensor`);
+  if (names.length === 0) throw new InputError(`${file}: empty stream: the file has no tensors`);
   if (tensor === undefined && names.length > 1) {
-    throw new InputError(`${file}: the file holds ${names.length} tensors; name one with "tensor": ${list}`);
+    throw new InputError(`${file}: the file has ${names.length} tensors; select one with "tensor": ${list}`);
   }
   const name = tensor ?? names[0];
   const entry = entries.get(name);
-  if (entry === undefined) throw new InputError(`${file}: no tensor ${quoteName(name)}; the file holds ${list}`);
+  if (entry === undefined) throw new InputError(`${file}: no tensor ${quoteName(name)}; the file has ${list}`);
   return { name, entry };
 }

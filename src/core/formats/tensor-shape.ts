@@ -1,29 +1,28 @@
 import { InputError } from "../input-error.ts";
 import { shapeText } from "./message-parts.ts";
 
-/** The dimensions of a tensor as rows and columns. */
+/** Dimensions of a tensor as rows and columns. */
 export interface TensorSize {
   readonly rows: number;
   readonly columns: number;
 }
 
 /**
- * Splits `shape` into rows (all dimensions but the last) and columns (the last). Throws `InputError` when a dimension is
- * not a whole number, when one is zero, when there are none or more than three, or when their product has no exact
- * double.
+ * Splits `shape` into rows (all dimensions but the last) and columns (the last). Throws `InputError` if a dimension is
+ * not an integer, if one is zero, if there are none or more than three, or if their product is not an exact double.
  */
 export function tensorSize(file: string, shape: readonly number[]): TensorSize {
   const printed = shapeText(shape);
   for (const length of shape) {
     if (!Number.isSafeInteger(length) || length < 0) {
-      throw new InputError(`${file}: the shape ${printed} is malformed; dimensions are whole numbers ≥ 0`);
+      throw new InputError(`${file}: the shape ${printed} is malformed; dimensions must be integers ≥ 0`);
     }
   }
   if (shape.length < 1 || shape.length > 3) {
     throw new InputError(`${file}: the shape ${printed} has ${shape.length} dimensions; 1 to 3 are allowed`);
   }
   if (shape.includes(0)) {
-    throw new InputError(`${file}: empty stream: the shape ${printed} holds no values; every dimension must be ≥ 1`);
+    throw new InputError(`${file}: empty stream: the shape ${printed} has no values; every dimension must be ≥ 1`);
   }
   const values = shape.reduce((product, length) => product * length, 1);
   if (!Number.isSafeInteger(values)) {

@@ -3,12 +3,12 @@ import { escapeUnprintable } from "../escape-unprintable.ts";
 import { parsePath } from "./overrides.ts";
 import type { Scenario } from "./scenario.ts";
 
-/** Text that YAML takes for itself when it does not look like a number or the like. */
+/** Text that YAML reads as a string, unless it looks like a number, a boolean or null. */
 const plainText = /^[\w./-]+$/;
 
 /**
- * `path=value` as `--set` takes it, which `parseOverride` reads back to the same value, on one line. `path` is one that
- * `scenario` was made with; a router whose name cannot stand in front of `=` is named by its number.
+ * Writes `path=value` on one line, as `--set` takes it; `parseOverride` reads it back to the same value. `path` is one
+ * that `scenario` was made with. A router whose name cannot stand before `=` is given by its index.
  */
 export function formatOverride(path: string, value: unknown, scenario: Scenario): string {
   const isPlain = !path.includes("=") && escapeUnprintable(path) === path;
@@ -23,6 +23,6 @@ function numberedPath(path: string, { routers }: Scenario): string {
 
 function formatValue(value: unknown): string {
   if (typeof value === "string" && plainText.test(value) && parse(value) === value) return value;
-  // JSON is YAML, and both know the escapes of what a terminal would not print.
+  // JSON is YAML, and escapes what a terminal would not print.
   return escapeUnprintable(JSON.stringify(value));
 }

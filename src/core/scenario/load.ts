@@ -11,17 +11,17 @@ import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema
 
 const defaultSteps = 100;
 const defaultTokens = 1024;
-/** With more experts than these, regret would take most of a run's time, and is only computed when asked for. */
+/** With more experts, regret would take most of a run's time, so it is computed only on request. */
 const defaultRegretExperts = 512;
 
 /**
- * Checks and resolves scenario data. Messages begin with `where` it comes from, a file as a rule; relative paths start at
- * `folder`.
+ * Checks and resolves scenario data. Messages begin with `where`, the source of the data, usually a file. Relative
+ * paths are resolved against `folder`.
  */
 export async function resolveScenario(written: unknown, where: string, folder = "."): Promise<Scenario> {
   const parsed = scenarioSchema.safeParse(written);
   if (!parsed.success) throw problemsError(where, describeIssues(parsed.error, scenarioSchema, written));
-  // The unions are made from the registries, so their types cannot tell what each kind's own schema guarantees.
+  // The unions are made from the registries, so their types do not know what each kind's own schema guarantees.
   const fields = parsed.data as ScenarioFields;
 
   const streamKind = streamKindOf(fields.stream);
@@ -79,11 +79,11 @@ async function shapeOf(
     };
     return streamKind.shape(streamOptions, wanted, folder);
   }
-  if (experts === undefined) throw new InputError(`${where}: experts: missing; a positive integer is expected.`);
+  if (experts === undefined) throw new InputError(`${where}: experts: missing; expected a positive integer.`);
   return { steps: steps ?? defaultSteps, tokens: tokens ?? defaultTokens, experts };
 }
 
-/** Settles which affinities a router uses: its own `scores`, else the scenario's, else its kind's default. */
+/** Returns the affinities that a router uses: its own `scores`, else the scenario's, else its kind's default. */
 export function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | undefined): RouterChoice {
   const { kind, label, scores, ...options } = router;
   return {
@@ -120,7 +120,7 @@ function routerProblems(routers: readonly RouterChoice[], shape: RoutingShape): 
       ({ path: inside, message }) => `${formatPath(["routers", index, ...inside])}: ${message}`,
     );
     if (routers.findIndex(({ name }) => name === router.name) < index) {
-      lines.push(`routers[${index}]: a second router named ${JSON.stringify(router.name)}. Give each its own label.`);
+      lines.push(`routers[${index}]: another router is named ${JSON.stringify(router.name)}. Give each its own label.`);
     }
     return lines;
   });

@@ -3,7 +3,7 @@ import { suggestion } from "../suggestion.ts";
 import { listedFirst } from "../words.ts";
 import { parsePlainData } from "./plain-data.ts";
 
-/** One `path=value` of the command line. */
+/** One `path=value` from the command line. */
 export interface Override {
   readonly path: readonly string[];
   readonly value: unknown;
@@ -20,7 +20,7 @@ export function parseOverride(text: string): Override {
   return { path, value: parsePlainData(text.slice(equals + 1), `"${text}"`) };
 }
 
-/** The parts of a dotted path. Throws `InputError` for a part that is empty or would reach beyond plain data. */
+/** Splits a dotted path into its parts. Throws `InputError` if a part is empty or would reach beyond plain data. */
 export function parsePath(text: string): string[] {
   const parts = text.replace(/\[(\d+)\]/g, ".$1").split(".");
   for (const part of parts) {
@@ -30,9 +30,9 @@ export function parsePath(text: string): string[] {
 }
 
 /**
- * A copy of `scenario` (as read from its file) with `value` at `path`; missing objects on the way are created. In a list,
- * a part of the path is an index or the label or kind of an entry. Throws `InputError` if the path leads through a single
- * value.
+ * Returns a copy of `scenario` (as read from its file) with `value` at `path`, creating missing objects on the way. In
+ * a list, a part of the path is an index, or the label or kind of an entry. Throws `InputError` if the path leads
+ * through a single value.
  */
 export function withOverride(scenario: unknown, { path, value }: Override): unknown {
   const copy = structuredClone(scenario);
@@ -41,7 +41,7 @@ export function withOverride(scenario: unknown, { path, value }: Override): unkn
     if (typeof parent !== "object" || parent === null) {
       const here = path.slice(0, depth).join(".");
       throw new InputError(
-        `${path.join(".")}: ${here === "" ? "the scenario" : here} is a single value, which has no fields to set`,
+        `${path.join(".")}: ${here === "" ? "the scenario" : here} is a single value and has no fields to set`,
       );
     }
     const container = parent as Record<string, unknown>;

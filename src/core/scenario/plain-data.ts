@@ -1,15 +1,18 @@
 import { isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { InputError } from "../input-error.ts";
 
-/** A scenario needs 5 levels. Deeper data would end in a stack overflow somewhere instead of in a message. */
+/** A scenario needs 5 levels. Deeper data would overflow the stack somewhere instead of giving a message. */
 const mostLevels = 64;
-/** Values, those that an alias repeats counted again: a scenario of a thousand routers has about ten thousand. */
+/**
+ * Maximum number of values, counting those repeated by aliases; a scenario of a thousand routers has about ten
+ * thousand.
+ */
 const mostValues = 1_000_000;
 
 /**
- * The data that YAML or JSON `text` holds: a tree of objects, arrays, strings, numbers, booleans and null. Throws
- * `InputError`, whose message begins with `where` it comes from, if it is neither, if an alias leads nowhere or contains
- * itself, and if it is nested more than 64 levels deep or holds more than a million values.
+ * Parses YAML or JSON `text` into a tree of objects, arrays, strings, numbers, booleans and null. Throws `InputError`,
+ * whose message begins with `where`, the source of the text, if the text is neither, if an alias leads nowhere or
+ * contains itself, or if the data is nested more than 64 levels deep or holds more than a million values.
  */
 export function parsePlainData(text: string, where: string): unknown {
   let data: unknown;
@@ -17,7 +20,7 @@ export function parsePlainData(text: string, where: string): unknown {
     data = parseYaml(text);
   } catch (error) {
     const { message } = error as Error;
-    // The parser descends by recursion.
+    // The parser is recursive.
     if (message.startsWith("Maximum call stack size exceeded")) throw tooDeep(where);
     const [first, ...rest] = message.split("\n").filter((line) => line.trim() !== "");
     throw new InputError(`${where}: not valid YAML or JSON: ${first}`, { details: rest });
@@ -28,7 +31,7 @@ export function parsePlainData(text: string, where: string): unknown {
 
 function parseYaml(text: string): unknown {
   const lineCounter = new LineCounter();
-  // The parser compares every key of a mapping with all before it, which takes seconds for ten thousand.
+  // The parser compares every key of a mapping with all earlier ones, which takes seconds for ten thousand keys.
   const document = parseDocument(text, { logLevel: "error", uniqueKeys: false, lineCounter });
   if (document.errors.length > 0) throw document.errors[0];
   visit(document, {
@@ -38,7 +41,7 @@ function parseYaml(text: string): unknown {
         if (!isScalar(key)) continue;
         if (keys.has(key.value)) {
           const { line } = lineCounter.linePos(key.range?.[0] ?? 0);
-          throw new Error(`the key ${JSON.stringify(key.value)} is given twice in one mapping, again at line ${line}`);
+          throw new Error(`the key ${JSON.stringify(key.value)} is given twice in one mapping, again on line ${line}`);
         }
         keys.add(key.value);
       }
@@ -52,7 +55,7 @@ function checkTree(data: unknown, where: string): void {
   let values = 0;
   const visit = (value: unknown): void => {
     values += 1;
-    if (values > mostValues) throw new InputError(`${where}: more than ${mostValues} values; a scenario is smaller`);
+    if (values > mostValues) throw new InputError(`${where}: more than ${mostValues} values; a scenario has far fewer`);
     if (typeof value !== "object" || value === null) return;
     if (above.has(value)) throw new InputError(`${where}: an alias (*name) contains itself; write the value out`);
     const isPlain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
@@ -67,5 +70,5 @@ function checkTree(data: unknown, where: string): void {
 }
 
 function tooDeep(where: string): InputError {
-  return new InputError(`${where}: nested more than ${mostLevels} levels deep, and a scenario never is`);
+  return new InputError(`${where}: nested more than ${mostLevels} levels deep; a scenario needs far fewer`);
 }

@@ -3,21 +3,21 @@ import { InputError } from "../input-error.ts";
 import { suggestion } from "../suggestion.ts";
 import { listedFirst } from "../words.ts";
 
-/** Nobody reads more problems at a time, and to find suggestions for thousands takes seconds. */
+/** Maximum number of problems shown: nobody reads more at a time, and suggestions for thousands take seconds. */
 export const mostProblems = 20;
 
 /** What is wrong with a scenario. */
 export interface Problems {
-  /** The first of them, at most 20. */
+  /** The first problems, at most 20. */
   readonly lines: readonly string[];
-  /** Of all. */
+  /** Number of all problems. */
   readonly count: number;
 }
 
-/** Characters of a key or value that a message shows. */
+/** Maximum characters of a key or value in a message. */
 const mostLetters = 60;
 
-/** A path as people write it: `routers[1].select.mode`; keys that are too long for a line are cut. */
+/** Formats a path as people write it: `routers[1].select.mode`. Cuts keys that are too long for a line. */
 export function formatPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
@@ -27,8 +27,8 @@ export function formatPath(path: readonly PropertyKey[]): string {
 }
 
 /**
- * One line for each thing that is wrong with `input`, which `schema` refused: the path, the problem, what is allowed; for
- * the first 20 at most.
+ * Describes each thing that is wrong with `input`, which `schema` refused, on one line: the path, the problem, what is
+ * allowed. Describes only the first 20.
  */
 export function describeIssues(error: Pick<z.ZodError, "issues">, schema: z.core.$ZodType, input: unknown): Problems {
   const lines: string[] = [];
@@ -41,7 +41,7 @@ export function describeIssues(error: Pick<z.ZodError, "issues">, schema: z.core
   return { lines, count };
 }
 
-/** One error for all problems of what comes from `where`. */
+/** Returns one error for all problems of the data from `where`. */
 export function problemsError(where: string, { lines, count }: Problems): InputError {
   if (count === 1) return new InputError(`${where}: ${lines[0]}`);
   const rest = count - lines.length;
@@ -49,7 +49,7 @@ export function problemsError(where: string, { lines, count }: Problems): InputE
   return new InputError(`${where}: ${count} problems`, { details: [...lines, ...more] });
 }
 
-/** At most `room` lines. */
+/** Describes one issue in at most `room` lines. */
 function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: unknown, room: number): string[] {
   const where = issue.path.length === 0 ? "" : `${formatPath(issue.path)}: `;
   const given = valueAt(input, issue.path);
@@ -61,7 +61,7 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: 
     });
   }
   if (issue.code === "invalid_union" && issue.discriminator !== undefined) {
-    // The issue's path ends with the discriminator, the schema one step above knows its values.
+    // The issue's path ends with the discriminator; the schema one step above knows its values.
     const known = discriminatorValues(schemaAt(schema, issue.path.slice(0, -1), input), issue.discriminator);
     if (given === undefined) return [`${where}missing. Allowed: ${known.join(", ")}.`];
     return [
@@ -75,7 +75,7 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.core.$ZodType, input: 
       `${where}${show(given)} is not allowed.${suggestionFor(given, known)} Allowed: ${listedFirst(known, mostProblems)}.`,
     ];
   }
-  if (issue.code === "invalid_type" && given === undefined) return [`${where}missing; ${issue.expected} is expected.`];
+  if (issue.code === "invalid_type" && given === undefined) return [`${where}missing; expected ${issue.expected}.`];
   return [`${where}${show(given)} is not allowed: ${issue.message}.`];
 }
 
@@ -84,7 +84,7 @@ function suggestionFor(given: unknown, known: readonly string[]): string {
 }
 
 function show(value: unknown): string {
-  // NaN and the infinities have no JSON.
+  // JSON has no NaN and no infinities.
   return shortened(typeof value === "number" ? String(value) : (JSON.stringify(value) ?? typeof value));
 }
 
@@ -106,7 +106,7 @@ function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   return schema instanceof z.ZodOptional || schema instanceof z.ZodDefault ? unwrap(schema.unwrap()) : schema;
 }
 
-/** The schema of the value at `path`, following in unions the branch that the input's discriminator names. */
+/** Returns the schema of the value at `path`; in a union, follows the branch that the input's discriminator names. */
 function schemaAt(schema: z.core.$ZodType, path: readonly PropertyKey[], input: unknown): z.core.$ZodType {
   const bare = unwrap(schema);
   if (path.length === 0) return bare;

@@ -1,7 +1,7 @@
 import type { ScoreKind } from "../assignment.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 
-/** One router of a scenario: a kind, the name it goes by, and options as its kind's schema left them. */
+/** One router of a scenario: its kind, its name, and the options as its kind's schema returned them. */
 export interface RouterChoice {
   readonly kind: string;
   /** Unique in the scenario. */
@@ -10,7 +10,7 @@ export interface RouterChoice {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** The stream of a scenario: a kind, and options as its schema left them. */
+/** The stream of a scenario: its kind, and the options as its schema returned them. */
 export interface StreamChoice {
   readonly kind: string;
   readonly options: Readonly<Record<string, unknown>>;
@@ -30,17 +30,17 @@ export interface Scenario {
   readonly ranks: number;
   readonly deadWindow: number;
   readonly loadSamples: number;
-  /** The affinities in which score, optimum and regret of all routers are measured, whatever each selects by. */
+  /** Affinities in which score, optimum and regret of all routers are measured, whatever each router selects by. */
   readonly measure: { readonly scores: ScoreKind };
-  /** The optimum is computed on one step drawn from every `every`, on none with 0, and to within `gap` per pair. */
+  /** The optimum is computed on one random step of every `every` (never if 0), and to within `gap` per pair. */
   readonly regret: { readonly every: number; readonly gap: number };
   readonly stream: StreamChoice;
   readonly routers: readonly RouterChoice[];
-  /** The folder of the scenario file, against which the stream's relative paths are resolved first. */
+  /** Folder of the scenario file; the stream's relative paths are resolved against it first. */
   readonly folder: string;
 }
 
-/** The scenario in the form of a scenario file, with every default and size written out. */
+/** Returns the scenario in the form of a scenario file, with every default and size written out. */
 export function toScenarioFile(scenario: Scenario): object {
   const { stream, routers, folder: _, ...sizes } = scenario;
   return {

@@ -5,15 +5,15 @@ import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
 import { type KnownStreamKind, streamKinds } from "../streams/index.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 
-/** The most steps that loads.csv holds, where nobody says how many. */
+/** Default maximum number of steps in loads.csv. */
 export const defaultLoadSamples = 200;
 
 export const formulaProblem =
   "must not begin with = + - @, a tab or a carriage return, which spreadsheets take for a formula";
 
 /**
- * Whether a spreadsheet would take `text` for a formula. Names go into CSV files as they are: an apostrophe in front would
- * make them safe, but then a reader would not get back the name that the scenario has.
+ * Whether a spreadsheet would take `text` for a formula. Names go into CSV files unchanged: an apostrophe in front
+ * would make them safe, but a reader would then not get back the scenario's name.
  */
 export function beginsAsFormula(text: string): boolean {
   return /^[=+\-@\t\r]/.test(text);
@@ -32,9 +32,9 @@ const scoresField = z
       "logits themselves.",
   );
 
-/** What every router takes beside its kind's options. */
+/** What every router takes besides its kind's options. */
 const routerFields = {
-  label: nameInCsv.optional().describe("The router's name in tables and files; its kind when absent."),
+  label: nameInCsv.optional().describe("Name of the router in tables and files; default: its kind."),
   scores: scoresField,
 };
 
@@ -57,65 +57,65 @@ const routerSchema = z.discriminatedUnion(
   ),
 );
 
-/** What a scenario file may say. The JSON Schema, the documentation and the error messages come from here. */
+/** What a scenario file may contain. The JSON Schema, the documentation and the error messages are made from it. */
 export const scenarioSchema = z.strictObject({
   name: nameInCsv
     .max(200)
     .regex(
       /^(?!\.{1,2}$)(?!\s)[^/\\\p{Cc}]+$/u,
-      "must be usable as the name of a folder: no slashes or control characters, no space in front, not . or ..",
+      "must be usable as a folder name: no slashes, control characters or leading space, and not . or ..",
     )
-    .describe("Names the scenario in every file and the default output folder."),
-  description: z.string().default("").describe("Which question the scenario answers."),
-  seed: z.number().int().nonnegative().default(0).describe("Everything random follows from it."),
-  steps: z.number().int().positive().optional().describe("Batches to route; default 100, or all of a recorded file."),
-  tokens: z.number().int().positive().optional().describe("Tokens in a batch; default 1024, or as recorded."),
+    .describe("Name of the scenario, in every file and in the default output folder."),
+  description: z.string().default("").describe("Question that the scenario answers."),
+  seed: z.number().int().nonnegative().default(0).describe("Seed of all random numbers."),
+  steps: z.number().int().positive().optional().describe("Batches to route; default: 100, or all of a recording."),
+  tokens: z.number().int().positive().optional().describe("Tokens per batch; default: 1024, or as recorded."),
   experts: z
     .number()
     .int()
     .positive()
     .max(mostExperts)
     .optional()
-    .describe("Experts; needed unless the stream is recorded."),
+    .describe("Number of experts; required unless the stream is recorded."),
   topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
   scores: scoresField,
   capacityFactor: z
     .number()
     .min(1)
     .default(1)
-    .describe("An expert's capacity is ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
+    .describe("Capacity of an expert: ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
   capacity: z
     .enum(capacityPolicies)
     .default("none")
-    .describe("What happens to pairs over capacity: nothing, the lowest score is dropped, or the last to arrive is."),
+    .describe("What happens to pairs over capacity: nothing, drop the lowest score, or drop the last to arrive."),
   ranks: z
     .number()
     .int()
     .positive()
     .default(1)
-    .describe("Devices of expert parallelism, each with an equal contiguous group of experts; divides `experts`."),
+    .describe("Devices of expert parallelism, each with an equal contiguous group of experts; must divide `experts`."),
   deadWindow: z
     .number()
     .int()
     .positive()
     .optional()
-    .describe("An expert without a token in this many last steps is dead; default min(100, steps)."),
+    .describe("An expert without a token in this many last steps is dead; default: min(100, steps)."),
   loadSamples: z
     .number()
     .int()
     .positive()
     .default(defaultLoadSamples)
     .describe(
-      "Most steps that loads.csv holds: the first, the last, and one drawn from each of equal stretches between. " +
+      "Maximum number of steps in loads.csv: the first, the last, and one drawn from each of equal stretches between. " +
         "A run keeps them in memory, 4 bytes per step, router and expert.",
     ),
   stream: streamSchema,
-  routers: z.array(routerSchema).min(1).describe("The routers to compare; all see the same batches."),
+  routers: z.array(routerSchema).min(1).describe("Routers to compare; all see the same batches."),
   measure: z
     .strictObject({ scores: scoresField })
     .optional()
     .describe(
-      "The affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default " +
+      "Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default: " +
         "the scenario's `scores`, else softmax.",
     ),
   regret: z
@@ -125,28 +125,32 @@ export const scenarioSchema = z.strictObject({
         .int()
         .nonnegative()
         .default(1)
-        .describe("Compute the optimum on one step of every n, drawn by the seed; 0 for no regret at all."),
+        .describe("Compute the optimum on one step of every n, drawn by the seed; 0 turns regret off."),
       gap: z
         .number()
         .nonnegative()
         .default(0)
-        .describe("Stop when the optimum is proven to be this near, per pair; 0 for the exact optimum."),
+        .describe("Stop when the optimum is proven to within this much per pair; 0 for the exact optimum."),
     })
     .optional()
     .describe(
-      "How often and how exactly regret is computed; by default exactly and on every step, but not with more than 512 " +
-        `experts. Allowed with up to ${mostAssignmentExperts}.`,
+      "How often and how exactly regret is computed; default: exactly and on every step, but off with more than 512 " +
+        `experts. Allowed with up to ${mostAssignmentExperts} experts.`,
     ),
   sweep: z
     .record(z.string(), z.array(z.unknown()).min(1))
     .optional()
-    .describe("Dotted paths of this scenario, each with the values to try."),
-  seeds: z.array(z.number().int().nonnegative()).min(1).optional().describe("The seeds that a sweep repeats."),
+    .describe("Values to try, by dotted path of this scenario."),
+  seeds: z
+    .array(z.number().int().nonnegative())
+    .min(1)
+    .optional()
+    .describe("Seeds that a sweep runs each combination with."),
 });
 
 /**
- * One router as a scenario file names it: `kind`, `label` (its name in results; its kind when absent), `scores` (affinities;
- * when absent the scenario's, or else the kind's own), and the options of that kind, which `routers.list()` describes.
+ * One router in a scenario file: `kind`, `label` (its name in results; default: its kind), `scores` (affinities;
+ * default: the scenario's, else the kind's own), and the options of that kind, which `routers.list()` describes.
  */
 export type RouterInput = {
   [Kind in KnownRouterKind as Kind["kind"]]: Written<
@@ -156,35 +160,37 @@ export type RouterInput = {
   >;
 }[KnownRouterKind["kind"]];
 
-/** A token stream as a scenario file names it: `kind` and the options of that kind, which `streams.list()` describes. */
+/** A token stream in a scenario file: `kind`, and the options of that kind, which `streams.list()` describes. */
 export type StreamInput = {
   [Kind in KnownStreamKind as Kind["kind"]]: Written<Kind["kind"], Kind["options"], unknown>;
 }[KnownStreamKind["kind"]];
 
-/** One flat object type, which error messages can show. */
+/** One flat object type that error messages can show. */
 type Written<Kind extends string, Schema extends z.ZodObject, Shared> = Flat<
   { readonly kind: Kind } & Readonly<Options<Schema>> & Readonly<Shared>
 >;
-/** What an object schema takes; nothing if it has no fields, for which zod's own type allows no other fields beside it. */
+/**
+ * Input of an object schema; `unknown` if it has no fields, since zod's own type then allows no other fields beside it.
+ */
 type Options<Schema extends z.ZodObject> = keyof Schema["shape"] extends never ? unknown : z.input<Schema>;
 type Flat<Fields> = { [Field in keyof Fields]: Fields[Field] };
 
-/** A stream as the schema leaves it: its kind, and that kind's options. */
+/** A stream as the schema returns it: its kind, and that kind's options. */
 export type StreamFields = { kind: string } & Record<string, unknown>;
 
-/** A router as the schema leaves it: what every router takes, and its kind's options. */
+/** A router as the schema returns it: what every router takes, and its kind's options. */
 export type RouterFields = { kind: string; label?: string | undefined; scores?: ScoreKind | undefined } & Record<
   string,
   unknown
 >;
 
-/** A scenario as the schema leaves it: checked field by field and with the fields' defaults. */
+/** A scenario as the schema returns it: checked field by field, with the fields' defaults. */
 export type ScenarioFields = Omit<z.infer<typeof scenarioSchema>, "stream" | "routers"> & {
   stream: StreamFields;
   routers: RouterFields[];
 };
 
-/** The JSON Schema of a scenario file, for editors. */
+/** Returns the JSON Schema of a scenario file, for editors. */
 export function scenarioJsonSchema(): object {
   return { title: "moesim scenario", ...z.toJSONSchema(scenarioSchema, { io: "input" }) };
 }

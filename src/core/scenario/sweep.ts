@@ -6,28 +6,28 @@ import { describeIssues, problemsError } from "./problems.ts";
 import type { Scenario } from "./scenario.ts";
 import { beginsAsFormula, formulaProblem, scenarioSchema } from "./schema.ts";
 
-/** One cell of a sweep: a scenario, and the values that set it apart, by the paths that `sweep:` names. */
+/** One cell of a sweep: a scenario, and the values that distinguish it, by the paths in `sweep:`. */
 export interface SweepCell {
   readonly scenario: Scenario;
   readonly parameters: readonly { readonly path: string; readonly value: unknown }[];
 }
 
-/** With more cells, a sweep is more likely a mistake. */
+/** Default maximum number of cells; a sweep with more is probably a mistake. */
 export const defaultMaxCells = 1000;
 
-/** The `sweep:` and `seeds:` of scenario data that the schema accepts. */
+/** The `sweep:` and `seeds:` of scenario data that the schema accepted. */
 interface SweepFields {
   /** Dotted paths, each with the values to try. */
   readonly lists: readonly (readonly [path: string, values: readonly unknown[]])[];
-  /** The scenario's own where it names none. */
+  /** Default: the scenario's own seed. */
   readonly seeds: readonly number[];
 }
 
 /**
- * The cells of the scenario data `written`: every combination of the values of its `sweep:` lists, the last path changing
- * fastest, and for each the `seeds` (default: the scenario's own seed). All cells are checked. Throws `InputError`, whose
- * message begins with `where` the data comes from, where there are more than `maxCells`, before any is made, and where one
- * is refused. Relative paths start at `folder`.
+ * Returns the cells of the scenario data `written`: every combination of the values in its `sweep:` lists (the last
+ * path changes fastest), each with all `seeds` (default: the scenario's own seed). Checks all cells. Throws
+ * `InputError`, whose message begins with `where`, the source of the data, if there are more than `maxCells` (before
+ * making any) or if one is invalid. Relative paths are resolved against `folder`.
  */
 export async function sweepCells(
   written: unknown,
@@ -57,7 +57,7 @@ export async function sweepCells(
     if (undone !== undefined) {
       throw new InputError(`${where}: sweep.${undone.path.join(".")}: another path of the sweep sets the same field`);
     }
-    // The seed has a column of its own already.
+    // The seed already has a column of its own.
     const parameters = combination.slice(0, -1);
     const values = (all: typeof combination) => all.map(({ path, value }) => `${path} = ${JSON.stringify(value)}`);
     const cell = parameters.length === 0 ? "" : `: sweep: the cell ${values(parameters).join(", ")}`;
@@ -65,7 +65,7 @@ export async function sweepCells(
     if (formula !== undefined) {
       const value = JSON.stringify(formula.value);
       throw new InputError(
-        `${where}: sweep.${formula.path}: ${value} is not allowed: as a column of a CSV file it ${formulaProblem}.`,
+        `${where}: sweep.${formula.path}: ${value} is not allowed: in a column of a CSV file it ${formulaProblem}.`,
       );
     }
     const scenario = await resolveScenario(changed, where + cell, folder);
@@ -80,9 +80,10 @@ export async function sweepCells(
 }
 
 /**
- * The number of cells that the `sweep:` and `seeds:` of `written` make, the data that `scenario` was resolved from. Throws
- * `InputError` if they cannot be swept whatever the values: unknown paths, those that cannot be swept, and repetitions.
- * `base` is what the paths lead into: `written` before it was changed, since a change may take away what is swept.
+ * Returns the number of cells that the `sweep:` and `seeds:` of `written` make; `scenario` was resolved from `written`.
+ * Throws `InputError` if they cannot be swept whatever the values are: unknown paths, paths that must not be swept, and
+ * repetitions. `base` is what the paths lead into: `written` before any change, since a change may remove what is
+ * swept.
  */
 export function checkSweep(scenario: Scenario, written: unknown, base: unknown, where: string): number {
   const fields = sweepFields(written, scenario);
@@ -99,7 +100,10 @@ function sweepFields(written: unknown, { seed }: Scenario): SweepFields {
   return { lists: Object.entries(sweep), seeds };
 }
 
-/** Throws `InputError` where two cells would be the same, or their rows could not be told apart, or a path leads nowhere. */
+/**
+ * Throws `InputError` if two cells would be the same, if their rows could not be told apart, or if a path leads
+ * nowhere.
+ */
 function checkLists({ lists, seeds }: SweepFields, base: unknown, where: string): void {
   for (const [name, values] of [
     ...lists.map(([path, list]) => [`sweep.${path}`, list] as const),
@@ -118,7 +122,7 @@ function checkLists({ lists, seeds }: SweepFields, base: unknown, where: string)
   checkPaths(lists, base, where);
 }
 
-/** Throws `InputError` for the paths that lead to no field of a scenario, or of one with the first values of all lists. */
+/** Throws `InputError` for paths to no field, either of the scenario or of it with the first values of all lists. */
 function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): void {
   let first = base;
   for (const [path, [value]] of lists) {
@@ -131,7 +135,7 @@ function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): 
   }
   const parsed = scenarioSchema.safeParse(first);
   if (parsed.success) return;
-  // What is wrong with values depends on those of the other lists.
+  // Whether a value is valid depends on those of the other lists.
   const unknown = parsed.error.issues.filter(({ code }) => code === "unrecognized_keys");
   const problems = describeIssues({ issues: unknown }, scenarioSchema, first);
   if (problems.count > 0) {

@@ -8,7 +8,7 @@ const adversarialOptions = z.strictObject({
     .min(0)
     .max(1000)
     .default(2)
-    .describe("Logits of the most loaded expert above the least loaded one; 0 leaves the noise alone."),
+    .describe("Logits by which the most loaded expert exceeds the least loaded one; 0 leaves only the noise."),
   noise: z.number().min(0).max(1000).default(1).describe("Standard deviation of the noise on each logit."),
 });
 
@@ -19,14 +19,14 @@ const adversarialState = z.strictObject({
 });
 
 /**
- * An adaptive adversary that pushes tokens towards the experts which the router under test has loaded most so far. With
- * B_e the load of expert e summed over all steps before n:
+ * An adaptive adversary that pushes tokens towards the experts that the router under test has loaded most so far. B_e
+ * is the load of expert e summed over all steps before n:
  *
  *     Z_te = strength · (B_e − min B) / (max B − min B) + noise · ξ_te,   ξ_te ~ N(0, 1)
  *
  * Only the order and the relative distances of the loads count, not their size: however little a router favours an
- * expert, the next batch favours it by `strength` logits. While all loads are equal, as before the first step, there
- * is noise alone.
+ * expert, the next batch favours it by `strength` logits. While all loads are equal, as before the first step, there is
+ * only noise.
  */
 export const adversarialKind = defineStreamKind({
   kind: "adversarial",

@@ -17,13 +17,13 @@ const burstyOptions = z.strictObject({
     .min(0)
     .max(1)
     .default(0.8)
-    .describe("Fraction of the tokens drawn from the dominating cluster alone; the others follow the Zipf weights."),
+    .describe("Fraction of tokens drawn only from the dominating cluster; the others follow the Zipf weights."),
 });
 
 /**
- * The Markov chain of the dominating cluster. It starts at a cluster drawn with `weights`; on each later step it leaves
- * with probability 1/burstLength for another one, drawn with their weights. A burst therefore has geometric length,
- * P(n steps) = (1/burstLength)·(1 − 1/burstLength)^(n−1). Returns the cluster of the next step.
+ * The Markov chain of the dominating cluster. It starts at a cluster drawn with `weights`; on each later step it moves
+ * with probability 1/burstLength to another one, drawn by weight. A burst therefore has geometric length, P(n steps) =
+ * (1/burstLength)·(1 − 1/burstLength)^(n−1). Returns the cluster of the next step.
  */
 export function createTopicChain(weights: Float64Array, burstLength: number, random: RandomSource): () => number {
   let topic = -1;
@@ -54,12 +54,12 @@ export function createTopicChain(weights: Float64Array, burstLength: number, ran
  *     z_n     = z_{n−1} with probability 1 − 1/burstLength, else another cluster by Zipf weight
  *     w_n     = dominance · [c = z_n] + (1 − dominance) · Zipf(clusters, exponent)
  *
- * The batches of one burst share their favourites, so that load is uneven for some steps and then elsewhere. With
- * dominance 0 this is a `clusters` stream.
+ * The batches of one burst share their favourites, so the load is uneven for some steps, and then uneven elsewhere.
+ * With dominance 0 this is a `clusters` stream.
  */
 export const burstyKind = defineStreamKind({
   kind: "bursty",
-  summary: "clusters of which one dominates for a geometric number of steps",
+  summary: "clusters, one of which dominates for a geometric number of steps",
   source: "Markov-modulated arrivals, Fischer and Meier-Hellstern 1993",
   options: burstyOptions,
   check({ clusters }) {

@@ -10,23 +10,22 @@ const driftOptions = z.strictObject({
   mode: z
     .enum(["random-walk", "shift", "periodic"])
     .default("random-walk")
-    .describe("How it moves: a little on every step, all at once at named steps, or back and forth."),
+    .describe("How it moves: a little on every step, all at once on given steps, or back and forth."),
   rate: z
     .number()
     .min(0)
     .max(1000)
     .default(0.05)
-    .describe("For random-walk: standard deviation of one step, of a centre's coordinate or of a weight's logarithm."),
+    .describe("For random-walk: standard deviation of one step, per centre coordinate or logarithm of a weight."),
   steps: z
     .array(z.number().int().min(1))
     .default([])
     .describe("For shift: the steps, counted from 0, whose batch is the first after a shift."),
-  period: z.number().int().min(2).max(1e9).default(100).describe("For periodic: steps until everything is as before."),
+  period: z.number().int().min(2).max(1e9).default(100).describe("For periodic: steps until everything is back."),
 });
 
 /**
- * A `clusters` mixture with centres or weights that move, as it is at step 0.
- * Before the batch of step n ≥ 1:
+ * A `clusters` mixture whose centres or weights move. Step 0 is the unmoved mixture. Before the batch of step n ≥ 1:
  *
  *     random-walk  everything walks by `rate`
  *     shift        when n is one of `steps`, everything jumps
@@ -50,9 +49,9 @@ export const driftKind = defineStreamKind({
       problems.push({ path: ["steps", String(index)], message });
     }
     if (moves === "weights" && clusters === 1) {
-      problems.push({ path: ["clusters"], message: "must be at least 2 where weights move" });
+      problems.push({ path: ["clusters"], message: "must be at least 2 when weights move" });
     } else if (moves === "weights" && mode !== "random-walk" && exponent === 0) {
-      problems.push({ path: ["exponent"], message: `must be above 0: mode ${mode} exchanges weights, all are equal` });
+      problems.push({ path: ["exponent"], message: `must be above 0: mode ${mode} swaps weights, and all are equal` });
     }
     return problems;
   },

@@ -9,19 +9,19 @@ const gaussianOptions = z.strictObject({
   popularity: z
     .enum(["uniform", "zipf"])
     .default("zipf")
-    .describe("Law of the experts' popularity, drawn once: uniform in [0, 1), or 1/rank^exponent in a random order."),
+    .describe("Law of the experts' popularity, drawn once: uniform in [0, 1), or 1/rank^exponent in random order."),
   exponent: z
     .number()
     .min(0)
     .max(10)
     .default(1)
-    .describe("Decay of popularity with rank, for zipf; 0 makes all experts equally popular."),
+    .describe("For zipf: decay of popularity with rank; 0 makes all experts equally popular."),
   skew: z
     .number()
     .min(0)
     .max(1000)
     .default(2)
-    .describe("Logits of an expert of popularity 1 above one of popularity 0; 0 makes all experts equal."),
+    .describe("Logits by which an expert of popularity 1 exceeds one of popularity 0; 0 makes all experts equal."),
   temperature: z
     .number()
     .min(0)
@@ -33,7 +33,7 @@ const gaussianOptions = z.strictObject({
 
 export type GaussianOptions = z.infer<typeof gaussianOptions>;
 
-/** Popularity `[experts]` in [0, 1], in an order that says nothing of the expert's index. */
+/** Popularity `[experts]` in [0, 1], in an order independent of the experts' indices. */
 function drawPopularity(
   { popularity, exponent }: GaussianOptions,
   experts: number,

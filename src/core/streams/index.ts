@@ -22,17 +22,17 @@ const kinds = [
 
 export const streamKinds: readonly StreamKind[] = kinds;
 
-/** The type of each kind, which knows its name and its options. */
+/** Type of each kind, which carries its name and its options. */
 export type KnownStreamKind = (typeof kinds)[number];
 
-/** The kind of a scenario's stream, which names one that exists. */
+/** Returns the kind of a scenario's stream, which must exist. */
 export function streamKindOf({ kind }: { readonly kind: string }): StreamKind {
   const found = findStreamKind(kind);
   if (found === undefined) throw new Error(`There is no stream of kind "${kind}".`);
   return found;
 }
 
-/** The stream named `kind`, undefined when there is none. */
+/** Returns the stream kind named `kind`, or undefined if there is none. */
 export function findStreamKind(kind: string): StreamKind | undefined {
   return streamKinds.find((candidate) => candidate.kind === kind);
 }

@@ -8,12 +8,12 @@ import type { GateBackward, TrainingStep } from "../training-step.ts";
 /** The sizes of a stream. */
 export interface StreamShape {
   readonly steps: number;
-  /** The most tokens a batch holds; only the last batch of a recorded file may hold fewer. */
+  /** Maximum tokens in a batch; only the last batch of a recorded file may hold fewer. */
   readonly tokens: number;
   readonly experts: number;
 }
 
-/** Everything a stream must remember between batches: what is JSON, and arrays by name. */
+/** Everything that a stream must remember between batches: JSON data, and arrays by name. */
 export interface StreamState {
   readonly fields: { readonly [field: string]: unknown };
   readonly arrays: { readonly [name: string]: Float32Array };
@@ -21,23 +21,23 @@ export interface StreamState {
 
 /** A source of batches. The batch's array is allocated once and overwritten by the next call. */
 export interface Stream {
-  /** The next batch, or null after the last. Throws `InputError` when recorded data is bad. */
+  /** Returns the next batch, or null after the last. Throws `InputError` if recorded data is bad. */
   next(): Promise<TokenBatch | null>;
   /**
-   * Goes past the next batch, of which there must be one, as `next` does but without its logits; only streams that are
-   * much faster so.
+   * Skips the next batch, which must exist: does what `next` does, but without computing logits. Only streams that skip
+   * much faster have it.
    */
   skip?(): void;
-  /** Takes the router's load `[experts]` on the last batch; only streams of kinds with `feedback: "load"` have it. */
+  /** Takes the router's load `[experts]` on the last batch; only kinds with `feedback: "load"` have it. */
   observe?(load: Int32Array): void;
   /**
-   * Trains on the last batch, routed as `assignment` says, without the pairs that a capacity policy dropped; `backward`
-   * is the router's. Called once after each `next`; only streams of kinds with `feedback: "training"` have it.
+   * Trains on the last batch, routed by `assignment`, without the pairs that a capacity policy dropped; `backward` is
+   * the router's. Called once after each `next`; only kinds with `feedback: "training"` have it.
    */
   learn?(assignment: Assignment, backward: GateBackward): TrainingStep;
   /**
-   * All that the next batches depend on, to resume from; only streams of kinds with `feedback` have it. Any other stream
-   * returns the same batches again if it is opened again.
+   * Everything that the next batches depend on, to resume from; only kinds with `feedback` have it. Any other stream
+   * returns the same batches when it is opened again.
    */
   state?(): StreamState;
   restore?(state: StreamState): void;
@@ -45,7 +45,7 @@ export interface Stream {
 }
 
 export interface StreamContext {
-  /** Sizes the scenario asks for. For recorded data, as found by `shape()`. */
+  /** Sizes that the scenario asks for; for recorded data, those that `shape()` found. */
   readonly shape: StreamShape;
   readonly kernels: Kernels;
   readonly random: RandomSource;
@@ -58,36 +58,37 @@ export interface StreamKind<Options = unknown> {
   readonly kind: string;
   readonly summary: string;
   readonly source: string;
-  /** A strict zod object; each field has a default where one makes sense and a `.describe()`. */
+  /** A strict zod object; each field has a `.describe()`, and a default if one makes sense. */
   readonly options: z.ZodObject;
   /**
-   * What its batches depend on besides the seed or a file: the router's `load` on earlier batches (its streams have
-   * `observe`), or the `training` of its gate behind the router (they have `learn`). Then every router gets a stream of its
-   * own, which has `state` and `restore`. Absent for kinds whose batches are the same for every router.
+   * What the batches depend on besides the seed or a file: the router's `load` on earlier batches (the streams have
+   * `observe`), or the `training` of the gate together with the router (they have `learn`). Every router then gets its
+   * own stream, which has `state` and `restore`. Absent for kinds whose batches are the same for every router.
    */
   readonly feedback?: "load" | "training";
-  /** Problems that only show against the shape, e.g. a shift after the last step. */
+  /** Returns problems that depend on the shape, e.g. a shift after the last step. */
   check?(options: Options, shape: StreamShape): { path: readonly string[]; message: string }[];
   /**
-   * For recorded data: the sizes the file holds, from its header (or, for CSV, one counting pass). `wanted` are the sizes the
-   * scenario names. Throws `InputError` when the file is unreadable or the sizes do not agree.
+   * For recorded data: returns the sizes that the file holds, from its header (or, for CSV, by one counting pass).
+   * `wanted` are the sizes that the scenario names. Throws `InputError` if the file is unreadable or the sizes
+   * disagree.
    */
   shape?(options: Options, wanted: Partial<StreamShape>, folder: string): Promise<StreamShape>;
   /**
-   * Throws `InputError` if something else that the kind needs is missing: a file beside recorded data, or an optional
-   * package. Called when a scenario is checked, before anything runs.
+   * Throws `InputError` if something else that the kind needs is missing: a file other than recorded data, or an
+   * optional package. Called when a scenario is checked, before anything runs.
    */
   checkInput?(options: Options, folder: string): Promise<void>;
   create(context: StreamContext, options: Options): Promise<Stream>;
 }
 
-/** A kind whose type knows its name and its schema, from which the types of the library's inputs are made. */
+/** A kind whose type carries its name and its schema; the library's input types are made from these. */
 export interface TypedStreamKind<Kind extends string, Schema extends z.ZodObject> extends StreamKind<z.output<Schema>> {
   readonly kind: Kind;
   readonly options: Schema;
 }
 
-/** `kind` as it is, typed by its name and its schema. */
+/** Returns `kind` unchanged, typed by its name and its schema. */
 export function defineStreamKind<const Kind extends string, Schema extends z.ZodObject>(
   kind: TypedStreamKind<Kind, Schema>,
 ): TypedStreamKind<Kind, Schema> {

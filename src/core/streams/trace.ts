@@ -7,9 +7,9 @@ import { platform } from "../platform.ts";
 import { markDisabled } from "../token-batch.ts";
 import { defineStreamKind, type StreamShape } from "./stream.ts";
 
-/** A two-dimensional file up to this many tokens is one batch when nobody says how to cut it. */
+/** A two-dimensional file of up to this many tokens is one batch unless the scenario says how to cut it. */
 const maxTokensUncut = 65_536;
-/** Logits of one batch, 1 GiB as float32. */
+/** Maximum logits in one batch: 1 GiB as float32. */
 const maxBatchValues = 2 ** 28;
 
 const traceOptions = z.strictObject({
@@ -17,25 +17,20 @@ const traceOptions = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "The recorded logits: .npy or .safetensors, [steps × tokens × experts] or [tokens × experts]; .csv or .parquet, " +
-        "one token per row, a first row of names skipped (numbers are taken as a token). A relative path counts from the scenario's folder, then from the working directory.",
+      "Recorded logits: .npy or .safetensors, [steps × tokens × experts] or [tokens × experts]; .csv or .parquet, one " +
+        "token per row. A CSV header of names is skipped; one of numbers is a token. Relative paths are resolved against " +
+        "the scenario's folder, then the working directory.",
     ),
   batchTokens: z
     .int()
     .positive()
     .optional()
     .describe(
-      "Tokens per step of a [tokens × experts] file; the last step may hold fewer. Without it the scenario's tokens; " +
-        `without those the whole file is one step, up to ${maxTokensUncut} tokens.`,
+      "Tokens per step of a [tokens × experts] file; the last step may hold fewer. Default: the scenario's tokens; " +
+        `without those, the whole file is one step, up to ${maxTokensUncut} tokens.`,
     ),
-  tensor: z
-    .string()
-    .optional()
-    .describe("The tensor of a .safetensors file; not needed when the file holds exactly one."),
-  column: z
-    .string()
-    .optional()
-    .describe("The list column of a .parquet file; not needed when the file holds exactly one."),
+  tensor: z.string().optional().describe("Tensor in a .safetensors file; optional if the file holds only one."),
+  column: z.string().optional().describe("List column in a .parquet file; optional if the file holds only one."),
 });
 
 export type TraceOptions = z.infer<typeof traceOptions>;
@@ -44,12 +39,12 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  * Recorded router logits, read in pieces: memory holds one batch, whatever the size of the file.
  *
  *     [steps × tokens × experts]   one batch per step
- *     [tokens × experts]           cut into batches of `batchTokens`, the last one shorter when it does not divide
+ *     [tokens × experts]           cut into batches of `batchTokens`; the last one may be shorter
  *
- * `steps` in the scenario may be fewer than the file has; the rest is not read. float64 logits are rounded to float32.
- * −∞, and anything below −1e30, disables the expert for the token. NaN and +∞ throw `InputError` with step, token (within
- * its batch) and expert, all counted from 0, when their batch is read. Integers are refused: recorded choices and loads carry no logits to route anew. CSV cells carry no
- * type and are taken as logits.
+ * `steps` in the scenario may be fewer than in the file; the rest is not read. float64 logits are rounded to float32.
+ * −∞, and anything below −1e30, disables the expert for the token. NaN and +∞ throw `InputError` when their batch is
+ * read, with step, token (within its batch) and expert, all counted from 0. Integers are refused: recorded choices and
+ * loads have no logits to route again. CSV cells have no type and are read as logits.
  */
 export const traceKind = defineStreamKind({
   kind: "trace",
@@ -96,43 +91,45 @@ async function openLogits({ path, tensor, column }: TraceOptions, folder: string
   let problem: string | null = null;
   if (kind === "integer") {
     problem =
-      `${dtype} ${shapeText(shape)} is recorded choices or loads, which carry no logits and cannot be routed anew; ` +
-      "`moesim measure` reports them. Logits are floats";
+      `${dtype} ${shapeText(shape)} holds recorded choices or loads, not logits, and cannot be routed again; use ` +
+      "`moesim measure` for them. Logits are floats";
   } else if (shape.length === 1) {
-    problem = `the shape [${shape[0]}] has 1 dimension; [steps, tokens, experts] or [tokens, experts] is allowed`;
+    problem = `the shape [${shape[0]}] has 1 dimension; expected [steps, tokens, experts] or [tokens, experts]`;
   }
   if (problem === null) return reader;
   await reader.close();
   throw new InputError(`${file}: ${problem}`);
 }
 
-/** The sizes of the stream: those of the file, cut as asked. Throws `InputError` when they are not those wanted. */
+/**
+ * Returns the stream's sizes: those of the file, cut as asked. Throws `InputError` if they differ from those wanted.
+ */
 function findShape(reader: TensorReader, batchTokens: number | undefined, wanted: Partial<StreamShape>): StreamShape {
   const { file, shape, rows, columns: experts } = reader;
   const printed = shapeText(shape);
   if (wanted.experts !== undefined && wanted.experts !== experts) {
-    throw new InputError(`${file}: ${printed} has ${experts} experts, ${wanted.experts} are asked for`);
+    throw new InputError(`${file}: ${printed} has ${experts} experts, but ${wanted.experts} are requested`);
   }
   let tokens: number;
   if (shape.length === 3) {
     tokens = shape[1];
     if (batchTokens !== undefined) {
-      throw new InputError(`${file}: batchTokens cuts [tokens, experts] files; ${printed} is in steps already`);
+      throw new InputError(`${file}: remove batchTokens, which cuts [tokens, experts] files; ${printed} has steps`);
     }
     if (wanted.tokens !== undefined && wanted.tokens !== tokens) {
-      throw new InputError(`${file}: ${printed} has ${tokens} tokens per step, ${wanted.tokens} are asked for`);
+      throw new InputError(`${file}: ${printed} has ${tokens} tokens per step, but ${wanted.tokens} are requested`);
     }
   } else {
     const named = batchTokens ?? wanted.tokens;
     if (named === undefined && rows > maxTokensUncut) {
       throw new InputError(
-        `${file}: ${printed} has ${rows} tokens; name batchTokens, as at most ${maxTokensUncut} are taken as one step`,
+        `${file}: ${printed} has ${rows} tokens; set batchTokens, since at most ${maxTokensUncut} make one step`,
       );
     }
     tokens = Math.min(named ?? rows, rows);
     if (wanted.tokens !== undefined && Math.min(wanted.tokens, rows) !== tokens) {
       throw new InputError(
-        `${file}: batchTokens ${batchTokens} and tokens ${wanted.tokens} disagree; name one of them, or the same twice`,
+        `${file}: batchTokens ${batchTokens} and tokens ${wanted.tokens} disagree; remove one, or make them equal`,
       );
     }
   }
@@ -146,8 +143,8 @@ function findShape(reader: TensorReader, batchTokens: number | undefined, wanted
   const steps = wanted.steps ?? stepsHeld;
   if (steps > stepsHeld) {
     throw new InputError(
-      `${file}: ${printed} has ${stepsHeld} steps of ${tokens} tokens, ${steps} are asked for; at most ${stepsHeld} are ` +
-        "allowed",
+      `${file}: ${printed} has ${stepsHeld} steps of ${tokens} tokens, but ${steps} are requested; allowed: ` +
+        `1 to ${stepsHeld}`,
     );
   }
   return { steps, tokens, experts };

@@ -16,12 +16,10 @@ import { createTextTask } from "./training/text-task.ts";
 
 const size = (most: number) => z.number().int().min(1).max(most);
 
-/** Options that one task alone has, by its name. */
+/** Options that only one task has, by its name. */
 const taskFields = {
   clusters: {
-    clusters: size(4096)
-      .default(16)
-      .describe("task: clusters. Clusters that tokens come from, each with a map of its own."),
+    clusters: size(4096).default(16).describe("task: clusters. Clusters that tokens come from, each with its own map."),
     exponent: z
       .number()
       .min(0)
@@ -33,20 +31,20 @@ const taskFields = {
       .min(0)
       .max(1000)
       .default(0.5)
-      .describe("task: clusters. Standard deviation, per coordinate, of tokens around their centre, whose own is 1."),
+      .describe("task: clusters. Standard deviation of tokens around their centre, per coordinate; centres have 1."),
     noise: z
       .number()
       .min(0)
       .max(1000)
       .default(0.1)
-      .describe("task: clusters. Standard deviation of the noise on each target, whose own is 1."),
+      .describe("task: clusters. Standard deviation of the noise on each target; targets have 1."),
     shift: z
       .array(z.number().int().nonnegative())
       .default([])
-      .describe("task: clusters. Steps at which the clusters change their weights with each other, in any order."),
+      .describe("task: clusters. Steps, in any order, from which the clusters have their weights in a new order."),
   },
   text: {
-    path: z.string().min(1).optional().describe("task: text. The text file; needed."),
+    path: z.string().min(1).optional().describe("task: text. The text file; required."),
     unit: z.enum(textUnits).default("bytes").describe("task: text. What a token of the text is."),
     vocabulary: z
       .number()
@@ -54,8 +52,8 @@ const taskFields = {
       .min(2)
       .max(65_536)
       .default(256)
-      .describe("task: text. Different tokens; the rarer ones of a text are one."),
-    context: size(256).default(8).describe("task: text. Tokens seen before the one to be predicted."),
+      .describe("task: text. Distinct tokens; the rarer ones in a text share one id."),
+    context: size(256).default(8).describe("task: text. Number of previous tokens that predict the next one."),
     embedding: size(1024).default(16).describe("task: text. Numbers per token of the context."),
   },
 };
@@ -66,7 +64,7 @@ const trainingOptions = z.strictObject({
     .default(64)
     .describe("Length of the token vectors before and after the experts; experts · width · hidden is at most 2^25."),
   hidden: size(16_384).default(64).describe("Hidden units of each expert."),
-  learningRate: z.number().positive().max(1).default(0.003).describe("Of Adam, for every parameter."),
+  learningRate: z.number().positive().max(1).default(0.003).describe("Learning rate of Adam for every parameter."),
   ...taskFields.clusters,
   ...taskFields.text,
 });
@@ -75,12 +73,12 @@ export type TrainingOptions = z.infer<typeof trainingOptions>;
 
 const trainingState = z.strictObject({ step: z.number().int().nonnegative() });
 
-/** TensorFlow.js has 4 GiB on WebAssembly, and holds parameters, their gradients and what the batch comes to on the way. */
+/** TensorFlow.js has 4 GiB on WebAssembly for parameters, their gradients and intermediate results of a batch. */
 const mostNumbers = 2 ** 25;
-/** The maps of clusters are in the kernels' memory of 4 GiB, beside what routers need. */
+/** The maps of clusters share the kernels' 4 GiB of memory with what routers need. */
 const mostMapNumbers = 2 ** 28;
 
-/** What must fit, by name: how many numbers it would be, and how many are possible. */
+/** What must fit, by name: the number of values, and the maximum. */
 function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): [string, number, number][] {
   const { task, width, hidden, clusters, vocabulary, context, embedding } = options;
   const shared: [string, number, number][] = [
@@ -97,8 +95,8 @@ function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): [s
 }
 
 /**
- * The options of the `other` task that are not as their defaults, and so a mistake. The defaults themselves are filled in,
- * also in the record of a run.
+ * Options of the `other` task that differ from their defaults, which is a mistake. Defaults are filled in for both
+ * tasks, also in the record of a run.
  */
 function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]): string[] {
   const isDefault = ([name, field]: [string, z.ZodType]) =>
@@ -111,7 +109,7 @@ function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]):
 const tooLarge =
   "stream: a training step needs more memory than TensorFlow.js has; lower tokens, topK, width or hidden";
 
-/** So many of a batch's first tokens show how alike the experts are. */
+/** Number of tokens, the first of a batch, that show how alike the experts are. */
 const comparedTokens = 32;
 
 /**
@@ -123,7 +121,7 @@ const comparedTokens = 32;
  *     loss     = task(Σ_k gate_k · expert_k(x)),   experts and gates as the router chose
  *     all parameters move by Adam along ∂loss, W through the gates as the router differentiates them
  *
- * The task's batches depend on the seed and the step alone: routers see different logits of the same data.
+ * The task's batches depend only on the seed and the step: routers see different logits of the same data.
  */
 export const trainingKind = defineStreamKind({
   kind: "training",
@@ -139,7 +137,7 @@ export const trainingKind = defineStreamKind({
     }
     const other = task === "clusters" ? "text" : "clusters";
     for (const name of strayOptions(options, other)) {
-      problems.push({ path: [name], message: `is an option of task: ${other}, and the task is ${task}` });
+      problems.push({ path: [name], message: `is an option of task: ${other}, but the task is ${task}` });
     }
     for (const [index, step] of shift.entries()) {
       if (step < shape.steps) continue;
@@ -148,7 +146,7 @@ export const trainingKind = defineStreamKind({
     }
     for (const [name, size, most] of sizesOf(options, shape)) {
       if (size <= most) continue;
-      const message = `${name} would be ${size} numbers; at most ${most} are possible`;
+      const message = `${name} would be ${size} numbers; the maximum is ${most}`;
       problems.push({ path: [], message });
     }
     return problems;
@@ -227,11 +225,12 @@ export const trainingKind = defineStreamKind({
   },
 });
 
-/** Throws `InputError` where what came of `step` is not finite. */
+/** Throws `InputError` if a result of `step` is not finite. */
 function checkFinite(value: number, name: string, step: number): void {
   if (Number.isFinite(value)) return;
   throw new InputError(
-    `stream: training diverged, step ${step} has no finite ${name}; lower learningRate or the weight of the router's loss`,
+    `stream: training diverged: step ${step} has non-finite ${name}; lower learningRate or the weight of the router's ` +
+      "loss",
   );
 }
 

@@ -12,7 +12,9 @@ const zipfTextOptions = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe("Text file whose tokens are taken in order, again from the start after its end; without it a Zipf law."),
+    .describe(
+      "Text file whose tokens are taken in order, starting over at its end; without it, ids follow a Zipf law.",
+    ),
   unit: z.enum(textUnits).default("words").describe("With path: what a token is."),
   vocabulary: z
     .number()
@@ -20,20 +22,20 @@ const zipfTextOptions = z.strictObject({
     .min(1)
     .max(1_000_000)
     .default(32_768)
-    .describe("Token ids with a logit row of their own; the rarer ones of a text share the last row."),
+    .describe("Token ids with their own row of logits; the rarer ones in a text share the last row."),
   exponent: z.number().min(0).max(10).default(1).describe("Without path: Zipf exponent of the ids' frequencies."),
-  scale: z.number().min(0).max(1000).default(1.5).describe("Standard deviation of the fixed logits of an id."),
+  scale: z.number().min(0).max(1000).default(1.5).describe("Standard deviation of an id's fixed logits."),
   noise: z
     .number()
     .min(0)
     .max(1000)
     .default(0.5)
-    .describe("Standard deviation of the noise, context, on each logit; 0 gives equal tokens equal logits."),
+    .describe("Standard deviation of the noise (the context) on each logit; 0 gives equal tokens equal logits."),
 });
 
 export type ZipfTextOptions = z.infer<typeof zipfTextOptions>;
 
-/** The next token id, below `vocabulary`, of each token. */
+/** The next id of each token, below `vocabulary`. */
 interface IdSource {
   readonly vocabulary: number;
   next(): number;
@@ -60,16 +62,17 @@ async function openIds({ folder, random }: StreamContext, options: ZipfTextOptio
 }
 
 /**
- * What a router sees on natural language: few ids make most of the tokens, and a token's id decides most of its logits.
+ * What a router sees on natural language: a few ids make up most of the tokens, and a token's id decides most of its
+ * logits.
  *
  *     i_t  = the next token of the text, or ~ Zipf(vocabulary, exponent)
  *     Z_te = scale · R[i_t, e] + noise · ξ_te,   R_ie, ξ_te ~ N(0, 1), R drawn once
  *
- * Ids are ranks by frequency, so that row 0 of R is the most frequent token's. R holds vocabulary · experts float32.
+ * Ids are ranks by frequency, so row 0 of R belongs to the most frequent token. R holds vocabulary · experts float32.
  */
 export const zipfTextKind = defineStreamKind({
   kind: "zipf-text",
-  summary: "token ids of a text or a Zipf law, one fixed logit row per id plus noise",
+  summary: "token ids of a text or a Zipf law: one fixed row of logits per id, plus noise",
   source: "Zipf 1949; routing decided by token id, Xue et al. 2024, arXiv 2402.01739",
   options: zipfTextOptions,
   async checkInput({ path }, folder) {

@@ -112,11 +112,11 @@ describe("a damaged file", () => {
   );
 
   it.each([
-    ["lists-5", /promises a list of 33554431 elements with 20 bytes left/],
-    ["lists-30", /promises a list of 33554431 elements with 145 bytes left/],
+    ["lists-5", /promises a list of 33554431 elements, but only 20 bytes remain/],
+    ["lists-30", /promises a list of 33554431 elements, but only 145 bytes remain/],
     ["onebyte", /column "s", row group 0: runs of 24 values in a page of 128/],
-    ["rle-8", /268435456 values are promised by a file of 1706 bytes; at most 11182080/],
-    ["rle-64", /2147483648 values are promised by a file of 12274 bytes; at most 54468608/],
+    ["rle-8", /a file of 1706 bytes promises 268435456 values; the maximum for its size is 11182080/],
+    ["rle-64", /a file of 12274 bytes promises 2147483648 values; the maximum for its size is 54468608/],
   ])("that took gigabytes is refused at once: %s.parquet", async (name, message) => {
     const file = projectPath("test/fixtures/damaged", `${name}.parquet`);
     const before = process.memoryUsage().rss;
@@ -132,16 +132,16 @@ describe("a file of one format", () => {
     const entry = '{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}';
     for (const second of ["a", "\\u0061"]) {
       const file = write("twice.safetensors", safetensorsBytes(`{"a":${entry},"${second}":${entry}}`, Buffer.alloc(4)));
-      await expectInputError(() => openTensor(file), file, 'the key "a" is there twice');
+      await expectInputError(() => openTensor(file), file, 'the key "a" appears twice');
     }
     const field = '{"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4],"dtype":"F16"}}';
     const inside = write("inside.safetensors", safetensorsBytes(field, Buffer.alloc(4)));
-    await expectInputError(() => openTensor(inside), inside, 'the key "dtype" is there twice');
+    await expectInputError(() => openTensor(inside), inside, 'the key "dtype" appears twice');
   });
 
   it("with a header of 17 MB is refused before it is read: .safetensors", async () => {
     const file = write("large.safetensors", safetensorsBytes(`{${" ".repeat(17_000_000)}}`, Buffer.alloc(0)));
-    await expectInputError(() => openTensor(file), file, "a header of 17000002 bytes; at most 16777216 are read");
+    await expectInputError(() => openTensor(file), file, "the header has 17000002 bytes; the maximum is 16777216");
   });
 
   it("with a shape of thousands of dimensions is refused in a short message", async () => {

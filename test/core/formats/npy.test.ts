@@ -149,9 +149,16 @@ describe("openTensor on damaged .npy", () => {
 
   test("says how many bytes were promised and how many there are", async () => {
     const short = write("short.npy", valid.subarray(0, valid.length - 5));
-    await expectInputError(() => openTensor(short), short, "truncated", "float32 [2, 3]", "24 bytes", "holds 19");
+    await expectInputError(
+      () => openTensor(short),
+      short,
+      "truncated",
+      "float32 [2, 3]",
+      "24 bytes",
+      "but the file has 19",
+    );
     const long = write("long.npy", Buffer.concat([valid, Buffer.alloc(7)]));
-    await expectInputError(() => openTensor(long), long, "7 bytes follow the data", "24 bytes", "holds 31");
+    await expectInputError(() => openTensor(long), long, "7 bytes follow the data", "24 bytes", "but the file has 31");
   });
 
   test("notices when the file shrinks while it is read", async () => {
@@ -174,7 +181,7 @@ describe("openTensor on damaged .npy", () => {
     ["four dimensions", npyHeader("<f4", [1, 1, 2, 3]), "4 dimensions", "1 to 3"],
     ["no tokens", npyHeader("<f4", [0, 3]), "empty stream", "[0, 3]"],
     ["no experts", npyHeader("<f4", [2, 0]), "empty stream"],
-    ["more than the file holds", npyHeader("<f4", [2_000_000_000, 4096]), "truncated", "holds 24"],
+    ["more than the file holds", npyHeader("<f4", [2_000_000_000, 4096]), "truncated", "but the file has 24"],
     ["a product beyond 2^53", npyHeader("<f4", [2 ** 40, 2 ** 40]), "more values than any file"],
     [
       "a dimension beyond 2^53",
@@ -207,7 +214,7 @@ describe("openTensor on damaged .npy", () => {
     const version = Buffer.from(valid);
     version[6] = 4;
     const unknown = write("version.npy", version);
-    await expectInputError(() => openTensor(unknown), unknown, "version 4.0", "1.0, 2.0 and 3.0");
+    await expectInputError(() => openTensor(unknown), unknown, "version 4.0", "1.0, 2.0 or 3.0");
     const huge = npyBytes(npyHeader("<f4", [2, 3]), new Uint8Array(24), 2);
     huge.writeUInt32LE(0xffff_ffff, 8);
     const path = write("huge.npy", huge);

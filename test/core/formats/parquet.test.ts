@@ -72,7 +72,7 @@ describe("openTensor on unfit .parquet", () => {
         { name: "x", data: [0.5], type: "FLOAT" },
       ]),
     );
-    await expectInputError(() => openTensor(text), text, '"word" (no numbers), "x" (float32)');
+    await expectInputError(() => openTensor(text), text, '"word" (not numbers), "x" (float32)');
     const mixed = write(
       "mixed.parquet",
       parquet([
@@ -137,7 +137,7 @@ describe("openTensor on unfit .parquet", () => {
     const long = Buffer.from(columnsFile);
     long.writeUInt32LE(0xffff_ffff, long.length - 8);
     const path = write("long.parquet", long);
-    await expectInputError(() => openTensor(path), path, "metadata of 4294967295 bytes");
+    await expectInputError(() => openTensor(path), path, "metadata should have 4294967295 bytes");
     const other = write("other.parquet", Buffer.alloc(100, "x"));
     await expectInputError(() => openTensor(other), other, "does not begin with PAR1");
   });

@@ -54,7 +54,11 @@ describe("openSelections", () => {
       { step: 0, tokens: 2, load: [1, 1] },
       { step: 1, tokens: 2, load: [0, 2] },
     ]);
-    await expectInputError(() => openSelections(steps, 2, 1), steps, "cannot be cut anew");
+    await expectInputError(
+      () => openSelections(steps, 2, 1),
+      steps,
+      "the file is already in steps; remove batchTokens",
+    );
   });
 
   test("reads .csv and .parquet too", async () => {
@@ -104,9 +108,9 @@ describe("openSelections", () => {
   );
 
   test.each([
-    ["an expert beyond the last", [0, 1, 2, 5, 0, 1], "token 1, slot 1: 5 is no expert", "from 0 to 4"],
-    ["a value below −1", [0, 1, 2, 3, -2, 1], "token 2, slot 0: -2 is no expert", "−1 for none"],
-    ["an expert twice for a token", [0, 1, 2, 3, 4, 4], "token 2, slot 1: expert 4 is there twice", "distinct"],
+    ["an expert beyond the last", [0, 1, 2, 5, 0, 1], "token 1, slot 1: 5 is not an expert", "from 0 to 4"],
+    ["a value below −1", [0, 1, 2, 3, -2, 1], "token 2, slot 0: -2 is not an expert", "−1 for none"],
+    ["an expert twice for a token", [0, 1, 2, 3, 4, 4], "token 2, slot 1: expert 4 appears twice", "distinct"],
   ])("refuses %s", async (_, values, ...parts) => {
     const bad = write("bad.npy", int32Npy([3, 2], values));
     await expectInputError(async () => stepsOf(await openSelections(bad, 5)), bad, ...parts);

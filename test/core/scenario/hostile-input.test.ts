@@ -39,7 +39,7 @@ describe("a scenario file that is none", () => {
     ["a: &a\n  b: *a", /an alias \(\*name\) contains itself/],
     ["[".repeat(100_000), /nested more than 64 levels/],
     [`${'{"a":'.repeat(70)}1${"}".repeat(70)}`, /nested more than 64 levels/],
-    ["name: a\nseed: 1\nseed: 2", /the key "seed" is given twice in one mapping, again at line 3/],
+    ["name: a\nseed: 1\nseed: 2", /the key "seed" is given twice in one mapping, again on line 3/],
     ["%YAML 1.1\n---\nseed: !!set {a, b}", /only mappings, lists, text, numbers/],
     [
       JSON.stringify({ ...base, routers: [{ kind: { toString: 1 } }] }),

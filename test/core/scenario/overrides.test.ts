@@ -49,7 +49,7 @@ describe("withOverride", () => {
 
   it("refuses a path through a value that has no parts", () => {
     expect(() => withOverride(scenario, parseOverride("tokens.x=1"))).toThrow(
-      /tokens is a single value, which has no fields/,
+      /tokens is a single value and has no fields/,
     );
   });
 });

@@ -61,10 +61,14 @@ describe("trace on [steps, tokens, experts]", () => {
 
   test("refuses more steps than it has, other tokens, other experts and batchTokens", async () => {
     const path = "steps.npy";
-    await expectInputError(() => shapeOf({ path }, { steps: 4 }), path, "3 steps", "4 are asked for");
-    await expectInputError(() => shapeOf({ path }, { tokens: 3 }), path, "2 tokens per step, 3 are asked for");
-    await expectInputError(() => shapeOf({ path }, { experts: 8 }), path, "2 experts, 8 are asked for");
-    await expectInputError(() => shapeOf({ path, batchTokens: 1 }), path, "batchTokens cuts [tokens, experts] files");
+    await expectInputError(() => shapeOf({ path }, { steps: 4 }), path, "3 steps", "4 are requested");
+    await expectInputError(() => shapeOf({ path }, { tokens: 3 }), path, "2 tokens per step, but 3 are requested");
+    await expectInputError(() => shapeOf({ path }, { experts: 8 }), path, "2 experts, but 8 are requested");
+    await expectInputError(
+      () => shapeOf({ path, batchTokens: 1 }),
+      path,
+      "remove batchTokens, which cuts [tokens, experts] files",
+    );
   });
 });
 
@@ -93,14 +97,19 @@ describe("trace on [tokens, experts]", () => {
 
   test("asks for batchTokens above 65,536 tokens", async () => {
     const path = write("long.npy", npyBytes(npyHeader("<f2", [65_537, 1]), new Uint8Array(2 * 65_537)));
-    await expectInputError(() => shapeOf({ path }), path, "65537 tokens", "name batchTokens", "65536");
+    await expectInputError(() => shapeOf({ path }), path, "65537 tokens", "set batchTokens", "65536");
     expect(await shapeOf({ path, batchTokens: 65_537 })).toEqual({ steps: 1, tokens: 65_537, experts: 1 });
   });
 
   test("refuses batchTokens that disagree with tokens, and steps beyond the end", async () => {
     const path = "tokens.npy";
     await expectInputError(() => shapeOf({ path, batchTokens: 2 }, { tokens: 3 }), path, "batchTokens 2 and tokens 3");
-    await expectInputError(() => shapeOf({ path, batchTokens: 2 }, { steps: 4 }), path, "3 steps of 2", "4 are asked");
+    await expectInputError(
+      () => shapeOf({ path, batchTokens: 2 }, { steps: 4 }),
+      path,
+      "3 steps of 2",
+      "4 are requested",
+    );
   });
 
   test("reads the same from .csv", async () => {
@@ -157,7 +166,7 @@ describe("trace on data that cannot be routed", () => {
     await expectInputError(
       () => shapeOf({ path: "integers.npy" }),
       "integers.npy",
-      "carry no logits",
+      "choices or loads, not logits",
       "moesim measure",
     );
   });

@@ -119,9 +119,9 @@ test("a relative path is looked up in the folder of the scenario, then in the wo
 
 test.each([
   ["is missing", null, "words", /no such file/],
-  ["is empty", "", "words", /holds no words/],
-  ["is empty", "", "bytes", /holds no bytes/],
-  ["has blanks only", " \n\t ", "words", /holds no words/],
+  ["is empty", "", "words", /contains no words/],
+  ["is empty", "", "bytes", /contains no bytes/],
+  ["has blanks only", " \n\t ", "words", /contains no words/],
   ["is not UTF-8", Uint8Array.of(97, 255, 97), "words", /not UTF-8/],
 ] as const)("a file that %s is refused by name, for unit %#", async (_, content, unit, message) => {
   if (content !== null) writeFileSync(join(folder, "bad.txt"), content);
@@ -143,5 +143,5 @@ test("a text that memory could not hold is refused before it is read", async () 
   writeFileSync(path, "");
   truncateSync(path, 2 ** 28 + 1);
   const opening = openStream(zipfTextKind, { path }, testContext());
-  await expect(opening).rejects.toThrow(/large\.txt: holds 268435457 bytes; a text may have at most 268435456/);
+  await expect(opening).rejects.toThrow(/large\.txt: the file has 268435457 bytes; the maximum is 268435456/);
 });

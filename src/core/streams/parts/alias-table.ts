@@ -2,7 +2,7 @@
 export interface AliasTable {
   /** Replaces the weights `[count]`, non-negative with a positive sum; they need not sum to 1. O(count). */
   setWeights(weights: ArrayLike<number>): void;
-  /** The index that `uniform`, in [0, 1), stands for; a uniform of b bits misses a weight's share by about 2^−b. */
+  /** Returns the index for `uniform` in [0, 1). With b bits, an index's probability is off by about 2^−b. */
   draw(uniform: number): number;
 }
 
@@ -12,7 +12,7 @@ export interface AliasTable {
  */
 export function createAliasTable(weights: ArrayLike<number>): AliasTable {
   const count = weights.length;
-  /** The part of each column, in [0, 1], that belongs to the index of the column itself. */
+  /** The share of each column, in [0, 1], that belongs to the column's own index. */
   const share = new Float64Array(count);
   const alias = new Int32Array(count);
   const worklist = new Int32Array(count);
@@ -20,7 +20,7 @@ export function createAliasTable(weights: ArrayLike<number>): AliasTable {
   function setWeights(next: ArrayLike<number>): void {
     let total = 0;
     for (let index = 0; index < count; index++) total += next[index];
-    // Columns with room to give away are kept at the front of the worklist, overfull ones at its back.
+    // Columns with room to spare are kept at the front of the worklist, overfull ones at its back.
     let underfull = 0;
     let overfull = count;
     for (let index = 0; index < count; index++) {
@@ -39,7 +39,7 @@ export function createAliasTable(weights: ArrayLike<number>): AliasTable {
         worklist[underfull++] = giver;
       }
     }
-    // What is left differs from a full column by rounding only.
+    // The remaining columns differ from full ones only by rounding.
     while (underfull > 0) share[worklist[--underfull]] = 1;
     while (overfull < count) share[worklist[overfull++]] = 1;
   }

@@ -2,7 +2,9 @@ import type { Stream, StreamContext } from "../stream.ts";
 import { createSyntheticStream } from "./synthetic-stream.ts";
 import type { TokenMixture } from "./token-mixture.ts";
 
-/** The stream of the tokens of a `mixture` that `move` changes before each step's, whether their logits are wanted or not. */
+/**
+ * Stream of a `mixture`'s tokens. `move` changes the mixture before each step, even if the step's logits are skipped.
+ */
 export function createMixtureStream(
   context: StreamContext,
   mixture: TokenMixture,

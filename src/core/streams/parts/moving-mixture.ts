@@ -3,20 +3,20 @@ import type { RandomSource } from "../../random.ts";
 import { createNormalRows } from "./normal-source.ts";
 import type { MixtureOptions, TokenMixture } from "./token-mixture.ts";
 
-/** A part of a mixture that can move. Each motion starts from where the mixture started or stands. */
+/** A part of a mixture that can move. Each motion begins at the part's initial or current position. */
 export interface MovingPart {
-  /** One step of a random walk with standard deviation `rate`. */
+  /** Takes one step of a random walk with standard deviation `rate`. */
   walk(rate: number): void;
-  /** Jumps to an independent place. */
+  /** Jumps to an independent position. */
   jump(): void;
-  /** Goes to the place at `angle`, in radians, of a closed path that starts at angle 0 where the mixture started. */
+  /** Moves to `angle`, in radians, on a closed path whose angle 0 is the initial position. */
   swing(angle: number): void;
 }
 
 /**
  * The centres μ_c, with η_c and μ'_c independent standard normal vectors:
  *
- *     walk   μ_c ← μ_c + rate · η_c, so that the variance of each coordinate grows by rate² a step
+ *     walk   μ_c ← μ_c + rate · η_c; the variance of each coordinate grows by rate² per step
  *     jump   μ_c ← η_c
  *     swing  μ_c = cos(angle) · μ_c(0) + sin(angle) · μ'_c, standard normal at every angle
  */
@@ -48,9 +48,9 @@ export function createMovingCentres(
 }
 
 /**
- * The weights w_c, Zipf at first, with η_c ~ N(0, 1) and π, σ random orders of the clusters that leave none in place:
+ * The weights w_c, initially Zipf, with η_c ~ N(0, 1) and random derangements π, σ of the clusters:
  *
- *     walk   w_c ← w_c · exp(rate · η_c) / Σ, so that the variance of log w_c grows by rate² a step, up to the common Σ
+ *     walk   w_c ← w_c · exp(rate · η_c) / Σ; the variance of log w_c grows by rate² per step, up to the common Σ
  *     jump   w_c ← w_σ(c), with a new σ each time
  *     swing  w_c = (1 + cos(angle))/2 · w_c(0) + (1 − cos(angle))/2 · w_π(c)(0)
  */
@@ -84,7 +84,7 @@ export function createMovingWeights(mixture: TokenMixture, random: RandomSource)
   };
 }
 
-/** Moves every value to another place, by a random cyclic permutation in place. Sattolo 1986. */
+/** Moves every value to another index, by a random cyclic permutation in place. Sattolo 1986. */
 function derange(values: Float64Array, random: RandomSource): void {
   for (let place = values.length - 1; place > 0; place--) {
     const other = Math.floor(random.uniform() * place);

@@ -6,13 +6,13 @@ export type NormalSource = (out: Float32Array, length: number) => void;
 
 const stateWords = 16;
 
-/** Standard normals in bulk, from the kernels' generator seeded with 16 words of `random`. */
+/** Returns a bulk source of standard normals: the kernels' generator, seeded with 16 words of `random`. */
 export function createNormalSource(kernels: Kernels, random: RandomSource): NormalSource {
   const state = createNormalState(kernels, random);
   return (out, length) => kernels.fillNormal(state, out, length);
 }
 
-/** The state of the kernels' generator of normals, all that its next numbers depend on, seeded by `random`. */
+/** State of the kernels' generator of normals, seeded by `random`. Its next numbers depend on nothing else. */
 export function createNormalState(kernels: Kernels, random: RandomSource): Uint32Array {
   const state = kernels.allocateUint32(stateWords);
   for (let word = 0; word < stateWords; word++) state[word] = random.uint32();
@@ -22,15 +22,15 @@ export function createNormalState(kernels: Kernels, random: RandomSource): Uint3
 /** Adds `deviation` times the next independent standard normals to `values[0, length)`, which belongs to the kernels. */
 export type NoiseSource = (values: Float32Array, deviation: number, length: number) => void;
 
-/** Noise in bulk, from the kernels' generator seeded with 16 words of `random`. */
+/** Returns a bulk source of noise: the kernels' generator, seeded with 16 words of `random`. */
 export function createNoiseSource(kernels: Kernels, random: RandomSource): NoiseSource {
   const state = createNormalState(kernels, random);
   return (values, deviation, length) => kernels.addNormal(state, values, deviation, length, values);
 }
 
 /**
- * Standard normals `[rows × columns]`, drawn row by row, so that the first rows are the same however many follow. The
- * returned function overwrites `out`, of any memory, with the next rows.
+ * Standard normals `[rows × columns]`, drawn row by row, so the first rows do not depend on how many follow. The
+ * returned function overwrites `out`, in any memory, with the next rows.
  */
 export function createNormalRows(
   kernels: Kernels,

@@ -1,21 +1,21 @@
 import { z } from "zod";
 import type { Stream, StreamContext } from "../stream.ts";
 
-/** Writes the logits `[tokens × experts]` of `step` over those of the step before. Called once a step, in order. */
+/** Overwrites the previous step's logits `[tokens × experts]` with those of `step`. Called once per step, in order. */
 export type WriteLogits = (logits: Float32Array, step: number) => void;
 
-/** The option of streams that can hold still. */
+/** Option of streams that can stand still. */
 export const repeatOption = z
   .boolean()
   .default(false)
-  .describe("Every step is the first batch again: the deterministic setting of theory.");
+  .describe("Repeat the first batch on every step: the deterministic setting of theory.");
 
 /**
- * A stream of `steps` full batches that `writeLogits` makes up, all in one buffer. With `repeat` it is called for the
- * first step alone, whose batch every step is. Where a step's logits are not wanted `passStep` is called instead, if there
- * is one: it must leave the random numbers and all that moves as `writeLogits` would.
+ * A stream of `steps` full batches that `writeLogits` generates in one buffer. With `repeat` it is called only for the
+ * first step, whose batch every step returns. `passStep`, if given, is called instead for steps whose logits are not
+ * needed; it must leave the random numbers and all moving state as `writeLogits` would.
  *
- * @param tokenId `[tokens]`, where `writeLogits` notes the id of each token, if the stream has ids
+ * @param tokenId `[tokens]`, where `writeLogits` writes the id of each token, if the stream has ids
  */
 export function createSyntheticStream(
   { shape, kernels }: StreamContext,

@@ -2,7 +2,7 @@ import { InputError } from "../../input-error.ts";
 import { platform } from "../../platform.ts";
 import { closeOnError, readBytes, type Source } from "../../source.ts";
 
-/** What a text is cut into. */
+/** Units that a text can be cut into. */
 export const textUnits = ["words", "bytes"] as const;
 export type TextUnit = (typeof textUnits)[number];
 
@@ -10,17 +10,17 @@ export type TextUnit = (typeof textUnits)[number];
 export interface TextTokens {
   /** In the order of the text. An id is the token's rank by frequency, 0 the most frequent, ties by first appearance. */
   readonly ids: Uint32Array;
-  /** Different tokens; every id is below it. */
+  /** Number of distinct tokens; every id is below it. */
   readonly distinct: number;
 }
 
-/** Bytes. A larger text could not be held as one string and one list of ids. */
+/** Maximum size in bytes. A larger text could not be held as one string and one list of ids. */
 const largestText = 2 ** 28;
 
 /**
- * Reads the text file at `path`, relative to `folder`, once. `words` are runs of letters, marks and digits, and each other
- * visible character alone, in UTF-8; case counts. Throws `InputError`, naming the path, for a file that is missing,
- * unreadable, larger than 256 MiB, not UTF-8 (`words` only) or without any token.
+ * Reads the text file at `path`, relative to `folder`, once. `words` are runs of letters, marks and digits, and each
+ * other visible character on its own, in UTF-8; case matters. Throws `InputError`, naming the path, if the file is
+ * missing, unreadable, larger than 256 MiB, not UTF-8 (`words` only) or has no tokens.
  */
 export async function readTextTokens(path: string, folder: string, unit: TextUnit): Promise<TextTokens> {
   const file = await openText(path, folder);
@@ -28,35 +28,34 @@ export async function readTextTokens(path: string, folder: string, unit: TextUni
   await file.close?.();
   const firstSeen = unit === "bytes" ? numberBytes(bytes) : numberWords(decodeText(bytes, file.name));
   if (firstSeen.ids.length === 0) {
-    throw new InputError(`${file.name}: holds no ${unit}; a text of at least one is needed`);
+    throw new InputError(`${file.name}: contains no ${unit}; at least one is needed`);
   }
   return rankByFrequency(firstSeen);
 }
 
-/** Throws the `InputError` of {@link readTextTokens} that shows without reading the text. */
+/** Throws those `InputError`s of {@link readTextTokens} that do not require reading the text. */
 export async function checkTextFile(path: string, folder: string): Promise<void> {
   const file = await openText(path, folder);
   await file.close?.();
-  if (file.byteLength === 0)
-    throw new InputError(`${file.name}: holds nothing; a text of at least one token is needed`);
+  if (file.byteLength === 0) throw new InputError(`${file.name}: the file is empty; at least one token is needed`);
 }
 
 async function openText(path: string, folder: string): Promise<Source> {
   const file = await platform().open(path, folder);
   if (file.byteLength <= largestText) return file;
   await file.close?.();
-  throw new InputError(`${file.name}: holds ${file.byteLength} bytes; a text may have at most ${largestText}`);
+  throw new InputError(`${file.name}: the file has ${file.byteLength} bytes; the maximum is ${largestText}`);
 }
 
 function decodeText(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new InputError(`${file}: is not UTF-8 text; unit bytes takes any file`, { cause });
+    throw new InputError(`${file}: not UTF-8 text; use unit: bytes, which takes any file`, { cause });
   }
 }
 
-/** Ids in the order of first appearance. */
+/** Ids in order of first appearance. */
 function numberBytes(bytes: Uint8Array): TextTokens {
   const idOfByte = new Int32Array(256).fill(-1);
   let distinct = 0;
@@ -67,7 +66,7 @@ function numberBytes(bytes: Uint8Array): TextTokens {
   return { ids, distinct };
 }
 
-/** Ids in the order of first appearance. */
+/** Ids in order of first appearance. */
 function numberWords(text: string): TextTokens {
   const idOfWord = new Map<string, number>();
   const ids: number[] = [];

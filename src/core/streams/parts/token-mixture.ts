@@ -5,7 +5,7 @@ import { createNoiseSource, createNormalRows } from "./normal-source.ts";
 import { createUniformSource } from "./uniform-source.ts";
 import { zipfWeights } from "./zipf.ts";
 
-/** The options of every stream whose tokens come from a mixture of clusters. */
+/** Options of every stream whose tokens come from a mixture of clusters. */
 export const mixtureFields = {
   clusters: z.number().int().min(1).max(65536).default(16).describe("Clusters (topics) that tokens come from."),
   dimension: z
@@ -14,7 +14,7 @@ export const mixtureFields = {
     .min(1)
     .max(1024)
     .default(8)
-    .describe("Length of a token's hidden vector; the logits have at most this rank, and cost grows in proportion."),
+    .describe("Length of a token's hidden vector; limits the rank of the logits. Cost grows in proportion."),
   exponent: z
     .number()
     .min(0)
@@ -32,24 +32,24 @@ export const mixtureFields = {
     .min(0)
     .max(1000)
     .default(1.5)
-    .describe("Factor on every logit; their standard deviation is about scale · √(1 + spread²)."),
+    .describe("Factor on every logit; the logits' standard deviation is about scale · √(1 + spread²)."),
 };
 
 const mixtureOptions = z.strictObject(mixtureFields);
 
 export type MixtureOptions = z.infer<typeof mixtureOptions>;
 
-/** A mixture of Gaussian clusters seen through a random linear router. Its centres and weights may be moved. */
+/** A mixture of Gaussian clusters seen through a random linear router. Its centres and weights can be moved. */
 export interface TokenMixture {
   /** `[clusters × dimension]`, the centres that {@link writeLogits} uses; may be written to. */
   readonly centres: Float32Array;
-  /** `[clusters]`, the Zipf weights the mixture started with, descending; never changes. */
+  /** `[clusters]`, the initial Zipf weights, descending; never changes. */
   readonly zipf: Float64Array;
   /** Replaces the weights `[clusters]`, non-negative with a positive sum. */
   setWeights(weights: ArrayLike<number>): void;
   /** Draws the next tokens and writes their logits `[tokens × experts]`. */
   writeLogits(logits: Float32Array): void;
-  /** Draws the next tokens and forgets them. */
+  /** Draws the next tokens and discards them. */
   passTokens(): void;
 }
 
@@ -61,8 +61,8 @@ export interface TokenMixture {
  *     Z_t  = scale · x_t · W / √dimension,   W_de ~ N(0, 1)
  *
  * Centres and W are drawn once, each from its own source, so that one does not depend on the size of the other. Tokens
- * of a cluster prefer the same experts: a frequent cluster overloads its favourites, and an expert that is no cluster's
- * favourite stays idle. At the default dimension a batch costs about as much as its plain top-k.
+ * of a cluster prefer the same experts: a frequent cluster overloads its favourites, and an expert that no cluster
+ * favours stays idle. At the default dimension a batch costs about as much as its plain top-k.
  */
 export function createTokenMixture({ shape, kernels, random }: StreamContext, options: MixtureOptions): TokenMixture {
   const { tokens, experts } = shape;

@@ -5,11 +5,11 @@ import type { Parameter } from "./parameters.ts";
 /** Moves parameters against their gradients. */
 export interface Adam {
   /**
-   * Update number `count`, from 1 on, by the gradients found under the variables' names. A parameter that has none, of an
-   * expert without tokens, stays as it is, and so do its moments.
+   * Applies update number `count`, counted from 1, with the gradients under the variables' names. A parameter without a
+   * gradient (of an expert without tokens) keeps its value and its moments.
    */
   update(gradients: NamedTensorMap, count: number): void;
-  /** First and second moments, as the parameters. */
+  /** First and second moments, in the order of the parameters. */
   readonly moments: readonly { readonly first: Float32Array; readonly second: Float32Array }[];
 }
 
@@ -23,8 +23,8 @@ const epsilon = 1e-8;
  *     m = β₁·m + (1 − β₁)·g,   v = β₂·v + (1 − β₂)·g²
  *     θ = θ − rate · (m / (1 − β₁ⁿ)) / (√(v / (1 − β₂ⁿ)) + ε)
  *
- * The optimiser that comes with TensorFlow.js takes a dozen tensor operations for each of many small parameters, and
- * cannot be stopped and gone on with to the same bytes: it restores the powers of β by another way than it reached them.
+ * The optimiser in TensorFlow.js takes a dozen tensor operations for each of many small parameters, and an interrupted
+ * run could not resume to the same bytes: it restores the powers of β in another way than it reached them.
  *
  * Source: Kingma & Ba 2015, arXiv 1412.6980, algorithm 1.
  */
@@ -53,7 +53,7 @@ export function createAdam(tf: Tensors, parameters: readonly Parameter[], learni
   };
 }
 
-/** Shows a parameter's values in its variable. */
+/** Copies a parameter's values to its variable. */
 export function assign(tf: Tensors, { variable, values }: Pick<Parameter, "variable" | "values">): void {
   const tensor = tf.tensor(values.slice(), variable.shape);
   variable.assign(tensor);

@@ -14,7 +14,7 @@ export interface ClustersTaskOptions {
   readonly spread: number;
   /** Standard deviation of the noise on each target. */
   readonly noise: number;
-  /** Steps from which on the clusters have their weights in another order, drawn anew. */
+  /** Steps from which the clusters have their weights in a new random order. */
   readonly shift: readonly number[];
 }
 
@@ -24,15 +24,15 @@ export interface ClustersTask extends Task {
 }
 
 /**
- * A regression in which specialising pays, since every cluster has a map of its own:
+ * A regression in which specialising pays, because every cluster has its own map:
  *
  *     c_t ~ Zipf(clusters, exponent)
  *     x_t = (μ_{c_t} + spread · ξ_t) / √(1 + spread²),        μ_cd, ξ_td ~ N(0, 1)
  *     y_t = x_t · M_{c_t} / √width + noise · ζ_t,             M_cij, ζ_td ~ N(0, 1)
  *     loss = mean over tokens and coordinates of (ŷ − y)²
  *
- * Centres and maps are drawn once. A layer that answers 0 has a loss of about 1 + noise², the best possible one noise².
- * At a shift the clusters change their weights with each other; centres and maps stay.
+ * Centres and maps are drawn once. A layer that returns 0 has a loss of about 1 + noise²; the best possible is noise².
+ * At a shift the clusters exchange their weights; centres and maps stay.
  */
 export function createClustersTask(
   { tf, kernels, random, tokens, width }: TaskContext,
@@ -53,7 +53,7 @@ export function createClustersTask(
   const x = kernels.allocateFloat32(tokens * width);
   const y = kernels.allocateFloat32(tokens * width);
 
-  /** Tokens are made cluster by cluster, whose map is then one matrix product, and dealt out in random order. */
+  /** Tokens are made cluster by cluster, so that each map is one matrix product, and then put in random order. */
   function draw(step: number): void {
     table.setWeights(weightsAt(step));
     const source = random.derive(`step ${step}`);
@@ -87,7 +87,7 @@ export function createClustersTask(
     kernels.gatherRows(byCluster.y, place, tokens, width, y);
   }
 
-  /** Each shift up to `step` has shuffled the weights once more. */
+  /** Each shift up to `step` has shuffled the weights once. */
   function weightsAt(step: number): Float64Array {
     const moved = weights.slice();
     for (const start of shift) if (start <= step) shuffle(moved, random.derive(`shift ${start}`).uniform);
@@ -105,8 +105,8 @@ export function createClustersTask(
 }
 
 /**
- * Puts the tokens of each cluster next to each other: writes where each token goes to `place` `[tokens]` and returns
- * where each cluster begins `[clusters + 1]`.
+ * Groups the tokens by cluster: writes each token's destination to `place` `[tokens]` and returns where each cluster
+ * begins `[clusters + 1]`.
  */
 function placesByCluster(cluster: Int32Array, clusters: number, place: Int32Array): Int32Array {
   const first = new Int32Array(clusters + 1);

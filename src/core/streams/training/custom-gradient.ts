@@ -2,8 +2,8 @@ import type { GradSaveFunc, Tensor, Tensor2D } from "@tensorflow/tfjs-core";
 import type { Tensors } from "../../platform.ts";
 
 /**
- * `value` of matrices with a gradient of its own: `gradient` takes that of the result and `inputs`, and returns theirs, in
- * their order.
+ * Computes `value` of matrices with a custom gradient: `gradient` takes the gradient of the result and `inputs`, and
+ * returns the inputs' gradients in their order.
  */
 export function withGradient(
   tf: Tensors,
@@ -25,7 +25,7 @@ export function withGradient(
 
 /**
  * The product `left · right` of `[rows × inner]` and `[inner × columns]`. Its gradients are products with a transposed
- * factor, for which the WebAssembly backend has but a plain loop: turning the factor over first is many times faster.
+ * factor, for which the WebAssembly backend has only a plain loop: transposing the factor first is many times faster.
  */
 export function multiply(tf: Tensors, left: Tensor2D, right: Tensor2D): Tensor2D {
   return withGradient(

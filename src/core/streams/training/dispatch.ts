@@ -4,16 +4,16 @@ import type { Tensors } from "../../platform.ts";
 import type { GateBackward } from "../../training-step.ts";
 import { withGradient } from "./custom-gradient.ts";
 
-/** The pairs of a batch that are computed, by expert: those of the assignment that have one. */
+/** The pairs of a batch to compute, by expert: the assignment's slots that hold an expert. */
 export interface Dispatch {
   readonly tokens: number;
-  /** For each expert the slots of the assignment that hold it, in their order. */
+  /** For each expert, the slots of the assignment that hold it, rising. */
   readonly slotsOf: readonly Int32Array[];
-  /** The same slots' tokens. */
+  /** Tokens of the same slots. */
   readonly tokensOf: readonly Int32Array[];
 }
 
-/** `tokens` are those of the batch; the assignment's arrays may be longer. */
+/** `tokens` is the batch's number of tokens; the assignment's arrays may be longer. */
 export function createDispatch(
   { expert, slots }: Pick<Assignment, "expert" | "slots">,
   tokens: number,
@@ -33,7 +33,7 @@ export function createDispatch(
   return { tokens, slotsOf, tokensOf };
 }
 
-/** The gates of an assignment `[1 × slots]`, whose gradient goes on to the logits through the router. */
+/** The gates of an assignment `[1 × slots]`; their gradient reaches the logits through the router. */
 export function gatesOf(tf: Tensors, logits: Tensor2D, gate: Float32Array, backward: GateBackward): Tensor2D {
   return withGradient(
     tf,
@@ -48,8 +48,8 @@ export function gatesOf(tf: Tensors, logits: Tensor2D, gate: Float32Array, backw
 }
 
 /**
- * What the experts computed, put together again: Σ over a token's pairs of gate · output, `[tokens × width]`. `outputs` are
- * those of the experts that have pairs, `[pairs × width]` each, and `busy` says which these are; `gates` `[1 × slots]`.
+ * Combines the experts' outputs: Σ over a token's pairs of gate · output, `[tokens × width]`. `outputs` are those of
+ * the experts with pairs, `[pairs × width]` each; `busy` says which experts these are; `gates` is `[1 × slots]`.
  */
 export function combine(
   tf: Tensors,

@@ -5,7 +5,7 @@ import { combine, type Dispatch } from "./dispatch.ts";
 import { lookUp } from "./lookup.ts";
 import type { CreateParameter } from "./parameters.ts";
 
-/** A layer of experts of which each token uses a few. Token vectors have the same `width` before and after it. */
+/** A layer of experts, a few of which each token uses. Token vectors have the same `width` before and after it. */
 export interface ExpertLayer {
   /** W `[width × experts]`. */
   readonly gateWeights: Variable;
@@ -19,7 +19,7 @@ export interface ExpertLayer {
 
 export interface ExpertLayerShape {
   readonly width: number;
-  /** Of each expert. */
+  /** Hidden units of each expert. */
   readonly hidden: number;
   readonly experts: number;
 }
@@ -30,7 +30,7 @@ export interface ExpertLayerShape {
  *     Z      = X·W
  *     y_t    = Σ_k gate_tk · E_{expert_tk}(x_t),    E_e(x) = relu(x·A_e + a_e)·B_e + b_e
  *
- * where experts and gates come from the router under test. An expert computes its own tokens alone.
+ * with experts and gates from the router under test. An expert computes only its own tokens.
  *
  * Source: Shazeer et al. 2017, arXiv 1701.06538, eq. 1; Fedus et al. 2021, arXiv 2101.03961, section 2.1.
  */
@@ -66,7 +66,7 @@ export function createExpertLayer(
   };
 }
 
-/** The mean over pairs of `vectors` of their cosine, for which zeros are like nothing else. 1 for a single one. */
+/** Mean cosine over pairs of `vectors`; a zero vector has cosine 0 with any other. 1 for a single vector. */
 function meanCosine(vectors: readonly Float32Array[]): number {
   const count = vectors.length;
   if (count === 1) return 1;

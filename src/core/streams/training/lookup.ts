@@ -3,8 +3,8 @@ import type { Tensors } from "../../platform.ts";
 import { withGradient } from "./custom-gradient.ts";
 
 /**
- * Rows `index` of `table` `[rows × width]`, as `[index.length × width]`. Rows that are taken often add up their gradients.
- * Copied here, since the backends' own gather is slow in WebAssembly and its gradient missing there.
+ * Returns rows `index` of `table` `[rows × width]`, as `[index.length × width]`. A row used several times sums its
+ * gradients. Copies the rows itself: in WebAssembly, TensorFlow's own gather is slow and has no gradient.
  */
 export function lookUp(tf: Tensors, table: Tensor2D, index: Int32Array): Tensor2D {
   const width = table.shape[1];

@@ -4,18 +4,18 @@ import type { Tensors } from "../../platform.ts";
 import type { RandomSource } from "../../random.ts";
 import { createNormalRows } from "../parts/normal-source.ts";
 
-/** One parameter and what moves it. */
+/** One parameter and its optimiser state. */
 export interface Parameter {
   readonly name: string;
   readonly variable: Variable;
-  /** What `variable` holds; a change shows there after an `assign`. */
+  /** Contents of `variable`; changes take effect with an `assign`. */
   readonly values: Float32Array;
 }
 
-/** A parameter that starts as normal numbers with `deviation`, drawn from a source of its own name. */
+/** Creates a parameter of normal numbers with `deviation`, drawn from a random source of its own name. */
 export type CreateParameter = <R extends Rank>(name: string, shape: ShapeMap[R], deviation: number) => Variable<R>;
 
-/** `create` puts each parameter at the end of `parameters`. */
+/** `create` appends each parameter to `parameters`. */
 export function createParameters(
   tf: Tensors,
   kernels: Kernels,

@@ -6,13 +6,13 @@ import type { CreateParameter } from "./parameters.ts";
 
 /** What a layer of experts is trained for. */
 export interface Task {
-  /** Draws the batch of `step`, which depends on the seed and the step alone. */
+  /** Draws the batch of `step`, which depends only on the seed and the step. */
   draw(step: number): void;
-  /** `[tokens × width]`, the batch's token vectors as they enter the layer. */
+  /** `[tokens × width]`, the batch's token vectors at the input of the layer. */
   tokens(): Tensor2D;
-  /** The mean loss of the batch, given what entered the layer and came out of it. */
+  /** Mean loss of the batch, from the input and the output of the layer. */
   loss(tokens: Tensor2D, output: Tensor2D): Scalar;
-  /** `[tokens]`, the true cluster of each token of the batch, where there is one. */
+  /** `[tokens]`, the true cluster of each token of the batch, if there is one. */
   readonly cluster?: Int32Array;
 }
 

@@ -8,26 +8,27 @@ import { lookUp } from "./lookup.ts";
 import type { Task, TaskContext } from "./task.ts";
 
 export interface TextTaskOptions {
-  /** Tokens before the one to be predicted that are seen. */
+  /** Number of previous tokens that predict the next one. */
   readonly context: number;
   /** Numbers per token of the context. */
   readonly embedding: number;
-  /** Different tokens; the rarer ones are one. */
+  /** Number of distinct ids; rarer tokens share the last one. */
   readonly vocabulary: number;
 }
 
 /**
- * A language model: the next token of a text after `context` tokens before it,
+ * A language model: predicts the next token of a text from the previous `context` tokens,
  *
  *     h = [U[i_1], …, U[i_context]] · V + v,   the layer's token vector
  *     p = softmax((h + MoE(h)) · O + o)
  *     loss = mean over tokens of −ln p[next], in nats per token of the text
  *
- * Each step draws its places in the text with replacement.
+ * Each step draws its positions in the text with replacement.
  *
- * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2, with a layer of experts for its hidden units.
+ * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2, with a layer of experts for its hidden
+ * units.
  *
- * Throws `InputError` for a text of no more than `context` tokens, or of equal ones.
+ * Throws `InputError` if the text has at most `context` tokens, or if all its tokens are equal.
  */
 export function createTextTask(
   { tf, random, createParameter, tokens, width }: TaskContext,
@@ -39,7 +40,7 @@ export function createTextTask(
       `stream.path: the text has ${counted(ids.length, "token")}; a context of ${context} needs more`,
     );
   }
-  if (distinct < 2) throw new InputError("stream.path: all tokens of the text are the same; nothing can be learnt");
+  if (distinct < 2) throw new InputError("stream.path: all tokens of the text are the same; nothing can be learned");
   const vocabulary = Math.min(distinct, most);
   const table = createParameter<Rank.R2>("embedding", [vocabulary, embedding], 1);
   const into = createParameter<Rank.R2>("into", [context * embedding, width], 1 / Math.sqrt(context * embedding));

@@ -217,17 +217,19 @@ describe("bad input of a training stream", () => {
     const stream = await open();
     const { fields, arrays } = stream.state!();
     stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e30) } });
-    await expect(trainStep(stream)).rejects.toThrow(/training diverged, step 0 has no finite loss; lower learningRate/);
+    await expect(trainStep(stream)).rejects.toThrow(
+      /training diverged: step 0 has non-finite loss; lower learningRate/,
+    );
     for (const value of [1e38, Number.NaN]) {
       const other = await open();
       other.restore!({ fields, arrays: { ...arrays, gate: arrays.gate.fill(value) } });
-      await expect(other.next()).rejects.toThrow(/step 0 has no finite logits/);
+      await expect(other.next()).rejects.toThrow(/step 0 has non-finite logits/);
     }
     const third = await open();
     const { tokens } = (await third.next())!;
     const gate = new Float32Array(2 * tokens).fill(0.5);
     const backward = (_: Float32Array, logitGradient: Float32Array) => void logitGradient.fill(1e30);
     const assignment = { ...someAssignment(tokens), gate };
-    expect(() => third.learn!(assignment, backward)).toThrow(/step 0 has no finite gradient of the gate/);
+    expect(() => third.learn!(assignment, backward)).toThrow(/step 0 has non-finite gradient of the gate/);
   });
 });
