@@ -1,8 +1,8 @@
 /**
- * Every metric, each with all that is said of it. Result files, tables, pages, pictures, `list metrics`, comparisons, checks
- * and the library's types read this list, so that a new metric is one function and one entry here. In the texts A is the
- * load of an expert, L its mean, T the tokens, K the experts per token, E the experts, R the ranks, S the affinities, Z the
- * logits and C the capacity.
+ * Every metric, with all its facts. Result files, tables, pages, pictures, `list metrics`, comparisons, checks and the
+ * library's types read this list, so a new metric is one function and one entry here. In the texts A is the load of an
+ * expert, L its mean, T the tokens, K the experts per token, E the experts, R the ranks, S the affinities, Z the logits
+ * and C the capacity.
  */
 import { sum } from "d3-array";
 import { meanPairScore } from "./drops.ts";
@@ -26,31 +26,31 @@ import { routingEntropy, specialisation } from "./training.ts";
 export type Better = "lower" | "higher" | null;
 
 /**
- * How a run's value is taken from those of its steps, of which steps without a value are left out. Token means weigh steps
- * by their tokens, as each token has K pairs; windows are the last `deadWindow` steps.
+ * How a run's value is computed from those of its steps; steps without a value are left out. Token means weight steps
+ * by their tokens, because each token has K pairs; windows are the last `deadWindow` steps.
  */
 export type Taken = "mean" | "token mean" | "window token mean" | "largest" | "last";
 
-/** What a column of a metric is called and where it stands. */
+/** Name and place of a metric's column. */
 interface Column {
   readonly column: string;
-  /** What tables and pictures call it. */
+  /** Name in tables and pictures. */
   readonly label: string;
-  /** What the narrow columns of a terminal call it, in one or two lines; absent if a terminal does not show it. */
+  /** Name in the narrow columns of a terminal, in one or two lines; absent if a terminal does not show it. */
   readonly header?: string;
-  /** Its place in a terminal's table; the last ones go first if the table is too wide. */
+  /** Place in a terminal's table; a table that is too wide drops the last ones first. */
   readonly rank?: number;
 }
 
-/** A column of summary.csv. Either `taken` or `value` says how a run's value comes about. */
+/** A column of summary.csv. Either `taken` or `value` says how a run's value is computed. */
 interface RunColumn extends Column {
   readonly taken?: Taken;
   readonly value?: (run: RunFacts) => number | null;
-  /** The value if there is nothing to take a mean of; null by default. */
+  /** Value if there is nothing to take a mean of; null by default. */
   readonly ifEmpty?: number;
   /** The column whose standard error this is; tables show the two as one. */
   readonly errorOf?: string;
-  /** Its place in the file if that is not the one among the metrics: after this column. */
+  /** The column after which it stands in the file, if that is not its place among the metrics. */
   readonly after?: string;
 }
 
@@ -60,7 +60,7 @@ interface TimingColumn extends Column {
   readonly value: (timing: RunTiming) => number | null;
 }
 
-/** The sizes that the range of a metric depends on. */
+/** Sizes that the range of a metric depends on. */
 export interface RangeSizes {
   readonly experts: number;
   readonly topK: number;
@@ -70,28 +70,28 @@ export interface RangeSizes {
 
 /** One metric. */
 export interface Metric {
-  /** Also the name of its column in the file with a row for each step. */
+  /** Also the name of its column in the file with one row per step. */
   readonly id: string;
   readonly label: string;
-  /** Of all its columns; tables for people show a `fraction` in percent. */
+  /** Unit of all its columns; tables for people show a `fraction` in percent. */
   readonly unit: string;
   readonly better: Better;
   readonly range: string;
-  /** The same range in numbers, both ends included. */
+  /** The same range in numbers, including both ends. */
   readonly bounds: (sizes: RangeSizes) => readonly [least: number, most: number];
   readonly definition: string;
   readonly source: string;
-  /** Present if only streams that train have it. */
+  /** Present if the metric exists only for streams that train. */
   readonly trains?: true;
   /**
-   * The file with its value on each step. It is measured on the facts of the step, reported by the router or the stream, or
-   * joined from optima and biases that another thread may find.
+   * The file with its value on each step. It is measured from the facts of the step, reported by the router or the
+   * stream, or joined from optima and biases that another thread may find.
    */
   readonly step?:
     | { readonly file: StepFile; readonly measure: (facts: StepFacts) => number | null }
     | { readonly file: StepFile; readonly report: (report: StepReport) => number | null }
     | { readonly file: StepFile; readonly join: (joined: JoinedFigures) => number | null };
-  /** Its values of a whole run. */
+  /** Its values for a whole run. */
   readonly run?: readonly RunColumn[];
   readonly timing?: readonly TimingColumn[];
 }
@@ -103,8 +103,8 @@ const unit = () => [0, 1] as const;
 const anything = () => [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
 
 /**
- * The metrics in the order of the files' columns; those of streams that train stand after the others there. The columns
- * of steps.csv are a contract, so a further metric goes to diagnostics.csv, and to the end of this list.
+ * The metrics in the order of the files' columns, in which those of streams that train come last. The columns of
+ * steps.csv are a contract, so add a new metric to diagnostics.csv, and at the end of this list.
  */
 const entries = [
   {
@@ -257,7 +257,7 @@ const entries = [
     better: "lower",
     range: "[0, 1]; up to E / K for expert-threshold",
     bounds: ({ experts, topK }) => [0, experts / topK],
-    definition: "pairs over capacity C, and pairs that were not routed, / (T·K), whatever the policy",
+    definition: "pairs over the capacity C and pairs that were not routed, / (T·K), under every capacity policy",
     source: "Fedus et al. 2021, arXiv 2101.03961",
     step: { file: "steps", measure: ({ dropped, pairs }) => (pairs === 0 ? 0 : dropped / pairs) },
     run: [
@@ -300,10 +300,10 @@ const entries = [
     range: "≥ 0",
     bounds: notNegative,
     definition:
-      "(OPT − F) / (T·K): OPT the best score of any assignment with at most K experts a token and C tokens an expert, F " +
-      "what the router scores when each expert over C keeps its C highest (and a token its K highest); S by the " +
-      "scenario's measure.scores, whatever the router selects by. If regret.every is n > 1, one step drawn from each n is " +
-      "measured, and regret_mean estimates the mean over all steps without bias",
+      "(OPT − F) / (T·K): OPT the best score of any assignment with at most K experts per token and C tokens per expert, F " +
+      "the router's score when each expert over C keeps its C highest (and a token its K highest); S by the scenario's " +
+      "measure.scores, whatever the router selects by. If regret.every is n > 1, one step drawn from each n is measured, " +
+      "and regret_mean is an unbiased estimate of the mean over all steps",
     source: "objective of BASE, arXiv 2103.16716; this program",
     step: { file: "steps", join: ({ regret }) => regret?.regret ?? null },
     run: [
@@ -324,8 +324,8 @@ const entries = [
     range: "≥ 0",
     bounds: notNegative,
     definition:
-      "standard error of regret_mean over the sampled steps, from the differences between neighbouring strata: never too " +
-      "low on average; empty if every step is measured",
+      "standard error of regret_mean over the sampled steps, from the differences between neighbouring strata; on average " +
+      "not too low; empty if every step is measured",
     source: "collapsed strata: Hansen, Hurwitz and Madow 1953; Cochran 1977, section 5A.12",
     run: [
       {
@@ -345,7 +345,7 @@ const entries = [
     range: "≥ 0",
     bounds: notNegative,
     definition:
-      "Σ of the assignment regret over the measured steps alone: about 1/n of that of all steps if regret.every is n",
+      "Σ of the assignment regret over the measured steps only: about 1/n of the sum over all steps if regret.every is n",
     source: "objective of BASE, arXiv 2103.16716; this program",
     step: { file: "steps", join: ({ regret }) => regret?.regretCumulative ?? null },
     run: [
@@ -363,7 +363,7 @@ const entries = [
     better: "lower",
     range: "≥ 0",
     bounds: notNegative,
-    definition: "proven upper bound of OPT minus the best assignment found, / (T·K); 0 when exact",
+    definition: "proven upper bound of OPT minus the best assignment found, / (T·K); 0 if exact",
     source: "linear programming duality",
     step: { file: "steps", join: ({ regret }) => regret?.optimumGap ?? null },
     run: [{ column: "optimum_gap_max", label: "optimum gap, largest", value: ({ regret }) => regret.optimumGapMax }],
@@ -377,7 +377,7 @@ const entries = [
     bounds: anything,
     definition:
       "Σ_n f_n(b_n) − f_n(b*), f(b) = (Σ_t K largest of S_t + b) / T − (K/E)·Σ b, b* the best fixed bias in hindsight; S by " +
-      "the router's own affinities, so that only routers of the same `scores` compare",
+      "the router's own affinities, so compare only routers with the same `scores`",
     source: "Han and Zhong 2025, arXiv 2512.03915",
     step: { file: "steps", join: ({ dualRegretCumulative }) => dualRegretCumulative ?? null },
     run: [
@@ -394,7 +394,7 @@ const entries = [
     id: "router_z",
     label: "router z",
     unit: "1",
-    // A z-loss penalises large logits, but small ones are no aim in themselves.
+    // A z-loss penalises large logits, but small ones are not an aim in themselves.
     better: null,
     range: "≥ 0",
     bounds: notNegative,
@@ -437,9 +437,9 @@ const entries = [
     label: "step time",
     unit: "1",
     better: "lower",
-    range: "≥ 1 when every pair is routed",
+    range: "≥ 1 if every pair is routed",
     bounds: notNegative,
-    definition: "max over ranks of the rank's load / (T·K / R): the slowdown against perfect balance",
+    definition: "max over ranks of the rank's load / (T·K / R): the slowdown relative to perfect balance",
     source: "expert parallelism, arXiv 2412.19437",
     step: { file: "steps", measure: ({ rankLoad, pairs }) => stepTime(rankLoad, pairs) },
     run: [{ column: "step_time_mean", label: "step time, mean", header: "step\ntime", rank: 11, taken: "mean" }],
@@ -452,7 +452,7 @@ const entries = [
     range: "[0, steps]",
     bounds: ({ steps }) => [0, steps],
     definition: "steps on which the router solved an entropic transport plan; empty for routers without one",
-    source: "the router's own",
+    source: "reported by the router",
     run: [
       {
         column: "sinkhorn_steps",
@@ -468,8 +468,8 @@ const entries = [
     better: null,
     range: "≥ 0",
     bounds: notNegative,
-    definition: "iterations of the transport solver on a step; in the summary the mean over the steps on which it ran",
-    source: "the router's own",
+    definition: "iterations of the transport solver on a step; in the summary, the mean over the steps on which it ran",
+    source: "reported by the router",
     step: { file: "steps", report: ({ solver }) => solver?.iterations ?? null },
     run: [{ column: "solver_iterations_mean", label: "solver iterations, mean", taken: "mean" }],
   },
@@ -480,8 +480,8 @@ const entries = [
     better: "lower",
     range: "[0, 2]",
     bounds: () => [0, 2],
-    definition: "how far the plan is from its marginals",
-    source: "the router's own",
+    definition: "distance of the plan from its marginals",
+    source: "reported by the router",
     step: { file: "steps", report: ({ solver }) => solver?.marginalError ?? null },
   },
   {
@@ -491,8 +491,8 @@ const entries = [
     better: "lower",
     range: "[0, steps]",
     bounds: ({ steps }) => [0, steps],
-    definition: "steps whose plan is further from its marginals than its tolerance; empty for routers without a plan",
-    source: "the router's own",
+    definition: "steps whose plan misses its marginals by more than its tolerance; empty for routers without a plan",
+    source: "reported by the router",
     run: [
       {
         column: "not_converged_steps",
@@ -519,7 +519,7 @@ const entries = [
     better: null,
     range: "≥ 0",
     bounds: notNegative,
-    definition: "most non-zeros in a column of a sparsity-constrained plan",
+    definition: "maximum number of non-zeros in a column of a sparsity-constrained plan",
     source: "Liu et al. 2022, arXiv 2209.15466",
     step: { file: "diagnostics", report: ({ solver }) => solver?.maxColumnCardinality ?? null },
   },
@@ -531,8 +531,8 @@ const entries = [
     range: "the task's own",
     bounds: anything,
     definition:
-      "where the stream trains: mean loss of its task over the batch's tokens, before it learns from them; in the summary " +
-      "the mean over the last deadWindow steps, and over all of them",
+      "for streams that train: mean loss of the task over the batch's tokens, before learning from them; in the summary, " +
+      "the mean over the last deadWindow steps, and over all steps",
     source: "this program",
     trains: true,
     step: { file: "steps", report: ({ training }) => training?.taskLoss ?? null },
@@ -554,7 +554,8 @@ const entries = [
     better: null,
     range: "≥ 0",
     bounds: notNegative,
-    definition: "Euclidean norm of ∂loss / ∂(gate's weights), the router's own loss included; in the summary the mean",
+    definition:
+      "Euclidean norm of ∂loss / ∂(gate's weights), including the router's own loss; in the summary, the mean",
     source: "common practice",
     trains: true,
     step: { file: "steps", report: ({ training }) => training?.gateGradientNorm ?? null },
@@ -568,7 +569,7 @@ const entries = [
     range: "[0, 1]",
     bounds: unit,
     definition:
-      "mean over tokens of −Σ p ln p / ln E, p = softmax(Z); 1 is undecided; in the summary over the last deadWindow steps",
+      "mean over tokens of −Σ p ln p / ln E, p = softmax(Z); 1 is undecided; in the summary, over the last deadWindow steps",
     source: "Shannon 1948, normalised",
     trains: true,
     step: {
@@ -585,8 +586,8 @@ const entries = [
     range: "[0, entropy of the clusters]",
     bounds: ({ experts }) => [0, Math.log(experts)],
     definition:
-      "mutual information of a pair's expert and its token's true cluster, on a batch; experts that do not care have 0, and " +
-      "of few pairs about (clusters − 1)·(E − 1) / (2·T·K) more; in the summary over the last deadWindow steps",
+      "mutual information of a pair's expert and its token's true cluster, on a batch; 0 if experts ignore the cluster; few " +
+      "pairs add a bias of about (clusters − 1)·(E − 1) / (2·T·K); in the summary, over the last deadWindow steps",
     source: "Shannon 1948; its bias: Miller 1955",
     trains: true,
     step: {
@@ -610,12 +611,12 @@ const entries = [
     id: "expert_similarity",
     label: "expert similarity",
     unit: "1",
-    // Neither way: experts that never learnt also differ from the others.
+    // Neither way is better: experts that never learned also differ from the others.
     better: null,
     range: "[−1, 1]",
     bounds: () => [-1, 1],
     definition:
-      "mean over pairs of experts of the cosine between their outputs on the same tokens; in the summary over the last " +
+      "mean over pairs of experts of the cosine between their outputs on the same tokens; in the summary, over the last " +
       "deadWindow steps",
     source: "common practice",
     trains: true,
@@ -629,7 +630,7 @@ const entries = [
     better: "lower",
     range: "> 0",
     bounds: notNegative,
-    definition: "wall-clock time of routing one batch, metrics not counted",
+    definition: "wall-clock time to route one batch, without metrics",
     source: "this program",
     timing: [
       { column: "route_ms_mean", label: "route time, mean", value: ({ routeMs }) => sum(routeMs) / routeMs.length },
@@ -654,7 +655,7 @@ const entries = [
     better: "higher",
     range: "> 0",
     bounds: notNegative,
-    definition: "tokens of all batches / the time of routing them, metrics not counted",
+    definition: "tokens of all batches / the time to route them, without metrics",
     source: "this program",
     timing: [
       {
@@ -671,7 +672,7 @@ const entries = [
     better: "lower",
     range: "> 0",
     bounds: notNegative,
-    definition: "wall-clock time that the stream takes to learn from one batch, the router's own gradient included",
+    definition: "wall-clock time the stream takes to learn from one batch, including the router's own gradient",
     source: "this program",
     trains: true,
     timing: [
@@ -696,12 +697,12 @@ const entries = [
     id: "bias_spread",
     label: "bias spread",
     unit: "affinity",
-    // A bias has to be as far apart as the affinities are uneven; none is better than another by itself.
+    // A bias must spread as far as the affinities are uneven; neither way is better in itself.
     better: null,
     range: "≥ 0",
     bounds: notNegative,
     definition:
-      "max b − min b, of routers with a bias b, after the batch; in the summary after the last batch, as a model would keep it",
+      "max b − min b after the batch, for routers with a bias b; in the summary, after the last batch, as a model would keep it",
     source: "bias of Wang et al. 2024, arXiv 2408.15664",
     step: { file: "diagnostics", measure: ({ routed }) => biasSpread(routed?.bias ?? null) },
     run: [{ column: "bias_spread", label: "bias spread, after the last batch", taken: "last" }],
@@ -724,7 +725,7 @@ type StepValue<E> = E extends {
 }
   ? Returned<F>
   : never;
-/** Means, largest and last values are those of the steps, of which there is at least one; token means may have no token. */
+/** Means, largest and last values come from the steps, at least one; token means may have no tokens. */
 type RunValue<E, C> = C extends { readonly value: infer F }
   ? Returned<F>
   : C extends { readonly ifEmpty: number }
@@ -735,7 +736,7 @@ type RunValue<E, C> = C extends { readonly value: infer F }
 type Measured = Extract<Entry, { readonly step: { readonly measure: unknown } }>;
 type Stepped = Extract<Entry, { readonly step: object }>;
 
-/** What is measured on each step, under the names of its columns in camel case. Null if a metric does not apply. */
+/** What is measured on each step, keyed by column in camel case. Null if a metric does not apply. */
 export type StepMetrics = { readonly [E in Measured as CamelCase<E["id"]>]: StepValue<E> };
 
 /** The metrics of steps.csv and diagnostics.csv, in camel case. Null if one does not apply. */
@@ -749,7 +750,7 @@ export type RunValues = {
 /** Every metric, in the order of the files' columns. */
 export const metrics: readonly Metric[] = entries;
 
-/** The name of a column in camel case, as the library calls it. */
+/** Returns a column's name in camel case, as the library uses it. */
 export function camelCase(column: string): string {
   return column.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }
@@ -758,18 +759,18 @@ const measured = metrics.flatMap(({ id, step }) =>
   step !== undefined && "measure" in step ? [{ key: camelCase(id), measure: step.measure }] : [],
 );
 
-/** Measures all that can be measured on a step. */
+/** Measures everything that can be measured on a step. */
 export function measureStep(facts: StepFacts): StepMetrics {
   const values: Record<string, number | null> = {};
   for (const { key, measure } of measured) values[key] = measure(facts);
   return values as StepMetrics;
 }
 
-/** A metric of each step, and how a record of the step tells its value. */
+/** A metric of each step, and how to read its value from a record of the step. */
 export interface StepColumn {
   readonly name: string;
   readonly file: StepFile;
-  /** Whether only streams that train have it. */
+  /** Whether it exists only for streams that train. */
   readonly trains: boolean;
   readonly value: (record: StepRecord) => number | null;
   /** Present if the value is joined from what other threads may find. */
@@ -785,19 +786,19 @@ export const stepColumns: readonly StepColumn[] = metrics.flatMap(({ id, step, t
   return [{ name: id, file: step.file, trains, value }];
 });
 
-/** A column of summary.csv, with what is said of its metric. */
+/** A column of summary.csv, with the facts of its metric. */
 export interface MetricColumn extends Omit<RunColumn, "column"> {
   readonly column: RunColumnName;
   readonly metric: Metric;
   readonly better: Better;
-  /** Whether it is among the few that comparisons and pages show first. */
+  /** Whether it is one of the few that comparisons and pages show first. */
   readonly isMain: boolean;
 }
 
-/** The last rank of the main columns. */
+/** Last rank of the main columns. */
 const lastMainRank = 12;
 
-/** The metrics that a summary.csv can have, in the order for people: an error stands beside what it is the error of. */
+/** Metrics that a summary.csv can have, in reading order: a standard error comes right after its value. */
 export const metricColumns: readonly MetricColumn[] = metrics.flatMap((metric) =>
   (metric.run ?? []).map((column) => ({
     ...column,
@@ -812,18 +813,20 @@ const directions: ReadonlyMap<string, Better> = new Map(
   metrics.flatMap(({ id, better, run = [] }) => [id, ...run.map(({ column }) => column)].map((name) => [name, better])),
 );
 
-/** Which way the metric in a column of any result file is better; null if neither way is, or the column is no metric. */
+/** Which way the metric in a column of any result file is better; null if neither way is, or if it is not a metric. */
 export function directionOf(column: string): Better {
   return directions.get(column) ?? null;
 }
 
-/** What the header of `column` of summary.csv shows to the pointer: label and definition, or nothing if it is no metric. */
+/**
+ * Returns the tooltip for the header of a summary.csv column: label and definition, or nothing if it is not a metric.
+ */
 export function headerTitle(column: string): string {
   const found = metricColumns.find((each) => each.column === column);
   return found === undefined ? "" : `${found.label}: ${found.metric.definition}`;
 }
 
-/** One metric, as `list` and the documentation know it. */
+/** One metric, as `list` and the documentation show it. */
 export interface MetricDescription {
   readonly name: string;
   readonly unit: string;

@@ -1,4 +1,4 @@
-/** Counts the pairs that two selections of the same batch share. */
+/** Counts the pairs that two selections of one batch share. */
 export interface ChurnMeter {
   /**
    * Fraction of pairs, of tokens · topK, on which `expert` `[tokens × slots]` differs from plain top-k's choice `topKExpert`

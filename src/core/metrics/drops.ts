@@ -1,13 +1,13 @@
 import type { Assignment } from "../assignment.ts";
 
-/** What happens to pairs over capacity: nothing, the lowest score goes first, or the last to arrive goes first. */
+/** What happens to pairs over capacity: nothing, the lowest score is dropped first, or the last to arrive is. */
 export const capacityPolicies = ["none", "drop", "drop-position"] as const;
-/** `none`, `drop` (the lowest score goes first) or `drop-position` (the last to arrive goes first). */
+/** `none`, `drop` (lowest score first) or `drop-position` (last to arrive first). */
 export type CapacityPolicy = (typeof capacityPolicies)[number];
 
 /**
- * Pairs that a router left without an expert: `pairs` = tokens · topK less the assigned ones. 0 where a router assigns
- * more than that, as `expert-choice` does.
+ * Returns the pairs that a router left without an expert: `pairs` = tokens · topK minus the assigned ones. 0 if a
+ * router assigns more than that, as `expert-choice` does.
  */
 export function unassignedPairs(load: ArrayLike<number>, pairs: number): number {
   let assigned = 0;
@@ -15,7 +15,9 @@ export function unassignedPairs(load: ArrayLike<number>, pairs: number): number 
   return Math.max(0, pairs - assigned);
 }
 
-/** Σ of `pairScore` over the first `count` pairs that have an `expert`, not −1, divided by `pairs`. */
+/**
+ * Returns Σ of `pairScore` over those of the first `count` pairs that have an `expert` (not −1), divided by `pairs`.
+ */
 export function meanPairScore(expert: Int32Array, pairScore: Float64Array, count: number, pairs: number): number {
   let score = 0;
   for (let pair = 0; pair < count; pair++) if (expert[pair] >= 0) score += pairScore[pair];
@@ -23,10 +25,10 @@ export function meanPairScore(expert: Int32Array, pairScore: Float64Array, count
 }
 
 /**
- * Writes into `kept` `[tokens × slots]` the experts that remain when every expert keeps at most `capacity` pairs; a
+ * Writes into `kept` `[tokens × slots]` the experts that remain after every expert keeps at most `capacity` pairs; a
  * dropped slot becomes −1. `drop` keeps the highest `pairScore` (ties: the earlier token), `drop-position` the earliest
- * tokens. The assignment itself, its load included, stays as the router made it. `order` `[tokens × slots]` and `start`
- * `[experts + 1]` are scratch.
+ * tokens. The assignment, including its load, is unchanged. `order` `[tokens × slots]` and `start` `[experts + 1]` are
+ * scratch.
  */
 export function dropOverCapacity(
   assignment: Assignment,
@@ -55,7 +57,7 @@ export function dropOverCapacity(
   }
 }
 
-/** Keeps the `capacity` best of an expert's `pairs`, which are in the order of the tokens. */
+/** Keeps the `capacity` best of an expert's `pairs`, which are in token order. */
 function dropLowest(pairs: Int32Array, capacity: number, pairScore: Float64Array, kept: Int32Array): void {
   const sorted = new Float64Array(pairs.length);
   for (let i = 0; i < pairs.length; i++) sorted[i] = pairScore[pairs[i]];

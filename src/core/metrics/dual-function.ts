@@ -5,27 +5,29 @@ import { createRandom } from "../random.ts";
 import { drawEvenly } from "../stratified-sample.ts";
 import type { TokenBatch } from "../token-batch.ts";
 
-/** Affinities that are kept of a run, at most: 128 MiB. */
+/** Maximum number of affinities kept of a run: 128 MiB. */
 export const mostKeptScores = 2 ** 25;
 
-/** Affinities that are evaluated at a time: float64 ones that stay in the second-level cache. */
+/** Number of affinities evaluated at a time: as float64 they fit in the second-level cache. */
 const blockScores = 2 ** 16;
 
-/** Affinities S of the tokens kept of a batch, `[kept tokens × experts]`, rounded to float32. */
+/** Affinities S of the tokens kept from a batch, `[kept tokens × experts]`, rounded to float32. */
 export type KeptScores = Float32Array;
 
-/** The sizes of a run, and the seed that draws the tokens which are kept of a large one. */
+/** Sizes of a run, and the seed that draws the tokens kept of a large one. */
 export type DualShape = RoutingShape & { readonly steps: number; readonly seed: number };
 
-/** f_n of one batch after another. */
+/** f_n of successive batches. */
 export interface DualFunction {
-  /** The most tokens that are kept of a batch. */
+  /** Maximum tokens kept of a batch. */
   readonly mostTokens: number;
-  /** The tokens of `batch` that are kept, rising: the same for all kinds of affinities. One can be there twice. */
+  /**
+   * Returns the tokens of `batch` that are kept, rising and the same for all kinds of affinities. One can appear twice.
+   */
   keptTokens(batch: TokenBatch): readonly number[];
-  /** The affinities of `batch`, or of a sample of its tokens, taken once; overwritten by the next batch. */
+  /** Returns the affinities of `batch`, or of a sample of its tokens, computed once; overwritten by the next batch. */
   keep(batch: TokenBatch): KeptScores;
-  /** f_n(b) on these, b `[experts]`. */
+  /** Returns f_n(b) on these, b `[experts]`. */
   value(scores: KeptScores, bias: Float64Array): number;
 }
 
@@ -34,11 +36,11 @@ export interface DualFunction {
  *
  *     f_n(b) = (1/T)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e
  *
- * If a run of `steps` is larger than 2^25 affinities, tokens drawn evenly from each batch stand for all of it, at least one a
- * batch. The draw follows from the seed and the step, so that every thread keeps the same tokens.
+ * If a run of `steps` has more than 2^25 affinities, each batch is represented by tokens drawn evenly from it, at least
+ * one. The draw depends only on the seed and the step, so every thread keeps the same tokens.
  *
- * A token with a disabled expert is left out: the theory is about tokens that choose among all experts. f_n of a batch that
- * has no others is 0.
+ * Tokens with a disabled expert are left out: the theory is about tokens that choose among all experts. f_n of a batch
+ * without other tokens is 0.
  */
 export function createDualFunction(
   kernels: Kernels,

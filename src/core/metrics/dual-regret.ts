@@ -4,31 +4,31 @@ import type { TokenBatch } from "../token-batch.ts";
 import { findHindsightBias, type HindsightBias } from "../transport/hindsight/hindsight-bias.ts";
 import { createDualFunction, type DualFunction, type DualShape, type KeptScores } from "./dual-function.ts";
 
-/** Of the best fixed bias Σ_n f_n(b*), its gap, to be at most this; where it is more the regret is too low by that. */
+/** Target gap of the best fixed bias' Σ_n f_n(b*); a larger gap means that the regret is too low by that much. */
 export const hindsightTolerance = 1e-6;
 
-/** All that a {@link DualRegretMeter} remembers. Plain data. */
+/** State of a {@link DualRegretMeter}. Plain data. */
 export interface DualRegretState {
-  /** Of all batches so far, one behind the other. */
+  /** Scores of all batches so far, one after the other. */
   readonly scores: KeptScores;
-  /** `[steps observed]`, tokens kept of each batch. */
+  /** `[steps observed]`, tokens kept from each batch. */
   readonly kept: Int32Array;
-  /** Tokens observed. */
+  /** Number of tokens observed. */
   readonly observed: number;
 }
 
-/** Measures all biased routers of a run that share a kind of affinity. */
+/** Measures all routers of a run that have a bias and one kind of affinity. */
 export interface DualRegretMeter {
-  /** To be written down at once: it changes with every batch. */
+  /** Write it down at once: it changes with every batch. */
   state(): DualRegretState;
-  /** Keeps the affinities of `batch`, or of a sample of its tokens. To be called once a step. */
+  /** Keeps the affinities of `batch`, or of a sample of its tokens. Call it once per step. */
   observe(batch: TokenBatch): void;
-  /** The best fixed bias of all that was observed, at least one batch; computed once. */
+  /** Returns the best fixed bias for everything observed, at least one batch; computed once. */
   hindsight(): Hindsight;
   /**
-   * Cumulative regret `[steps observed]`, Σ_{i ≤ n} f_i(b_i) − f_i(b*), of the biases b_i that a router had before it
-   * routed step i, `[steps observed × experts]`. It can fall, and be negative, at the end too if a moving bias beats every
-   * fixed one; that of a fixed bias is at least −`gap` at the end.
+   * Returns the cumulative regret `[steps observed]`, Σ_{i ≤ n} f_i(b_i) − f_i(b*), of the biases b_i that a router had
+   * before it routed step i, `[steps observed × experts]`. It can fall, and is negative at the end if a moving bias
+   * beats every fixed one; for a fixed bias it ends at −`gap` or more.
    */
   regret(biases: Float64Array): Float64Array;
 }
@@ -36,16 +36,16 @@ export interface DualRegretMeter {
 export interface Hindsight extends HindsightBias {
   /** `[steps observed]`, f_n(b*). */
   readonly least: Float64Array;
-  /** Tokens the regret rests on / tokens observed, in (0, 1]. */
+  /** Tokens that the regret is based on / tokens observed, in (0, 1]. */
   readonly keptFraction: number;
 }
 
 /**
- * The online dual regret of biases (Han and Zhong 2025, arXiv 2512.03915), with f_n as in `dual-function.ts`, b* and f_n(b_n)
- * on the tokens that are kept there.
+ * The online dual regret of biases (Han and Zhong 2025, arXiv 2512.03915), with f_n as in `dual-function.ts`; b* and
+ * f_n(b_n) are computed on the tokens kept there.
  *
- * @param dual of the same sizes and affinities, where there is one already
- * @param state of another, to go on from
+ * @param dual of the same sizes and affinities, if one already exists
+ * @param state of another meter, to resume from
  */
 export function createDualRegretMeter(
   kernels: Kernels,
@@ -55,7 +55,7 @@ export function createDualRegretMeter(
   state?: DualRegretState,
 ): DualRegretMeter {
   const { steps, experts, topK } = shape;
-  // One array for all, since arrays of a few tokens each take more room around them than their scores do.
+  // One array for all: arrays of a few tokens each would have more overhead than content.
   const all = new Float32Array(steps * dual.mostTokens * experts);
   const kept = new Int32Array(steps);
   let batches = state?.kept.length ?? 0;
@@ -67,7 +67,7 @@ export function createDualRegretMeter(
   }
   let best: Hindsight | undefined;
 
-  /** Calls `take` with the scores of each batch, in their order. */
+  /** Calls `take` with the scores of each batch, in order. */
   function eachBatch(take: (batch: KeptScores, n: number) => void): void {
     let start = 0;
     for (let n = 0; n < batches; n++) {
@@ -77,7 +77,7 @@ export function createDualRegretMeter(
     }
   }
 
-  /** f_n of all batches, `[batches]`, each at its own bias. */
+  /** Returns f_n of all batches, `[batches]`, each at its own bias. */
   function valuesAt(biasOf: (n: number) => Float64Array): Float64Array {
     const values = new Float64Array(batches);
     eachBatch((batch, n) => {
@@ -86,7 +86,7 @@ export function createDualRegretMeter(
     return values;
   }
 
-  /** Batches of the same size that follow each other as one, and how many each is. */
+  /** Returns runs of consecutive batches of equal size, each as one, with its number of batches. */
   function runsOfBatches(): { runs: KeptScores[]; counts: number[] } {
     const runs: KeptScores[] = [];
     const counts: number[] = [];
@@ -134,7 +134,7 @@ export function createDualRegretMeter(
   };
 }
 
-/** Σ_{i ≤ n} f_i(b_i) − f_i(b*) `[steps]` from `values` f_n(b_n) and `least` f_n(b*). */
+/** Returns Σ_{i ≤ n} f_i(b_i) − f_i(b*) `[steps]` from `values` f_n(b_n) and `least` f_n(b*). */
 export function dualRegret(values: ArrayLike<number>, least: Float64Array): Float64Array {
   let sum = 0;
   return least.map((value, n) => {

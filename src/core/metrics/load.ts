@@ -6,7 +6,7 @@ export function maxVio(load: ArrayLike<number>): number {
   return mean === 0 ? 0 : largest(load) / mean - 1;
 }
 
-/** 1 − min_e A_e / mean A, in [0, 1]; 1 when an expert is idle. 0 for an all-zero load. */
+/** 1 − min_e A_e / mean A, in [0, 1]; 1 if an expert is idle. 0 for an all-zero load. */
 export function minVio(load: ArrayLike<number>): number {
   const mean = meanLoad(load);
   let least = Number.POSITIVE_INFINITY;
@@ -33,7 +33,9 @@ export function loadGini(load: ArrayLike<number>): number {
   return weighted / (sorted.length * total);
 }
 
-/** Normalised entropy Σ −q ln q / ln E with q = A/ΣA, in [0, 1]; 1 is balanced, and 1 by definition for one expert or no load. */
+/**
+ * Normalised entropy Σ −q ln q / ln E with q = A/ΣA, in [0, 1]; 1 is balanced. Defined as 1 for one expert or no load.
+ */
 export function loadEntropy(load: ArrayLike<number>): number {
   const total = totalLoad(load);
   if (load.length === 1 || total === 0) return 1;
@@ -42,7 +44,7 @@ export function loadEntropy(load: ArrayLike<number>): number {
     const share = load[expert] / total;
     if (share > 0) entropy -= share * Math.log(share);
   }
-  // The rounding of a balanced load's sum can pass 1.
+  // Rounding in the sum of a balanced load can exceed 1.
   return Math.min(1, entropy / Math.log(load.length));
 }
 
@@ -65,14 +67,14 @@ export function loadPerRank(load: ArrayLike<number>, ranks: number, rankLoad: Fl
 }
 
 /**
- * Slowdown of a step against perfect balance: max over ranks of its load / (`pairs` / R) with `pairs` = tokens · topK. At
- * least 1 unless the router left pairs unassigned; 1 when there are no pairs.
+ * Slowdown of a step relative to perfect balance: max over ranks of its load / (`pairs` / R) with `pairs` = tokens ·
+ * topK. At least 1 unless the router left pairs unassigned; 1 if there are no pairs.
  */
 export function stepTime(rankLoad: Float64Array, pairs: number): number {
   return pairs === 0 ? 1 : (largest(rankLoad) * rankLoad.length) / pairs;
 }
 
-/** max b − min b ≥ 0 of a bias b `[experts]`, in the unit of the affinities; null if there is none. */
+/** max b − min b ≥ 0 of a bias b `[experts]`, in the unit of the affinities; null if there is no bias. */
 export function biasSpread(bias: ArrayLike<number> | null): number | null {
   if (bias === null) return null;
   let least = Number.POSITIVE_INFINITY;
@@ -80,7 +82,7 @@ export function biasSpread(bias: ArrayLike<number> | null): number | null {
   return largest(bias) - least;
 }
 
-/** The largest of the values; −∞ of none. */
+/** Returns the largest value; −∞ if there are none. */
 export function largest(load: ArrayLike<number>): number {
   let most = Number.NEGATIVE_INFINITY;
   for (let expert = 0; expert < load.length; expert++) most = Math.max(most, load[expert]);
@@ -88,8 +90,8 @@ export function largest(load: ArrayLike<number>): number {
 }
 
 /**
- * The quantile `p`, in [0, 1], of at least one value, by linear interpolation (R-7). Sorts a copy in float64, which leaves
- * 8 bytes of garbage a value; d3's own `quantile` walks an iterator and leaves ten times as much.
+ * Returns the quantile `p`, in [0, 1], of at least one value, by linear interpolation (R-7). Sorts a copy in float64,
+ * which leaves 8 bytes of garbage per value; d3's `quantile` walks an iterator and leaves ten times as much.
  */
 export function quantileOf(values: ArrayLike<number>, p: number): number {
   const sorted: ArrayLike<number> = new Float64Array(values).sort();
@@ -100,7 +102,7 @@ function meanLoad(load: ArrayLike<number>): number {
   return totalLoad(load) / load.length;
 }
 
-/** By index, for an iterator would leave as much garbage as there are experts on every step of every router. */
+/** Loops by index: an iterator would leave garbage per expert on every step of every router. */
 function totalLoad(load: ArrayLike<number>): number {
   let total = 0;
   for (let expert = 0; expert < load.length; expert++) total += load[expert];

@@ -3,36 +3,36 @@ import type { Kernels } from "../kernels/kernels.ts";
 import { createAssignmentSolver, roundingError } from "../transport/assignment/exact-assignment.ts";
 import { dropOverCapacity } from "./drops.ts";
 
-/** The best that any assignment could score on a batch, by the measured affinities. */
+/** Best score of any assignment of a batch, by the measured affinities. */
 export interface Optimum {
-  /** A proven upper bound of Σ S over the pairs of any assignment within the capacity; OPT itself when exact. */
+  /** Proven upper bound of Σ S over the pairs of any assignment within the capacity; OPT itself if exact. */
   readonly upperBound: number;
-  /** Upper bound minus the best assignment that was found, per pair of tokens · topK; 0 when exact. */
+  /** Upper bound minus the best assignment found, per pair of tokens · topK; 0 if exact. */
   readonly gap: number;
 }
 
-/** The optima of one measured batch after another, flat. Plain data. */
+/** Optima of successive measured batches, flat. Plain data. */
 export interface OptimumSeries {
   readonly upperBound: Float64Array;
   readonly gap: Float64Array;
 }
 
-/** Room for the optima of `count` batches. */
+/** Returns room for the optima of `count` batches. */
 export function createOptimumSeries(count: number): OptimumSeries {
   return { upperBound: new Float64Array(count), gap: new Float64Array(count) };
 }
 
-/** Finds the optimum of batch after batch. One serves all routers. */
+/** Finds the optima of successive batches. One finder serves all routers. */
 export interface OptimumFinder {
-  /** `[experts]`, from which the next search begins: all that is remembered of the batches before. */
+  /** `[experts]`, where the next search starts: all that is remembered of earlier batches. */
   readonly price: Float64Array;
-  /** Of affinities S `[tokens × experts]`, float64, from the kernels. `capacity` is the shape's unless it is given. */
+  /** Finds the optimum for affinities S `[tokens × experts]`, float64, in the kernels' memory. `capacity`: default the shape's. */
   find(scores: Float64Array, tokens: number, capacity?: number): Optimum;
-  /** Forgets the batches before, from whose prices the search for the next one's begins. */
+  /** Forgets earlier batches, whose prices the next search would start from. */
   restart(): void;
 }
 
-/** @param gap how far from the optimum, per pair, is good enough; 0 for the optimum itself */
+/** @param gap the distance from the optimum, per pair, that is good enough; 0 for the optimum itself */
 export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: number): OptimumFinder {
   const solver = createAssignmentSolver(kernels, shape.tokens, shape.experts, shape.topK, { gap });
   return {
@@ -47,44 +47,44 @@ export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: 
   };
 }
 
-/** How far one router was from the optimum. */
+/** Distance of one router from the optimum. */
 export interface StepRegret {
-  /** (OPT − F) / (tokens · topK) ≥ 0, by the upper bound where OPT is not exact; see {@link createRegretMeter}. */
+  /** (OPT − F) / (tokens · topK) ≥ 0, by the upper bound if OPT is not exact; see {@link createRegretMeter}. */
   readonly regret: number;
   /** Σ of `regret` over the measured steps up to this one: a sum over the sample if steps are sampled. */
   readonly regretCumulative: number;
-  /** In the same unit, how much of `regret` may be due to the bound. */
+  /** How much of `regret` may be due to the bound, in the same unit. */
   readonly optimumGap: number;
 }
 
-/** The regret of one measured step after another, flat. Plain data. */
+/** Regret of successive measured steps, flat. Plain data. */
 export interface RegretSeries {
   readonly regret: ArrayLike<number>;
   readonly regretCumulative: ArrayLike<number>;
   readonly optimumGap: ArrayLike<number>;
 }
 
-/** All that a {@link RegretMeter} remembers. Plain data. */
+/** State of a {@link RegretMeter}. Plain data. */
 export interface RegretState {
   regretCumulative: number;
 }
 
-/** Measures one router's regret, step after step. */
+/** Measures one router's regret step by step. */
 export interface RegretMeter {
   /** Changes with every step. */
   readonly state: RegretState;
   /**
-   * `feasibleScore` is the router's, of a batch of `tokens`. Throws `Error` where it is more than the optimum's bound
-   * allows, which is a fault of one of them.
+   * `feasibleScore` is the router's on a batch of `tokens`. Throws `Error` if it exceeds what the optimum's bound
+   * allows, which is a bug in one of them.
    */
   measure(optimum: Optimum, feasibleScore: number, tokens: number): StepRegret;
 }
 
 /**
- * Assignment regret: the optimum minus the router's feasible score F (see {@link createFeasibleScore}), never negative,
- * whichever proven bound of the optimum it is taken from.
+ * Assignment regret: the optimum minus the router's feasible score F (see {@link createFeasibleScore}). Never negative,
+ * whichever proven bound of the optimum is used.
  *
- * @param state of another, to go on from
+ * @param state of another meter, to resume from
  */
 export function createRegretMeter(topK: number, state: RegretState = { regretCumulative: 0 }): RegretMeter {
   return {
@@ -92,7 +92,7 @@ export function createRegretMeter(topK: number, state: RegretState = { regretCum
     measure({ upperBound, gap }, feasibleScore, tokens) {
       const missed = upperBound - feasibleScore;
       if (missed < -1e-9 * upperBound) throw new Error("A router scored more than the proven optimum.");
-      // Two sums of the same scores in another order differ by as much.
+      // Two sums of the same scores in different orders differ by this much.
       const regret = missed <= roundingError * upperBound ? 0 : missed / (tokens * topK);
       state.regretCumulative += regret;
       return { regret, regretCumulative: state.regretCumulative, optimumGap: gap };
@@ -100,15 +100,15 @@ export function createRegretMeter(topK: number, state: RegretState = { regretCum
   };
 }
 
-/** F of an assignment on a batch of `tokens` with affinities S `[tokens × experts]`. */
+/** Returns F of an assignment on a batch of `tokens` with affinities S `[tokens × experts]`. */
 export type FeasibleScore = (scores: Float64Array, assignment: Assignment, tokens: number, capacity?: number) => number;
 
 /**
- * What a router's choice is worth within the capacity: on each expert over capacity C only the C highest scores count, and
- * of a token with more than K experts (`expert-choice`) only its K highest. What remains is feasible for the optimum's
- * problem.
+ * Value of a router's choice within the capacity: on each expert over capacity C only the C highest scores count, and
+ * of a token with more than K experts (`expert-choice`) only its K highest. The remaining pairs are feasible for the
+ * optimum's problem.
  *
- * @param maxSlots the most slots of the router's assignments
+ * @param maxSlots maximum slots of the router's assignments
  */
 export function createFeasibleScore(shape: RoutingShape, maxSlots: number): FeasibleScore {
   const { experts, topK } = shape;

@@ -7,8 +7,9 @@ import type { RegretSeries } from "./regret.ts";
 import type { StepRecord } from "./step-record.ts";
 
 /**
- * The metrics of one router over a whole run, under the names of summary.csv in camel case; null if one does not apply.
- * `moesim list metrics` defines them. Balance is of the loads summed over all steps; fractions of pairs are over all pairs.
+ * The metrics of one router over a whole run, keyed by column of summary.csv in camel case; null if one does not apply.
+ * `moesim list metrics` defines them. Balance refers to the loads summed over all steps; fractions of pairs, to all
+ * pairs.
  */
 export interface RunSummary extends RunValues {
   /** `[steps]`, MaxVio of every batch. */
@@ -17,19 +18,19 @@ export interface RunSummary extends RunValues {
   readonly solverSteps: number | null;
 }
 
-/** What the regret of a run comes to; null if none was measured. */
+/** The regret of a run; null if none was measured. */
 export interface RegretSummary {
-  /** Mean of a step: an estimate of the run's if steps are sampled. */
+  /** Mean per step: an estimate for the run if steps are sampled. */
   readonly regretMean: number | null;
   /** Standard error of `regretMean`, see `estimateMean`; null if every step was measured, or fewer than two were. */
   readonly regretSe: number | null;
-  /** Σ of the regret of the measured steps, and of no others. */
+  /** Σ of the regret of the measured steps only. */
   readonly regretCumulative: number | null;
   /** The largest of the steps' proven gaps. */
   readonly optimumGapMax: number | null;
 }
 
-/** What the metrics of a run are computed from, besides what is taken from its steps. */
+/** Inputs of a run's metrics, besides what is taken from its steps. */
 export interface RunFacts {
   /** `[experts]`, summed over all steps. */
   readonly totalLoad: Float64Array;
@@ -46,11 +47,11 @@ export interface RunFacts {
   readonly notConverged: number;
 }
 
-/** How long the steps of a run took. */
+/** Times of a run's steps. */
 export interface RunTiming {
   /** `[steps]`, milliseconds that `route` took. */
   readonly routeMs: Float64Array;
-  /** `[steps]`, milliseconds that the stream learnt from each batch; null if it does not train. */
+  /** `[steps]`, milliseconds that the stream took to learn from each batch; null if it does not train. */
   readonly trainMs: Float64Array | null;
   /** Tokens of all steps together. */
   readonly tokens: number;
@@ -59,22 +60,25 @@ export interface RunTiming {
 export interface RunSummaryShape {
   readonly experts: number;
   readonly ranks: number;
-  /** Steps, counted back from the last, in which an expert must get a token not to be dead. */
+  /** Window of the last steps: an expert without a token in it is dead. */
   readonly deadWindow: number;
   /** The transport plan the router follows, if it has one. */
   readonly plan?: PlanKind | undefined;
 }
 
-/** All that a {@link RunSummaryBuilder} has gathered. Plain data. */
+/** State of a {@link RunSummaryBuilder}. Plain data. */
 export interface RunSummaryState {
   steps: number;
   readonly totalLoad: Float64Array;
   readonly idle: IdleState;
-  /** `[taken columns × 2]`: Σ value · weight and Σ weight of a mean, else the value and the number of steps that had one. */
+  /**
+   * `[taken columns × 2]`: for means Σ value · weight and Σ weight, else the value and the number of steps that had
+   * one.
+   */
   readonly taken: Float64Array;
   /**
-   * `[deadWindow × (windowed columns + 1)]`, the last steps: the values, NaN for null, and the tokens. Empty before the
-   * first step that has such a value.
+   * `[deadWindow × (windowed columns + 1)]`, the last steps: values, NaN for null, and tokens. Empty before the first
+   * step with such a value.
    */
   window: Float64Array;
   solverSteps: number;
@@ -88,7 +92,7 @@ interface TakenColumn {
   readonly value: (record: StepRecord) => number | null;
 }
 
-/** The columns of summary.csv that are taken from the steps'. */
+/** Columns of summary.csv that are taken from the steps. */
 const takenColumns: readonly TakenColumn[] = metricColumns.flatMap(({ column, metric, taken, ifEmpty = null }) => {
   if (taken === undefined) return [];
   const { value } = stepColumns.find(({ name }) => name === metric.id)!;
@@ -98,7 +102,7 @@ const windowed = takenColumns.filter(({ taken }) => taken === "window token mean
 const others = takenColumns.filter(({ taken }) => taken !== "window token mean");
 const rowLength = windowed.length + 1;
 
-/** The columns that have a value of their own. */
+/** Columns with a value function of their own. */
 const computed = metricColumns.flatMap(({ column, value }) =>
   value === undefined ? [] : [{ key: camelCase(column), value }],
 );
@@ -115,7 +119,7 @@ function emptyState(experts: number): RunSummaryState {
   };
 }
 
-/** Gathers steps into a {@link RunSummary}, in memory that does not grow with them. */
+/** Collects steps into a {@link RunSummary}, in memory that does not grow with them. */
 export interface RunSummaryBuilder {
   /** Changes with every step. */
   readonly state: RunSummaryState;
@@ -128,7 +132,7 @@ export interface RunSummaryBuilder {
   summary(maxVios: ArrayLike<number>, regret?: RegretSummary): RunSummary;
 }
 
-/** @param state of another of the same shape, to resume from */
+/** @param state of another builder of the same shape, to resume from */
 export function createRunSummary(
   { experts, ranks, deadWindow, plan }: RunSummaryShape,
   state: RunSummaryState = emptyState(experts),
@@ -182,7 +186,7 @@ export function createRunSummary(
     return how === "mean" || how === "token mean" ? value / count : value;
   }
 
-  /** Sums from the oldest step on. */
+  /** Sums from the oldest step onwards. */
   function windowMean(i: number): number | null {
     const { steps } = state;
     let [total, weights] = [0, 0];
@@ -203,7 +207,7 @@ export function createRunSummary(
       const { tokens, load, solver } = record;
       for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
       idle.observe(load);
-      // Every token has topK pairs, so tokens weigh the steps as pairs would.
+      // Every token has topK pairs, so weighting steps by tokens is weighting them by pairs.
       take(record, tokens ?? 1);
       takeWindow(record, state.steps, tokens ?? 1);
       state.steps += 1;
@@ -229,7 +233,7 @@ export function createRunSummary(
   };
 }
 
-/** That of a run without measured regret. */
+/** Returns the summary of a run without measured regret. */
 const noRegret: RegretSummary = {
   regretMean: null,
   regretSe: null,
@@ -237,7 +241,7 @@ const noRegret: RegretSummary = {
   optimumGapMax: null,
 };
 
-/** The regret of a run of `steps` from that of one step of each `every`; null if there is none. */
+/** Returns the regret of a run of `steps` from that of one step per `every`; null if there is none. */
 export function summarizeRegret(
   { regret, regretCumulative, optimumGap }: RegretSeries,
   steps: number,

@@ -15,9 +15,9 @@ import { loadPerRank } from "./load.ts";
 import type { RoutedFacts, StepRecord } from "./step-record.ts";
 
 /**
- * The metrics of a step of which nothing is known but the load `[experts]`; those that need more are null. `pairs` =
- * tokens · topK. Pairs that the router left unassigned count as dropped, beside those over `capacity`. `rankLoad`
- * `[ranks]` is scratch. Balance is that of the experts with a 1 in `enabled`, `[experts]`; of all when it is absent.
+ * Returns the metrics of a step that only need the load `[experts]`; the others are null. `pairs` = tokens · topK.
+ * Pairs that the router left unassigned count as dropped, like those over `capacity`. `rankLoad` `[ranks]` is scratch.
+ * Balance is that of the experts with a 1 in `enabled`, `[experts]`; of all experts if it is absent.
  */
 export function loadMetrics(
   load: ArrayLike<number>,
@@ -33,7 +33,7 @@ export function loadMetrics(
   return measureStep({ load: counted, rankLoad, pairs, dropped, routed });
 }
 
-/** What all routers of a scenario share on one batch, computed once. */
+/** What all routers of a scenario share on one batch; computed once. */
 export interface BatchFacts {
   /** `[tokens]`, log Σ_e exp(logits). */
   readonly logSumExp: Float64Array;
@@ -41,7 +41,7 @@ export interface BatchFacts {
   readonly topKExpert: Int32Array;
   /** `router_z`, the mean over tokens of logsumexp² (ST-MoE, Zoph et al. 2022, eq. 5). NaN before the first batch. */
   readonly routerZ: number;
-  /** Computes all of them for `batch`; returns `routerZ`. */
+  /** Computes all of them for `batch` and returns `routerZ`. */
   observe(batch: TokenBatch): number;
 }
 
@@ -76,8 +76,8 @@ export function createBatchFacts(kernels: Kernels, shape: RoutingShape): BatchFa
 /** Measures one router's steps. Its arrays are allocated once. */
 export interface StepMeter {
   /**
-   * The metrics of `assignment` on `batch`. Load metrics and churn are of the choice before drops; `score` counts the
-   * pairs that the capacity policy leaves.
+   * Returns the metrics of `assignment` on `batch`. Load metrics and churn refer to the choice before drops; `score`
+   * counts the pairs that the capacity policy leaves.
    *
    * @param bias `[experts]`, the router's after the batch; null if it has none
    * @param trains whether the stream learns from the batch
@@ -89,7 +89,7 @@ export interface StepMeter {
     bias?: Float64Array | null,
     trains?: boolean,
   ): StepMetrics;
-  /** `[tokens × slots]`, the experts of the assignment measured last that the capacity policy leaves, −1 = none. */
+  /** `[tokens × slots]`, the experts that the capacity policy leaves in the last measured assignment, −1 = none. */
   remaining(): Int32Array;
 }
 
@@ -143,8 +143,8 @@ export function createStepMeter(
 }
 
 /**
- * The load, idle and rank metrics of one recorded step. Without logits there is no score, churn or router z. A recording
- * of loads alone does not tell T·K, and takes the pairs that it counts for it. `rankLoad` `[ranks]` is scratch.
+ * Returns the load, idle and rank metrics of one recorded step. Without logits there is no score, churn or router z. A
+ * recording of loads alone does not give T·K; the pairs counted take its place. `rankLoad` `[ranks]` is scratch.
  */
 export function recordedStepRecord(
   { step, tokens, load }: Pick<StepRecord, "step" | "tokens" | "load">,

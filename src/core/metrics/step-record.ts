@@ -6,7 +6,7 @@ import type { StepMetrics } from "./catalogue.ts";
 import type { StepRegret } from "./regret.ts";
 import type { BatchFacts } from "./step-metrics.ts";
 
-/** What the metrics of one router's step are measured on. Valid until the next step is measured. */
+/** What one router's metrics on a step are measured from. Valid until the next step is measured. */
 export interface StepFacts {
   /** `[experts]`, before drops. */
   readonly load: ArrayLike<number>;
@@ -14,13 +14,13 @@ export interface StepFacts {
   readonly rankLoad: Float64Array;
   /** Tokens · topK. */
   readonly pairs: number;
-  /** Pairs over capacity, and those that the router left unassigned. */
+  /** Pairs over capacity, plus those that the router left unassigned. */
   readonly dropped: number;
-  /** Null for recorded choices, whose logits nobody knows. */
+  /** Null for recorded choices, whose logits are unknown. */
   readonly routed: RoutedFacts | null;
 }
 
-/** What is known besides if the router ran here. */
+/** What is also known if the router ran here. */
 export interface RoutedFacts {
   readonly batch: TokenBatch;
   readonly shared: BatchFacts;
@@ -37,22 +37,22 @@ export interface RoutedFacts {
   churn(): number;
 }
 
-/** The figures of a step that rest on optima or on the best bias in hindsight, which another thread may find. */
+/** Values of a step that depend on optima or on the best bias in hindsight, which another thread may find. */
 export interface JoinedFigures {
-  /** Null on the steps on which the optimum was not computed. */
+  /** Null on steps whose optimum was not computed. */
   readonly regret: StepRegret | null;
-  /** Summed up to this step; absent for routers without a bias, and until the run is over. */
+  /** Sum up to this step; absent for routers without a bias, and until the run ends. */
   readonly dualRegretCumulative?: number;
 }
 
-/** What others report of one router's step. */
+/** What routers and streams report of one step. */
 export interface StepReport {
   readonly step: number;
-  /** Tokens of the batch; null for recorded load counts, which do not tell. */
+  /** Tokens of the batch; null for recorded load counts, which do not say. */
   readonly tokens: number | null;
   /** `[experts]`, overwritten by the next step. */
   readonly load: ArrayLike<number>;
-  /** Present on the steps on which a transport solver ran. */
+  /** Present on steps on which a transport solver ran. */
   readonly solver?: SolverReport;
   /** Present if the stream trains. */
   readonly training?: TrainingStep;

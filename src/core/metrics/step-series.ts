@@ -2,13 +2,13 @@ import { type StepColumn, stepColumns } from "./catalogue.ts";
 import type { StepRecord } from "./step-record.ts";
 
 /**
- * The figures of all steps of one router, flat, without those that are joined from what other threads find. Plain data.
- * Takes 136 bytes a step, and 40 more if the stream trains.
+ * The values of all steps of one router, flat, without those that are joined from what other threads find. Plain data.
+ * Takes 136 bytes per step, and 40 more if the stream trains.
  */
 export interface StepSeries {
-  /** Whether it has the figures of training. */
+  /** Whether it includes the training metrics. */
   readonly trains: boolean;
-  /** `[steps × figures of a step]`, NaN for a figure that does not apply. */
+  /** `[steps × values per step]`, NaN for a value that does not apply. */
   readonly figures: Float64Array;
 }
 
@@ -21,9 +21,9 @@ function columnsOf({ trains }: Pick<StepSeries, "trains">): readonly StepColumn[
 }
 
 /**
- * Room for `steps` steps.
+ * Returns room for `steps` steps.
  *
- * @param written the first steps, of a series of the same router
+ * @param written the first steps, from a series of the same router
  */
 export function createStepSeries(steps: number, trains: boolean, written?: StepSeries): StepSeries {
   const figures = new Float64Array(steps * columnsOf({ trains }).length);
@@ -31,19 +31,19 @@ export function createStepSeries(steps: number, trains: boolean, written?: StepS
   return { trains, figures };
 }
 
-/** The first `steps` steps; shares memory with `series`. */
+/** Returns the first `steps` steps; shares memory with `series`. */
 export function firstSteps(series: StepSeries, steps: number): StepSeries {
   return { ...series, figures: series.figures.subarray(0, steps * columnsOf(series).length) };
 }
 
-/** Writes the figures of `record` to its step. */
+/** Writes the values of `record` to its step. */
 export function writeStep(series: StepSeries, record: StepRecord): void {
   const columns = columnsOf(series);
   const start = record.step * columns.length;
   for (let i = 0; i < columns.length; i++) series.figures[start + i] = columns[i].value(record) ?? Number.NaN;
 }
 
-/** The figure of `column` on a step that was written; null if it does not apply. */
+/** Returns the value of `column` on a written step; null if it does not apply. */
 export function figureAt(series: StepSeries, step: number, column: StepColumn): number | null {
   const columns = columnsOf(series);
   const position = columns.indexOf(column);
@@ -51,7 +51,7 @@ export function figureAt(series: StepSeries, step: number, column: StepColumn): 
   return Number.isNaN(value) ? null : value;
 }
 
-/** `[steps]`, the figures of the column `name` on all steps, NaN where it does not apply. */
+/** Returns the column `name` on all steps, `[steps]`, NaN if it does not apply. */
 export function figuresOf(series: StepSeries, name: string): Float64Array {
   const columns = columnsOf(series);
   const position = columns.findIndex((column) => column.name === name);

@@ -2,8 +2,8 @@ import type { Assignment } from "../assignment.ts";
 import type { TokenBatch } from "../token-batch.ts";
 
 /**
- * How undecided a gate is: the mean over tokens of −Σ_e p ln p / ln E with p = softmax(Z_t), 0 … 1. 1 is uniform, and 1 by
- * definition for E = 1. `logSumExp` `[tokens]` is log Σ_e exp Z_te.
+ * How undecided a gate is: the mean over tokens of −Σ_e p ln p / ln E with p = softmax(Z_t), in [0, 1]. 1 is uniform;
+ * defined as 1 for E = 1. `logSumExp` `[tokens]` is log Σ_e exp Z_te.
  */
 export function routingEntropy({ logits, tokens, experts }: TokenBatch, logSumExp: Float64Array): number {
   if (experts === 1) return 1;
@@ -18,9 +18,10 @@ export function routingEntropy({ logits, tokens, experts }: TokenBatch, logSumEx
 }
 
 /**
- * How much an expert tells about the cluster of its tokens: the mutual information I(cluster; expert) in nats over the
- * batch's (token, expert) pairs, from 0, experts that do not care, to the entropy of the clusters. Of few pairs it is too
- * large by about (clusters − 1)·(experts − 1) / (2·pairs), as every plug-in estimate is (Miller 1955). 0 without pairs.
+ * How much an expert reveals about the cluster of its tokens: the mutual information I(cluster; expert) in nats over
+ * the batch's (token, expert) pairs, from 0 (experts ignore the cluster) to the entropy of the clusters. Like every
+ * plug-in estimate it is biased upwards, by about (clusters − 1)·(experts − 1) / (2·pairs) (Miller 1955). 0 without
+ * pairs.
  */
 export function specialisation(
   { expert, slots }: Pick<Assignment, "expert" | "slots">,
@@ -49,6 +50,6 @@ export function specialisation(
       if (count > 0) information += (count / pairs) * Math.log((count * pairs) / (ofCluster[c] * ofExpert[e]));
     }
   }
-  // A sum of exact zeros may end a rounding error below.
+  // Rounding can take a sum of exact zeros slightly below 0.
   return Math.max(0, information);
 }

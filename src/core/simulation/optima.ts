@@ -8,26 +8,26 @@ import { createStratifiedSample, type StratifiedSample } from "../stratified-sam
 import { batchCapacity, excludeDisabled, type TokenBatch } from "../token-batch.ts";
 import { mostHindsightExperts } from "../transport/hindsight/hindsight-bias.ts";
 
-/** The optima of the batches on the `first` … `end` − 1-th of the measured steps. */
+/** The optima of measured steps `first` … `end` − 1. */
 export interface OptimumPart {
   readonly first: number;
   readonly end: number;
 }
 
-/** The optima that were found for a part, in the order of their steps. Plain data. */
+/** Optima found for a part, in the order of their steps. Plain data. */
 export interface FoundOptima extends OptimumPart, OptimumSeries {}
 
-/** Exact optima in succession whose search starts from the prices of the one before. */
+/** Number of consecutive exact optima in which each search starts from the previous prices. */
 const exactChain = 8;
 
-/** The most parts that optima are shared out in: looking up a step's part takes time on every step. */
+/** Maximum number of parts that optima are divided into: finding a step's part costs time on every step. */
 const mostParts = 64;
 
 /**
- * The steps on which regret is measured: one of each stratum of `regret.every`, drawn by the seed alone, so that all routers
- * and threads measure the same steps, and a longer run measures those of a shorter one. None if `every` is 0.
+ * The steps on which regret is measured: one per stratum of `regret.every`, drawn by the seed alone. All routers and
+ * threads measure the same steps, and a longer run also measures those of a shorter one. Empty if `every` is 0.
  *
- * @param steps of the run; ∞ if that is not known
+ * @param steps of the run; ∞ if unknown
  */
 export function measuredSteps({ seed, regret, ...scenario }: Scenario, steps = scenario.steps): StratifiedSample {
   const random = createRandom(seed).derive("regret");
@@ -37,14 +37,14 @@ export function measuredSteps({ seed, regret, ...scenario }: Scenario, steps = s
 }
 
 /**
- * After how many optima the search starts again from scratch, so that any thread finds the same optima. If they need not be
- * exact, what is found depends on where the search started, and it starts only once.
+ * Number of optima after which the search starts from scratch, so that any thread finds the same optima. Inexact optima
+ * depend on where the search started, so their search starts only once.
  */
 function chainLength({ regret }: Scenario): number {
   return regret.gap > 0 ? Number.POSITIVE_INFINITY : exactChain;
 }
 
-/** The optima of a run in parts that do not depend on each other, nor on the number of threads. */
+/** Divides the optima of a run into parts that depend neither on each other nor on the number of threads. */
 export function optimumParts(scenario: Scenario): OptimumPart[] {
   const count = measuredSteps(scenario).strata;
   if (count === 0) return [];
@@ -56,7 +56,7 @@ export function optimumParts(scenario: Scenario): OptimumPart[] {
   }));
 }
 
-/** The first of `routers` whose own work proves the measured optimum as exactly as the scenario asks, if any does. */
+/** Returns the first router whose own work proves the measured optimum as exactly as the scenario asks, if any does. */
 export function optimumRouter(
   { regret, measure }: Scenario,
   routers: readonly RouterChoice[],
@@ -67,7 +67,7 @@ export function optimumRouter(
   });
 }
 
-/** The kinds of affinities by which some of `routers` have dual regret. */
+/** Returns the kinds of affinities for which some of `routers` have dual regret. */
 export function dualKinds(scenario: Scenario, routers: readonly RouterChoice[]): ScoreKind[] {
   return Array.from(new Set(routers.filter((router) => hasDualRegret(scenario, router)).map(({ scores }) => scores)));
 }
@@ -82,12 +82,12 @@ export function isIn({ first, end }: OptimumPart, measured: number): boolean {
   return first <= measured && measured < end;
 }
 
-/** Room for the optima of `parts`. */
+/** Returns room for the optima of `parts`. */
 export function roomForOptima(parts: readonly OptimumPart[]): FoundOptima[] {
   return parts.map(({ first, end }) => ({ first, end, ...createOptimumSeries(end - first) }));
 }
 
-/** The optima of all measured steps as one part. */
+/** Returns the optima of all measured steps as one part. */
 export function wholeOf({ strata }: StratifiedSample): OptimumPart {
   return { first: 0, end: strata };
 }
@@ -105,16 +105,16 @@ export interface Optima {
   find(batch: TokenBatch): void;
   /** S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret. */
   scores(): Float64Array | null;
-  /** Null on steps without regret, and on those of parts that are found elsewhere. */
+  /** Null on steps without regret, and on steps of parts that are found elsewhere. */
   optimum(): Optimum | null;
   /** `[experts]`, where the next search starts: all that is kept of earlier batches; null if no optimum is sought. */
   price(): Float64Array | null;
 }
 
 /**
- * The measured affinities of the batches on the steps of `sample`, and the optima of `parts`.
+ * Computes the measured affinities on the steps of `sample`, and finds the optima of `parts`.
  *
- * @param price of another of the same parts, to resume from
+ * @param price of another object with the same parts, to resume from
  */
 export function createOptima(
   kernels: Kernels,

@@ -20,9 +20,9 @@ import { hasOwnStreams, type SimulationPart } from "./sharing.ts";
 export interface HindsightResult {
   /** `[steps]`, f_n(b*). */
   readonly least: Float64Array;
-  /** The sum over the run is proven to be at most this from the truth, on the tokens that were kept. */
+  /** Proven bound on the error of the sum over the run, for the tokens that were kept. */
   readonly gap: number;
-  /** Tokens it rests on, of all tokens; below 1 if the run is larger than what is kept of it. */
+  /** Fraction of all tokens that it is based on; below 1 if only part of the run was kept. */
   readonly keptFraction: number;
 }
 
@@ -33,14 +33,14 @@ export interface PartResult {
   readonly steps: number;
   /** Position of the router that proved the optima; null if they were searched for. */
   readonly prover: number | null;
-  /** As the part's `routers`. */
+  /** In the order of the part's `routers`. */
   readonly runs: readonly RoutedRun[];
   readonly optima: readonly FoundOptima[];
-  /** As the part's `hindsight`. */
+  /** In the order of the part's `hindsight`. */
   readonly hindsight: readonly HindsightResult[];
 }
 
-/** How far a router's biases were from the best bias in hindsight. */
+/** Distance of a router's biases from the best bias in hindsight. */
 export interface DualRegret extends Pick<HindsightResult, "gap" | "keptFraction"> {
   /** `[steps]`, Σ f_i(b_i) − f_i(b*) up to each step, b* the best fixed bias over the whole run. */
   readonly cumulative: Float64Array;
@@ -54,22 +54,22 @@ export interface RouterResult {
   readonly summary: RunSummary;
   readonly timing: RunTiming;
   readonly series: RunSeries;
-  /** On the measured steps, see `measuredSteps`. */
+  /** Regret on the measured steps, see `measuredSteps`. */
   readonly regrets: RegretSeries;
   /** Measured steps on which the router's transport solver ran. */
   readonly solvedWithRegret: number;
   /** Null for routers without a bias, or if the scenario asks for no regret. */
   readonly dualRegret: DualRegret | null;
-  /** The figure of `column` on a step; null if it does not apply. */
+  /** Returns the value of `column` on a step; null if it does not apply. */
   figureAt(step: number, column: StepColumn): number | null;
 }
 
 /**
- * Puts together what the parts of a scenario found, whichever did what: the routers' scores, the optima they fall short of
- * and the biases they could have had. Routers are in the scenario's order.
+ * Combines what the parts of a scenario found, however the work was divided: the routers' scores, the optima they miss
+ * and the best biases in hindsight. Routers are in the scenario's order.
  */
 export function routerResults(scenario: Scenario, parts: readonly PartResult[]): RouterResult[] {
-  // If each router has a stream of its own, so are its optima.
+  // If each router has its own stream, it also has its own optima.
   const groups = hasOwnStreams(scenario) ? parts.map((part) => [part]) : [parts];
   return groups
     .map((group) => ({ group, optima: optimaOf(scenario, group) }))
@@ -127,7 +127,7 @@ function resultOf(
   };
 }
 
-/** Regret as it was measured, or of feasible scores that fall short of optima another thread found. */
+/** Returns the regret as measured, or computes it from feasible scores and optima that another thread found. */
 function regretsOf({ topK }: Scenario, { regret: measured, feasible }: RunSeries, optima: OptimumSeries): RegretSeries {
   const regret = measured ?? missedBy(topK, feasible!, optima);
   let sum = 0;
@@ -138,13 +138,13 @@ function regretsOf({ topK }: Scenario, { regret: measured, feasible }: RunSeries
   return { regret, regretCumulative, optimumGap: optima.gap.subarray(0, regret.length) };
 }
 
-/** `[measured steps]`, the regret of scores against `optima`. */
+/** Returns the regret of scores against `optima`, `[measured steps]`. */
 function missedBy(topK: number, { score, tokens }: FeasibleSeries, { upperBound, gap }: OptimumSeries): Float64Array {
   const meter = createRegretMeter(topK);
   return score.map((value, i) => meter.measure({ upperBound: upperBound[i], gap: gap[i] }, value, tokens[i]).regret);
 }
 
-/** The optima of the measured steps: those that the first router to do so proved, else those found in parts. */
+/** Returns the optima of the measured steps: those of the first router that proved them, else those found in parts. */
 function optimaOf(scenario: Scenario, parts: readonly PartResult[]): OptimumSeries {
   const proven = least(
     parts.filter(({ prover }) => prover !== null),

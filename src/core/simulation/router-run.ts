@@ -33,7 +33,7 @@ export interface RunSeries {
   readonly loads: Int32Array;
   /** `[measured steps]`; null if another thread finds the optima. */
   readonly regret: Float64Array | null;
-  /** What regret is measured from if another thread finds the optima, else null. */
+  /** What regret will be computed from if another thread finds the optima, else null. */
   readonly feasible: FeasibleSeries | null;
   /** `[steps]`, f_n(b_n); null for routers without dual regret. */
   readonly duals: Float64Array | null;
@@ -41,15 +41,15 @@ export interface RunSeries {
 
 /** What one router did. Plain data. */
 export interface RoutedRun {
-  /** In the scenario. */
+  /** Position in the scenario. */
   readonly position: number;
   readonly summary: RunSummaryState;
-  /** Of all batches. */
+  /** Number of tokens in all batches. */
   readonly tokens: number;
   readonly series: RunSeries;
 }
 
-/** All that a run remembers between batches. Plain data. */
+/** Everything that a run remembers between batches. Plain data. */
 export interface RouterRunState {
   readonly router: RouterState;
   readonly summary: RunSummaryState;
@@ -58,20 +58,20 @@ export interface RouterRunState {
   readonly series: RunSeries;
 }
 
-/** A router that is being run. For each batch `route` comes first and then `measure`. */
+/** A router that is being run. For each batch call `route`, then `measure`. */
 export interface RouterRun {
   readonly choice: RouterChoice;
   readonly router: Router;
   /** What `route` returned last. */
   readonly routed: RoutedStep;
   route(batch: TokenBatch): void;
-  /** The optimum of `batch`, the one routed last, as proven by a router that solves for it. */
+  /** Returns the optimum of `batch`, the last one routed, as proven by a router that solves for it. */
   provenOptimum(batch: TokenBatch): Optimum;
   /**
-   * Measures the last batch. A `stream` that trains learns from what the capacity policy leaves of the assignment.
+   * Measures the last batch. A `stream` that trains learns from the assignment after the capacity policy.
    *
    * @param affinities S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret
-   * @param optimum null on steps without regret, and if another thread finds it: then the record has no regret
+   * @param optimum null on steps without regret, and if another thread finds it: the record then has no regret
    */
   measure(
     batch: TokenBatch,
@@ -88,30 +88,33 @@ export interface RouterRun {
 
 export interface RouterRunContext {
   readonly scenario: Scenario;
-  /** Of the router, in the scenario. */
+  /** Position of the router in the scenario. */
   readonly position: number;
   readonly kernels: Kernels;
   /** The steps with regret. */
   readonly sample: StratifiedSample;
-  /** Whether the optimum of each of these steps is found by the same simulation. */
+  /** Whether the same simulation finds the optimum of each of these steps. */
   readonly hasOptima: boolean;
   /** For routers with dual regret, by their own affinities. */
   readonly dual: DualFunction | undefined;
 }
 
-/** A router of a scenario in its first state; its random numbers depend on the scenario's seed and its kind alone. */
+/**
+ * Creates a router of a scenario in its initial state; its random numbers depend only on the scenario's seed and its
+ * kind.
+ */
 export function createRouter(scenario: Scenario, choice: RouterChoice, kernels: Kernels): Router {
   const { kind, scores, options } = choice;
   const random = createRandom(scenario.seed).derive(`router/${kind}`);
   return routerKindOf(choice).create({ shape: scenario, scores, kernels, trained: trains(scenario), random }, options);
 }
 
-/** The steps whose loads are kept, rising: the first, the last, and others drawn by the seed, at most `loadSamples`. */
+/** Returns the steps whose loads are kept, rising: first, last, and others drawn by the seed; at most `loadSamples`. */
 export function loadSteps({ steps, loadSamples, seed }: Pick<Scenario, "steps" | "loadSamples" | "seed">): number[] {
   return drawWithEnds(steps, loadSamples, createRandom(seed).derive("loads"));
 }
 
-/** @param from of a run of the same router, to resume from */
+/** @param from the state of a run of the same router, to resume from */
 export function createRouterRun(
   { scenario, position, kernels, sample, hasOptima, dual }: RouterRunContext,
   from?: RouterRunState,
@@ -176,7 +179,7 @@ export function createRouterRun(
     return regret;
   }
 
-  /** Of the steps that are done; shares memory with `series`. */
+  /** Covers the steps done so far; shares memory with `series`. */
   const doneSeries = (): RunSeries => ({
     figures: firstSteps(series.figures, stepsDone),
     routeMs: series.routeMs.subarray(0, stepsDone),
@@ -242,7 +245,7 @@ export function createRouterRun(
   };
 }
 
-/** Zeros, `saved` at their start. */
+/** Returns zeros that begin with `saved`. */
 function room(length: number, saved?: Float64Array | null): Float64Array {
   const array = new Float64Array(length);
   if (saved) array.set(saved);

@@ -7,20 +7,21 @@ import type { StratifiedSample } from "../stratified-sample.ts";
 import { streamKindOf } from "../streams/index.ts";
 import { dualKinds, isIn, type OptimumPart, optimumParts, optimumRouter } from "./optima.ts";
 
-/** What one simulation does of a scenario: all of it, or the share of one thread. Plain data. */
+/** The work of one simulation: a whole scenario, or one thread's share. Plain data. */
 export interface SimulationPart {
-  /** Routers, by their positions in the scenario, rising. */
+  /** Positions of the routers in the scenario, rising. */
   readonly routers: readonly number[];
   /** The optima to find. */
   readonly optima: readonly OptimumPart[];
-  /** The kinds of affinities for which the best bias in hindsight is sought. */
+  /** Kinds of affinities for which to find the best bias in hindsight. */
   readonly hindsight: readonly ScoreKind[];
 }
 
-/** Only the batches of the stream. */
+/** Only the stream's batches. */
 export const batchesOnly: SimulationPart = { routers: [], optima: [], hindsight: [] };
 
-// In units of plain top-k's time for a batch, measured with 256 experts; they decide only how evenly threads are loaded.
+// In units of plain top-k's time for a batch, measured with 256 experts; they only affect how evenly threads are
+// loaded.
 const defaultCost = 3;
 const streamCost = 3;
 const factsCost = 6;
@@ -28,17 +29,17 @@ const measuringCost = 2;
 const optimumCost = 200;
 const hindsightCost = 90;
 
-/** Whether each router has a stream of its own, since its batches depend on how earlier ones were routed. */
+/** Whether each router has its own stream, because its batches depend on how earlier ones were routed. */
 export function hasOwnStreams({ stream }: Scenario): boolean {
   return streamKindOf(stream).feedback !== undefined;
 }
 
-/** Whether the scenario's stream trains on how its batches are routed. */
+/** Whether the scenario's stream trains on the routing of its batches. */
 export function trains({ stream }: Scenario): boolean {
   return streamKindOf(stream).feedback === "training";
 }
 
-/** The part that runs the routers at `positions`, with all that they are measured against. */
+/** Returns the part that runs the routers at `positions`, with everything that they are measured against. */
 export function partOf(scenario: Scenario, positions: readonly number[]): SimulationPart {
   const routers = positions.map((position) => scenario.routers[position]);
   const isProved = optimumRouter(scenario, routers) !== undefined;
@@ -49,7 +50,7 @@ export function partOf(scenario: Scenario, positions: readonly number[]): Simula
   };
 }
 
-/** The parts of a run on one thread: one, or one per router if each router has a stream of its own. */
+/** Returns the parts of a run on one thread: one, or one per router if each router has its own stream. */
 export function wholeParts(scenario: Scenario): SimulationPart[] {
   const positions = range(scenario.routers.length);
   const groups = hasOwnStreams(scenario) ? positions.map((position) => [position]) : [positions];
@@ -57,9 +58,9 @@ export function wholeParts(scenario: Scenario): SimulationPart[] {
 }
 
 /**
- * The parts that `workers` threads share, those that take longest first. One thread has a single part. For more, the optima
- * and the biases in hindsight are parts of their own, and the routers are dealt to as many parts as end soonest: each part
- * generates the batches again. Routers with streams of their own are a part each.
+ * Returns the parts that `workers` threads share, slowest first. One thread has a single part. With more, the optima
+ * and the biases in hindsight are separate parts, and the routers are dealt to whichever number of parts finishes
+ * first; each part generates the batches again. Routers with their own streams are one part each.
  */
 export function shareParts(scenario: Scenario, workers: number): SimulationPart[] {
   const ofOneThread = wholeParts(scenario);
@@ -98,19 +99,19 @@ export function neededSteps(
   };
 }
 
-/** How long `workers` threads take for `parts` if each thread starts the next part as soon as it has finished one. */
+/** Returns how long `workers` threads take for `parts` if each thread starts the next part when it finishes one. */
 function timeOf(scenario: Scenario, parts: readonly SimulationPart[], workers: number): number {
   const busy = new Float64Array(workers);
   for (const part of parts) busy[minIndex(busy)] += partWork(scenario, part);
   return max(busy)!;
 }
 
-/** How long a whole scenario takes one thread, in the unit of {@link partWork}. */
+/** Returns how long one thread takes for a whole scenario, in the unit of {@link partWork}. */
 export function scenarioWork(scenario: Scenario): number {
   return sum(wholeParts(scenario), (part) => partWork(scenario, part));
 }
 
-/** How long a part takes compared with others, as the number of logits that plain top-k routes in the same time. */
+/** Returns the relative cost of a part, as the number of logits that plain top-k routes in the same time. */
 export function partWork(scenario: Scenario, { routers, optima, hindsight }: SimulationPart): number {
   const { steps, tokens, experts } = scenario;
   const batch = tokens * experts;
@@ -131,7 +132,7 @@ function longestFirst(scenario: Scenario, parts: readonly SimulationPart[]): Sim
   return parts.toSorted((a, b) => partWork(scenario, b) - partWork(scenario, a));
 }
 
-/** Deals the routers to `groups` parts, the slowest first, each to the part with the least work so far. */
+/** Deals the routers to `groups` parts, slowest first, each to the part with the least work so far. */
 function dealRouters({ routers }: Scenario, groups: number): SimulationPart[] {
   const dealt = Array.from({ length: groups }, () => ({ positions: [] as number[], cost: 0 }));
   const slowestFirst = [...routers.entries()].toSorted(([, a], [, b]) => routerCost(b) - routerCost(a));

@@ -26,8 +26,8 @@ import { createRouterRun, type RouterRun, type RouterRunState } from "./router-r
 import { neededSteps, type SimulationPart, wholeParts } from "./sharing.ts";
 
 /**
- * Routers on one token stream, batch by batch. All of them see the same batches, and what one does depends on neither the
- * others nor their order. It has no clock: whoever steps it decides when to pause, save, draw or stop.
+ * Routers on one token stream, batch by batch. All of them see the same batches; no router depends on the others or on
+ * their order. It has no clock: whoever steps it decides when to pause, save, draw or stop.
  *
  *     const simulation = await createSimulation(scenario, { kernels });
  *     while (await simulation.step()) …;
@@ -37,46 +37,51 @@ import { neededSteps, type SimulationPart, wholeParts } from "./sharing.ts";
 export interface Simulation {
   /** Steps done. */
   readonly steps: number;
-  /** The batch of the last step, overwritten by the next one; null if there is none or nothing was to be done with it. */
+  /** Batch of the last step, overwritten by the next; null if there is none or it was not needed. */
   readonly batch: TokenBatch | null;
   /** In the order of the part's routers. */
   readonly runs: readonly RouterRun[];
   /**
-   * Routes the next batch and measures it: a record per router, in the order of `runs`. Null after the last step. After a
-   * resume the first calls only take the stream to where it was, and return no records. Throws `InputError` if recorded data
-   * is bad or logits are not finite.
+   * Routes the next batch, measures it and returns a record per router, in the order of `runs`. Returns null after the
+   * last step. After a resume, the first calls only advance the stream to where it was, and return no records. Throws
+   * `InputError` if recorded data is bad or logits are not finite.
    */
   step(): Promise<readonly StepRecord[] | null>;
-  /** What a later simulation resumes from. Copy it or write it down at once: parts of it change with every step. */
+  /**
+   * State that a later simulation can resume from. Copy it or write it down at once: parts of it change with every
+   * step.
+   */
   state(): SimulationState;
-  /** What was found on the steps done, at least one. Throws `InputError` if that needs more memory than the kernels have. */
+  /**
+   * Returns what the steps found, at least one. Throws `InputError` if that needs more memory than the kernels have.
+   */
   result(): Promise<PartResult>;
   /** Closes the file that the stream reads. */
   close(): Promise<void>;
 }
 
-/** All that a simulation remembers between steps. Plain data. */
+/** Everything that a simulation remembers between steps. Plain data. */
 export interface SimulationState {
   /** Steps done. */
   readonly steps: number;
-  /** Null if the batches follow from the seed or a file, so that the stream can be gone through again. */
+  /** Null if the batches follow from the seed or a file, so that the stream can be replayed. */
   readonly stream: StreamState | null;
-  /** As the part's `routers`. */
+  /** In the order of the part's `routers`. */
   readonly runs: readonly RouterRunState[];
   readonly optima: readonly FoundOptima[];
   /** Where the search for the next optimum starts; null if there is none. */
   readonly price: Float64Array | null;
-  /** As the part's `hindsight`. */
+  /** In the order of the part's `hindsight`. */
   readonly hindsight: readonly DualRegretState[];
 }
 
 export interface SimulationOptions {
   readonly kernels: Kernels;
-  /** All of the scenario by default, which must not have a stream per router then, unless it has only one. */
+  /** Default: the whole scenario, which must then not have one stream per router, unless it has only one router. */
   readonly part?: SimulationPart | undefined;
-  /** Without measuring, routers only route: there are no records and no result. Default true. */
+  /** If false, routers only route: there are no records and no result. Default true. */
   readonly isMeasured?: boolean | undefined;
-  /** Of an earlier simulation of the same part, which this one resumes and changes. */
+  /** State of an earlier simulation of the same part; this one resumes from it and changes it. */
   readonly from?: SimulationState | undefined;
 }
 
@@ -112,7 +117,7 @@ export async function createSimulation(
   });
   const prover = runs.find(({ choice }) => choice === proving);
   let steps = from?.steps ?? 0;
-  /** Batches taken from the stream: fewer than `steps` while it is gone through again after a resume. */
+  /** Batches taken from the stream: fewer than `steps` while it is replayed after a resume. */
   let taken = from?.stream ? steps : 0;
   let batch: TokenBatch | null = null;
   if (from?.stream) stream.restore!(from.stream);
@@ -150,11 +155,11 @@ export async function createSimulation(
     });
   }
 
-  /** Facts take in every logit; without them it is enough to look at the tokens that are used. */
+  // Facts take in every logit; without them it is enough to look at the tokens that are used.
   function checkFinite(batch: TokenBatch): void {
     const tokens = optima === null && hindsight.length > 0 ? duals.get(part.hindsight[0])!.keptTokens(batch) : null;
     if (Number.isFinite(facts?.observe(batch) ?? sumOf(batch, tokens))) return;
-    throw new InputError(`stream: step ${batch.step} has logits that are not finite; its parameters are too large`);
+    throw new InputError(`stream: step ${batch.step} has logits that are not finite; reduce the stream's parameters`);
   }
 
   return {
@@ -190,14 +195,14 @@ export async function createSimulation(
   };
 }
 
-/** The whole of a scenario as one part. */
+/** Returns the whole scenario as one part. */
 function onlyPart(scenario: Scenario): SimulationPart {
   const [part, ...others] = wholeParts(scenario);
   if (others.length === 0) return part;
   throw new Error("Each router of this scenario has a stream of its own: simulate its parts one by one.");
 }
 
-/** Finite if all logits of `chosen` tokens are; null for all tokens. */
+/** Returns a finite number if all logits of the `chosen` tokens are finite; null means all tokens. */
 function sumOf({ logits, tokens, experts, hasDisabled }: TokenBatch, chosen: readonly number[] | null): number {
   const count = chosen?.length ?? tokens;
   let sum = 0;
@@ -210,20 +215,20 @@ function sumOf({ logits, tokens, experts, hasDisabled }: TokenBatch, chosen: rea
   return sum;
 }
 
-/** The scenario's stream at its first batch. */
+/** Opens the scenario's stream at its first batch. */
 export function openStream({ seed, stream, folder, ...shape }: Scenario, kernels: Kernels): Promise<Stream> {
   const random = createRandom(seed).derive(`stream/${stream.kind}`);
   return streamKindOf(stream).create({ shape, kernels, random, folder }, stream.options);
 }
 
-/** Runs `allocate`. Throws `InputError` if the scenario needs more memory than kernels can have. */
+/** Runs `allocate`. Throws `InputError` if the scenario needs more memory than the kernels can have. */
 export async function withMemoryFor<Result>(scenario: Scenario, allocate: () => Promise<Result>): Promise<Result> {
   try {
     return await allocate();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const { tokens, experts, routers, regret } = scenario;
-    const wayOut = regret.every > 0 ? " Regret takes part of the memory; regret.every: 0 turns it off." : "";
+    const wayOut = regret.every > 0 ? " Regret takes part of the memory; set regret.every to 0 to turn it off." : "";
     throw new InputError(
       `${tokens} tokens × ${experts} experts for ${counted(routers.length, "router")}: ${error.message}${wayOut}`,
     );
