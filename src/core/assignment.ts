@@ -1,13 +1,13 @@
 /** What a router decided for one batch. Its arrays belong to the router and are overwritten by the next batch. */
 export interface Assignment {
   /**
-   * Slots per token: `topK`, except for `expert-choice` and `expert-threshold`, where it is the most experts any token of
-   * the batch was given.
+   * Slots per token: `topK`, except for `expert-choice` and `expert-threshold`, where it is the maximum number of experts
+   * of any token.
    */
   readonly slots: number;
   /** `[tokens × slots]`, the expert of each slot, −1 = none. A token's experts are distinct. */
   readonly expert: Int32Array;
-  /** `[tokens × slots]`, the weight of each slot's expert in the token's output; 0 where there is no expert. */
+  /** `[tokens × slots]`, the weight of each slot's expert in the token's output; 0 if there is no expert. */
   readonly gate: Float32Array;
   /** `[experts]`, (token, expert) pairs on each expert, before any drop. */
   readonly load: Int32Array;
@@ -21,12 +21,12 @@ export const scoreKinds = ["softmax", "sigmoid", "sqrt-softplus", "logits"] as c
 /** `softmax`, `sigmoid`, `sqrt-softplus` or `logits`. */
 export type ScoreKind = (typeof scoreKinds)[number];
 
-/** The most experts that anything is asked to handle. */
+/** Maximum number of experts anywhere. */
 export const mostExperts = 65_536;
 
-/** The sizes every router of a scenario is built for. */
+/** Sizes that every router of a scenario is built for. */
 export interface RoutingShape {
-  /** The most tokens a batch will hold. */
+  /** Maximum tokens in a batch. */
   readonly tokens: number;
   readonly experts: number;
   /** Experts per token, 1 ≤ topK ≤ experts. */
@@ -35,9 +35,12 @@ export interface RoutingShape {
   readonly capacityFactor: number;
 }
 
-/** Capacity C = ⌈capacityFactor · tokens · topK / experts⌉, the pairs an expert may hold in a batch of `tokens`. */
+/**
+ * Returns the capacity C = ⌈capacityFactor · tokens · topK / experts⌉, the pairs an expert may hold in a batch of
+ * `tokens`.
+ */
 export function expertCapacity(tokens: number, shape: RoutingShape): number {
-  // Rounding to 12 digits first keeps 1.1 · 50 from becoming 56 because 1.1 has no exact double.
+  // Rounding to 12 digits first prevents 1.1 · 50 from becoming 56, since 1.1 has no exact double.
   return Math.ceil(Number(((shape.capacityFactor * tokens * shape.topK) / shape.experts).toPrecision(12)));
 }
 

@@ -1,9 +1,9 @@
-/** What a terminal, a log or an XML file would obey, hide or refuse instead of showing it. */
+/** Characters that a terminal, a log or an XML file would interpret, hide or refuse instead of showing. */
 export const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}]/gu;
 
 /**
- * `text` with every control, formatting or other invisible character, line feeds among them, as `\u001b`: the escape that
- * JSON and YAML read back to the character.
+ * Returns `text` with every control, formatting or other invisible character, including line feeds, as `\u001b`: the
+ * escape that JSON and YAML read back as the character.
  */
 export function escapeUnprintable(text: string): string {
   return text.replace(unprintable, (character) =>
@@ -11,7 +11,7 @@ export function escapeUnprintable(text: string): string {
   );
 }
 
-/** The same for text of several lines, which stay. */
+/** Does the same for text of several lines, and keeps the line breaks. */
 export function escapeUnprintableInLines(text: string): string {
   return text.split("\n").map(escapeUnprintable).join("\n");
 }

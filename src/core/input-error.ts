@@ -1,6 +1,6 @@
 /**
- * Something the user gave is wrong: a scenario, a file, an option. The command line prints the message alone and exits
- * with code 2. The message names the file, the field or the row, what was wrong and what is allowed.
+ * Reports something wrong with the user's input: a scenario, a file, an option. The command line prints only the
+ * message and exits with code 2. The message says where (file, field or row), what is wrong and what is allowed.
  */
 export class InputError extends Error {
   override readonly name = "InputError";
@@ -9,7 +9,7 @@ export class InputError extends Error {
 
   /**
    * `details` are further lines below the message, each indented by two spaces. A line feed anywhere else comes from a
-   * path or another text of the user's and is no new line: whoever prints {@link lines} escapes it.
+   * path or other user text and does not start a new line: escape it when printing {@link lines}.
    */
   constructor(
     headline: string,
@@ -25,12 +25,12 @@ export class InputError extends Error {
     return linesOf(this.headline, this.details);
   }
 
-  /** The same error with `prefix` in front of its first line, as the file or the field in which it was found. */
+  /** Returns the same error with `prefix` before its first line, such as the file or the field in which it occurred. */
   within(prefix: string): InputError {
     return new InputError(prefix + this.headline, { details: this.details });
   }
 
-  /** The same error with every line changed by `change`. */
+  /** Returns the same error with every line changed by `change`. */
   mapLines(change: (line: string) => string): InputError {
     return new InputError(change(this.headline), { details: this.details.map(change) });
   }

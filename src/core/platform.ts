@@ -3,41 +3,41 @@ import type { Source } from "./source.ts";
 /** TensorFlow.js: its operations, automatic differentiation and optimisers. */
 export type Tensors = typeof import("@tensorflow/tfjs-core");
 
-/** Where tensors are computed: `wasm` or plain `cpu`, which every machine has, or TensorFlow on a GPU. */
+/** Where tensors are computed: `wasm` or plain `cpu`, available on every machine, or TensorFlow on a GPU. */
 export const tensorBackends = ["wasm", "cpu", "tensorflow"] as const;
 export type TensorBackend = (typeof tensorBackends)[number];
 
-/** Decompresses `input` to `length` bytes at most, and always ends, whatever the bytes. Throws `Error` if they are damaged. */
+/** Decompresses `input` to at most `length` bytes and always terminates. Throws `Error` if the bytes are damaged. */
 export type Decompress = (input: Uint8Array, length: number) => Uint8Array;
 
-/** What the core needs from where it runs: Node, a browser's tab, a worker. Each has one file that installs its own. */
+/** What the core needs from its environment: Node, a browser tab, a worker. Each has one file that installs its own. */
 export interface Platform {
   /**
-   * Opens what is called `path`. With a `folder`, a relative path starts there or, if nothing is there, where the program
-   * was started. Throws `InputError` if it is missing or cannot be read.
+   * Opens `path`. With a `folder`, a relative path is resolved against it or, if nothing is there, against the
+   * program's working directory. Throws `InputError` if it is missing or cannot be read.
    */
   open(path: string, folder?: string): Promise<Source>;
-  /** The bytes of `build/kernels.wasm`, which are asked for once per thread. Throws `Error` if they are missing. */
+  /** Returns the bytes of `build/kernels.wasm`; called once per thread. Throws `Error` if they are missing. */
   kernels(): Uint8Array<ArrayBuffer>;
   /**
-   * TensorFlow.js computing with `backend`, loaded on first use. Throws `InputError`, saying what to install, if it is
-   * missing or does not load.
+   * Loads TensorFlow.js with `backend` on first use. Throws `InputError`, saying what to install, if it is missing or
+   * does not load.
    */
   loadTensors(backend: TensorBackend): Promise<Tensors>;
-  /** Throws `InputError`, as {@link loadTensors} does, if a stream cannot train here. Loads nothing. */
+  /** Throws `InputError`, like {@link loadTensors}, if a stream cannot train here. Loads nothing. */
   checkCanTrain(): void;
-  /** Decompressors that are faster or stricter than those in plain JavaScript, by Parquet's name of the codec. */
+  /** Decompressors that are faster or stricter than those in plain JavaScript, by Parquet's codec name. */
   readonly decompressors?: Readonly<Partial<Record<"GZIP" | "BROTLI", Decompress>>>;
 }
 
 let installed: Platform | null = null;
 
-/** Makes `platform` that of this thread. Called once, before anything else of the core. */
+/** Makes `platform` this thread's platform. Call it once, before anything else in the core. */
 export function installPlatform(platform: Platform): void {
   installed = platform;
 }
 
-/** The platform of this thread. Throws `Error` if none is installed. */
+/** Returns this thread's platform. Throws `Error` if none is installed. */
 export function platform(): Platform {
   if (installed === null)
     throw new Error("No platform is installed: import src/node/platform.ts or src/browser.ts first.");

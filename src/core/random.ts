@@ -1,20 +1,20 @@
 import seedrandom from "seedrandom";
 
-/** The state of a {@link RandomSource}, serialisable as JSON. */
+/** State of a {@link RandomSource}, serialisable as JSON. */
 export type RandomState = seedrandom.State.Arc4;
 
 /**
- * A seeded stream of random numbers. Every component (stream, each kind of router) has its own, derived by name from
- * the scenario's seed, so that adding one component never changes the numbers of another.
+ * A seeded source of random numbers. Every component (stream, each kind of router) has its own, derived by name from
+ * the scenario's seed, so adding one component never changes the numbers of another.
  */
 export interface RandomSource {
   /** Uniform in [0, 1), 53 bits. */
   uniform(): number;
   /** Uniform over all 32-bit unsigned integers; seeds the bulk generators of the kernels. */
   uint32(): number;
-  /** Standard normal (Box–Muller), for the few numbers that are drawn once; bulk noise comes from the kernels. */
+  /** Standard normal (Box–Muller), for small amounts; bulk noise comes from the kernels. */
   normal(): number;
-  /** An independent source that depends only on this source's seed and `name`, not on what was drawn so far. */
+  /** Returns an independent source that depends only on this source's seed and `name`, not on what was drawn so far. */
   derive(name: string): RandomSource;
   state(): RandomState;
   restore(state: RandomState): void;

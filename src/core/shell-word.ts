@@ -1,4 +1,4 @@
-/** `word` as a POSIX shell takes it for one word, whatever stands in it. */
+/** Quotes `word` so that a POSIX shell reads it as one word, whatever its characters. */
 export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,16 +1,16 @@
-/** Which transport problem a router's plan solves. */
+/** The transport problem that a router's plan solves. */
 export type PlanKind = "entropic" | "sparsity-constrained";
 
-/** What a transport solver says of its own answer. */
+/** A transport solver's report on its own solution. */
 export interface SolverReport {
   /** Iterations spent on this batch. */
   readonly iterations: number;
-  /** How far the plan is from its marginals: ‖Pᵀ1 − T/E‖₁ / T for entropic plans, see `scot` for its own. */
+  /** Distance of the plan from its marginals: ‖Pᵀ1 − T/E‖₁ / T for entropic plans; `scot` defines its own. */
   readonly marginalError: number;
-  /** Whether `marginalError` is within the tolerance asked for. */
+  /** Whether `marginalError` is within the requested tolerance. */
   readonly converged: boolean;
-  /** Primal minus dual value of the plan, where the solver has both. */
+  /** Primal minus dual value of the plan, if the solver has both. */
   readonly dualityGap?: number;
-  /** The most non-zeros in a column of the plan, for sparsity-constrained plans. */
+  /** Maximum number of non-zeros in a column of the plan, for sparsity-constrained plans. */
   readonly maxColumnCardinality?: number;
 }

@@ -1,31 +1,34 @@
 import { InputError } from "./input-error.ts";
 
 /**
- * Bytes that can be read at any offset: a file, a `Blob`, an array. The readers in `formats` take nothing else, so that they
- * run wherever bytes do. hyparquet's `AsyncBuffer` with a name.
+ * Bytes that can be read at any offset: a file, a `Blob`, an array. The readers in `formats` accept nothing else, so
+ * they run wherever bytes do. It is hyparquet's `AsyncBuffer` with a name.
  */
 export interface Source {
-  /** As messages name it; its extension decides the format. */
+  /** Name in messages; its extension decides the format. */
   readonly name: string;
   readonly byteLength: number;
   /**
-   * The bytes from `start` to before `end`, `0 ≤ start ≤ end ≤ byteLength`, in a buffer of exactly that length, which the
-   * caller may change. Throws `InputError` if they cannot be read, or are no longer those that were there at first.
+   * Returns the bytes from `start` up to `end`, `0 ≤ start ≤ end ≤ byteLength`, in a buffer of exactly that length,
+   * which the caller may change. Throws `InputError` if they cannot be read or have changed since the source was
+   * opened.
    */
   slice(start: number, end: number): Promise<ArrayBuffer> | ArrayBuffer;
-  /** Fills `into` with the bytes from `start`, as {@link slice} gives them, without a new buffer for each piece of a long file. */
+  /**
+   * Fills `into` with the bytes from `start`, like {@link slice}, without a new buffer for each piece of a long file.
+   */
   fill?(into: Uint8Array<ArrayBuffer>, start: number): Promise<void>;
-  /** Gives back what the source holds, such as a file's handle. Nothing may be read afterwards. */
+  /** Releases what the source holds, such as a file handle. Nothing may be read afterwards. */
   close?(): Promise<void>;
 }
 
-/** A source of `bytes`, which must not change while it is read. */
+/** Returns a source of `bytes`, which must not change while it is read. */
 export function bytesSource(bytes: Uint8Array<ArrayBuffer>, name: string): Source {
   const { buffer, byteOffset, byteLength } = bytes;
   return { name, byteLength, slice: (start, end) => buffer.slice(byteOffset + start, byteOffset + end) };
 }
 
-/** A source of a `Blob`, such as a file that was chosen or dropped in a browser. */
+/** Returns a source of a `Blob`, such as a file that was chosen or dropped in a browser. */
 export function blobSource(blob: Blob, name: string): Source {
   return {
     name,
@@ -34,7 +37,7 @@ export function blobSource(blob: Blob, name: string): Source {
       try {
         return await blob.slice(start, end).arrayBuffer();
       } catch (cause) {
-        throw new InputError(`${name}: it cannot be read, or was changed since it was chosen; choose it again`, {
+        throw new InputError(`${name}: cannot be read, or has changed since it was chosen; choose it again`, {
           cause,
         });
       }
@@ -42,11 +45,11 @@ export function blobSource(blob: Blob, name: string): Source {
   };
 }
 
-/** The bytes of `source` from `start` to before `end`. Throws `InputError` if the source ends before that. */
+/** Returns the bytes of `source` from `start` up to `end`. Throws `InputError` if the source ends before that. */
 export async function readBytes(source: Source, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(await source.slice(start, end));
   if (bytes.length === end - start) return bytes;
-  throw new InputError(`${source.name}: truncated: the file ends at byte ${start + bytes.length}, more was promised`);
+  throw new InputError(`${source.name}: truncated: the file ends at byte ${start + bytes.length}; more was promised`);
 }
 
 /** Fills `into` with the bytes of `source` from `start`. Throws `InputError` if the source ends before that. */
@@ -55,11 +58,14 @@ export async function fillBytes(source: Source, into: Uint8Array<ArrayBuffer>, s
   else into.set(await readBytes(source, start, start + into.length));
 }
 
-/** All of `source` as UTF-8 text, without a byte order mark. Throws `InputError` if it has more than `most` bytes. Closes it. */
+/**
+ * Returns all of `source` as UTF-8 text, without a byte order mark, and closes it. Throws `InputError` above `most`
+ * bytes.
+ */
 export async function readText(source: Source, most: number): Promise<string> {
   try {
     const { name, byteLength } = source;
-    if (byteLength > most) throw new InputError(`${name}: ${byteLength} bytes; at most ${most} are read`);
+    if (byteLength > most) throw new InputError(`${name}: ${byteLength} bytes; the maximum is ${most}`);
     return new TextDecoder().decode(await readBytes(source, 0, byteLength));
   } finally {
     await source.close?.();

@@ -1,21 +1,21 @@
 import type { RandomSource } from "./random.ts";
 
 /**
- * One position of every stratum of `size` consecutive ones, drawn at random; the last stratum may be shorter. Unlike every
- * `size`-th position, the sample keeps in step with no period of what is sampled.
+ * One random position from every stratum of `size` consecutive ones; the last stratum may be shorter. Unlike every
+ * `size`-th position, the sample does not keep step with any period of the population.
  */
 export interface StratifiedSample {
-  /** How many strata there are, and so how many positions are drawn. */
+  /** Number of strata, and therefore of positions drawn. */
   readonly strata: number;
-  /** The position drawn from `stratum`, 0 … strata − 1. */
+  /** Returns the position drawn from `stratum`, 0 … strata − 1. */
   drawnFrom(stratum: number): number;
-  /** The stratum that `position` was drawn from; −1 if it was not drawn. */
+  /** Returns the stratum that `position` was drawn from; −1 if it was not drawn. */
   stratumOf(position: number): number;
 }
 
 /**
- * Draws one of the positions 0 … `count` − 1 from each stratum of `size`. The strata draw from `random` in their order, so
- * that a larger `count` keeps the positions of all whole strata; `count` may be ∞. Nobody else may draw from `random`.
+ * Draws one of the positions 0 … `count` − 1 from each stratum of `size`. The strata draw from `random` in order, so a
+ * larger `count` keeps the positions of all whole strata; `count` may be ∞. Nothing else may draw from `random`.
  */
 export function createStratifiedSample(count: number, size: number, random: RandomSource): StratifiedSample {
   const drawn: number[] = [];
@@ -40,14 +40,14 @@ export function createStratifiedSample(count: number, size: number, random: Rand
   };
 }
 
-/** One of the whole numbers `start` … `end` − 1, each as likely as the others. */
+/** Returns one of the integers `start` … `end` − 1, all equally likely. */
 function drawBetween(start: number, end: number, random: RandomSource): number {
   return start + Math.floor(random.uniform() * (end - start));
 }
 
 /**
- * `most` of the positions 0 … `count` − 1, or all if there are no more: the first, the last, and one drawn from each of equal
- * strata between, rising. The last alone if `most` is 1.
+ * Returns `most` of the positions 0 … `count` − 1, rising, or all if there are no more: the first, the last, and one
+ * drawn from each of equal strata between. Only the last if `most` is 1.
  */
 export function drawWithEnds(count: number, most: number, random: RandomSource): number[] {
   if (count <= most) return Array.from({ length: count }, (_, position) => position);
@@ -59,8 +59,9 @@ export function drawWithEnds(count: number, most: number, random: RandomSource):
 }
 
 /**
- * Draws one of the positions 0 … `count` − 1 from each of `strata` ≤ `count` equal parts, rising. Each position is as likely
- * as the others, so that the plain mean over the sample is unbiased; one on the border of two parts can be drawn twice.
+ * Draws one of the positions 0 … `count` − 1 from each of `strata` ≤ `count` equal parts, rising. All positions are
+ * equally likely, so the plain mean over the sample is unbiased; a position on the border of two parts can be drawn
+ * twice.
  */
 export function drawEvenly(count: number, strata: number, random: RandomSource): number[] {
   return Array.from({ length: strata }, (_, k) => Math.floor(((k + random.uniform()) * count) / strata));
@@ -69,24 +70,24 @@ export function drawEvenly(count: number, strata: number, random: RandomSource):
 /** An estimate of a population's mean. */
 export interface MeanEstimate {
   readonly mean: number;
-  /** Of `mean`; null if the whole population was measured, or fewer than two of it. */
+  /** Standard error of `mean`; null if the whole population was measured, or fewer than two positions. */
   readonly standardError: number | null;
 }
 
 /**
- * The mean of a population of `count` from one value of each stratum of `size`: Σ n_h·x_h / Σ n_h with n_h the positions of
- * stratum h, which is unbiased though the last stratum is shorter. `values` may lack that of the last stratum, which is then
- * left out. Null without values.
+ * Estimates the mean of a population of `count` from one value per stratum of `size`: Σ n_h·x_h / Σ n_h with n_h the
+ * positions of stratum h, which is unbiased even though the last stratum is shorter. `values` may lack the last
+ * stratum, which is then left out. Null without values.
  *
- * A single value of a stratum says nothing about the stratum's variance, so neighbours are collapsed into groups of two, the
- * last three into one if their number is odd:
+ * A single value says nothing about its stratum's variance, so neighbours are collapsed into groups of two; if their
+ * number is odd, the last three form one group:
  *
  *     v = Σ over groups of (max W_h)²·Σ (x_h − x̄)²·m/(m − 1),   W_h = n_h / Σ n_h,  m strata in the group
  *
- * Its expectation is the variance of the mean, plus what the strata's own means differ by within a group: it is never too
- * low on average, whatever the population, and exact if neighbouring strata are alike, as those of a population whose period
- * is `size` are. The finite-population correction is in it already: a value drawn from n_h has the variance
- * (1 − 1/n_h)·S_h², and that is what the differences show. A further factor would make v too low for a periodic population.
+ * Its expectation is the variance of the mean plus the differences between the strata's own means within a group: on
+ * average it is never too low, whatever the population, and exact if neighbouring strata are alike, as in a population
+ * with period `size`. It already includes the finite-population correction: a value drawn from n_h has the variance (1
+ * − 1/n_h)·S_h², which is what the differences show. A further factor would make v too low for a periodic population.
  *
  * Source: Hansen, Hurwitz and Madow 1953, section 9.15; Cochran 1977, Sampling Techniques, section 5A.12.
  */

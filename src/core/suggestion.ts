@@ -1,17 +1,17 @@
 import { distance } from "fastest-levenshtein";
 
-/** Characters that a word has at least to be taken for the beginning of a longer one. */
+/** Minimum length of a word that may be the beginning of a longer one. */
 const fewestBeginning = 3;
 
-/** Characters that it has at least if it is misspelt, too. */
+/** Minimum length if it may also be misspelt. */
 const fewestMisspelt = 6;
 
-/** Longer words are no slips of the pen. */
+/** Longer words are not typing errors. */
 const mostLetters = 60;
 
 /**
- * ` Did you mean "…"?`: the first of `known` that starts with `word`, or else the nearest, of which `word` may also be a
- * misspelt beginning; nothing if none is near. Upper and lower case are the same.
+ * Returns ` Did you mean "…"?`: the first of `known` that starts with `word`, or else the nearest, of which `word` may
+ * also be a misspelt beginning; nothing if none is near. Ignores case.
  */
 export function suggestion(word: string, known: readonly string[]): string {
   if (word.length > mostLetters) return "";
@@ -34,14 +34,14 @@ function nearestOf(word: string, known: readonly string[]): string | undefined {
   return nearest;
 }
 
-/** How many letters `word` has wrong; infinity if they are too many for a slip of the pen. */
+/** Returns how many letters of `word` are wrong; infinity if they are too many for a typing error. */
 function costOf(word: string, known: string): number {
   const whole = distance(word, known);
-  // Half of the word wrong is no slip of the pen.
+  // A word that is half wrong is not a typing error.
   const ofWhole = whole <= Math.max(2, word.length / 2) ? whole : Number.POSITIVE_INFINITY;
   if (word.length < fewestMisspelt || known.length <= word.length) return ofWhole;
   const beginnings = [-1, 0, 1].map((more) => distance(word, known.slice(0, word.length + more)));
   const ofBeginning = Math.min(...beginnings);
-  // Of equally near names, the whole one comes first.
+  // If several names are equally near, a whole one comes first.
   return ofBeginning <= word.length / 4 ? Math.min(ofWhole, ofBeginning + 1 / 2) : ofWhole;
 }

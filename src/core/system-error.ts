@@ -1,4 +1,4 @@
-/** Codes by which the system says that a call made no sense: a fault of the program, not of the machine. */
+/** Codes of system calls that made no sense: a bug in the program, not a problem of the machine. */
 const programFaults = new Set(["EBADF", "EFAULT", "EINVAL", "ENOTSOCK"]);
 
 /** A system call that failed because of the machine: a full disk, a missing folder, too many open files. */
@@ -9,7 +9,7 @@ export interface SystemError extends Error {
   readonly path?: string;
 }
 
-/** Whether `error` says that a system call failed for a reason outside the program. */
+/** Whether `error` is a system call that failed for a reason outside the program. */
 export function isSystemError(error: unknown): error is SystemError {
   if (!(error instanceof Error)) return false;
   const { code, syscall } = error as Partial<SystemError>;

@@ -2,31 +2,31 @@ import { expertCapacity, type RoutingShape } from "./assignment.ts";
 
 /** The router logits of one step: what every router of a scenario sees. */
 export interface TokenBatch {
-  /** Counts from 0. */
+  /** Step number, counted from 0. */
   readonly step: number;
   /** Tokens in this batch. The last batch of a recorded file may be shorter than the others. */
   readonly tokens: number;
   readonly experts: number;
   /**
-   * `[tokens × experts]`, row-major; finite, or −∞ for an expert that is disabled for the token. The array may be longer than `tokens · experts` and is overwritten by the
-   * next batch; routers read it and never write to it.
+   * `[tokens × experts]`, row-major; finite, or −∞ for an expert that is disabled for the token. The array may be longer
+   * than `tokens · experts`, and the next batch overwrites it; routers read it and never write to it.
    */
   readonly logits: Float32Array;
-  /** `[tokens]`, the id of each token in its vocabulary; only where the stream knows it. May be longer than `tokens`. */
+  /** `[tokens]`, the id of each token in its vocabulary, if the stream knows it. May be longer than `tokens`. */
   readonly tokenId?: Int32Array;
-  /** Whether a logit may be −∞; false when absent. */
+  /** Whether a logit may be −∞; default false. */
   readonly hasDisabled?: boolean;
-  /** `[tokens]`, the true cluster of each token; only where the stream knows it. May be longer than `tokens`. */
+  /** `[tokens]`, the true cluster of each token, if the stream knows it. May be longer than `tokens`. */
   readonly cluster?: Int32Array;
 }
 
-/** Below this a logit disables its expert for the token: attention-style masks write the least float instead of −∞. */
+/** A logit below this disables its expert for the token: attention-style masks write the lowest float instead of −∞. */
 export const disabledBelow = Math.fround(-1e30);
 
 /**
- * Makes −∞ of logits below {@link disabledBelow}, in place. Returns whether there were any.
+ * Replaces logits below {@link disabledBelow} by −∞, in place. Returns whether there were any.
  *
- * @param count of `logits`, from the first on
+ * @param count number of `logits`, from the first
  */
 export function markDisabled(logits: Float32Array, count: number): boolean {
   let found = false;
@@ -38,7 +38,7 @@ export function markDisabled(logits: Float32Array, count: number): boolean {
   return found;
 }
 
-/** Makes −∞ of the affinities `[tokens × experts]` of disabled experts, with which no assignment and no bound takes them. */
+/** Sets the affinities `[tokens × experts]` of disabled experts to −∞, so that no assignment and no bound includes them. */
 export function excludeDisabled({ logits, tokens, experts, hasDisabled }: TokenBatch, scores: Float64Array): void {
   if (!hasDisabled) return;
   for (let entry = 0; entry < tokens * experts; entry++) {
@@ -46,17 +46,17 @@ export function excludeDisabled({ logits, tokens, experts, hasDisabled }: TokenB
   }
 }
 
-/** What of a batch can be assigned: all of it unless experts are disabled. */
+/** The assignable part of a batch: all of it unless experts are disabled. */
 export interface Assignable {
   /** `[experts]`, 1 for experts that some token can have. */
   readonly enabled: Uint8Array;
-  /** How many these are. */
+  /** Number of these experts. */
   readonly experts: number;
-  /** Σ over the tokens of the experts that each can have, at most K. */
+  /** Σ over tokens of the experts that each can have, at most K. */
   readonly pairs: number;
 }
 
-/** Counts what can be assigned of a batch with disabled experts. */
+/** Returns the assignable part of a batch with disabled experts. */
 export function assignableOf({ logits, tokens, experts }: TokenBatch, topK: number): Assignable {
   const enabled = new Uint8Array(experts);
   let pairs = 0;
@@ -72,7 +72,7 @@ export function assignableOf({ logits, tokens, experts }: TokenBatch, topK: numb
   return { enabled, experts: enabled.reduce((sum, one) => sum + one, 0), pairs };
 }
 
-/** {@link expertCapacity} of a batch: of the experts and pairs that can be assigned. */
+/** Returns the {@link expertCapacity} of a batch, for the experts and pairs that can be assigned. */
 export function batchCapacity(batch: TokenBatch, shape: RoutingShape): number {
   if (!batch.hasDisabled) return expertCapacity(batch.tokens, shape);
   const { experts, pairs } = assignableOf(batch, shape.topK);

@@ -1,15 +1,15 @@
 /**
- * Carries a loss's gradient from the gates of the batch that was routed last back to its logits. `gateGradient`
- * `[tokens × slots]` is ∂loss/∂gate; ∂loss/∂logits is added to `logitGradient` `[tokens × experts]`. Which experts were
- * selected is held fixed, as everywhere in the field: it changes in jumps.
+ * Propagates a loss's gradient from the gates of the last routed batch back to its logits. `gateGradient` `[tokens ×
+ * slots]` is ∂loss/∂gate; adds ∂loss/∂logits to `logitGradient` `[tokens × experts]`. The selection of experts is held
+ * fixed, as is usual, because it is not differentiable.
  */
 export type GateBackward = (gateGradient: Float32Array, logitGradient: Float32Array) => void;
 
-/** What training on one batch came to. */
+/** Measurements of training on one batch. */
 export interface TrainingStep {
-  /** Mean over the batch's tokens, before the parameters were updated by it. */
+  /** Mean over the batch's tokens, before the batch updated the parameters. */
   readonly taskLoss: number;
-  /** Euclidean norm of ∂loss/∂(gate's weights), the router's own loss included. */
+  /** Euclidean norm of ∂loss/∂(gate's weights), including the router's own loss. */
   readonly gateGradientNorm: number;
   /** Mean over pairs of experts of the cosine between their outputs on the same tokens, −1 … 1; 1 for a single expert. */
   readonly expertSimilarity: number;

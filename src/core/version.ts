@@ -1,2 +1,2 @@
-/** This program's version, as package.json has it. Written by `npm run build:constants`. */
+/** Version of this program, from package.json. Written by `npm run build:constants`. */
 export const version = "0.1.0";

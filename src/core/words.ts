@@ -1,9 +1,9 @@
-/** A whole number with its noun, in the singular for 1 alone: `1 row`, `2 rows`, `0 rows`. */
+/** Returns a number with its noun, singular only for 1: `1 row`, `2 rows`, `0 rows`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `a`, `a and b`, `a, b and c`; of more than `most` the first few and how many more there are. */
+/** Returns `a`, `a and b`, `a, b and c`; for more than `most` items, the first few and the number of the others. */
 export function listed(items: readonly string[], most = 5): string {
   const shown = items.length > most ? [...items.slice(0, most - 1), `${items.length - most + 1} more`] : items;
   if (shown.length < 2) return shown.join("");
@@ -12,7 +12,9 @@ export function listed(items: readonly string[], most = 5): string {
 
 const mostItems = 10;
 
-/** `a, b, c`; of more than `most` items the first ones and how many there are besides, so that no message is unbounded. */
+/**
+ * Returns `a, b, c`; for more than `most` items, the first ones and the number of the others, to keep messages short.
+ */
 export function listedFirst(items: readonly (string | number)[], most = mostItems): string {
   const shown = items.slice(0, most).join(", ");
   return items.length > most ? `${shown}, … and ${items.length - most} more` : shown;

@@ -6,7 +6,7 @@ import { openInputFile } from "./files/input-file.ts";
 import { checkCanTrain, loadTensors } from "./tensors.ts";
 
 function readKernels(): Uint8Array<ArrayBuffer> {
-  // The same from `src/node` and from `dist/node`.
+  // The same path from `src/node` and from `dist/node`.
   const path = fileURLToPath(new URL("../../build/kernels.wasm", import.meta.url));
   try {
     return readFileSync(path);
@@ -15,7 +15,8 @@ function readKernels(): Uint8Array<ArrayBuffer> {
   }
 }
 
-// Whoever uses the core in Node imports this file first: the library's entry, the command line and each worker thread.
+// Everything that uses the core in Node imports this file first: the library's entry, the command line, each worker
+// thread.
 installPlatform({
   open: openInputFile,
   kernels: readKernels,

@@ -3,15 +3,15 @@ import { InputError } from "../core/input-error.ts";
 import type { TensorBackend, Tensors } from "../core/platform.ts";
 
 const core = "@tensorflow/tfjs-core";
-/** The package of each backend that is plain JavaScript or WebAssembly. */
+/** Package of each backend in plain JavaScript or WebAssembly. */
 const packageOf = { wasm: "@tensorflow/tfjs-backend-wasm", cpu: "@tensorflow/tfjs-backend-cpu" } as const;
-/** The major version of TensorFlow.js that is tested. */
+/** Major version of TensorFlow.js that is tested. */
 const major = 4;
 
 /**
- * TensorFlow.js computing with `backend`. It is an optional peer dependency, loaded on first use, since most runs have no
- * tensors. The `wasm` backend has one thread, so that its sums have one order. A process has one backend at a time: that
- * of the last call.
+ * TensorFlow.js computing with `backend`. It is an optional peer dependency, loaded on first use, because most runs
+ * need no tensors. The `wasm` backend has one thread, so its sums have a fixed order. A process has one backend at a
+ * time: that of the last call.
  *
  * Throws `InputError`, saying what to install, if a package is missing or `@tensorflow/tfjs-node-gpu` does not load.
  */
@@ -19,16 +19,17 @@ export async function loadTensors(backend: TensorBackend): Promise<Tensors> {
   if (backend === "tensorflow") checkInstalled("backend tfjs-gpu", [core]);
   else checkInstalled("backend tfjs", [core, packageOf[backend]]);
   const tensors = await import("@tensorflow/tfjs-core");
-  // The package's build for Node leaves the gradients out, and its other files are no modules to Node; so they are bundled.
+  // The package's build for Node lacks the gradients, and Node cannot load its other files as modules; so they are
+  // bundled.
   await import(new URL("../../build/tensor-gradients.js", import.meta.url).href);
-  // Without it the first use prints advice to install the native addon.
+  // Otherwise the first use prints advice to install the native addon.
   tensors.enableProdMode();
   await register(backend);
   if (!(await tensors.setBackend(backend))) throw new Error(`TensorFlow.js backend ${backend} did not start`);
   return tensors;
 }
 
-/** Throws `InputError`, as {@link loadTensors} does, if a stream cannot train here. Loads nothing. */
+/** Throws `InputError`, like {@link loadTensors}, if a stream cannot train here. Loads nothing. */
 export function checkCanTrain(): void {
   checkInstalled("stream.kind: training", [core, packageOf.wasm]);
 }
@@ -50,7 +51,7 @@ function isInstalled(name: string): boolean {
   }
 }
 
-/** The version of TensorFlow.js that {@link loadTensors} loads. */
+/** Returns the version of TensorFlow.js that {@link loadTensors} loads. */
 export async function tensorVersions(): Promise<{ tfjs: string }> {
   const { version_core } = await import("@tensorflow/tfjs-core");
   return { tfjs: version_core };
@@ -68,7 +69,7 @@ async function register(backend: TensorBackend): Promise<void> {
       return;
     case "tensorflow":
       try {
-        // Not a word the compiler can follow: the package is installed on few machines.
+        // Typed as a string so that the compiler does not resolve it: the package is installed on few machines.
         const addon: string = "@tensorflow/tfjs-node-gpu";
         await import(addon);
       } catch (error) {

@@ -1,6 +1,4 @@
-/**
- * The part of the WebAssembly interface that is used here: Node has it, but neither its types nor ES2023's declare it.
- */
+/** The part of the WebAssembly interface used here: Node has it, but neither its types nor ES2023's declare it. */
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { initial: number; maximum: number; shared: true });

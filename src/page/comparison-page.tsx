@@ -15,13 +15,14 @@ import { PictureFigure } from "./picture-figure.tsx";
 
 const fieldsId = "differences";
 
-/** What the verdict is on, as far as it is compared: balance and what is paid for it. */
+/** Metrics of the verdict, if compared: balance and its price. */
 const verdictColumns = ["max_vio_batch_mean", "task_loss", "regret_mean", "score"];
-/** A table with a column for each of so many folders and one for each change fits an upright sheet. */
+/** Maximum number of folders whose table, a column per folder and one per change, fits an upright sheet. */
 const mostUpright = 3;
 
 /**
- * Results side by side as one HTML page: what changed, where the scenarios differ, and a picture and a table of each metric.
+ * Results side by side as one HTML page: what changed, how the scenarios differ, and a picture and a table of each
+ * metric.
  */
 export function renderComparison(comparison: Comparison): string {
   const { folders, fields, metrics } = comparison;
@@ -29,7 +30,7 @@ export function renderComparison(comparison: Comparison): string {
   const routers = Array.from(new Set(metrics.flatMap(({ rows }) => rows.map(({ router }) => router))));
   return renderPage({
     title: folders.map(({ name }) => name).join(" · "),
-    description: "The same metrics side by side; differences are to the first.",
+    description: "The same metrics side by side; differences are relative to the first.",
     contents: [
       { id: verdictId, label: "Verdict" },
       { id: fieldsId, label: `Where the ${nounOf(folders)} differ` },
@@ -42,7 +43,7 @@ export function renderComparison(comparison: Comparison): string {
         <VerdictSection sentences={verdictOf(comparison)} />
         <section aria-labelledby={fieldsId}>
           <h2 id={fieldsId}>Where the {nounOf(folders)} differ</h2>
-          {fields.length === 0 && <p>No difference is known.</p>}
+          {fields.length === 0 && <p>No known differences.</p>}
           <dl class="facts">
             {fields.map(({ path, values }) => (
               <div key={path}>
@@ -70,18 +71,18 @@ function verdictOf({ folders, metrics }: Comparison): string[] {
   const sentences = (main.length > 0 ? main : metrics.slice(0, 1)).flatMap((metric) =>
     changeSentences(metric, folders),
   );
-  return sentences.length > 0 ? sentences : [`No router of ${folders[0].name} is in another, so nothing changed.`];
+  return sentences.length > 0 ? sentences : [`No other folder has a router of ${folders[0].name}, so nothing changed.`];
 }
 
 interface MetricTableProps {
   readonly metric: ComparedMetric;
-  /** Of the folders. */
+  /** Names of the folders. */
   readonly names: readonly string[];
-  /** All of the page. */
+  /** All routers of the page. */
   readonly routers: readonly string[];
 }
 
-/** A row per router, and for every folder but the first its difference too. */
+/** A row per router; each folder but the first also has its difference. */
 function MetricTable({ metric, names, routers }: MetricTableProps) {
   const { column, label, better, rows } = metric;
   const intervals = changeIntervalWords([metric]);
@@ -101,7 +102,7 @@ function MetricTable({ metric, names, routers }: MetricTableProps) {
         rows={rows.map(({ router, cells }) => ({
           heading: router,
           variant: routers.indexOf(router),
-          // Colours are those of the folders here.
+          // Here the colours are those of the folders.
           hasSwatch: false,
           cells: cells.flatMap((cell, i) => (i === 0 ? [meanCell(cell)] : [meanCell(cell), changeCell(cell)])),
         }))}

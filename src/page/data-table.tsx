@@ -3,41 +3,41 @@ import { variantColor, variantDash } from "../core/pictures/parts/theme.ts";
 
 export interface DataColumn {
   readonly name: string;
-  /** What the pointer shows on the header; empty for none. */
+  /** Tooltip of the header; empty for none. */
   readonly title: string;
-  /** Numbers stand to the right. */
+  /** Numbers are aligned to the right. */
   readonly isNumeric: boolean;
-  /** The other columns are there when all are asked for. */
+  /** The other columns are hidden until the reader asks for all. */
   readonly isMain: boolean;
 }
 
 export interface DataCell {
   readonly text: string;
-  /** What the row is sorted by, where that is not the text. */
+  /** Sort key of the cell, if it is not the text. */
   readonly sortKey?: number;
 }
 
 export interface DataRow {
   readonly heading: string;
-  /** The position of its router among those of the page, by which the page's script highlights it. */
+  /** Position of its router among those of the page, by which the page's script highlights it. */
   readonly variant: number;
-  /** Whether it has the stroke that its lines have in the pictures; false if pictures draw folders and not routers. */
+  /** Whether it shows the stroke of its lines in the pictures; false if pictures draw folders and not routers. */
   readonly hasSwatch: boolean;
-  /** One a column. */
+  /** One cell per column. */
   readonly cells: readonly DataCell[];
 }
 
 export interface DataTableProps {
   readonly id: string;
-  /** Names the table for those who do not see its heading. */
+  /** Names the table for readers who do not see its heading. */
   readonly label: string;
-  /** The header of the rows' headings. */
+  /** Header of the column of row headings. */
   readonly headingName: string;
   readonly columns: readonly DataColumn[];
   readonly rows: readonly DataRow[];
 }
 
-/** A table that the page's script sorts by the column whose header is pressed. Wide ones scroll within the page. */
+/** A table that the page's script sorts by the column whose header is clicked. Wide tables scroll within the page. */
 export function DataTable({ id, label, headingName, columns, rows }: DataTableProps) {
   const hasMore = columns.some(({ isMain }) => !isMain);
   return (
@@ -91,7 +91,7 @@ function Header(column: DataColumn) {
   );
 }
 
-/** The name of a column, which may be broken behind its underscores. */
+/** Name of a column, which may break after its underscores. */
 function BreakableName({ name }: { name: string }) {
   const pieces = name.split(/(?<=_)/);
   return pieces.map((piece, i) => (
@@ -102,7 +102,7 @@ function BreakableName({ name }: { name: string }) {
   ));
 }
 
-/** A stroke as the variant's lines in the pictures are drawn. */
+/** A stroke drawn like the variant's lines in the pictures. */
 function Swatch({ position }: { position: number }) {
   const color = `var(--${variantColor(position).slice(1)})`;
   return <span class="swatch" style={{ borderTop: `3px ${variantDash(position)} ${color}` }} aria-hidden="true" />;

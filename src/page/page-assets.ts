@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { themes } from "../core/pictures/parts/theme.ts";
 
-/** What every page brings along: its script and its styles, as `npm run build` left them in `build/`. */
+/** What every page includes: its script and its styles, as `npm run build` wrote them to `build/`. */
 export interface PageAssets {
   readonly script: string;
   readonly styles: string;
@@ -11,22 +11,22 @@ export interface PageAssets {
 
 let assets: PageAssets | null = null;
 
-/** Reads the assets once. Throws `Error` when they are missing. */
+/** Reads the assets once. Throws `Error` if they are missing. */
 export function pageAssets(): PageAssets {
   assets ??= { script: readBuilt("report-page.js"), styles: `${colorProperties()}\n${readBuilt("report-page.css")}` };
   return assets;
 }
 
 /**
- * The policy of a page: it loads nothing from anywhere, and runs `script` and no other, whatever is written in it. Style
- * attributes are allowed, since ECharts' tooltips are made of them.
+ * Content security policy of a page: it loads nothing from anywhere, and runs only `script`, whatever its text
+ * contains. Style attributes are allowed, because ECharts' tooltips use them.
  */
 export function contentSecurityPolicy(script: string): string {
   const hash = createHash("sha256").update(script).digest("base64");
   return `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
 }
 
-/** The themes as custom properties, of which `color-scheme` picks one of each pair. */
+/** The themes as custom properties; `color-scheme` picks one of each pair. */
 function colorProperties(): string {
   const { light, dark } = themes;
   const pair = (name: string, of: (theme: typeof light) => string) => `--${name}:light-dark(${of(light)},${of(dark)})`;

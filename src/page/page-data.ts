@@ -2,28 +2,28 @@ import type { Picture } from "../core/pictures/picture.ts";
 
 /** A router, or a variant of a sweep, that the page's script highlights in all pictures and tables at once. */
 export interface PageRouter {
-  /** As pictures write it. */
+  /** Name in the pictures. */
   readonly name: string;
-  /** Whether it is in the list beside the contents, which has room for the featured ones. */
+  /** Whether it is in the list beside the contents, which only has room for the featured ones. */
   readonly isListed: boolean;
-  /** The token and the dash of its lines; null if pictures draw folders and not routers. */
+  /** Token and dash of its lines; null if pictures draw folders and not routers. */
   readonly color: string | null;
   readonly dash: string | null;
 }
 
-/** What the page's script is given. */
+/** Data for the page's script. */
 export interface PageData {
   readonly pictures: readonly Picture[];
   readonly routers: readonly PageRouter[];
 }
 
 const significantDigits = 6;
-// What would end the script element or open a comment in it, and what older scripts took for the end of a line.
+// Escapes what would end the script element or open a comment in it, and what older scripts took for a line break.
 const unsafe = /[<\u2028\u2029]/g;
 
 /**
- * `value` as JSON that can stand in a script element: it holds no `<`. Fractions are rounded to six significant digits,
- * which no eye tells from more in a picture; integers stay whole.
+ * Returns `value` as JSON that can stand in a script element: it contains no `<`. Fractions are rounded to six
+ * significant digits, a difference that no picture shows; integers stay whole.
  */
 export function embeddedJson(value: unknown): string {
   return JSON.stringify(value, (_, item) =>

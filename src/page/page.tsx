@@ -5,9 +5,9 @@ import { contentSecurityPolicy, type PageAssets, pageAssets } from "./page-asset
 import { embeddedJson, type PageData } from "./page-data.ts";
 import { Raw } from "./raw.tsx";
 
-/** An entry of the table of contents. */
+/** An entry in the table of contents. */
 export interface ContentsEntry {
-  /** Of the section's element. */
+  /** `id` of the section's element. */
   readonly id: string;
   readonly label: string;
 }
@@ -24,7 +24,7 @@ const contentsId = "contents-list";
 const routersId = "router-list";
 export const verdictId = "verdict";
 
-/** The answer: the first sentence large. */
+/** The verdict, with a large first sentence. */
 export function VerdictSection({ sentences: [first, ...others] }: { sentences: readonly string[] }) {
   return (
     <section class="answer" aria-labelledby={verdictId}>
@@ -37,7 +37,7 @@ export function VerdictSection({ sentences: [first, ...others] }: { sentences: r
   );
 }
 
-/** A command line, each word of which is whole if it fits. */
+/** A command line that breaks only between words, if they fit. */
 export function Command({ text }: { text: string }) {
   return (
     <pre class="command">
@@ -54,8 +54,8 @@ export function Command({ text }: { text: string }) {
 }
 
 /**
- * A whole page as HTML: one file that needs no other, and no network. All text in it is escaped. The children have a
- * {@link PictureFigure} of each picture.
+ * Returns a whole page as HTML: one file that needs no other files and no network. All text in it is escaped. The
+ * children contain a {@link PictureFigure} for each picture.
  */
 export function renderPage(props: PageProps): string {
   return `<!doctype html>\n${renderToString(<Page {...props} assets={pageAssets()} />)}\n`;
@@ -63,7 +63,7 @@ export function renderPage(props: PageProps): string {
 
 /**
  * The frame of every page: head, title, theme switch, contents and routers, and the script with its data. Contents and
- * routers stay in view: beside the content on a wide screen, elsewhere in a bar that opens them.
+ * routers stay visible: beside the content on a wide screen, otherwise in a bar that opens them.
  */
 function Page({
   title,

@@ -3,8 +3,8 @@ import { withoutLegends } from "../core/pictures/parts/legend-room.ts";
 import type { Picture } from "../core/pictures/picture.ts";
 
 /**
- * A picture with its words and what else belongs to it. The page's script draws the chart and lists its legend; without it
- * the words stand alone.
+ * A picture with its caption and whatever else belongs to it. The page's script draws the chart and lists its legend;
+ * without the script only the words remain.
  */
 export function PictureFigure({ picture, children }: { picture: Picture; children?: ComponentChildren }) {
   const { id, title, finding, reading } = picture;
@@ -23,7 +23,7 @@ export function PictureFigure({ picture, children }: { picture: Picture; childre
           <div class="chart" data-picture={id} style={{ height: `${height}px` }} aria-hidden="true" />
         </div>
         <noscript>
-          <p class="note">The picture is drawn by a script, which this browser does not run.</p>
+          <p class="note">The picture needs JavaScript, which this browser does not run.</p>
         </noscript>
         <figcaption>
           <p>{finding}</p>
@@ -38,10 +38,10 @@ export function PictureFigure({ picture, children }: { picture: Picture; childre
   );
 }
 
-/** Pixels beside which a phone has room for a plot. */
+/** Maximum width of row names, in pixels, that leaves room for a plot on a phone. */
 const longestOnPhone = 140;
 
-/** Rows whose names would leave no room for what is beside them scroll within a page that is narrower. */
+/** If row names leave no room for the plot, the picture scrolls within a narrower page. */
 function hasLongRowNames({ option: { yAxis } }: Picture): boolean {
   return [yAxis]
     .flat()

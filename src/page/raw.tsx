@@ -1,7 +1,7 @@
-/** An element whose text browsers take as it is, without undoing escapes: a style sheet, a script, data for one. */
+/** An element whose text browsers take literally, without undoing escapes: a style sheet, a script, data for one. */
 export interface RawProps {
   readonly tag: "style" | "script";
-  /** Of a script: `application/json` for data, which is never run. */
+  /** Type of a script: `application/json` for data, which is never run. */
   readonly type?: string;
   readonly id?: string;
   /** Must not end the element itself; see {@link embeddedJson} for data. */

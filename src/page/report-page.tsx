@@ -14,12 +14,12 @@ import { FiguresSection, figuresId, SummarySection, summaryId } from "./summary-
 
 const recommendationId = "recommendation";
 
-/** Of missing files, how many parts the list of them may have. */
+/** Maximum number of parts in the list of missing files. */
 const mostMissing = 6;
 
 /**
- * The report on a folder of results as one HTML page, the answer first: the verdict, what a sweep recommends that keeps the
- * mean MaxVio of a batch at `maxVioLimit`, the summary, the pictures, all figures, and what was run.
+ * The report on a folder of results as one HTML page: first the verdict, then the sweep's recommendation with the mean
+ * MaxVio of a batch at most `maxVioLimit`, the summary, the pictures, all figures, and what was run.
  */
 export function renderReport(
   { results, variants }: ReportData,
@@ -63,7 +63,7 @@ export function renderReport(
         <section aria-labelledby="pictures">
           <h2 id="pictures">Pictures</h2>
           {pictures.length === 0 && (
-            <p>There are none: pictures are drawn from steps.csv and loads.csv, which hold nothing to show.</p>
+            <p>There are no pictures: they are drawn from steps.csv and loads.csv, which contain nothing to show.</p>
           )}
           {pictures.map((picture) => (
             <PictureFigure key={picture.id} picture={picture} />
@@ -76,7 +76,7 @@ export function renderReport(
   });
 }
 
-/** What a sweep recommends: the variant to take, the command that runs it again, and the Pareto-best variants. */
+/** A sweep's recommendation: the variant to take, the command that runs it again, and the Pareto-best variants. */
 function RecommendationSection({ text }: { text: RecommendationText }) {
   return (
     <section aria-labelledby={recommendationId}>
@@ -99,7 +99,7 @@ function RecommendationSection({ text }: { text: RecommendationText }) {
   );
 }
 
-/** The files of the runs that pictures and recommendations are made from, if they are not there. */
+/** Missing files of the runs that pictures and recommendations need. */
 function missingFiles({ runs }: Results): string[] {
   const names = ["steps.csv", "loads.csv", "run.json", ...(runs.length > 1 ? ["timing.csv"] : [])];
   return runs.flatMap(({ files }) => files.missing(names));

@@ -6,7 +6,7 @@ import { Command } from "./page.tsx";
 
 export const factsId = "what-was-run";
 
-/** What was run, folded: sizes and settings, and the command that runs it again. */
+/** What was run, collapsed: sizes and settings, and the command that runs it again. */
 export function FactsSection({ results }: { results: Results }) {
   const command = rerunCommand(results);
   return (
@@ -34,20 +34,20 @@ export function FactsSection({ results }: { results: Results }) {
   );
 }
 
-/** The command that runs the first run again from its record; null if that holds no scenario. */
+/** Returns the command that runs the first run again from its record; null if the record has no scenario. */
 function rerunCommand({ runs: [{ files }] }: Results): string | null {
   const record = files.record() as { scenario?: unknown } | null | undefined;
   if (record?.scenario === undefined || record.scenario === null) return null;
   return commandLine(["moesim", "run", files.recordPath]);
 }
 
-/** One thing that is known of what was run. */
+/** One fact about what was run. */
 interface Fact {
   readonly name: string;
   readonly value: string;
 }
 
-/** What is told of run.json; anything else in it, or of another type, is passed over. */
+/** What the page shows of run.json; anything else, or anything of another type, is ignored. */
 const recordSchema = z.object({
   command: z.string().optional().catch(undefined),
   file: z.string().optional().catch(undefined),
@@ -74,7 +74,7 @@ const recordSchema = z.object({
 });
 type RunRecord = z.infer<typeof recordSchema>;
 
-/** Sizes, seeds, stream and versions of `results`, from the summary and, where there is one, run.json. */
+/** Returns sizes, seeds, stream and versions of `results`, from the summary and, if present, run.json. */
 function runFacts({ summary, parameters, runs }: Results): Fact[] {
   const distinct = (column: string) => {
     const position = summary.columns.indexOf(column);
@@ -94,13 +94,13 @@ function runFacts({ summary, parameters, runs }: Results): Fact[] {
     ...scenarioFacts(record, new Set(parameters)),
     ...routerFacts(record, new Set(parameters)),
     ["Versions", versionsText(record)],
-    // Of a sweep each cell has times of its own.
+    // Each cell of a sweep has its own times.
     ["Run", runs.length === 1 ? timeText(record) : undefined],
   ];
   return facts.flatMap(([name, value]) => (value === undefined || value === "" ? [] : [{ name, value }]));
 }
 
-/** What the scenario says and the summary does not, without what is swept: a cell's value is not that of the others. */
+/** Facts in the scenario but not in the summary, without what is swept: one cell's value is not that of the others. */
 function scenarioFacts(
   { scenario, ranks: recordedRanks }: RunRecord,
   swept: ReadonlySet<string>,
@@ -117,7 +117,7 @@ function scenarioFacts(
   ];
 }
 
-/** Each router's kind and options, without those that are swept. */
+/** Returns each router's kind and options, without swept ones. */
 function routerFacts({ scenario }: RunRecord, swept: ReadonlySet<string>): (readonly [string, string])[] {
   if (swept.has("routers")) return [];
   return scenario.routers.map(({ kind, label, ...options }) => [
@@ -130,7 +130,7 @@ function streamText({ kind, ...options }: { kind: string }, swept: ReadonlySet<s
   return withOptions(kind, options, "stream", swept);
 }
 
-/** `kind (option value, …)` with the options that are not swept; `path` is where they are in the scenario. */
+/** Returns `kind (option value, …)` without swept options; `path` is where they are in the scenario. */
 function withOptions(kind: string, options: object, path: string, swept: ReadonlySet<string>): string {
   const shown = Object.entries(options)
     .filter(([name]) => !swept.has(`${path}.${name}`))

@@ -8,15 +8,15 @@ import { type DataCell, type DataColumn, DataTable } from "./data-table.tsx";
 
 interface SectionProps {
   readonly results: Results;
-  /** In the order of the summary. */
+  /** Routers in the order of the summary. */
   readonly variants: readonly VariantData[];
 }
 
 export const summaryId = "summary";
 
 /**
- * A row per variant with its main metrics, rounded. If variants were run with several seeds, these are means over them with
- * their intervals, and all other metrics are there when they are asked for.
+ * A row per variant with its main metrics, rounded. If variants were run with several seeds, these are means over the
+ * seeds with their intervals; all other metrics are shown on request.
  */
 export function SummarySection({ results, variants }: SectionProps) {
   const hasSeeds = variants.some(({ members }) => members.length > 1);
@@ -33,9 +33,9 @@ export function SummarySection({ results, variants }: SectionProps) {
       <h2 id={summaryId}>Summary</h2>
       <p class="muted">
         {hasSeeds &&
-          "Mean over the seeds ± half the width of its 95 % confidence interval by Student’s t, which takes the seeds to " +
-            "be independent and their values to be about normal. "}
-        <span class="screen-only">A header sorts by its column.</span>
+          "Mean over the seeds ± half the width of its 95 % confidence interval by Student’s t, which assumes independent " +
+            "seeds and roughly normal values. "}
+        <span class="screen-only">Click a header to sort by its column.</span>
       </p>
       <DataTable
         id={`${summaryId}-table`}
@@ -59,7 +59,7 @@ export function SummarySection({ results, variants }: SectionProps) {
   );
 }
 
-/** A mean alone sorts by its text. */
+/** A mean without an interval sorts by its text. */
 function intervalCell(interval: Interval): DataCell {
   const text = formatInterval(interval);
   return interval.halfWidth === null ? { text } : { text, sortKey: interval.mean };
@@ -67,7 +67,7 @@ function intervalCell(interval: Interval): DataCell {
 
 export const figuresId = "figures";
 
-/** Every cell of summary.csv, with the digits that stand there, and what its columns mean. */
+/** Every cell of summary.csv with its exact digits, and what its columns mean. */
 export function FiguresSection({ results, variants }: SectionProps) {
   const { columns: names, rows } = results.summary;
   const router = names.indexOf("router");
@@ -78,7 +78,7 @@ export function FiguresSection({ results, variants }: SectionProps) {
       results,
     ),
   );
-  // What was swept tells rows apart, and stands in front.
+  // Swept parameters distinguish the rows, so they come first.
   const swept = results.parameters.map((parameter) => names.indexOf(parameter));
   const others = [
     ...swept,
@@ -89,7 +89,8 @@ export function FiguresSection({ results, variants }: SectionProps) {
     <section aria-labelledby={figuresId} class="wide">
       <h2 id={figuresId}>All figures</h2>
       <p class="muted">
-        The cells of summary.csv, digit for digit. <span class="screen-only">A header sorts by its column.</span>
+        The cells of summary.csv, digit for digit.{" "}
+        <span class="screen-only">Click a header to sort by its column.</span>
       </p>
       <DataTable
         id={`${figuresId}-table`}
@@ -128,7 +129,7 @@ export function FiguresSection({ results, variants }: SectionProps) {
   );
 }
 
-/** The positions of the columns `names`, with the error of regret behind the regret that it belongs to. */
+/** Returns the positions of the columns `names`, with the standard error right after its regret. */
 function besideRegret(names: readonly string[]): number[] {
   const error = names.indexOf("regret_se");
   const positions = Array.from(names.keys());
@@ -139,7 +140,9 @@ function besideRegret(names: readonly string[]): number[] {
       );
 }
 
-/** A metric is shown at first where it is a main one and applies to any row; a size or seed where rows differ in it. */
+/**
+ * A metric is shown at first if it is a main one and applies to any row; a size or seed, if it differs between rows.
+ */
 function describeColumn(name: string, cells: readonly string[], { parameters }: Results): DataColumn {
   const metric = metricColumns.find(({ column }) => column === name);
   const differs = new Set(cells).size > 1;

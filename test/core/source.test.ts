@@ -22,10 +22,10 @@ describe("a source", () => {
   it("that is shorter than it says is refused, and so is a text that is too long", async () => {
     const short = { ...bytesSource(npy, "short.npy"), byteLength: npy.length + 1 };
     await expect(readBytes(short, npy.length - 1, npy.length + 1)).rejects.toThrow(
-      `short.npy: truncated: the file ends at byte ${npy.length}, more was promised`,
+      `short.npy: truncated: the file ends at byte ${npy.length}; more was promised`,
     );
     const text = bytesSource(new TextEncoder().encode("\uFEFFname: π"), "s.yaml");
     expect(await readText(text, 100)).toBe("name: π");
-    await expect(readText(text, 4)).rejects.toThrow("s.yaml: 11 bytes; at most 4 are read");
+    await expect(readText(text, 4)).rejects.toThrow("s.yaml: 11 bytes; the maximum is 4");
   });
 });

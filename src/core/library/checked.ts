@@ -4,32 +4,32 @@ import { type KernelBackend, type Kernels, kernelBackends, loadKernels } from ".
 import { describeIssues, problemsError } from "../scenario/problems.ts";
 import { markDisabled } from "../token-batch.ts";
 
-/** What `schema` makes of `value`. Throws one `InputError` that begins with `where` and lists all problems. */
+/** Parses `value` with `schema`. Throws one `InputError` that begins with `where` and lists all problems. */
 export function checked<Schema extends z.ZodType>(where: string, schema: Schema, value: unknown): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw problemsError(where, describeIssues(parsed.error, schema, value));
 }
 
-/** Kernels with memory of their own. Throws `InputError` for a name that is no backend, and for one that does not load. */
+/** Returns kernels with their own memory. Throws `InputError` if the name is not a backend, or if it does not load. */
 export async function kernelsOf(backend: KernelBackend = "wasm"): Promise<Kernels> {
   if (kernelBackends.includes(backend)) return loadKernels(backend);
   throw new InputError(`backend: "${backend}" is not allowed. Allowed: ${kernelBackends.join(", ")}.`);
 }
 
 /**
- * How many rows `values`, flat and row-major, has with `columns` entries each. Throws `InputError` where the last row is
- * cut short, and where there is none.
+ * Returns the number of rows in `values`, flat and row-major with `columns` entries each. Throws `InputError` if the
+ * last row is incomplete or there are no rows.
  */
 export function rowsOf(where: string, values: ArrayLike<number>, columns: number): number {
   const rows = values.length / columns;
   if (Number.isInteger(rows) && rows > 0) return rows;
-  throw new InputError(`${where}: ${values.length} entries are no whole rows of ${columns}; at least one is expected`);
+  throw new InputError(`${where}: ${values.length} entries; expected one or more whole rows of ${columns}`);
 }
 
 /**
- * Copies `values` `[rows × columns]` into `into`, which is at least as long. Throws `InputError`, naming row and column, where
- * an entry is not finite in the precision of `into`.
+ * Copies `values` `[rows × columns]` into `into`, which is at least as long. Throws `InputError`, naming row and
+ * column, if an entry is not finite in the precision of `into`.
  */
 export function copyFinite(
   where: string,
@@ -41,7 +41,7 @@ export function copyFinite(
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(into[i])) {
       const place = `token ${Math.floor(i / columns)}, expert ${i % columns}`;
-      throw new InputError(`${where}: ${place}: ${values[i]} is not allowed, a finite number is expected`);
+      throw new InputError(`${where}: ${place}: ${values[i]} is not allowed; expected a finite number`);
     }
   }
 }

@@ -1,18 +1,18 @@
 import { z } from "zod";
 
-/** A kind of router or token stream, as `moesim list` knows it. */
+/** A kind of router or token stream, as `moesim list` shows it. */
 export interface KindDescription<Kind extends string = string> {
-  /** Its name in a scenario. */
+  /** Name in a scenario. */
   readonly kind: Kind;
   /** One line. */
   readonly summary: string;
   /** Paper and equation. */
   readonly source: string;
-  /** JSON Schema of what it takes: each option with its type, default and meaning. */
+  /** JSON Schema of its options, each with type, default and meaning. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What a registry says of a kind, as plain data. */
+/** Returns a registry entry as plain data. */
 export function describeKind(kind: {
   readonly kind: string;
   readonly summary: string;

@@ -8,25 +8,25 @@ import { recordedStepRecord } from "../metrics/step-metrics.ts";
 import { checked } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
-/** A recording of what a real model did: one of `selections` and `loads`. */
+/** A recording of what a real model did: either `selections` or `loads`. */
 export interface RecordedInput {
   /** File of integers `[tokens × topK]` or `[steps × tokens × topK]`, the experts that each token went to, −1 = none. */
   readonly selections?: string | undefined;
   /** File of counts `[steps × experts]`. */
   readonly loads?: string | undefined;
-  /** Experts of the model. */
+  /** Number of experts of the model. */
   readonly experts: number;
-  /** Tokens of a step, for selections `[tokens × topK]`; default all of the file. */
+  /** Tokens per step, for selections `[tokens × topK]`; default: the whole file. */
   readonly batchTokens?: number | undefined;
-  /** Devices of expert parallelism; divides `experts`, default 1. */
+  /** Devices of expert parallelism; must divide `experts`; default 1. */
   readonly ranks?: number | undefined;
 }
 
-/** What a recording came to. Score, regret and churn, which need logits, are null. */
+/** Metrics of a recording. Score, regret and churn, which need logits, are null. */
 export interface Measurement {
-  /** Over the whole recording. */
+  /** For the whole recording. */
   readonly summary: RunSummary;
-  /** One row for each recorded step. */
+  /** One row per recorded step. */
   readonly steps: readonly StepResult[];
 }
 
@@ -41,16 +41,16 @@ const recordedInput = z
   .refine(({ experts, ranks }) => experts % ranks === 0, { path: ["ranks"], message: "it must divide the experts" });
 
 /**
- * The load, idle and rank metrics of what a real model did, as `moesim measure` takes them, from a `.npy`, `.csv`,
- * `.parquet` or `.safetensors` file. Throws `InputError` where the file or its data is wrong.
+ * Returns the load, idle and rank metrics of what a real model did, as `moesim measure` does, from a `.npy`, `.csv`,
+ * `.parquet` or `.safetensors` file. Throws `InputError` if the file or its data is wrong.
  */
 export async function measure(recorded: RecordedInput): Promise<Measurement> {
   const { selections, loads, experts, batchTokens, ranks } = checked("measure", recordedInput, recorded);
   if ((selections === undefined) === (loads === undefined)) {
-    throw new InputError("measure: name one file, as selections or as loads");
+    throw new InputError("measure: give one file, either as selections or as loads");
   }
   if (loads !== undefined && batchTokens !== undefined) {
-    throw new InputError("measure: batchTokens: loads are in steps already; it goes with selections");
+    throw new InputError("measure: batchTokens: loads are already in steps; use it only with selections");
   }
   const choices = await (selections === undefined
     ? openLoads(loads!, experts)

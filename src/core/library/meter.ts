@@ -15,32 +15,32 @@ import { batchCapacity } from "../token-batch.ts";
 import { copyLogits, rowsOf } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
-/** What a meter measures against; the fields are those of a scenario. */
+/** Settings of a meter; the fields are those of a scenario. */
 export interface MeterSizes {
-  /** The most tokens a batch will hold. */
+  /** Maximum tokens in a batch. */
   readonly tokens: number;
   readonly experts: number;
   /** Experts per token; default 2. */
   readonly topK?: number | undefined;
-  /** The most slots of a choice; default topK. */
+  /** Maximum slots of a choice; default: topK. */
   readonly slots?: number | undefined;
-  /** The affinities that score and regret count; default `softmax`. */
+  /** Affinities that score and regret use; default `softmax`. */
   readonly scores?: ScoreKind | undefined;
   /** ≥ 1, default 1. */
   readonly capacityFactor?: number | undefined;
-  /** Which pairs over capacity the score leaves out; default `none`. */
+  /** Which pairs over capacity the score excludes; default `none`. */
   readonly capacity?: CapacityPolicy | undefined;
-  /** Divides `experts`; default 1. */
+  /** Must divide `experts`; default 1. */
   readonly ranks?: number | undefined;
-  /** Batches that will be measured, at most; without it regret's last stratum of steps can end before its step comes. */
+  /** Maximum number of batches; if absent, regret's last stratum of steps may end before its drawn step comes. */
   readonly steps?: number | undefined;
-  /** Draws the steps on which regret is measured, as it does in a scenario; default 0. */
+  /** Draws the steps on which regret is measured, as in a scenario; default 0. */
   readonly seed?: number | undefined;
-  /** As in a scenario: on how many steps, and how exactly, regret is measured. */
+  /** How often and how exactly regret is measured, as in a scenario. */
   readonly regret?: { readonly every?: number | undefined; readonly gap?: number | undefined } | undefined;
 }
 
-/** What anything that routes chose for a batch; a `RoutedBatch` is one. */
+/** What any router chose for a batch; a `RoutedBatch` is one. */
 export interface Choice {
   /** `[tokens × slots]`, −1 = none; a token's experts are distinct. */
   readonly expert: ArrayLike<number>;
@@ -48,20 +48,20 @@ export interface Choice {
   readonly slots?: number | undefined;
 }
 
-/** Measures one router, of whatever make, step after step. */
+/** Measures any one router, step by step. */
 export interface Meter {
   /**
-   * The metrics of what was chosen for `logits` `[tokens × experts]`, flat and row-major, rounded to float32. Throws
-   * `InputError`, naming token and slot, where the choice is none or the logits are NaN or +∞.
+   * Returns the metrics of a choice for `logits` `[tokens × experts]`, flat and row-major, rounded to float32. Throws
+   * `InputError`, naming token and slot, if the choice is not valid or the logits are NaN or +∞.
    */
   measure(logits: ArrayLike<number>, choice: Choice): StepResult;
-  /** Over all that was measured so far, at least one step. Throws `InputError` before. */
+  /** Summary of everything measured so far. Throws `InputError` before the first step. */
   summary(): RunSummary;
 }
 
 /**
- * A meter for a router of one's own: the metrics are those of {@link simulate}, regret against the exact optimum
- * included. Throws `InputError` for sizes that do not go together or need too much memory.
+ * Creates a meter for a router of your own: its metrics are those of {@link simulate}, including regret against the
+ * exact optimum. Throws `InputError` if the sizes are inconsistent or need too much memory.
  */
 export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): Promise<Meter> {
   const where = "metrics.createMeter";
@@ -94,7 +94,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
         throw new InputError(`logits: ${tokens} tokens; the meter was created for at most ${mostTokens}`);
       }
       if (records.length >= steps) {
-        throw new InputError(`measure: a batch more than the ${steps} that the meter was created for`);
+        throw new InputError(`measure: this is more than the ${steps} batches that the meter was created for`);
       }
       if (!(Number.isInteger(slots) && slots > 0 && slots <= maxSlots)) {
         throw new InputError(`slots: ${slots} is not allowed; the meter was created for 1 to ${maxSlots}`);
@@ -126,7 +126,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
     },
     summary() {
       if (records.length === 0) throw new InputError("summary: nothing has been measured yet");
-      // Only now is it known how many steps there are, on which the window depends.
+      // The number of steps, on which the window depends, is known only now.
       const summary = createRunSummary({
         experts,
         ranks,
@@ -145,7 +145,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
   };
 }
 
-/** Copies a choice into `expert` and counts `load` `[experts]`. Throws `InputError` where it is none. */
+/** Copies a choice into `expert` and counts `load` `[experts]`. Throws `InputError` if the choice is not valid. */
 function readChoice(
   chosen: ArrayLike<number>,
   tokens: number,
@@ -154,7 +154,7 @@ function readChoice(
   load: Int32Array,
 ): void {
   if (chosen.length !== tokens * slots) {
-    throw new InputError(`expert: ${chosen.length} entries, ${tokens} tokens × ${slots} slots are expected`);
+    throw new InputError(`expert: ${chosen.length} entries; expected ${tokens} tokens × ${slots} slots`);
   }
   const experts = load.length;
   const lastToken = new Int32Array(experts).fill(-1);
@@ -166,9 +166,9 @@ function readChoice(
     const token = Math.floor(pair / slots);
     const place = `token ${token}, slot ${pair % slots}`;
     if (!(Number.isInteger(e) && e >= 0 && e < experts)) {
-      throw new InputError(`${place}: ${e} is no expert; 0 to ${experts - 1}, and −1 for none, are allowed`);
+      throw new InputError(`${place}: ${e} is not an expert; expected 0 to ${experts - 1}, or −1 for none`);
     }
-    if (lastToken[e] === token) throw new InputError(`${place}: expert ${e} is there twice; experts must be distinct`);
+    if (lastToken[e] === token) throw new InputError(`${place}: expert ${e} appears twice; experts must be distinct`);
     lastToken[e] = token;
     load[e] += 1;
   }

@@ -1,5 +1,5 @@
 /**
- * The metrics: of a load, of a choice of experts, and of one's own router, step after step.
+ * The metrics of a load, of a choice of experts, and of your own router, step by step.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { checked, copyLogits, rowsOf } from "./checked.ts";
 export { idleFraction, loadCv, loadEntropy, loadGini, maxVio, minVio } from "../metrics/load.ts";
 export { type Choice, createMeter, type Meter, type MeterSizes } from "./meter.ts";
 
-/** Every metric, in the order of `moesim list metrics`: its range, definition, source, and where it is written. */
+/** Every metric, in the order of `moesim list metrics`, with range, definition, source, and the file that holds it. */
 export function list(): readonly MetricDescription[] {
   return metricDescriptions;
 }
 
-// A scenario will do, which has other fields besides.
+// A scenario also fits; it has other fields besides.
 const capacitySizes = z.object({
   tokens: z.int().nonnegative(),
   experts: z.int().positive(),
@@ -29,8 +29,8 @@ const capacitySizes = z.object({
 });
 
 /**
- * The pairs an expert may hold in a batch, ⌈capacityFactor · tokens · topK / experts⌉; the factor is at least 1, and 1 by
- * default. Throws `InputError` for sizes that are none.
+ * Returns the pairs an expert may hold in a batch, ⌈capacityFactor · tokens · topK / experts⌉; the factor is ≥ 1,
+ * default 1. Throws `InputError` if the sizes are not valid.
  */
 export function capacity(sizes: {
   readonly tokens: number;
@@ -43,10 +43,10 @@ export function capacity(sizes: {
 }
 
 /**
- * The affinities S `[tokens × experts]` of `logits`, flat and row-major, in float64: `softmax` of each row (default),
- * `sigmoid` or `sqrt-softplus` of each entry, or the `logits` themselves. Logits are rounded to float32 first; −∞, and
- * anything below −1e30, is a disabled expert with the affinity 0, −∞ among logits. Throws `InputError` for NaN and +∞, and
- * for other `scores`.
+ * Returns the affinities S `[tokens × experts]` of `logits`, flat and row-major, in float64: `softmax` of each row
+ * (default), `sigmoid` or `sqrt-softplus` of each entry, or the `logits` themselves. Logits are rounded to float32 first;
+ * −∞, and anything below −1e30, is a disabled expert with affinity 0, or −∞ for `logits`. Throws `InputError` for NaN and
+ * +∞, and for other `scores`.
  */
 export function affinities(logits: ArrayLike<number>, experts: number, scores: ScoreKind = "softmax"): Float64Array {
   checked("metrics.affinities: scores", z.enum(scoreKinds), scores);
@@ -60,8 +60,8 @@ export function affinities(logits: ArrayLike<number>, experts: number, scores: S
 }
 
 /**
- * The load `[experts]` of a choice of experts, −1 = none. Throws `InputError` where an entry is no expert, and where
- * `experts` is no positive integer.
+ * Returns the load `[experts]` of a choice of experts, −1 = none. Throws `InputError` if an entry is not an expert, or
+ * if `experts` is not a positive integer.
  */
 export function countLoad(chosen: ArrayLike<number>, experts: number): Int32Array {
   checked("metrics.countLoad: experts", z.int().positive(), experts);
@@ -70,7 +70,7 @@ export function countLoad(chosen: ArrayLike<number>, experts: number): Int32Arra
     const expert = chosen[pair];
     if (expert === -1) continue;
     if (!(Number.isInteger(expert) && expert >= 0 && expert < experts)) {
-      throw new InputError(`entry ${pair}: ${expert} is no expert; 0 to ${experts - 1}, and −1 for none, are allowed`);
+      throw new InputError(`entry ${pair}: ${expert} is not an expert; expected 0 to ${experts - 1}, or −1 for none`);
     }
     load[expert] += 1;
   }
@@ -78,8 +78,8 @@ export function countLoad(chosen: ArrayLike<number>, experts: number): Int32Arra
 }
 
 /**
- * The load `[experts]` summed over `ranks` equal contiguous groups of experts. Throws `InputError` where `ranks` does not
- * divide the experts.
+ * Returns the load `[experts]` summed over `ranks` equal contiguous groups of experts. Throws `InputError` if `ranks`
+ * does not divide the experts.
  */
 export function loadPerRank(load: ArrayLike<number>, ranks: number): Float64Array {
   if (!(Number.isInteger(ranks) && ranks > 0 && load.length % ranks === 0)) {
@@ -89,8 +89,9 @@ export function loadPerRank(load: ArrayLike<number>, ranks: number): Float64Arra
 }
 
 /**
- * Fraction of pairs that differ between two choices `[tokens × topK]` of the same tokens, in any order within a token;
- * in [0, 1]. Slots with −1 count as differing. Throws `InputError` where the two differ in length or an entry is no expert.
+ * Returns the fraction of pairs that differ between two choices `[tokens × topK]` of the same tokens, in any order
+ * within a token; in [0, 1]. Slots with −1 count as differing. Throws `InputError` if the lengths differ or an entry is
+ * not an expert.
  */
 export function churn(
   chosen: ArrayLike<number>,
@@ -99,9 +100,7 @@ export function churn(
 ): number {
   const tokens = rowsOf("chosen", chosen, topK);
   if (reference.length !== chosen.length) {
-    throw new InputError(
-      `reference: ${reference.length} entries, ${chosen.length} are expected, as many as chosen has`,
-    );
+    throw new InputError(`reference: ${reference.length} entries; expected ${chosen.length}, as many as in chosen`);
   }
   countLoad(chosen, experts);
   countLoad(reference, experts);

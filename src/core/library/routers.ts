@@ -1,5 +1,5 @@
 /**
- * The routers: what kinds there are, and routing one's own logits, batch by batch.
+ * The routers: which kinds exist, and routing your own logits batch by batch.
  *
  * @module
  */
@@ -18,72 +18,72 @@ import type { RouterInput } from "./scenario-input.ts";
 
 /** A kind of router. */
 export interface RouterDescription extends KindDescription<RouterInput["kind"]> {
-  /** The transport plan that its routers follow, and `plan()` returns; null for routers without one. */
+  /** Transport plan that its routers follow and `plan()` returns; null for routers without one. */
   readonly plan: PlanKind | null;
-  /** Whether its routers have a `bias()`, and so dual regret. */
+  /** Whether its routers have a `bias()`, and therefore dual regret. */
   readonly hasBias: boolean;
 }
 
-/** The sizes that {@link create} builds a router for. */
+/** Sizes that {@link create} builds a router for. */
 export interface RouterSizes {
-  /** The most tokens a batch will hold. */
+  /** Maximum tokens in a batch. */
   readonly tokens: number;
   readonly experts: number;
   /** Experts per token, at most `experts`; default 2. */
   readonly topK?: number | undefined;
-  /** ≥ 1, default 1; for routers that keep a capacity. */
+  /** ≥ 1, default 1; for routers with a capacity. */
   readonly capacityFactor?: number | undefined;
-  /** Everything random follows from it; default 0. A scenario of this seed gives the router the same numbers. */
+  /** Seed of all random numbers, default 0. A scenario with this seed gives the router the same numbers. */
   readonly seed?: number | undefined;
   /** `wasm` (default), `reference`, `tfjs` or `tfjs-gpu`, as for `simulate`. */
   readonly backend?: KernelBackend | undefined;
 }
 
-/** What a router chose for one batch. Its arrays are copies: later batches leave them alone. */
+/** What a router chose for one batch. Its arrays are copies: later batches do not change them. */
 export interface RoutedBatch {
-  /** Counts the batches from 0. */
+  /** Batch number, counted from 0. */
   readonly step: number;
   readonly tokens: number;
-  /** Slots per token: topK, except for `expert-choice`, where it is the most experts any token was given. */
+  /** Slots per token: topK, except for `expert-choice`, where it is the maximum number of experts of any token. */
   readonly slots: number;
   /** `[tokens × slots]`, −1 = none. A token's experts are distinct. */
   readonly expert: Int32Array;
-  /** `[tokens × slots]`, the weight of each slot's expert in the token's output; 0 where there is none. */
+  /** `[tokens × slots]`, the weight of each slot's expert in the token's output; 0 if there is none. */
   readonly gate: Float32Array;
   /** `[experts]`, (token, expert) pairs on each expert. */
   readonly load: Int32Array;
-  /** What the transport solver says of its plan; null where none ran. */
+  /** The transport solver's report on its plan; null if none ran. */
   readonly solver: SolverReport | null;
 }
 
-/** A snapshot of a router between two batches, serialisable as JSON. */
+/** State of a router between two batches, serialisable as JSON. */
 export interface RouterSnapshot {
-  /** Of the next batch. */
+  /** Step of the next batch. */
   readonly step: number;
   /** What the router remembers. */
   readonly state: RouterState;
 }
 
-/** A router to which batches are handed one by one. It learns from them in their order. */
+/** A router that takes batches one by one and learns from them in order. */
 export interface BatchRouter {
   /**
-   * Routes the next batch: `logits` `[tokens × experts]`, flat and row-major, at most as many tokens as it was created for,
-   * rounded to float32. −∞, and anything below −1e30, disables the expert for the token. Throws `InputError`, and routes
-   * nothing, where they are NaN or +∞ or do not fit.
+   * Routes the next batch: `logits` `[tokens × experts]`, flat and row-major, rounded to float32, with at most as many
+   * tokens as the router was created for. −∞, and anything below −1e30, disables the expert for the token. Throws
+   * `InputError`, and routes nothing, if they are NaN or +∞ or do not fit.
    */
   route(logits: ArrayLike<number>): RoutedBatch;
   /**
-   * The plan `[tokens × experts]` of the batch routed last, rows that sum to 1; on steps on which no solver ran, the
-   * affinities. Throws `InputError` for routers without a plan, and before the first batch.
+   * Returns the plan `[tokens × experts]` of the last batch, with rows that sum to 1; on steps on which no solver ran,
+   * the affinities. Throws `InputError` for routers without a plan, and before the first batch.
    */
   plan(): Float32Array;
-  /** `[experts]`, added to the affinities when the next batch is ranked; null for routers without a bias. */
+  /** `[experts]`, added to the affinities when ranking the next batch; null for routers without a bias. */
   bias(): Float64Array | null;
-  /** To go on later from here. */
+  /** Returns the state to resume from later. */
   snapshot(): RouterSnapshot;
   /**
-   * Goes on from a snapshot of a router of the same kind, options and sizes; the plan of the last batch is gone. Throws
-   * `InputError` for what is no such snapshot.
+   * Resumes from a snapshot of a router of the same kind, options and sizes; the last batch's plan is lost. Throws
+   * `InputError` if it is not such a snapshot.
    */
   restore(snapshot: RouterSnapshot): void;
 }
@@ -95,15 +95,16 @@ export function list(): RouterDescription[] {
   return routerKinds.map(describe);
 }
 
-/** The kind of that name; undefined when there is none. */
+/** Returns the kind of that name; undefined if there is none. */
 export function find(kind: string): RouterDescription | undefined {
   const found = findRouterKind(kind);
   return found && describe(found);
 }
 
 /**
- * A router for one's own logits, in its first state: `routers.create({ kind: "ssr", epsilon: 0.5 }, { tokens, experts })`.
- * Throws `InputError` for an unknown kind or option, and for sizes that do not go together or need too much memory.
+ * Creates a router for your own logits, in its initial state: `routers.create({ kind: "ssr", epsilon: 0.5 }, { tokens,
+ * experts })`. Throws `InputError` for an unknown kind or option, and if the sizes are inconsistent or need too much
+ * memory.
  */
 export async function create(router: RouterInput, { backend, ...sizes }: RouterSizes): Promise<BatchRouter> {
   const where = "routers.create";
@@ -120,7 +121,7 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
   }));
   let plan: Float32Array | undefined;
   let step = 0;
-  /** Of the batch routed last; 0 where there is none. */
+  /** Tokens of the last batch; 0 before the first. */
   let tokens = 0;
   let hasDisabled = false;
 
@@ -150,7 +151,7 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
         const withPlan = routerKinds.filter(({ plan }) => plan !== undefined).map((other) => other.kind);
         throw new InputError(`router "${kind}" has no transport plan. Routers with one: ${withPlan.join(", ")}`);
       }
-      if (tokens === 0) throw new InputError(`router "${kind}": there is no plan before a batch has been routed`);
+      if (tokens === 0) throw new InputError(`router "${kind}": there is no plan yet; route a batch first`);
       plan ??= kernels.allocateFloat32(scenario.tokens * experts);
       made.writePlan({ step: step - 1, tokens, experts, logits, hasDisabled }, plan);
       return plan.slice(0, tokens * experts);
@@ -162,7 +163,9 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
       try {
         made.restore(saved.state);
       } catch (cause) {
-        throw new InputError(`snapshot: its state is none of a router "${kind}" of ${experts} experts`, { cause });
+        throw new InputError(`snapshot: this is not the state of a router "${kind}" with ${experts} experts`, {
+          cause,
+        });
       }
       step = saved.step;
       tokens = 0;
@@ -172,6 +175,6 @@ export async function create(router: RouterInput, { backend, ...sizes }: RouterS
 
 function describe(kind: RouterKind): RouterDescription {
   const { kind: name, ...description } = describeKind(kind);
-  // The registry holds these kinds and no others.
+  // The registry holds only these kinds.
   return { kind: name as RouterInput["kind"], ...description, plan: kind.plan ?? null, hasBias: kind.hasBias === true };
 }

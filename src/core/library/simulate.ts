@@ -13,50 +13,48 @@ import { kernelsOf } from "./checked.ts";
 import { resolveInput, type ScenarioInput } from "./scenario-input.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
-/** What {@link createSimulation} can be told. */
+/** Options of {@link createSimulation}. */
 export interface SimulationOptions {
   /**
-   * `wasm` (default); `reference`, the same in plain TypeScript, many times slower; `tfjs` or `tfjs-gpu`, TensorFlow.js,
-   * where top-K and Sinkhorn routers compute in float32.
+   * `wasm` (default); `reference`, the same in plain TypeScript, many times slower; `tfjs` or `tfjs-gpu`,
+   * TensorFlow.js, in which top-k and Sinkhorn routers compute in float32.
    */
   readonly backend?: KernelBackend | undefined;
-  /** The state of a simulation of the same scenario, to resume from. */
+  /** State of a simulation of the same scenario, to resume from. */
   readonly from?: SimulationState | undefined;
 }
 
-/** How {@link simulate} is watched and stopped. */
+/** How to watch and stop {@link simulate}. */
 export interface SimulateOptions extends Pick<SimulationOptions, "backend"> {
-  /**
-   * Called after each step of each router, in the order of the steps. What it throws ends the simulation and is thrown on.
-   */
+  /** Called after each step of each router, in step order. If it throws, the simulation ends and rethrows the error. */
   readonly onStep?: ((router: RouterChoice, step: StepResult) => void) | undefined;
-  /** Ends the simulation after the step under way: its reason is thrown. */
+  /** Ends the simulation after the current step and throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What one router of a scenario came to. Plain data, nothing of which is overwritten later. */
+/** Results of one router of a scenario. Plain data that is never overwritten. */
 export interface RouterOutcome extends RouterChoice {
-  /** Over the whole run. */
+  /** For the whole run. */
   readonly summary: RunSummary;
   /** Null for routers without a bias, or if the scenario asks for no regret. */
   readonly dualRegret: DualRegretCertificate | null;
-  /** `[steps]`, wall-clock milliseconds of routing each batch, metrics not counted. */
+  /** `[steps]`, wall-clock milliseconds to route each batch, without metrics. */
   readonly routeMs: readonly number[];
-  /** `[steps]`, wall-clock milliseconds of training on each batch; null if the stream does not train. */
+  /** `[steps]`, wall-clock milliseconds to train on each batch; null if the stream does not train. */
   readonly trainMs: readonly number[] | null;
 }
 
 /** What one router of a scenario did, step by step. */
 export interface RouterRun extends RouterOutcome {
-  /** `[steps]`, one row for each step. */
+  /** `[steps]`, one row per step. */
   readonly steps: readonly StepResult[];
 }
 
-/** A run's dual regret, and what it rests on. */
+/** A run's dual regret and how precise it is. */
 export interface DualRegretCertificate {
-  /** Dual regret is proven to be too low by at most this, on the tokens that were kept. */
+  /** Proven bound: the dual regret is too low by at most this, for the tokens that were kept. */
   readonly gap: number;
-  /** Tokens that it rests on, of all tokens; below 1 if the run is larger than what is kept of it. */
+  /** Fraction of all tokens that it is based on; below 1 if only part of the run was kept. */
   readonly keptFraction: number;
   /** `[steps]`, dual regret up to each step. */
   readonly cumulative: readonly number[];
@@ -64,21 +62,21 @@ export interface DualRegretCertificate {
 
 /** What {@link simulate} found. */
 export interface SimulationResult {
-  /** With every default and every size filled in. */
+  /** The scenario, with every default and size filled in. */
   readonly scenario: Scenario;
   /** In the order of the scenario's routers. */
   readonly runs: readonly RouterRun[];
 }
 
 /**
- * All that a simulation remembers between two steps. Plain data, a copy, for `structuredClone`, `postMessage` or
- * `v8.serialize`; JSON would lose its typed arrays.
+ * Everything that a simulation remembers between two steps. A copy in plain data, for `structuredClone`, `postMessage`
+ * or `v8.serialize`; JSON would lose its typed arrays.
  */
 export interface SimulationState {
   readonly scenario: Scenario;
   /** Steps done. */
   readonly steps: number;
-  /** For moesim alone. */
+  /** Internal to moesim. */
   readonly parts: readonly object[];
 }
 
@@ -87,26 +85,26 @@ export interface SimulationState {
  * stop.
  */
 export interface Simulation {
-  /** With every default and every size filled in. */
+  /** The scenario, with every default and size filled in. */
   readonly scenario: Scenario;
   /** Steps done. */
   readonly steps: number;
   /**
-   * Routes the next batch through all routers and measures it: a row per router, in the scenario's order. Null after the
-   * last step. Throws `InputError` if recorded data is bad or the logits are not finite.
+   * Routes the next batch through all routers, measures it and returns a row per router, in the scenario's order.
+   * Returns null after the last step. Throws `InputError` if recorded data is bad or the logits are not finite.
    */
   step(): Promise<readonly StepResult[] | null>;
-  /** What {@link createSimulation} resumes from, later or elsewhere, to the same results. */
+  /** Returns the state that {@link createSimulation} resumes from, later or elsewhere, with the same results. */
   state(): SimulationState;
-  /** What each router came to on the steps done, in the scenario's order. Throws `InputError` before the first step. */
+  /** Returns each router's results so far, in the scenario's order. Throws `InputError` before the first step. */
   result(): Promise<readonly RouterOutcome[]>;
   /** Closes the file that the stream reads; call it at the end. */
   close(): Promise<void>;
 }
 
 /**
- * A scenario at its first step, or where the simulation that `from` comes from was. Memory grows with the steps by about
- * 200 bytes a router. Throws `InputError` if the scenario or its recorded data is wrong, or `from` is not of this scenario.
+ * Creates a simulation at the scenario's first step, or at the step of `from`. Memory grows by about 200 bytes per step
+ * and router. Throws `InputError` if the scenario or its recorded data is wrong, or if `from` is not of this scenario.
  */
 export async function createSimulation(
   scenario: ScenarioInput | Scenario,
@@ -139,7 +137,7 @@ export async function createSimulation(
       for (const part of parts) {
         const before = part.steps;
         let records = await part.step();
-        // After a resume the stream is gone through again first.
+        // After a resume the stream is replayed first.
         while (records !== null && part.steps === before) records = await part.step();
         if (records === null) return null;
         results.push(...records.map(stepResultOf));
@@ -164,10 +162,10 @@ export async function createSimulation(
 const turnMs = 50;
 
 /**
- * Routes a scenario's stream through all its routers and measures each step, as `moesim run` does: the same scenario and
- * seed give the same numbers. `sweep` and `seeds` are left to `expandSweep`. Everything is kept in memory, about
- * 8 · (experts + 60) bytes a step and router. Throws `InputError`, as the command line does, if the scenario or its
- * recorded data is wrong.
+ * Routes a scenario's stream through all its routers and measures each step, like `moesim run`: the same scenario and
+ * seed give the same numbers. Ignores `sweep` and `seeds`, which are for `expandSweep`. Keeps everything in memory,
+ * about 8 · (experts + 60) bytes per step and router. Throws `InputError`, like the command line, if the scenario or
+ * its recorded data is wrong.
  */
 export async function simulate(
   scenario: ScenarioInput | Scenario,
@@ -218,12 +216,12 @@ function outcomeOf({ router, summary, timing, dualRegret }: RouterResult): Route
 
 /** Throws `InputError` if `state` is not of a simulation of `scenario`. */
 function checkState({ scenario: saved, parts }: SimulationState, scenario: Scenario): void {
-  if (!Array.isArray(parts)) throw new InputError("from: is not the state of a simulation");
+  if (!Array.isArray(parts)) throw new InputError("from: this is not the state of a simulation");
   if (JSON.stringify(saved) === JSON.stringify(scenario)) return;
-  throw new InputError("from: is the state of another scenario; resume it with its own `scenario`");
+  throw new InputError("from: this is the state of another scenario; resume it with its own `scenario`");
 }
 
-/** A deep copy of plain data; of a view of a buffer only what the view shows. */
+/** Returns a deep copy of plain data; of a view on a buffer, only what the view shows. */
 function copyOf(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copyOf);

@@ -2,13 +2,13 @@ import { camelCase, type StepValues, stepColumns } from "../metrics/catalogue.ts
 import type { StepRecord } from "../metrics/step-record.ts";
 
 /**
- * What one router did on one step, as plain data: the columns of steps.csv and diagnostics.csv in camel case, and the load.
- * A column that does not apply is null. `dualRegretCumulative` is known only when the run is over, and null before.
+ * What one router did on one step, as plain data: the columns of steps.csv and diagnostics.csv in camel case, and the
+ * load. A column that does not apply is null. `dualRegretCumulative` is null until the run ends.
  */
 export interface StepResult extends StepValues {
-  /** Counts from 0. */
+  /** Step number, counted from 0. */
   readonly step: number;
-  /** Tokens of the batch; null for recorded load counts, which do not tell. */
+  /** Tokens of the batch; null for recorded load counts, which do not say. */
   readonly tokens: number | null;
   /** `[experts]`, (token, expert) pairs on each expert, before any drop. */
   readonly load: readonly number[];
@@ -16,7 +16,7 @@ export interface StepResult extends StepValues {
 
 const columns = stepColumns.map(({ name, value }) => ({ key: camelCase(name), value }));
 
-/** A copy of `record` that the next step leaves alone. */
+/** Returns a copy of `record` that the next step does not change. */
 export function stepResultOf(record: StepRecord): StepResult {
   const { step, tokens, load } = record;
   const result: Record<string, unknown> = { step, tokens, load: Array.from(load) };

@@ -1,5 +1,5 @@
 /**
- * The token streams: what kinds there are, and their batches, to be used anywhere.
+ * The token streams: which kinds exist, and their batches for any use.
  *
  * @module
  */
@@ -18,24 +18,24 @@ import type { StreamInput } from "./scenario-input.ts";
 /** A kind of token stream. */
 export type StreamDescription = KindDescription<StreamInput["kind"]>;
 
-/** The sizes of a stream, as a scenario has them. A recorded file has its own, which need not be given. */
+/** Sizes of a stream, as in a scenario. A recorded file has its own, so they are optional. */
 export interface StreamSizes {
-  /** Default 100, or all of a recorded file. */
+  /** Default: 100, or all of a recording. */
   readonly steps?: number | undefined;
-  /** Tokens in a batch; default 1024, or as recorded. */
+  /** Tokens per batch; default: 1024, or as recorded. */
   readonly tokens?: number | undefined;
-  /** Needed unless the stream is recorded. */
+  /** Required unless the stream is recorded. */
   readonly experts?: number | undefined;
-  /** Everything random follows from it; default 0. A scenario of this seed and these sizes has the same batches. */
+  /** Seed of all random numbers, default 0. A scenario with this seed and these sizes has the same batches. */
   readonly seed?: number | undefined;
   /** `wasm` (default), `reference`, `tfjs` or `tfjs-gpu`, as for `simulate`. */
   readonly backend?: KernelBackend | undefined;
 }
 
-/** A stream's batches, to be walked with `for await`; each walk begins anew with the first and finds the same ones. */
+/** A stream's batches, for `for await`; each loop starts at the first batch and gets the same ones. */
 export interface TokenStream extends AsyncIterable<TokenBatch> {
   readonly steps: number;
-  /** The most tokens a batch holds; the last one of a recorded file may hold fewer. */
+  /** Maximum tokens in a batch; the last batch of a recording may hold fewer. */
   readonly tokens: number;
   readonly experts: number;
 }
@@ -45,17 +45,17 @@ export function list(): StreamDescription[] {
   return streamKinds.map(describe);
 }
 
-/** The kind of that name; undefined when there is none. */
+/** Returns the kind of that name; undefined if there is none. */
 export function find(kind: string): StreamDescription | undefined {
   const found = findStreamKind(kind);
   return found && describe(found);
 }
 
 /**
- * A stream by itself: `for await (const { logits } of await streams.open({ kind: "clusters" }, { experts: 64 }))`. The
- * logits of each batch are a copy, exactly `[tokens × experts]`. Relative paths start at the working directory. Throws
- * `InputError` for an unknown kind or option, for a recorded file that is wrong, and for a stream that answers a router's
- * load, which `simulate` alone can run; walking it throws where recorded data turns out to be bad.
+ * Opens a stream without routers: `for await (const { logits } of await streams.open({ kind: "clusters" }, { experts:
+ * 64 }))`. The logits of each batch are a copy, exactly `[tokens × experts]`. Relative paths are resolved against the
+ * working directory. Throws `InputError` for an unknown kind or option, for an invalid recorded file, and for a stream
+ * that reacts to a router's load, which only `simulate` can run; iteration throws if recorded data turns out to be bad.
  */
 export async function open(stream: StreamInput, { backend, ...sizes }: StreamSizes = {}): Promise<TokenStream> {
   const where = "streams.open";
@@ -65,7 +65,7 @@ export async function open(stream: StreamInput, { backend, ...sizes }: StreamSiz
     where,
   );
   if (hasOwnStreams(scenario)) {
-    throw new InputError(`${where}: a stream of kind "${stream.kind}" answers a router's load; use simulate`);
+    throw new InputError(`${where}: a stream of kind "${stream.kind}" reacts to a router's load; use simulate`);
   }
   const { steps, tokens, experts } = scenario;
   return {
@@ -87,6 +87,6 @@ export async function open(stream: StreamInput, { backend, ...sizes }: StreamSiz
 }
 
 function describe(kind: StreamKind): StreamDescription {
-  // The registry holds these kinds and no others.
+  // The registry holds only these kinds.
   return describeKind(kind) as StreamDescription;
 }

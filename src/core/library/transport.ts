@@ -1,6 +1,6 @@
 /**
- * The transport problems behind the routers, solved one at a time. Matrices are flat and row-major, `[tokens × experts]`; what is
- * given is copied, what is returned is nobody else's.
+ * The transport problems of the routers, solved one at a time. Matrices are flat and row-major, `[tokens × experts]`;
+ * inputs are copied, and outputs are never reused.
  *
  * @module
  */
@@ -14,22 +14,22 @@ import {
 } from "../transport/sparse/sparsity-constrained.ts";
 import { checked, copyFinite, rowsOf } from "./checked.ts";
 
-/** max Σ S·x over x ∈ {0, 1} with at most `topK` experts for each token and at most `capacity` tokens on each expert. */
+/** max Σ S·x over x ∈ {0, 1} with at most `topK` experts per token and at most `capacity` tokens per expert. */
 export interface AssignmentInput {
-  /** S `[tokens × experts]`, finite; negative ones are never assigned. */
+  /** S `[tokens × experts]`, finite; negative entries are never assigned. */
   readonly scores: ArrayLike<number>;
   /** At most 4096. */
   readonly experts: number;
   readonly topK: number;
-  /** Tokens that an expert may have; a non-negative integer. */
+  /** Maximum tokens of an expert; a non-negative integer. */
   readonly capacity: number;
   /** Stop when `upperBound` − `value` is at most this for each of tokens · topK pairs; default 0, the optimum itself. */
   readonly gap?: number | undefined;
 }
 
-/** The best assignment, and the proof that it is. */
+/** The best assignment, with its proof. */
 export interface AssignmentResult {
-  /** `[tokens × topK]`, distinct in a token, −1 where there is none. */
+  /** `[tokens × topK]`, distinct within a token, −1 if there is none. */
   readonly expert: Int32Array;
   /** `[experts]`, each at most the capacity. */
   readonly load: Int32Array;
@@ -37,9 +37,9 @@ export interface AssignmentResult {
   readonly value: number;
   /** No assignment is worth more: Σ_t Σ over the K largest of max(0, S_te − price_e) + capacity · Σ price. */
   readonly upperBound: number;
-  /** Whether the two are the same but for the rounding of the sums. */
+  /** Whether `value` and `upperBound` are equal except for rounding of the sums. */
   readonly exact: boolean;
-  /** `[experts]`, ≥ 0: what a further seat on each expert would be worth. */
+  /** `[experts]`, ≥ 0: the value of one more seat on each expert. */
   readonly price: Float64Array;
 }
 
@@ -50,21 +50,21 @@ export interface EntropicInput {
   readonly experts: number;
   /** ε, in units of the logits; at least 1e-6, default 1. */
   readonly epsilon?: number | undefined;
-  /** Alternating scaling (default), or Sinkhorn–Newton–Sparse, which needs far fewer iterations where ε is small. */
+  /** Alternating scaling (default), or Sinkhorn–Newton–Sparse, which needs far fewer iterations if ε is small. */
   readonly solver?: "sinkhorn" | "sns" | undefined;
   /** Default 100. */
   readonly maxIterations?: number | undefined;
-  /** Of `marginalError`; default 1e-4. */
+  /** Maximum `marginalError`; default 1e-4. */
   readonly tolerance?: number | undefined;
 }
 
-/** An entropic plan, and how well it keeps its columns. */
+/** An entropic plan, and how accurately its columns sum. */
 export interface EntropicResult {
   /** P `[tokens × experts]`, rows that sum to 1. */
   readonly plan: Float32Array;
   /** g `[experts]`, in units of ε: row t of the plan is softmax(Z_t / ε + g). */
   readonly columnPotential: Float64Array;
-  /** Updates of g. */
+  /** Number of updates of g. */
   readonly iterations: number;
   /** ‖Pᵀ1 − T/E‖₁ / T. */
   readonly marginalError: number;
@@ -72,28 +72,28 @@ export interface EntropicResult {
   readonly converged: boolean;
 }
 
-/** min over P of −⟨S, P⟩ + (γ/2)·‖P‖², with the same rows and columns and at most `maxTokens` non-zeros in each column. */
+/** min over P of −⟨S, P⟩ + (γ/2)·‖P‖², with the same rows and columns and at most `maxTokens` non-zeros per column. */
 export interface SparsityConstrainedInput {
   /** S `[tokens × experts]`, finite, rounded to float32. */
   readonly affinity: ArrayLike<number>;
   readonly experts: number;
-  /** At least tokens / experts, or the columns cannot hold their mass; tokens or more does not constrain. */
+  /** At least tokens / experts, or the columns cannot hold their mass; tokens or more is no constraint. */
   readonly maxTokens: number;
   /** Weight of the squared norm, in units of S; at least 1e-6, default 1. */
   readonly gamma?: number | undefined;
-  /** Which concave function L-BFGS climbs; default `dual`. */
+  /** Which concave function L-BFGS maximises; default `dual`. */
   readonly formulation?: "dual" | "semi-dual" | undefined;
   /** Default 200. */
   readonly maxIterations?: number | undefined;
-  /** Of the rows' and columns' sums; default 1e-5. */
+  /** Tolerance of the rows' and columns' sums; default 1e-5. */
   readonly tolerance?: number | undefined;
 }
 
-/** A sparsity-constrained plan, and how good it is. */
+/** A sparsity-constrained plan, and its quality. */
 export interface SparsityConstrainedResult {
-  /** P `[tokens × experts]`, rows that sum to 1, except those that are all zero. */
+  /** P `[tokens × experts]`, rows that sum to 1, except all-zero rows. */
   readonly plan: Float64Array;
-  /** `[experts]`, non-zeros of each column. */
+  /** `[experts]`, number of non-zeros in each column. */
   readonly columnCardinality: Int32Array;
   /** Steps of L-BFGS on the dual. */
   readonly iterations: number;
@@ -103,13 +103,13 @@ export interface SparsityConstrainedResult {
   readonly converged: boolean;
   /** −⟨S, P⟩ + (γ/2)·‖P‖² of this plan. */
   readonly primal: number;
-  /** A lower bound on that of every plan that keeps its marginals. */
+  /** A lower bound on the objective of every plan that keeps its marginals. */
   readonly dual: number;
 }
 
 const matrix = z.custom<ArrayLike<number>>(
   (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && "length" in value),
-  "an array of numbers, row by row, is expected",
+  "expected an array of numbers, row by row",
 );
 const count = z.int().positive();
 
@@ -132,12 +132,12 @@ const sparsityConstrainedInput = z.strictObject({
   ...sparsityConstrainedFields,
 });
 
-/** The optimum of one batch, exact or within `gap`. Throws `InputError`. */
+/** Returns the optimum of one batch, exact or within `gap`. Throws `InputError`. */
 export function solveAssignment(problem: AssignmentInput): AssignmentResult {
   const where = "transport.solveAssignment";
   const schema = assignmentInput.refine(({ topK, experts }) => topK <= experts, {
     path: ["topK"],
-    message: "at most one of each expert is expected",
+    message: "expected at most one of each expert",
   });
   const { scores, experts, topK, capacity, gap } = checked(where, schema, problem);
   const tokens = rowsOf(`${where}: scores`, scores, experts);
@@ -150,8 +150,8 @@ export function solveAssignment(problem: AssignmentInput): AssignmentResult {
 }
 
 /**
- * The entropic plan of one batch, by `solver` `sinkhorn` (default) or `sns`; as the router `sinkhorn`
- * finds it. Throws `InputError`.
+ * Returns the entropic plan of one batch, by `solver` `sinkhorn` (default) or `sns`, as the router `sinkhorn` does.
+ * Throws `InputError`.
  */
 export function solveEntropic(problem: EntropicInput): EntropicResult {
   const where = "transport.solveEntropic";
@@ -167,12 +167,12 @@ export function solveEntropic(problem: EntropicInput): EntropicResult {
   return { ...report, plan: plan.slice(), columnPotential: columnPotential.slice() };
 }
 
-/** The sparsity-constrained plan of one batch, as the router `scot` finds it. Throws `InputError`. */
+/** Returns the sparsity-constrained plan of one batch, as the router `scot` does. Throws `InputError`. */
 export function solveSparsityConstrained(problem: SparsityConstrainedInput): SparsityConstrainedResult {
   const where = "transport.solveSparsityConstrained";
   const schema = sparsityConstrainedInput.refine(
     ({ affinity, experts, maxTokens }) => maxTokens * experts * experts >= affinity.length,
-    { path: ["maxTokens"], message: "at least tokens / experts is expected, or a column cannot hold its mass" },
+    { path: ["maxTokens"], message: "expected at least tokens / experts, or a column cannot hold its mass" },
   );
   const { affinity, experts, maxTokens, ...options } = checked(where, schema, problem);
   const tokens = rowsOf(`${where}: affinity`, affinity, experts);

@@ -7,18 +7,18 @@ import { createLegend, type Highlight } from "./highlight.ts";
 import type { Look } from "./look.ts";
 import { type ClickedPart, pageFont, pageOption, routersAt } from "./page-option.ts";
 
-/** Sharp on screens that have few pixels, too. */
+/** Sharp even on screens with few pixels. */
 const leastPixelRatio = 2;
 
 /** The charts of the page's pictures. */
 export interface Charts {
-  /** Draws all charts again, as the look and the highlight now are, before the call returns. */
+  /** Draws all charts again with the current look and highlight, before the call returns. */
   draw(): void;
 }
 
 /**
- * Draws each picture into the element that is there for it, with its legend below, and again when its width changes. A line,
- * a point, a bar or the title of a plot that is clicked chooses its router.
+ * Draws each picture into its element, with its legend below, and again when its width changes. A click on a line, a
+ * point, a bar or the title of a plot chooses its router.
  *
  * @param known the names of all routers
  */
@@ -44,7 +44,7 @@ export function createCharts(
       const { theme, isPrinting } = look();
       canvas.hidden = isPrinting;
       if (isPrinting) {
-        // Browsers print a canvas as the pixels that it happens to hold, or blank; SVG is printed as it is.
+        // Browsers print a canvas with its current pixels, or blank; SVG is always printed whole.
         element.style.height = "auto";
         paper.innerHTML = drawSvg(picture, theme);
         return;
@@ -74,8 +74,8 @@ export function createCharts(
 }
 
 /**
- * Paints all of a chart before the call returns. ECharts marks the cells of every heat map, however few, as ones that are
- * painted a few at a time, frame after frame, and a heat map that is looked at before the last frame lacks cells.
+ * Paints all of a chart before the call returns. ECharts paints the cells of every heat map, however few, over several
+ * frames, and until the last frame the heat map lacks cells.
  */
 function paintWhole(zrender: ReturnType<ReturnType<typeof init>["getZr"]>): void {
   for (const element of zrender.storage.getDisplayList(true)) {
@@ -86,7 +86,7 @@ function paintWhole(zrender: ReturnType<ReturnType<typeof init>["getZr"]>): void
   zrender.refreshImmediately();
 }
 
-/** The picture with its legend, and nothing highlighted, as an SVG document as wide as it was laid out for. */
+/** Returns the picture with its legend and without highlights as an SVG document, as wide as it was laid out for. */
 export function drawSvg(picture: Picture, theme: ThemeName): string {
   const { option, height } = chartOption(picture, themes[theme]);
   const chart = init(null, null, { renderer: "svg", ssr: true, width: pictureWidth, height });

@@ -1,9 +1,9 @@
-/** How far down the window a section must begin to be the one that is read. */
+/** How far down the window a section must begin to count as the one being read. */
 const readingLine = 0.3;
 
 /**
- * Keeps the contents in step with the page: marks the section that is read, closes the list that a link or a router was
- * picked from, and opens the folded section that a link leads to.
+ * Keeps the contents in step with the page: marks the section being read, closes the list after a link or a router was
+ * picked, and opens the collapsed section that a link leads to.
  */
 export function followReading(): void {
   const links = Array.from(document.querySelectorAll<HTMLAnchorElement>("nav a"));
@@ -52,12 +52,12 @@ export function followReading(): void {
     if (folded) folded.open = true;
   };
   addEventListener("hashchange", unfold);
-  // A link to where one is already changes nothing.
+  // A link to the current section changes nothing.
   for (const link of links) link.addEventListener("click", () => setTimeout(unfold));
   unfold();
 }
 
-/** Opens what is folded while `isPrinting`, and folds it again afterwards. */
+/** Opens collapsed sections while `isPrinting`, and closes them again afterwards. */
 export function unfoldOnPaper(isPrinting: boolean): void {
   for (const folded of document.querySelectorAll<HTMLDetailsElement>("details")) {
     if (isPrinting && !folded.open) {

@@ -13,7 +13,7 @@ import { format, init, setPlatformAPI, use } from "echarts/core";
 import { LabelLayout } from "echarts/features";
 import { CanvasRenderer, SVGRenderer } from "echarts/renderers";
 
-// What pictures are made of, and no more: it travels with every page, and draws the pictures without a browser, too.
+// Only what pictures are made of: it travels with every page, and also draws the pictures without a browser.
 use([
   BarChart,
   HeatmapChart,

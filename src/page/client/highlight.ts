@@ -2,19 +2,19 @@ import { legendsOf } from "../../core/pictures/parts/legend-room.ts";
 import type { Picture } from "../../core/pictures/picture.ts";
 import type { PageRouter } from "../page-data.ts";
 
-/** The routers that are chosen, by the names that pictures write; null if none is, so that all are shown alike. */
+/** The chosen routers, by their names in the pictures; null if none is chosen, so that all are shown alike. */
 export type Chosen = ReadonlySet<string> | null;
 
 /** The choice of routers that all pictures, legends and tables of a page share. */
 export interface Highlight {
   readonly chosen: Chosen;
-  /** Chooses `routers` and no other, or none if all of them are chosen already. */
+  /** Chooses only `routers`, or none if all of them are already chosen. */
   toggle(routers: readonly string[]): void;
-  /** Lets `element` show from now on whether its `routers` are chosen. A button among them tells so to assistive technology. */
+  /** From now on shows in `element` whether its `routers` are chosen. A button also tells assistive technology. */
   follow(element: HTMLElement, routers: readonly string[]): void;
 }
 
-/** A choice of nobody, which Escape returns to. Calls `onChange` after each change. */
+/** Creates an empty choice; Escape returns to it. Calls `onChange` after each change. */
 export function createHighlight(onChange: () => void): Highlight {
   const followers: { element: HTMLElement; routers: readonly string[] }[] = [];
   let chosen: Chosen = null;
@@ -30,7 +30,7 @@ export function createHighlight(onChange: () => void): Highlight {
     onChange();
   };
   document.addEventListener("keydown", ({ key }) => {
-    // An open list is closed first.
+    // Escape first closes an open list.
     if (key === "Escape" && chosen !== null && document.querySelector(":popover-open") === null) choose(null);
   });
   return {
@@ -55,7 +55,7 @@ export function stateOf(routers: readonly string[], chosen: Chosen): { isChosen:
   return { isChosen: count === routers.length, isDimmed: count === 0 };
 }
 
-/** The routers that the line `name` of `picture` stands for; none if it is not a router's, as the Pareto front. */
+/** Returns the routers of the line `name` of `picture`; none if it is not a router's, such as the Pareto front. */
 export function routersOfLine(picture: Picture, name: string, known: ReadonlySet<string>): readonly string[] {
   const joined = picture.variantsOfLines?.filter(([line]) => line === name).flatMap(([, variants]) => variants) ?? [];
   return joined.length > 0 ? joined : known.has(name) ? [name] : [];
@@ -69,7 +69,7 @@ export function listRouters(routers: readonly PageRouter[], list: HTMLElement, h
   }
 }
 
-/** Lets the rows of `table` choose their routers: by a click, or by a button that the name becomes. */
+/** Makes the rows of `table` choose their routers: by a click, or by a button that replaces the name. */
 export function makeRowsChoosable(table: HTMLTableElement, routers: readonly PageRouter[], highlight: Highlight): void {
   for (const row of table.tBodies[0].rows) {
     const names = [routers[Number(row.dataset.variant)].name];
@@ -82,13 +82,16 @@ export function makeRowsChoosable(table: HTMLTableElement, routers: readonly Pag
     highlight.follow(row, names);
     highlight.follow(button, names);
     row.addEventListener("click", () => {
-      // Somebody who selects the text of a cell chooses no router.
+      // Selecting the text of a cell does not choose a router.
       if (getSelection()?.isCollapsed !== false) highlight.toggle(names);
     });
   }
 }
 
-/** The legend of `picture` as a list: routers as buttons that choose them, other lines as text. Null if it has none. */
+/**
+ * Returns the legend of `picture` as a list: routers as buttons that choose them, other lines as text. Null if it has
+ * none.
+ */
 export function createLegend(picture: Picture, known: ReadonlySet<string>, highlight: Highlight): HTMLElement | null {
   const legends = legendsOf(picture);
   if (legends.length === 0) return null;
@@ -125,7 +128,7 @@ function entry(name: string, mark: string | null, routers: readonly string[], hi
   return item;
 }
 
-/** The stroke or the symbol of the line `name`, as markup. */
+/** Returns the stroke or the symbol of the line `name`, as markup. */
 function markOf({ option }: Picture, name: string): string {
   const { color, lineStyle, symbol, type } = [option.series ?? []].flat().find((one) => one.name === name) as {
     color: string;
@@ -154,7 +157,7 @@ function symbolMark(color: string, symbol: string): string {
   return `<svg width="12" height="12" aria-hidden="true"><path d="${symbolPaths[symbol]}" style="fill:${cssColor(color)}"/></svg>`;
 }
 
-/** The custom property of a picture's colour, which follows the theme: `@mutedText` is `--muted-text`. */
+/** Returns the custom property of a picture's colour, which follows the theme: `@mutedText` is `--muted-text`. */
 function cssColor(token: string): string {
   return `var(--${token.slice(1).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)})`;
 }

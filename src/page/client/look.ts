@@ -1,14 +1,14 @@
 import type { ThemeName } from "../../core/pictures/parts/theme.ts";
 
-/** How the page is to be shown. */
+/** How to show the page. */
 export interface Look {
   readonly theme: ThemeName;
   readonly isPrinting: boolean;
 }
 
 /**
- * Follows the system's theme until `button` chooses another, and printing, which is always light. Calls `onChange` with
- * each look after the first, which it returns the reader of.
+ * Follows the system's theme until `button` chooses another; printing is always light. Calls `onChange` with each look
+ * after the first, and returns a function that reads the current look.
  */
 export function followLook(button: HTMLButtonElement, onChange: (look: Look) => void): () => Look {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
@@ -35,7 +35,7 @@ export function followLook(button: HTMLButtonElement, onChange: (look: Look) => 
     update();
   });
   prefersDark.addEventListener("change", update);
-  // Browsers tell of printing by one, the other, or both.
+  // Browsers announce printing by one event, the other, or both.
   print.addEventListener("change", ({ matches }) => setPrinting(matches));
   addEventListener("beforeprint", () => setPrinting(true));
   addEventListener("afterprint", () => setPrinting(false));

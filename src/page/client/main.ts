@@ -29,7 +29,7 @@ for (const button of document.querySelectorAll<HTMLElement>("[data-download]")) 
   button.addEventListener("click", () => downloadSvg(picture.id, drawSvg(picture, look().theme)));
 }
 
-/** Saves `svg` as a file of the name, as a link that somebody follows would. */
+/** Saves `svg` as a file named after the picture, like a download link. */
 function downloadSvg(name: string, svg: string): void {
   const url = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
   const link = document.createElement("a");

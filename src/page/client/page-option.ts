@@ -16,21 +16,21 @@ import { heatMapTooltip, stepTooltip } from "./tooltips.ts";
 
 export const pageFont = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
 
-/** How much is left of the opacity of what belongs to routers that are not chosen. */
+/** Remaining opacity of what belongs to routers that are not chosen. */
 const dimmed = 0.15;
-/** By how many pixels the line of a chosen router is wider. */
+/** Extra width in pixels of a chosen router's line. */
 const widening = 1.2;
 /** Pixels between a label and the edge of a chart. */
 const edge = 4;
-/** How far a label is above or below the middle of its point. */
+/** Distance of a label above or below the middle of its point, in pixels. */
 const labelRise = 8;
-/** By how many layers what is chosen is above the rest. */
+/** Number of layers by which chosen items are above the rest. */
 const raising = 10;
 
 /**
- * The picture's option for a chart `width` pixels wide in a page, and its height in pixels: without its legend, which the
- * page lists itself, in the page's font, with what the pointer is told, and with `chosen` routers before all others. If it
- * is narrower than it was laid out for, labels on top of one another are left out.
+ * Returns the picture's option for a chart `width` pixels wide in a page, and its height in pixels: in the page's font,
+ * with tooltips, with `chosen` routers emphasised, and without its legend, which the page lists itself. If the chart is
+ * narrower than it was laid out for, overlapping labels are left out.
  *
  * @param known the names of all routers
  */
@@ -81,20 +81,20 @@ export function pageOption(
   };
 }
 
-/** What of a chart was clicked, as ECharts tells it. */
+/** The clicked part of a chart, as ECharts reports it. */
 export interface ClickedPart {
   readonly componentType: string;
   readonly componentIndex: number;
   readonly seriesName?: string;
   readonly seriesType?: string;
-  /** Of a point. */
+  /** For a point. */
   readonly name: string;
   readonly dataIndex?: number;
-  /** Of a point, or the label of an axis. */
+  /** For a point, or the label of an axis. */
   readonly value?: unknown;
 }
 
-/** The routers that the part of `picture` belongs to; none if it is nobody's. */
+/** Returns the routers that the part of `picture` belongs to; may be none. */
 export function routersAt(picture: Picture, part: ClickedPart, known: ReadonlySet<string>): readonly string[] {
   if (part.componentType === "title") return routersOfPanel(picture, part.componentIndex, known);
   const rows = rowsOf(picture, known);
@@ -107,7 +107,7 @@ export function routersAt(picture: Picture, part: ClickedPart, known: ReadonlySe
   return ofLine.length > 0 ? ofLine : routersOfLine(picture, part.name, known);
 }
 
-/** The routers that a picture has a row each for; null if it is drawn otherwise. */
+/** Returns the routers with one row each in a picture; null if it is drawn in another way. */
 function rowsOf({ option }: Picture, known: ReadonlySet<string>): readonly string[] | null {
   const [axis] = asArray(option.yAxis);
   if (axis?.type !== "category" || asArray<SeriesOption>(option.series)[0]?.type === "heatmap") return null;
@@ -119,7 +119,7 @@ function routersOfSeries(picture: Picture, { name }: SeriesOption, known: Readon
   return routersOfLine(picture, String(name ?? ""), known);
 }
 
-/** The router of a plot of its own. */
+/** Returns the router that has a plot of its own. */
 function routersOfPanel(picture: Picture, panel: number, known: ReadonlySet<string>): readonly string[] {
   const first = asArray<SeriesOption>(picture.option.series).find(
     (series) => Number((series as LineSeriesOption).xAxisIndex ?? 0) === panel,
@@ -127,7 +127,7 @@ function routersOfPanel(picture: Picture, panel: number, known: ReadonlySet<stri
   return first === undefined ? [] : routersOfSeries(picture, first, known);
 }
 
-/** A series of `routers`, stronger if they are chosen and faint if others are. */
+/** Returns a series of `routers`, stronger if they are chosen and faint if others are. */
 function emphasizedLine(given: SeriesOption, routers: readonly string[], chosen: Chosen, theme: Theme): SeriesOption {
   const series = given.type === "line" ? ({ ...given, triggerEvent: "line" } as LineSeriesOption) : given;
   if (chosen === null) return series;
@@ -151,7 +151,7 @@ function emphasizedLine(given: SeriesOption, routers: readonly string[], chosen:
   } as SeriesOption;
 }
 
-/** Points of many routers in one series, the chosen ones larger and in the colour of the text. */
+/** Returns points of many routers in one series, the chosen ones larger and in the text colour. */
 function emphasizedPoints(series: ScatterSeriesOption, chosen: ReadonlySet<string>, theme: Theme): ScatterSeriesOption {
   const data = series.data as { name: string; value: number[] }[];
   return {
@@ -164,7 +164,7 @@ function emphasizedPoints(series: ScatterSeriesOption, chosen: ReadonlySet<strin
   };
 }
 
-/** A series with a mark in each router's row, those of the chosen ones as they are and the others faint. */
+/** Returns a series with a mark in each router's row: chosen ones unchanged, the others faint. */
 function emphasizedRows(series: SeriesOption, rows: readonly string[], chosen: Chosen): SeriesOption {
   if (chosen === null) return series;
   const isDimmed = (row: number) => stateOf([rows[row]], chosen).isDimmed;
@@ -185,14 +185,14 @@ function emphasizedRows(series: SeriesOption, rows: readonly string[], chosen: C
   } as SeriesOption;
 }
 
-/** A colour `#rrggbb` that is hardly there. */
+/** Returns a nearly transparent colour `#rrggbb`. */
 function faded(color: string): string {
   return `${color}66`;
 }
 
 /**
- * Labels were placed for another width, and the legend has the names: each stands beside its point, moved into the chart if
- * an edge would cut it, unless it would cover another.
+ * Places labels for the chart's new width, since the legend has the names: each stands beside its point, is moved into
+ * the chart if an edge would cut it, and is left out if it would cover another.
  */
 function withoutOverlap(series: ScatterSeriesOption, width: number): ScatterSeriesOption {
   const { dy = 0 } = (series.labelLayout ?? {}) as { dy?: number };

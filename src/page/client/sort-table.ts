@@ -1,8 +1,8 @@
 type Direction = "ascending" | "descending";
 
 /**
- * Lets the buttons in the headers of `table` sort its rows by their columns, first upwards and then downwards: by numbers
- * where all cells are, else by text. Empty cells come last either way, and equal ones stay in their order.
+ * Makes the header buttons of `table` sort its rows by their columns, first ascending, then descending: by number if
+ * all cells are numbers, otherwise by text. Empty cells always come last, and equal cells keep their order.
  */
 export function makeSortable(table: HTMLTableElement): void {
   const headers = Array.from(table.tHead!.rows[0].cells);

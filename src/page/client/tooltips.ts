@@ -3,7 +3,7 @@ import type { EChartsOption, HeatmapSeriesOption, LineSeriesOption, ScatterSerie
 
 type Formatter = (params: unknown) => HTMLElement;
 
-/** What the pointer is told of a cell of a heat map: the steps and experts that its axes name, and the load. */
+/** Tooltip of a heat map cell: the steps and experts that its axes name, and the load. */
 export function heatMapTooltip({ series, xAxis, yAxis }: EChartsOption): Formatter | null {
   const maps = [series].flat() as HeatmapSeriesOption[];
   if (maps[0]?.type !== "heatmap") return null;
@@ -29,8 +29,8 @@ interface Point {
 }
 
 /**
- * What the pointer is told over an axis of steps: each line's value on the step, or on the nearest that it has, since
- * routers are measured on different steps, and lines of many steps are thinned. A nearest step is named.
+ * Tooltip over an axis of steps: each line's value on the step or on its nearest step, because routers are measured on
+ * different steps, and long lines are thinned. Names the nearest step if it is another one.
  */
 export function stepTooltip({ series, xAxis }: EChartsOption): Formatter | null {
   const [axis] = [xAxis].flat() as { name?: string; type?: string }[];
@@ -41,7 +41,7 @@ export function stepTooltip({ series, xAxis }: EChartsOption): Formatter | null 
     const panel = Number(xAxisIndex ?? 0);
     const line = lines.get(String(name)) ?? { color: String(color), panel, points: [] };
     lines.set(String(name), line);
-    // A second panel shows the same again, as far as its axis can.
+    // A second panel repeats the same line, as far as its axis allows.
     if (line.panel !== panel) continue;
     for (const [step, value] of data as [number, number][]) line.points.push({ step, value });
   }
@@ -65,7 +65,7 @@ function nearest(points: readonly Point[], step: number): Point | undefined {
 
 type Row = readonly [name: string, value: string, color?: string];
 
-/** A row for each name and its value, made as elements, so that no name is ever taken for markup. */
+/** Returns a row for each name and its value, built from elements, so that no name is ever read as markup. */
 function list(rows: readonly Row[]): HTMLElement {
   const element = document.createElement("div");
   for (const [name, value, color] of rows) {

@@ -35,12 +35,12 @@ it("takes a step's load from recorded counts as they are", async () => {
 });
 
 it.each<[RecordedInput, RegExp]>([
-  [{ experts: 8 }, /name one file/],
-  [{ experts: 8, loads, selections }, /name one file/],
-  [{ experts: 8, loads, batchTokens: 4 }, /it goes with selections/],
+  [{ experts: 8 }, /give one file/],
+  [{ experts: 8, loads, selections }, /give one file/],
+  [{ experts: 8, loads, batchTokens: 4 }, /use it only with selections/],
   [{ experts: 8, loads, ranks: 3 }, /ranks: 3 is not allowed: it must divide the experts/],
   [{ experts: 0, loads }, /experts: 0/],
-  [{ experts: 9, loads }, /it has 8 columns/],
+  [{ experts: 9, loads }, /the file has 8 columns/],
   [{ experts: 8, loads: "nowhere.npy" }, /nowhere\.npy: no such file/],
   [{ experts: 8, load: loads } as RecordedInput, /load: unknown key\. Did you mean "loads"/],
 ])("refuses %j", async (recorded, message) => {

@@ -52,10 +52,12 @@ describe("a meter", () => {
     const meter = await metrics.createMeter({ tokens: 2, experts: 4, topK: 2 });
     const logits = randomLogits("any", 2, 4);
     expect(() => meter.summary()).toThrow(/nothing has been measured yet/);
-    expect(() => meter.measure(logits, { expert: [0, 1, 2, 4] })).toThrow(/token 1, slot 1: 4 is no expert; 0 to 3/);
-    expect(() => meter.measure(logits, { expert: [0, 1, 2, 2] })).toThrow(/token 1, slot 1: expert 2 is there twice/);
+    expect(() => meter.measure(logits, { expert: [0, 1, 2, 4] })).toThrow(
+      /token 1, slot 1: 4 is not an expert; expected 0 to 3/,
+    );
+    expect(() => meter.measure(logits, { expert: [0, 1, 2, 2] })).toThrow(/token 1, slot 1: expert 2 appears twice/);
     expect(() => meter.measure(logits, { expert: [0, 1, 2, 0.5] })).toThrow(InputError);
-    expect(() => meter.measure(logits, { expert: [0, 1, 2] })).toThrow(/3 entries, 2 tokens × 2 slots are expected/);
+    expect(() => meter.measure(logits, { expert: [0, 1, 2] })).toThrow(/3 entries; expected 2 tokens × 2 slots/);
     expect(() => meter.measure(logits, { expert: [0, 1, 2], slots: 3 })).toThrow(/created for 1 to 2/);
     expect(() => meter.measure(randomLogits("any", 3, 4), { expert: [0, 1, 2, 3, 0, 1] })).toThrow(/at most 2/);
     expect(() => meter.measure([1, 2, 3, Number.NaN], { expert: [0, 1] })).toThrow(/token 0, expert 3/);
@@ -63,7 +65,7 @@ describe("a meter", () => {
     expect(meter.summary().regretMean).toBeGreaterThanOrEqual(0);
     const short = await metrics.createMeter({ tokens: 2, experts: 4, topK: 2, steps: 1 });
     short.measure(logits, { expert: [0, 1, 2, 3] });
-    expect(() => short.measure(logits, { expert: [0, 1, 2, 3] })).toThrow(/a batch more than the 1 that/);
+    expect(() => short.measure(logits, { expert: [0, 1, 2, 3] })).toThrow(/more than the 1 batches that/);
     expect(short.summary()).toMatchObject({ regretSe: null });
   });
 
@@ -88,7 +90,7 @@ it("gives affinities in float64", () => {
     // A few units in the last place of float64.
     for (const [i, score] of plain.entries()) expect(found[i]).toBeCloseTo(score, 14);
   }
-  expect(() => metrics.affinities([1, 2, 3], 2)).toThrow(/3 entries are no whole rows of 2/);
+  expect(() => metrics.affinities([1, 2, 3], 2)).toThrow(/3 entries; expected one or more whole rows of 2/);
 });
 
 it("counts loads, sums them over ranks, and knows the capacity", () => {
@@ -96,7 +98,7 @@ it("counts loads, sums them over ranks, and knows the capacity", () => {
   expect(Array.from(load)).toEqual([1, 0, 1, 3]);
   expect(Array.from(metrics.loadPerRank(load, 2))).toEqual([1, 4]);
   expect(metrics.maxVio(load)).toBeCloseTo(3 / (5 / 4) - 1, 12);
-  expect(() => metrics.countLoad([0, 4], 4)).toThrow(/entry 1: 4 is no expert/);
+  expect(() => metrics.countLoad([0, 4], 4)).toThrow(/entry 1: 4 is not an expert/);
   expect(() => metrics.loadPerRank(load, 3)).toThrow(/3 does not divide the 4 experts/);
   expect(metrics.capacity({ tokens: 10, experts: 4, topK: 2 })).toBe(5);
   expect(metrics.capacity({ tokens: 10, experts: 4, topK: 2, capacityFactor: 1.1 })).toBe(6);

@@ -129,10 +129,10 @@ describe("a router for one's own logits", () => {
     expect(() => tried.route(broken)).toThrow(/token 3, expert 5: NaN is not allowed/);
     broken[3 * 8 + 5] = 1e39;
     expect(() => tried.route(broken)).toThrow(/token 3, expert 5: 1e\+39/);
-    expect(() => tried.route(logits.subarray(1))).toThrow(/255 entries are no whole rows of 8/);
+    expect(() => tried.route(logits.subarray(1))).toThrow(/255 entries; expected one or more whole rows of 8/);
     expect(() => tried.route([])).toThrow(InputError);
     expect(() => tried.route(new Float32Array(33 * 8))).toThrow(/33 tokens; the router was created for at most 32/);
-    expect(() => tried.plan()).toThrow(/no plan before a batch has been routed/);
+    expect(() => tried.plan()).toThrow(/there is no plan yet; route a batch first/);
     expect(tried.route(logits)).toEqual(clean.route(logits));
   });
 

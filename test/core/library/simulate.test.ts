@@ -241,7 +241,7 @@ it("refuses the state of another scenario, what is no state, and a result before
   const from = simulation.state();
   await expect(createSimulation({ ...scenario, seed: 4 }, { from })).rejects.toThrow("another scenario");
   const none = {} as SimulationState;
-  await expect(createSimulation(scenario, { from: none })).rejects.toThrow("is not the state of a simulation");
+  await expect(createSimulation(scenario, { from: none })).rejects.toThrow("this is not the state of a simulation");
 });
 
 it("lets timers have their turn, so that a signal can end a simulation that waits for nothing", async () => {

@@ -55,7 +55,7 @@ it("takes the sizes of a recorded file from it", async () => {
 it.each([
   [{ kind: "clusters" }, {}, /experts: missing/],
   [{ kind: "cluster" }, sizes, /Did you mean "clusters"/],
-  [{ kind: "adversarial" }, sizes, /answers a router's load; use simulate/],
+  [{ kind: "adversarial" }, sizes, /reacts to a router's load; use simulate/],
   [{ kind: "trace", path: "nowhere.npy" }, {}, /nowhere\.npy: no such file/],
 ])("refuses %j with %j", async (stream, given, message) => {
   const error = await streams.open(stream as StreamInput, given).catch((reason: unknown) => reason);
