@@ -10,15 +10,15 @@ import { variantColor } from "./parts/theme.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 
 const rowHeight = 28;
-/** Above and below the rows, without the legend. */
+/** Pixels above and below the rows, without the legend. */
 const frameHeight = 94;
-/** Below the rows, for the axis and its name. */
+/** Pixels below the rows, for the axis and its name. */
 const axisHeight = 44;
 /** The layer of lines; marks are on 2. */
 const behindMarks = 1;
 const symbols = ["circle", "diamond", "triangle", "rect"] as const;
 
-/** A picture for each metric of the comparison: the routers below one another, a mark for each folder. */
+/** Returns a picture per metric of the comparison: a row per router, with a mark per folder. */
 export function comparisonPictures({ folders, metrics }: Comparison): Picture[] {
   const names = folders.map(({ name }) => drawnName(name));
   return metrics.map((metric) => comparisonPicture(metric, names));
@@ -33,7 +33,7 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
     id: `compare-${column}`,
     title: capitalized(label),
     reading:
-      "A mark for each folder, those of a router joined by a line." +
+      "One mark per folder; a line joins those of a router." +
       (hasIntervals ? " The thin lines are 95 % confidence intervals over seeds." : "") +
       (better === null ? "" : ` ${better === "lower" ? "Further left" : "Further right"} is better.`),
     finding: findingOf(metric, names),
@@ -62,7 +62,7 @@ function comparisonPicture(metric: ComparedMetric, names: readonly string[]): Pi
   };
 }
 
-/** The lines that join a router's marks, in a series without marks of its own. */
+/** Lines that join a router's marks, in a series without marks of its own. */
 function rangeSeries({ rows }: ComparedMetric): SeriesOption {
   const ranges = rows.map(({ cells }) => cells.flatMap((cell) => cell?.mean ?? []));
   return {
@@ -82,7 +82,7 @@ function rangeSeries({ rows }: ComparedMetric): SeriesOption {
   };
 }
 
-/** The marks of a folder, and behind them its intervals, which the axis makes room for as no line of marks would. */
+/** The marks of a folder, over its intervals; the axis makes room for the intervals, as it would not for mark lines. */
 function folderSeries({ rows }: ComparedMetric, name: string, folder: number): SeriesOption[] {
   const cells = rows.map((row) => row.cells[folder]);
   const bars = cells.flatMap((cell, row): ErrorBar[] => {
@@ -109,12 +109,12 @@ function folderSeries({ rows }: ComparedMetric, name: string, folder: number): S
   ];
 }
 
-/** A line along a row; the row by its place, since a router's name could be taken for one. */
+/** A line along a row; the row is given by position, since a router's name could be mistaken for one. */
 function line(from: number, to: number, row: number): [{ coord: number[] }, { coord: number[] }] {
   return [{ coord: [from, row] }, { coord: [to, row] }];
 }
 
-/** The largest change there is. */
+/** Returns a sentence about the largest change. */
 function findingOf({ rows }: ComparedMetric, names: readonly string[]): string {
   const changes = rows.flatMap(({ router, cells }) =>
     cells.flatMap((cell, folder) =>
@@ -124,7 +124,7 @@ function findingOf({ rows }: ComparedMetric, names: readonly string[]): string {
   if (changes.length === 0) return `No router is both in ${names[0]} and in another.`;
   const largest = changes.reduce((a, b) => (Math.abs(b.change.difference) > Math.abs(a.change.difference) ? b : a));
   const { router, folder, cell, change } = largest;
-  if (change.difference === 0) return `No router differs from what it has in ${names[0]}.`;
+  if (change.difference === 0) return `No router differs from ${names[0]}.`;
   const from = formatNumber(cell.mean - change.difference);
   const verdict = change.direction === null ? "" : `, which is ${change.direction}`;
   return `From ${names[0]} to ${names[folder]}, ${drawnName(router)} changes most: it goes from ${from} to ${formatNumber(cell.mean)}${verdict}.`;

@@ -15,8 +15,8 @@ import { stepMetricPicture } from "./parts/step-metric.ts";
 import { type Picture, type PictureMaker, pictureWidth } from "./picture.ts";
 
 /**
- * Every kind of picture, in the order in which one asks: what balance costs, how it goes over the steps, who does the work
- * and who none, what it loses, what it slows down, how the plans were found, and how training went.
+ * Every kind of picture, in the order of a reader's questions: what balance costs, how it evolves over the steps, which
+ * experts work and which do not, what is lost, what slows down, how the plans were found, and how training went.
  */
 const pictureMakers: readonly PictureMaker[] = [
   paretoPicture,
@@ -34,9 +34,9 @@ const pictureMakers: readonly PictureMaker[] = [
 ];
 
 /**
- * The pictures that the results have something to show in, laid out for `width` pixels.
+ * Returns the pictures that the results have data for, laid out for `width` pixels.
  *
- * @param metric the column of steps.csv that is shown over the steps in the place of MaxVio
+ * @param metric the column of steps.csv to show over the steps instead of MaxVio
  */
 export function drawPictures(data: ReportData, width = pictureWidth, metric = "max_vio"): Picture[] {
   const ofMetric = metric === "max_vio" ? maxVioPicture : stepMetricPicture(metric);

@@ -4,34 +4,36 @@ import { listed } from "../words.ts";
 import { formatInterval, formatNumber, printable } from "./format.ts";
 import type { Interval, MeanDifference } from "./interval.ts";
 
-/** Results side by side, the first of them the reference. Plain data, for terminals, pages and scripts. */
+/** Results side by side; the first is the reference. Plain data, for terminals, pages and scripts. */
 export interface Comparison {
   readonly folders: readonly ComparedFolder[];
   /**
-   * Where the scenarios differ, and in what the measurements of recorded choices. If not all folders come from scenarios,
-   * first the sizes that differ by summary.csv: `experts`, `steps`, `tokens`, `top_k`.
+   * How the scenarios differ, or the measurements of recorded choices. If not all folders come from scenarios, the
+   * sizes that differ in summary.csv come first: `experts`, `steps`, `tokens`, `top_k`.
    */
   readonly fields: readonly ComparedField[];
   readonly metrics: readonly ComparedMetric[];
-  /** Asked for, but empty for every router of every folder: of recorded choices the score, the regret and the churn. */
+  /**
+   * Requested metrics that are empty for every router of every folder: for recorded choices score, regret and churn.
+   */
   readonly emptyMetrics: readonly string[];
-  /** The folders, by position, that have no router of the reference, so that nothing of theirs can be compared. */
+  /** Positions of the folders without any router of the reference, so that nothing in them can be compared. */
   readonly unmatchedFolders: readonly number[];
 }
 
 export interface ComparedFolder {
   readonly folder: string;
-  /** Short, and unlike that of the others. */
+  /** Short and unique. */
   readonly name: string;
-  /** What run.json tells that the results come from; null if it does not. */
+  /** Source of the results according to run.json; null if it does not say. */
   readonly source: "scenario" | "measurement" | null;
 }
 
-/** A field of the scenario or measurement that not all have alike. */
+/** A field of the scenario or measurement that is not the same in all folders. */
 export interface ComparedField {
   /** `stream.skew`, `routers.ssr.epsilon`. */
   readonly path: string;
-  /** One a folder, as JSON; null if it has no such field. */
+  /** One per folder, as JSON; null if it has no such field. */
   readonly values: readonly (string | null)[];
 }
 
@@ -42,37 +44,39 @@ export interface ComparedMetric extends Pick<MetricColumn, "column" | "label" | 
 
 /** One metric of one router. */
 export interface ComparedRow {
-  /** The router's name, and the swept values behind it. */
+  /** The router's name, followed by the swept values. */
   readonly router: string;
-  /** One a folder; null where it has no such router, or the metric does not apply. */
+  /** One per folder; null if it has no such router, or the metric does not apply. */
   readonly cells: readonly (ComparedCell | null)[];
 }
 
 export interface ComparedCell extends Interval {
-  /** From the reference; null for the reference itself and where it has no value. */
+  /** Difference from the reference; null for the reference itself and if it has no value. */
   readonly change: MeanChange | null;
 }
 
 export interface MeanChange extends MeanDifference {
-  /** Over how many seeds the interval pairs values; null where it does not, or where there is none. */
+  /**
+   * Number of seeds over which the interval pairs values; null if it does not pair them, or if there is no interval.
+   */
   readonly pairedSeeds: number | null;
-  /** Which way it went; null where it did not, or where neither way is better. */
+  /** Whether it got better or worse; null if neither, or if neither way is better. */
   readonly direction: "better" | "worse" | null;
 }
 
-/** What the folders hold, as a comparison calls it: `inputs` if some are scenarios and others recordings. */
+/** What a comparison calls the contents of the folders: `inputs` if some are scenarios and others recordings. */
 export function nounOf(folders: readonly ComparedFolder[]): "scenarios" | "recordings" | "inputs" {
   const sources = new Set(folders.map(({ source }) => source));
   if (!sources.has("measurement")) return "scenarios";
   return sources.has("scenario") ? "inputs" : "recordings";
 }
 
-/** How many routers a sentence names before it counts the rest. */
+/** Maximum number of routers that a sentence names before counting the rest. */
 const mostNames = 4;
 
 /**
- * What happened to `metric` from the reference to each other folder, a sentence each: for which routers it got better and
- * for which worse, and where it changed most. None for a folder that shares no router with the reference.
+ * Returns one sentence per folder on how `metric` changed from the reference: for which routers it got better or worse,
+ * and for which it changed most. Empty for a folder that shares no router with the reference.
  */
 export function changeSentences({ label, rows }: ComparedMetric, folders: readonly ComparedFolder[]): string[] {
   return folders.flatMap(({ name }, folder) => {
@@ -81,7 +85,7 @@ export function changeSentences({ label, rows }: ComparedMetric, folders: readon
       return cell === null || cell.change === null ? [] : [{ router: printable(router), cell, ...cell.change }];
     });
     if (changes.length === 0) return [];
-    // A mean is what every comparison is of.
+    // Every comparison is of means.
     const metric = label.replace(/, mean$/, "");
     const subject = `From ${printable(folders[0].name)} to ${printable(name)}, ${metric}${metric.includes(",") ? "," : ""}`;
     const moved = changes.filter(({ difference }) => difference !== 0);
@@ -112,7 +116,7 @@ function namesOf(routers: readonly string[], all: number): string {
   return listed(routers, mostNames);
 }
 
-/** How the confidence intervals of the changes in `metrics` are made; null where no change has one. */
+/** Describes the confidence intervals of the changes in `metrics`; null if no change has one. */
 export function changeIntervalWords(metrics: readonly ComparedMetric[]): string | null {
   const cells = metrics.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
   const changes = cells.flatMap((cell) => (cell === null || cell.change === null ? [] : [cell.change]));
@@ -122,5 +126,5 @@ export function changeIntervalWords(metrics: readonly ComparedMetric[]): string 
   if (paired.size === 0) return "Welch's";
   const words = `paired over ${Array.from(paired).sort(ascending).join(" or ")} seeds`;
   const all = withInterval.every(({ pairedSeeds }) => pairedSeeds !== null);
-  return all ? words : `${words}, and Welch's where seeds or streams differ`;
+  return all ? words : `${words}, and Welch's if seeds or streams differ`;
 }

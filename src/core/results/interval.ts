@@ -3,25 +3,26 @@ import { deviation, mean } from "d3-array";
 import jstat from "jstat";
 
 /**
- * The 97.5 % quantile of Student's t with `freedom` > 0 degrees of freedom, whole or not: half of what a two-sided 95 %
- * confidence interval is wide, in standard errors. Its relative error is below 1e-7 for up to 1e5 degrees of freedom.
+ * Returns the 97.5 % quantile of Student's t with `freedom` > 0 degrees of freedom, integer or not: half the width of a
+ * two-sided 95 % confidence interval, in standard errors. Its relative error is below 1e-7 for up to 1e5 degrees of
+ * freedom.
  */
 export function studentQuantile(freedom: number): number {
   return jstat.studentt.inv(0.975, freedom);
 }
 
-/** A mean over seeds, and how sure it is. */
+/** A mean over seeds, and its precision. */
 export interface Interval {
   readonly mean: number;
   /** Half the width of the two-sided 95 % confidence interval around the mean; null for a single value. */
   readonly halfWidth: number | null;
-  /** How many values there are. */
+  /** Number of values. */
   readonly count: number;
 }
 
 /**
- * The mean of `values` and its 95 % confidence interval by Student's t with `count − 1` degrees of freedom, which takes
- * the values to be independent and about normal. Null where there is no value.
+ * Returns the mean of `values` and its 95 % confidence interval by Student's t with `count − 1` degrees of freedom,
+ * which assumes that the values are independent and roughly normal. Null without values.
  */
 export function confidenceInterval(values: readonly number[]): Interval | null {
   const count = values.length;
@@ -31,18 +32,19 @@ export function confidenceInterval(values: readonly number[]): Interval | null {
   return { mean: mean(values)!, halfWidth: studentQuantile(count - 1) * standardError, count };
 }
 
-/** How far the mean of one group of seeds is from that of another. */
+/** Difference between the means of two groups of seeds. */
 export interface MeanDifference {
   readonly difference: number;
-  /** Half the width of the 95 % confidence interval around it; null where a group has a single value. */
+  /** Half the width of its 95 % confidence interval; null if a group has a single value. */
   readonly halfWidth: number | null;
-  /** Whether that interval leaves out 0; null where there is none. */
+  /** Whether that interval excludes 0; null if there is none. */
   readonly isClear: boolean | null;
 }
 
 /**
- * `mean` − `reference` with Welch's confidence interval (1947), which lets the groups have variances and sizes of their own.
- * It takes the seeds of both to be independent; where both ran the same batches, {@link meanOfDifferences} is narrower.
+ * Returns `mean` − `reference` with Welch's confidence interval (1947), which allows groups of different variance and
+ * size. It assumes that the seeds of both are independent; if both ran the same batches, {@link meanOfDifferences} is
+ * narrower.
  */
 export function meanDifference(mean: Interval, reference: Interval): MeanDifference {
   const difference = mean.mean - reference.mean;
@@ -59,8 +61,8 @@ export function meanDifference(mean: Interval, reference: Interval): MeanDiffere
 }
 
 /**
- * The mean of `differences`, one a seed and two or more, with Student's confidence interval: that of the paired t-test,
- * from which what the seeds do to both sides alike drops out.
+ * Returns the mean of `differences`, one per seed and at least two, with Student's confidence interval: that of the
+ * paired t-test, which cancels what the seeds do to both sides alike.
  */
 export function meanOfDifferences(differences: readonly number[]): MeanDifference {
   const { mean: difference, halfWidth } = confidenceInterval(differences)!;

@@ -1,8 +1,8 @@
 import { ascending, range } from "d3-array";
 
 /**
- * The positions of the points that no other point dominates, where lower is better on both axes: none is at least as
- * low on both and lower on one. In order of rising x; points that lie on each other are all kept, in their own order.
+ * Returns the positions of the points that no other point dominates, lower being better on both axes: no other is at
+ * least as low on both and lower on one. Ordered by rising x; coinciding points are all kept, in their own order.
  * Coordinates must not be NaN.
  */
 export function paretoFront(points: readonly { readonly x: number; readonly y: number }[]): number[] {

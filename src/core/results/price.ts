@@ -3,14 +3,14 @@ import type { Interval } from "./interval.ts";
 import type { Results } from "./results.ts";
 import { metricOf, type Variant } from "./variants.ts";
 
-/** What balance is paid for with: the loss where the stream trains, regret elsewhere. */
+/** The price of balance: the loss if the stream trains, otherwise regret. */
 export interface Price {
   readonly name: "task loss" | "regret";
-  /** Of each variant; null where it was not computed. */
+  /** One per variant; null if it was not computed. */
   readonly intervals: readonly (Interval | null)[];
 }
 
-/** The price that `variants` of `results` pay, the same for all, so that they can be compared. */
+/** Returns the price that `variants` of `results` pay, of the same kind for all, so that they can be compared. */
 export function priceOf(results: Results, variants: readonly Variant[]): Price {
   const intervalsOf = (column: RunColumnName) => variants.map((variant) => metricOf(results, variant, column));
   const losses = intervalsOf("task_loss");

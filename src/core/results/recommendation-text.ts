@@ -6,30 +6,30 @@ import type { Price } from "./price.ts";
 import { type Candidate, type Recommendation, upperEnd } from "./recommendation.ts";
 import type { Variant } from "./variants.ts";
 
-/** A variant as a recommendation weighs it. */
+/** A variant with its figures for a recommendation. */
 export interface RecommendedVariant {
   readonly variant: Variant;
   readonly candidate: Candidate;
 }
 
-/** What a sweep recommends, in words: what the terminal prints and the page shows. */
+/** A sweep's recommendation in words, as the terminal prints and the page shows it. */
 export interface RecommendationText {
-  /** What the list below it is of; there is none if no price is known. */
+  /** Heading of the list below it, or a note that no price is known. */
   readonly frontTitle: string;
   readonly front: readonly string[];
   readonly choiceTitle: string;
   readonly choice: string;
   /** Runs the chosen variant again. */
   readonly command: string;
-  /** What may make the figures mislead; null if nothing does. */
+  /** What may make the figures misleading; null if nothing does. */
   readonly warning: string | null;
 }
 
 /**
- * Puts into words the Pareto-best variants, and the cheapest that keeps MaxVio at `maxVioLimit`, or that none does.
+ * Describes the Pareto-best variants, and the cheapest that keeps MaxVio at `maxVioLimit`, or says that none does.
  *
- * @param priceName what the candidates' price is
- * @param swept the paths of the sweep
+ * @param priceName kind of the candidates' price
+ * @param swept paths of the sweep
  * @param commandOf the command that runs a variant again
  */
 export function recommendationText(
@@ -44,16 +44,16 @@ export function recommendationText(
   const { variant, candidate } = all[cheapest ?? nearest];
   const hasSeeds = all.some(({ candidate }) => candidate.maxVio.halfWidth !== null);
   const hasTimes = all.some(({ candidate }) => candidate.routeMs !== null);
-  const kept = `MaxVio ≤ ${formatNumber(maxVioLimit)}${hasSeeds ? ", half width included" : ""}`;
+  const kept = `MaxVio ≤ ${formatNumber(maxVioLimit)}${hasSeeds ? ", including half width" : ""}`;
   const others = swept.filter((path) => parsePath(path)[0] !== "routers");
   const are = others.length === 1 ? "is" : "are";
   const best = hasTimes
     ? `Cheapest that keeps ${kept}:`
-    : `First that keeps ${kept}; no timing.csv says which is cheapest:`;
+    : `First that keeps ${kept}; without timing.csv the cheapest is unknown:`;
   return {
     frontTitle:
       front.length === 0
-        ? "Regret was not computed, so none is Pareto-best of MaxVio and regret."
+        ? "Regret was not computed, so there is no Pareto front of MaxVio and regret."
         : `Pareto-best of MaxVio and ${priceName}, means over batches:`,
     front: front.map((one) => `${printable(one.variant.name)}: ${figures(one.candidate, priceName)}`),
     choiceTitle:
@@ -67,7 +67,7 @@ export function recommendationText(
   };
 }
 
-/** The same in lines for the terminal. */
+/** Returns the same as lines for the terminal. */
 export function recommendationLines(text: RecommendationText): string[] {
   return [
     text.frontTitle,
@@ -79,12 +79,12 @@ export function recommendationLines(text: RecommendationText): string[] {
   ];
 }
 
-/** A command line as a shell takes it, on one line, whatever is in its words. */
+/** Quotes a command line for a shell, on one line, whatever its words contain. */
 export function commandLine(words: readonly string[]): string {
   return words.map((word) => shellWord(escapeUnprintable(word))).join(" ");
 }
 
-/** One of each router's variants that came to the same, as those do whose router has no part in what is swept. */
+/** Keeps one of each router's variants with equal figures, which occur if the router does not use what is swept. */
 function withoutAlike(variants: readonly RecommendedVariant[]): RecommendedVariant[] {
   const keyOf = ({ variant, candidate }: RecommendedVariant) =>
     JSON.stringify([variant.router, candidate.maxVio.mean, candidate.price!.mean]);
@@ -96,6 +96,6 @@ function figures({ maxVio, price, routeMs }: Candidate, priceName: Price["name"]
   return [
     `MaxVio ${formatInterval(maxVio)}`,
     ...(price === null ? [] : [`${priceName} ${formatInterval(price)}`]),
-    ...(routeMs === null ? [] : [`${formatNumber(routeMs)} ms a batch`]),
+    ...(routeMs === null ? [] : [`${formatNumber(routeMs)} ms per batch`]),
   ].join(", ");
 }

@@ -2,29 +2,29 @@ import { least } from "d3-array";
 import type { Interval } from "./interval.ts";
 import { paretoFront } from "./pareto.ts";
 
-/** What of a variant counts for choosing one. */
+/** What counts when choosing a variant. */
 export interface Candidate {
-  /** Of the MaxVio of a batch, mean over the steps. */
+  /** MaxVio of a batch, mean over the steps. */
   readonly maxVio: Interval;
-  /** What it pays for its balance (`price.ts`); null where that was not computed. */
+  /** Price of its balance (`price.ts`); null if not computed. */
   readonly price: Interval | null;
-  /** Milliseconds to route a batch; null where that is not known. */
+  /** Milliseconds to route a batch; null if unknown. */
   readonly routeMs: number | null;
 }
 
-/** Which of the candidates to take, by position. */
+/** Which candidate to take, by position. */
 export interface Recommendation {
-  /** Those that no other betters in MaxVio or price without being worse in the other, by rising MaxVio. */
+  /** Pareto front by rising MaxVio: no other candidate is at least as good in MaxVio and price and better in one. */
   readonly pareto: readonly number[];
-  /** The fastest of those that keep the limit; null where none does. */
+  /** The fastest that keeps the limit; null if none does. */
   readonly cheapest: number | null;
   /** The one with the lowest upper end of MaxVio. */
   readonly nearest: number;
 }
 
 /**
- * Chooses among `candidates`, of which there is at least one. One keeps the limit where the upper end of its MaxVio
- * is at most `maxVioLimit`. Ties go to the first.
+ * Chooses among `candidates`, at least one. A candidate keeps the limit if the upper end of its MaxVio is at most
+ * `maxVioLimit`. Ties go to the first.
  */
 export function recommend(candidates: readonly Candidate[], maxVioLimit: number): Recommendation {
   const positions = Array.from(candidates.keys());
@@ -40,7 +40,7 @@ export function recommend(candidates: readonly Candidate[], maxVioLimit: number)
   };
 }
 
-/** Of the 95 % confidence interval; for a single seed the value itself. */
+/** Upper end of the 95 % confidence interval; for a single seed, the value itself. */
 export function upperEnd({ mean, halfWidth }: Interval): number {
   return mean + (halfWidth ?? 0);
 }

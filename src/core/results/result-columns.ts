@@ -10,21 +10,21 @@ import {
 import type { RunSummary, RunTiming } from "../metrics/run-summary.ts";
 
 /**
- * A cell of a CSV file: a number is written so that reading it back gives the same double; null, and what is not finite, as
- * nothing. A figure that overflowed is no figure, and no reader of CSV files agrees with another about how to write infinity.
+ * A cell of a CSV file. A number is written so that reading it back gives the same double; null and non-finite numbers
+ * become an empty cell, because an overflow is not a result, and CSV readers disagree on how to write infinity.
  */
 export type CsvValue = string | number | null;
 
-/** The first columns of every file: which scenario, router and seed a row is about. */
+/** First columns of every file: scenario, router and seed of a row. */
 export interface RowSource {
   readonly scenario: string;
   readonly router: string;
   readonly kind: string;
-  /** Null for recorded choices, which come from no seed. */
+  /** Null for recorded choices, which have no seed. */
   readonly seed: number | null;
 }
 
-/** A run's sizes as summary.csv shows them; null if recorded data does not tell. */
+/** A run's sizes in summary.csv; null if recorded data does not say. */
 export interface RunSizes {
   readonly steps: number;
   readonly tokens: number | null;
@@ -55,7 +55,7 @@ const sizeColumns: readonly Column<SummaryRow>[] = [
   { name: "top_k", value: ({ sizes }) => sizes.topK },
 ];
 
-/** `metricColumns` in the order of the file. */
+/** `metricColumns` in file order. */
 const writtenColumns: readonly MetricColumn[] = metricColumns
   .filter(({ after }) => after === undefined)
   .flatMap((column) => [column, ...metricColumns.filter(({ after }) => after === column.column)]);
@@ -74,7 +74,7 @@ const [plainColumns, trainingColumns] = [false, true].map((trains) =>
     }),
 );
 
-/** Whether the row is that of a router that was trained with. */
+/** Whether the row is of a router in a stream that trains. */
 export function isTrained({ summary }: SummaryRow): boolean {
   return summary.taskLoss !== null;
 }
@@ -105,7 +105,7 @@ export function stepColumnsOf(trains: boolean): readonly Column<StepRow>[] {
   return stepFileColumns[Number(trains)];
 }
 
-/** The columns of diagnostics.csv: per step what the other files have no column for. */
+/** The columns of diagnostics.csv: per step, what the other files do not have. */
 export const diagnosticColumns: readonly Column<StepRow>[] = columnsOfSteps("diagnostics", false);
 
 /** The header of loads.csv. */
@@ -116,7 +116,10 @@ export interface TimingRow {
   readonly timing: RunTiming;
 }
 
-/** The columns of timing.csv, whose numbers alone differ from run to run; those of training only if the stream trains. */
+/**
+ * The columns of timing.csv, the only ones whose numbers differ between runs; those of training only if the stream
+ * trains.
+ */
 export function timingColumnsOf(trains: boolean): readonly Column<TimingRow>[] {
   return [
     { name: "scenario", value: ({ source }) => source.scenario },
@@ -137,17 +140,17 @@ const intervalEnd = "_ci95";
 /** The columns of intervals.csv before the swept parameters. */
 export const variantColumns = ["scenario", "router", "kind"] as const;
 
-/** Those after them. */
+/** The columns after the swept parameters. */
 export function measuredIntervalColumns(columns: readonly MetricColumn[]): string[] {
   return ["seeds", ...columns.flatMap(({ column }) => [column, intervalColumn(column)])];
 }
 
-/** The name of a metric's column with half the width of its 95 % confidence interval. */
+/** Returns the name of the column with half the width of a metric's 95 % confidence interval. */
 export function intervalColumn(column: string): string {
   return column + intervalEnd;
 }
 
-/** The metric whose interval the column `column` holds; `column` itself if it holds none. */
+/** Returns the metric whose interval is in `column`, or `column` itself if it holds none. */
 export function metricOfColumn(column: string): string {
   return column.endsWith(intervalEnd) ? column.slice(0, -intervalEnd.length) : column;
 }
@@ -156,7 +159,7 @@ export function headerOf<Row>(columns: readonly Column<Row>[]): string[] {
   return columns.map(({ name }) => name);
 }
 
-/** A row as an object for scripts: numbers as they are, null where the file has an empty cell. */
+/** Returns a row as an object for scripts: numbers unchanged, null for an empty cell. */
 export function objectOf<Row>(columns: readonly Column<Row>[], row: Row): Record<string, CsvValue> {
   return Object.fromEntries(columns.map(({ name, value }) => [name, value(row)]));
 }

@@ -1,8 +1,8 @@
 import { InputError } from "../input-error.ts";
 
-/** A table, as a CSV file holds it: a cell has the digits that stand there, and is empty where none apply. */
+/** The table of a CSV file: cells have the file's exact digits, and are empty if no value applies. */
 export interface ResultTable {
-  /** As messages name it. */
+  /** Name in messages. */
   readonly file: string;
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
@@ -12,7 +12,7 @@ export interface ResultTable {
 export interface StepSeries {
   /** `[recorded steps]`, rising. */
   readonly step: readonly number[];
-  /** Each other column that was asked for, `[recorded steps]`; NaN if the cell is empty or there is no such column. */
+  /** Every other requested column, `[recorded steps]`; NaN if the cell is empty or the column does not exist. */
   readonly columns: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -26,13 +26,13 @@ export interface LoadSeries {
 }
 
 /**
- * What a run left besides its rows of the summary, read when it is asked for. Each method throws `InputError` if the file that
- * it reads is malformed.
+ * What a run left besides its rows in the summary, read on demand. Each method throws `InputError` if the file that it
+ * reads is malformed.
  */
 export interface RunFiles {
-  /** Where run.json is, as a command takes it. */
+  /** Path of run.json, as a command takes it. */
   readonly recordPath: string;
-  /** What run.json holds, unchecked; undefined if there is none. */
+  /** Contents of run.json, unchecked; undefined if it is missing. */
   record(): unknown;
   /** The columns of steps.csv; none if it is missing. */
   stepColumns(): Promise<readonly string[]>;
@@ -40,48 +40,48 @@ export interface RunFiles {
   stepSeries(required: readonly string[], optional: readonly string[]): Promise<ReadonlyMap<string, StepSeries>>;
   /** loads.csv by router; none if it is missing. */
   loadSeries(): Promise<ReadonlyMap<string, LoadSeries>>;
-  /** From timing.csv by router: the median over the steps of the milliseconds to route a batch, null if not recorded. */
+  /** Median over the steps of the milliseconds to route a batch, by router, from timing.csv; null if not recorded. */
   routeMs(): ReadonlyMap<string, number | null>;
-  /** Those of `names` that are not there, as paths from the results' folder. */
+  /** Returns which of `names` are missing, as paths from the results' folder. */
   missing(names: readonly string[]): readonly string[];
 }
 
-/** One folder with the files of one scenario and seed: what `run` and `measure` write, and `sweep` for each cell. */
+/** One folder with the files of one scenario and seed, as `run`, `measure` and, for each cell, `sweep` write it. */
 export interface Run {
   readonly folder: string;
-  /** The rows of {@link Results.summary} that are of this run: its routers, in their order. */
+  /** Rows of {@link Results.summary} for this run: its routers, in order. */
   readonly rows: readonly number[];
   readonly files: RunFiles;
 }
 
-/** What a folder of results holds. */
+/** Contents of a folder of results. */
 export interface Results {
   readonly folder: string;
   /** The scenario's name. */
   readonly name: string;
-  /** What run.json says of the scenario; empty if there is none. */
+  /** Description of the scenario in run.json; empty if there is none. */
   readonly description: string;
   readonly summary: ResultTable;
-  /** The swept paths: the columns of the summary after those of every run. */
+  /** Swept paths: the summary's columns after those of every run. */
   readonly parameters: readonly string[];
-  /** One for a run, one a cell for a sweep, in the summary's order. */
+  /** One for a run, one per cell for a sweep, in the summary's order. */
   readonly runs: readonly Run[];
 }
 
-/** The text of a cell; empty if the table lacks the column. */
+/** Returns the text of a cell; empty if the table lacks the column. */
 export function cellOf(table: ResultTable, row: number, column: string): string {
   const position = table.columns.indexOf(column);
   return position < 0 ? "" : table.rows[row][position];
 }
 
-/** The number in a cell; null if it is empty. Throws `InputError` if it holds anything else. */
+/** Returns the number in a cell; null if it is empty. Throws `InputError` if it holds anything else. */
 export function numberOf(table: ResultTable, row: number, column: string): number | null {
   return parseNumber(cellOf(table, row, column), table.file, row, column);
 }
 
 /**
- * The number that `cell` holds; null if it is empty. `row` counts from 0 below the header. Throws `InputError` if it holds
- * anything else.
+ * Returns the number in `cell`; null if it is empty. `row` counts from 0 below the header. Throws `InputError` if it
+ * holds anything else.
  */
 export function parseNumber(cell: string, file: string, row: number, column: string): number | null {
   if (cell === "") return null;
@@ -90,16 +90,16 @@ export function parseNumber(cell: string, file: string, row: number, column: str
   throw new InputError(`${file}: row ${row + 2}, ${column}: ${JSON.stringify(cell.slice(0, 40))} is not a number`);
 }
 
-/** The finite number that a cell holds; null if it holds anything else. */
+/** Returns the finite number in a cell; null if it holds anything else. */
 export function numberIn(cell: string): number | null {
   const number = Number(cell);
   return cell.trim() !== "" && Number.isFinite(number) ? number : null;
 }
 
-/** Columns that say whose row it is. */
+/** Columns that identify a row. */
 const keys = new Set(["scenario", "router", "seed", "step", "layer"]);
 
-/** The metrics that the steps.csv of any run has a column of, in their order. Throws `InputError` if one is malformed. */
+/** Returns the metrics in the steps.csv of any run, in order. Throws `InputError` if one is malformed. */
 export async function stepMetrics({ runs }: Results): Promise<string[]> {
   const found = new Set<string>();
   for (const { files } of runs) {

@@ -5,9 +5,9 @@ import { commandLine, type RecommendationText, recommendationText } from "./reco
 import type { Results, Run } from "./results.ts";
 import { metricOf, routeTimes, type Variant, variantsOf } from "./variants.ts";
 
-/** What a sweep's variants pay for their balance, and which of them to take. */
+/** Prices of a sweep's variants, and which variant to take. */
 export interface WeighedSweep {
-  /** Those that have a MaxVio: the positions of the recommendation are theirs. */
+  /** Variants that have a MaxVio; positions in the recommendation refer to these. */
   readonly variants: readonly Variant[];
   readonly price: Price;
   readonly recommendation: Recommendation;
@@ -46,14 +46,16 @@ export function weighSweep(
   return { variants, price, recommendation, text };
 }
 
-/** The words that `sweep` recorded for the variant's first cell, or those that run the cell's own record again. */
+/**
+ * Returns the words that `sweep` recorded for the variant's first cell, or those that run the cell's own record again.
+ */
 function recordedWords({ members: [{ run }] }: Variant): readonly string[] {
   const words = recordOf(run)?.rerun;
   if (Array.isArray(words) && words.every((word): word is string => typeof word === "string")) return words;
   return ["moesim", "run", run.files.recordPath];
 }
 
-/** The record that moesim wrote to run.json; undefined if there is none, or the file is something else. */
+/** Returns the record that moesim wrote to run.json; undefined if there is none, or the file is something else. */
 function recordOf({ files }: Run): RunRecord | undefined {
   try {
     const record = files.record();

@@ -8,13 +8,13 @@ import { isTrained, type SummaryRow } from "./result-columns.ts";
 import { numberOf, type Results } from "./results.ts";
 import { metricOf, type Variant } from "./variants.ts";
 
-/** How one variant did, as the verdict weighs it: means over its seeds. */
+/** Figures of one variant for the verdict: means over its seeds. */
 export interface Contender {
   readonly name: string;
   /** MaxVio of a batch, mean over the steps; lower is better. */
   readonly maxVio: Interval;
   /**
-   * What it pays for its balance; lower is better. Null if it was not computed. The half width of a single run's is the
+   * Price of its balance; lower is better. Null if it was not computed. For a single run, the half width is the
    * standard error, as in the run's table.
    */
   readonly price: Interval | null;
@@ -24,10 +24,10 @@ export interface Contender {
   readonly missedSteps: number;
 }
 
-/** What a comparison of routers came to. Positions are those of the contenders. */
+/** Result of comparing routers. Positions are those of the contenders. */
 export interface Verdict {
   readonly contenders: readonly Contender[];
-  /** What MaxVio is weighed against: the price or, if nobody has one, the score. */
+  /** What MaxVio is weighed against: the price or, if no contender has one, the score. */
   readonly against: Price["name"] | "score";
   /** Those with the lowest MaxVio: several if they tie exactly. */
   readonly best: readonly number[];
@@ -41,12 +41,12 @@ export interface Verdict {
   readonly notConverged: readonly number[];
 }
 
-/** How many names a sentence lists before it counts the rest. */
+/** Maximum number of names in a sentence before it counts the rest. */
 const mostNames = 10;
-/** The same for those whose intervals overlap, which few readers need by name. */
+/** The same for names with overlapping intervals, which few readers need. */
 const mostOverlapping = 3;
 
-/** Weighs `variants` of `results`; null if the summary has no MaxVio of batches, as very old ones. */
+/** Weighs `variants` of `results`; null if the summary has no MaxVio of batches, as in very old ones. */
 export function verdictOf(results: Results, variants: readonly Variant[]): Verdict | null {
   const price = priceOf(results, variants);
   const contenders: Contender[] = [];
@@ -64,7 +64,7 @@ export function verdictOf(results: Results, variants: readonly Variant[]): Verdi
   return weigh(contenders, price.name);
 }
 
-/** Weighs the routers of one run by their rows of its summary, of which there is at least one. */
+/** Weighs the routers of one run by their rows in its summary, at least one. */
 export function verdictOfRun(rows: readonly SummaryRow[]): Verdict {
   const trained = rows.some(isTrained);
   const single = (mean: number | null, halfWidth: number | null = null): Interval | null =>
@@ -79,7 +79,7 @@ export function verdictOfRun(rows: readonly SummaryRow[]): Verdict {
   return weigh(contenders, trained ? "task loss" : "regret");
 }
 
-/** Weighs `contenders`, of which there is at least one. Means decide; intervals only tell how sure the order is. */
+/** Weighs `contenders`, at least one. Means decide; intervals only show how certain the order is. */
 export function weigh(contenders: readonly Contender[], priceName: Price["name"]): Verdict {
   const positions = range(contenders.length);
   const lowest = min(contenders, ({ maxVio }) => maxVio.mean)!;
@@ -108,16 +108,17 @@ export function weigh(contenders: readonly Contender[], priceName: Price["name"]
 }
 
 /**
- * The verdict in plain sentences: who balances best at what price, and who is dominated. None if there is nobody to
- * compare with.
+ * Returns the verdict in plain sentences: who balances best at what price, and who is dominated. Empty if there is
+ * nothing to compare with.
  */
 export function balanceSentences(verdict: Verdict): string[] {
   return [...bestSentences(verdict), ...frontSentences(verdict)];
 }
 
 /**
- * The verdict as a page says it: who balances best at what price, who is dominated and whose plans missed their tolerance.
- * Of a sweep, whose recommendation names the Pareto front, without the second. A single contender has its figures alone.
+ * Returns the verdict for a page: who balances best at what price, who is dominated, and whose plans missed their
+ * tolerance. For a sweep, whose recommendation names the Pareto front, omits the second. A single contender gets only
+ * its figures.
  */
 export function verdictSentences(verdict: Verdict, isSweep: boolean): string[] {
   const { contenders } = verdict;
@@ -132,7 +133,7 @@ function figuresSentence({ contenders: [{ name, maxVio, price, score }], against
     ...(price === null ? [] : [`${against} ${formatInterval(price)}`]),
     ...(score === null ? [] : [`score ${formatInterval(score)}`]),
   ];
-  return `${printable(name)} comes to ${figures.join(", ")}.`;
+  return `${printable(name)} has ${figures.join(", ")}.`;
 }
 
 /** The sentences of {@link balanceSentences} about who balances best. */
@@ -155,7 +156,7 @@ export function bestSentences(verdict: Verdict): string[] {
   return sentences;
 }
 
-/** A sentence that names whose plans missed their tolerance and how often; null if none did. */
+/** Returns a sentence that names whose plans missed their tolerance and how often; null if none did. */
 export function convergenceSentence({ contenders, notConverged }: Verdict): string | null {
   if (notConverged.length === 0) return null;
   const counts = notConverged.map((position) => {
@@ -165,7 +166,7 @@ export function convergenceSentence({ contenders, notConverged }: Verdict): stri
   return `Plans missed their tolerance: ${listed(counts, mostNames)}.`;
 }
 
-/** The figures of the one that balances best, beside the highest score if that is another's. */
+/** Returns the figures of the best balanced one, and the highest score if that is another's. */
 function figuresOfBest({ contenders, best, against: priceName }: Verdict): string[] {
   const { price, score } = contenders[best[0]];
   const figures = price === null ? [] : [`${priceName} ${formatInterval(price)}`];
@@ -193,7 +194,7 @@ function frontSentences(verdict: Verdict): string[] {
     return `${printable(name)} (${figures.join(", ")})`;
   });
   return [
-    `On the Pareto front of ${axes}: ${listed(front, mostNames)}. Dominated, since another is at least as good on both ` +
+    `On the Pareto front of ${axes}: ${listed(front, mostNames)}. Dominated, because another is at least as good on both ` +
       `and better on one: ${namesOf(verdict, dominated)}.`,
   ];
 }

@@ -5,24 +5,24 @@ import { counted } from "../words.ts";
 import { formatNumber, printable } from "./format.ts";
 import type { SummaryRow } from "./result-columns.ts";
 
-/** How sure a router's dual regret is. */
+/** Precision of a router's dual regret. */
 export interface DualRegretBasis {
   readonly router: string;
-  /** It may be this much too low. */
+  /** It may be too low by this much. */
   readonly gap: number;
-  /** Tokens it rests on, of all tokens. */
+  /** Fraction of all tokens that it is based on. */
   readonly keptFraction: number;
 }
 
-/** What a command says about plans that missed their tolerance. */
+/** A command's messages about plans that missed their tolerance. */
 export interface ConvergenceMessages {
-  /** Of routers that were meant to meet it. */
+  /** For routers that were meant to meet it. */
   readonly warnings: readonly string[];
-  /** Of routers whose settings ask for less. */
+  /** For routers whose settings ask for less. */
   readonly notes: readonly string[];
 }
 
-/** One line for each router whose plans missed their tolerance, so that it is never silent. */
+/** Returns one line per router whose plans missed their tolerance, so that it never passes unnoticed. */
 export function convergenceMessages(
   rows: readonly SummaryRow[],
   routers: readonly RouterChoice[],
@@ -34,14 +34,14 @@ export function convergenceMessages(
   return {
     warnings: missed
       .filter((row) => !isMeant(row))
-      .map((row) => `${line(row)}; steps.csv has the error as marginal_error, and a larger maxIterations lowers it`),
-    notes: missed.filter(isMeant).map((row) => `${line(row)}, as its settings ask for (marginal_error in steps.csv)`),
+      .map((row) => `${line(row)}; steps.csv has the error as marginal_error; raise maxIterations to lower it`),
+    notes: missed.filter(isMeant).map((row) => `${line(row)}, as its settings request (marginal_error in steps.csv)`),
   };
 }
 
 /**
- * Whether a router is told to stop before it can meet its tolerance: after fewer iterations than its kind makes by
- * default, or at a tolerance of 0.
+ * Whether a router is told to stop before it can meet its tolerance: after fewer iterations than its kind's default, or
+ * at a tolerance of 0.
  */
 export function stopsEarly(router: RouterChoice): boolean {
   const { maxIterations, tolerance } = router.options;
@@ -50,7 +50,7 @@ export function stopsEarly(router: RouterChoice): boolean {
   return typeof maxIterations === "number" && typeof standard === "number" && maxIterations < standard;
 }
 
-/** What a warning needs to know of a router whose regret was measured on a sample of the steps. */
+/** What a warning needs to know about a router whose regret was measured on a sample of the steps. */
 export interface SampledRegret {
   readonly router: string;
   readonly steps: number;
@@ -62,16 +62,16 @@ export interface SampledRegret {
 }
 
 /**
- * What a run says of regret measured on a sample: one line if that is a single step, which has no standard error; else one
- * for each router that solves on some steps only and whose sample holds no step of one of the two sorts. It then cannot
- * show what the other sort costs, and neither can its standard error.
+ * Returns warnings about regret measured on a sample: one line if the sample is a single step, which has no standard
+ * error; otherwise one per router that solves on only some steps and whose sample misses the steps with or without a
+ * solver. Then neither the regret nor its standard error shows what the missing kind of step costs.
  */
 export function sampledRegretWarnings(routers: readonly SampledRegret[]): string[] {
   const single = routers.find(({ steps, measured }) => measured === 1 && steps > 1);
   if (single !== undefined) {
     return [
-      `regret was measured on one of ${counted(single.steps, "step")}, so that regret_mean has no standard error; ` +
-        "a smaller regret.every gives it one",
+      `regret was measured on one of ${counted(single.steps, "step")}, so regret_mean has no standard error; ` +
+        "use a smaller regret.every to get one",
     ];
   }
   return routers.flatMap(({ router, steps, solved, measured, solvedWithRegret }) => {
@@ -80,31 +80,31 @@ export function sampledRegretWarnings(routers: readonly SampledRegret[]): string
     if (missing === null) return [];
     const plan = `its plan ran on ${solved} of ${counted(steps, "step")}`;
     return [
-      `${printable(router)}: ${plan}, and regret was measured on none ${missing} a plan, so that regret_mean and regret_se ` +
-        "do not show what those steps cost; a smaller regret.every does",
+      `${printable(router)}: ${plan}, but regret was measured on no step ${missing} a plan, so regret_mean and regret_se ` +
+        "do not show what those steps cost; use a smaller regret.every",
     ];
   });
 }
 
-/** One line for each router whose dual regret rests on a sample or is not exact. */
+/** Returns one line per router whose dual regret is based on a sample or is not exact. */
 export function dualRegretWarnings(bases: readonly DualRegretBasis[]): string[] {
   return bases.flatMap((basis) => {
     const router = printable(basis.router);
     const lines: string[] = [];
-    if (isSampled(basis)) lines.push(`${router}: dual regret rests on a sample, ${percent(basis)} of the tokens`);
+    if (isSampled(basis)) lines.push(`${router}: dual regret is based on a sample, ${percent(basis)} of the tokens`);
     if (isUnsure(basis)) lines.push(`${router}: dual regret may be up to ${basis.gap.toPrecision(2)} too low`);
     return lines;
   });
 }
 
-/** The same for the cells of a sweep, in at most a line for each of the two; `bases` are those of all rows. */
+/** Does the same for the cells of a sweep, in at most one line each; `bases` are those of all rows. */
 export function sweepDualRegretWarnings(bases: readonly DualRegretBasis[]): string[] {
   const lines: string[] = [];
   const sampled = bases.filter(isSampled);
   if (sampled.length > 0) {
     const smallest = sampled.reduce((least, basis) => (basis.keptFraction < least.keptFraction ? basis : least));
     lines.push(
-      `dual regret rests on a sample in ${counted(sampled.length, "row")} of summary.csv, at least ${percent(smallest)} of the tokens (keptFraction in each cell's run.json)`,
+      `dual regret is based on a sample in ${counted(sampled.length, "row")} of summary.csv, at least ${percent(smallest)} of the tokens (keptFraction in each cell's run.json)`,
     );
   }
   const unsure = bases.filter(isUnsure);

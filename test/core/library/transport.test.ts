@@ -113,7 +113,10 @@ it("leaves what it was given as it was, and returns memory of its own", () => {
 });
 
 it.each([
-  [() => transport.solveAssignment({ scores: [1, 2, 3], experts: 2, topK: 1, capacity: 1 }), /one or more whole rows of 2/],
+  [
+    () => transport.solveAssignment({ scores: [1, 2, 3], experts: 2, topK: 1, capacity: 1 }),
+    /one or more whole rows of 2/,
+  ],
   [() => transport.solveAssignment({ scores: [1, 2], experts: 2, topK: 3, capacity: 1 }), /topK: 3 is not allowed/],
   [() => transport.solveAssignment({ scores: [1, Number.NaN], experts: 2, topK: 1, capacity: 1 }), /token 0, expert 1/],
   [() => transport.solveAssignment({ scores: [1, 2], experts: 2, topK: 1, capacity: 0.5 }), /capacity: 0.5/],

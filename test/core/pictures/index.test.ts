@@ -206,10 +206,8 @@ describe("the loads of many experts", async () => {
   });
 
   it("are summed over steps in each column, which the words say", () => {
-    expect(pictureOf(pictures, "loads").reading).toContain(
-      "A column stands for up to 2 consecutive steps of loads.csv",
-    );
-    expect(pictureOf(run, "loads").reading).not.toContain("A column stands");
+    expect(pictureOf(pictures, "loads").reading).toContain("A column covers up to 2 consecutive steps of loads.csv");
+    expect(pictureOf(run, "loads").reading).not.toContain("A column covers");
   });
 });
 

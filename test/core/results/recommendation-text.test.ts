@@ -40,10 +40,10 @@ it("names the Pareto-best by rising MaxVio, and the cheapest with the command th
     ),
   ).toEqual([
     "Pareto-best of MaxVio and regret, means over batches:",
-    "  a u=2: MaxVio 0.2, regret 0.03, 2 ms a batch",
-    "  a u=1: MaxVio 0.4, regret 0.01, 2 ms a batch",
+    "  a u=2: MaxVio 0.2, regret 0.03, 2 ms per batch",
+    "  a u=1: MaxVio 0.4, regret 0.01, 2 ms per batch",
     "Cheapest that keeps MaxVio ≤ 0.5:",
-    "  a u=1: MaxVio 0.4, regret 0.01, 2 ms a batch",
+    "  a u=1: MaxVio 0.4, regret 0.01, 2 ms per batch",
     "  run a u=1",
   ]);
 });
@@ -60,9 +60,9 @@ it("names the nearest where none keeps the limit, and says so where regret is no
       0.1,
     ),
   ).toEqual([
-    "Regret was not computed, so none is Pareto-best of MaxVio and regret.",
+    "Regret was not computed, so there is no Pareto front of MaxVio and regret.",
     "None keeps MaxVio ≤ 0.5, half width included. The nearest, at 0.8:",
-    "  b: MaxVio 0.70 ± 0.10, 2 ms a batch",
+    "  b: MaxVio 0.70 ± 0.10, 2 ms per batch",
     "  run b",
   ]);
 });

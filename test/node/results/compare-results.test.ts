@@ -201,7 +201,7 @@ describe("the pictures of a comparison", () => {
     expect(pictures[1].finding).toBe(
       `From ${first} to ${second}, topk changes most: it goes from 0.625 to 0.375, which is worse.`,
     );
-    expect(pictures[0].finding).toBe(`No router differs from what it has in ${first}.`);
+    expect(pictures[0].finding).toBe(`No router differs from ${first}.`);
   });
 
   it.each(["light", "dark"] as const)("are drawn in %s with every router by its name", (theme) => {

@@ -60,7 +60,7 @@ describe("the change from results with the same seeds on the same stream", () =>
     const other = resultsOf(after, { scenario: { ...scenario, tokens: 16 } });
     const { comparison, cells } = compare(first, second, other);
     expect(cells.map((cell) => cell?.change?.pairedSeeds)).toEqual([undefined, 4, null]);
-    const words = "paired over 4 seeds, and Welch&#39;s where seeds or streams differ";
+    const words = "paired over 4 seeds, and Welch&#39;s if seeds or streams differ";
     expect(renderComparison(comparison).replaceAll("'", "&#39;")).toContain(words);
   });
 });

@@ -7,12 +7,12 @@ import { type PanelLayout, placePanels } from "../parts/panels.ts";
 import { pictureWidth } from "../picture.ts";
 
 const plotHeight = 320;
-/** Of the largest value: what is below is noise beside it, and would squeeze the rest of a logarithmic axis. */
+/** Fraction of the largest value: smaller values are noise and would squeeze the rest of a logarithmic axis. */
 const leastShown = 1e-6;
 
 /**
- * Sums over the steps on a linear axis and, beside it, on a logarithmic one, which shows growth rates and small sums. The
- * logarithmic panel is left out where no value is positive. `notes` says what that panel cannot show.
+ * Draws sums over the steps on a linear axis and, beside it, on a logarithmic one, which shows growth rates and small
+ * sums. Omits the logarithmic panel if no value is positive. `notes` says what that panel cannot show.
  */
 export function cumulativePicture(
   { lines, notes }: Lines,
@@ -65,16 +65,16 @@ export function cumulativePicture(
     panels: layout,
     height: placePanels({ option, panels: layout }, width).height,
     notes: [
-      ...(panels === 2 ? ["The same on a linear axis and on a logarithmic one."] : []),
+      ...(panels === 2 ? ["The two panels show the same on a linear and a logarithmic axis."] : []),
       ...(panels === 2 && isCut
-        ? ["The logarithmic axis leaves out values of 0 and below, and those under a millionth of the largest."]
+        ? ["The logarithmic axis omits values of 0 and below, and those under a millionth of the largest."]
         : []),
       ...notes,
     ],
   };
 }
 
-/** The points of `line` that a logarithmic axis from `least` can show: the line, or nothing where there are none. */
+/** Returns the points of `line` that a logarithmic axis from `least` can show, as a line; nothing if there are none. */
 function positivePart(line: Line, least: number): Line[] {
   const points = line.points.filter(({ value }) => value >= least);
   return points.length === 0 ? [] : [{ ...line, points }];

@@ -13,9 +13,9 @@ export function dualRegretPicture(data: ReportData, width = pictureWidth): Pictu
     id: "dual-regret",
     title: "Cumulative dual regret",
     reading: [
-      "How much the biases lost so far, in the dual of the assignment and the router's own affinity, against the best " +
-        "fixed bias in hindsight: lower is better, below 0 they beat every fixed bias, and a line that flattens has " +
-        "learnt it.",
+      "How much the biases have lost so far against the best fixed bias in hindsight, in the dual of the assignment and the " +
+        "router's own affinity. Lower is better; below 0 they beat every fixed bias; a line that flattens has learned " +
+        "the best one.",
       ...notes,
     ].join(" "),
     finding: rangeSentence("Cumulative dual regret at the end", namedMetric(data, "dual_regret_cumulative")),

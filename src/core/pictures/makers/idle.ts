@@ -15,7 +15,7 @@ export function idlePicture(data: ReportData, width = pictureWidth): Picture | n
     id: "idle",
     title: "Idle experts over the steps",
     reading: [
-      "The share of experts that got no token on the step, in percent. An idle expert takes memory and learns nothing: 0 is best.",
+      "The share of experts without a token on each step, in percent. An idle expert takes memory and learns nothing: 0 is best.",
       ...notes,
     ].join(" "),
     finding: isNeverIdle

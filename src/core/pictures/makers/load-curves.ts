@@ -11,9 +11,9 @@ import { variantColor, variantDash } from "../parts/theme.ts";
 import { type Picture, pictureWidth, plotHeightOf } from "../picture.ts";
 
 const plotHeight = 380;
-/** The most points of a curve. */
+/** Maximum points of a curve. */
 const mostPoints = 257;
-/** The share of experts that the finding speaks of. */
+/** Share of the experts that the finding refers to. */
 const busiest = 0.25;
 
 /** Lorenz curves (1905) of the loads summed over the recorded steps: how few experts do how much of the work. */
@@ -30,8 +30,8 @@ export function loadCurvesPicture(data: ReportData, width = pictureWidth): Pictu
     id: "load-curves",
     title: "Sorted loads",
     reading: [
-      "The share of all pairs that the least loaded experts take together, over the steps that loads.csv holds. The " +
-        "straight line is perfect balance; the further below it a curve hangs, the fewer experts do the work.",
+      "The share of all pairs on the least loaded experts, cumulated, over the steps in loads.csv. The straight line is " +
+        "perfect balance; the further below it a curve runs, the fewer experts do the work.",
       ...firstSeedNotes(data),
       ...leftOutNotes(data),
     ].join(" "),
@@ -83,8 +83,8 @@ export function totalLoads({ load, experts }: LoadSeries): number[] {
 }
 
 /**
- * `[experts + 1]`: at n the share of all load that the n least loaded experts have, from 0 to 1. Null where there is no
- * load at all.
+ * Returns `[experts + 1]`: at n, the share of all load on the n least loaded experts, from 0 to 1. Null if there is no
+ * load.
  */
 export function lorenzCurve(loads: readonly number[]): number[] | null {
   const sums = cumsum(loads.toSorted(ascending));
@@ -92,7 +92,7 @@ export function lorenzCurve(loads: readonly number[]): number[] | null {
   return total > 0 ? [0, ...Array.from(sums, (sum) => sum / total)] : null;
 }
 
-/** The curve at the share `x` of the experts, between its points on a straight line. */
+/** Returns the curve at the share `x` of the experts, by linear interpolation. */
 function shareAt(shares: readonly number[], x: number): number {
   const place = x * (shares.length - 1);
   const below = Math.floor(place);

@@ -1,14 +1,14 @@
 import { range, sum } from "d3-array";
 import type { LoadSeries } from "../../results/results.ts";
 
-/** The most cells of all panels together, so that a page stays small. */
+/** Maximum cells of all panels together, to keep a page small. */
 const mostCells = 40_000;
 const leastColumns = 12;
-/** More experts than this are drawn in groups of neighbours: a row is at least a pixel high. */
+/** More experts are drawn in groups of neighbours: a row is at least a pixel high. */
 const mostRows = 256;
 const leastCellWidth = 2;
 
-/** A panel of the load heatmap: one router's loads, as far as they are drawn. */
+/** A panel of the load heat map: one router's loads, as drawn. */
 export interface LoadPanel {
   /** The first recorded step of each column, `[columns]`. */
   readonly firstSteps: readonly number[];
@@ -23,14 +23,14 @@ export interface LoadPanel {
   readonly experts: number;
   /**
    * `[columns × rows]`: the load of the row's experts over the column's steps, in percent of the mean over all experts;
-   * 0 where on any of these steps all of the row's experts are idle, so that no bin hides an idle step.
+   * 0 if all of the row's experts are idle on any of these steps, so that no bin hides an idle step.
    */
   readonly percent: readonly number[];
 }
 
 /**
- * What a panel `width` pixels wide shows of `loads` beside `panels` − 1 others: columns of consecutive steps, as equal in
- * number as can be, and groups of experts where there are too many. No step is left out.
+ * Returns what a panel `width` pixels wide shows of `loads`, beside `panels` − 1 others: columns of consecutive steps,
+ * as equal in number as possible, and groups of experts if there are too many. Leaves out no step.
  */
 export function loadPanel({ step, experts, load }: LoadSeries, panels: number, width: number): LoadPanel {
   const groupSize = Math.ceil(experts / mostRows);
@@ -50,7 +50,7 @@ export function loadPanel({ step, experts, load }: LoadSeries, panels: number, w
       const ofGroup = loadsOfSteps.map((ofStep) => sum(ofStep.slice(first, first + groupSize)));
       if (ofGroup.includes(0)) return 0;
       const groupAverage = sum(ofGroup) / (Math.min(first + groupSize, experts) - first);
-      // Rounding must not make an expert idle that is not.
+      // Rounding must not make a busy expert look idle.
       return Math.max(1, Math.round((100 * groupAverage) / average));
     });
   });

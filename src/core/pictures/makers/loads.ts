@@ -13,17 +13,17 @@ import { type LoadPanel, loadPanel } from "./load-panel.ts";
 const leastPanelHeight = 128;
 const labelSize = 10;
 const labelledRows = 8;
-/** Between the labels of columns, in pixels. */
+/** Pixels between the labels of columns. */
 const labelGap = 16;
 const margins = { left: 58, right: 26, below: 44, foot: 48 } as const;
-/** A panel, with its margins, that is no narrower than this can be read. */
+/** Minimum readable width of a panel with its margins. */
 const leastPanelWidth = 280;
 const titleSize = 12;
 const titleLine = 14;
 const titleGap = 8;
 /** A longer name ends in an ellipsis. */
 const mostTitleLines = 3;
-/** The colour scale ends at this share of the cells, and not below twice the mean load. */
+/** The colour scale ends at this quantile of the cells, but not below twice the mean load. */
 const scaleQuantile = 0.98;
 const leastTop = 200;
 const scaleStep = 50;
@@ -59,23 +59,23 @@ export function loadsPicture(data: ReportData, width = pictureWidth): Picture | 
     id: "loads",
     title: "Loads of the experts",
     reading: [
-      "Each panel is a router, each row an expert, from 0 at the bottom, and each column a step: the load in percent of " +
-        "the mean over the experts, on one colour scale. Even colour is balance, a cell of the contrasting colour an " +
-        "expert without a token.",
+      "One panel per router, one row per expert, from 0 at the bottom, and one column per step: the load in percent of " +
+        "the mean over the experts, on one colour scale. Even colour means balance; a cell in the contrasting colour is " +
+        "an expert without a token.",
       ...(binned > 1
         ? [
-            `A column stands for up to ${binned} consecutive steps of loads.csv: loads are summed over them, and an expert ` +
-              "that is idle on any of them is shown as idle.",
+            `A column covers up to ${binned} consecutive steps of loads.csv: it shows the sum of their loads, or idle if the ` +
+              "expert is idle on any of them.",
           ]
         : []),
       ...(grouped > 1
-        ? [`A row stands for up to ${grouped} neighbouring experts, idle where all of them are on the same step.`]
+        ? [`A row covers up to ${grouped} neighbouring experts; it is idle if all of them are idle on the same step.`]
         : []),
       ...firstSeedNotes(data),
       ...leftOutNotes(data),
     ].join(" "),
     finding: rangeSentence(
-      subjectShown("The share of idle experts, in percent of all on the steps that loads.csv holds,", data, "first"),
+      subjectShown("The share of idle experts, in percent, over the steps in loads.csv,", data, "first"),
       drawn.map(({ name, loads }) => ({ name, value: 100 * mean(loads.load, (load) => Number(load === 0))! })),
     ),
     panels: layout,
@@ -84,17 +84,17 @@ export function loadsPicture(data: ReportData, width = pictureWidth): Picture | 
   };
 }
 
-/** What the axis calls a row or a column: the steps or the experts that it stands for. */
+/** Axis name of a row or a column: the steps or the experts that it covers. */
 function rangeText(first: number, last: number): string {
   return first === last ? String(first) : `${first}–${last}`;
 }
 
-/** Whole pixels a row, as many as make the panel high enough. */
+/** Whole pixels per row, enough to make the panel high enough. */
 function heightOf(rows: number): number {
   return rows * Math.ceil(leastPanelHeight / rows);
 }
 
-/** The option without the places of the panels, which are about `width` pixels wide. */
+/** Returns the option without the places of the panels, which are about `width` pixels wide. */
 function heatmapOption(panels: readonly (LoadPanel & { name: string })[], width: number, top: number): EChartsOption {
   const axisLine = { show: false };
   const axisTick = { show: false };
@@ -149,7 +149,7 @@ function heatmapOption(panels: readonly (LoadPanel & { name: string })[], width:
         text: [`≥ ${top} % of the mean load`, "0 %"],
         textStyle: { color: "@mutedText" },
         inRange: { color: themes.light.scale.map((_, position) => `@scale${position}`) },
-        // Loads above the scale; idle experts are not of this series.
+        // Idle experts are not in this series; loads above the scale are.
         outOfRange: { color: `@scale${themes.light.scale.length - 1}` },
       },
       {
@@ -168,13 +168,13 @@ function heatmapOption(panels: readonly (LoadPanel & { name: string })[], width:
       const place: HeatmapSeriesOption = {
         name,
         type: "heatmap",
-        // The scale has the colours; without one of its own ECharts would look one up by the name, whatever that is.
+        // The scale has the colours; without a name of its own ECharts would look one up by the series' name.
         color: "@scale0",
         xAxisIndex: panel,
         yAxisIndex: panel,
         dimensions: ["step", "expert", "load, % of the mean"],
         encode: { x: 0, y: 1, tooltip: [0, 1, 2] },
-        // Drawn in one go: there is no second frame without a browser.
+        // Drawn in one go: without a browser there is no second frame.
         progressive: 0,
         emphasis: { disabled: true },
       };

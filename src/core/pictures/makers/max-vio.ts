@@ -12,7 +12,7 @@ export function maxVioPicture(data: ReportData, width = pictureWidth): Picture |
     id: "max-vio",
     title: "MaxVio over the steps",
     reading: [
-      "How far the fullest expert is above the mean load on each step: 0 is perfect balance, lower is better.",
+      "How far the fullest expert is above the mean load on each step; 0 is perfect balance, and lower is better.",
       ...notes,
     ].join(" "),
     finding: rangeSentence("MaxVio, mean over the steps,", namedMetric(data, "max_vio_batch_mean")),

@@ -3,7 +3,7 @@ import type { ReportData } from "../parts/report-data.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 import { pointNotes, pointsOf, pointsPicture } from "./points.ts";
 
-/** What balance costs: each variant's mean regret against its mean MaxVio, and those that no other beats on both. */
+/** Price of balance: each variant's mean regret against its mean MaxVio, with the Pareto front. */
 export function paretoPicture(data: ReportData, width = pictureWidth): Picture | null {
   const points = pointsOf(data, "regret_mean", "max_vio_batch_mean");
   if (points.length < 2) return null;

@@ -20,14 +20,14 @@ import { variantColor, variantSymbol } from "../parts/theme.ts";
 import { plotHeightOf } from "../picture.ts";
 
 const plotHeight = 340;
-/** Above the plot, for the name of the vertical axis. */
+/** Pixels above the plot, for the name of the vertical axis. */
 const aboveHeight = 40;
 const leftMargin = 64;
 const rightMargin = 40;
-/** Where names are longer than this in pixels, as those of a sweep's cells, they are left to the legend. */
+/** If names are longer than this in pixels, like those of a sweep's cells, only the legend shows them. */
 const longestLabel = 150;
 
-/** A variant between two metrics, neither of which is ever negative. */
+/** A variant as a point of two metrics, neither of which is ever negative. */
 export interface VariantPoint {
   readonly variant: VariantData;
   readonly x: Interval;
@@ -37,7 +37,7 @@ export interface VariantPoint {
 /** A line in the plane of the points. */
 export type PointsLine = LineSeriesOption & { readonly name: string; readonly data: [x: number, y: number][] };
 
-/** The variants that have both metrics, by their columns of summary.csv. */
+/** Returns the variants that have both metrics, by their columns of summary.csv. */
 export function pointsOf({ results, variants }: ReportData, x: RunColumnName, y: RunColumnName): VariantPoint[] {
   return variants.flatMap((variant): VariantPoint[] => {
     const [across, up] = [metricOf(results, variant, x), metricOf(results, variant, y)];
@@ -45,7 +45,7 @@ export function pointsOf({ results, variants }: ReportData, x: RunColumnName, y:
   });
 }
 
-/** Sentences on what all pictures of points share, for their `reading`. */
+/** Returns sentences that all pictures of points share, for their `reading`. */
 export function pointNotes(points: readonly VariantPoint[]): string[] {
   const hasOthers = points.some(({ variant }) => !variant.isFeatured);
   const featured = points.filter(({ variant }) => variant.isFeatured);
@@ -53,7 +53,7 @@ export function pointNotes(points: readonly VariantPoint[]): string[] {
     ...(featured.some(({ x, y }) => x.halfWidth !== null || y.halfWidth !== null)
       ? ["Points are means over the seeds, crosses their 95 % confidence intervals."]
       : []),
-    ...(hasOthers ? ["The best variants are named; the others are small grey dots."] : []),
+    ...(hasOthers ? ["The best variants are named; small grey dots are the others."] : []),
   ];
 }
 

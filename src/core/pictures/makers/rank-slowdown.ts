@@ -11,13 +11,13 @@ import { type Picture, pictureWidth } from "../picture.ts";
 
 const barHeight = 26;
 const ticks = 6;
-/** Bars without a length would have no axis. */
+/** Without any bar length there would be no axis. */
 const leastSpan = 0.01;
 
-/** What imbalance between devices costs: step time against that of perfect balance, its mean and 95th percentile. */
+/** Cost of imbalance between devices: step time relative to perfect balance, mean and 95th percentile. */
 export function rankSlowdownPicture(data: ReportData, width = pictureWidth): Picture | null {
   const { results, variants } = data;
-  // On one rank, or on ranks that are balanced with every router, there is nothing to wait for.
+  // On one rank, or if all routers balance the ranks perfectly, nothing waits.
   if (variants.every((variant) => (metricOf(results, variant, "rank_max_vio")?.mean ?? 0) === 0)) return null;
   const bars = variants.flatMap(({ name, position, series }) => {
     const times = series.flatMap(({ columns }) => columns.step_time);
@@ -37,8 +37,8 @@ export function rankSlowdownPicture(data: ReportData, width = pictureWidth): Pic
     id: "rank-slowdown",
     title: "Slowdown of expert parallelism",
     reading: [
-      "How many times as long a step takes as with perfectly balanced devices, since all wait for the fullest one: the " +
-        "bar is the mean over the steps, the tick its 95th percentile. 1 is best.",
+      "Step time relative to perfectly balanced devices, since all wait for the fullest one. The bar is the mean over the " +
+        "steps, the tick the 95th percentile. 1 is best.",
       ...leftOutNotes(data),
     ].join(" "),
     finding: rangeSentence(

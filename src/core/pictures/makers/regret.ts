@@ -14,8 +14,8 @@ export function regretPicture(data: ReportData, width = pictureWidth): Picture |
     id: "regret",
     title: "Cumulative regret",
     reading: [
-      "Score per pair that was lost against the best assignment within capacity, summed over the measured steps: lower is " +
-        "better, and a straight line on the linear axis loses the same on every step.",
+      "Score per pair lost against the best assignment within capacity, summed over the measured steps. Lower is better; " +
+        "a straight line on the linear axis means the same loss on every step.",
       ...notes,
     ].join(" "),
     finding: rangeSentence(`Cumulative regret at the end${sampleText(data)}`, namedMetric(data, "regret_cumulative")),
@@ -36,5 +36,5 @@ function sampleText({ variants }: ReportData): string {
   const areAlike = counts.every((one) => one.measured === 0 || (one.measured === measured && one.steps === steps));
   return areAlike
     ? `, a sum over the ${counted(measured, "measured step")} of ${steps},`
-    : ", a sum over the measured steps alone,";
+    : ", a sum over the measured steps only,";
 }

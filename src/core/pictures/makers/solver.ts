@@ -8,7 +8,7 @@ import { variantColor, variantDash } from "../parts/theme.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 import { type PointsLine, pointNotes, pointsPicture, type VariantPoint } from "./points.ts";
 
-/** What transport plans buy: the steps on which a solver ran against the balance it brought, beside plain top-k. */
+/** What transport plans achieve: steps with a solver against the resulting balance, with plain top-k for reference. */
 export function solverPicture(data: ReportData, width = pictureWidth): Picture | null {
   const { results, variants } = data;
   const points = variants.flatMap((variant): VariantPoint[] => {
@@ -20,15 +20,15 @@ export function solverPicture(data: ReportData, width = pictureWidth): Picture |
   if (points.length + (reference === null ? 0 : 1) < 2 || points.length === 0) return null;
   const best = points.reduce((a, b) => (b.y.mean < a.y.mean ? b : a));
   const who = drawnName(best.variant.name);
-  const isBest = points.length === 1 ? `${who} comes to` : `Of the routers that solve, ${who} is most balanced:`;
+  const isBest = points.length === 1 ? `${who} has` : `Among the routers with a solver, ${who} is most balanced:`;
   const steps = `${inWords(best.x.mean)} ${best.x.mean === 1 ? "step" : "steps"}`;
   const finding = `${isBest} MaxVio ${inWords(best.y.mean)} with a solver on ${steps}`;
   return {
     id: "solver",
     title: "Steps with a solver against balance",
     reading: [
-      "The steps of the run on which a transport solver ran, and MaxVio over all steps: further left is cheaper, further " +
-        "down more balanced.",
+      "The number of steps on which a transport solver ran, against MaxVio over all steps: further left is cheaper, " +
+        "further down is more balanced.",
       ...(reference === null ? [] : ["The horizontal line is plain top-k, which solves nothing."]),
       ...pointNotes(points),
     ].join(" "),
@@ -42,18 +42,18 @@ export function solverPicture(data: ReportData, width = pictureWidth): Picture |
   };
 }
 
-/** The steps on which a solver ran; null where the variant has none. */
+/** Returns the number of steps on which a solver ran; null if the variant has none. */
 function solverSteps({ results }: ReportData, variant: VariantData): Interval | null {
   const counted = metricOf(results, variant, "sinkhorn_steps");
   if (counted !== null) return counted;
-  // The summary counts Sinkhorn's steps alone.
+  // The summary counts only Sinkhorn's steps.
   const counts = variant.series.map(
     ({ columns }) => columns.solver_iterations.filter((iterations) => !Number.isNaN(iterations)).length,
   );
   return counts.some((count) => count > 0) ? confidenceInterval(counts) : null;
 }
 
-/** Plain top-k's MaxVio; null where there is none, or a sweep gave it several. */
+/** Returns plain top-k's MaxVio; null if there is none, or if a sweep gave it several. */
 function plainTopK({ results, variants }: ReportData): { variant: VariantData; value: number } | null {
   const found = variants.flatMap((variant) => {
     const metric = variant.kind === "topk" ? metricOf(results, variant, "max_vio_batch_mean") : null;

@@ -11,19 +11,19 @@ import { inWords, rounded, textWidth } from "../parts/text.ts";
 import { variantColor } from "../parts/theme.ts";
 import { plotHeightOf } from "../picture.ts";
 
-/** More lines than this hide each other, and get a plot each. */
+/** More lines would hide each other, and get a plot each. */
 const mostTogether = 4;
 const plotHeight = 340;
 const panelHeight = 130;
 const margins = { left: 66, right: 18, below: 46, foot: 4 } as const;
-/** A panel, with its margins, that is no narrower than this can be read. */
+/** Minimum readable width of a panel with its margins. */
 const leastPanelWidth = 280;
 const titleSize = 12;
 const titleLine = 14;
 /** A longer title ends in an ellipsis. */
 const mostTitleLines = 3;
 const axisTicks = 4;
-/** A running mean over this part of the steps levels the noise of the batches, and not how the run goes. */
+/** A running mean over this fraction of the steps smooths the noise of the batches, but not the run's course. */
 const smoothedPart = 1 / 30;
 
 /** What a picture of a metric over the steps shows, and how. */
@@ -31,13 +31,13 @@ export interface StepPictureOptions {
   /** The metric's column in steps.csv. */
   readonly column: string;
   readonly yName: string;
-  /** What the column is multiplied by to have the unit of `yName`, such as 100 for percent; 1 unless given. */
+  /** Factor from the column to the unit of `yName`, such as 100 for percent; default 1. */
   readonly factor?: number;
-  /** Whether low values, at the end, are the ones to be told apart. */
+  /** Whether the low values at the end are the ones to tell apart. */
   readonly isFalling?: boolean;
-  /** The least value that the metric can have; none if it has no bound. */
+  /** Lower bound of the metric; absent if it has none. */
   readonly least?: number;
-  /** What the title of a variant's own plot says besides its name. */
+  /** What the title of a variant's own plot shows besides its name. */
   readonly figure?: "mean" | "last" | null;
 }
 
@@ -50,10 +50,10 @@ export interface StepPicture {
 }
 
 /**
- * A picture of a metric over the steps, a line per variant: in one plot if they are few, else in a plot for each on the
- * same axes. Lines are running means, with the steps themselves faintly behind them. Of a router that solves on some of the
- * steps alone, those are dots and the line is of the others: one line would zigzag between the two. Null if no variant has
- * a value.
+ * Draws a metric over the steps, a line per variant: in one plot if there are few, otherwise one plot each on the same
+ * axes. Lines are running means, with the individual steps faintly behind them. For a router that solves on only some
+ * steps, those are dots and the line shows the others: one line would zigzag between the two. Null if no variant has a
+ * value.
  */
 export function stepPicture(written: ReportData, width: number, options: StepPictureOptions): StepPicture | null {
   const { column, yName, factor = 1 } = options;
@@ -81,9 +81,9 @@ export function stepPicture(written: ReportData, width: number, options: StepPic
   return {
     notes: [
       ...(radius > 0 ? [`Lines are running means over ${2 * radius + 1} steps.`] : []),
-      ...(noise.length > 0 ? ["The faint ones behind them are the steps themselves."] : []),
+      ...(noise.length > 0 ? ["The faint lines behind them are the individual steps."] : []),
       ...(dots.length > 0
-        ? ["Dots are the steps on which a router that solves on some steps did, its line the others."]
+        ? ["For a router that solves on only some steps, dots are those steps and the line is the others."]
         : []),
       ...notes,
     ],
@@ -121,7 +121,7 @@ function together(
   };
 }
 
-/** A plot for each line, all with the same axes, and its name and figure above it. */
+/** A plot for each line, all with the same axes, with its name and figure above it. */
 function apart(
   data: ReportData,
   drawn: DrawnLines,
@@ -176,7 +176,7 @@ function allSeries(
   return [
     ...lines.flatMap((line) => {
       const [stroke, ...band] = lineSeries(line, panelOf(line), least);
-      // The pointer is told what happened on a step, not a mean.
+      // The tooltip shows what happened on a step, not a mean.
       return noise.length > 0 ? [{ ...stroke, tooltip: { show: false } }, ...band] : [stroke, ...band];
     }),
     ...noise.map((line) => {
@@ -211,7 +211,7 @@ function valuesOf({ lines, noise, dots }: DrawnLines): number[] {
   );
 }
 
-/** Whether the way up from 0 would be most of an axis. */
+/** Whether the distance from 0 would take up most of an axis. */
 function isFarFromZero(drawn: DrawnLines): boolean {
   const values = valuesOf(drawn);
   return min(values)! > max(values)! / 2;
@@ -226,12 +226,12 @@ function commonAxis(drawn: DrawnLines): YAXisComponentOption {
   return { type: "value", min: start, max: end, interval: tickStep(start, end, axisTicks) };
 }
 
-/** What of all points and bands a logarithmic axis must reach. */
+/** Values of all points and bands that a logarithmic axis must reach. */
 function rangesOf({ lines, noise, dots }: DrawnLines): number[] {
   return [...lines, ...noise, ...dots].flatMap(({ points }) => points.flatMap(shownRange));
 }
 
-/** Not all of a wide band, which may go to 0 and below. */
+/** Excludes the far end of a wide band, which may reach 0 and below. */
 function shownRange({ value, halfWidth }: LinePoint): [number, number] {
   return [Math.max(value - (halfWidth ?? 0), value / 2), value + (halfWidth ?? 0)];
 }
@@ -243,7 +243,7 @@ function figureOf({ series }: VariantData, column: string, figure: "mean" | "las
   return shown === undefined ? [] : [`${figure} ${inWords(shown)}`];
 }
 
-/** Whether the variant, of one seed, solved on some steps and not on others. */
+/** Whether the variant, with one seed, solved on some steps and not on others. */
 function isMixed({ series }: VariantData): boolean {
   if (series.length !== 1) return false;
   const solved = series[0].columns.solver_iterations ?? [];
@@ -254,7 +254,7 @@ function isSolved(columns: StepSeries["columns"], at: number): boolean {
   return !Number.isNaN(columns.solver_iterations[at]);
 }
 
-/** `data` with other values of `column`. */
+/** Returns `data` with other values of `column`. */
 function changed(
   data: ReportData,
   column: string,

@@ -20,18 +20,18 @@ const labelGap = 8;
 const yName = "MaxVio of a batch, mean";
 /** Pixels between the points of lines with intervals at the same value, so that no bar hides another. */
 const dodge = 5;
-/** Pixels between the first and the last of them, however many there are. */
+/** Maximum pixels between the first and the last of them, however many there are. */
 const mostDodge = 24;
-/** Between the ends of an axis of numbers and the first and last of them, in pixels. */
+/** Pixels between the ends of a numeric axis and its first and last values. */
 const endGap = 24;
-/** More lines than this hide each other; the best of them stay. */
+/** More lines would hide each other; only the best are kept. */
 const mostLines = 12;
 
 /** MaxVio against one swept parameter, a line for each router and combination of the others. */
 export interface SweepPanel {
-  /** The parameter's name without the path to it, where that is enough. */
+  /** Name of the parameter without its path, if that is unambiguous. */
   readonly parameter: string;
-  /** In their order along the axis. */
+  /** Values in their order along the axis. */
   readonly values: readonly (number | string)[];
   readonly isNumeric: boolean;
   readonly lines: readonly SweepLine[];
@@ -40,12 +40,12 @@ export interface SweepPanel {
 
 export interface SweepLine {
   readonly name: string;
-  /** Those that it joins, by the names that pictures write. */
+  /** Variants that it joins, by their names in pictures. */
   readonly variants: readonly string[];
   readonly points: readonly { readonly value: number | string; readonly maxVio: Interval }[];
 }
 
-/** How balance answers to each swept parameter, a panel each. */
+/** How balance depends on each swept parameter, one panel each. */
 export function sweepPicture(data: ReportData, width = pictureWidth): Picture | null {
   const panels = data.results.parameters.flatMap((path) => sweepPanel(data, path) ?? []);
   if (panels.length === 0) return null;
@@ -55,14 +55,14 @@ export function sweepPicture(data: ReportData, width = pictureWidth): Picture | 
     id: "sweep",
     title: "MaxVio against the swept parameters",
     reading: [
-      "MaxVio of a batch, mean over the steps, against one parameter at a time; a line joins the cells that differ in it " +
-        "alone. Lower is better. Colours are the panel's own.",
+      "MaxVio of a batch, mean over the steps, against one parameter at a time. A line joins cells that differ only in that " +
+        "parameter. Lower is better. Each panel has its own colours.",
       ...(hasSeeds
         ? [
-            "Points are means over the seeds, bars their 95 % confidence intervals; those of one value stand beside one another.",
+            "Points are means over the seeds, bars their 95 % confidence intervals; those of the same value are side by side.",
           ]
         : []),
-      ...(leftOut ? [`Each panel shows the ${mostLines} lines that get lowest.`] : []),
+      ...(leftOut ? [`Each panel shows the ${mostLines} lines with the lowest values.`] : []),
     ].join(" "),
     finding: rangeSentence("MaxVio of a batch", namedMetric(data, "max_vio_batch_mean")),
     variantsOfLines: panels.flatMap(({ lines }) => lines.map(({ name, variants }) => [name, variants] as const)),
@@ -70,7 +70,7 @@ export function sweepPicture(data: ReportData, width = pictureWidth): Picture | 
   };
 }
 
-/** The panel of the parameter at `path`; null where it has one value only. */
+/** Returns the panel of the parameter at `path`; null if it has only one value. */
 export function sweepPanel({ results, variants }: ReportData, path: string): SweepPanel | null {
   const written = Array.from(new Set(variants.map(({ parameters }) => parameters[path])));
   if (written.length < 2) return null;
@@ -147,7 +147,7 @@ function layOut(panels: readonly SweepPanel[], width: number): { option: ECharts
   };
 }
 
-/** The axis of a panel; words are read from a second one, since points stand beside their places. */
+/** Axis of a panel. Words are shown by a second axis, because points are placed beside their values. */
 function parameterAxes(panel: SweepPanel, gridIndex: number, plotWidth: number): XAXisComponentOption[] {
   const { values, isNumeric, parameter } = panel;
   const shared = { ...horizontal, name: parameter, gridIndex };
@@ -174,19 +174,19 @@ function parameterAxes(panel: SweepPanel, gridIndex: number, plotWidth: number):
   ];
 }
 
-/** Where a value stands on the axis of its panel, moved to the right by a share of that axis. */
+/** Returns the place of a value on its panel's axis, moved right by a fraction of that axis. */
 function placeOf({ values, isNumeric }: SweepPanel, value: number | string, share: number, plotWidth: number): number {
   if (!isNumeric) return values.indexOf(value) + share * values.length;
   const numbers = values.map(Number);
   const [first, last] = [numbers[0], numbers[numbers.length - 1]];
-  // Without the gaps at its ends.
+  // Without the gaps at both ends.
   const ofValues = share / (1 - (2 * endGap) / plotWidth);
   return axisTypeOf(numbers) === "log"
     ? Number(value) * (last / first) ** ofValues
     : Number(value) + ofValues * (last - first);
 }
 
-/** The series of all lines of a panel, those with intervals beside one another in their order. */
+/** Returns the series of all lines of a panel; those with intervals are side by side in order. */
 export function panelSeries(
   panel: SweepPanel,
   yType: AxisType,
@@ -214,7 +214,7 @@ export function panelSeries(
     const drawn: LineSeriesOption = {
       name: line.name,
       type: "line",
-      // The pointer is told the value itself, not the place beside it.
+      // The tooltip shows the value itself, not the shifted place.
       dimensions: ["place", yName, { name: panel.parameter, type: "ordinal" }],
       encode: { x: 0, y: 1, tooltip: [2, 1] },
       color: variantColor(position),

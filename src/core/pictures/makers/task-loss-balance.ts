@@ -3,7 +3,7 @@ import type { ReportData } from "../parts/report-data.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 import { pointNotes, pointsOf, pointsPicture } from "./points.ts";
 
-/** What balance costs in training: each variant's task loss on the last steps against its mean MaxVio. */
+/** Price of balance in training: each variant's task loss on the last steps against its mean MaxVio. */
 export function taskLossBalancePicture(data: ReportData, width = pictureWidth): Picture | null {
   const points = pointsOf(data, "max_vio_batch_mean", "task_loss");
   if (points.length < 2) return null;

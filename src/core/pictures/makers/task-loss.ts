@@ -18,8 +18,8 @@ export function taskLossPicture(data: ReportData, width = pictureWidth): Picture
     id: "task-loss",
     title: "Task loss over the steps",
     reading: [
-      "What the model in training loses on each batch, before it learns from it: lower is better, and a line that is low " +
-        "sooner has learnt faster.",
+      "The loss of the model in training on each batch, before learning from it. Lower is better; a line that falls sooner " +
+        "has learned faster.",
       ...notes,
     ].join(" "),
     finding: rangeSentence("Task loss, mean over the last deadWindow steps,", namedMetric(data, "task_loss")),

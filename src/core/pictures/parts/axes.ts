@@ -1,6 +1,6 @@
 import { max, min, nice, range } from "d3-array";
 
-/** What all axes share: muted labels and faint lines in the theme's colours, and a name that is no louder than they. */
+/** What all axes share: muted labels, faint lines in the theme's colours, and a muted name. */
 const shared = {
   nameTextStyle: { color: "@mutedText" },
   axisLabel: { color: "@mutedText", hideOverlap: true },
@@ -26,7 +26,7 @@ export const vertical = {
   nameTextStyle: { ...shared.nameTextStyle, align: "left" },
 } as const;
 
-/** What a vertical axis has instead, if the place above it is taken: its name stands upright beside its middle. */
+/** Used instead if the space above a vertical axis is taken: its name stands upright beside its middle. */
 export const verticalName = {
   nameLocation: "middle",
   nameGap: 40,
@@ -39,7 +39,7 @@ export function stepAxis(steps: readonly number[]) {
   const axisPointer = { label: { precision: 0 } };
   const axis = { ...horizontal, type: "value", name: "step", minInterval: 1, axisPointer } as const;
   if (first < last) return { ...axis, min: first, max: last };
-  // An axis needs a length, though no step is at its ends.
+  // An axis needs a length even if there is only one step.
   const axisLabel = { ...axis.axisLabel, showMinLabel: false, showMaxLabel: false };
   return { ...axis, min: first - 0.5, max: last + 0.5, interval: 0.5, axisLabel };
 }
@@ -49,21 +49,21 @@ export type AxisType = "log" | "value";
 /** Lowest and highest of positive values this far apart are shown on a logarithmic axis. */
 const logarithmicRatio = 30;
 
-/** The axis for `values`: logarithmic where they are positive and so far apart that no other shows them all. */
+/** Returns the axis type for `values`: logarithmic if they are positive and too far apart for any other. */
 export function axisTypeOf(values: readonly number[]): AxisType {
   const lowest = min(values) ?? 0;
   return lowest > 0 && max(values)! >= logarithmicRatio * lowest ? "log" : "value";
 }
 
-/** The name of an axis of `values`, which says so if {@link axisTypeOf} finds it logarithmic. */
+/** Returns the name of an axis of `values`, which says so if {@link axisTypeOf} makes it logarithmic. */
 export function metricAxisName(name: string, values: readonly number[]): string {
   return axisTypeOf(values) === "log" ? `${name}, logarithmic` : name;
 }
 
 /**
- * A linear or logarithmic axis for `values`, as {@link axisTypeOf} finds. A logarithmic one is of whole decades that are
- * given as such, since ECharts' own computation shows its rounding in the first label; a linear one leaves out the way
- * up from 0 where that would be most of it.
+ * Returns a linear or logarithmic axis for `values`, as {@link axisTypeOf} decides. A logarithmic axis has explicit
+ * whole decades, because ECharts' own computation shows its rounding in the first label; a linear one omits the
+ * distance from 0 if it would be most of the axis.
  */
 export function metricAxis(values: readonly number[]) {
   if (axisTypeOf(values) === "value") return { type: "value", scale: min(values)! > max(values)! / 2 } as const;
@@ -72,17 +72,18 @@ export function metricAxis(values: readonly number[]) {
 
 /** Lowest and highest of positive values this far apart have more room for the low ones on a logarithmic axis. */
 const roomyRatio = 4;
-/** With more labels than these an axis is divided into whole decades. */
+/** Maximum number of labels; with more, an axis is divided into whole decades. */
 const mostLabels = 13;
 
 /**
- * An axis for `values` that fall over the steps: logarithmic from 1, 2 or 5 of a decade to another where they are positive
- * and fall to a fraction, since a linear one would leave no room to tell apart what they come to; else linear.
+ * Returns an axis for `values` that fall over the steps: logarithmic, from 1, 2 or 5 of a decade to another, if they
+ * are positive and fall to a small fraction, since a linear axis leaves no room to tell the final values apart;
+ * otherwise linear.
  */
 export function fallingAxis(values: readonly number[]) {
   const [lowest, highest] = [min(values)!, max(values)!];
   if (!(lowest > 0 && highest >= roomyRatio * lowest)) return { type: "value" } as const;
-  // A decade more on either side, since logarithms are rounded.
+  // One more decade on either side, since logarithms are rounded.
   const decades = range(Math.floor(Math.log10(lowest)) - 1, Math.ceil(Math.log10(highest)) + 2);
   const marks = decades.flatMap((decade) => [1, 2, 5].map((mark) => Number(`${mark}e${decade}`)));
   const [start, end] = [marks.findLastIndex((mark) => mark <= lowest), marks.findIndex((mark) => mark >= highest)];
@@ -98,10 +99,12 @@ export function fallingAxis(values: readonly number[]) {
   } as const;
 }
 
-/** Into how many stretches ECharts divides a linear axis, or about so many. */
+/** Approximate number of intervals into which ECharts divides a linear axis. */
 const stretches = 5;
 
-/** Where the axis that {@link metricAxis} makes for `values` has each: 0 at its start and 1 at its end. */
+/**
+ * Returns each value's place on the axis that {@link metricAxis} makes for `values`: 0 at its start and 1 at its end.
+ */
 export function placesOnAxis(values: readonly number[]): number[] {
   const axis = metricAxis(values);
   if (axis.type === "log") {
@@ -112,7 +115,7 @@ export function placesOnAxis(values: readonly number[]): number[] {
   return values.map((value) => (start === end ? 0 : (value - start) / (end - start)));
 }
 
-/** The powers of ten at or below `lowest` and at or above `highest`, both positive. */
+/** Returns the powers of ten at or below `lowest` and at or above `highest`, both positive. */
 export function decadesAround(lowest: number, highest: number): { min: number; max: number } {
   const [first, last] = [Math.floor(Math.log10(lowest)), Math.ceil(Math.log10(highest))];
   return { min: Number(`1e${first}`), max: Number(`1e${Math.max(last, first + 1)}`) };

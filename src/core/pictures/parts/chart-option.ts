@@ -2,10 +2,10 @@ import type { EChartsOption } from "echarts";
 import { laidOut, type Picture, pictureWidth } from "../picture.ts";
 import { type Theme, withTheme } from "./theme.ts";
 
-/** The family that images are drawn with and that pages fall back to: shipped with the program, the same on every machine. */
+/** Font family of images and fallback of pages: shipped with the program, the same on every machine. */
 export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
 
-/** Where a picture shows what the pointer is at: plain text in the theme's colours. */
+/** Tooltip of a picture: plain text in the theme's colours. */
 const tooltipStyle = {
   confine: true,
   backgroundColor: "@background",
@@ -16,8 +16,8 @@ const tooltipStyle = {
 } as const;
 
 /**
- * What ECharts is given to draw `picture` in the colours of `theme`, `width` pixels wide, and the height in pixels. Runs in
- * a page as well as without a browser.
+ * Returns the ECharts option for `picture` in the colours of `theme`, `width` pixels wide, and the height in pixels.
+ * Works in a page as well as without a browser.
  */
 export function chartOption(
   picture: Picture,

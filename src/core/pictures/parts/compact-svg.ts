@@ -1,6 +1,6 @@
-/** A cell of a heatmap as ECharts writes it, half a pixel larger than the place it has so that no gap shines through. */
+/** A heat map cell as ECharts writes it, half a pixel larger than its place so that no gap shines through. */
 const cell = /^<path d="M([\d.]+) ([\d.]+)l([\d.]+) 0l0 ([\d.]+)l-[\d.]+ 0Z" fill="([^"]+)"><\/path>$/;
-/** What ECharts marks elements with for a page that brings them to life. Text holds no quotation marks unescaped. */
+/** Attributes that ECharts adds for interactive pages. Text contains no unescaped quotation marks. */
 const pageAttributes = / (?:ecmeta_\w+|class)="[^"]*"/g;
 
 /** Cells of one colour and height side by side. */
@@ -11,9 +11,9 @@ interface Stroke {
 }
 
 /**
- * An SVG document that ECharts wrote, as one that looks the same and is several times smaller where it is a heatmap: cells
- * of one colour become a single path whose strokes are as thick as the cells are high. Cells must have places and sizes in
- * whole pixels. What is no cell stays, without the attributes that only ECharts itself reads.
+ * Compacts an SVG document from ECharts: it looks the same, and is several times smaller for heat maps. Cells of one
+ * colour become a single path whose strokes are as thick as the cells are high. Places and sizes of cells must be whole
+ * pixels. Everything else stays, without the attributes that only ECharts reads.
  */
 export function compactSvg(svg: string): string {
   const written: string[] = [];
@@ -23,7 +23,7 @@ export function compactSvg(svg: string): string {
     for (let found = cell.exec(lines[next]); found !== null; found = cell.exec(lines[next + cells.length] ?? "")) {
       cells.push(found);
     }
-    // One by itself may be what others are clipped by, which a stroke cannot be.
+    // A single one may be a clipping area, which a stroke cannot be.
     if (cells.length < 2) written.push(lines[next]);
     else written.push(...pathsOf(cells));
     next += Math.max(1, cells.length);
@@ -31,15 +31,15 @@ export function compactSvg(svg: string): string {
   return written.join("\n");
 }
 
-/** A path for each colour and height of `cells`, which do not overlap. */
+/** Returns a path for each colour and height of `cells`, which do not overlap. */
 function pathsOf(cells: readonly RegExpExecArray[]): string[] {
   const strokes = new Map<string, Stroke[]>();
-  // By where it ends, which is where the next cell of its row goes on.
+  // By end position, where the next cell of the row continues.
   const growing = new Map<string, Stroke>();
   for (const [, x, y, width, height, color] of cells) {
     const [left, top] = [Math.round(Number(x)), Math.round(Number(y))];
     const [cellWidth, cellHeight] = [Math.floor(Number(width)), Math.floor(Number(height))];
-    // A stroke lies around its line, which is moved to the middle of the cells for all strokes at once.
+    // A stroke is centred on its line, so all lines are moved to the middle of the cells at once.
     const attributes = `stroke="${color}" stroke-width="${cellHeight}" transform="translate(0 ${cellHeight / 2})"`;
     const endAt = (end: number) => `${attributes} ${end} ${top}`;
     let stroke = growing.get(endAt(left));

@@ -10,15 +10,18 @@ export type ErrorBarEnd = readonly [x: number, y: number];
 export type ErrorBar = readonly [from: ErrorBarEnd, to: ErrorBarEnd];
 
 /**
- * The ends of an interval of a metric that is never negative; null where there is no interval, or a logarithmic axis could
- * not show it.
+ * Returns the ends of an interval of a metric that is never negative; null if there is no interval, or a logarithmic
+ * axis cannot show it.
  */
 export function endsOf({ mean, halfWidth }: Interval, axis: AxisType): [number, number] | null {
   if (halfWidth === null || (axis === "log" && halfWidth >= mean)) return null;
   return [rounded(Math.max(0, mean - halfWidth)), rounded(mean + halfWidth)];
 }
 
-/** The series that draws `bars`, not touched by the pointer. Of the name of what they belong to, they hide with it. */
+/**
+ * Series that draws `bars`, without tooltip. It shares the name of what the bars belong to, so they are hidden
+ * together.
+ */
 export function errorBars(name: string, color: string, bars: readonly ErrorBar[]): LineSeriesOption[] {
   if (bars.length === 0) return [];
   const pause = [null, null];

@@ -4,15 +4,15 @@ import { priceOf } from "../../results/price.ts";
 import type { Results } from "../../results/results.ts";
 import { metricOf, type Variant } from "../../results/variants.ts";
 
-/** Up to this many variants all have a line of their own in pictures. */
+/** Up to this many variants, each has its own line in pictures. */
 const mostFeatured = 14;
-/** Of more than that, this many have one. */
+/** If there are more variants, this many have a line. */
 const featuredOfMany = 12;
 
 /**
- * The variants that pictures tell apart: all where there are few of them, otherwise the best, in order. Those on the
- * Pareto front of their price and MaxVio come first, then the others by MaxVio. Of those that are equal in both, as routers are
- * that a swept parameter does not concern, all but the first stand back.
+ * Returns the variants that pictures tell apart: all if there are few, otherwise the best, in order. Those on the
+ * Pareto front of price and MaxVio come first, then the others by MaxVio. If several are equal in both, like routers
+ * that a swept parameter does not affect, all but the first come last.
  */
 export function featuredVariants(results: Results, variants: readonly Variant[]): readonly Variant[] {
   if (variants.length <= mostFeatured) return variants;

@@ -5,16 +5,16 @@ import { listed } from "../../words.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, inWords } from "./text.ts";
 
-/** Of names that share a value, how many parts the list of them may have. */
+/** Maximum number of parts in a list of names that share a value. */
 const mostNames = 3;
 
-/** A variant and what is said of it. */
+/** A variant and its value. */
 export interface NamedValue {
   readonly name: string;
   readonly value: number;
 }
 
-/** A sentence that says for whom of `values` `subject` is lowest and highest, or that it is not known. */
+/** Returns a sentence that says for whom `subject` is lowest and highest among `values`, or that it is not known. */
 export function rangeSentence(subject: string, values: readonly NamedValue[]): string {
   if (values.length === 0) return `${subject} is not known.`;
   const [lowest, highest] = [min(values, ({ value }) => value)!, max(values, ({ value }) => value)!];
@@ -28,7 +28,7 @@ function namesOf(values: readonly NamedValue[], value: number): string {
   return `${listed(names, mostNames)} (${inWords(value)})`;
 }
 
-/** The means of a column of summary.csv, of all variants that have one. */
+/** Returns the means of a column of summary.csv, for all variants that have one. */
 export function namedMetric({ results, variants }: ReportData, column: RunColumnName): NamedValue[] {
   return variants.flatMap((variant) => {
     const metric = metricOf(results, variant, column);

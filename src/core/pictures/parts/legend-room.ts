@@ -2,23 +2,23 @@ import { sum } from "d3-array";
 import type { GridComponentOption, LegendComponentOption } from "echarts";
 import type { Picture } from "../picture.ts";
 
-/** Between an entry's mark and its name, as ECharts has it. */
+/** Pixels between an entry's mark and its name, as in ECharts. */
 export const markGap = 5;
 export const entryGap = 10;
 export const lineHeight = 14;
 export const margin = 12;
 
-/** The pixels that `entries` take in so many columns. */
+/** Returns the pixels that `entries` take in this many columns. */
 export function legendHeight(entries: number, columns: number): number {
   return Math.ceil(entries / columns) * (lineHeight + entryGap) + margin;
 }
 
-/** The legends of `picture`, each as `legendOf` made it. */
+/** Returns the legends of `picture`, each as `legendOf` made it. */
 export function legendsOf({ option }: Picture): LegendComponentOption[] {
   return [option.legend ?? []].flat();
 }
 
-/** `picture` without its legends and the room for them, for whoever lists their entries beside it. */
+/** Returns `picture` without its legends and their room, for callers that list the entries beside it. */
 export function withoutLegends(picture: Picture): Picture {
   const { option, panels, height } = picture;
   const heights = legendsOf(picture).map(({ data, width, itemWidth, textStyle }) => {

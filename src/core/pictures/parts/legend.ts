@@ -10,7 +10,7 @@ const strokeWidth = 30;
 const symbolWidth = 14;
 /** Pages may fall back to a font that is a little wider. */
 const allowance = 1.05;
-/** At least so many columns, however long the names are. */
+/** Minimum number of columns, however long the names are. */
 const leastColumns = 2;
 
 /** A line or a point of a picture, as the legend lists it. */
@@ -20,8 +20,8 @@ export interface LegendEntry {
 }
 
 /**
- * A legend in columns of equal width at the bottom of a picture `width` pixels wide, and its height in pixels. Names that are too long end
- * in an ellipsis, and there are as many rows as it takes.
+ * Returns a legend in columns of equal width at the bottom of a picture `width` pixels wide, and its height in pixels.
+ * Long names end in an ellipsis; there are as many rows as needed.
  */
 export function legendOf(
   entries: readonly LegendEntry[],
@@ -45,7 +45,7 @@ export function legendOf(
       itemWidth: markWidth,
       itemGap: entryGap,
       inactiveColor: "@gridLine",
-      // A background, though nothing shows of it, makes a name take all of its width.
+      // An invisible background makes a name take its full width.
       textStyle: {
         color: "@text",
         fontSize,

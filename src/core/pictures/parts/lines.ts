@@ -8,34 +8,34 @@ import { drawnName, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
 import { thinnedPositions } from "./thinning.ts";
 
-/** The most points of a line: more than two thirds of the pixels it is drawn on, since two of them share an extreme. */
+/** Maximum points of a line: more than two thirds of the pixels it is drawn on, since two pixels share an extreme. */
 const mostPointsOfLine = 600;
-/** The most points of a picture's lines and bands together, so that a page of pictures stays small. */
+/** Maximum points of a picture's lines and bands together, to keep a page of pictures small. */
 const mostPoints = 12_000;
-/** A line that is drawn with its band counts as three. */
+/** A line with its band counts as three. */
 const pointsWithBand = 3;
-/** More bands than this hide each other and the lines. */
+/** More bands would hide each other and the lines. */
 const mostBands = 6;
 
-/** Columns that each seed has values of on steps of its own. */
+/** Columns in which each seed has values on its own steps. */
 const measuredOnDrawnSteps: ReadonlySet<string> = new Set(["regret", "regret_cumulative", "optimum_gap"]);
 
-/** What one variant did, mean over its seeds. */
+/** One variant's line, a mean over its seeds. */
 export interface Line {
   readonly name: string;
   readonly position: number;
-  /** Those of its steps that are drawn, rising. */
+  /** Steps that are drawn, rising. */
   readonly points: readonly LinePoint[];
 }
 
 export interface LinePoint {
   readonly step: number;
   readonly value: number;
-  /** Half the width of the 95 % confidence interval over seeds; null where no band is drawn. */
+  /** Half the width of the 95 % confidence interval over seeds; null if no band is drawn. */
   readonly halfWidth: number | null;
 }
 
-/** The lines of a picture over steps, and what its reader must know of them. */
+/** The lines of a picture over steps, and notes for its reader. */
 export interface Lines {
   readonly lines: readonly Line[];
   /** Sentences for the picture's `reading`. */
@@ -43,7 +43,8 @@ export interface Lines {
 }
 
 /**
- * A line of `column` for each featured variant that has values of it: steps without one are left out and bridged.
+ * Returns a line of `column` for each featured variant that has values of it; steps without one are left out and
+ * bridged.
  *
  * @param panels how often the picture draws each line
  */
@@ -51,7 +52,7 @@ export function linesOf(data: ReportData, column: string, panels = 1): Lines {
   const drawn = data.variants
     .map((variant) => ({ variant, values: valuesByStep(variant.series, column) }))
     .filter(({ values }) => values.length > 0)
-    // So that of many variants the best are listed first, in the order of their colours.
+    // Lists the best first if there are many variants, in the order of their colours.
     .sort((a, b) => ascending(a.variant.position, b.variant.position));
   const hasSeeds = drawn.some(({ values }) => values.some(({ all }) => all.length > 1));
   const hasBands = hasSeeds && drawn.length <= mostBands;
@@ -77,8 +78,8 @@ export function linesOf(data: ReportData, column: string, panels = 1): Lines {
 }
 
 /**
- * Every step on which some seed has a value of `column`, rising, with the values of all seeds that have one. Each seed draws
- * steps of its own for regret, so that the n-th measured steps of all seeds are taken together, at their mean.
+ * Returns every step on which any seed has a value of `column`, rising, with the values of all seeds that have one.
+ * Each seed draws its own steps for regret, so the n-th measured steps of all seeds are combined, at their mean.
  */
 function valuesByStep(series: readonly StepSeries[], column: string): { step: number; all: number[] }[] {
   if (measuredOnDrawnSteps.has(column)) return valuesByRank(series, column);
@@ -105,8 +106,8 @@ function valuesByRank(series: readonly StepSeries[], column: string): { step: nu
 }
 
 /**
- * The series that draw `line` and its band in the panel whose axes stand at `panel`. They share the line's name, so that
- * its entry in the legend hides all of them, in each panel. The band ends at `least`, below which no value can be.
+ * Returns the series that draw `line` and its band on the axes of `panel`. They share the line's name, so its legend
+ * entry hides all of them, in every panel. The band ends at `least`, below which no value can be.
  */
 export function lineSeries({ name, position, points }: Line, panel: number, least: number): LineSeriesOption[] {
   const place = { name, type: "line", xAxisIndex: panel, yAxisIndex: panel, color: variantColor(position) } as const;
@@ -132,7 +133,7 @@ export function lineSeries({ name, position, points }: Line, panel: number, leas
     const low = Math.max(least, value - (halfWidth ?? 0));
     return { step, low: rounded(low), width: rounded(value + (halfWidth ?? 0) - low) };
   });
-  // The legend takes its stroke from the first of a name.
+  // The legend takes its stroke from the first series of a name.
   return [
     line,
     { ...edge, data: bounds.map(({ step, low }) => [step, low]) },

@@ -2,9 +2,9 @@ import type { EChartsOption, TitleComponentOption, VisualMapComponentOption } fr
 
 /** Pixels around and between the plots of panels. */
 export interface PanelLayout {
-  /** Beside one another at most. */
+  /** Maximum number side by side. */
   readonly columns: number;
-  /** A panel is at least this wide with its margins, or the only one in its row. */
+  /** Minimum width of a panel with its margins, unless it is the only one in its row. */
   readonly leastWidth: number;
   readonly left: number;
   readonly right: number;
@@ -15,25 +15,27 @@ export interface PanelLayout {
   readonly below: number;
   /** Below all panels, for legends. */
   readonly foot: number;
-  /** How many cells beside one another fill each plot, and how high it is, if it is a heat map. */
+  /** For a heat map: the number of cells across each plot, and its height. */
   readonly cells?: readonly { readonly across: number; readonly height: number }[];
 }
 
-/** A picture that is drawn as panels: its option lacks their places, which depend on the width. */
+/** A picture drawn as panels: its option lacks their places, which depend on the width. */
 export interface PanelPicture {
   readonly option: EChartsOption;
   readonly panels: PanelLayout;
 }
 
-/** The widest that a cell of a heat map gets. */
+/** Maximum width of a heat map cell. */
 const mostCellWidth = 24;
-/** Two colour scales are beside one another in pictures at least this wide, and below one another in others. */
+/** Minimum width of pictures with two colour scales side by side; in narrower ones they are stacked. */
 const scalesBeside = 720;
 const secondScaleLeft = 600;
 const narrowScaleLeft = 10;
 const scaleLine = 30;
 
-/** The option with a place for every panel in a picture `width` pixels wide, and the height in pixels that this takes. */
+/**
+ * Returns the option with a place for every panel in a picture `width` pixels wide, and the resulting height in pixels.
+ */
 export function placePanels(
   { option, panels }: PanelPicture,
   width: number,
@@ -83,7 +85,7 @@ export function placePanels(
   };
 }
 
-/** Whole pixels a cell, if each has one: between fractions of a pixel the background would shine through. */
+/** Uses whole pixels per cell if possible: between fractions of a pixel the background would shine through. */
 function plotWidth(available: number, cells: number | undefined): number {
   if (cells === undefined || cells > available) return available;
   return cells * Math.min(mostCellWidth, Math.floor(available / cells));

@@ -3,16 +3,16 @@ import { listed } from "../../words.ts";
 import type { PointsLine, VariantPoint } from "../makers/points.ts";
 import { drawnName, inWords, rounded } from "./text.ts";
 
-/** The points that no other beats on both axes, lower being better on both. */
+/** The Pareto front of points, lower being better on both axes. */
 export interface ParetoLine {
-  /** The line that joins them; none where there is one. */
+  /** The line that joins them; empty if there is only one. */
   readonly series: readonly PointsLine[];
   /** Sentences for the picture's `reading`. */
   readonly notes: readonly string[];
   readonly finding: string;
 }
 
-/** @param axes what the picture's finding calls them */
+/** @param axes their names in the picture's finding */
 export function paretoLine(
   points: readonly VariantPoint[],
   axes: { readonly x: string; readonly y: string },
@@ -21,7 +21,7 @@ export function paretoLine(
   const names = front.map(
     ({ variant, x, y }) => `${drawnName(variant.name)} (${axes.x} ${inWords(x.mean)}, ${axes.y} ${inWords(y.mean)})`,
   );
-  const finding = `On the Pareto front ${front.length === 1 ? "is" : "are"} ${front.length} of ${points.length}: ${listed(names)}.`;
+  const finding = `${front.length} of ${points.length} ${front.length === 1 ? "is" : "are"} on the Pareto front: ${listed(names)}.`;
   if (front.length === 1) return { series: [], notes: [], finding };
   return {
     series: [
@@ -36,7 +36,7 @@ export function paretoLine(
         data: front.map(({ x, y }) => [rounded(x.mean), rounded(y.mean)]),
       },
     ],
-    notes: ["The line joins the Pareto front: those that no other is as good as on both axes and better on one."],
+    notes: ["The line joins the Pareto front: no other point is at least as good on both axes and better on one."],
     finding,
   };
 }

@@ -3,23 +3,23 @@ import { listed } from "../../words.ts";
 import { textWidth } from "./text.ts";
 
 export const labelSize = 11;
-/** How far a label is raised above its point, and so above the bars of its intervals. */
+/** Pixels by which a label is raised above its point, to clear the bars of its intervals. */
 export const labelRise = 8;
-/** Between the middle of a point and its label. */
+/** Pixels between the middle of a point and its label. */
 const labelDistance = 11;
 const labelHalfHeight = 7;
 const pointHalfSize = 6;
-/** How far labels are moved up or down if there is no room nearer, in steps of a line. */
+/** Maximum distance that labels are moved up or down if there is no room nearer, in line heights. */
 const lineHeight = 15;
 const farthestLines = 12;
-/** Points that are closer than this on both axes would have labels on top of one another. */
+/** Labels of points closer than this on both axes would overlap. */
 const closest = 14;
-/** Of names in one label, how many parts the list of them may have. */
+/** Maximum number of parts in a list of names in one label. */
 const mostNames = 3;
 /** A list that is wider than this in pixels is cut to its first name. */
 const widestList = 225;
 
-/** A point of a picture, its place in pixels from the upper left of the plot. */
+/** A point of a picture, in pixels from the upper left of the plot. */
 export interface PlacedPoint {
   readonly name: string;
   readonly x: number;
@@ -33,9 +33,9 @@ export interface PointLabel extends Place {
 /** Where a label stands next to its point. */
 interface Place {
   readonly position: "left" | "right" | "top" | "bottom";
-  /** How much lower than the middle of its point a label on the left or right is, in pixels. */
+  /** How far a label on the left or right is below the middle of its point, in pixels. */
   readonly shift: number;
-  /** Whether it is so far away that a line must join it with its point. */
+  /** Whether it is so far away that a line must join it to its point. */
   readonly isFar: boolean;
 }
 
@@ -46,7 +46,7 @@ interface Box {
   readonly bottom: number;
 }
 
-/** From a point to the nearest corner or side of its label. */
+/** Vector from a point to the nearest corner or side of its label. */
 interface Line {
   readonly x1: number;
   readonly y1: number;
@@ -55,11 +55,10 @@ interface Line {
 }
 
 /**
- * The label of each of `points` in a plot of `width` × `height` pixels; null if the label of an earlier point, which is as
- * good as at the same place, has its name too. A label stands towards the middle of the plot if it covers no point and no
- * other label there; else on the other side, above, below, or farther up or down with a line to its point, which crosses
- * neither points nor labels if there is any such place. Points with the least room around them choose first. No name is
- * left out.
+ * Returns the label of each of `points` in a plot of `width` × `height` pixels; null if the label of an earlier point
+ * at almost the same place includes its name. A label stands towards the middle of the plot if it covers no point and
+ * no other label there; otherwise on the other side, above, below, or farther up or down with a line to its point,
+ * which crosses neither points nor labels if possible. Points with the least room choose first. No name is left out.
  */
 export function pointLabels(points: readonly PlacedPoint[], width: number, height: number): (PointLabel | null)[] {
   const groups: PlacedPoint[][] = [];
@@ -105,7 +104,7 @@ export function pointLabels(points: readonly PlacedPoint[], width: number, heigh
   return points.map((point) => labels.get(point) ?? null);
 }
 
-/** Where a label may stand, the best first. */
+/** Where a label may stand, best first. */
 function placesAround(isLeftBetter: boolean): Place[] {
   const sides = isLeftBetter ? (["left", "right"] as const) : (["right", "left"] as const);
   const near = { shift: -labelRise, isFar: false };
@@ -121,7 +120,7 @@ function placesAround(isLeftBetter: boolean): Place[] {
   ];
 }
 
-/** The names as a list, or the first and how many more there are. */
+/** Returns the names as a list, or the first and the number of the others. */
 function textOf(names: readonly string[]): string {
   const text = listed(names, mostNames);
   return names.length > 1 && textWidth(text, labelSize) > widestList

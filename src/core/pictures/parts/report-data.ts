@@ -2,7 +2,7 @@ import type { LoadSeries, Results, StepSeries } from "../../results/results.ts";
 import { type Variant, variantsOf } from "../../results/variants.ts";
 import { featuredVariants } from "./featured.ts";
 
-/** The columns of every steps.csv that pictures show. */
+/** Columns of every steps.csv that pictures show. */
 const stepColumns = [
   "max_vio",
   "idle_fraction",
@@ -11,18 +11,18 @@ const stepColumns = [
   "step_time",
   "solver_iterations",
 ] as const;
-/** Those that steps.csv has where the stream trains. */
+/** Columns of steps.csv if the stream trains. */
 const trainingColumns = ["task_loss"] as const;
 
-/** A variant with what it did step by step. */
+/** A variant with its step-by-step data. */
 export interface VariantData extends Variant {
-  /** Decides its colour and dash. Featured variants come first, so that they differ in either. */
+  /** Decides its colour and dash. Featured variants come first, so that they all differ. */
   readonly position: number;
-  /** Whether pictures tell it apart from the others; all are where there are few. */
+  /** Whether pictures tell it apart from the others; all are if there are few. */
   readonly isFeatured: boolean;
-  /** One a seed, where steps.csv is there; none where the variant is not featured. */
+  /** One per seed that has a steps.csv; empty if the variant is not featured. */
   readonly series: readonly StepSeries[];
-  /** Of the first seed; null where loads.csv is not there or the variant is not featured. */
+  /** Loads of the first seed; null if loads.csv is missing or the variant is not featured. */
   readonly loads: LoadSeries | null;
 }
 
@@ -34,10 +34,10 @@ export interface ReportData {
 }
 
 /**
- * Reads the files of `results` that pictures need, those of featured variants alone: memory does not grow with a sweep.
- * Throws `InputError` where one is malformed.
+ * Reads the files of `results` that pictures need, only for featured variants: memory does not grow with a sweep.
+ * Throws `InputError` if a file is malformed.
  *
- * @param further columns of steps.csv besides those that the report's own pictures show
+ * @param further columns of steps.csv besides those in the report's own pictures
  */
 export async function readReportData(results: Results, further: readonly string[] = []): Promise<ReportData> {
   const variants = variantsOf(results);

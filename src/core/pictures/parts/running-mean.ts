@@ -1,7 +1,7 @@
 /**
- * The mean of `values` around each position, from `radius` before it to `radius` behind it. A value with fewer before it
- * is averaged with as few behind it, so that a steep beginning is not drawn flatter than it is; at the end the mean is over
- * those that there are. NaN counts for nothing, and is the mean where there is nothing else.
+ * Returns the mean of `values` around each position, from `radius` before it to `radius` after it. A value with fewer
+ * values before it is averaged with equally few after it, so that a steep start is not flattened; at the end, the mean
+ * is over the values that exist. NaN is ignored, and is the mean only if there is nothing else.
  */
 export function runningMean(values: readonly number[], radius: number): number[] {
   const sums = new Float64Array(values.length + 1);

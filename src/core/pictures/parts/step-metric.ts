@@ -19,7 +19,7 @@ export function stepMetricPicture(column: string): PictureMaker {
       title: `${capitalized(label)} over the steps`,
       reading:
         [...(metric === undefined ? [] : [`${capitalized(metric.definition)}.`]), ...notes].join(" ") ||
-        "A line for each router.",
+        "One line per router.",
       finding: rangeSentence(
         isSum ? `${capitalized(label)} on the last step` : `${capitalized(label)}, mean over the steps,`,
         figuresOf(data, column, isSum),
@@ -29,7 +29,7 @@ export function stepMetricPicture(column: string): PictureMaker {
   };
 }
 
-/** Of each variant that has values, their mean over steps and seeds, or that of the last. */
+/** For each variant with values: their mean over steps and seeds, or that of the last step. */
 function figuresOf({ variants }: ReportData, column: string, ofLast: boolean): NamedValue[] {
   return variants.flatMap(({ name, series }) => {
     const values = series.flatMap(({ columns }) => {

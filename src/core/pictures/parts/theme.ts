@@ -1,6 +1,6 @@
 /**
- * The colours of pictures and pages. A picture names them by tokens (`@text`, `@variant3`), and whoever draws it puts in
- * those of the theme, so that one picture serves light and dark alike.
+ * Colours of pictures and pages. A picture names them by tokens (`@text`, `@variant3`), which are replaced by the
+ * theme's colours when it is drawn, so one picture serves both light and dark.
  */
 export interface Theme {
   readonly background: string;
@@ -8,18 +8,18 @@ export interface Theme {
   /** Axis labels, captions. */
   readonly mutedText: string;
   readonly gridLine: string;
-  /** Cells of a heatmap, from no load to the most. */
+  /** Heat map cells, from no load to the highest. */
   readonly scale: readonly string[];
   /** Experts without a token. */
   readonly idle: string;
-  /** One for each router or sweep cell, in their order, and again from the first. */
+  /** One per router or sweep cell, in order; starts over after the last. */
   readonly variants: readonly string[];
 }
 
 export type ThemeName = "light" | "dark";
 
 /**
- * Okabe and Ito's palette (2008), which colour-blind people can tell apart, with its black and yellow set against the
+ * Okabe and Ito's palette (2008), which colour-blind people can tell apart, with black and yellow adapted to the
  * background. The scale is a single hue from faint to strong, whose order survives every colour blindness and print.
  */
 export const themes: Readonly<Record<ThemeName, Theme>> = {
@@ -43,21 +43,21 @@ export const themes: Readonly<Record<ThemeName, Theme>> = {
   },
 };
 
-/** The token of the variant at `position` among the results' variants: the same in every picture. */
+/** Returns the token of the variant at `position` among the results' variants: the same in every picture. */
 export function variantColor(position: number): string {
   return `@variant${position % themes.light.variants.length}`;
 }
 
 const dashes = ["solid", "dashed", "dotted"] as const;
 
-/** The stroke that tells apart variants that share a colour, since there are more of them than colours. */
+/** Returns the stroke that tells apart variants with the same colour, since there are more variants than colours. */
 export function variantDash(position: number): (typeof dashes)[number] {
   return dashes[Math.floor(position / themes.light.variants.length) % dashes.length];
 }
 
 const symbols = ["circle", "triangle", "diamond"] as const;
 
-/** The symbol that tells apart points of variants that share a colour. */
+/** Returns the symbol that tells apart points of variants with the same colour. */
 export function variantSymbol(position: number): (typeof symbols)[number] {
   return symbols[Math.floor(position / themes.light.variants.length) % symbols.length];
 }
@@ -65,8 +65,8 @@ export function variantSymbol(position: number): (typeof symbols)[number] {
 const colorKey = /color$/i;
 
 /**
- * A picture's option with the colours of `theme` in the place of tokens, in a copy. Tokens stand only in fields whose name
- * ends in "color": the name of a router that looks like a token stays as it is.
+ * Returns a copy of a picture's option with tokens replaced by the colours of `theme`. Tokens appear only in fields
+ * whose name ends in "color", so a router whose name looks like a token keeps its name.
  */
 export function withTheme<Option>(option: Option, theme: Theme): Option {
   return replaceTokens(option, theme, false) as Option;
@@ -75,7 +75,7 @@ export function withTheme<Option>(option: Option, theme: Theme): Option {
 function replaceTokens(value: unknown, theme: Theme, isColor: boolean): unknown {
   if (typeof value === "string") return isColor ? colorOf(value, theme) : value;
   if (Array.isArray(value)) {
-    // Data is by far the most of an option, and numbers hold no colour.
+    // Data is by far the largest part of an option, and numbers hold no colours.
     return typeof value[0] === "number" ? value : value.map((item) => replaceTokens(item, theme, isColor));
   }
   if (value === null || typeof value !== "object") return value;
@@ -89,6 +89,6 @@ function colorOf(token: string, theme: Theme): string {
   const [, name, position] = /^@([a-zA-Z]+)(\d*)$/.exec(token) ?? [];
   const color = theme[(name === "variant" ? "variants" : name) as keyof Theme];
   const found = typeof color === "string" ? color : color?.[Number(position)];
-  if (found === undefined) throw new RangeError(`${token} is no colour of the theme`);
+  if (found === undefined) throw new RangeError(`${token} is not a colour of the theme`);
   return found;
 }

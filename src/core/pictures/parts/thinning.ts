@@ -1,7 +1,7 @@
 /**
- * The positions of at most `most` (at least 4) of `values`, rising, that keep the line through them looking the same:
- * the first, the last, and the lowest and highest of each of equally long stretches between, so that no peak or dip is
- * lost. All positions where there are no more than `most`. Values must not be NaN.
+ * Returns the positions of at most `most` (at least 4) of `values`, rising, that keep the look of the line through
+ * them: the first, the last, and the lowest and highest of each of equally long stretches between, so no peak or dip is
+ * lost. All positions if there are no more than `most`. Values must not be NaN.
  */
 export function thinnedPositions(values: readonly number[], most: number): number[] {
   if (values.length <= most) return Array.from(values.keys());

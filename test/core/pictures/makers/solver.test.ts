@@ -50,6 +50,6 @@ it("says who is most balanced of those that solve, and that steps are steps with
     { kind: "sinkhorn", steps: 100, maxVio: 0.5 },
   ]);
   expect(several.finding).toBe(
-    "Of the routers that solve, sinkhorn is most balanced: MaxVio 0.5 with a solver on 100 steps, against 0.25 with plain top-k.",
+    "Among the routers with a solver, sinkhorn is most balanced: MaxVio 0.5 with a solver on 100 steps, against 0.25 with plain top-k.",
   );
 });

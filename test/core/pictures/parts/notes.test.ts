@@ -50,9 +50,7 @@ describe("what is said below the pictures over the steps", () => {
 
   it("leaves out how many steps were measured where that differs", async () => {
     const swept = { ...smallScenario, steps: 6, sweep: { "regret.every": [1, 3] } };
-    expect(findingOf(await dataOfSweep(swept), "regret")).toMatch(
-      /^Cumulative regret .* the measured steps alone, is /,
-    );
+    expect(findingOf(await dataOfSweep(swept), "regret")).toMatch(/^Cumulative regret .* the measured steps only, is /);
   });
 
   it("gives the share of idle experts in the unit of the picture of loads", async () => {

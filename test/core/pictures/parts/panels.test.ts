@@ -77,6 +77,6 @@ describe("a router that solves on some steps", () => {
   it("is the only one that has", () => {
     expect(stepsOf("topk", "scatter")).toEqual([]);
     expect(stepsOf("topk", "line")).toEqual(all);
-    expect(pictureOf("max-vio").reading).toContain("Dots are the steps");
+    expect(pictureOf("max-vio").reading).toContain("dots are those steps");
   });
 });
