@@ -155,7 +155,7 @@ describe("moesim run", () => {
     expect(lines.at(-2)).toMatch(/^warning: sinkhorn: on 12 of 12 steps the plan missed its tolerance/);
     expect(lines.filter((line) => line.startsWith("warning:"))).toHaveLength(1);
     expect(lines).toContain(
-      "Note: ssr: on 3 of 3 steps the plan missed its tolerance, as its settings ask for (marginal_error in steps.csv).",
+      "Note: ssr: on 3 of 3 steps the plan missed its tolerance, as its settings request (marginal_error in steps.csv).",
     );
     const missed = readCsv(path.join(out, "summary.csv")).filter((row) => Number(row.not_converged_steps) > 0);
     expect(missed.map(({ router }) => router)).toEqual(["ssr", "sinkhorn"]);

@@ -140,7 +140,7 @@ describe("the page of a report", () => {
     expect(page).toContain("<dt>Recorded file</dt>");
     expect(page).not.toMatch(/<dt>Seeds?</);
     expect(cellsOf(page, "summary-table")[0][0]).toBe("recorded");
-    expect(page).toMatch(/recorded comes to MaxVio of a batch [\d.]+ \(0 is perfect balance\)\./);
+    expect(page).toMatch(/recorded has MaxVio of a batch [\d.]+ \(0 is perfect balance\)\./);
     expect(page).not.toContain("Run it again");
   });
 

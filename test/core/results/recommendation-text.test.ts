@@ -61,7 +61,7 @@ it("names the nearest where none keeps the limit, and says so where regret is no
     ),
   ).toEqual([
     "Regret was not computed, so there is no Pareto front of MaxVio and regret.",
-    "None keeps MaxVio ≤ 0.5, half width included. The nearest, at 0.8:",
+    "None keeps MaxVio ≤ 0.5, including half width. The nearest, at 0.8:",
     "  b: MaxVio 0.70 ± 0.10, 2 ms per batch",
     "  run b",
   ]);

@@ -52,7 +52,7 @@ describe("the verdict on routers", () => {
     expect(verdict).toMatchObject({ best: [2], pareto: [2, 1], dominated: [0], overlapping: [], notConverged: [] });
     expect(balanceSentences(verdict)).toEqual([
       "even balances best: MaxVio of a batch 0, regret 0.0106, score 0.1341 (the highest is 0.1778, of topk).",
-      "On the Pareto front of MaxVio and regret: even (0, 0.0106) and bias (1.633, 0.007994). Dominated, since another is at least as good on both and better on one: topk.",
+      "On the Pareto front of MaxVio and regret: even (0, 0.0106) and bias (1.633, 0.007994). Dominated, because another is at least as good on both and better on one: topk.",
     ]);
   });
 
@@ -77,7 +77,7 @@ describe("the verdict on routers", () => {
     expect(verdict).toMatchObject({ against: "score", best: [1], pareto: [1, 0], dominated: [2] });
     expect(balanceSentences(verdict)).toEqual([
       "b balances best: MaxVio of a batch 1, score 0.4 (the highest is 0.5, of a).",
-      "On the Pareto front of MaxVio and score: b (1, 0.4) and a (2, 0.5). Dominated, since another is at least as good on both and better on one: c.",
+      "On the Pareto front of MaxVio and score: b (1, 0.4) and a (2, 0.5). Dominated, because another is at least as good on both and better on one: c.",
     ]);
   });
 
@@ -122,7 +122,7 @@ describe("the verdict on routers", () => {
     expect(verdictSentences(verdict, false)).toEqual([best, front, missed]);
     expect(verdictSentences(verdict, true)).toEqual([best, missed]);
     expect(verdictSentences(verdictOn(["alone", 0.25, 0.01, null]), false)).toEqual([
-      "alone comes to MaxVio of a batch 0.25 (0 is perfect balance), regret 0.01.",
+      "alone has MaxVio of a batch 0.25 (0 is perfect balance), regret 0.01.",
     ]);
   });
 });

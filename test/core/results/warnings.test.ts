@@ -23,7 +23,7 @@ it.each([
   expect(others).toEqual([]);
   expect(warning).toMatch(
     new RegExp(
-      `^ssr: its plan ran on 10 of 100 steps, and regret was measured on none ${missing} a plan, so that regret_mean`,
+      `^ssr: its plan ran on 10 of 100 steps, but regret was measured on no step ${missing} a plan, so regret_mean`,
     ),
   );
 });
@@ -31,7 +31,7 @@ it.each([
 it("warns once if regret was measured on a single step of several", () => {
   const one = { ...ssr, measured: 1, solvedWithRegret: 0 };
   expect(sampledRegretWarnings([one, { ...one, router: "topk" }])).toEqual([
-    expect.stringMatching(/^regret was measured on one of 100 steps, so that regret_mean has no standard error/),
+    expect.stringMatching(/^regret was measured on one of 100 steps, so regret_mean has no standard error/),
   ]);
   expect(sampledRegretWarnings([{ ...one, steps: 1, solved: 0 }])).toEqual([]);
 });

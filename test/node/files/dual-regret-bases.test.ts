@@ -39,7 +39,7 @@ it.each([[null], [[]], [{ dualRegret: 1 }], [{ dualRegret: [{ ...basis, gap: "0"
 
 it("tells of a sweep in a line how many rows rest on a sample, and in another how far they may be off", () => {
   expect(sweepDualRegretWarnings([basis, { ...basis, keptFraction: 0.5 }, { ...basis, keptFraction: 0.25 }])).toEqual([
-    "dual regret rests on a sample in 2 rows of summary.csv, at least 25 % of the tokens (keptFraction in each cell's run.json)",
+    "dual regret is based on a sample in 2 rows of summary.csv, at least 25 % of the tokens (keptFraction in each cell's run.json)",
   ]);
   expect(sweepDualRegretWarnings([basis, { ...basis, gap: 0.123 }])).toEqual([
     "dual regret may be up to 0.12 too low in 1 row of summary.csv (gap in each cell's run.json)",

@@ -43,8 +43,8 @@ it("has the line of plain top-k on an axis that the solvers alone would end belo
 
 it("says who is most balanced of those that solve, and that steps are steps with a solver", () => {
   const [once, twice] = [1, 2].map((steps) => pictureOf(2, [{ kind: "ssr", steps, maxVio: 0.5 }]).finding);
-  expect(once).toBe("ssr comes to MaxVio 0.5 with a solver on 1 step, against 2 with plain top-k.");
-  expect(twice).toBe("ssr comes to MaxVio 0.5 with a solver on 2 steps, against 2 with plain top-k.");
+  expect(once).toBe("ssr has MaxVio 0.5 with a solver on 1 step, against 2 with plain top-k.");
+  expect(twice).toBe("ssr has MaxVio 0.5 with a solver on 2 steps, against 2 with plain top-k.");
   const several = pictureOf(0.25, [
     { kind: "ssr", steps: 10, maxVio: 1 },
     { kind: "sinkhorn", steps: 100, maxVio: 0.5 },

@@ -93,7 +93,7 @@ describe("the picture of task loss against MaxVio", () => {
   it("has a point for each router and names the Pareto front", async () => {
     const picture = taskLossBalancePicture(await dataOf());
     expect(picture!.finding).toMatch(
-      /^On the Pareto front are 2 of 3: sinkhorn \(MaxVio .*, task loss .*\) and alf-lb/,
+      /^2 of 3 are on the Pareto front: sinkhorn \(MaxVio .*, task loss .*\) and alf-lb/,
     );
   });
 

@@ -130,7 +130,7 @@ describe("a picture of sums", () => {
       },
     ]);
     expect(option.yAxis).toMatchObject([{ type: "value" }, { type: "log", min: 0.01, max: 10 }]);
-    expect(notes.join(" ")).toContain("leaves out");
+    expect(notes.join(" ")).toContain("omits");
   });
 
   it("has no logarithmic panel where nothing is positive", () => {

@@ -21,8 +21,8 @@ describe("what is said below a picture of the loads", () => {
 
   it("is said of the first seed where there are several", async () => {
     const data = await dataOfSweep({ ...balanced, routers: roundRobin, seeds: [1, 2] });
-    expect(findingOf(data, "loads")).toMatch(/^Of the first seed, the share of idle experts, .* is 0 for all\.$/);
-    expect(findingOf(data, "load-curves")).toMatch(/^Of the first seed, the share of the pairs/);
+    expect(findingOf(data, "loads")).toMatch(/^For the first seed, the share of idle experts, .* is 0 for all\.$/);
+    expect(findingOf(data, "load-curves")).toMatch(/^For the first seed, the share of the pairs/);
     expect(findingOf(data, "rank-slowdown")).toMatch(/^The mean slowdown/);
   });
 
@@ -30,13 +30,17 @@ describe("what is said below a picture of the loads", () => {
     const data = await dataOfRun({ ...balanced, routers: many });
     const shown = data.variants.filter(({ isFeatured }) => isFeatured).length;
     expect(shown).toBeLessThan(many.length);
-    expect(findingOf(data, "loads")).toMatch(new RegExp(`^Of the ${shown} variants shown, the share .* 0 for all\\.$`));
-    expect(findingOf(data, "rank-slowdown")).toMatch(new RegExp(`^Of the ${shown} variants shown, the mean slowdown`));
+    expect(findingOf(data, "loads")).toMatch(
+      new RegExp(`^For the ${shown} variants shown, the share .* 0 for all\\.$`),
+    );
+    expect(findingOf(data, "rank-slowdown")).toMatch(new RegExp(`^For the ${shown} variants shown, the mean slowdown`));
   });
 
   it("is said of both where both are so", async () => {
     const data = await dataOfSweep({ ...balanced, routers: many, seeds: [1, 2] });
-    expect(findingOf(data, "loads")).toMatch(/^Of the first seed of the \d+ variants shown, the share of idle experts/);
+    expect(findingOf(data, "loads")).toMatch(
+      /^For the first seed of the \d+ variants shown, the share of idle experts/,
+    );
   });
 });
 
