@@ -19,7 +19,7 @@ for (const [file, text] of Object.entries(files)) {
 
 function versionFile() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", root), "utf8"));
-  return `/** This program's version, as package.json has it. ${note} */\nexport const version = ${JSON.stringify(version)};\n`;
+  return `/** Version of this program, from package.json. ${note} */\nexport const version = ${JSON.stringify(version)};\n`;
 }
 
 function widthsFile() {
