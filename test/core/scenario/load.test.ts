@@ -34,7 +34,7 @@ describe("resolveScenario", () => {
       folder: "here",
     });
     expect(scenario.routers).toEqual([
-      { kind: "topk", name: "topk", scores: "softmax", options: { renormalize: true } },
+      { kind: "topk", name: "topk", scores: "softmax", options: { renormalize: true, gateScale: 1 } },
     ]);
   });
 
@@ -98,7 +98,7 @@ describe("a refused scenario", () => {
     expect(await problemOf({ routers: [{ kind: "sinkhron" }] })).toContain('Did you mean "sinkhorn"?');
     expect(await problemOf({ routers: [{}] })).toContain("routers[0].kind: missing. Allowed: topk");
     expect(await problemOf({ routers: [{ kind: "alf-lb", updateRule: "signs" }] })).toContain(
-      'routers[0].updateRule: "signs" is not allowed. Did you mean "sign"? Allowed: sign, proportional.',
+      'routers[0].updateRule: "signs" is not allowed. Did you mean "sign"? Allowed: sign, proportional, smebu.',
     );
   });
 
@@ -152,6 +152,6 @@ describe("loadScenario", () => {
     const overrides = ["tokens=16", "tokens=32", "routers.topk.renormalize=false"];
     const scenario = await loadScenario(projectPath("scenarios/quickstart.yaml"), overrides);
     expect(scenario.tokens).toBe(32);
-    expect(scenario.routers[0].options).toEqual({ renormalize: false });
+    expect(scenario.routers[0].options).toEqual({ renormalize: false, gateScale: 1 });
   });
 });
