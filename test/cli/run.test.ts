@@ -308,7 +308,7 @@ describe("moesim run, given something wrong,", () => {
 
   it("refuses to route recorded choices anew", async () => {
     const message = await refused(trace(projectPath("scenarios/traces/made-loads.npy")));
-    expect(message).toMatch(/no logits/);
+    expect(message).toMatch(/holds recorded choices or loads, not logits/);
   });
 
   it("names an empty stream", async () => {
