@@ -94,8 +94,12 @@ export function largest(load: ArrayLike<number>): number {
  * which leaves 8 bytes of garbage per value; d3's `quantile` walks an iterator and leaves ten times as much.
  */
 export function quantileOf(values: ArrayLike<number>, p: number): number {
-  const sorted: ArrayLike<number> = new Float64Array(values).sort();
-  return quantileSorted(sorted as number[], p)!;
+  // NaN, of batches without any pair, is sorted to the end and left out.
+  const sorted = new Float64Array(values).sort();
+  let end = sorted.length;
+  while (end > 0 && Number.isNaN(sorted[end - 1])) end -= 1;
+  const known: ArrayLike<number> = sorted.subarray(0, end);
+  return end === 0 ? Number.NaN : quantileSorted(known as number[], p)!;
 }
 
 function meanLoad(load: ArrayLike<number>): number {

@@ -143,7 +143,8 @@ export function createRunSummary(
   function take(record: StepRecord, tokens: number): void {
     for (let i = 0; i < others.length; i++) {
       const value = others[i].value(record);
-      if (value === null) continue;
+      // A batch without any pair, each of whose experts is disabled, has no balance.
+      if (value === null || Number.isNaN(value)) continue;
       const [at, count] = [2 * i, 2 * i + 1];
       switch (others[i].taken) {
         case "mean":

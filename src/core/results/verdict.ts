@@ -68,21 +68,26 @@ export function verdictOf(results: Results, variants: readonly Variant[]): Verdi
 export function verdictOfRun(rows: readonly SummaryRow[]): Verdict {
   const trained = rows.some(isTrained);
   const single = (mean: number | null, halfWidth: number | null = null): Interval | null =>
-    mean === null ? null : { mean, halfWidth, count: 1 };
-  const contenders = rows.map(({ source, summary }) => ({
-    name: source.router,
-    maxVio: single(summary.maxVioBatchMean)!,
-    price: trained ? single(summary.taskLoss) : single(summary.regretMean, summary.regretSe),
-    score: single(summary.score),
-    missedSteps: summary.notConvergedSteps ?? 0,
-  }));
+    mean === null || Number.isNaN(mean) ? null : { mean, halfWidth, count: 1 };
+  const contenders = rows.flatMap(({ source, summary }) => {
+    const maxVio = single(summary.maxVioBatchMean);
+    // A router that routed no token has no balance.
+    if (maxVio === null) return [];
+    return {
+      name: source.router,
+      maxVio,
+      price: trained ? single(summary.taskLoss) : single(summary.regretMean, summary.regretSe),
+      score: single(summary.score),
+      missedSteps: summary.notConvergedSteps ?? 0,
+    };
+  });
   return weigh(contenders, trained ? "task loss" : "regret");
 }
 
-/** Weighs `contenders`, at least one. Means decide; intervals only show how certain the order is. */
+/** Weighs `contenders`. Means decide; intervals only show how certain the order is. */
 export function weigh(contenders: readonly Contender[], priceName: Price["name"]): Verdict {
   const positions = range(contenders.length);
-  const lowest = min(contenders, ({ maxVio }) => maxVio.mean)!;
+  const lowest = min(contenders, ({ maxVio }) => maxVio.mean);
   const best = positions.filter((position) => contenders[position].maxVio.mean === lowest);
   const against = contenders.some(({ price }) => price !== null) ? priceName : "score";
   const priced = positions.filter((position) => valueAgainst(contenders[position], against) !== null);

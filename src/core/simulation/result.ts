@@ -169,5 +169,7 @@ function dualRegretOf(
   const { least, gap, keptFraction } = parts.flatMap(({ part, hindsight }) =>
     part.hindsight.flatMap((kind, index) => (kind === scores ? [hindsight[index]] : [])),
   )[0];
+  // Tokens with a disabled expert are not kept: if every token has one, nothing is known.
+  if (keptFraction === 0) return null;
   return { cumulative: dualRegret(duals, least), gap, keptFraction };
 }
