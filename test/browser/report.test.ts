@@ -488,30 +488,33 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
     expect(await phone.locator("#router-list").isVisible()).toBe(false);
     expect(await phone.locator("#summary-table [aria-pressed='true']").count()).toBe(1);
     // Nothing in a chart is at its sides, where it would be cut.
-    const cut = await phone.evaluate(() =>
-      Array.from(document.querySelectorAll<HTMLCanvasElement>(".chart canvas"), (canvas) => {
-        const { width, height } = canvas;
-        // Drawn into a canvas that is read: Chromium warns of reading one that it draws on a graphics card.
-        const copy = Object.assign(document.createElement("canvas"), { width, height });
-        const context = copy.getContext("2d", { willReadFrequently: true })!;
-        context.drawImage(canvas, 0, 0);
-        const sides = [0, width - 1].map((x) => context.getImageData(x, 0, 1, height).data);
-        return sides.some((column) => column.some((channel, i) => channel !== 255 && column[i | 3] !== 0))
-          ? canvas.closest<HTMLElement>(".chart")!.dataset.picture
-          : null;
-      }).filter((id) => id !== null),
-    );
-    expect(cut).toEqual([]);
+    const cut = () =>
+      phone.evaluate(() =>
+        Array.from(document.querySelectorAll<HTMLCanvasElement>(".chart canvas"), (canvas) => {
+          const { width, height } = canvas;
+          // Drawn into a canvas that is read: Chromium warns of reading one that it draws on a graphics card.
+          const copy = Object.assign(document.createElement("canvas"), { width, height });
+          const context = copy.getContext("2d", { willReadFrequently: true })!;
+          context.drawImage(canvas, 0, 0);
+          const sides = [0, width - 1].map((x) => context.getImageData(x, 0, 1, height).data);
+          return sides.some((column) => column.some((channel, i) => channel !== 255 && column[i | 3] !== 0))
+            ? canvas.closest<HTMLElement>(".chart")!.dataset.picture
+            : null;
+        }).filter((id) => id !== null),
+      );
+    // Charts are drawn again after a choice and after a change of the width.
+    await expect.poll(cut).toEqual([]);
     for (const width of [390, 320]) {
       await phone.setViewportSize({ width, height: 844 });
-      expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
-      const beyond = await phone.evaluate(() =>
-        Array.from(document.querySelectorAll("main :is(h2, h3, p, li, button, canvas, pre, dl)"))
-          .filter((element) => element.closest(".scroll, .scrolling, details:not([open]) > :not(summary)") === null)
-          .filter((element) => element.getBoundingClientRect().right > innerWidth)
-          .map((element) => element.outerHTML.slice(0, 80)),
-      );
-      expect(beyond).toEqual([]);
+      await expect.poll(() => phone.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+      const beyond = () =>
+        phone.evaluate(() =>
+          Array.from(document.querySelectorAll("main :is(h2, h3, p, li, button, canvas, pre, dl)"))
+            .filter((element) => element.closest(".scroll, .scrolling, details:not([open]) > :not(summary)") === null)
+            .filter((element) => element.getBoundingClientRect().right > innerWidth)
+            .map((element) => element.outerHTML.slice(0, 80)),
+        );
+      await expect.poll(beyond).toEqual([]);
       // Every entry of a legend is there to read, not behind a button to leaf through.
       const entries = phone.getByRole("list", { name: "Legend of “Regret against MaxVio”" }).locator("li");
       expect(await entries.count()).toBe(9);
