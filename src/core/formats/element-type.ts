@@ -13,6 +13,13 @@ export interface ElementType {
 
 const machineIsLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
+/** The number types that the machine has arrays of. */
+type Numbers = new (raw: ArrayBuffer, offset: number, count: number) => ArrayLike<number>;
+
+function fromNumbers(Numbers: Numbers): Decode {
+  return (raw, count, into, start) => into.set(new Numbers(raw, 0, count), start);
+}
+
 function fromTable(table: () => Float32Array): Decode {
   return (raw, count, into, start) => {
     const bits = new Uint16Array(raw, 0, count);
@@ -37,55 +44,15 @@ function fromHalves(High: typeof Int32Array | typeof Uint32Array): Decode {
 export const elementTypes = {
   float16: { name: "float16", bytes: 2, kind: "float", decode: fromTable(float16Table) },
   bfloat16: { name: "bfloat16", bytes: 2, kind: "float", decode: fromTable(bfloat16Table) },
-  float32: {
-    name: "float32",
-    bytes: 4,
-    kind: "float",
-    decode: (raw, count, into, start) => into.set(new Float32Array(raw, 0, count), start),
-  },
-  float64: {
-    name: "float64",
-    bytes: 8,
-    kind: "float",
-    decode: (raw, count, into, start) => into.set(new Float64Array(raw, 0, count), start),
-  },
-  int8: {
-    name: "int8",
-    bytes: 1,
-    kind: "integer",
-    decode: (raw, count, into, start) => into.set(new Int8Array(raw, 0, count), start),
-  },
-  int16: {
-    name: "int16",
-    bytes: 2,
-    kind: "integer",
-    decode: (raw, count, into, start) => into.set(new Int16Array(raw, 0, count), start),
-  },
-  int32: {
-    name: "int32",
-    bytes: 4,
-    kind: "integer",
-    decode: (raw, count, into, start) => into.set(new Int32Array(raw, 0, count), start),
-  },
+  float32: { name: "float32", bytes: 4, kind: "float", decode: fromNumbers(Float32Array) },
+  float64: { name: "float64", bytes: 8, kind: "float", decode: fromNumbers(Float64Array) },
+  int8: { name: "int8", bytes: 1, kind: "integer", decode: fromNumbers(Int8Array) },
+  int16: { name: "int16", bytes: 2, kind: "integer", decode: fromNumbers(Int16Array) },
+  int32: { name: "int32", bytes: 4, kind: "integer", decode: fromNumbers(Int32Array) },
   int64: { name: "int64", bytes: 8, kind: "integer", decode: fromHalves(Int32Array) },
-  uint8: {
-    name: "uint8",
-    bytes: 1,
-    kind: "integer",
-    decode: (raw, count, into, start) => into.set(new Uint8Array(raw, 0, count), start),
-  },
-  uint16: {
-    name: "uint16",
-    bytes: 2,
-    kind: "integer",
-    decode: (raw, count, into, start) => into.set(new Uint16Array(raw, 0, count), start),
-  },
-  uint32: {
-    name: "uint32",
-    bytes: 4,
-    kind: "integer",
-    decode: (raw, count, into, start) => into.set(new Uint32Array(raw, 0, count), start),
-  },
+  uint8: { name: "uint8", bytes: 1, kind: "integer", decode: fromNumbers(Uint8Array) },
+  uint16: { name: "uint16", bytes: 2, kind: "integer", decode: fromNumbers(Uint16Array) },
+  uint32: { name: "uint32", bytes: 4, kind: "integer", decode: fromNumbers(Uint32Array) },
   uint64: { name: "uint64", bytes: 8, kind: "integer", decode: fromHalves(Uint32Array) },
 } as const satisfies Record<string, ElementType>;
 
