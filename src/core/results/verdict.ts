@@ -68,7 +68,7 @@ export function verdictOf(results: Results, variants: readonly Variant[]): Verdi
 export function verdictOfRun(rows: readonly SummaryRow[]): Verdict {
   const trained = rows.some(isTrained);
   const single = (mean: number | null, halfWidth: number | null = null): Interval | null =>
-    mean === null || Number.isNaN(mean) ? null : { mean, halfWidth, count: 1 };
+    mean === null ? null : { mean, halfWidth, count: 1 };
   const contenders = rows.flatMap(({ source, summary }) => {
     const maxVio = single(summary.maxVioBatchMean);
     // A router that routed no token has no balance.
