@@ -46,7 +46,7 @@ export function excludeDisabled({ logits, tokens, experts, hasDisabled }: TokenB
   }
 }
 
-/** The assignable part of a batch: all of it unless experts are disabled. */
+/** The assignable part of a batch with disabled experts. */
 export interface Assignable {
   /** `[experts]`, 1 for experts that some token can have. */
   readonly enabled: Uint8Array;
@@ -56,8 +56,9 @@ export interface Assignable {
   readonly pairs: number;
 }
 
-/** Returns the assignable part of a batch with disabled experts. */
-export function assignableOf({ logits, tokens, experts }: TokenBatch, topK: number): Assignable {
+/** Returns the assignable part of a batch; null if that is all of it. */
+export function assignableOf({ logits, tokens, experts, hasDisabled }: TokenBatch, topK: number): Assignable | null {
+  if (!hasDisabled) return null;
   const enabled = new Uint8Array(experts);
   let pairs = 0;
   for (let row = 0; row < tokens * experts; row += experts) {
@@ -72,10 +73,16 @@ export function assignableOf({ logits, tokens, experts }: TokenBatch, topK: numb
   return { enabled, experts: enabled.reduce((sum, one) => sum + one, 0), pairs };
 }
 
-/** Returns the {@link expertCapacity} of a batch, for the experts and pairs that can be assigned. */
-export function batchCapacity(batch: TokenBatch, shape: RoutingShape): number {
-  if (!batch.hasDisabled) return expertCapacity(batch.tokens, shape);
-  const { experts, pairs } = assignableOf(batch, shape.topK);
-  if (experts === 0) return expertCapacity(batch.tokens, shape);
-  return expertCapacity(pairs, { ...shape, experts, topK: 1 });
+/**
+ * Returns the {@link expertCapacity} of a batch, for the experts and pairs that can be assigned.
+ *
+ * @param assignable of the batch, if it is known
+ */
+export function batchCapacity(
+  batch: TokenBatch,
+  shape: RoutingShape,
+  assignable: Assignable | null = assignableOf(batch, shape.topK),
+): number {
+  if (assignable === null || assignable.experts === 0) return expertCapacity(batch.tokens, shape);
+  return expertCapacity(assignable.pairs, { ...shape, experts: assignable.experts, topK: 1 });
 }

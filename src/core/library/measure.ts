@@ -2,9 +2,8 @@ import { z } from "zod";
 import { mostExperts } from "../assignment.ts";
 import { openLoads, openSelections } from "../formats/recorded-choices.ts";
 import { InputError } from "../input-error.ts";
-import { defaultDeadWindow } from "../metrics/idle.ts";
-import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
-import { recordedStepRecord } from "../metrics/step-metrics.ts";
+import type { RunSummary } from "../metrics/run-summary.ts";
+import { measureChoices } from "../simulation/recorded.ts";
 import { checked } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
@@ -55,18 +54,11 @@ export async function measure(recorded: RecordedInput): Promise<Measurement> {
   const choices = await (selections === undefined
     ? openLoads(loads!, experts)
     : openSelections(selections, experts, batchTokens));
-  const rankLoad = new Float64Array(ranks);
-  const summary = createRunSummary({ experts, ranks, deadWindow: defaultDeadWindow(choices.steps) });
   const steps: StepResult[] = [];
   try {
-    for (let step = await choices.next(); step !== null; step = await choices.next()) {
-      const record = recordedStepRecord(step, choices.topK, rankLoad);
-      summary.observe(record);
-      steps.push(stepResultOf(record));
-    }
+    const summary = await measureChoices(choices, ranks, (record) => steps.push(stepResultOf(record)));
+    return { summary, steps };
   } finally {
     await choices.close();
   }
-  const maxVioBatches = steps.map(({ maxVio }) => maxVio);
-  return { summary: summary.summary(maxVioBatches), steps };
 }

@@ -11,7 +11,6 @@ import { createAssignmentBuffers } from "../routers/parts/assignment-buffers.ts"
 import { resolveScenario } from "../scenario/load.ts";
 import { createOptima, measuredSteps } from "../simulation/optima.ts";
 import { withMemoryFor } from "../simulation/simulation.ts";
-import { batchCapacity } from "../token-batch.ts";
 import { copyLogits, rowsOf } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
@@ -115,11 +114,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
         regret:
           optimum === null || affinities === null
             ? null
-            : regret.measure(
-                optimum,
-                feasibleScore(affinities, assignment, tokens, batchCapacity(batch, scenario)),
-                tokens,
-              ),
+            : regret.measure(optimum, feasibleScore(affinities, assignment, tokens, facts.capacity), tokens),
       };
       records.push(record);
       return stepResultOf(record);

@@ -1,18 +1,11 @@
-import { sum } from "d3-array";
-import {
-  type Assignment,
-  expertCapacity,
-  pairsOverCapacity,
-  type RoutingShape,
-  type ScoreKind,
-} from "../assignment.ts";
+import { type Assignment, pairsOverCapacity, type RoutingShape, type ScoreKind } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import { assignableOf, batchCapacity, type TokenBatch } from "../token-batch.ts";
+import { type Assignable, assignableOf, batchCapacity, type TokenBatch } from "../token-batch.ts";
 import { measureStep, type StepMetrics } from "./catalogue.ts";
 import { createChurnMeter } from "./churn.ts";
 import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "./drops.ts";
 import { loadPerRank } from "./load.ts";
-import type { RoutedFacts, StepRecord } from "./step-record.ts";
+import type { RoutedFacts } from "./step-record.ts";
 
 /**
  * Returns the metrics of a step that only need the load `[experts]`; the others are null. `pairs` = tokens · topK.
@@ -41,6 +34,10 @@ export interface BatchFacts {
   readonly topKExpert: Int32Array;
   /** `router_z`, the mean over tokens of logsumexp² (ST-MoE, Zoph et al. 2022, eq. 5). NaN before the first batch. */
   readonly routerZ: number;
+  /** What of the batch can be assigned; null if that is all of it, and before the first batch. */
+  readonly assignable: Assignable | null;
+  /** Pairs that an expert can take. NaN before the first batch. */
+  readonly capacity: number;
   /** Computes all of them for `batch` and returns `routerZ`. */
   observe(batch: TokenBatch): number;
 }
@@ -50,13 +47,24 @@ export function createBatchFacts(kernels: Kernels, shape: RoutingShape): BatchFa
   const topKExpert = kernels.allocateInt32(shape.tokens * shape.topK);
   const topKLoad = kernels.allocateInt32(shape.experts);
   let routerZ = Number.NaN;
+  let assignable: Assignable | null = null;
+  let capacity = Number.NaN;
   return {
     logSumExp,
     topKExpert,
     get routerZ() {
       return routerZ;
     },
-    observe({ logits, tokens, experts }) {
+    get assignable() {
+      return assignable;
+    },
+    get capacity() {
+      return capacity;
+    },
+    observe(batch) {
+      const { logits, tokens, experts } = batch;
+      assignable = assignableOf(batch, shape.topK);
+      capacity = batchCapacity(batch, shape, assignable);
       kernels.logSumExpRows(logits, tokens, experts, logSumExp);
       kernels.selectTopK(logits, "logits", null, tokens, experts, shape.topK, topKExpert, topKLoad);
       let squares = 0;
@@ -79,6 +87,7 @@ export interface StepMeter {
    * Returns the metrics of `assignment` on `batch`. Load metrics and churn refer to the choice before drops; `score`
    * counts the pairs that the capacity policy leaves.
    *
+   * @param shared of this batch
    * @param bias `[experts]`, the router's after the batch; null if it has none
    * @param trains whether the stream learns from the batch
    */
@@ -113,14 +122,13 @@ export function createStepMeter(
     measure(batch, shared, assignment, bias = null, trains = false) {
       const { tokens, experts, logits } = batch;
       const { expert, slots, load } = assignment;
-      const capacity = batchCapacity(batch, shape);
+      const { assignable, capacity } = shared;
       kernels.pairScores(logits, scores, shared.logSumExp, expert, tokens, experts, slots, pairScore);
       remaining = expert;
       if (policy !== "none") {
         dropOverCapacity(assignment, tokens, capacity, policy, pairScore, kept, order, start);
         remaining = kept;
       }
-      const assignable = batch.hasDisabled ? assignableOf(batch, shape.topK) : null;
       return loadMetrics(
         load,
         capacity,
@@ -140,18 +148,4 @@ export function createStepMeter(
       );
     },
   };
-}
-
-/**
- * Returns the load, idle and rank metrics of one recorded step. Without logits there is no score, churn or router z. A
- * recording of loads alone does not give T·K; the pairs counted take its place. `rankLoad` `[ranks]` is scratch.
- */
-export function recordedStepRecord(
-  { step, tokens, load }: Pick<StepRecord, "step" | "tokens" | "load">,
-  topK: number | null,
-  rankLoad: Float64Array,
-): StepRecord {
-  const pairs = tokens === null || topK === null ? sum(Array.from(load)) : tokens * topK;
-  const capacity = expertCapacity(pairs, { tokens: pairs, experts: load.length, topK: 1, capacityFactor: 1 });
-  return { step, tokens, load, metrics: loadMetrics(load, capacity, pairs, rankLoad), regret: null };
 }

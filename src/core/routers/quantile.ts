@@ -98,8 +98,8 @@ export const quantileKind = defineRouterKind({
     /** ⌊T·K/E⌋ + 1, of the experts and pairs that can be assigned; notes which experts these are. */
     function rankOf(batch: TokenBatch): number {
       enabled.fill(1);
-      if (!batch.hasDisabled) return Math.floor((batch.tokens * topK) / experts) + 1;
       const assignable = assignableOf(batch, topK);
+      if (assignable === null) return Math.floor((batch.tokens * topK) / experts) + 1;
       enabled.set(assignable.enabled);
       return Math.floor(assignable.pairs / Math.max(1, assignable.experts)) + 1;
     }

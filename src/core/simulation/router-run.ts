@@ -11,7 +11,7 @@ import type { RoutedStep, Router, RouterState } from "../routers/router.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { drawWithEnds, type StratifiedSample } from "../stratified-sample.ts";
 import type { Stream } from "../streams/stream.ts";
-import { batchCapacity, type TokenBatch } from "../token-batch.ts";
+import type { TokenBatch } from "../token-batch.ts";
 import type { TrainingStep } from "../training-step.ts";
 import { hasDualRegret } from "./optima.ts";
 import { trains } from "./sharing.ts";
@@ -164,9 +164,13 @@ export function createRouterRun(
     return step;
   }
 
-  function measureRegret(batch: TokenBatch, affinities: Float64Array, optimum: Optimum | null) {
-    const { step, tokens } = batch;
-    const score = feasibleScore(affinities, routed.assignment, tokens, batchCapacity(batch, scenario));
+  function measureRegret(
+    { step, tokens }: TokenBatch,
+    { capacity }: BatchFacts,
+    affinities: Float64Array,
+    optimum: Optimum | null,
+  ) {
+    const score = feasibleScore(affinities, routed.assignment, tokens, capacity);
     const measured = sample.stratumOf(step);
     stepsMeasured = measured + 1;
     if (series.feasible !== null) {
@@ -213,7 +217,7 @@ export function createRouterRun(
     },
     measure(batch, facts, affinities, optimum, stream) {
       const { assignment, solver } = routed;
-      const regret = affinities === null ? null : measureRegret(batch, affinities, optimum);
+      const regret = affinities === null ? null : measureRegret(batch, facts, affinities, optimum);
       const metrics = meter.measure(batch, facts, assignment, router.bias, stream.learn !== undefined);
       const training = learn(batch, stream);
       const record: StepRecord = {

@@ -157,10 +157,9 @@ export function createExpertBias(kernels: Kernels, shape: RoutingShape, options:
       batches += 1;
       if (freezeAfter !== undefined && batches > freezeAfter) return;
       for (let e = 0; e < experts; e++) pendingLoad[e] += load[e];
-      if (batch.hasDisabled) {
-        const { enabled } = assignableOf(batch, topK);
-        for (let e = 0; e < experts; e++) pendingEnabled[e] |= enabled[e];
-      } else pendingEnabled.fill(1);
+      const assignable = assignableOf(batch, topK);
+      if (assignable === null) pendingEnabled.fill(1);
+      else for (let e = 0; e < experts; e++) pendingEnabled[e] |= assignable.enabled[e];
       pendingTokens += batch.tokens;
       pendingBatches += 1;
       if (pendingBatches < updateEvery) return;
