@@ -7,7 +7,7 @@ import { defineConfig } from "vitest/config";
 const slowTests = [
   "test/browser/**",
   "test/docs.test.ts",
-  "test/cli/{backend,bench,check,checkpoints,faults,full-disk,kept-files,report,rerun,route,run,run-workers}.test.ts",
+  "test/cli/{backend,bench,check,checkpoints,faults,full-disk,output,report,rerun,route,run,run-workers}.test.ts",
   "test/cli/{command-line,list-schema-validate,optimum,shared-folder,start-up,sweep,swept-scenario}.test.ts",
   "test/cli/{export,measure,regression-tests-doc,terminal,training}.test.ts",
   "test/core/kernels/{select,tensor}.test.ts",

@@ -7,7 +7,7 @@ import { maxVioPicture } from "../dist/core/pictures/makers/max-vio.js";
 import { renderSvg } from "../dist/node/render/render.js";
 import { readReportData } from "../dist/core/pictures/parts/report-data.js";
 import { themes } from "../dist/core/pictures/parts/theme.js";
-import { openResults } from "../dist/node/files/results.js";
+import { openResults } from "../dist/node/files/read-results.js";
 
 const panels = [
   { scenario: "trace", file: "recorded.svg", title: "trained without balancing" },

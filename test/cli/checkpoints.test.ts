@@ -202,7 +202,7 @@ describe("a checkpoint", () => {
         const bytes = readFileSync(file);
         writeFileSync(file, damaged(bytes));
         expect(await refused()).toMatch(
-          /^moesim: .*checkpoint\/[\w.]+: is damaged; run without --resume to start anew/,
+          /^moesim: .*checkpoint\/[\w.]+: is damaged; run without --resume to start from the beginning/,
         );
         expect(readFileSync(file)).toEqual(damaged(bytes));
         writeFileSync(file, bytes);

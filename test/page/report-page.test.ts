@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { drawPictures } from "../../src/core/pictures/index.ts";
 import { readReportData } from "../../src/core/pictures/parts/report-data.ts";
 import { routerKinds } from "../../src/core/routers/index.ts";
-import { openResults } from "../../src/node/files/results.ts";
+import { openResults } from "../../src/node/files/read-results.ts";
 import { renderReport } from "../../src/page/report-page.tsx";
 import { hostile, runHostileScenario } from "../support/hostile-scenario.ts";
 import { moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";

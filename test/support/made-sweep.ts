@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { headerOf, summaryColumnsOf, timingColumnsOf } from "../../src/core/results/result-columns.ts";
 import type { Results } from "../../src/core/results/results.ts";
-import { openResults } from "../../src/node/files/results.ts";
+import { openResults } from "../../src/node/files/read-results.ts";
 import { type Rows, resultFolder } from "./result-folder.ts";
 
 /** A router's row of a cell: the columns of summary.csv that are given, all others empty; `routeMs` of timing.csv. */

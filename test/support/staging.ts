@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import type { Staging } from "../../src/node/files/output-folder.ts";
+import type { Staging } from "../../src/node/files/results-folder.ts";
 
 /** Places to stage files in, inside `folder`, of an output folder that does not exist. */
 export function stagingIn(folder: string): Staging {

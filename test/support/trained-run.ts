@@ -4,8 +4,9 @@ import { createRunSummary } from "../../src/core/metrics/run-summary.ts";
 import { loadMetrics } from "../../src/core/metrics/step-metrics.ts";
 import type { StepRecord } from "../../src/core/metrics/step-record.ts";
 import { createRandom } from "../../src/core/random.ts";
+import { summaryTable, timingTable } from "../../src/core/results/result-columns.ts";
 import { loadSteps } from "../../src/core/simulation/router-run.ts";
-import { createStepFiles, writeSummary, writeTiming } from "../../src/node/files/result-files.ts";
+import { createStepFiles, writeTable } from "../../src/node/files/write-results.ts";
 import { temporaryFolder } from "./program.ts";
 
 /** A router that is said to have trained: its loss falls to `loss`, and its loads are the more uneven the larger `skew`. */
@@ -74,12 +75,10 @@ export function writeTrainedRun(folder: string, training: MadeTraining): void {
     return { source, sizes, summary: summary.summary(maxVioBatches) };
   });
   files.close();
-  writeSummary(folder, rows);
+  writeTable(folder, summaryTable(rows));
   const [routeMs, trainMs] = [new Float64Array(steps).fill(1), Float64Array.from({ length: steps }, (_, step) => step)];
-  writeTiming(
-    folder,
-    rows.map(({ source }) => ({ source, timing: { routeMs, trainMs, tokens: steps * tokens } })),
-  );
+  const timing = { routeMs, trainMs, tokens: steps * tokens };
+  writeTable(folder, timingTable(rows.map(({ source }) => ({ source, timing }))));
 }
 
 /** The results of such a run in a fresh folder. */

@@ -7,11 +7,11 @@ import { isOfCell, planAcceptance, stageAcceptance } from "../../node/check/acce
 import { bytesToCheck, type CheckRules, checkResults } from "../../node/check/check-results.ts";
 import { readGate } from "../../node/check/gate.ts";
 import { defaultTolerance, parseTolerances } from "../../node/check/tolerances.ts";
-import { checkIsResults } from "../../node/files/results.ts";
+import { checkIsResults } from "../../node/files/read-results.ts";
 import { CheckFailed } from "../check-failed.ts";
 import { type CommonArguments, optionGroups, outOption } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { checkTarget, filesOfResults } from "../kept-files.ts";
+import { checkTarget, filesOfResults, withOutputFile, withOutputFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { columnsOf, printJson } from "../terminal.ts";
 import {
@@ -23,7 +23,6 @@ import {
   formatCheck,
   formatVerdict,
 } from "../text/check-output.ts";
-import { withOutputFile, withOutputFolder } from "../with-output.ts";
 
 const failOnChoices = ["worse", "different"] as const;
 

@@ -5,13 +5,12 @@ import { type MetricColumn, metricColumns } from "../../core/metrics/catalogue.t
 import { printable } from "../../core/results/format.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { counted } from "../../core/words.ts";
-import { openResults } from "../../node/files/results.ts";
+import { openResults } from "../../node/files/read-results.ts";
 import { type CommonArguments, optionGroups, outOption } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { checkTarget, filesOfResults } from "../kept-files.ts";
+import { checkTarget, filesOfResults, withOutputFile } from "../output.ts";
 import { colorsOf, printJson } from "../terminal.ts";
 import { formatComparison } from "../text/compare-text.ts";
-import { withOutputFile } from "../with-output.ts";
 
 interface CompareArguments extends CommonArguments {
   folders: string[];

@@ -9,8 +9,8 @@ import { createSimulation } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { listedFirst } from "../../core/words.ts";
 import { createNpyWriter } from "../../node/files/npy-writer.ts";
-import { namingFile } from "../../node/run/naming-file.ts";
-import { eachStep } from "../../node/run/run-part.ts";
+import { namingFile } from "../../node/run/run-record.ts";
+import { eachStep } from "../../node/run/run-scenario.ts";
 import {
   type BackendName,
   backendOption,
@@ -19,17 +19,16 @@ import {
   optionGroups,
 } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { checkTarget, filesReadBy } from "../kept-files.ts";
 import {
   readOneScenario,
   recordedScenarioPositional,
   type ScenarioArguments,
   scenarioOptions,
 } from "../one-scenario.ts";
+import { checkTarget, filesReadBy, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { sizesText } from "../sizes-text.ts";
 import { printJson } from "../terminal.ts";
-import { withOutputFile } from "../with-output.ts";
 
 interface ExportArguments extends CommonArguments, ScenarioArguments {
   router?: string | undefined;

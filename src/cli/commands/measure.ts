@@ -7,17 +7,17 @@ import { InputError } from "../../core/input-error.ts";
 import { printable } from "../../core/results/format.ts";
 import { beginsAsFormula, formulaProblem } from "../../core/scenario/schema.ts";
 import { counted } from "../../core/words.ts";
-import { resultFiles, writeRunRecord } from "../../node/files/result-files.ts";
+import { resultFiles } from "../../node/files/results-folder.ts";
+import { writeRunRecord } from "../../node/files/write-results.ts";
 import { measureRecorded } from "../../node/run/measure-recorded.ts";
 import { provenance } from "../../node/run/run-record.ts";
 import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOption } from "../common-options.ts";
 import { epilogue, examples, runFiles } from "../help.ts";
-import { checkKept, describeResults } from "../kept-files.ts";
+import { checkKept, describeResults, withResultsFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
 import { formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
-import { withResultsFolder } from "../with-output.ts";
 
 interface MeasureArguments extends CommonArguments {
   selections?: string | undefined;

@@ -6,7 +6,7 @@ import { batchesOnly } from "../../core/simulation/sharing.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { batchCapacity, excludeDisabled } from "../../core/token-batch.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../../core/transport/assignment/exact-assignment.ts";
-import { eachStep } from "../../node/run/run-part.ts";
+import { eachStep } from "../../node/run/run-scenario.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";

@@ -8,13 +8,12 @@ import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 import { printable } from "../../core/results/format.ts";
 import { type Results, stepMetrics } from "../../core/results/results.ts";
 import { suggestion } from "../../core/suggestion.ts";
-import { pageFile } from "../../node/files/own-files.ts";
-import { openResults } from "../../node/files/results.ts";
+import { openResults } from "../../node/files/read-results.ts";
+import { pageFile } from "../../node/files/results-folder.ts";
 import { type CommonArguments, maxVioOption, optionGroups, outOption, positiveNumber } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { checkTarget, filesOfResults, type ReadFile } from "../kept-files.ts";
+import { checkTarget, filesOfResults, type ReadFile, withOutputFile, withOutputFolder } from "../output.ts";
 import { printJson } from "../terminal.ts";
-import { withOutputFile, withOutputFolder } from "../with-output.ts";
 
 /** Pixels of a PNG per pixel of the picture: sharp on paper and dense screens. */
 const pngScale = 2;

@@ -8,9 +8,9 @@ import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
-import { createAssignmentFile } from "../../node/files/assignment-file.ts";
 import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
-import { eachStep } from "../../node/run/run-part.ts";
+import { createAssignmentFile } from "../../node/files/write-results.ts";
+import { eachStep } from "../../node/run/run-scenario.ts";
 import {
   type BackendName,
   backendOption,
@@ -19,12 +19,11 @@ import {
   optionGroups,
 } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { checkTarget } from "../kept-files.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";
+import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { sizesText } from "../sizes-text.ts";
 import { printJson, warn, writeLines } from "../terminal.ts";
-import { withOutputFile } from "../with-output.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
   router: string;

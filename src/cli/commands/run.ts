@@ -6,13 +6,10 @@ import { convergenceMessages, dualRegretWarnings, sampledRegretWarnings } from "
 import type { Scenario } from "../../core/scenario/scenario.ts";
 import { shellWord } from "../../core/shell-word.ts";
 import { counted } from "../../core/words.ts";
-import { holdsWork, type Staging } from "../../node/files/output-folder.ts";
-import { resultFiles, writeRunRecord } from "../../node/files/result-files.ts";
-import { namingFile } from "../../node/run/naming-file.ts";
-import { openRunCheckpoint } from "../../node/run/run-checkpoint.ts";
-import type { RouterProgress } from "../../node/run/run-part.ts";
-import { openInput, runRecord } from "../../node/run/run-record.ts";
-import { runScenario, summaryRow } from "../../node/run/run-scenario.ts";
+import { holdsCheckpoint, resultFiles, type Staging } from "../../node/files/results-folder.ts";
+import { writeRunRecord } from "../../node/files/write-results.ts";
+import { dualRegretBases, namingFile, openInput, runRecord } from "../../node/run/run-record.ts";
+import { openRunCheckpoint, type RouterProgress, runScenario, summaryRow } from "../../node/run/run-scenario.ts";
 import {
   type BackendName,
   backendOption,
@@ -24,19 +21,18 @@ import {
   wideOption,
 } from "../common-options.ts";
 import { epilogue, examples, runFiles } from "../help.ts";
-import { checkKept, describeResults, filesReadBy } from "../kept-files.ts";
 import {
   readOneScenario,
   recordedScenarioPositional,
   type ScenarioArguments,
   scenarioOptions,
 } from "../one-scenario.ts";
+import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../output.ts";
 import { createLiveLine } from "../progress.ts";
 import { sizesText } from "../sizes-text.ts";
 import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
 import { affinityLines, formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
-import { withResultsFolder } from "../with-output.ts";
 
 interface RunArguments extends CommonArguments, ScenarioArguments {
   out?: string | undefined;
@@ -104,12 +100,12 @@ async function run(options: RunArguments): Promise<void> {
   const start = new Date();
   const work = async (staging: Staging) => {
     const { files } = staging;
-    if (options.resume && !holdsWork(path.dirname(files), "run"))
+    if (options.resume && !holdsCheckpoint(staging, "run"))
       warn(`${folder}: no checkpoint to resume; starting from the beginning`);
     const checkpoint = await openRunCheckpoint(staging, scenario, backend, every, workers);
     return namingFile(options.scenario, async () => {
       const input = await openInput(scenario);
-      const results = await runScenario(scenario, files, { workers, backend, onProgress, checkpoint });
+      const { results } = await runScenario(scenario, files, { workers, backend, onProgress, checkpoint });
       const began = checkpoint?.start ?? start;
       writeRunRecord(files, await runRecord("run", origin, scenario, input, backend, began, results));
       return results;
@@ -125,9 +121,6 @@ async function run(options: RunArguments): Promise<void> {
     timing: result.timing,
     dualScores: result.dualRegret === null ? null : result.router.scores,
   }));
-  const bases = results.flatMap(({ router, dualRegret }) =>
-    dualRegret === null ? [] : [{ ...dualRegret, router: router.name }],
-  );
   const convergence = convergenceMessages(rows, scenario.routers);
   const samples = results.map(({ router, summary, regrets, solvedWithRegret }) => ({
     router: router.name,
@@ -136,7 +129,11 @@ async function run(options: RunArguments): Promise<void> {
     measured: regrets.regret.length,
     solvedWithRegret,
   }));
-  const warnings = [...convergence.warnings, ...sampledRegretWarnings(samples), ...dualRegretWarnings(bases)];
+  const warnings = [
+    ...convergence.warnings,
+    ...sampledRegretWarnings(samples),
+    ...dualRegretWarnings(dualRegretBases(results)),
+  ];
   // Loading the statistics takes a moment that other commands should not wait for.
   const { balanceSentences, verdictOfRun } = await import("../../core/results/verdict.ts");
   const verdict = verdictOfRun(rows);

@@ -4,9 +4,7 @@ import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { printable } from "../../core/results/format.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
-import type { Staging } from "../../node/files/output-folder.ts";
-import { sweepFiles } from "../../node/files/result-files.ts";
-import { openResults } from "../../node/files/results.ts";
+import { type Staging, sweepFiles } from "../../node/files/results-folder.ts";
 import { readScenarioFile } from "../../node/files/scenario-file.ts";
 import {
   type BackendName,
@@ -23,11 +21,10 @@ import {
   wideOption,
 } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { checkKept, describeResults, filesReadBy } from "../kept-files.ts";
 import { maxCellsOption } from "../one-scenario.ts";
+import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../output.ts";
 import { createLiveLine } from "../progress.ts";
 import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
-import { withResultsFolder } from "../with-output.ts";
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -115,9 +112,9 @@ async function sweep(options: SweepArguments): Promise<void> {
       },
     });
   const resume = options.resume ? "sweep" : null;
-  await withResultsFolder(folder, work, { cells: cells.length, resume, lost }).finally(() => progress.stop());
+  const results = await withResultsFolder(folder, work, { cells: cells.length, resume, lost }).finally(progress.stop);
 
-  const outcome = sweepOutcome(openResults(folder), cells, maxVioLimit, given);
+  const outcome = sweepOutcome(results, cells, maxVioLimit, given);
   if (options.json) {
     printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });
   } else if (!options.quiet) {

@@ -7,7 +7,6 @@ import { stopsEarly, sweepDualRegretWarnings } from "../../core/results/warnings
 import { formatOverride } from "../../core/scenario/format-override.ts";
 import type { SweepCell } from "../../core/scenario/sweep.ts";
 import { counted } from "../../core/words.ts";
-import { dualRegretBases } from "../../node/files/dual-regret-bases.ts";
 import { columnsOf, type TableStyle, wrapLines } from "../terminal.ts";
 import { formatVariantTable, variantObject } from "./results-table.ts";
 import { leftOutSentence } from "./table.ts";
@@ -66,7 +65,7 @@ export function sweepOutcome(
   return {
     warnings: [
       ...(missed.unmeant > 0 ? [missedIn(missed.unmeant)] : []),
-      ...sweepDualRegretWarnings(dualRegretBases(results)),
+      ...sweepDualRegretWarnings(results.runs.flatMap(({ files }) => files.dualRegret())),
     ],
     text(style) {
       const seeds = Math.max(...variants.map(({ members }) => members.length));

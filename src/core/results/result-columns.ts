@@ -32,6 +32,17 @@ export interface RunSizes {
   readonly topK: number | null;
 }
 
+/**
+ * The table of a CSV file, whether just computed or read: cells have the file's exact text, and are empty if no value
+ * applies. Plain data.
+ */
+export interface ResultTable {
+  /** Name in messages. */
+  readonly file: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
 export interface Column<Row> {
   readonly name: string;
   readonly value: (row: Row) => CsvValue;
@@ -153,6 +164,29 @@ export function intervalColumn(column: string): string {
 /** Returns the metric whose interval is in `column`, or `column` itself if it holds none. */
 export function metricOfColumn(column: string): string {
   return column.endsWith(intervalEnd) ? column.slice(0, -intervalEnd.length) : column;
+}
+
+/** Returns summary.csv: a row per router, with the columns of training if one trained. */
+export function summaryTable(rows: readonly SummaryRow[]): ResultTable {
+  return tableOf("summary.csv", summaryColumnsOf(rows.some(isTrained)), rows);
+}
+
+/** Returns timing.csv: a row per router, with the columns of training if one trained. */
+export function timingTable(rows: readonly TimingRow[]): ResultTable {
+  return tableOf("timing.csv", timingColumnsOf(rows.some(({ timing }) => timing.trainMs !== null)), rows);
+}
+
+function tableOf<Row>(file: string, columns: readonly Column<Row>[], rows: readonly Row[]): ResultTable {
+  return { file, columns: headerOf(columns), rows: rows.map((row) => cellsOf(columns, row).map(cellText)) };
+}
+
+/**
+ * Returns the text of a cell, with a number's shortest digits that read back as the same double. `String` writes the same
+ * digits, but keeps its last 16,384 results, which outlive young garbage and make memory grow with the rows; JSON does not.
+ */
+export function cellText(value: CsvValue): string {
+  if (typeof value === "string") return value;
+  return value === null || !Number.isFinite(value) ? "" : JSON.stringify(value);
 }
 
 export function headerOf<Row>(columns: readonly Column<Row>[]): string[] {

@@ -1,12 +1,6 @@
 import { InputError } from "../input-error.ts";
-
-/** The table of a CSV file: cells have the file's exact digits, and are empty if no value applies. */
-export interface ResultTable {
-  /** Name in messages. */
-  readonly file: string;
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-}
+import { headerOf, type ResultTable, summaryColumnsOf } from "./result-columns.ts";
+import type { DualRegretBasis } from "./warnings.ts";
 
 /** What one router did, step by step. */
 export interface StepSeries {
@@ -26,8 +20,8 @@ export interface LoadSeries {
 }
 
 /**
- * What a run left besides its rows in the summary, read on demand. Each method throws `InputError` if the file that it
- * reads is malformed.
+ * What a run left besides its rows in the summary: known because it was just computed, or read on demand. Each method throws
+ * `InputError` if the file that it reads is malformed.
  */
 export interface RunFiles {
   /** Path of run.json, as a command takes it. */
@@ -42,6 +36,8 @@ export interface RunFiles {
   loadSeries(): Promise<ReadonlyMap<string, LoadSeries>>;
   /** Median over the steps of the milliseconds to route a batch, by router, from timing.csv; null if not recorded. */
   routeMs(): ReadonlyMap<string, number | null>;
+  /** Precision of the dual regret of each router that has one, from run.json; none if it does not say. */
+  dualRegret(): readonly DualRegretBasis[];
   /** Returns which of `names` are missing, as paths from the results' folder. */
   missing(names: readonly string[]): readonly string[];
 }
@@ -54,7 +50,7 @@ export interface Run {
   readonly files: RunFiles;
 }
 
-/** Contents of a folder of results. */
+/** Results of a run, a measurement or a sweep: just computed, or read from a folder. */
 export interface Results {
   readonly folder: string;
   /** The scenario's name. */
@@ -66,6 +62,37 @@ export interface Results {
   readonly parameters: readonly string[];
   /** One for a run, one per cell for a sweep, in the summary's order. */
   readonly runs: readonly Run[];
+}
+
+/** Sizes that have a column in every summary, and a second one after it if they are swept. */
+export const sweptSizes = ["steps", "tokens", "experts"];
+
+/** A cell of a sweep: its summary, and its swept values as texts, in the order of the parameters. */
+export interface CellSummary {
+  readonly summary: ResultTable;
+  readonly values: readonly string[];
+}
+
+/**
+ * Joins the summaries of a sweep's cells: their rows one after the other, with the swept values in further columns named by
+ * `parameters`. Cells that do not train lack the columns of those that do, which are then empty.
+ */
+export function joinSummaries(cells: readonly CellSummary[], parameters: readonly string[]): ResultTable {
+  const columns = headerOf(summaryColumnsOf(true)).filter((column) =>
+    cells.some(({ summary }) => summary.columns.includes(column)),
+  );
+  const rows = cells.flatMap(({ summary, values }) => {
+    const positions = columns.map((column) => summary.columns.indexOf(column));
+    return summary.rows.map((row) => [...positions.map((position) => row[position] ?? ""), ...values]);
+  });
+  return { file: "summary.csv", columns: [...columns, ...parameters], rows };
+}
+
+/** Returns the median milliseconds to route a batch that timing.csv tells, by router; null if not recorded. */
+export function routeMsIn(timing: ResultTable): ReadonlyMap<string, number | null> {
+  return new Map(
+    timing.rows.map((_, row) => [cellOf(timing, row, "router"), numberOf(timing, row, "route_ms_median")] as const),
+  );
 }
 
 /** Returns the text of a cell; empty if the table lacks the column. */

@@ -1,7 +1,8 @@
 import { mean } from "d3-array";
 import { type MetricColumn, metricColumns, type RunColumnName } from "../metrics/catalogue.ts";
 import { confidenceInterval, type Interval } from "./interval.ts";
-import { cellOf, numberOf, type Results, type ResultTable, type Run } from "./results.ts";
+import { cellText, measuredIntervalColumns, type ResultTable, variantColumns } from "./result-columns.ts";
+import { cellOf, numberOf, type Results, type Run } from "./results.ts";
 
 /** A router with its cell's parameters, over all its seeds: a line in a picture, a row in a table. */
 export interface Variant {
@@ -66,4 +67,31 @@ export function shortParameterNames(paths: readonly string[]): string[] {
 export function routeTimes({ runs }: Results, variants: readonly Variant[]): (number | null)[] {
   const times = new Map(runs.map((run) => [run, run.files.routeMs()]));
   return variants.map(({ router, members }) => mean(members, ({ run }) => times.get(run)!.get(router)) ?? null);
+}
+
+/**
+ * Returns intervals.csv: a row per variant, and for each metric the mean over its seeds and half the width of the mean's
+ * 95 % confidence interval, empty if fewer than two seeds have the metric. `seeds` counts them.
+ */
+export function intervalTable(results: Results): ResultTable {
+  const { name, parameters } = results;
+  const metrics = metricsOf(results);
+  const rows = variantsOf(results).map((variant) => [
+    name,
+    variant.router,
+    variant.kind,
+    ...parameters.map((path) => variant.parameters[path]),
+    ...[
+      variant.members.length,
+      ...metrics.flatMap(({ column }) => {
+        const interval = metricOf(results, variant, column);
+        return [interval?.mean ?? null, interval?.halfWidth ?? null];
+      }),
+    ].map(cellText),
+  ]);
+  return {
+    file: "intervals.csv",
+    columns: [...variantColumns, ...parameters, ...measuredIntervalColumns(metrics)],
+    rows,
+  };
 }

@@ -1,10 +1,9 @@
 import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { completeCommit, isStagingName } from "../files/output-folder.ts";
-import { beginsAsResults, ownResultFiles } from "../files/own-files.ts";
-import { openResults } from "../files/results.ts";
-import { cellsOf, checkedFilesIn, checkedNames } from "./checked-files.ts";
+import { openResults } from "../files/read-results.ts";
+import { beginsAsResults, cellsIn, completeCommit, isStagingName, ownResultFiles } from "../files/results-folder.ts";
+import { checkedFilesIn, checkedNames } from "./checked-files.ts";
 
 /** What becomes of a baseline when results are accepted. Paths are relative to the folder. */
 export interface Acceptance {
@@ -26,7 +25,7 @@ export function planAcceptance(folder: string, baseline: string): Acceptance {
   if (exists && !statSync(baseline).isDirectory()) throw new InputError(`${baseline}: is no folder`);
   if (exists) completeCommit(baseline);
   const isNew = !exists || readdirSync(baseline).every(isStagingName);
-  if (isNew) return { files: [...checkedFilesIn(folder), ...recordsIn(folder, cellsOf(folder))], surplus: [] };
+  if (isNew) return { files: [...checkedFilesIn(folder), ...recordsIn(folder, cellsIn(folder))], surplus: [] };
   checkAreApart(folder, baseline);
   const had = checkedFilesIn(baseline);
   const summary = path.join(baseline, "summary.csv");
@@ -34,7 +33,7 @@ export function planAcceptance(folder: string, baseline: string): Acceptance {
     throw new InputError(`${baseline}: holds no results, and something else; name a new folder or an empty one`);
   }
   const inCells = checkedNames.filter((name) => had.some((file) => file.endsWith(path.sep + name)));
-  const cells = inCells.length === 0 ? [] : cellsOf(folder);
+  const cells = inCells.length === 0 ? [] : cellsIn(folder);
   // Only a sweep has intervals, and the baseline may have been one.
   const isTaken = (name: string) => name !== "intervals.csv" || existsSync(path.join(folder, name));
   const checked = [
@@ -46,7 +45,7 @@ export function planAcceptance(folder: string, baseline: string): Acceptance {
     throw new InputError(`${path.join(folder, missing)}: there is no such file, and the baseline has one`);
   }
   const files = [...checked, ...recordsIn(folder, cells)];
-  const own = ["", ...cellsOf(baseline)].flatMap((part) =>
+  const own = ["", ...cellsIn(baseline)].flatMap((part) =>
     ownResultFiles(path.join(baseline, part)).map((name) => path.join(part, name)),
   );
   return { files, surplus: Array.from(new Set([...had, ...own])).filter((file) => !files.includes(file)) };

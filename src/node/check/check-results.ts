@@ -4,9 +4,8 @@ import { deviation, mean, sum } from "d3-array";
 import { InputError } from "../../core/input-error.ts";
 import { directionOf, metricColumns } from "../../core/metrics/catalogue.ts";
 import { printable } from "../../core/results/format.ts";
-import { numberIn } from "../../core/results/results.ts";
-import { checkIsResults, sweptSizes } from "../files/results.ts";
-import { openRows, type RowReader } from "../files/row-reader.ts";
+import { numberIn, sweptSizes } from "../../core/results/results.ts";
+import { checkIsResults, openRows, type RowReader } from "../files/read-results.ts";
 import { checkedFilesIn, judgedNames, keyPositionsOf, requiredKeys } from "./checked-files.ts";
 import { countsOf, createFindingCollector, type Finding, type RouterFindings } from "./findings.ts";
 import {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { metricColumns } from "../../core/metrics/catalogue.ts";
 import {
@@ -11,7 +11,7 @@ import {
   summaryColumnsOf,
   variantColumns,
 } from "../../core/results/result-columns.ts";
-import { sweepFiles } from "../files/result-files.ts";
+import { cellsIn, sweepFiles } from "../files/results-folder.ts";
 
 const summaryHeader = headerOf(summaryColumnsOf(true));
 
@@ -73,15 +73,7 @@ function columnsOf(file: string): readonly string[] {
  * their order, e.g. `cells/3/steps.csv`.
  */
 export function checkedFilesIn(folder: string): string[] {
-  return ["", ...cellsOf(folder)].flatMap((part) =>
+  return ["", ...cellsIn(folder)].flatMap((part) =>
     checkedNames.map((name) => path.join(part, name)).filter((file) => existsSync(path.join(folder, file))),
   );
-}
-
-/** The folders of a sweep's cells, relative to `folder`, in their order. */
-export function cellsOf(folder: string): string[] {
-  const cells = path.join(folder, "cells");
-  if (!existsSync(cells) || !statSync(cells).isDirectory()) return [];
-  const positions = readdirSync(cells).filter((name) => /^\d+$/.test(name));
-  return positions.sort((a, b) => Number(a) - Number(b)).map((name) => path.join("cells", name));
 }

@@ -1,7 +1,6 @@
 import { cellOf, numberOf, type Results, type Run } from "../../core/results/results.ts";
 import type { Variant } from "../../core/results/variants.ts";
 import { findStreamKind } from "../../core/streams/index.ts";
-import { readRunJson } from "../files/run-json.ts";
 
 /** A variant and the results that it is of. */
 export interface VariantOf {
@@ -23,8 +22,8 @@ export function createStreamReader(): StreamOf {
 }
 
 /** Of a stream that sees the router's load each router has its own, and no two share batches. */
-function readStream({ folder }: Run): string | null {
-  const { scenario, input } = (readRunJson(folder) ?? {}) as { scenario?: Record<string, unknown>; input?: unknown };
+function readStream({ files }: Run): string | null {
+  const { scenario, input } = (files.record() ?? {}) as { scenario?: Record<string, unknown>; input?: unknown };
   const { stream, steps, tokens, experts } = scenario ?? {};
   const kind = findStreamKind(String((stream as { kind?: unknown } | null | undefined)?.kind));
   if (kind === undefined || kind.feedback !== undefined) return null;

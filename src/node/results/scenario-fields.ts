@@ -1,6 +1,5 @@
 import type { ComparedField } from "../../core/results/comparison.ts";
 import { cellOf, type Results } from "../../core/results/results.ts";
-import { readRunJson } from "../files/run-json.ts";
 
 /** A field of a scenario. */
 interface ScenarioField {
@@ -28,7 +27,7 @@ const ofRecord = new Set(["command", "versions", "start", "end"]);
  * the options of `measure`. Null if run.json is missing or tells neither. Throws `InputError` if it is not JSON.
  */
 export function sourceOf(results: Results): ResultSource | null {
-  const record = readRunJson(results.runs[0].folder);
+  const record = results.runs[0].files.record();
   if (!isRecord(record)) return null;
   const fields = new Map<string, ScenarioField>();
   if (record.command === "measure") {

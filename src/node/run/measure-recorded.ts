@@ -1,10 +1,10 @@
 import type { RecordedChoices } from "../../core/formats/recorded-choices.ts";
 import type { RunSummary } from "../../core/metrics/run-summary.ts";
-import type { RowSource, SummaryRow } from "../../core/results/result-columns.ts";
+import { type RowSource, type SummaryRow, summaryTable } from "../../core/results/result-columns.ts";
 import { defaultLoadSamples } from "../../core/scenario/schema.ts";
 import { measureChoices } from "../../core/simulation/recorded.ts";
 import { loadSteps } from "../../core/simulation/router-run.ts";
-import { createStepFiles, writeSummary } from "../files/result-files.ts";
+import { createStepFiles, writeTable } from "../files/write-results.ts";
 
 export interface MeasureOptions {
   /** What the files call the recording. */
@@ -39,6 +39,6 @@ export async function measureRecorded(
     files.close();
   }
   const row = { source, sizes: recorded, summary };
-  writeSummary(folder, [row]);
+  writeTable(folder, summaryTable([row]));
   return row;
 }

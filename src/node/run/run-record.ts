@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
+import type { DualRegretBasis } from "../../core/results/warnings.ts";
 import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { trains } from "../../core/simulation/sharing.ts";
@@ -9,20 +10,20 @@ import { version } from "../../core/version.ts";
 import { findInputFile } from "../files/input-file.ts";
 import { tensorVersions } from "../tensors.ts";
 
-/** Where the file is that a scenario's stream reads; null where it reads none. Throws `InputError` where it is gone. */
+/** Returns the path of the file that a scenario's stream reads; null if it reads none. Throws `InputError` if it is missing. */
 export async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {
   return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
 }
 
-/** The file that a scenario's stream reads, as it was when a run began. */
+/** The file that a scenario's stream reads, as it was when the run began. */
 export interface RunInput {
-  /** What run.json says of it: tells a later program whether it is the same. */
+  /** Goes into run.json, so that a later program can tell whether the file is the same. */
   readonly record: { readonly path: unknown; readonly bytes: number; readonly modifiedMs: number };
   /** Throws `InputError` if another file has taken its place or it was written to: passes may have read both. */
   checkSame(): Promise<void>;
 }
 
-/** Looks at the file that the scenario's stream reads; null if it reads none. Throws `InputError` if it is gone. */
+/** Looks at the file that the scenario's stream reads; null if it reads none. Throws `InputError` if it is missing. */
 export async function openInput(scenario: Scenario): Promise<RunInput | null> {
   const file = await inputFileOf(scenario);
   if (file === null) return null;
@@ -34,7 +35,7 @@ export async function openInput(scenario: Scenario): Promise<RunInput | null> {
       const now = await stat(file, { bigint: true }).catch(() => null);
       if (now?.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs) return;
       throw new InputError(
-        `${escapeUnprintable(file)}: it was changed or replaced while it was used; the results would be of two files. ` +
+        `${escapeUnprintable(file)}: it was changed or replaced while it was used, so the results would be of two files. ` +
           "Leave it alone and run again",
       );
     },
@@ -42,8 +43,8 @@ export async function openInput(scenario: Scenario): Promise<RunInput | null> {
 }
 
 /**
- * What run.json says of a run of `input` that began at `start` and ends now with `results`: all that is needed to run it
- * again, and on what its dual regret rests. Throws `InputError` if the input is no longer what it was.
+ * Returns run.json for a run of `input` that began at `start` and ends now with `results`: all that is needed to run it
+ * again, and the precision of its dual regret. Throws `InputError` if the input is no longer what it was.
  */
 export async function runRecord(
   command: "run" | "sweep",
@@ -62,22 +63,36 @@ export async function runRecord(
     input: input?.record ?? null,
     seed: scenario.seed,
     backend,
-    dualRegret: results.flatMap(({ router, dualRegret }) =>
-      dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
-    ),
+    dualRegret: dualRegretBases(results),
     ...provenance(start, hasTensors(scenario, backend) ? await tensorVersions() : {}),
   };
+}
+
+/** Returns the precision of the dual regret of each router that has one. */
+export function dualRegretBases(results: readonly RouterResult[]): DualRegretBasis[] {
+  return results.flatMap(({ router, dualRegret }) =>
+    dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
+  );
 }
 
 function hasTensors(scenario: Scenario, backend: KernelBackend): boolean {
   return trains(scenario) || backend === "tfjs" || backend === "tfjs-gpu";
 }
 
-/** With which programs something was run that began at `start` and ends now; `others` by name. */
+/** Returns the versions of the programs, `others` by name, and when the work began (`start`) and ended (now). */
 export function provenance(start: Date, others: Readonly<Record<string, string>> = {}): object {
   return {
     versions: { moesim: version, node: process.version, ...others },
     start: start.toISOString(),
     end: new Date().toISOString(),
   };
+}
+
+/** Does `work`, which runs the scenario in `file`; an `InputError` that it throws names that file. */
+export async function namingFile<Result>(file: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof InputError ? error.within(`${file}: `) : error;
+  }
 }

@@ -1,12 +1,27 @@
-import type { KernelBackend } from "../../core/kernels/index.ts";
-import type { SummaryRow } from "../../core/results/result-columns.ts";
-import type { Scenario } from "../../core/scenario/scenario.ts";
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { deserialize, serialize } from "node:v8";
+import { InputError } from "../../core/input-error.ts";
+import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
+import type { StepRecord } from "../../core/metrics/step-record.ts";
+import { figuresOf } from "../../core/metrics/step-series.ts";
+import { type ResultTable, type SummaryRow, summaryTable, timingTable } from "../../core/results/result-columns.ts";
+import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import { type PartResult, type RouterResult, routerResults } from "../../core/simulation/result.ts";
-import { shareParts } from "../../core/simulation/sharing.ts";
-import { partFile } from "../files/output-folder.ts";
-import { rowSource, writeSteps, writeSummary, writeTiming } from "../files/result-files.ts";
-import type { RunCheckpoint } from "./run-checkpoint.ts";
-import { type PartTask, type RouterProgress, runPart } from "./run-part.ts";
+import { type SimulationPart, shareParts } from "../../core/simulation/sharing.ts";
+import { createSimulation, type Simulation, type SimulationState } from "../../core/simulation/simulation.ts";
+import { version } from "../../core/version.ts";
+import {
+  holdsCheckpoint,
+  partFile,
+  readSealed,
+  removeWhole,
+  type Staging,
+  writeSealed,
+} from "../files/results-folder.ts";
+import { rowSource, writeSteps, writeTable } from "../files/write-results.ts";
+import { openInput } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
 export interface RunOptions {
@@ -15,17 +30,24 @@ export interface RunOptions {
   readonly backend: KernelBackend;
   /** Called now and then for each router, and after its last step. */
   readonly onProgress: (progress: RouterProgress) => void;
-  /** Where a part of the run may be done already, and what is done is kept. */
+  /** Where parts of the run may already be done, and where to save what is done. */
   readonly checkpoint?: RunCheckpoint | null | undefined;
+}
+
+/** What a run computed. */
+export interface FinishedRun {
+  /** In the scenario's order. */
+  readonly results: readonly RouterResult[];
+  readonly summary: ResultTable;
+  readonly timing: ResultTable;
 }
 
 /**
  * Runs all routers of `scenario` and writes summary.csv, steps.csv, loads.csv, diagnostics.csv and timing.csv into
  * `folder`. All but timing.csv are the same bytes for the same scenario, seed and backend, for any number of workers: what
- * a router does, an optimum or a bias in hindsight depends on nothing else in its part, and all are put together in the
- * scenario's order.
+ * a router does, an optimum or a bias in hindsight depends on nothing else in its part.
  */
-export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<RouterResult[]> {
+export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<FinishedRun> {
   const { workers, backend, onProgress, checkpoint = null } = options;
   const tasks = (checkpoint?.parts ?? shareParts(scenario, workers)).map(
     (part, index): PartTask => ({
@@ -45,18 +67,210 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
 
   const results = routerResults(scenario, parts);
   await writeSteps(folder, scenario, results);
-  writeSummary(
-    folder,
-    results.map((result) => summaryRow(scenario, result)),
-  );
-  writeTiming(
-    folder,
-    results.map(({ router, timing }) => ({ source: rowSource(scenario, router), timing })),
-  );
-  return results;
+  const summary = summaryTable(results.map((result) => summaryRow(scenario, result)));
+  const timing = timingTable(results.map(({ router, timing }) => ({ source: rowSource(scenario, router), timing })));
+  for (const table of [summary, timing]) writeTable(folder, table);
+  return { results, summary, timing };
 }
 
 /** A router's row of summary.csv. */
 export function summaryRow(scenario: Scenario, { router, summary }: RouterResult): SummaryRow {
   return { source: rowSource(scenario, router), sizes: scenario, summary };
+}
+
+/** A part of a run, for one thread. Plain data. */
+export interface PartTask {
+  readonly scenario: Scenario;
+  readonly part: SimulationPart;
+  readonly backend: KernelBackend;
+  readonly checkpoint: TaskCheckpoint | null;
+}
+
+/** Where and how often to save what a part has done. Plain data. */
+export interface TaskCheckpoint {
+  readonly file: string;
+  /** Steps. */
+  readonly every: number;
+  /** Checkpoint of an earlier run, to be removed once there is one of this; null if another part removes it. */
+  readonly superseded: string | null;
+}
+
+/** What is saved of a part: where it stands, or what it found. */
+type PartCheckpoint = { readonly state: SimulationState } | { readonly result: PartResult };
+
+/** One router has routed some more batches. Plain data. */
+export interface RouterProgress {
+  readonly router: string;
+  /** Steps since the last report. */
+  readonly steps: number;
+  /** Of the last of them. */
+  readonly maxVio: number;
+}
+
+/** More frequent reports would queue up between threads. */
+const progressMs = 50;
+
+/**
+ * Steps `simulation` to its end and closes it. Yields the records of each step, and then lets signals and the progress bar
+ * have their turn: synthetic streams never wait.
+ */
+export async function* eachStep(simulation: Simulation): AsyncGenerator<readonly StepRecord[], void> {
+  try {
+    for (let records = await simulation.step(); records !== null; records = await simulation.step()) {
+      yield records;
+      await setImmediate();
+    }
+  } finally {
+    await simulation.close();
+  }
+}
+
+/** Runs the part of `task`, from its checkpoint if there is one. `onProgress` is called now and then for each router. */
+export async function runPart(
+  { scenario, part, backend, checkpoint }: PartTask,
+  onProgress: (progress: RouterProgress) => void,
+): Promise<PartResult> {
+  const kept = checkpoint === null ? null : readCheckpoint(checkpoint.file);
+  if (kept !== null && "result" in kept) {
+    for (const progress of wholeProgress(scenario, kept.result)) onProgress(progress);
+    return kept.result;
+  }
+  const keep = (what: PartCheckpoint) => {
+    if (checkpoint === null) return;
+    writeSealed(checkpoint.file, serialize(what));
+    if (checkpoint.superseded !== null) removeWhole(checkpoint.superseded);
+  };
+  const told = part.routers.map(() => ({ at: 0, steps: 0 }));
+  const simulation = await createSimulation(scenario, { kernels: await loadKernels(backend), part, from: kept?.state });
+  let keptSteps = simulation.steps;
+  for await (const records of eachStep(simulation)) {
+    const { steps } = simulation;
+    for (const [index, { metrics }] of records.entries()) {
+      const now = performance.now();
+      if (now - told[index].at < progressMs && steps < scenario.steps) continue;
+      const router = scenario.routers[part.routers[index]].name;
+      onProgress({ router, steps: steps - told[index].steps, maxVio: metrics.maxVio });
+      told[index] = { at: now, steps };
+    }
+    if (checkpoint !== null && steps > keptSteps && steps < scenario.steps && steps % checkpoint.every === 0) {
+      keep({ state: simulation.state() });
+      keptSteps = steps;
+    }
+  }
+  const result = await simulation.result();
+  keep({ result });
+  return result;
+}
+
+/** Null if there is none. Throws `InputError` if it is damaged. */
+function readCheckpoint(file: string): PartCheckpoint | null {
+  const bytes = readSealed(file);
+  return bytes === null ? null : deserialize(bytes);
+}
+
+/** The progress of a part that was finished before. */
+function wholeProgress({ steps, routers }: Scenario, { runs }: PartResult): RouterProgress[] {
+  return runs.map(({ position, series }) => ({
+    router: routers[position].name,
+    steps,
+    maxVio: figuresOf(series.figures, "max_vio").at(-1)!,
+  }));
+}
+
+/** How a run saves what it has done, so that a later program can resume it. Plain data. */
+export interface RunCheckpoint {
+  /** Checkpoint of an earlier run, to be removed once there is one of this; may not exist. */
+  readonly earlier: string;
+  /** Where its parts save their state. */
+  readonly folder: string;
+  /** Steps of a part from one state to the next. */
+  readonly every: number;
+  /** The parts of the run, whichever program does them. */
+  readonly parts: readonly SimulationPart[];
+  /** When the first program began. */
+  readonly start: Date;
+}
+
+/** What must be the same for a resumed run to end in the same bytes. */
+interface RunIdentity {
+  readonly scenario: { readonly [field: string]: unknown };
+  /** All else, by its name in messages. */
+  readonly others: { readonly [name: string]: unknown };
+}
+
+/** The file that says what the checkpoint is of. */
+interface CheckpointRecord extends Pick<RunCheckpoint, "every" | "parts"> {
+  readonly of: RunIdentity;
+  readonly start: string;
+}
+
+/**
+ * The staged checkpoint of an interrupted run of `scenario`; a new one if there is none and `every` says how often to write
+ * it. Null if neither. Throws `InputError` if it is damaged or belongs to another run.
+ *
+ * @param every steps; null for as often as before
+ * @param workers threads that share the parts of a new one
+ */
+export async function openRunCheckpoint(
+  staging: Pick<Staging, "folder" | "checkpoint" | "earlier">,
+  scenario: Scenario,
+  backend: KernelBackend,
+  every: number | null,
+  workers: number,
+): Promise<RunCheckpoint | null> {
+  const { folder: output, checkpoint: folder, earlier } = staging;
+  const file = path.join(folder, "run");
+  const of = await identityOf(scenario, backend);
+  const bytes = readSealed(file);
+  if (bytes !== null) {
+    const record: CheckpointRecord = JSON.parse(Buffer.from(bytes).toString());
+    checkIdentity(output, record.of, of);
+    if (every !== null && every !== record.every) writeRecord(file, { ...record, every });
+    return { earlier, folder, every: every ?? record.every, parts: record.parts, start: new Date(record.start) };
+  }
+  if (holdsCheckpoint(staging, "run"))
+    throw new InputError(`${file}: is missing; run without --resume to start from the beginning`);
+  if (every === null) return null;
+  const checkpoint = { earlier, folder, every, parts: shareParts(scenario, workers), start: new Date() };
+  mkdirSync(folder, { recursive: true });
+  writeRecord(file, { of, every, parts: checkpoint.parts, start: checkpoint.start.toISOString() });
+  return checkpoint;
+}
+
+function writeRecord(file: string, record: CheckpointRecord): void {
+  writeSealed(file, Buffer.from(JSON.stringify(record)));
+}
+
+/** As JSON gives it back. */
+async function identityOf(scenario: Scenario, backend: KernelBackend): Promise<RunIdentity> {
+  const identity = {
+    scenario: toScenarioFile(scenario),
+    others: {
+      "the file that the stream reads": (await openInput(scenario))?.record ?? null,
+      "the backend": backend,
+      "moesim's version": version,
+      "Node's version": process.version,
+    },
+  };
+  return JSON.parse(JSON.stringify(identity));
+}
+
+function checkIdentity(folder: string, kept: RunIdentity, wanted: RunIdentity): void {
+  const names = [...differences(kept.scenario, wanted.scenario), ...differences(kept.others, wanted.others)];
+  if (names.length === 0) return;
+  throw new InputError(
+    `${folder}: the checkpoint there is of another run; what differs: ${names.join(", ")}. ` +
+      "Resume that run as it was, or run without --resume to start from the beginning.",
+  );
+}
+
+/** The fields whose values differ; those that are numbers or short texts with both values. */
+function differences(kept: object, wanted: object): string[] {
+  const [before, now] = [new Map(Object.entries(kept)), new Map(Object.entries(wanted))];
+  return Array.from(new Set([...before.keys(), ...now.keys()])).flatMap((name) => {
+    const [there, here] = [before.get(name), now.get(name)].map((value) => JSON.stringify(value));
+    if (there === here) return [];
+    const isShort = typeof before.get(name) !== "object" && typeof now.get(name) !== "object";
+    return [isShort ? `${name} (${there} there, ${here} here)` : name];
+  });
 }

@@ -1,23 +1,23 @@
-import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
+import { pipeline } from "node:stream/promises";
 import { sum } from "d3-array";
-import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
-import { headerOf, summaryColumnsOf } from "../../core/results/result-columns.ts";
-import { toScenarioFile } from "../../core/scenario/scenario.ts";
+import type { ResultTable } from "../../core/results/result-columns.ts";
+import { joinSummaries, type Results, type Run, routeMsIn } from "../../core/results/results.ts";
+import { intervalTable } from "../../core/results/variants.ts";
+import type { DualRegretBasis } from "../../core/results/warnings.ts";
+import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { SweepCell } from "../../core/scenario/sweep.ts";
-import { scenarioWork, trains } from "../../core/simulation/sharing.ts";
+import { scenarioWork } from "../../core/simulation/sharing.ts";
 import { version } from "../../core/version.ts";
-import { createCsvFile } from "../files/csv-file.ts";
-import { writeIntervals } from "../files/intervals-file.ts";
-import { keepCells, removeWhole, type Staging } from "../files/output-folder.ts";
-import { isCellFolder } from "../files/own-files.ts";
-import { resultFiles } from "../files/result-files.ts";
-import { readResultTable } from "../files/result-table.ts";
-import { openResults } from "../files/results.ts";
-import { readRunRecord } from "../files/run-json.ts";
-import { type CellProgress, type CellTask, cellDigests, cellWork, runCell } from "./run-cell.ts";
-import { openInput } from "./run-record.ts";
+import { openRegularFile } from "../files/input-file.ts";
+import { filesOfRun, readTable } from "../files/read-results.ts";
+import { keepCells, readRunRecord, removeWhole, resultFiles, type Staging } from "../files/results-folder.ts";
+import { writeRunRecord, writeTable } from "../files/write-results.ts";
+import { dualRegretBases, namingFile, openInput, runRecord } from "./run-record.ts";
+import { type RouterProgress, runScenario } from "./run-scenario.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
 export interface SweepOptions {
@@ -27,7 +27,7 @@ export interface SweepOptions {
   /** Threads to use, at least 1; never more than there are cells. */
   readonly workers: number;
   readonly backend: KernelBackend;
-  /** Whether cells that an earlier sweep finished are taken as they are. */
+  /** Whether to take cells that an earlier sweep finished as they are. */
   readonly resume: boolean;
   readonly onProgress: (progress: SweepProgress) => void;
 }
@@ -43,116 +43,176 @@ export interface SweepProgress {
 
 /**
  * Runs the cells of a sweep and stages its files: cells/0, 1, …, each of which appears whole or not at all and is kept if
- * the sweep is stopped; summary.csv, made of theirs, a row per cell and router with the swept parameters as further
- * columns; and intervals.csv, a row per variant. Cells that are resumed from the output folder stay there. Since the rows
- * come from the cells' files, an interrupted sweep that is resumed ends in the same bytes. Throws `InputError` if recorded
- * data is bad or changes before the last cell is done, or if something that is no cell is in a cell's place.
+ * the sweep is interrupted; summary.csv, a row per cell and router with the swept parameters as further columns; and
+ * intervals.csv, a row per variant. Cells that are resumed from the output folder stay there. Returns the results that are in
+ * the output folder once the staged files are. Throws `InputError` if recorded data is bad or changes before the last cell
+ * is done, or if something else is in a cell's place.
  */
 export async function runSweep(
   cells: readonly SweepCell[],
   staging: Staging,
   { scenarioFile, rerunOf, workers, backend, resume, onProgress }: SweepOptions,
-): Promise<void> {
-  const { files } = staging;
-  const cellsIn = (folder: string) => cells.map((_, index) => path.join(folder, "cells", String(index)));
-  const [staged, present] = [cellsIn(files), cellsIn(staging.folder)];
-  checkPlaces(path.join(staging.folder, "cells"), present);
+): Promise<Results> {
   // Cells that are taken as they are, or finished early, read the same files as the last one.
   const inputs = await Promise.all(cells.map(({ scenario }) => openInput(scenario)));
-  keepCells(staging);
-  const folders = [...staged];
-  const tasks: CellTask[] = [];
+  keepCells(staging, cells.length);
+  const finished: FinishedCell[] = [];
+  const missing: { readonly index: number; readonly task: CellTask }[] = [];
   for (const [index, cell] of cells.entries()) {
+    const [staged, present] = [staging.files, staging.folder].map((folder) =>
+      path.join(folder, "cells", String(index)),
+    );
     const task: CellTask = {
       scenario: cell.scenario,
       scenarioFile,
       ...(rerunOf !== undefined && { rerun: rerunOf(cell) }),
-      folder: staged[index],
+      folder: staged,
       workFolder: staging.work,
       backend,
     };
-    const finished = resume ? await firstFinished(task, [staged[index], present[index]]) : undefined;
-    if (finished === undefined) tasks.push(task);
-    else folders[index] = finished;
-    if (finished !== staged[index]) removeWhole(staged[index]);
+    const kept = resume ? ((await readFinished(task, staged)) ?? (await readFinished(task, present))) : null;
+    if (kept === null) missing.push({ index, task });
+    else finished[index] = kept;
+    if (kept?.folder !== staged) removeWhole(staged);
   }
-  const totalWork = sum(tasks, ({ scenario }) => cellWork(scenario));
-  let progress: SweepProgress = { cells: cells.length - tasks.length, work: 0, totalWork };
+  const totalWork = sum(missing, ({ task }) => cellWork(task.scenario));
+  let progress: SweepProgress = { cells: cells.length - missing.length, work: 0, totalWork };
   const onCellProgress = (latest: CellProgress) => {
     if (latest.cells > 0) removeWhole(staging.earlier);
     progress = { cells: progress.cells + latest.cells, work: progress.work + latest.work, totalWork };
     onProgress(progress);
   };
-  if (workers === 1 || tasks.length < 2) {
-    for (const task of tasks) await runCell(task, onCellProgress);
+  if (workers === 1 || missing.length < 2) {
+    for (const { index, task } of missing) finished[index] = await runCell(task, onCellProgress);
   } else {
     // The longest first, so that none is left over for one thread when the others have nothing more to do.
-    const longestFirst = tasks.toSorted((a, b) => scenarioWork(b.scenario) - scenarioWork(a.scenario));
-    await runOnWorkers<CellTask, void, CellProgress>("cell", longestFirst, workers, onCellProgress);
+    const work = ({ task }: (typeof missing)[number]) => scenarioWork(task.scenario);
+    const longestFirst = missing.toSorted((a, b) => work(b) - work(a));
+    const tasks = longestFirst.map(({ task }) => task);
+    const done = await runOnWorkers<CellTask, FinishedCell, CellProgress>("cell", tasks, workers, onCellProgress);
+    for (const [position, { index }] of longestFirst.entries()) finished[index] = done[position];
   }
   for (const input of inputs) await input?.checkSame();
-  removeSurplus(files, cells.length);
-  joinSummaries(cells, folders, files);
-  writeIntervals(path.join(files, "intervals.csv"), openResults(files, folders));
+  const results = sweepResults(cells, finished, staging.folder);
+  for (const table of [results.summary, intervalTable(results)]) writeTable(staging.files, table);
+  return results;
 }
 
-/** Removes the staged cells of a larger sweep that was stopped here before. */
-function removeSurplus(files: string, cells: number): void {
-  const folder = path.join(files, "cells");
-  if (!existsSync(folder)) return;
-  for (const name of readdirSync(folder)) if (Number(name) >= cells) removeWhole(path.join(folder, name));
+/** The results of a sweep in `folder` whose cells are `finished`. */
+function sweepResults(cells: readonly SweepCell[], finished: readonly FinishedCell[], folder: string): Results {
+  const parameters = cells[0].parameters.map(({ path: parameter }) => parameter);
+  const summaries = finished.map(({ summary }, cell) => ({ summary, values: cells[cell].parameters.map(valueText) }));
+  let row = 0;
+  const runs = finished.map(({ summary, timing, dualRegret }, cell): Run => {
+    const place = path.join(folder, "cells", String(cell));
+    const rows = summary.rows.map(() => row++);
+    const known = { routeMs: () => routeMsIn(timing), dualRegret: () => dualRegret };
+    return { folder: place, rows, files: { ...filesOfRun(place, folder), ...known } };
+  });
+  const { name, description } = cells[0].scenario;
+  return { folder, name, description, summary: joinSummaries(summaries, parameters), parameters, runs };
 }
 
-/** The first of `folders` that holds the finished cell of `task`. */
-async function firstFinished(task: CellTask, folders: readonly string[]): Promise<string | undefined> {
-  for (const folder of folders) if (await isFinished({ ...task, folder })) return folder;
-  return undefined;
+function valueText({ value }: SweepCell["parameters"][number]): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** Throws `InputError` where something stands in the place of `cellsFolder` or of one of its cells `folders`. */
-function checkPlaces(cellsFolder: string, folders: readonly string[]): void {
-  if (isThere(cellsFolder) && !(existsSync(cellsFolder) && statSync(cellsFolder).isDirectory())) {
-    throw new InputError(`${cellsFolder}: a folder for the cells goes here; move what is here or change --out`);
+/** One cell of a sweep, for one thread to run. Plain data. */
+export interface CellTask {
+  readonly scenario: Scenario;
+  readonly scenarioFile: string;
+  /** The command line that runs the cell again, for its run.json. */
+  readonly rerun?: readonly string[];
+  /** The cell's folder; does not exist yet, and appears whole or not at all. */
+  readonly folder: string;
+  /** A folder on the same file system in which the files are made. */
+  readonly workFolder: string;
+  readonly backend: KernelBackend;
+}
+
+/** What was done of a sweep since the last report. Plain data. */
+export interface CellProgress {
+  /** In the unit of `cellWork`. */
+  readonly work: number;
+  /** Cells finished. */
+  readonly cells: number;
+}
+
+/** What a cell computed, and where its files are; just computed or read. Plain data. */
+interface FinishedCell {
+  readonly folder: string;
+  readonly summary: ResultTable;
+  readonly timing: ResultTable;
+  readonly dualRegret: readonly DualRegretBasis[];
+}
+
+/** The work in a cell, to compare with others: logits to route, over all steps and routers. */
+function cellWork({ steps, tokens, experts, routers }: Scenario): number {
+  return steps * tokens * experts * routers.length;
+}
+
+/** Runs a cell and writes the files of a run into its folder. */
+export async function runCell(
+  { scenario, scenarioFile, rerun, folder, workFolder, backend }: CellTask,
+  onProgress: (progress: CellProgress) => void,
+): Promise<FinishedCell> {
+  const start = new Date();
+  const files = mkdtempSync(path.join(workFolder, "cell-"));
+  const onSteps = ({ steps }: RouterProgress) =>
+    onProgress({ work: steps * scenario.tokens * scenario.experts, cells: 0 });
+  try {
+    const { record, run } = await namingFile(scenarioFile, async () => {
+      const input = await openInput(scenario);
+      const run = await runScenario(scenario, files, { workers: 1, backend, onProgress: onSteps });
+      const record = await runRecord("sweep", scenarioFile, scenario, input, backend, start, run.results);
+      return { record, run };
+    });
+    writeRunRecord(files, { ...record, ...(rerun !== undefined && { rerun }), sha256: await cellDigests(files) });
+    mkdirSync(path.dirname(folder), { recursive: true });
+    renameSync(files, folder);
+    onProgress({ work: 0, cells: 1 });
+    return { folder, summary: run.summary, timing: run.timing, dualRegret: dualRegretBases(run.results) };
+  } catch (error) {
+    try {
+      rmSync(files, { recursive: true, force: true });
+    } catch {
+      // The sweep removes its whole staging folder.
+    }
+    throw error;
   }
-  const occupied = folders.find((folder) => isThere(folder) && !isCellFolder(folder));
-  if (occupied !== undefined) {
-    throw new InputError(
-      `${occupied}: a cell of the sweep goes here, and what is here is none; move it or change --out`,
-    );
+}
+
+/**
+ * The SHA-256 of each file of the cell in `folder`, as hexadecimal digits, except run.json, which records them. They tell
+ * whether a file has been truncated or changed since. Rejects if one is missing.
+ */
+async function cellDigests(folder: string): Promise<Record<string, string>> {
+  const digests: Record<string, string> = {};
+  for (const name of resultFiles.filter((file) => file !== "run.json")) {
+    const hash = createHash("sha256");
+    await pipeline(createReadStream("", { fd: openRegularFile(path.join(folder, name)) }), hash);
+    digests[name] = hash.digest("hex");
   }
+  return digests;
 }
 
-/** Whether anything is called `file`, be it a link that leads nowhere. */
-function isThere(file: string): boolean {
-  return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
-}
-
-/** Whether the task's folder holds all results of this very scenario, backend, version and recorded input, as they were. */
-async function isFinished({ folder, scenario, backend }: CellTask): Promise<boolean> {
-  if (resultFiles.some((name) => !existsSync(path.join(folder, name)))) return false;
+/**
+ * Reads the finished cell of the task's very scenario, backend, version and recorded input in `folder`; null if there is none
+ * or its files have changed since.
+ */
+async function readFinished({ scenario, backend }: CellTask, folder: string): Promise<FinishedCell | null> {
+  if (resultFiles.some((name) => !existsSync(path.join(folder, name)))) return null;
   try {
     const record = readRunRecord(folder);
-    if (record === undefined) return false;
+    if (record === undefined) return null;
     const expected = [toScenarioFile(scenario), backend, version, (await openInput(scenario))?.record ?? null];
     const found = [record.scenario, record.backend, record.versions.moesim, record.input];
-    if (JSON.stringify(found) !== JSON.stringify(expected)) return false;
-    return JSON.stringify(record.sha256) === JSON.stringify(await cellDigests(folder));
+    if (JSON.stringify(found) !== JSON.stringify(expected)) return null;
+    if (JSON.stringify(record.sha256) !== JSON.stringify(await cellDigests(folder))) return null;
+    const [summary, timing] = ["summary.csv", "timing.csv"].map((name) => readTable(path.join(folder, name), []));
+    return { folder, summary, timing, dualRegret: filesOfRun(folder, folder).dualRegret() };
   } catch {
-    // Files that cannot be read say nothing, and the cell is run again.
-    return false;
+    // A cell that cannot be read is run again.
+    return null;
   }
-}
-
-function joinSummaries(cells: readonly SweepCell[], folders: readonly string[], into: string): void {
-  const paths = cells[0].parameters.map(({ path: parameter }) => parameter);
-  const columns = headerOf(summaryColumnsOf(cells.some(({ scenario }) => trains(scenario))));
-  const summary = createCsvFile(path.join(into, "summary.csv"), [...columns, ...paths]);
-  for (const [index, { parameters }] of cells.entries()) {
-    const values = parameters.map(({ value }) => (typeof value === "object" ? JSON.stringify(value) : String(value)));
-    const cell = readResultTable(path.join(folders[index], "summary.csv"), []);
-    // A cell that does not train lacks the columns of those that do.
-    const positions = columns.map((column) => cell.columns.indexOf(column));
-    for (const row of cell.rows) summary.write([...positions.map((position) => row[position] ?? null), ...values]);
-  }
-  summary.close();
 }

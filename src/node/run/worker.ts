@@ -1,8 +1,8 @@
 import "../platform.ts";
 import { parentPort } from "node:worker_threads";
 import { move, transferableSymbol, valueSymbol } from "piscina";
-import { type CellTask, runCell } from "./run-cell.ts";
-import { type PartTask, runPart } from "./run-part.ts";
+import { type PartTask, runPart } from "./run-scenario.ts";
+import { type CellTask, runCell } from "./run-sweep.ts";
 import { answerOf, type WorkerAnswer } from "./worker-pool.ts";
 
 /** Runs a part of a scenario in a worker thread and posts its routers' progress. The result's arrays move, without a copy. */
@@ -12,7 +12,7 @@ export async function part(task: PartTask): Promise<unknown> {
 }
 
 /** Runs one cell of a sweep in a worker thread and posts its progress. */
-export function cell(task: CellTask): Promise<WorkerAnswer<void>> {
+export function cell(task: CellTask): Promise<WorkerAnswer<unknown>> {
   return answerOf(() => runCell(task, (progress) => parentPort?.postMessage(progress)));
 }
 

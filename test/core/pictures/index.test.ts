@@ -7,7 +7,7 @@ import { readReportData } from "../../../src/core/pictures/parts/report-data.ts"
 import { textWidth } from "../../../src/core/pictures/parts/text.ts";
 import { themes } from "../../../src/core/pictures/parts/theme.ts";
 import { laidOut, type Picture, pictureWidth } from "../../../src/core/pictures/picture.ts";
-import { openResults } from "../../../src/node/files/results.ts";
+import { openResults } from "../../../src/node/files/read-results.ts";
 import { renderPng, renderSvg } from "../../../src/node/render/render.ts";
 import { trainedRun, trainedSweep } from "../../support/trained-run.ts";
 import { dataOfMeasure, dataOfRun, dataOfSweep, smallScenario } from "./parts/small-runs.ts";

@@ -13,7 +13,7 @@ import {
   weigh,
 } from "../../../src/core/results/verdict.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
-import { openResults } from "../../../src/node/files/results.ts";
+import { openResults } from "../../../src/node/files/read-results.ts";
 import { runScenario, summaryRow } from "../../../src/node/run/run-scenario.ts";
 import { madeSweep } from "../../support/made-sweep.ts";
 import { temporaryFolder } from "../../support/program.ts";
@@ -132,7 +132,11 @@ it("is the same of a run as it ends and of its summary.csv, trained or not", asy
     const written = { ...smallScenario, ...(trains && training) };
     const scenario = await resolveScenario(written, "small");
     const folder = temporaryFolder();
-    const ended = await runScenario(scenario, folder, { workers: 1, backend: "wasm", onProgress: () => undefined });
+    const { results: ended } = await runScenario(scenario, folder, {
+      workers: 1,
+      backend: "wasm",
+      onProgress: () => undefined,
+    });
     const results = openResults(folder);
     const rows = ended.map((result) => summaryRow(scenario, result));
     const verdict = verdictOfRun(rows);

@@ -3,9 +3,9 @@ import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { formatVariantTable, variantObject } from "../../../src/cli/text/results-table.ts";
 import { metricColumns } from "../../../src/core/metrics/catalogue.ts";
-import { metricOf, variantsOf } from "../../../src/core/results/variants.ts";
-import { writeIntervals } from "../../../src/node/files/intervals-file.ts";
-import { openResults } from "../../../src/node/files/results.ts";
+import { intervalTable, metricOf, variantsOf } from "../../../src/core/results/variants.ts";
+import { openResults } from "../../../src/node/files/read-results.ts";
+import { writeTable } from "../../../src/node/files/write-results.ts";
 import { madeSweep } from "../../support/made-sweep.ts";
 import { readCsv, temporaryFolder } from "../../support/program.ts";
 import { runInProcess } from "../../support/run-in-process.ts";
@@ -123,9 +123,9 @@ describe("a sweep whose cells train", () => {
   it("has intervals of the columns of training, and parameters behind the columns alone", () => {
     const results = openResults(sweep);
     expect(results.parameters).toEqual(["stream.dimension"]);
-    const file = path.join(temporaryFolder(), "intervals.csv");
-    writeIntervals(file, results);
-    const rows = readCsv(file);
+    const folder = temporaryFolder();
+    writeTable(folder, intervalTable(results));
+    const rows = readCsv(path.join(folder, "intervals.csv"));
     const columns = summaryColumns.flatMap((column) => [column, `${column}_ci95`]);
     expect(columnsFrom(columns[0], columns.slice(1), Object.keys(rows[0]))).toEqual(columns);
     expect(rows).toHaveLength(4);

@@ -6,7 +6,7 @@ import { InputError } from "../../../src/core/input-error.ts";
 import { metricColumns } from "../../../src/core/metrics/catalogue.ts";
 import { comparisonPictures } from "../../../src/core/pictures/comparison-pictures.ts";
 import { themes } from "../../../src/core/pictures/parts/theme.ts";
-import { openResults } from "../../../src/node/files/results.ts";
+import { openResults } from "../../../src/node/files/read-results.ts";
 import { renderSvg } from "../../../src/node/render/render.ts";
 import { compareResults } from "../../../src/node/results/compare-results.ts";
 import { resultFolder, summaryRows } from "../../support/result-folder.ts";

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { withOutputFolder } from "../../../src/cli/output.ts";
 import { formatCheck } from "../../../src/cli/text/check-output.ts";
-import { withOutputFolder } from "../../../src/cli/with-output.ts";
 import { planAcceptance, stageAcceptance } from "../../../src/node/check/accept-results.ts";
 import { type CheckRules, checkResults } from "../../../src/node/check/check-results.ts";
 import { parseTolerances } from "../../../src/node/check/tolerances.ts";

@@ -6,7 +6,7 @@ import { simulate } from "../../../src/core/library/simulate.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import type { StreamKind } from "../../../src/core/streams/stream.ts";
 import type { ScenarioInput } from "../../../src/index.ts";
-import { openResults } from "../../../src/node/files/results.ts";
+import { openResults } from "../../../src/node/files/read-results.ts";
 import { runScenario } from "../../../src/node/run/run-scenario.ts";
 import { runSweep } from "../../../src/node/run/run-sweep.ts";
 import { readCsv, temporaryFolder } from "../../support/program.ts";

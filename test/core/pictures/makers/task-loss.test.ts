@@ -4,7 +4,7 @@ import { taskLossPicture } from "../../../../src/core/pictures/makers/task-loss.
 import { taskLossBalancePicture } from "../../../../src/core/pictures/makers/task-loss-balance.ts";
 import { fallingAxis } from "../../../../src/core/pictures/parts/axes.ts";
 import { readReportData } from "../../../../src/core/pictures/parts/report-data.ts";
-import { openResults } from "../../../../src/node/files/results.ts";
+import { openResults } from "../../../../src/node/files/read-results.ts";
 import { type MadeTraining, trainedRun, trainedSweep } from "../../../support/trained-run.ts";
 import { plainData, plainResults, plainSeries } from "../parts/plain-results.ts";
 import { dataOfRun, smallScenario } from "../parts/small-runs.ts";

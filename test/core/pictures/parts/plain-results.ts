@@ -13,6 +13,7 @@ const noFiles: RunFiles = {
   stepSeries: async () => new Map(),
   loadSeries: async () => new Map(),
   routeMs: () => new Map(),
+  dualRegret: () => [],
   missing: (names) => names,
 };
 

@@ -2,7 +2,7 @@ import { openLoads } from "../../../../src/core/formats/recorded-choices.ts";
 import { type ReportData, readReportData } from "../../../../src/core/pictures/parts/report-data.ts";
 import { resolveScenario } from "../../../../src/core/scenario/load.ts";
 import { sweepCells } from "../../../../src/core/scenario/sweep.ts";
-import { openResults } from "../../../../src/node/files/results.ts";
+import { openResults } from "../../../../src/node/files/read-results.ts";
 import { measureRecorded } from "../../../../src/node/run/measure-recorded.ts";
 import { runScenario } from "../../../../src/node/run/run-scenario.ts";
 import { runSweep } from "../../../../src/node/run/run-sweep.ts";

@@ -1,10 +1,13 @@
+import { createHash } from "node:crypto";
 import {
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readSync,
   realpathSync,
   renameSync,
   rmdirSync,
@@ -15,29 +18,164 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
+import { isRunRecord, type RunRecord } from "../../core/scenario/is-run-record.ts";
+import { openRegularFile, readSmallFile } from "./input-file.ts";
 
 /**
- * Writes a folder of results so that it appears whole or not at all, wherever the program is killed.
+ * A folder of results: which files are in it, which of them moesim wrote, and how they appear whole or not at all, wherever
+ * the program is killed.
  *
- * Everything is first written into a staging folder: `.NAME.moesim` beside a folder that does not exist yet, `.moesim`
- * inside one that does. The staging folder is also the lock of the output folder, and is the same for all programs:
+ * Everything is first written into a staging folder: `.NAME.moesim` beside an output folder that does not exist yet,
+ * `.moesim` inside one that does. The staging folder is also the lock of the output folder, and is the same for all programs:
  *
- *     owner-PID-START-RANDOM   who holds the lock; taken over by a rename once that process is gone
+ *     owner-PID-START-RANDOM   who holds the lock; another program takes it over by a rename once that process is gone
  *     current/files            what goes into the output folder
- *     current/checkpoint       what `run --resume` and `sweep --resume` resume from
- *     current/work             scratch space of the same file system
+ *     current/checkpoint       what `run --resume` and `sweep --resume` continue from
+ *     current/work             scratch space on the same file system
  *     earlier/                 an older `current` with a checkpoint, until there is a newer one
- *     commit.json, old/        the journal of a commit into a folder that exists, and the files that it replaces
+ *     commit.json, old/        the journal of a commit into an existing folder, and the files that it replaces
  *
- * A new folder appears by one rename. In a folder that exists, files of others must stay and cannot be moved, so a
- * commit is several renames: the old files go to `old`, summary.csv first, and then the new ones come, summary.csv last.
- * The journal lists them. If a rename fails, the commit is undone; if the program is killed, the next one that opens the
- * folder, to write or to read it, completes the commit. Until then summary.csv is missing, and so nothing takes a mixed
- * folder for results.
+ * A new folder appears by one rename. An existing folder may hold files of others, which must stay, so a commit into it is
+ * several renames: the old files go to `old`, summary.csv first; then the new ones come, summary.csv last. The journal lists
+ * them. If a rename fails, the commit is undone; if the program is killed, the next one that opens the folder, to write or
+ * to read it, completes the commit. Until then summary.csv is missing, so nothing takes a mixed folder for results.
  */
 
-/** The file by which results are known to be finished. */
+/** The names of the files that a run writes. */
+export const resultFiles = [
+  "summary.csv",
+  "steps.csv",
+  "loads.csv",
+  "diagnostics.csv",
+  "timing.csv",
+  "run.json",
+] as const;
+
+/** The names of the files that a sweep writes besides those of its cells. */
+export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
+
+/** The names of all files that run, sweep or measure write. */
+export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, ...sweepFiles]));
+
+/** The page that `report` writes into a folder of results unless told otherwise. */
+export const pageFile = "report.html";
+
+/** Marks results as finished. */
 const finishFile = "summary.csv";
+/** Marks a folder that also holds other things as a sweep cell. */
+const recordFile = "run.json";
+/** A record of thousands of routers takes a hundredth of this. */
+const maxRecordBytes = 1 << 26;
+/** Stands in the first lines of a page, before its styles. */
+const pageMark = '<meta name="generator" content="moesim ';
+const pageHeadBytes = 4096;
+/** How every CSV file of results begins. */
+const csvStart = "scenario,router,";
+const cellName = /^\d+$/;
+
+/** The contents of run.json in `folder`, unchecked; undefined if there is none. Throws `InputError` if it is no JSON file. */
+export function readRunJson(folder: string): unknown {
+  const file = path.join(folder, recordFile);
+  if (!existsSync(file)) return undefined;
+  try {
+    return JSON.parse(readSmallFile(file, maxRecordBytes).toString("utf8"));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError(`${file}: is not JSON`);
+  }
+}
+
+/** The record that moesim wrote to run.json in `folder`; undefined if there is none or the file is something else. */
+export function readRunRecord(folder: string): RunRecord | undefined {
+  try {
+    const value = readRunJson(folder);
+    return isRunRecord(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The folders of a sweep's cells in `folder`, relative to it, in order: `cells/0`, `cells/1`, … */
+export function cellsIn(folder: string): string[] {
+  const positions = namesIn(path.join(folder, "cells")).filter((name) => cellName.test(name));
+  return positions.sort((a, b) => Number(a) - Number(b)).map((name) => path.join("cells", name));
+}
+
+/** The names of the result files in `folder` that moesim wrote, judged by their contents; none if it does not exist. */
+export function ownResultFiles(folder: string): string[] {
+  return resultNames.filter((name) => {
+    const file = path.join(folder, name);
+    if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
+    return name.endsWith(".csv") ? beginsAsResults(file) : readRunRecord(folder) !== undefined;
+  });
+}
+
+/** Whether the CSV file `file` has the header that moesim writes. Throws `InputError` if it is no regular file. */
+export function beginsAsResults(file: string): boolean {
+  return headOf(file, csvStart.length) === csvStart;
+}
+
+/**
+ * What describes earlier results in `folder` and therefore goes when new ones take its place, relative to it: result files
+ * that moesim wrote, the cells that those staged in `files` replace, and the cells of a sweep from `cells` on.
+ */
+export function obsoleteResults(folder: string, files: string, cells: number): string[] {
+  // Files of these names may be somebody else's: the cells of a sweep are known by their records.
+  const isLink = lstatSync(path.join(folder, "cells"), { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  const surplus = (isLink ? [] : cellsIn(folder)).filter((cell) => {
+    const place = path.join(folder, cell);
+    if (Number(path.basename(cell)) < cells || !isCellFolder(place)) return false;
+    return readRunRecord(place)?.command === "sweep";
+  });
+  const replaced = cellsIn(files);
+  return [...ownResultFiles(folder), ...[...replaced, ...surplus].flatMap((cell) => obsoleteOfCell(folder, cell))];
+}
+
+/**
+ * Whether moesim may put a cell's files into `folder`: a folder that is empty, or holds only files that moesim writes into a
+ * cell, or has a record that moesim wrote; in that case other files stay.
+ */
+export function isCellFolder(folder: string): boolean {
+  if (!lstatSync(folder).isDirectory()) return false;
+  const entries = readdirSync(folder, { withFileTypes: true });
+  if (entries.some((entry) => isRunFile(entry.name) && !entry.isFile())) return false;
+  return entries.every(({ name }) => isCellFile(folder, name)) || readRunRecord(folder) !== undefined;
+}
+
+/**
+ * What goes when the cell `cell` of `folder` does, relative to `folder`: the cell's folder; if it also holds files of others,
+ * those in it that moesim wrote but run.json, which still marks it as a cell. Nothing if there is no such cell.
+ */
+function obsoleteOfCell(folder: string, cell: string): string[] {
+  const cellFolder = path.join(folder, cell);
+  if (lstatSync(cellFolder, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+  const names = readdirSync(cellFolder);
+  const own = names.filter((name) => isCellFile(cellFolder, name));
+  if (own.length === names.length) return [cell];
+  return own.filter((name) => name !== recordFile).map((name) => path.join(cell, name));
+}
+
+function isRunFile(name: string): boolean {
+  return (resultFiles as readonly string[]).includes(name);
+}
+
+function isCellFile(folder: string, name: string): boolean {
+  if (isRunFile(name)) return true;
+  const file = path.join(folder, name);
+  return name === pageFile && lstatSync(file).isFile() && headOf(file, pageHeadBytes).includes(pageMark);
+}
+
+/** The text of the first `length` bytes of `file`. Throws `InputError` if it is no regular file. */
+function headOf(file: string, length: number): string {
+  const descriptor = openRegularFile(file);
+  try {
+    const head = Buffer.alloc(length);
+    return head.toString("utf8", 0, readSync(descriptor, head, 0, length, 0));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 const stagingName = ".moesim";
 const journalName = "commit.json";
 const ownerName = /^owner-(\d+)-(\d+)-/;
@@ -45,14 +183,14 @@ const ownerName = /^owner-(\d+)-(\d+)-/;
 const nobody = "owner-0-0-nobody";
 /** Staging folders of single files, and what is about to be removed: their process is in the name. */
 const leftoverName = /^\.(?:.*\.)?moesim-(\d+)-(\d+)-/;
-/** A name leaves this many bytes for what is put around it; longer ones are staged inside their own folder. */
-const longestBesideName = 200;
-/** How long a program may take to end or to commit, and how often it is looked for. */
+/** Longer names leave no room for what is put around them; those folders are staged inside themselves. */
+const maxBesideBytes = 200;
+/** How long to wait for another program, and how often to look. */
 const patienceMs = 2000;
 const turnMs = 50;
 const partName = /^\d+\.part$/;
-const cellName = /^\d+$/;
 const cellsMark = "cells";
+const sealBytes = 32;
 
 /** What `--resume` can resume: the parts of a run, or the cells of a sweep. */
 export type Resumable = "run" | "sweep";
@@ -61,11 +199,11 @@ export type Resumable = "run" | "sweep";
 export interface Staging {
   /** The output folder, as the user named it. */
   readonly folder: string;
-  /** The staging folder, which all others are in. */
+  /** The staging folder, which contains all others. */
   readonly root: string;
   /** What is written here goes into the output folder. */
   readonly files: string;
-  /** Does not exist until somebody makes it. */
+  /** Does not exist until something is kept in it. */
   readonly checkpoint: string;
   /** Scratch space on the same file system. */
   readonly work: string;
@@ -77,17 +215,17 @@ export interface Staging {
 export interface OutputFolder {
   readonly staging: Staging;
   /**
-   * Puts the staged files into the output folder, in place of those of the same names, and removes `obsolete`: paths of
-   * files or folders relative to it. Throws, with the output folder as it was, if something other than a file is in the
-   * place of a file (`InputError`) or the system refuses.
+   * Moves the staged files into the output folder, replacing those of the same names, and removes `obsolete`: paths relative
+   * to it. If something other than a file is in the place of a file (`InputError`) or the system refuses, throws and leaves
+   * the output folder as it was.
    *
    * @param obsolete called once the output folder can no longer change
-   * @param endsCheckpoints whether a checkpoint of an earlier run, if any, is of no use now
+   * @param endsCheckpoints whether to remove the checkpoint of an earlier run, if any
    */
   commit(obsolete?: () => readonly string[], endsCheckpoints?: boolean): void;
   /**
-   * Gives up: removes what was staged and the folders made for it. A checkpoint stays, and then it returns true. Never
-   * throws: whatever cannot be removed is removed by the next program. Does nothing after `commit`.
+   * Removes what was staged and the folders made for it; keeps a checkpoint, and then returns true. Never throws: the next
+   * program removes what cannot be removed now. Does nothing after `commit`.
    */
   discard(): boolean;
 }
@@ -96,7 +234,7 @@ export interface OutputFolder {
  * Locks the output folder `folder`, which need not exist, and completes or clears up what a killed program left there.
  * Waits up to 2 s for another program. Throws `InputError` if one is still writing there or if nothing can be written.
  *
- * @param resume whether to stage on top of what a stopped run or sweep has kept, if there is any
+ * @param resume the kind of checkpoint to continue from, if there is one
  */
 export function openOutputFolder(folder: string, resume: Resumable | null = null): OutputFolder {
   const target = realPath(folder);
@@ -121,7 +259,7 @@ export function openOutputFolder(folder: string, resume: Resumable | null = null
       if (!isInside && existsSync(target)) ({ lock, isInside } = moveInside(folder, target, lock));
       if (isInside) commitInside(target, lock, obsolete(), endsCheckpoints);
       else renameSync(path.join(lock, "current/files"), target);
-      // The results are there; what cannot be cleared up now is cleared up by the next program.
+      // The results are in place; the next program clears up what cannot be cleared up now.
       isOpen = false;
       clearUp(lock, () => endCommit(lock, endsCheckpoints));
     },
@@ -140,16 +278,13 @@ export function openOutputFolder(folder: string, resume: Resumable | null = null
   };
 }
 
-/**
- * Completes the commit into `folder` that a killed program left half-done, if any, so that the folder can be read. Throws
- * `InputError` if that cannot be done.
- */
+/** Completes a commit into `folder` that a killed program left half-done. Throws `InputError` if that fails. */
 export function completeCommit(folder: string): void {
   const target = realPath(folder);
   const lock = path.join(target, stagingName);
   if (!existsSync(path.join(lock, journalName))) return;
   try {
-    // The new files come last: if all are there, only clearing up is left, for whoever writes next.
+    // The new files come last: if all are in place, only clearing up is left, which the next writer does.
     const files = path.join(lock, "current/files");
     if (readJournal(lock).new.every((name) => !isThere(path.join(files, name)))) return;
     acquire(lock, folder);
@@ -166,26 +301,70 @@ export function completeCommit(folder: string): void {
   }
 }
 
-/** Whether `current`, of a staging folder, holds something to resume; of the kind `kind`, if one is named. */
-export function holdsWork(current: string, kind: Resumable | null = null): boolean {
-  const names = namesIn(path.join(current, "checkpoint"));
-  const holdsParts = names.some((name) => partName.test(name));
-  const holdsCells = names.includes(cellsMark) && namesIn(path.join(current, "files/cells")).some(isCellName);
-  return (holdsParts && kind !== "sweep") || (holdsCells && kind !== "run");
+/** Whether there is a staged checkpoint to resume `kind` from. */
+export function holdsCheckpoint({ checkpoint }: Pick<Staging, "checkpoint">, kind: Resumable): boolean {
+  return holdsWork(path.dirname(checkpoint), kind);
 }
 
-/** Declares the cells in `files/cells` to be a checkpoint: a sweep that is stopped keeps those that are finished. */
-export function keepCells({ checkpoint }: Staging): void {
+/**
+ * Makes the staged cells a checkpoint, so that an interrupted sweep keeps the finished ones; removes those of a larger sweep
+ * that was interrupted here. Throws `InputError` if something else is in the place of one of the `count` cells.
+ */
+export function keepCells({ folder, files, checkpoint }: Staging, count: number): void {
+  const place = path.join(folder, "cells");
+  if (isThere(place) && !isFolder(place)) {
+    throw new InputError(`${place}: a folder for the cells goes here; move what is here or change --out`);
+  }
+  for (let cell = 0; cell < count; cell++) {
+    const cellPlace = path.join(place, String(cell));
+    if (!isThere(cellPlace) || isCellFolder(cellPlace)) continue;
+    throw new InputError(
+      `${cellPlace}: a cell of the sweep goes here, but something else is here; move it or change --out`,
+    );
+  }
   mkdirSync(checkpoint, { recursive: true });
   writeFileSync(path.join(checkpoint, cellsMark), "");
+  for (const cell of cellsIn(files)) {
+    if (Number(path.basename(cell)) >= count) removeWhole(path.join(files, cell));
+  }
 }
 
-/** The file in the folder of a checkpoint that keeps part `index` of the run. */
+/**
+ * Writes `bytes` to the checkpoint file `file`, with their SHA-256, so that if the program or the machine stops meanwhile,
+ * the file is either as it was or as it is to be.
+ */
+export function writeSealed(file: string, bytes: Uint8Array): void {
+  const beside = `${file}.new`;
+  writeFileSync(beside, Buffer.concat([sealOf(bytes), bytes]), { flush: true });
+  renameSync(beside, file);
+}
+
+/** Reads what {@link writeSealed} wrote; null if there is no file. Throws `InputError` if it is damaged. */
+export function readSealed(file: string): Uint8Array | null {
+  let sealed: Uint8Array;
+  try {
+    sealed = readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new InputError(`${file}: cannot be read: ${(error as Error).message}`);
+  }
+  const bytes = sealed.subarray(sealBytes);
+  if (!sealOf(bytes).equals(sealed.subarray(0, sealBytes))) {
+    throw new InputError(`${file}: is damaged; run without --resume to start from the beginning`);
+  }
+  return bytes;
+}
+
+function sealOf(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}
+
+/** The file of a checkpoint for part `index` of the run. */
 export function partFile(checkpoint: string, index: number): string {
   return path.join(checkpoint, `${index}.part`);
 }
 
-/** Removes a folder, if it exists, in one step: a program that is killed meanwhile leaves no part of it in its place. */
+/** Removes a folder, if it exists, in one step: it is never left half-removed. */
 export function removeWhole(folder: string): void {
   if (!existsSync(folder)) return;
   const removed = temporaryName(path.join(path.dirname(folder), stagingName));
@@ -193,7 +372,7 @@ export function removeWhole(folder: string): void {
   rmSync(removed, { recursive: true, force: true });
 }
 
-/** Whether `name` is that of something that moesim stages files in, and not of a file of the folder it is in. */
+/** Whether `name` is that of a staging folder. */
 export function isStagingName(name: string): boolean {
   return name === stagingName || leftoverName.test(name);
 }
@@ -205,7 +384,7 @@ export function isStaged(file: string): boolean {
     .some((name) => isStagingName(name) || (name.startsWith(".") && name.endsWith(stagingName)));
 }
 
-/** A file that appears whole or not at all. */
+/** An output file that appears whole or not at all. */
 export interface OutputFile {
   /** The staging folder. */
   readonly root: string;
@@ -217,8 +396,8 @@ export interface OutputFile {
 }
 
 /**
- * Prepares the file `file`, or the one that a link of that name leads to, making its folder if need be. Throws
- * `InputError` if nothing can be written there.
+ * Prepares the file `file`, or the target if that is a link, and makes its folder if there is none. Throws `InputError` if
+ * nothing can be written there.
  */
 export function openOutputFile(file: string): OutputFile {
   const target = realPath(file);
@@ -271,7 +450,7 @@ export function checkOutputFile(file: string): void {
   if (problem !== null) throw new InputError(`${file}: cannot be written to: ${problem}`);
 }
 
-/** The path without links; the absolute path if nothing is there yet. */
+/** Resolves links in a path, of which only the first parts need exist. */
 export function realPath(file: string): string {
   if (existsSync(file)) return realpathSync(file);
   const absolute = path.resolve(file);
@@ -300,7 +479,7 @@ function stagingIn(folder: string, lock: string): Staging {
 
 function checkFolder(target: string): void {
   if (existsSync(target)) {
-    if (!statSync(target).isDirectory()) throw new Error("it is no folder");
+    if (!isFolder(target)) throw new Error("it is no folder");
   } else if (isThere(target)) {
     throw new Error("it is a link that leads nowhere");
   }
@@ -310,9 +489,9 @@ function besideOf(target: string): string {
   return path.join(path.dirname(target), `.${path.basename(target)}${stagingName}`);
 }
 
-/** Locks the output folder `target`; adds the folders made for that to `made`. */
+/** Locks the output folder `target`; adds the folders that it makes to `made`. */
 function lockFolder(folder: string, target: string, made: string[]): Place {
-  const isLong = Buffer.byteLength(path.basename(target)) > longestBesideName;
+  const isLong = Buffer.byteLength(path.basename(target)) > maxBesideBytes;
   const beside = besideOf(target);
   for (;;) {
     makeFolders(isLong ? target : path.dirname(target), made);
@@ -334,7 +513,7 @@ function lockFolder(folder: string, target: string, made: string[]): Place {
   }
 }
 
-/** Takes over what is kept in the staging folder `beside`, unless there is such in `lock`, and removes `beside`. */
+/** Moves the checkpoints in the staging folder `beside` into `lock`, unless that has one, and removes `beside`. */
 function takeFrom(beside: string, lock: string, folder: string): void {
   acquire(beside, folder);
   for (const name of ["current", "earlier"]) {
@@ -346,7 +525,7 @@ function takeFrom(beside: string, lock: string, folder: string): void {
   clear(beside);
 }
 
-/** Moves what is staged beside the folder `target`, which somebody made meanwhile, into it. */
+/** Moves what is staged beside the folder `target` into it, because somebody made that folder meanwhile. */
 function moveInside(folder: string, target: string, beside: string): Place {
   const lock = path.join(target, stagingName);
   acquire(lock, folder);
@@ -358,7 +537,7 @@ function moveInside(folder: string, target: string, beside: string): Place {
   return { lock, isInside: true };
 }
 
-/** Makes `current` ready to be staged in: what a stopped program kept, if that is to be resumed, or empty. */
+/** Prepares `current` for staging: the checkpoint to resume, if there is one, or empty. */
 function prepareCurrent(lock: string, resume: Resumable | null): void {
   const current = path.join(lock, "current");
   const earlier = path.join(lock, "earlier");
@@ -371,7 +550,7 @@ function prepareCurrent(lock: string, resume: Resumable | null): void {
   for (const name of ["files", "work"]) mkdirSync(path.join(current, name), { recursive: true });
 }
 
-/** Empties `current`; the checkpoint in it, if any, takes the place of an earlier one. */
+/** Empties `current`; a checkpoint in it replaces the earlier one. */
 function keepEarlier(lock: string): void {
   const current = path.join(lock, "current");
   if (holdsWork(current)) {
@@ -383,7 +562,7 @@ function keepEarlier(lock: string): void {
 
 /** What a commit does, in this order. Paths are relative to the output folder. */
 interface Journal {
-  /** Files and folders that go away. */
+  /** Files and folders that go. */
   readonly old: readonly string[];
   /** Staged files and folders that come. */
   readonly new: readonly string[];
@@ -413,7 +592,7 @@ function planCommit(target: string, files: string, obsolete: readonly string[], 
       const name = path.join(folder, entry.name);
       const place = path.join(target, name);
       if (entry.isDirectory() && !old.has(name) && isThere(place)) {
-        if (!existsSync(place) || !statSync(place).isDirectory()) {
+        if (!isFolder(place)) {
           throw new InputError(`${place}: cannot be written to: it is no folder`);
         }
         visit(name);
@@ -435,7 +614,7 @@ function planCommit(target: string, files: string, obsolete: readonly string[], 
   };
 }
 
-/** Does what is left to do of a commit. */
+/** Does the rest of a commit. */
 function moveFiles(target: string, lock: string, journal: Journal): void {
   const files = path.join(lock, "current/files");
   for (const name of journal.old) {
@@ -491,14 +670,21 @@ function endCommit(lock: string, endsCheckpoints: boolean): void {
     return;
   }
   rmSync(path.join(lock, journalName), { force: true });
+  giveUp(lock);
+}
+
+/** Removes what is staged; a checkpoint of an earlier command stays. */
+function giveUp(lock: string): void {
   removeWhole(path.join(lock, "current"));
   clear(lock);
 }
 
-/** Clears up after a command that failed; a checkpoint of an earlier one stays. */
-function giveUp(lock: string): void {
-  removeWhole(path.join(lock, "current"));
-  clear(lock);
+/** Whether `current`, of a staging folder, holds something to resume; of `kind`, if one is named. */
+function holdsWork(current: string, kind: Resumable | null = null): boolean {
+  const names = namesIn(path.join(current, "checkpoint"));
+  const holdsParts = names.some((name) => partName.test(name));
+  const holdsCells = names.includes(cellsMark) && cellsIn(path.join(current, "files")).length > 0;
+  return (holdsParts && kind !== "sweep") || (holdsCells && kind !== "run");
 }
 
 /** Gives back a lock, and removes the staging folder unless there is something to resume in it. */
@@ -507,16 +693,16 @@ function clear(lock: string): void {
   else removeLock(lock);
 }
 
-/** The locks that this process holds, by the names of their owners. */
+/** The names of this process's owner files: the locks that it holds. */
 const held = new Set<string>();
 
-/** Takes the lock `lock`, of the output folder `folder`, at once or when another program lets go of it. */
+/** Takes the lock `lock` of the output folder `folder`; waits for another program to give it back. */
 function acquire(lock: string, folder: string): void {
   const own = `owner-${process.pid}-${startOf(process.pid)}-${Math.random().toString(36).slice(2)}`;
   for (let waitedMs = 0; ; ) {
     const owner = ownerOf(lock);
     if (owner === null) {
-      // A folder cannot be renamed to one that holds something, so that only one program can put its own here.
+      // A folder cannot be renamed to one that is not empty, so only one program can put its own here.
       const fresh = mkdtempSync(temporaryPrefix(lock));
       try {
         writeFileSync(path.join(fresh, own), "");
@@ -529,7 +715,7 @@ function acquire(lock: string, folder: string): void {
       }
     } else if (isFree(owner)) {
       try {
-        // The name is the dead owner's own, so that this succeeds for one program, and never against a living one.
+        // Renaming the dead owner's file succeeds for one program only, and never against a living one.
         renameSync(path.join(lock, owner), path.join(lock, own));
         held.add(own);
         return;
@@ -559,10 +745,10 @@ function ownerOf(lock: string): string | null {
   const owner = names.find((name) => ownerName.test(name));
   if (owner !== undefined) return owner;
   if (names.length === 0) return null;
-  throw new InputError(`${lock}: moesim stages its files here, and what is here is something else; move it`);
+  throw new InputError(`${lock}: moesim stages its files here, but something else is here; move it`);
 }
 
-/** Lets others take the staging folder over. */
+/** Lets others take over the staging folder. */
 function release(lock: string): void {
   const owner = ownerOf(lock);
   if (owner === null || !held.delete(owner)) return;
@@ -577,7 +763,7 @@ function removeLock(lock: string): void {
   rmSync(removed, { recursive: true, force: true });
 }
 
-/** Whether the process of a staging folder's owner is gone. An id may have come again, and be this process's now. */
+/** Whether the process of a staging folder's owner is gone. This process may have the id of one that is gone. */
 function isFree(owner: string): boolean {
   if (owner === nobody) return true;
   const [, id, start] = ownerName.exec(owner)!;
@@ -589,7 +775,7 @@ function isRunning(id: number, start: string): boolean {
   try {
     process.kill(id, 0);
   } catch (error) {
-    // A process of somebody else's may not be signalled, but it is there.
+    // Another user's process may not be signalled, but it exists.
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
   const now = startOf(id);
@@ -597,16 +783,16 @@ function isRunning(id: number, start: string): boolean {
   return now === unknownStart || start === unknownStart || now === start;
 }
 
-/** Where the system does not tell when a process began. */
+/** Stands for the start of a process if the system does not tell it. */
 const unknownStart = "0";
-/** A process that has ended, and whose parent has not asked how. */
+/** Stands for the start of a zombie: a process that has ended, but whose parent has not asked how. */
 const endedStart = "1";
 
-/** When the process `id` began, in clock ticks since the machine did: with the id, this tells processes apart. */
+/** When the process `id` began, in clock ticks since the machine started: with the id, this identifies a process. */
 function startOf(id: number): string {
   try {
     const status = readFileSync(`/proc/${id}/stat`, "utf8");
-    // The name of the program, in parentheses, may hold anything.
+    // The name of the program, in parentheses, may contain anything.
     const fields = status.slice(status.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" || fields[0] === "X" ? endedStart : fields[19];
   } catch {
@@ -614,7 +800,7 @@ function startOf(id: number): string {
   }
 }
 
-/** Removes from `folder` what programs that are gone staged for single files, or had begun to remove. */
+/** Removes from `folder` what killed programs staged for single files or had begun to remove. */
 function removeLeftovers(folder: string): void {
   tryTo(() => {
     for (const name of namesIn(folder)) {
@@ -634,26 +820,27 @@ function temporaryName(lock: string): string {
 }
 
 function namesIn(folder: string): string[] {
-  return existsSync(folder) && statSync(folder).isDirectory() ? readdirSync(folder) : [];
+  return isFolder(folder) ? readdirSync(folder) : [];
 }
 
-function isCellName(name: string): boolean {
-  return cellName.test(name);
+/** Whether `file` is a folder, or a link to one. */
+function isFolder(file: string): boolean {
+  return existsSync(file) && statSync(file).isDirectory();
 }
 
-/** Whether anything is called `file`, be it a link that leads nowhere. */
+/** Whether anything is called `file`, even a link that leads nowhere. */
 function isThere(file: string): boolean {
   return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
 function isEmptyFolder(folder: string): boolean {
-  return existsSync(folder) && statSync(folder).isDirectory() && readdirSync(folder).length === 0;
+  return isFolder(folder) && readdirSync(folder).length === 0;
 }
 
 /** Makes `folder` and the folders above it that are missing, and adds them to `made` from the top down. */
 function makeFolders(folder: string, made: string[]): void {
   if (existsSync(folder)) return;
-  // Not mkdir's own recursive mode: it never returns below /proc, and does not tell what it made before it failed.
+  // mkdir's own recursive mode never returns below /proc, and does not tell what it made before it failed.
   makeFolders(path.dirname(folder), made);
   mkdirSync(folder);
   made.push(folder);
@@ -668,17 +855,17 @@ function removeEmptyFolders(made: readonly string[]): void {
   });
 }
 
-/** Does `work`, which only clears up the staging folder `lock`, and lets go of it however that ends. */
+/** Does `work`, which only clears up the staging folder `lock`, and then releases the lock in any case. */
 function clearUp(lock: string, work: () => void): void {
   tryTo(work);
   tryTo(() => release(lock));
 }
 
-/** Does what only clears up: if it fails, the next program does it. */
+/** Does `work`, which only clears up: if it fails, the next program does it. */
 function tryTo(work: () => void): void {
   try {
     work();
   } catch {
-    // What is left has a name by which it is known as left over.
+    // The names of leftovers say what they are.
   }
 }

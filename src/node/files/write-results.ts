@@ -1,0 +1,162 @@
+import { appendFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { stringify } from "csv-stringify/sync";
+import type { Assignment } from "../../core/assignment.ts";
+import {
+  type CsvValue,
+  cellsOf,
+  cellText,
+  diagnosticColumns,
+  headerOf,
+  loadHeader,
+  type ResultTable,
+  type RowSource,
+  type StepRow,
+  stepColumnsOf,
+} from "../../core/results/result-columns.ts";
+import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
+import type { RouterResult } from "../../core/simulation/result.ts";
+import { loadSteps } from "../../core/simulation/router-run.ts";
+import { trains } from "../../core/simulation/sharing.ts";
+
+const bytesPerWrite = 2 ** 16;
+/** Such text is the same in a CSV file; all other text may need quotes. */
+const plainText = /^[\w.+-]*$/;
+
+/** Writes a CSV file (RFC 4180, line feeds) in pieces, so that memory does not grow with it. */
+export interface CsvFile {
+  write(row: readonly CsvValue[]): void;
+  /** Writes the rows that are still in memory. */
+  close(): void;
+}
+
+/** Starts `file` with the row `header`, replacing what is there. It is open only while it is written to. */
+export function createCsvFile(file: string, header: readonly string[]): CsvFile {
+  writeFileSync(file, "");
+  // Names occur in row after row.
+  const quoted = new Map<string, string>();
+  const pending = Buffer.allocUnsafe(bytesPerWrite);
+  let bytes = 0;
+
+  function cellOf(value: CsvValue): string {
+    if (typeof value !== "string") return cellText(value);
+    if (plainText.test(value)) return value;
+    let cell = quoted.get(value);
+    if (cell === undefined) {
+      cell = stringify([[value]], { eof: false });
+      quoted.set(value, cell);
+    }
+    return cell;
+  }
+
+  function write(row: readonly CsvValue[]): void {
+    let line = cellOf(row[0]);
+    for (let i = 1; i < row.length; i++) line += `,${cellOf(row[i])}`;
+    line += "\n";
+    const length = Buffer.byteLength(line);
+    if (bytes + length > bytesPerWrite) writePending();
+    if (length > bytesPerWrite) appendFileSync(file, line);
+    else bytes += pending.write(line, bytes);
+  }
+
+  function writePending(): void {
+    if (bytes > 0) appendFileSync(file, pending.subarray(0, bytes));
+    quoted.clear();
+    bytes = 0;
+  }
+
+  write(header);
+  return { write, close: writePending };
+}
+
+/** Writes `table` into `folder`, under its own name. */
+export function writeTable(folder: string, { file, columns, rows }: ResultTable): void {
+  const csv = createCsvFile(path.join(folder, file), columns);
+  for (const row of rows) csv.write(row);
+  csv.close();
+}
+
+/** Writes steps.csv, loads.csv and diagnostics.csv, the rows of one router after those of another. */
+export interface StepFiles {
+  write(row: StepRow): void;
+  /** Writes the `load` `[experts]` of a step to loads.csv. */
+  writeLoad(source: RowSource, step: number, load: ArrayLike<number>): void;
+  close(): void;
+}
+
+/** @param trains whether the stream trains, so that steps.csv has the columns of training */
+export function createStepFiles(folder: string, trains: boolean): StepFiles {
+  const columns = stepColumnsOf(trains);
+  const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(columns));
+  const loads = createCsvFile(path.join(folder, "loads.csv"), loadHeader);
+  const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(diagnosticColumns));
+  return {
+    write(row) {
+      steps.write(cellsOf(columns, row));
+      diagnostics.write(cellsOf(diagnosticColumns, row));
+    },
+    writeLoad({ scenario, router, seed }, step, load) {
+      for (let expert = 0; expert < load.length; expert++) {
+        loads.write([scenario, router, seed, step, expert, load[expert]]);
+      }
+    },
+    close() {
+      for (const file of [steps, loads, diagnostics]) file.close();
+    },
+  };
+}
+
+/** Rows written before a signal or a progress bar gets its turn. */
+const rowsPerTurn = 512;
+
+/** Writes steps.csv, loads.csv and diagnostics.csv of a run. */
+export async function writeSteps(folder: string, scenario: Scenario, results: readonly RouterResult[]): Promise<void> {
+  const files = createStepFiles(folder, trains(scenario));
+  const sampled = loadSteps(scenario);
+  const { experts } = scenario;
+  try {
+    for (const { router, steps, series, figureAt } of results) {
+      const source = rowSource(scenario, router);
+      for (let step = 0; step < steps; step++) {
+        files.write({ source, step, figure: (column) => figureAt(step, column) });
+        if (step % rowsPerTurn === 0) await setImmediate();
+      }
+      for (const [row, step] of sampled.entries()) {
+        files.writeLoad(source, step, series.loads.subarray(row * experts, (row + 1) * experts));
+      }
+    }
+  } finally {
+    files.close();
+  }
+}
+
+/** The first columns of a router's rows. */
+export function rowSource(scenario: Scenario, router: RouterChoice): RowSource {
+  return { scenario: scenario.name, router: router.name, kind: router.kind, seed: scenario.seed };
+}
+
+/** Writes run.json: what was run, with which program and when. */
+export function writeRunRecord(folder: string, record: object): void {
+  writeFileSync(path.join(folder, "run.json"), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Writes the file of `route --out`, a row per slot. */
+export interface AssignmentFile {
+  /** @param keepEmpty whether to write slots without an expert, as expert −1 with gate 0 */
+  write(step: number, tokens: number, assignment: Assignment, keepEmpty: boolean): void;
+  close(): void;
+}
+
+export function createAssignmentFile(name: string): AssignmentFile {
+  const file = createCsvFile(name, ["step", "token", "slot", "expert", "gate"]);
+  return {
+    write(step, tokens, { slots, expert, gate }, keepEmpty) {
+      for (let pair = 0; pair < tokens * slots; pair++) {
+        if (expert[pair] < 0 && !keepEmpty) continue;
+        file.write([step, Math.floor(pair / slots), pair % slots, expert[pair], gate[pair]]);
+      }
+    },
+    close: file.close,
+  };
+}
