@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
-import { maxVioPicture } from "../dist/core/pictures/makers/max-vio.js";
+import { maxVioPicture } from "../dist/core/pictures/makers/step-picture.js";
 import { renderSvg } from "../dist/node/render/render.js";
 import { readReportData } from "../dist/core/pictures/parts/report-data.js";
 import { themes } from "../dist/core/pictures/parts/theme.js";

@@ -1,6 +1,5 @@
-import { escapeUnprintable, escapeUnprintableInLines } from "../core/escape-unprintable.ts";
 import { InputError } from "../core/input-error.ts";
-import { isSystemError } from "../core/system-error.ts";
+import { escapeUnprintable, escapeUnprintableInLines } from "../core/words.ts";
 
 /**
  * Success; a check failed; bad input, or an output that cannot be written; internal error; standard output cannot be written.
@@ -41,4 +40,27 @@ export function reportError(
   if (verbose) process.stderr.write(`${escapeUnprintableInLines(error.stack ?? "")}\n`);
   else if (!isBadInput) print("This is a bug in moesim; --verbose shows where it happened.");
   return isBadInput ? exitCodes.badInput : exitCodes.internalError;
+}
+
+/** A check that the user asked for failed. The command has already printed why; the program exits with code 1. */
+export class CheckFailed extends Error {
+  override readonly name = "CheckFailed";
+}
+
+/** Codes of system calls that made no sense: a bug in the program, not a problem of the machine. */
+const programFaults = new Set(["EBADF", "EFAULT", "EINVAL", "ENOTSOCK"]);
+
+/** A system call that failed because of the machine: a full disk, a missing folder, too many open files. */
+export interface SystemError extends Error {
+  readonly code: string;
+  readonly syscall: string;
+  /** The file of the call, if it had one. */
+  readonly path?: string;
+}
+
+/** Whether `error` is a system call that failed for a reason outside the program. */
+export function isSystemError(error: unknown): error is SystemError {
+  if (!(error instanceof Error)) return false;
+  const { code, syscall } = error as Partial<SystemError>;
+  return typeof code === "string" && typeof syscall === "string" && !programFaults.has(code);
 }

@@ -3,7 +3,6 @@ import path from "node:path";
 import { InputError } from "../core/input-error.ts";
 import { printable } from "../core/results/format.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
-import { isSystemError } from "../core/system-error.ts";
 import {
   cellsIn,
   checkOutputFile,
@@ -19,6 +18,7 @@ import {
   resultNames,
   type Staging,
 } from "../node/files/results-folder.ts";
+import { isSystemError } from "./exit-codes.ts";
 import { writeLines } from "./terminal.ts";
 
 const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];

@@ -2,11 +2,10 @@ import "../node/platform.ts";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import { version } from "../core/version.ts";
-import { CheckFailed } from "./check-failed.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
 import { completeWords, completionCommand } from "./commands/completion.ts";
 import type { CommonArguments } from "./common-options.ts";
-import { exitCodes, reportError } from "./exit-codes.ts";
+import { CheckFailed, exitCodes, reportError } from "./exit-codes.ts";
 import { programEpilogue } from "./help.ts";
 import { columnsOf, writeLines } from "./terminal.ts";
 

@@ -1,7 +1,7 @@
 import pc from "picocolors";
 import type { Colors } from "picocolors/types.js";
 import wrapAnsi from "wrap-ansi";
-import { escapeUnprintable, escapeUnprintableInLines } from "../core/escape-unprintable.ts";
+import { counted, escapeUnprintable, escapeUnprintableInLines } from "../core/words.ts";
 
 /** Returns the colours for `stream`: none unless it is a terminal that has them, and none if NO_COLOR is set (no-color.org). */
 export function colorsOf(stream: NodeJS.WriteStream): Colors {
@@ -59,4 +59,9 @@ export function warn(message: string): void {
 /** Prints the one JSON value of a command with `--json`. */
 export function printJson(value: object): void {
   process.stdout.write(`${escapeUnprintableInLines(JSON.stringify(value, null, 2))}\n`);
+}
+
+/** Describes the size of a stream: `10 steps of 512 tokens, 16 experts`. */
+export function sizesText(steps: number, tokens: number, experts: number): string {
+  return `${counted(steps, "step")} of ${counted(tokens, "token")}, ${counted(experts, "expert")}`;
 }

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { withoutLegends } from "../core/pictures/parts/legend-room.ts";
+import { withoutLegends } from "../core/pictures/parts/legend.ts";
 import type { Picture } from "../core/pictures/picture.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { formatNumber } from "../core/results/format.ts";
-import { commandLine } from "../core/results/recommendation-text.ts";
+import { commandLine } from "../core/results/recommendation.ts";
 import type { Results } from "../core/results/results.ts";
 import { Command } from "./page.tsx";
 

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { sizesText } from "../../src/cli/terminal.ts";
 import { moesim, temporaryFolder } from "../support/program.ts";
 import { hasPseudoTerminal, program, screenOf, seenOnTerminal } from "../support/pseudo-terminal.ts";
 
@@ -131,5 +132,12 @@ describe.skipIf(!hasPseudoTerminal)("output on a terminal", () => {
     const piped = seenOnTerminal(`${command(steps / 2)} | cat`, folder, 80);
     expect(piped).toContain(`grid: ${steps / 2} steps`);
     expect(piped).not.toContain("left ·");
+  });
+});
+
+describe("sizesText", () => {
+  it("says in words how large a stream is, in the singular for one", () => {
+    expect(sizesText(10, 512, 16)).toBe("10 steps of 512 tokens, 16 experts");
+    expect(sizesText(1, 1, 1)).toBe("1 step of 1 token, 1 expert");
   });
 });

@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
+import { escapeUnprintable } from "../../core/words.ts";
 import { isOfCell, planAcceptance, stageAcceptance } from "../../node/check/accept-results.ts";
 import { bytesToCheck, type CheckRules, checkResults } from "../../node/check/check-results.ts";
 import { readGate } from "../../node/check/gate.ts";
 import { defaultTolerance, parseTolerances } from "../../node/check/tolerances.ts";
 import { checkIsResults } from "../../node/files/read-results.ts";
-import { CheckFailed } from "../check-failed.ts";
 import { type CommonArguments, optionGroups, outOption } from "../common-options.ts";
+import { CheckFailed } from "../exit-codes.ts";
 import { epilogue, examples } from "../help.ts";
 import { checkTarget, filesOfResults, withOutputFile, withOutputFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";

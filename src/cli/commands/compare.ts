@@ -55,7 +55,7 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
     throw new InputError(`compare: only ${counted(folders.length, "folder")} given; name at least two`);
   const columns = chooseMetrics(metric, all === true);
   if (html !== undefined) checkTarget("html", html, folders.flatMap(filesOfResults));
-  const { compareResults } = await import("../../node/results/compare-results.ts");
+  const { compareResults } = await import("../../node/compare-results.ts");
   const comparison = compareResults(
     folders.map((folder) => openResults(folder)),
     columns,

@@ -1,5 +1,4 @@
 import type { CommandModule } from "yargs";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import { loadKernels } from "../../core/kernels/index.ts";
 import { printable } from "../../core/results/format.ts";
@@ -7,7 +6,7 @@ import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
 import { batchesOnly, hasOwnStreams } from "../../core/simulation/sharing.ts";
 import { createSimulation } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
-import { listedFirst } from "../../core/words.ts";
+import { escapeUnprintable, listedFirst } from "../../core/words.ts";
 import { createNpyWriter } from "../../node/files/npy-writer.ts";
 import { namingFile } from "../../node/run/run-record.ts";
 import { eachStep } from "../../node/run/run-scenario.ts";
@@ -19,16 +18,15 @@ import {
   optionGroups,
 } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
+import { checkTarget, filesReadBy, withOutputFile } from "../output.ts";
+import { createProgress } from "../progress.ts";
 import {
   readOneScenario,
   recordedScenarioPositional,
   type ScenarioArguments,
   scenarioOptions,
-} from "../one-scenario.ts";
-import { checkTarget, filesReadBy, withOutputFile } from "../output.ts";
-import { createProgress } from "../progress.ts";
-import { sizesText } from "../sizes-text.ts";
-import { printJson } from "../terminal.ts";
+} from "../scenario-options.ts";
+import { printJson, sizesText } from "../terminal.ts";
 
 interface ExportArguments extends CommonArguments, ScenarioArguments {
   router?: string | undefined;

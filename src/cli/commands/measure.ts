@@ -1,12 +1,11 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { mostExperts } from "../../core/assignment.ts";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../../core/formats/recorded-choices.ts";
 import { InputError } from "../../core/input-error.ts";
 import { printable } from "../../core/results/format.ts";
 import { beginsAsFormula, formulaProblem } from "../../core/scenario/schema.ts";
-import { counted } from "../../core/words.ts";
+import { counted, escapeUnprintable } from "../../core/words.ts";
 import { resultFiles } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
 import { measureRecorded } from "../../node/run/measure-recorded.ts";

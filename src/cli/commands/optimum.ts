@@ -9,7 +9,7 @@ import { createAssignmentSolver, mostAssignmentExperts } from "../../core/transp
 import { eachStep } from "../../node/run/run-scenario.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";
+import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
 
 const scoreNames = [...scoreKinds, "raw"] as const;
 

@@ -1,13 +1,13 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { CommandModule } from "yargs";
-import { escapeUnprintableInLines } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import { type ThemeName, themes } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 import { printable } from "../../core/results/format.ts";
 import { type Results, stepMetrics } from "../../core/results/results.ts";
 import { suggestion } from "../../core/suggestion.ts";
+import { escapeUnprintableInLines } from "../../core/words.ts";
 import { openResults } from "../../node/files/read-results.ts";
 import { pageFile } from "../../node/files/results-folder.ts";
 import { type CommonArguments, maxVioOption, optionGroups, outOption, positiveNumber } from "../common-options.ts";

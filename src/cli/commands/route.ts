@@ -1,5 +1,4 @@
 import type { CommandModule } from "yargs";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
 import { stopsEarly } from "../../core/results/warnings.ts";
@@ -8,6 +7,7 @@ import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
+import { escapeUnprintable } from "../../core/words.ts";
 import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
 import { createAssignmentFile } from "../../node/files/write-results.ts";
 import { eachStep } from "../../node/run/run-scenario.ts";
@@ -19,11 +19,10 @@ import {
   optionGroups,
 } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../logits-file.ts";
 import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
-import { sizesText } from "../sizes-text.ts";
-import { printJson, warn, writeLines } from "../terminal.ts";
+import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
+import { printJson, sizesText, warn, writeLines } from "../terminal.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
   router: string;

@@ -1,11 +1,9 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { formatNumber, printable } from "../../core/results/format.ts";
 import { convergenceMessages, dualRegretWarnings, sampledRegretWarnings } from "../../core/results/warnings.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
-import { shellWord } from "../../core/shell-word.ts";
-import { counted } from "../../core/words.ts";
+import { counted, escapeUnprintable, shellWord } from "../../core/words.ts";
 import { holdsCheckpoint, resultFiles, type Staging } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
 import { dualRegretBases, namingFile, openInput, runRecord } from "../../node/run/run-record.ts";
@@ -21,16 +19,15 @@ import {
   wideOption,
 } from "../common-options.ts";
 import { epilogue, examples, runFiles } from "../help.ts";
+import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../output.ts";
+import { createLiveLine } from "../progress.ts";
 import {
   readOneScenario,
   recordedScenarioPositional,
   type ScenarioArguments,
   scenarioOptions,
-} from "../one-scenario.ts";
-import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../output.ts";
-import { createLiveLine } from "../progress.ts";
-import { sizesText } from "../sizes-text.ts";
-import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
+} from "../scenario-options.ts";
+import { printJson, sizesText, tableStyle, warn, writeLines } from "../terminal.ts";
 import { affinityLines, formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 

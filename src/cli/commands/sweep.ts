@@ -1,9 +1,9 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { printable } from "../../core/results/format.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
+import { escapeUnprintable } from "../../core/words.ts";
 import { type Staging, sweepFiles } from "../../node/files/results-folder.ts";
 import { readScenarioFile } from "../../node/files/scenario-file.ts";
 import {
@@ -21,9 +21,9 @@ import {
   wideOption,
 } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { maxCellsOption } from "../one-scenario.ts";
 import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../output.ts";
 import { createLiveLine } from "../progress.ts";
+import { maxCellsOption } from "../scenario-options.ts";
 import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
 
 interface SweepArguments extends CommonArguments {

@@ -1,15 +1,14 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { printable } from "../../core/results/format.ts";
 import { resolveScenario } from "../../core/scenario/load.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
+import { escapeUnprintable } from "../../core/words.ts";
 import { readScenarioFile } from "../../node/files/scenario-file.ts";
 import { type CommonArguments, positiveInteger, scenarioPositional } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
-import { maxCellsOption } from "../one-scenario.ts";
-import { sizesText } from "../sizes-text.ts";
-import { printJson } from "../terminal.ts";
+import { maxCellsOption } from "../scenario-options.ts";
+import { printJson, sizesText } from "../terminal.ts";
 
 interface ValidateArguments extends CommonArguments {
   scenario: string;

@@ -1,10 +1,9 @@
-import { recommendationLines } from "../../core/results/recommendation-text.ts";
+import { recommendationLines, weighSweep } from "../../core/results/recommendation.ts";
 import { cellOf as cellOfTable, numberOf, type Results } from "../../core/results/results.ts";
-import { weighSweep } from "../../core/results/sweep-recommendation.ts";
 import { routeTimes, type Variant, variantsOf } from "../../core/results/variants.ts";
 import { bestSentences, verdictOf } from "../../core/results/verdict.ts";
 import { stopsEarly, sweepDualRegretWarnings } from "../../core/results/warnings.ts";
-import { formatOverride } from "../../core/scenario/format-override.ts";
+import { formatOverride } from "../../core/scenario/overrides.ts";
 import type { SweepCell } from "../../core/scenario/sweep.ts";
 import { counted } from "../../core/words.ts";
 import { columnsOf, type TableStyle, wrapLines } from "../terminal.ts";

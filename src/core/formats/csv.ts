@@ -1,8 +1,7 @@
 import { CsvError, parse } from "csv-parse/browser/esm/sync";
 import { InputError } from "../input-error.ts";
 import { fillBytes, type Source } from "../source.ts";
-import type { TensorReader } from "./tensor-reader.ts";
-import { tensorSize } from "./tensor-shape.ts";
+import { type TensorReader, tensorSize } from "./tensor-reader.ts";
 
 /** Maximum bytes in one row: 40,000 experts at 25 digits each. Keeps an unclosed quote from swallowing the file. */
 const maxRowBytes = 1 << 20;

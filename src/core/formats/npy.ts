@@ -1,9 +1,8 @@
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { quoteName, shorten } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
-import type { TensorReader } from "./tensor-reader.ts";
+import { quoteName, shorten, type TensorReader } from "./tensor-reader.ts";
 
 const magic = "\x93NUMPY";
 /** NumPy itself refuses headers over 10,000 bytes by default; a header with three dimensions takes about 100. */

@@ -1,8 +1,7 @@
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { closeOnError, type Source } from "../source.ts";
-import { shorten } from "./message-parts.ts";
-import type { TensorOptions, TensorReader } from "./tensor-reader.ts";
+import { shorten, type TensorOptions, type TensorReader } from "./tensor-reader.ts";
 
 /**
  * Readers by file name extension. Each is loaded on first use: most commands open no recorded file, and the

@@ -1,9 +1,7 @@
 import { InputError } from "../input-error.ts";
 import { fillBytes, type Source } from "../source.ts";
 import { type ElementType, toMachineOrder } from "./element-type.ts";
-import { shapeText } from "./message-parts.ts";
-import type { TensorReader } from "./tensor-reader.ts";
-import { tensorSize } from "./tensor-shape.ts";
+import { shapeText, type TensorReader, tensorSize } from "./tensor-reader.ts";
 
 /** Bytes read at once; a multiple of every element size. */
 const pieceBytes = 1 << 20;

@@ -1,8 +1,14 @@
-import type { ColumnChunk, ColumnMetaData, FileMetaData, SchemaElement, SchemaTree } from "hyparquet";
-import { parquetSchema } from "hyparquet";
+import {
+  type ColumnChunk,
+  type ColumnMetaData,
+  type FileMetaData,
+  parquetSchema,
+  type SchemaElement,
+  type SchemaTree,
+} from "hyparquet";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
 import { InputError } from "../input-error.ts";
-import { listNames, quoteName } from "./message-parts.ts";
+import { listNames, quoteName } from "./tensor-reader.ts";
 
 /** A column of numbers as stored: one value per row, or a list of them. */
 export interface NumberColumn {

@@ -1,13 +1,10 @@
-import type { FileMetaData } from "hyparquet";
-import { parquetMetadata } from "hyparquet";
+import { type FileMetaData, parquetMetadata } from "hyparquet";
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
-import { quoteName } from "./message-parts.ts";
 import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
 import { checkSchemaSize, chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
 import { checkThrift } from "./parquet-thrift.ts";
-import type { TensorReader } from "./tensor-reader.ts";
-import { tensorSize } from "./tensor-shape.ts";
+import { quoteName, type TensorReader, tensorSize } from "./tensor-reader.ts";
 
 const magic = "PAR1";
 const maxMetadataBytes = 1 << 26;

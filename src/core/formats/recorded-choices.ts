@@ -1,8 +1,7 @@
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
-import { shapeText } from "./message-parts.ts";
 import { openTensor } from "./open-tensor.ts";
-import type { TensorReader } from "./tensor-reader.ts";
+import { shapeText, type TensorReader } from "./tensor-reader.ts";
 
 /** Rows converted at once. */
 const pieceValues = 1 << 16;

@@ -1,9 +1,8 @@
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { listNames, quoteName } from "./message-parts.ts";
 import { readPackedTensor } from "./packed-tensor.ts";
-import type { TensorReader } from "./tensor-reader.ts";
+import { listNames, quoteName, type TensorReader } from "./tensor-reader.ts";
 
 /** About 200,000 tensors, more than any model has. The format's own reader accepts six times as many bytes. */
 const maxHeaderBytes = 1 << 24;

@@ -4,8 +4,7 @@ import { formatNumber } from "../results/format.ts";
 import { horizontal, vertical } from "./parts/axes.ts";
 import { type ErrorBar, errorBars } from "./parts/error-bars.ts";
 import { legendOf } from "./parts/legend.ts";
-import { rowNameSize, rowNameWidth } from "./parts/row-names.ts";
-import { capitalized, drawnName } from "./parts/text.ts";
+import { capitalized, drawnName, rowNameSize, rowNameWidth } from "./parts/text.ts";
 import { variantColor } from "./parts/theme.ts";
 import { type Picture, pictureWidth } from "./picture.ts";
 

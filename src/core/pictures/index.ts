@@ -1,17 +1,12 @@
-import { dualRegretPicture } from "./makers/dual-regret.ts";
-import { idlePicture } from "./makers/idle.ts";
+import { dualRegretPicture, regretPicture } from "./makers/cumulative-picture.ts";
 import { loadCurvesPicture } from "./makers/load-curves.ts";
 import { loadsPicture } from "./makers/loads.ts";
-import { maxVioPicture } from "./makers/max-vio.ts";
-import { paretoPicture } from "./makers/pareto.ts";
+import { paretoPicture, taskLossBalancePicture } from "./makers/points.ts";
 import { rankSlowdownPicture } from "./makers/rank-slowdown.ts";
-import { regretPicture } from "./makers/regret.ts";
 import { solverPicture } from "./makers/solver.ts";
+import { idlePicture, maxVioPicture, stepMetricPicture, taskLossPicture } from "./makers/step-picture.ts";
 import { sweepPicture } from "./makers/sweep.ts";
-import { taskLossPicture } from "./makers/task-loss.ts";
-import { taskLossBalancePicture } from "./makers/task-loss-balance.ts";
 import type { ReportData } from "./parts/report-data.ts";
-import { stepMetricPicture } from "./parts/step-metric.ts";
 import { type Picture, type PictureMaker, pictureWidth } from "./picture.ts";
 
 /**

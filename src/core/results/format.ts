@@ -1,4 +1,4 @@
-import { unprintable } from "../escape-unprintable.ts";
+import { unprintable } from "../words.ts";
 import type { Interval } from "./interval.ts";
 
 const digits = 4;

@@ -1,7 +1,9 @@
+import { parse } from "yaml";
 import { InputError } from "../input-error.ts";
 import { suggestion } from "../suggestion.ts";
-import { listedFirst } from "../words.ts";
+import { escapeUnprintable, listedFirst } from "../words.ts";
 import { parsePlainData } from "./plain-data.ts";
+import type { Scenario } from "./scenario.ts";
 
 /** One `path=value` from the command line. */
 export interface Override {
@@ -66,4 +68,28 @@ function entryIndex(list: readonly unknown[], part: string, path: readonly strin
     );
   }
   return String(index);
+}
+
+/** Text that YAML reads as a string, unless it looks like a number, a boolean or null. */
+const plainText = /^[\w./-]+$/;
+
+/**
+ * Writes `path=value` on one line, as `--set` takes it; `parseOverride` reads it back to the same value. `path` is one
+ * that `scenario` was made with. A router whose name cannot stand before `=` is given by its index.
+ */
+export function formatOverride(path: string, value: unknown, scenario: Scenario): string {
+  const isPlain = !path.includes("=") && escapeUnprintable(path) === path;
+  return `${isPlain ? path : numberedPath(path, scenario)}=${formatValue(value)}`;
+}
+
+function numberedPath(path: string, { routers }: Scenario): string {
+  const [room, name, ...rest] = parsePath(path);
+  const index = routers.findIndex((router) => router.name === name);
+  return room === "routers" && index >= 0 ? [room, index, ...rest].join(".") : path;
+}
+
+function formatValue(value: unknown): string {
+  if (typeof value === "string" && plainText.test(value) && parse(value) === value) return value;
+  // JSON is YAML, and escapes what a terminal would not print.
+  return escapeUnprintable(JSON.stringify(value));
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { RandomSource } from "../random.ts";
-import { createMixtureStream } from "./parts/mixture-stream.ts";
+import { createMixtureStream } from "./parts/synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./parts/token-mixture.ts";
 import { defineStreamKind } from "./stream.ts";
 

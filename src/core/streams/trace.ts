@@ -1,7 +1,6 @@
 import { z } from "zod";
-import { shapeText } from "../formats/message-parts.ts";
 import { openTensor } from "../formats/open-tensor.ts";
-import type { TensorReader } from "../formats/tensor-reader.ts";
+import { shapeText, type TensorReader } from "../formats/tensor-reader.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { markDisabled } from "../token-batch.ts";

@@ -1,9 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { access, type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import type { Source } from "../../core/source.ts";
+import { escapeUnprintable } from "../../core/words.ts";
 
 /** A regular file as a source. */
 export interface FileSource extends Source {

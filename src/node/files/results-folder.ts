@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { isRunRecord, type RunRecord } from "../../core/scenario/is-run-record.ts";
+import { isRunRecord, type RunRecord } from "../../core/results/results.ts";
 import { openRegularFile, readSmallFile } from "./input-file.ts";
 
 /**

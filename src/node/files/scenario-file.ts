@@ -1,6 +1,6 @@
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { isRunRecord } from "../../core/scenario/is-run-record.ts";
+import { isRunRecord } from "../../core/results/results.ts";
 import { resolveScenario } from "../../core/scenario/load.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import { parsePlainData } from "../../core/scenario/plain-data.ts";

@@ -1,10 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { Resvg } from "@resvg/resvg-js";
 import type * as echarts from "echarts";
-import { chartOption } from "../../core/pictures/parts/chart-option.ts";
 import { compactSvg } from "../../core/pictures/parts/compact-svg.ts";
 import { textWidth } from "../../core/pictures/parts/text.ts";
-import type { Theme } from "../../core/pictures/parts/theme.ts";
+import { chartOption, type Theme } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 
 /** ECharts with what pictures are made of, as `npm run build` bundles it. */

@@ -1,5 +1,4 @@
 import { stat } from "node:fs/promises";
-import { escapeUnprintable } from "../../core/escape-unprintable.ts";
 import { InputError } from "../../core/input-error.ts";
 import type { KernelBackend } from "../../core/kernels/index.ts";
 import type { DualRegretBasis } from "../../core/results/warnings.ts";
@@ -7,6 +6,7 @@ import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { trains } from "../../core/simulation/sharing.ts";
 import { version } from "../../core/version.ts";
+import { escapeUnprintable } from "../../core/words.ts";
 import { findInputFile } from "../files/input-file.ts";
 import { tensorVersions } from "../tensors.ts";
 

@@ -1,6 +1,5 @@
-import { chartOption } from "../../core/pictures/parts/chart-option.ts";
 import { compactSvg } from "../../core/pictures/parts/compact-svg.ts";
-import { type ThemeName, themes } from "../../core/pictures/parts/theme.ts";
+import { chartOption, type ThemeName, themes } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 import { init } from "./echarts-parts.ts";
 import { createLegend, type Highlight } from "./highlight.ts";

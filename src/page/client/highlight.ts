@@ -1,4 +1,4 @@
-import { legendsOf } from "../../core/pictures/parts/legend-room.ts";
+import { legendsOf } from "../../core/pictures/parts/legend.ts";
 import type { Picture } from "../../core/pictures/picture.ts";
 import type { PageRouter } from "../page-data.ts";
 

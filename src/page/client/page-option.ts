@@ -6,10 +6,9 @@ import type {
   TitleComponentOption,
   YAXisComponentOption,
 } from "echarts";
-import { chartOption } from "../../core/pictures/parts/chart-option.ts";
-import { withoutLegends } from "../../core/pictures/parts/legend-room.ts";
+import { withoutLegends } from "../../core/pictures/parts/legend.ts";
 import { drawnName } from "../../core/pictures/parts/text.ts";
-import type { Theme } from "../../core/pictures/parts/theme.ts";
+import { chartOption, type Theme } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 import { type Chosen, routersOfLine, stateOf } from "./highlight.ts";
 import { heatMapTooltip, stepTooltip } from "./tooltips.ts";

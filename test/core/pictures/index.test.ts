@@ -1,11 +1,10 @@
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
 import { drawPictures } from "../../../src/core/pictures/index.ts";
-import { chartOption } from "../../../src/core/pictures/parts/chart-option.ts";
-import { withoutLegends } from "../../../src/core/pictures/parts/legend-room.ts";
+import { withoutLegends } from "../../../src/core/pictures/parts/legend.ts";
 import { readReportData } from "../../../src/core/pictures/parts/report-data.ts";
 import { textWidth } from "../../../src/core/pictures/parts/text.ts";
-import { themes } from "../../../src/core/pictures/parts/theme.ts";
+import { chartOption, themes } from "../../../src/core/pictures/parts/theme.ts";
 import { laidOut, type Picture, pictureWidth } from "../../../src/core/pictures/picture.ts";
 import { openResults } from "../../../src/node/files/read-results.ts";
 import { renderPng, renderSvg } from "../../../src/node/render/render.ts";

@@ -1,7 +1,9 @@
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from "echarts";
 import type { RunColumnName } from "../../metrics/catalogue.ts";
 import type { Interval } from "../../results/interval.ts";
+import { paretoFront } from "../../results/recommendation.ts";
 import { metricOf } from "../../results/variants.ts";
+import { listed } from "../../words.ts";
 import {
   type AxisType,
   axisTypeOf,
@@ -15,9 +17,41 @@ import { type ErrorBar, endsOf, errorBars } from "../parts/error-bars.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import { labelSize, type PointLabel, pointLabels } from "../parts/point-labels.ts";
 import type { ReportData, VariantData } from "../parts/report-data.ts";
-import { drawnName, rounded, textWidth } from "../parts/text.ts";
+import { drawnName, inWords, rounded, textWidth } from "../parts/text.ts";
 import { variantColor, variantSymbol } from "../parts/theme.ts";
-import { plotHeightOf } from "../picture.ts";
+import { type Picture, pictureWidth, plotHeightOf } from "../picture.ts";
+
+/** Price of balance: each variant's mean regret against its mean MaxVio, with the Pareto front. */
+export function paretoPicture(data: ReportData, width = pictureWidth): Picture | null {
+  const points = pointsOf(data, "regret_mean", "max_vio_batch_mean");
+  if (points.length < 2) return null;
+  const { series, notes, finding } = paretoLine(points, { x: "regret", y: "MaxVio" });
+  return {
+    id: "pareto",
+    title: "Regret against MaxVio",
+    reading: ["Lower is better on both axes.", ...notes, ...pointNotes(points)].join(" "),
+    finding,
+    ...pointsPicture(points, { x: "regret, mean", y: "MaxVio of a batch, mean" }, series, width),
+  };
+}
+
+/** Price of balance in training: each variant's task loss on the last steps against its mean MaxVio. */
+export function taskLossBalancePicture(data: ReportData, width = pictureWidth): Picture | null {
+  const points = pointsOf(data, "max_vio_batch_mean", "task_loss");
+  if (points.length < 2) return null;
+  const { series, notes, finding } = paretoLine(points, { x: "MaxVio", y: "task loss" });
+  return {
+    id: "task-loss-balance",
+    title: "Task loss against MaxVio",
+    reading: [
+      "Task loss, mean over the last deadWindow steps, and MaxVio, mean over all steps. Lower is better on both axes.",
+      ...notes,
+      ...pointNotes(points),
+    ].join(" "),
+    finding,
+    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss, last steps" }, series, width),
+  };
+}
 
 const plotHeight = 340;
 /** Pixels above the plot, for the name of the vertical axis. */
@@ -38,7 +72,7 @@ export interface VariantPoint {
 export type PointsLine = LineSeriesOption & { readonly name: string; readonly data: [x: number, y: number][] };
 
 /** Returns the variants that have both metrics, by their columns of summary.csv. */
-export function pointsOf({ results, variants }: ReportData, x: RunColumnName, y: RunColumnName): VariantPoint[] {
+function pointsOf({ results, variants }: ReportData, x: RunColumnName, y: RunColumnName): VariantPoint[] {
   return variants.flatMap((variant): VariantPoint[] => {
     const [across, up] = [metricOf(results, variant, x), metricOf(results, variant, y)];
     return across === null || up === null ? [] : [{ variant, x: across, y: up }];
@@ -176,4 +210,39 @@ function cross({ variant, x, y }: VariantPoint, xType: AxisType, yType: AxisType
   const upright = endsOf(y, yType)?.map((end) => [xMean, end] as const);
   const bars = [across, upright].flatMap((ends): ErrorBar[] => (ends === undefined ? [] : [[ends[0], ends[1]]]));
   return errorBars(drawnName(variant.name), variantColor(variant.position), bars);
+}
+
+/** The Pareto front of points, lower being better on both axes. */
+interface ParetoLine {
+  /** The line that joins them; empty if there is only one. */
+  readonly series: readonly PointsLine[];
+  /** Sentences for the picture's `reading`. */
+  readonly notes: readonly string[];
+  readonly finding: string;
+}
+
+/** @param axes their names in the picture's finding */
+function paretoLine(points: readonly VariantPoint[], axes: { readonly x: string; readonly y: string }): ParetoLine {
+  const front = paretoFront(points.map(({ x, y }) => ({ x: x.mean, y: y.mean }))).map((position) => points[position]);
+  const names = front.map(
+    ({ variant, x, y }) => `${drawnName(variant.name)} (${axes.x} ${inWords(x.mean)}, ${axes.y} ${inWords(y.mean)})`,
+  );
+  const finding = `${front.length} of ${points.length} ${front.length === 1 ? "is" : "are"} on the Pareto front: ${listed(names)}.`;
+  if (front.length === 1) return { series: [], notes: [], finding };
+  return {
+    series: [
+      {
+        name: "Pareto front",
+        type: "line",
+        color: "@mutedText",
+        symbol: "none",
+        lineStyle: { type: "dashed", width: 1.2 },
+        silent: true,
+        tooltip: { show: false },
+        data: front.map(({ x, y }) => [rounded(x.mean), rounded(y.mean)]),
+      },
+    ],
+    notes: ["The line joins the Pareto front: no other point is at least as good on both axes and better on one."],
+    finding,
+  };
 }

@@ -1,11 +1,9 @@
 import { max, mean, quantile, tickStep } from "d3-array";
 import { metricOf } from "../../results/variants.ts";
 import { horizontal, vertical } from "../parts/axes.ts";
-import { rangeSentence } from "../parts/findings.ts";
-import { leftOutNotes, subjectShown } from "../parts/notes.ts";
+import { leftOutNotes, rangeSentence, subjectShown } from "../parts/findings.ts";
 import type { ReportData } from "../parts/report-data.ts";
-import { rowNameSize, rowNameWidth } from "../parts/row-names.ts";
-import { drawnName, rounded } from "../parts/text.ts";
+import { drawnName, rounded, rowNameSize, rowNameWidth } from "../parts/text.ts";
 import { variantColor } from "../parts/theme.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 

@@ -1,15 +1,118 @@
 import { max, mean, min, nice, tickStep } from "d3-array";
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption, YAXisComponentOption } from "echarts";
+import { metrics } from "../../metrics/catalogue.ts";
 import type { StepSeries } from "../../results/results.ts";
 import { fallingAxis, stepAxis, vertical, verticalName } from "../parts/axes.ts";
+import { type NamedValue, namedMetric, rangeSentence } from "../parts/findings.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
-import { type Line, type LinePoint, lineSeries, linesOf } from "../parts/lines.ts";
+import { type Line, type LinePoint, lineSeries, linesOf, runningMean } from "../parts/lines.ts";
 import { type PanelLayout, placePanels } from "../parts/panels.ts";
 import type { ReportData, VariantData } from "../parts/report-data.ts";
-import { runningMean } from "../parts/running-mean.ts";
-import { inWords, rounded, textWidth } from "../parts/text.ts";
+import { capitalized, drawnName, inWords, rounded, textWidth } from "../parts/text.ts";
 import { variantColor } from "../parts/theme.ts";
-import { plotHeightOf } from "../picture.ts";
+import { type Picture, type PictureMaker, pictureWidth, plotHeightOf } from "../picture.ts";
+
+/** MaxVio of each step, a line per variant. Wang et al. 2024, arXiv 2408.15664. */
+export function maxVioPicture(data: ReportData, width = pictureWidth): Picture | null {
+  const drawn = stepPicture(data, width, { column: "max_vio", yName: "MaxVio", least: 0 });
+  if (drawn === null) return null;
+  const { notes, ...picture } = drawn;
+  return {
+    id: "max-vio",
+    title: "MaxVio over the steps",
+    reading: [
+      "How far the fullest expert is above the mean load on each step; 0 is perfect balance, and lower is better.",
+      ...notes,
+    ].join(" "),
+    finding: rangeSentence("MaxVio, mean over the steps,", namedMetric(data, "max_vio_batch_mean")),
+    ...picture,
+  };
+}
+
+/** The loss of the task that the stream trains on, a smoothed line per variant. */
+export function taskLossPicture(data: ReportData, width = pictureWidth): Picture | null {
+  const drawn = stepPicture(data, width, {
+    column: "task_loss",
+    yName: "task loss",
+    isFalling: true,
+    least: 0,
+    figure: null,
+  });
+  if (drawn === null) return null;
+  const { notes, ...picture } = drawn;
+  return {
+    id: "task-loss",
+    title: "Task loss over the steps",
+    reading: [
+      "The loss of the model in training on each batch, before learning from it. Lower is better; a line that falls sooner " +
+        "has learned faster.",
+      ...notes,
+    ].join(" "),
+    finding: rangeSentence("Task loss, mean over the last deadWindow steps,", namedMetric(data, "task_loss")),
+    ...picture,
+  };
+}
+
+/** The share of experts without a token on each step, in percent, a line per variant. */
+export function idlePicture(data: ReportData, width = pictureWidth): Picture | null {
+  const drawn = stepPicture(data, width, { column: "idle_fraction", yName: "idle experts, %", least: 0, factor: 100 });
+  if (drawn === null) return null;
+  const { notes, ...picture } = drawn;
+  const isNeverIdle = data.variants.every(({ series }) =>
+    series.every(({ columns }) => columns.idle_fraction.every((value) => !(value > 0))),
+  );
+  return {
+    id: "idle",
+    title: "Idle experts over the steps",
+    reading: [
+      "The share of experts without a token on each step, in percent. An idle expert takes memory and learns nothing: 0 is best.",
+      ...notes,
+    ].join(" "),
+    finding: isNeverIdle
+      ? "No expert is idle on any step."
+      : rangeSentence(
+          "The share of idle experts, in percent, mean over the steps,",
+          namedMetric(data, "idle_fraction_mean").map(({ name, value }) => ({ name, value: 100 * value })),
+        ),
+    ...picture,
+  };
+}
+
+/** Draws the column `column` of steps.csv over the steps, a line per variant. */
+export function stepMetricPicture(column: string): PictureMaker {
+  const isSum = column.endsWith("_cumulative");
+  const metric = metrics.find(({ id, step }) => id === column && step?.file === "steps");
+  const label = metric?.label ?? column.replaceAll("_", " ");
+  return (data, width): Picture | null => {
+    const drawn = stepPicture(data, width, { column, yName: label, figure: isSum ? "last" : "mean" });
+    if (drawn === null) return null;
+    const { notes, ...picture } = drawn;
+    return {
+      id: column.replaceAll("_", "-"),
+      title: `${capitalized(label)} over the steps`,
+      reading:
+        [...(metric === undefined ? [] : [`${capitalized(metric.definition)}.`]), ...notes].join(" ") ||
+        "One line per router.",
+      finding: rangeSentence(
+        isSum ? `${capitalized(label)} on the last step` : `${capitalized(label)}, mean over the steps,`,
+        figuresOf(data, column, isSum),
+      ),
+      ...picture,
+    };
+  };
+}
+
+/** For each variant with values: their mean over steps and seeds, or that of the last step. */
+function figuresOf({ variants }: ReportData, column: string, ofLast: boolean): NamedValue[] {
+  return variants.flatMap(({ name, series }) => {
+    const values = series.flatMap(({ columns }) => {
+      const known = columns[column].filter((value) => !Number.isNaN(value));
+      return ofLast ? known.slice(-1) : known;
+    });
+    const sum = values.reduce((total, value) => total + value, 0);
+    return values.length === 0 ? [] : [{ name: drawnName(name), value: sum / values.length }];
+  });
+}
 
 /** More lines would hide each other, and get a plot each. */
 const mostTogether = 4;
@@ -27,7 +130,7 @@ const axisTicks = 4;
 const smoothedPart = 1 / 30;
 
 /** What a picture of a metric over the steps shows, and how. */
-export interface StepPictureOptions {
+interface StepPictureOptions {
   /** The metric's column in steps.csv. */
   readonly column: string;
   readonly yName: string;
@@ -41,7 +144,7 @@ export interface StepPictureOptions {
   readonly figure?: "mean" | "last" | null;
 }
 
-export interface StepPicture {
+interface StepPicture {
   readonly option: EChartsOption;
   readonly height: number;
   readonly panels?: PanelLayout;
@@ -55,7 +158,7 @@ export interface StepPicture {
  * steps, those are dots and the line shows the others: one line would zigzag between the two. Null if no variant has a
  * value.
  */
-export function stepPicture(written: ReportData, width: number, options: StepPictureOptions): StepPicture | null {
+function stepPicture(written: ReportData, width: number, options: StepPictureOptions): StepPicture | null {
   const { column, yName, factor = 1 } = options;
   const data =
     factor === 1 ? written : changed(written, column, ({ columns }) => columns[column].map((value) => factor * value));

@@ -2,11 +2,10 @@ import { ascending, max, mean, range } from "d3-array";
 import type { LineSeriesOption } from "echarts";
 import { confidenceInterval } from "../../results/interval.ts";
 import type { StepSeries } from "../../results/results.ts";
-import { leftOutNotes } from "./notes.ts";
+import { leftOutNotes } from "./findings.ts";
 import type { ReportData } from "./report-data.ts";
 import { drawnName, rounded } from "./text.ts";
 import { variantColor, variantDash } from "./theme.ts";
-import { thinnedPositions } from "./thinning.ts";
 
 /** Maximum points of a line: more than two thirds of the pixels it is drawn on, since two pixels share an extreme. */
 const mostPointsOfLine = 600;
@@ -139,4 +138,50 @@ export function lineSeries({ name, position, points }: Line, panel: number, leas
     { ...edge, data: bounds.map(({ step, low }) => [step, low]) },
     { ...edge, areaStyle: { opacity: 0.18 }, data: bounds.map(({ step, width }) => [step, width]) },
   ];
+}
+
+/**
+ * Returns the mean of `values` around each position, from `radius` before it to `radius` after it. A value with fewer
+ * values before it is averaged with equally few after it, so that a steep start is not flattened; at the end, the mean
+ * is over the values that exist. NaN is ignored, and is the mean only if there is nothing else.
+ */
+export function runningMean(values: readonly number[], radius: number): number[] {
+  const sums = new Float64Array(values.length + 1);
+  const counts = new Int32Array(values.length + 1);
+  for (const [position, value] of values.entries()) {
+    const isThere = !Number.isNaN(value);
+    sums[position + 1] = sums[position] + (isThere ? value : 0);
+    counts[position + 1] = counts[position] + (isThere ? 1 : 0);
+  }
+  return values.map((_, position) => {
+    const reach = Math.min(radius, position);
+    const [start, end] = [position - reach, Math.min(position + reach + 1, values.length)];
+    return (sums[end] - sums[start]) / (counts[end] - counts[start]);
+  });
+}
+
+/**
+ * Returns the positions of at most `most` (at least 4) of `values`, rising, that keep the look of the line through
+ * them: the first, the last, and the lowest and highest of each of equally long stretches between, so no peak or dip is
+ * lost. All positions if there are no more than `most`. Values must not be NaN.
+ */
+export function thinnedPositions(values: readonly number[], most: number): number[] {
+  if (values.length <= most) return Array.from(values.keys());
+  const last = values.length - 1;
+  const stretches = Math.floor((most - 2) / 2);
+  const kept = [0];
+  for (let stretch = 0; stretch < stretches; stretch++) {
+    const start = 1 + Math.floor((stretch * (last - 1)) / stretches);
+    const end = 1 + Math.floor(((stretch + 1) * (last - 1)) / stretches);
+    let lowest = start;
+    let highest = start;
+    for (let position = start; position < end; position++) {
+      if (values[position] < values[lowest]) lowest = position;
+      if (values[position] > values[highest]) highest = position;
+    }
+    kept.push(Math.min(lowest, highest));
+    if (lowest !== highest) kept.push(Math.max(lowest, highest));
+  }
+  kept.push(last);
+  return kept;
 }

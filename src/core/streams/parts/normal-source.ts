@@ -7,7 +7,7 @@ export type NormalSource = (out: Float32Array, length: number) => void;
 const stateWords = 16;
 
 /** Returns a bulk source of standard normals: the kernels' generator, seeded with 16 words of `random`. */
-export function createNormalSource(kernels: Kernels, random: RandomSource): NormalSource {
+function createNormalSource(kernels: Kernels, random: RandomSource): NormalSource {
   const state = createNormalState(kernels, random);
   return (out, length) => kernels.fillNormal(state, out, length);
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Stream, StreamContext } from "../stream.ts";
+import type { TokenMixture } from "./token-mixture.ts";
 
 /** Overwrites the previous step's logits `[tokens × experts]` with those of `step`. Called once per step, in order. */
 export type WriteLogits = (logits: Float32Array, step: number) => void;
@@ -42,4 +43,26 @@ export function createSyntheticStream(
       }),
     async close() {},
   };
+}
+
+/**
+ * Stream of a `mixture`'s tokens. `move` changes the mixture before each step, even if the step's logits are skipped.
+ */
+export function createMixtureStream(
+  context: StreamContext,
+  mixture: TokenMixture,
+  move: (step: number) => void,
+): Stream {
+  return createSyntheticStream(
+    context,
+    (logits, step) => {
+      move(step);
+      mixture.writeLogits(logits);
+    },
+    false,
+    (step) => {
+      move(step);
+      mixture.passTokens();
+    },
+  );
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { drawPictures } from "../../../../src/core/pictures/index.ts";
-import { taskLossPicture } from "../../../../src/core/pictures/makers/task-loss.ts";
-import { taskLossBalancePicture } from "../../../../src/core/pictures/makers/task-loss-balance.ts";
+import { taskLossBalancePicture } from "../../../../src/core/pictures/makers/points.ts";
+import { taskLossPicture } from "../../../../src/core/pictures/makers/step-picture.ts";
 import { fallingAxis } from "../../../../src/core/pictures/parts/axes.ts";
 import { readReportData } from "../../../../src/core/pictures/parts/report-data.ts";
 import { openResults } from "../../../../src/node/files/read-results.ts";

@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cumulativePicture } from "../../../../src/core/pictures/makers/cumulative-picture.ts";
-import { lineSeries, linesOf } from "../../../../src/core/pictures/parts/lines.ts";
+import { lineSeries, linesOf, runningMean, thinnedPositions } from "../../../../src/core/pictures/parts/lines.ts";
 import type { StepSeries } from "../../../../src/core/results/results.ts";
 import { plainData, plainResults, plainSeries } from "./plain-results.ts";
 
@@ -137,5 +138,80 @@ describe("a picture of sums", () => {
     const { option } = cumulativePicture({ lines: [line([0, -1, -2])], notes: [] }, "sum");
     expect(option.xAxis).toHaveLength(1);
     expect(option.series).toHaveLength(1);
+  });
+});
+
+describe("runningMean", () => {
+  describe("a running mean", () => {
+    it("is over as many values before a position as behind it, and over what there is at the end", () => {
+      expect(runningMean([16, 8, 4, 0, 1], 1)).toEqual([16, 28 / 3, 4, 5 / 3, 0.5]);
+      expect(runningMean([16, 8, 4, 0, 1], 9)).toEqual([16, 28 / 3, 29 / 5, 29 / 5, 29 / 5]);
+    });
+
+    it("is the values themselves for a radius of 0", () => {
+      expect(runningMean([3, 1, 2], 0)).toEqual([3, 1, 2]);
+    });
+
+    it("passes over what is not there", () => {
+      expect(runningMean([2, Number.NaN, 4], 1)).toEqual([2, 3, 4]);
+      expect(runningMean([Number.NaN], 1)).toEqual([Number.NaN]);
+    });
+
+    it("is the mean of the values around, added up one by one", () => {
+      const values = fc.array(fc.double({ min: -1e3, max: 1e3, noNaN: true }), { maxLength: 40 });
+      fc.assert(
+        fc.property(values, fc.nat(10), (all, radius) => {
+          const expected = all.map((_, at) => {
+            const reach = Math.min(radius, at);
+            const around = all.slice(at - reach, at + reach + 1);
+            return around.reduce((sum, value) => sum + value, 0) / around.length;
+          });
+          // Differences of sums below 4e4 are rounded to some 1e-11.
+          for (const [at, mean] of runningMean(all, radius).entries()) expect(mean).toBeCloseTo(expected[at], 9);
+        }),
+      );
+    });
+  });
+});
+
+describe("thinnedPositions", () => {
+  describe("thinning a line", () => {
+    it("leaves a short line as it is", () => {
+      expect(thinnedPositions([3, 1, 2], 4)).toEqual([0, 1, 2]);
+      expect(thinnedPositions([], 4)).toEqual([]);
+    });
+
+    it("keeps a single dip of a long flat line", () => {
+      const values = new Array<number>(5000).fill(1);
+      values[3333] = 0;
+      expect(thinnedPositions(values, 600)).toContain(3333);
+    });
+
+    it("keeps both ends, the highest and the lowest value, and never more than asked for", () => {
+      const line = fc.array(fc.integer({ min: -50, max: 50 }), { minLength: 1, maxLength: 300 });
+      fc.assert(
+        fc.property(line, fc.integer({ min: 4, max: 80 }), (values, most) => {
+          const kept = thinnedPositions(values, most);
+          expect(kept.length).toBeLessThanOrEqual(Math.max(most, 1));
+          expect(kept).toEqual(Array.from(new Set(kept)).sort((a, b) => a - b));
+          expect(kept[0]).toBe(0);
+          expect(kept[kept.length - 1]).toBe(values.length - 1);
+          const left = kept.map((position) => values[position]);
+          expect(Math.max(...left)).toBe(Math.max(...values));
+          expect(Math.min(...left)).toBe(Math.min(...values));
+        }),
+        { seed: 1 },
+      );
+    });
+
+    it("keeps some of every stretch of the line", () => {
+      const kept = thinnedPositions(
+        Array.from({ length: 1000 }, (_, i) => Math.sin(i)),
+        100,
+      );
+      const gaps = kept.slice(1).map((position, i) => position - kept[i]);
+      // Each of the 49 stretches of about 20 has one, so that two of them are never further apart than two stretches.
+      expect(Math.max(...gaps)).toBeLessThan(2 * Math.ceil(998 / 49));
+    });
   });
 });

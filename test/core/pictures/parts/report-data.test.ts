@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { featuredVariants } from "../../../../src/core/pictures/parts/featured.ts";
+import { featuredVariants } from "../../../../src/core/pictures/parts/report-data.ts";
 import { variantsOf } from "../../../../src/core/results/variants.ts";
 import { plainResults } from "./plain-results.ts";
 

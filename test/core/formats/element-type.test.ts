@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bfloat16Table, float16Table } from "../../../src/core/formats/half-precision.ts";
+import { bfloat16Table, float16Table } from "../../../src/core/formats/element-type.ts";
 
 describe("the float16 table", () => {
   test("holds the closed form of IEEE binary16 for all 65,536 bit patterns", () => {

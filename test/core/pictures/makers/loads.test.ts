@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadPanel } from "../../../../src/core/pictures/makers/load-panel.ts";
+import { loadPanel } from "../../../../src/core/pictures/makers/loads.ts";
 
 describe("a panel of the load heatmap", () => {
   it("shows loads in percent of the mean of their step", () => {
