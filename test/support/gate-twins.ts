@@ -56,6 +56,23 @@ export function massGates(
   };
 }
 
+/**
+ * Gates of rows that are the projection of (α + A)/γ at the token's experts on the simplex, α `[experts]`, `potential`, a
+ * constant; A is S, or Z where `scores` is "logits".
+ */
+export function projectedGates(potential: readonly number[], gamma: number, scores: ScoreKind): GateTwin {
+  return (logits, expert) => {
+    const affinity = affinities(logits, scores);
+    return expert.map((row, t) => {
+      const values = row.map((e) => (affinity[t][e] + potential[e]) / gamma);
+      const ordered = [...values].sort((a, b) => b - a);
+      const thresholds = ordered.map((_, i) => (ordered.slice(0, i + 1).reduce((sum, v) => sum + v, 0) - 1) / (i + 1));
+      const threshold = thresholds[ordered.findLastIndex((value, i) => value > thresholds[i])];
+      return values.map((value) => Math.max(0, value - threshold));
+    });
+  };
+}
+
 /** The Switch loss coefficient · E · Σ_e f_e·p_e of fractions f `[experts]` that do not depend on Z. */
 export function switchLoss(logits: Matrix, fraction: readonly number[], coefficient: number): number {
   const probability = logits.map(softmax);

@@ -91,7 +91,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       .epilogue(
         epilogue([
           "--out   step, token, slot, expert, gate: a row per token and selected expert",
-          "--plan  float32 [tokens × experts] or [steps × tokens × experts]; rows sum to 1",
+          "--plan  float32 [tokens × experts] or [steps × tokens × experts]; rows sum to 1, or to 0 where scot has no mass",
         ]),
       ),
   handler: route,

@@ -121,6 +121,32 @@ export interface Kernels {
   ): number;
 
   /**
+   * The rows of a transport plan with at most `topK` non-zeros each, at given potentials of the experts. For each row of
+   * v_te = affinity[t, e] + potential[e] it solves
+   *
+   *     max over p ≥ 0, Σ_e p_e = 1, at most topK non-zeros, of  ⟨v, p⟩ − (gamma/2)·‖p‖²
+   *
+   * whose solution is the projection of the topK largest of v/gamma on the simplex, p_e = [v_e − τ]_+ / gamma (Liu,
+   * Puigcerver & Blondel 2022, arXiv 2209.15466). Writes these topK experts, descending, ties to the lower index, into
+   * `expert` and their p into `mass`, both `[tokens × topK]`, and adds Σ_t p to `columnSum` `[experts]`. Returns Σ_t of the
+   * maximum.
+   *
+   * Affinities are finite, or −∞ for an expert that is never among the topK: slots that are left get −1 and mass 0, and a
+   * row without any other value is worth 0. Potentials are finite; `gamma` > 0, in the unit of both.
+   */
+  sparseRows(
+    affinity: Float32Array,
+    potential: Float64Array,
+    gamma: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: Int32Array,
+    mass: Float64Array,
+    columnSum: Float64Array,
+  ): number;
+
+  /**
    * `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64; −∞ for a token with every expert disabled,
    * else finite.
    */

@@ -9,6 +9,7 @@ import { columnQuantiles, priceQuantiles, selectByPrice } from "./reference/quan
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
 import { addOffsets, gatherRows, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
+import { sparseRows } from "./reference/sparse-rows.ts";
 import { entropicPlan, gibbsSweep, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
 
 /**
@@ -50,6 +51,7 @@ export function createReferenceKernels(): Kernels {
 
     affinities,
     relaxedTopK,
+    sparseRows,
 
     logSumExpRows(logits, tokens, experts, out) {
       for (let t = 0; t < tokens; t++) {

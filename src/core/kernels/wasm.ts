@@ -45,6 +45,19 @@ interface Assembly {
     curvature: number,
     scratch: number,
   ): number;
+  sparseRowsScratch(experts: number): number;
+  sparseRows(
+    affinity: number,
+    potential: number,
+    gamma: number,
+    tokens: number,
+    experts: number,
+    topK: number,
+    expert: number,
+    mass: number,
+    columnSum: number,
+    scratch: number,
+  ): number;
   logSumExpRows(logits: number, tokens: number, experts: number, out: number): void;
   pairScores(
     logits: number,
@@ -392,6 +405,21 @@ export function createWasmKernels(): Kernels {
         addressOf(mass, experts),
         curvature === null ? 0 : addressOf(curvature, experts * experts),
         scratch(assembly.relaxedTopKScratch(experts, topK)),
+      );
+    },
+
+    sparseRows(affinity, potential, gamma, tokens, experts, topK, expert, mass, columnSum) {
+      return assembly.sparseRows(
+        addressOf(affinity, tokens * experts),
+        addressOf(potential, experts),
+        gamma,
+        tokens,
+        experts,
+        topK,
+        addressOf(expert, tokens * topK),
+        addressOf(mass, tokens * topK),
+        addressOf(columnSum, experts),
+        scratch(assembly.sparseRowsScratch(experts)),
       );
     },
 

@@ -73,8 +73,8 @@ export interface BatchRouter {
    */
   route(logits: ArrayLike<number>): RoutedBatch;
   /**
-   * Returns the plan `[tokens × experts]` of the last batch, with rows that sum to 1; on steps on which no solver ran,
-   * the affinities. Throws `InputError` for routers without a plan, and before the first batch.
+   * Returns the plan `[tokens × experts]` of the last batch, with rows that sum to 1, or are all zero where `scot` finds no
+   * mass; on steps on which no solver ran, the affinities. Throws `InputError` for routers without a plan, and before the first batch.
    */
   plan(): Float32Array;
   /** `[experts]`, added to the affinities when ranking the next batch; null for routers without a bias. */

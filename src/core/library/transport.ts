@@ -8,6 +8,7 @@ import { z } from "zod";
 import { createKernels } from "../kernels/index.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
+import { createSparseRowsSolver } from "../transport/sparse/sparse-rows.ts";
 import {
   createSparsityConstrainedSolver,
   sparsityConstrainedFields,
@@ -81,8 +82,12 @@ export interface SparsityConstrainedInput {
   readonly maxTokens: number;
   /** Weight of the squared norm, in units of S; at least 1e-6, default 1. */
   readonly gamma?: number | undefined;
-  /** Which concave function L-BFGS maximises; default `dual`. */
+  /** Which concave function is maximised; default `dual`. */
   readonly formulation?: "dual" | "semi-dual" | undefined;
+  /** L-BFGS to the tolerance (default), or Adam, which always takes `maxIterations` steps from 0. */
+  readonly solver?: "lbfgs" | "adam" | undefined;
+  /** Of Adam; default 0.01. */
+  readonly learningRate?: number | undefined;
   /** Default 200. */
   readonly maxIterations?: number | undefined;
   /** Tolerance of the rows' and columns' sums; default 1e-5. */
@@ -95,9 +100,46 @@ export interface SparsityConstrainedResult {
   readonly plan: Float64Array;
   /** `[experts]`, number of non-zeros in each column. */
   readonly columnCardinality: Int32Array;
-  /** Steps of L-BFGS on the dual. */
+  /** Steps on the dual. */
   readonly iterations: number;
   /** (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T. */
+  readonly marginalError: number;
+  /** Whether `marginalError` is at most the tolerance. */
+  readonly converged: boolean;
+  /** −⟨S, P⟩ + (γ/2)·‖P‖² of this plan. */
+  readonly primal: number;
+  /** A lower bound on the objective of every plan that keeps its marginals. */
+  readonly dual: number;
+}
+
+/** min over P of −⟨S, P⟩ + (γ/2)·‖P‖², with the same rows and columns and at most `topK` non-zeros per row. */
+export interface SparseRowsInput {
+  /** S `[tokens × experts]`, finite, rounded to float32. */
+  readonly affinity: ArrayLike<number>;
+  readonly experts: number;
+  /** At most `experts`, which is no constraint. */
+  readonly topK: number;
+  /** Weight of the squared norm, in units of S; at least 1e-6, default 1. */
+  readonly gamma?: number | undefined;
+  /** L-BFGS to the tolerance (default), or Adam, which always takes `maxIterations` steps from 0. */
+  readonly solver?: "lbfgs" | "adam" | undefined;
+  /** Of Adam; default 0.01. */
+  readonly learningRate?: number | undefined;
+  /** Default 200. */
+  readonly maxIterations?: number | undefined;
+  /** Tolerance of the columns' sums, relative to tokens / experts; default 1e-5. */
+  readonly tolerance?: number | undefined;
+}
+
+/** A plan with sparse rows, the prices it follows from, and its quality. */
+export interface SparseRowsResult {
+  /** P `[tokens × experts]`, rows that sum to 1: the projection of the `topK` largest (S − price)/γ on the simplex. */
+  readonly plan: Float64Array;
+  /** `[experts]`, in units of S, with mean 0. */
+  readonly price: Float64Array;
+  /** Steps on the semi-dual. */
+  readonly iterations: number;
+  /** ‖Pᵀ·1 − T/E‖₁ / T. */
   readonly marginalError: number;
   /** Whether `marginalError` is at most the tolerance. */
   readonly converged: boolean;
@@ -131,6 +173,8 @@ const sparsityConstrainedInput = z.strictObject({
   maxTokens: count,
   ...sparsityConstrainedFields,
 });
+const { formulation: _, ...sparseRowsFields } = sparsityConstrainedFields;
+const sparseRowsInput = z.strictObject({ affinity: matrix, experts: count, topK: count, ...sparseRowsFields });
 
 /** Returns the optimum of one batch, exact or within `gap`. Throws `InputError`. */
 export function solveAssignment(problem: AssignmentInput): AssignmentResult {
@@ -167,7 +211,7 @@ export function solveEntropic(problem: EntropicInput): EntropicResult {
   return { ...report, plan: plan.slice(), columnPotential: columnPotential.slice() };
 }
 
-/** Returns the sparsity-constrained plan of one batch, as the router `scot` does. Throws `InputError`. */
+/** Returns the plan with sparse columns of one batch, as the router `scot` does. Throws `InputError`. */
 export function solveSparsityConstrained(problem: SparsityConstrainedInput): SparsityConstrainedResult {
   const where = "transport.solveSparsityConstrained";
   const schema = sparsityConstrainedInput.refine(
@@ -191,4 +235,27 @@ export function solveSparsityConstrained(problem: SparsityConstrainedInput): Spa
     }
   }
   return { plan: dense, columnCardinality, iterations, marginalError, converged, primal, dual };
+}
+
+/** Returns the plan with sparse rows of one batch, as `scot` with `sparsity: tokens` does. Throws `InputError`. */
+export function solveSparseRows(problem: SparseRowsInput): SparseRowsResult {
+  const where = "transport.solveSparseRows";
+  const schema = sparseRowsInput.refine(({ topK, experts }) => topK <= experts, {
+    path: ["topK"],
+    message: "expected at most one of each expert",
+  });
+  const { affinity, experts, topK, ...options } = checked(where, schema, problem);
+  const tokens = rowsOf(`${where}: affinity`, affinity, experts);
+  const kernels = createKernels();
+  const own = kernels.allocateFloat32(affinity.length);
+  copyFinite(`${where}: affinity`, affinity, experts, own);
+  const solver = createSparseRowsSolver(kernels, tokens, experts, topK, options);
+  const solution = solver.solve({ affinity: own, tokens });
+  const { expert, mass, potential, iterations, marginalError, converged, primal, dual } = solution;
+  const plan = new Float64Array(tokens * experts);
+  for (let slot = 0; slot < tokens * topK; slot++) {
+    plan[Math.floor(slot / topK) * experts + expert[slot]] = mass[slot];
+  }
+  const price = Float64Array.from(potential, (own) => 0 - own);
+  return { plan, price, iterations, marginalError, converged, primal, dual };
 }

@@ -31,7 +31,10 @@ export interface Router {
    * bias.
    */
   readonly bias?: Float64Array;
-  /** Writes the row-stochastic plan `[tokens × experts]` of `batch`, the one routed last. Only routers that have a plan. */
+  /**
+   * Writes the plan `[tokens × experts]` of `batch`, the one routed last, whose rows sum to 1 or are all zero. Only routers
+   * that have a plan.
+   */
   writePlan?(batch: TokenBatch, plan: Float32Array): void;
   /**
    * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the

@@ -1,7 +1,10 @@
 import { z } from "zod";
-import { expertCapacity } from "../assignment.ts";
-import { batchCapacity } from "../token-batch.ts";
+import { expertCapacity, type RoutingShape } from "../assignment.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import type { SolverReport } from "../solver-report.ts";
+import { batchCapacity, type TokenBatch } from "../token-batch.ts";
 import type { SparsePlan } from "../transport/sparse/sparse-plan.ts";
+import { createSparseRowsSolver, type SparseRowsSolution } from "../transport/sparse/sparse-rows.ts";
 import {
   createDisablingSolver,
   createSparsityConstrainedSolver,
@@ -9,12 +12,16 @@ import {
   sparsityConstrainedFields,
 } from "../transport/sparse/sparsity-constrained.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { addNormalisedGateGradient, meanGateGradient } from "./parts/score-gates.ts";
+import { createScoreGates, meanGateGradient, scoreGateFields } from "./parts/score-gates.ts";
 import { createScoreGradient } from "./parts/score-gradient.ts";
 import { emptyStateSchema } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
 const scotOptions = z.strictObject({
+  sparsity: z
+    .enum(["experts", "tokens"])
+    .default("experts")
+    .describe("What limits the non-zeros: maxTokens a column (experts choose) or topK a row (tokens choose)."),
   cost: z
     .enum(["scores", "logits"])
     .default("scores")
@@ -22,49 +29,210 @@ const scotOptions = z.strictObject({
   maxTokens: z
     .union([z.literal("capacity"), z.number().int().positive()])
     .default("capacity")
-    .describe("Most tokens with mass on an expert; capacity is ⌈capacityFactor · tokens · topK / experts⌉."),
+    .describe(
+      "Most tokens with mass on an expert, with sparsity: experts; capacity is ⌈capacityFactor · tokens · topK / experts⌉.",
+    ),
   ...sparsityConstrainedFields,
+  gates: z
+    .enum(["scores", "plan"])
+    .default("scores")
+    .describe("Gates of the selected experts: their affinities, or their entries of the plan divided by the sum."),
+  ...scoreGateFields(true),
   fallback: z
     .enum(["topk", "none"])
     .default("topk")
-    .describe(
-      "Slots that the plan leaves empty: the largest affinities (topk), gated only where a token has no mass at all, or no expert (none).",
-    ),
+    .describe("Slots that the plan leaves empty: the largest affinities (topk) or no expert (none)."),
 });
 
 export type ScotOptions = z.infer<typeof scotOptions>;
 
+/** A plan, as the slots of an assignment take it. */
+interface SlotPlan {
+  /**
+   * Solves the batch; `affinities` `[tokens × experts]` are −∞ for disabled experts. Writes the K largest non-zeros of each
+   * row, in descending order, and their experts; slots that are left hold 0 and −1.
+   */
+  select(batch: TokenBatch, affinities: Float32Array): SolverReport;
+  /** Writes the plan of the last batch, whose rows sum to 1 or are all zero. */
+  write(tokens: number, out: Float32Array): void;
+  /**
+   * Writes into `slope` `[topK]` what `gateGradient` comes to at the affinities of the token's slots with mass, if
+   * its gates are its masses divided by their sum.
+   */
+  writeSlopes(token: number, gateGradient: Float32Array, slope: Float64Array): void;
+}
+
 // Masses this close are the same up to the solver's accuracy.
 const massTolerance = 1e-5;
+
+/** A gamma beyond reason overflows the sums of squares; a gap between infinities is none. */
+const gapField = (dualityGap: number) => (Number.isFinite(dualityGap) ? { dualityGap } : {});
+
+/** Columns of at most k non-zeros: see `sparsity-constrained.ts`. */
+function createColumnPlan(
+  shape: RoutingShape,
+  options: ScotOptions,
+  expert: Int32Array,
+  slotMass: Float64Array,
+): SlotPlan {
+  const { experts, topK } = shape;
+  const { gamma, maxTokens } = options;
+  const most = maxTokens === "capacity" ? expertCapacity(shape.tokens, shape) : maxTokens;
+  const transport = createSparsityConstrainedSolver(shape.tokens, experts, most, options);
+  let disabling: SparsityConstrainedSolver | undefined;
+  let plan: SparsePlan | undefined;
+
+  /** Whether `mass` of expert e is to stand before the slot: more mass, and where that is the same a higher affinity. */
+  function precedes(e: number, mass: number, slot: number, affinities: Float32Array, row: number): boolean {
+    const difference = mass - slotMass[slot];
+    if (Math.abs(difference) > massTolerance || expert[slot] < 0) return difference > 0;
+    return affinities[row + e] > affinities[row + expert[slot]];
+  }
+
+  /** Inserts the entries of the plan into their tokens' slots, in descending order, ties to the lower expert. */
+  function fillSlots({ columnStart, token, mass }: SparsePlan, affinities: Float32Array): void {
+    for (let e = 0; e < experts; e++) {
+      for (let entry = columnStart[e]; entry < columnStart[e + 1]; entry++) {
+        if (mass[entry] === 0) continue;
+        const row = token[entry] * experts;
+        const first = token[entry] * topK;
+        let slot = first + topK;
+        while (slot > first && precedes(e, mass[entry], slot - 1, affinities, row)) {
+          slot -= 1;
+          if (slot + 1 === first + topK) continue;
+          slotMass[slot + 1] = slotMass[slot];
+          expert[slot + 1] = expert[slot];
+        }
+        if (slot === first + topK) continue;
+        slotMass[slot] = mass[entry];
+        expert[slot] = e;
+      }
+    }
+  }
+
+  return {
+    select(batch, affinities) {
+      const { tokens, hasDisabled } = batch;
+      if (hasDisabled) disabling ??= createDisablingSolver(shape.tokens, experts, shape.tokens, options);
+      const solver = hasDisabled && disabling !== undefined ? disabling : transport;
+      const solution = solver.solve({
+        affinity: affinities,
+        tokens,
+        maxTokens: maxTokens === "capacity" ? batchCapacity(batch, shape) : maxTokens,
+      });
+      plan = solution.plan;
+      expert.fill(-1);
+      slotMass.fill(0);
+      fillSlots(plan, affinities);
+      const { iterations, marginalError, converged, dualityGap, maxColumnCardinality } = solution;
+      return { iterations, marginalError, converged, ...gapField(dualityGap), maxColumnCardinality };
+    },
+    write(tokens, out) {
+      out.fill(0, 0, tokens * experts);
+      if (plan === undefined) return;
+      const { columnStart, token, mass } = plan;
+      for (let e = 0; e < experts; e++) {
+        for (let entry = columnStart[e]; entry < columnStart[e + 1]; entry++) {
+          out[token[entry] * experts + e] = mass[entry];
+        }
+      }
+    },
+    writeSlopes(token, gateGradient, slope) {
+      const first = token * topK;
+      const mean = meanGateGradient(slotMass, gateGradient, first, first + topK);
+      let sum = 0;
+      for (let slot = first; slot < first + topK; slot++) sum += slotMass[slot];
+      // Of the masses before rows were divided by their sums.
+      if (plan !== undefined) sum *= plan.rowSum[token];
+      for (let slot = 0; slot < topK; slot++) slope[slot] = (gateGradient[first + slot] - mean) / (gamma * sum);
+    },
+  };
+}
+
+/** Rows of at most K non-zeros: see `sparse-rows.ts`. */
+function createRowPlan(
+  kernels: Kernels,
+  shape: RoutingShape,
+  options: ScotOptions,
+  expert: Int32Array,
+  slotMass: Float64Array,
+): SlotPlan {
+  const { experts, topK } = shape;
+  const transport = createSparseRowsSolver(kernels, shape.tokens, experts, topK, options);
+  const cardinality = new Int32Array(experts);
+  let solution: SparseRowsSolution | undefined;
+  return {
+    select({ tokens, hasDisabled }, affinities) {
+      solution = transport.solve({ affinity: affinities, tokens, hasDisabled });
+      const { iterations, marginalError, converged, dualityGap } = solution;
+      expert.fill(-1);
+      slotMass.fill(0);
+      cardinality.fill(0);
+      for (let slot = 0; slot < tokens * topK; slot++) {
+        if (solution.mass[slot] === 0) continue;
+        expert[slot] = solution.expert[slot];
+        slotMass[slot] = solution.mass[slot];
+        cardinality[expert[slot]] += 1;
+      }
+      const maxColumnCardinality = Math.max(...cardinality);
+      return { iterations, marginalError, converged, ...gapField(dualityGap), maxColumnCardinality };
+    },
+    write(tokens, out) {
+      out.fill(0, 0, tokens * experts);
+      if (solution === undefined) return;
+      for (let slot = 0; slot < tokens * topK; slot++) {
+        if (solution.mass[slot] > 0) {
+          out[Math.floor(slot / topK) * experts + solution.expert[slot]] = solution.mass[slot];
+        }
+      }
+    },
+    writeSlopes(token, gateGradient, slope) {
+      const first = token * topK;
+      let sum = 0;
+      let count = 0;
+      for (let slot = first; slot < first + topK; slot++) {
+        if (slotMass[slot] === 0) continue;
+        sum += gateGradient[slot];
+        count += 1;
+      }
+      for (let slot = 0; slot < topK; slot++) slope[slot] = (gateGradient[first + slot] - sum / count) / options.gamma;
+    },
+  };
+}
 
 /**
  * Routing by the sparsity-constrained transport plan of every batch:
  *
- *     P        = argmin ⟨C, P⟩ + (γ/2)·‖P‖², rows 1, columns T/E, at most k non-zeros a column, C = −S or −Z
- *                (see `sparsity-constrained.ts`)
+ *     P        = argmin ⟨C, P⟩ + (γ/2)·‖P‖², rows 1, columns T/E, C = −S or −Z, with
+ *                at most k = maxTokens non-zeros a column    (sparsity: experts; see `sparsity-constrained.ts`)
+ *                at most K = topK non-zeros a row            (sparsity: tokens; see `sparse-rows.ts`)
  *     expert_t = the K largest non-zeros of P_t
- *     gate_t   = P_t[expert_t] divided by its sum
+ *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`           (gates: scores)
+ *                P_t[expert_t] divided by its sum                               (gates: plan), both times `gateScale`
  *
- * Entries that are equal within the solver's accuracy, as the halves of a token that two experts share, are ordered by
- * their affinity and then by the lower index.
+ * These are the authors' two routers, TopItemsPerExpert and TopExpertsPerItem. Their settings are `solver: adam`,
+ * `maxIterations: 20`, γ = 1: a plan that has not converged on purpose, which `not_converged_steps` counts and the loads
+ * show. Only the rows' form then is K experts for each token by construction.
  *
- * A row may have fewer than K non-zeros. With `fallback: topk` the other slots get the largest S among the experts left:
- * with gate 0 beside entries of the plan, which gives them no mass, and with the gates of plain top-k, renormalised, when
- * the row is all zero. With `none` they are −1 with gate 0. Loads count every slot that has an expert, and so are within
- * k only where the plan fills the slots.
+ * With `sparsity: experts`, entries that are equal within the solver's accuracy, as the halves of a token that two experts
+ * share, are ordered by their affinity and then by the lower index. A row may have fewer than K non-zeros: the default
+ * γ = 1 fills nearly every row, since entries of a row differ by less than the differences of S, which are below 1; a
+ * smaller γ gathers rows on one expert. Logits as cost want a γ of their own range.
  *
- * The default γ = 1 does that: entries of a row differ by less than the differences of S, which are below 1, so nearly
- * every row has its K entries. A smaller γ gathers rows on one expert. Logits as cost want a γ of their own range.
+ * With `fallback: topk` slots that the plan leaves empty get the largest S among the experts left; with `none` they
+ * are −1 with gate 0. Their gates are affinities as those of the others; with `gates: plan` they are 0 beside entries of
+ * the plan, and the affinities when the row is all zero. Loads count every slot that has an expert, and so are within k
+ * only where the plan fills the slots. The plan itself is written without them: rows that are all zero stay so.
  *
- * `backward` takes the potentials of the plan for constants, those of the token α_t as those of the experts τ_e: the
- * dual has kinks where the cardinality binds, and no derivative there. With A = S or Z as `cost` says, the masses P_te
- * = [α_t + A_te − τ_e]_+ / γ before rows are divided by their sums, and w = gateGradient,
+ * `backward` through `gates: plan` takes potentials for constants: those of tokens α_t and experts τ_e in the columns'
+ * form, whose dual has kinks where the cardinality binds, and no derivative there; in the rows' form those of experts
+ * alone, so that the projection of a row is differentiated. With A = S or Z as `cost` says, w = gateGradient times
+ * `gateScale`, and for the columns P before rows are divided by their sums,
  *
- *     ∂loss/∂A_t,expert_s = (w_ts − Σ_r gate_tr·w_tr) / (γ · Σ_r P_t,expert_r)      of slots with mass, 0 of the others
+ *     ∂loss/∂A_t,expert_s = (w_ts − Σ_r gate_tr·w_tr / Σ_r gate_tr) / (γ · Σ_r P_t,expert_r)     columns
+ *                           (w_ts − mean of w_t over the slots with mass) / γ                    rows
  *
- * A token with plain top-k's gates has their gradient.
- *
- * The plan written has rows that sum to 1: a row that is all zero is written as plain top-k's gates.
+ * at the slots with mass, and 0 at the others. Gates that are affinities have the gradient of these.
  */
 export const scotKind = defineRouterKind({
   kind: "scot",
@@ -73,8 +241,8 @@ export const scotKind = defineRouterKind({
   options: scotOptions,
   relativeCost: 500,
   plan: "sparsity-constrained",
-  check({ maxTokens }, { tokens, experts }) {
-    if (maxTokens === "capacity" || maxTokens * experts >= tokens) return [];
+  check({ sparsity, maxTokens }, { tokens, experts }) {
+    if (sparsity === "tokens" || maxTokens === "capacity" || maxTokens * experts >= tokens) return [];
     const message = `must be at least tokens / experts = ${tokens / experts}, or a column cannot hold its mass; got ${maxTokens}`;
     return [{ path: ["maxTokens"], message }];
   },
@@ -84,142 +252,100 @@ export const scotKind = defineRouterKind({
     const { expert, gate, load } = assignment;
     const plain = createAssignmentBuffers(kernels, shape);
     const affinity = kernels.allocateFloat32(options.cost === "scores" ? shape.tokens * experts : 0);
-    let disabling: SparsityConstrainedSolver | undefined;
-    const maxTokensOf = (tokens: number) =>
-      options.maxTokens === "capacity" ? expertCapacity(tokens, shape) : options.maxTokens;
-    const transport = createSparsityConstrainedSolver(shape.tokens, experts, maxTokensOf(shape.tokens), options);
     const slotMass = new Float64Array(shape.tokens * topK);
-    let lastPlan: SparsePlan | undefined;
+    const plan =
+      options.sparsity === "tokens"
+        ? createRowPlan(kernels, shape, options, expert, slotMass)
+        : createColumnPlan(shape, options, expert, slotMass);
+    const { renormalize, gateScale } = options;
+    const gates = createScoreGates(kernels, experts, scores, {
+      renormalize: renormalize || options.gates === "plan",
+      gateScale,
+    });
     const { ofScores, addRow } = createScoreGradient(experts, scores);
+    const slope = new Float64Array(topK);
+    // `gates: plan` writes the gates of affinities, of which only those of rows without mass are kept.
+    const affinityGradient = new Float32Array(options.gates === "plan" ? shape.tokens * topK : 0);
 
-    /** Whether `mass` of expert e is to stand before the slot: more mass, and where that is the same a higher affinity. */
-    function precedes(e: number, mass: number, slot: number, affinities: Float32Array, row: number): boolean {
-      const difference = mass - slotMass[slot];
-      if (Math.abs(difference) > massTolerance || expert[slot] < 0) return difference > 0;
-      return affinities[row + e] > affinities[row + expert[slot]];
-    }
-
-    /** Inserts the entries of the plan into their tokens' slots, in descending order, ties to the lower expert. */
-    function selectFromPlan({ columnStart, token, mass }: SparsePlan, affinities: Float32Array): void {
-      for (let e = 0; e < experts; e++) {
-        for (let entry = columnStart[e]; entry < columnStart[e + 1]; entry++) {
-          const row = token[entry] * experts;
-          const first = token[entry] * topK;
-          let slot = first + topK;
-          while (slot > first && precedes(e, mass[entry], slot - 1, affinities, row)) {
-            slot -= 1;
-            if (slot + 1 === first + topK) continue;
-            slotMass[slot + 1] = slotMass[slot];
-            expert[slot + 1] = expert[slot];
-          }
-          if (slot === first + topK) continue;
-          slotMass[slot] = mass[entry];
-          expert[slot] = e;
-        }
+    /** The affinities that the plan maximises, −∞ for disabled experts. */
+    function planAffinities({ logits, tokens, hasDisabled }: TokenBatch): Float32Array {
+      if (options.cost === "logits") return logits;
+      kernels.scores(logits, scores, tokens, experts, affinity);
+      for (let entry = 0; hasDisabled && entry < tokens * experts; entry++) {
+        if (logits[entry] === Number.NEGATIVE_INFINITY) affinity[entry] = Number.NEGATIVE_INFINITY;
       }
+      return affinity;
     }
 
     /** Gives the empty slots of the token at `first` the experts of plain top-k that it does not have yet. */
     function fillSlots(first: number): void {
       let slot = first;
       while (slot < first + topK && expert[slot] >= 0) slot += 1;
-      const isEmpty = slot === first;
       for (let choice = first; slot < first + topK && choice < first + topK; choice++) {
         const candidate = plain.expert[choice];
         if (candidate < 0) return;
         let isTaken = false;
         for (let taken = first; taken < slot; taken++) isTaken ||= expert[taken] === candidate;
-        if (isTaken) continue;
-        expert[slot] = candidate;
-        if (isEmpty) gate[slot] = plain.gate[choice];
-        slot += 1;
+        if (!isTaken) expert[slot++] = candidate;
       }
     }
 
-    /** Of the token whose slots begin at `first` and have mass. */
+    /** Replaces the gates of tokens with mass by the plan's. */
+    function writePlanGates(tokens: number): void {
+      for (let first = 0; first < tokens * topK; first += topK) {
+        if (slotMass[first] === 0) continue;
+        let sum = 0;
+        for (let slot = first; slot < first + topK; slot++) sum += slotMass[slot];
+        for (let slot = first; slot < first + topK; slot++) gate[slot] = (gateScale * slotMass[slot]) / sum;
+      }
+    }
+
     function addMassGradient(
-      logits: Float32Array,
-      first: number,
-      rowSum: number,
+      { logits, tokens }: TokenBatch,
       gateGradient: Float32Array,
       logitGradient: Float32Array,
     ): void {
-      const row = (first / topK) * experts;
-      const mean = meanGateGradient(gate, gateGradient, first, first + topK);
-      let sum = 0;
-      for (let slot = first; slot < first + topK; slot++) sum += rowSum * slotMass[slot];
-      for (let slot = first; slot < first + topK; slot++) {
-        if (slotMass[slot] === 0) continue;
-        const slope = (gateGradient[slot] - mean) / (options.gamma * sum);
-        if (options.cost === "scores") ofScores[expert[slot]] = slope;
-        else logitGradient[row + expert[slot]] += slope;
+      for (let token = 0; token < tokens; token++) {
+        const first = token * topK;
+        if (slotMass[first] === 0) continue;
+        const row = token * experts;
+        plan.writeSlopes(token, gateGradient, slope);
+        for (let slot = 0; slot < topK; slot++) {
+          if (slotMass[first + slot] === 0) continue;
+          const own = gateScale * slope[slot];
+          if (options.cost === "scores") ofScores[expert[first + slot]] = own;
+          else logitGradient[row + expert[first + slot]] += own;
+        }
+        if (options.cost === "scores") addRow(logits, row, logitGradient);
       }
-      if (options.cost === "scores") addRow(logits, row, logitGradient);
     }
 
     return {
       route(batch) {
-        const { logits, tokens, hasDisabled } = batch;
-        if (options.cost === "scores") {
-          kernels.scores(logits, scores, tokens, experts, affinity);
-          for (let entry = 0; hasDisabled && entry < tokens * experts; entry++) {
-            if (logits[entry] === Number.NEGATIVE_INFINITY) affinity[entry] = Number.NEGATIVE_INFINITY;
-          }
+        const { logits, tokens } = batch;
+        const solver = plan.select(batch, planAffinities(batch));
+        if (options.fallback === "topk") {
+          kernels.selectTopK(logits, scores, null, tokens, experts, topK, plain.expert, plain.load);
+          for (let first = 0; first < tokens * topK; first += topK) fillSlots(first);
         }
-        kernels.selectTopK(logits, scores, null, tokens, experts, topK, plain.expert, plain.load);
-        kernels.gates(logits, scores, true, plain.expert, tokens, experts, topK, plain.gate);
-        const affinities = options.cost === "scores" ? affinity : logits;
-        if (hasDisabled) {
-          disabling ??= createDisablingSolver(shape.tokens, experts, shape.tokens, options);
-        }
-        const solver = hasDisabled && disabling !== undefined ? disabling : transport;
-        const { plan, iterations, marginalError, converged, dualityGap, maxColumnCardinality } = solver.solve({
-          affinity: affinities,
-          tokens,
-          maxTokens: options.maxTokens === "capacity" ? batchCapacity(batch, shape) : options.maxTokens,
-        });
-        lastPlan = plan;
-        expert.fill(-1);
-        slotMass.fill(0);
-        selectFromPlan(plan, affinities);
         load.fill(0);
-        for (let first = 0; first < tokens * topK; first += topK) {
-          let sum = 0;
-          for (let slot = first; slot < first + topK; slot++) sum += slotMass[slot];
-          for (let slot = first; slot < first + topK; slot++) gate[slot] = sum > 0 ? slotMass[slot] / sum : 0;
-          if (options.fallback === "topk") fillSlots(first);
-          for (let slot = first; slot < first + topK; slot++) if (expert[slot] >= 0) load[expert[slot]] += 1;
-        }
-        // A gamma beyond reason overflows the sums of squares; a gap between infinities is none.
-        const gap = Number.isFinite(dualityGap) ? { dualityGap } : {};
-        return { assignment, solver: { iterations, marginalError, converged, ...gap, maxColumnCardinality } };
+        for (let slot = 0; slot < tokens * topK; slot++) if (expert[slot] >= 0) load[expert[slot]] += 1;
+        gates.write(batch, assignment);
+        if (options.gates === "plan") writePlanGates(tokens);
+        return { assignment, solver };
       },
-      writePlan({ tokens }, out) {
-        if (lastPlan === undefined) throw new Error("no batch has been routed");
-        const { columnStart, token, mass } = lastPlan;
-        out.fill(0, 0, tokens * experts);
-        for (let e = 0; e < experts; e++) {
-          for (let entry = columnStart[e]; entry < columnStart[e + 1]; entry++) {
-            out[token[entry] * experts + e] = mass[entry];
-          }
+      writePlan: ({ tokens }, out) => plan.write(tokens, out),
+      backward(batch, gateGradient, logitGradient) {
+        if (options.gates === "scores") {
+          gates.addGradient(batch, assignment, gateGradient, logitGradient);
+          return;
         }
-        for (let t = 0; t < tokens; t++) {
-          // The largest entry of a row comes first: 0 means that there is none.
-          if (slotMass[t * topK] > 0) continue;
-          for (let slot = t * topK; slot < (t + 1) * topK; slot++) {
-            if (plain.expert[slot] >= 0) out[t * experts + plain.expert[slot]] = plain.gate[slot];
-          }
+        addMassGradient(batch, gateGradient, logitGradient);
+        // Without weight in the loss, tokens with mass have no gradient here.
+        for (let slot = 0; slot < batch.tokens * topK; slot++) {
+          affinityGradient[slot] = slotMass[slot - (slot % topK)] > 0 ? 0 : gateGradient[slot];
         }
-      },
-      backward({ logits, tokens }, gateGradient, logitGradient) {
-        if (lastPlan === undefined) throw new Error("no batch has been routed");
-        for (let token = 0; token < tokens; token++) {
-          if (slotMass[token * topK] > 0) {
-            addMassGradient(logits, token * topK, lastPlan.rowSum[token], gateGradient, logitGradient);
-          } else {
-            addNormalisedGateGradient(logits, token, experts, scores, assignment, gateGradient, logitGradient);
-          }
-        }
+        gates.addGradient(batch, assignment, affinityGradient, logitGradient);
       },
       state: () => ({}),
       restore: (state) => {

@@ -100,14 +100,52 @@ describe("solveSparsityConstrained", () => {
   });
 });
 
+describe("solveSparseRows", () => {
+  it("keeps rows and cardinality, and its rows are those of its prices", () => {
+    const affinity = skewedLogits("sparse rows", 60, 5, 1);
+    const problem = { affinity, experts: 5, topK: 3, gamma: 0.2 };
+    const { plan, price, converged, primal, dual } = transport.solveSparseRows(problem);
+    expect(converged).toBe(true);
+    const rows = toMatrix(plan, 60, 5);
+    expect(columnError(rows)).toBeLessThan(2e-5);
+    rows.forEach((row, t) => {
+      expect(row.reduce((sum, mass) => sum + mass, 0)).toBeCloseTo(1, 12);
+      const worth = price.map((own, e) => affinity[5 * t + e] - own);
+      const best = largestIndices(Array.from(worth), 3);
+      // γ·p = worth − τ wherever there is mass, which is among the three best.
+      const threshold = worth[best[0]] - 0.2 * row[best[0]];
+      row.forEach((mass, e) => {
+        const excess = best.includes(e) ? Math.max(0, worth[e] - threshold) : 0;
+        expect(Math.abs(0.2 * mass - excess)).toBeLessThan(1e-12);
+      });
+    });
+    const value = plan.reduce((sum, mass, i) => sum - affinity[i] * mass + 0.1 * mass ** 2, 0);
+    expect(primal).toBeCloseTo(value, 9);
+    expect(Math.abs(primal - dual)).toBeLessThan(1e-3);
+    const few = transport.solveSparseRows({ ...problem, solver: "adam", maxIterations: 20, learningRate: 0.01 });
+    expect(few).toMatchObject({ iterations: 20, converged: false });
+  });
+});
+
 it("leaves what it was given as it was, and returns memory of its own", () => {
   const given = randomLogits("own", 8, 4);
   const before = given.slice();
   const { expert, load, price } = transport.solveAssignment({ scores: given, experts: 4, topK: 1, capacity: 2 });
   const { plan, columnPotential } = transport.solveEntropic({ logits: given, experts: 4 });
   const sparse = transport.solveSparsityConstrained({ affinity: given, experts: 4, maxTokens: 4 });
+  const rows = transport.solveSparseRows({ affinity: given, experts: 4, topK: 2 });
   expect(given).toEqual(before);
-  for (const array of [expert, load, price, plan, columnPotential, sparse.plan, sparse.columnCardinality]) {
+  for (const array of [
+    expert,
+    load,
+    price,
+    plan,
+    columnPotential,
+    sparse.plan,
+    sparse.columnCardinality,
+    rows.plan,
+    rows.price,
+  ]) {
     expect(array.buffer).toBeInstanceOf(ArrayBuffer);
   }
 });
@@ -125,6 +163,11 @@ it.each([
   [
     () => transport.solveSparsityConstrained({ affinity: [1, 2, 3, 4, 5, 6], experts: 2, maxTokens: 1 }),
     /maxTokens: 1/,
+  ],
+  [() => transport.solveSparseRows({ affinity: [1, 2], experts: 2, topK: 3 }), /topK: 3 is not allowed/],
+  [
+    () => transport.solveSparseRows({ affinity: [1, 2], experts: 2, topK: 1, formulation: "dual" } as never),
+    /formulation/,
   ],
 ])("refuses a problem that is none, case %#", (solve, message) => {
   expect(solve).toThrow(InputError);

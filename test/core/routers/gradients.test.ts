@@ -4,9 +4,18 @@ import { expertCapacity, type RoutingShape, type ScoreKind } from "../../../src/
 import type { Kernels } from "../../../src/core/kernels/kernels.ts";
 import { createRandom } from "../../../src/core/random.ts";
 import { type ScotOptions, scotKind } from "../../../src/core/routers/scot.ts";
+import { createSparseRowsSolver } from "../../../src/core/transport/sparse/sparse-rows.ts";
 import { createSparsityConstrainedSolver } from "../../../src/core/transport/sparse/sparsity-constrained.ts";
 import { backends } from "../../support/backends.ts";
-import { type GateTwin, massGates, planGates, scoreGates, shiftedGates, switchLoss } from "../../support/gate-twins.ts";
+import {
+  type GateTwin,
+  massGates,
+  planGates,
+  projectedGates,
+  scoreGates,
+  shiftedGates,
+  switchLoss,
+} from "../../support/gate-twins.ts";
 import { affinities, largestDifference, type Matrix, normalised, toMatrix } from "../../support/plain.ts";
 import { skewedLogits } from "../../support/random-logits.ts";
 import { createRouterUnderTest, type Decision, type RouterSetting } from "../../support/router-under-test.ts";
@@ -246,10 +255,13 @@ function newtonCases(): Case[] {
   );
 }
 
+const scotShape = { tokens: 21, experts: 5, topK: 2, capacityFactor: 1.25 };
+
 /** Its masses are those of a solver of the same problem, before their rows were divided by their sums. */
-function scotCase(scores: ScoreKind, options: Partial<ScotOptions>, hasEmptyRows = false): Case {
-  const shape = { tokens: 21, experts: 5, topK: 2, capacityFactor: 1.25 };
-  const { cost, fallback, maxTokens, ...terms } = scotKind.options.parse(options) as ScotOptions;
+function scotCase(scores: ScoreKind, own: Partial<ScotOptions>, hasEmptyRows = false): Case {
+  const shape = scotShape;
+  const options = { gates: "plan", ...own } as const;
+  const { cost, fallback, maxTokens, gateScale, ...terms } = scotKind.options.parse(options) as ScotOptions;
   return {
     kind: "scot",
     title: titleOf(shape, scores, options),
@@ -268,7 +280,31 @@ function scotCase(scores: ScoreKind, options: Partial<ScotOptions>, hasEmptyRows
       for (let e = 0; e < shape.experts; e++) {
         for (let i = columnStart[e]; i < columnStart[e + 1]; i++) masses[token[i]][e] = mass[i] * rowSum[token[i]];
       }
-      return massGates(masses, rows, terms.gamma, cost === "logits" ? cost : scores, scoreGates(scores, true));
+      const gates = massGates(masses, rows, terms.gamma, cost === "logits" ? cost : scores, scoreGates(scores, true));
+      return (at, expert) => gates(at, expert).map((row) => row.map((gate) => gateScale * gate));
+    },
+  };
+}
+
+/** The prices are those of a solver of the same problem. */
+function scotRowsCase(scores: ScoreKind, own: Partial<ScotOptions>): Case {
+  const shape = { ...scotShape, topK: 3 };
+  const options = { sparsity: "tokens", gates: "plan", ...own } as const;
+  const { cost, ...terms } = scotKind.options.parse(options) as ScotOptions;
+  return {
+    kind: "scot",
+    title: titleOf(shape, scores, options),
+    shape,
+    setting: { scores, options },
+    unit: terms.gamma,
+    accuracy: gateTolerance / Math.min(1, terms.gamma),
+    twin({ rows }) {
+      const [reference] = backends;
+      const affinity = reference.allocateFloat32(rows.length * shape.experts);
+      affinity.set((cost === "logits" ? rows : affinities(rows, scores)).flat());
+      const solver = createSparseRowsSolver(reference, rows.length, shape.experts, shape.topK, terms);
+      const { potential } = solver.solve({ affinity, tokens: rows.length });
+      return projectedGates(Array.from(potential), terms.gamma, cost === "logits" ? cost : scores);
     },
   };
 }
@@ -286,7 +322,13 @@ const cases: Case[] = [
   ...auxLossCases(true),
   ...ssrCases(),
   ...newtonCases(),
+  ...scoreCases("scot", { maxIterations: 3 }),
+  ...scoreCases("scot", { sparsity: "tokens", solver: "adam", maxIterations: 20 }),
+  scotRowsCase("softmax", { gamma: 0.5, solver: "adam", maxIterations: 20 }),
+  scotRowsCase("sigmoid", { gamma: 5, solver: "adam", maxIterations: 20 }),
+  scotRowsCase("softmax", { cost: "logits", gamma: 8, solver: "adam", maxIterations: 20 }),
   scotCase("softmax", {}),
+  scotCase("softmax", { gateScale: 2.5 }),
   scotCase("sigmoid", { gamma: 0.2 }),
   scotCase("softmax", { cost: "logits", gamma: 3 }),
   // Far from its marginals, so that rows are divided by sums that are not 1.

@@ -35,7 +35,12 @@ type Gates = Pick<Assignment, "slots" | "expert" | "gate">;
  * Σ gate·gateGradient / Σ gate over one token's slots [first, end), 0 where all gates are. Gates that are weights w
  * divided by their sum have ∂loss/∂log w_s = gate_s·(gateGradient_s − this mean).
  */
-export function meanGateGradient(gate: Float32Array, gateGradient: Float32Array, first: number, end: number): number {
+export function meanGateGradient(
+  gate: Float32Array | Float64Array,
+  gateGradient: Float32Array,
+  first: number,
+  end: number,
+): number {
   let weighted = 0;
   let sum = 0;
   for (let slot = first; slot < end; slot++) {

@@ -12,6 +12,8 @@ export interface CardinalityDual {
    * for these α.
    */
   writeStart(x: Float64Array, k: number): void;
+  /** Writes the variables at which α and β are 0 for the costs as they were given. */
+  writeZero(x: Float64Array): void;
   /** Minus the value at the variables `x`, with minus a supergradient; k ≥ 1. Leaves α and β in the potentials. */
   negativeValue(x: Float64Array, gradient: Float64Array, k: number): number;
   /** Writes the plan of the potentials, the columns p below. Sets β in the semi-dual. */
@@ -82,6 +84,13 @@ export function createCardinalityDual(
       if (formulation === "dual") {
         for (let e = 0; e < experts; e++) beta[e] = bestPrice(selector.select(e, k, Number.NEGATIVE_INFINITY));
       }
+      write(x, tokens);
+    },
+    writeZero(x) {
+      const { tokens } = costs;
+      for (let t = 0; t < tokens; t++) alpha[t] = -costs.rowCost[t];
+      beta.fill(0);
+      selector.reset();
       write(x, tokens);
     },
     negativeValue(x, gradient, k) {

@@ -1,6 +1,7 @@
 import { range } from "d3-array";
 import { z } from "zod";
 import { betaScale, createPotentials } from "../entropic/potentials.ts";
+import { createAdam } from "../optimise/adam.ts";
 import { createLbfgs } from "../optimise/lbfgs.ts";
 import { createCardinalityDual } from "./cardinality-dual.ts";
 import { createColumnCosts } from "./column-costs.ts";
@@ -26,7 +27,12 @@ export const sparsityConstrainedFields = {
     .min(1e-6)
     .default(1)
     .describe("Weight of the squared norm of the plan, in units of the cost; larger plans are spread more evenly."),
-  maxIterations: z.number().int().nonnegative().default(200).describe("Most L-BFGS steps on the dual per batch."),
+  solver: z
+    .enum(["lbfgs", "adam"])
+    .default("lbfgs")
+    .describe("What climbs it: L-BFGS to the tolerance, or Adam, which always takes maxIterations steps from 0."),
+  learningRate: z.number().positive().default(0.01).describe("Learning rate of Adam, in units of the cost."),
+  maxIterations: z.number().int().nonnegative().default(200).describe("Most steps on the dual per batch."),
   tolerance: z
     .number()
     .nonnegative()
@@ -214,13 +220,14 @@ export function createSparsityConstrainedSolver(
   mostColumnTokens: number,
   options: SparsityConstrainedOptions,
 ): SparsityConstrainedSolver {
-  const { formulation, gamma, maxIterations, tolerance } = options;
+  const { formulation, solver, learningRate, gamma, maxIterations, tolerance } = options;
   const mostEntries = experts * Math.min(mostTokens, mostColumnTokens);
   const costs = createColumnCosts(mostTokens, experts);
   const potentials = createPotentials(mostTokens, experts);
   const selector = createColumnSelector(costs, potentials.alpha);
   const dual = createCardinalityDual(costs, potentials, selector, formulation, gamma);
   const lbfgs = createLbfgs(mostTokens + experts);
+  const adam = createAdam(mostTokens + experts);
   const supports = createSupportSearch(costs, potentials, selector, lbfgs, gamma, mostEntries);
   const variables = new Float64Array(mostTokens + experts);
   const gradientScale = new Float64Array(mostTokens + experts);
@@ -234,8 +241,16 @@ export function createSparsityConstrainedSolver(
     const { tokens } = costs;
     const x = variables.subarray(0, dual.dimension());
     gradientScale.fill(1, 0, tokens).fill(betaScale(tokens, experts), tokens);
-    dual.writeStart(x, k);
     const negativeValue = (at: Float64Array, gradient: Float64Array) => dual.negativeValue(at, gradient, k);
+    if (solver === "adam") {
+      dual.writeZero(x);
+      // A step of β is as long as one of α, though the variables hold β times a scale.
+      adam.minimize(negativeValue, x, gradientScale.subarray(0, x.length), { maxIterations, learningRate });
+      potentials.read(x, tokens);
+      selector.follow();
+      return maxIterations;
+    }
+    dual.writeStart(x, k);
     const { iterations } = lbfgs.minimize(negativeValue, x, gradientScale.subarray(0, x.length), {
       ...lbfgsOptions,
       ...(k < tokens && { stall }),
@@ -255,7 +270,7 @@ export function createSparsityConstrainedSolver(
       const value = dual.bound(k);
       let marginalError = normaliseRows(plan, tokens);
       let polishIterations = 0;
-      if (marginalError > tolerance && k < tokens && k * experts >= tokens) {
+      if (solver === "lbfgs" && marginalError > tolerance && k < tokens && k * experts >= tokens) {
         const found = supports.search(k, lbfgsOptions);
         polishIterations = found.iterations;
         if (found.marginalError < marginalError) {

@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { SparsePlan } from "../../../../src/core/transport/sparse/sparse-plan.ts";
@@ -7,10 +6,18 @@ import {
   type SparsityConstrainedOptions,
 } from "../../../../src/core/transport/sparse/sparsity-constrained.ts";
 import { largestDifference, type Matrix, toMatrix } from "../../../support/plain.ts";
+import { marginalErrorOf, quadraticProgram } from "../../../support/quadratic-program.ts";
 import { randomLogits } from "../../../support/random-logits.ts";
 
 const formulations = ["dual", "semi-dual"] as const;
-const defaults = { formulation: "dual", gamma: 1, maxIterations: 200, tolerance: 1e-5 } as const;
+const defaults: SparsityConstrainedOptions = {
+  formulation: "dual",
+  solver: "lbfgs",
+  learningRate: 0.01,
+  gamma: 1,
+  maxIterations: 200,
+  tolerance: 1e-5,
+};
 
 function toRows({ columnStart, token, mass }: SparsePlan, tokens: number, experts: number): Matrix {
   const rows = Array.from({ length: tokens }, () => new Array<number>(experts).fill(0));
@@ -27,62 +34,11 @@ function solve(affinity: Float32Array, experts: number, k: number, options: Part
   return { ...rest, plan: toRows(plan, tokens, experts) };
 }
 
-function marginalErrorOf(plan: Matrix): number {
-  const [tokens, experts] = [plan.length, plan[0].length];
-  let error = 0;
-  for (const row of plan) error += Math.abs(row.reduce((sum, mass) => sum + mass, 0) - 1);
-  for (let e = 0; e < experts; e++) error += Math.abs(plan.reduce((sum, row) => sum + row[e], 0) - tokens / experts);
-  return error / tokens;
-}
-
 function objective(plan: Matrix, affinity: Matrix, gamma: number): number {
   return plan.reduce(
     (sum, row, t) => sum + row.reduce((part, mass, e) => part - affinity[t][e] * mass + (gamma / 2) * mass * mass, 0),
     0,
   );
-}
-
-type SolveQuadraticProgram = (
-  quadratic: Matrix,
-  linear: number[],
-  constraints: Matrix,
-  bounds: number[],
-  equalities: number,
-) => { solution: number[]; message: string };
-const quadprog = createRequire(import.meta.url)("quadprog") as { solveQP: SolveQuadraticProgram };
-
-/** The quadratically regularised plan on `support` by Goldfarb and Idnani's dual method; undefined where infeasible. */
-function quadraticProgram(
-  affinity: Matrix,
-  gamma: number,
-  isIn: (t: number, e: number) => boolean,
-): Matrix | undefined {
-  const [tokens, experts] = [affinity.length, affinity[0].length];
-  const pairs = affinity.flatMap((row, t) => row.map((_, e) => [t, e])).filter(([t, e]) => isIn(t, e));
-  const columns: { of: (pair: number[], i: number) => number; bound: number }[] = [];
-  for (let t = 0; t < tokens; t++) columns.push({ of: (pair) => Number(pair[0] === t), bound: 1 });
-  // The last column follows from the others, and the method wants independent equalities.
-  for (let e = 0; e < experts - 1; e++) columns.push({ of: (pair) => Number(pair[1] === e), bound: tokens / experts });
-  const equalities = columns.length;
-  pairs.forEach((_, i) => {
-    columns.push({ of: (_pair, j) => Number(i === j), bound: 0 });
-  });
-  // The library counts from 1.
-  const from1 = <Value>(values: Value[]) => [undefined as Value, ...values];
-  const { solution, message } = quadprog.solveQP(
-    from1(pairs.map((_, i) => from1(pairs.map((__, j) => (i === j ? gamma : 0))))),
-    from1(pairs.map(([t, e]) => affinity[t][e])),
-    from1(pairs.map((pair, i) => from1(columns.map(({ of }) => of(pair, i))))),
-    from1(columns.map(({ bound }) => bound)),
-    equalities,
-  );
-  if (message !== "") return undefined;
-  const plan = affinity.map((row) => row.map(() => 0));
-  pairs.forEach(([t, e], i) => {
-    plan[t][e] = solution[i + 1];
-  });
-  // Dependent equalities that contradict each other pass unnoticed.
-  return marginalErrorOf(plan) < 1e-9 ? plan : undefined;
 }
 
 /** All subsets of `size` of 0 … n − 1, as bit masks. */
