@@ -222,7 +222,7 @@ export function solveSparsityConstrained(problem: SparsityConstrainedInput): Spa
   const tokens = rowsOf(`${where}: affinity`, affinity, experts);
   const own = new Float32Array(affinity.length);
   copyFinite(`${where}: affinity`, affinity, experts, own);
-  const solver = createSparsityConstrainedSolver(tokens, experts, maxTokens, options);
+  const solver = createSparsityConstrainedSolver(createKernels(), tokens, experts, maxTokens, options);
   const { plan, columnCardinality, iterations, marginalError, converged, primal, dual } = solver.solve({
     affinity: own,
     tokens,

@@ -70,6 +70,7 @@ const gapField = (dualityGap: number) => (Number.isFinite(dualityGap) ? { dualit
 
 /** Columns of at most k non-zeros: see `sparsity-constrained.ts`. */
 function createColumnPlan(
+  kernels: Kernels,
   shape: RoutingShape,
   options: ScotOptions,
   expert: Int32Array,
@@ -78,7 +79,7 @@ function createColumnPlan(
   const { experts, topK } = shape;
   const { gamma, maxTokens } = options;
   const most = maxTokens === "capacity" ? expertCapacity(shape.tokens, shape) : maxTokens;
-  const transport = createSparsityConstrainedSolver(shape.tokens, experts, most, options);
+  const transport = createSparsityConstrainedSolver(kernels, shape.tokens, experts, most, options);
   let disabling: SparsityConstrainedSolver | undefined;
   let plan: SparsePlan | undefined;
 
@@ -113,7 +114,7 @@ function createColumnPlan(
   return {
     select(batch, affinities) {
       const { tokens, hasDisabled } = batch;
-      if (hasDisabled) disabling ??= createDisablingSolver(shape.tokens, experts, shape.tokens, options);
+      if (hasDisabled) disabling ??= createDisablingSolver(kernels, shape.tokens, experts, shape.tokens, options);
       const solver = hasDisabled && disabling !== undefined ? disabling : transport;
       const solution = solver.solve({
         affinity: affinities,
@@ -256,7 +257,7 @@ export const scotKind = defineRouterKind({
     const plan =
       options.sparsity === "tokens"
         ? createRowPlan(kernels, shape, options, expert, slotMass)
-        : createColumnPlan(shape, options, expert, slotMass);
+        : createColumnPlan(kernels, shape, options, expert, slotMass);
     const { renormalize, gateScale } = options;
     const gates = createScoreGates(kernels, experts, scores, {
       renormalize: renormalize || options.gates === "plan",

@@ -273,7 +273,7 @@ function scotCase(scores: ScoreKind, own: Partial<ScotOptions>, hasEmptyRows = f
     twin({ rows }) {
       const k = maxTokens === "capacity" ? expertCapacity(rows.length, shape) : maxTokens;
       const affinity = Float32Array.from((cost === "logits" ? rows : affinities(rows, scores)).flat());
-      const solver = createSparsityConstrainedSolver(rows.length, shape.experts, k, terms);
+      const solver = createSparsityConstrainedSolver(backends[0], rows.length, shape.experts, k, terms);
       const { columnStart, token, mass, rowSum } = solver.solve({ affinity, tokens: rows.length, maxTokens: k }).plan;
       expect(rowSum.some((sum) => sum === 0)).toBe(hasEmptyRows);
       const masses = rows.map((row) => row.map(() => 0));

@@ -1,5 +1,7 @@
 import { range } from "d3-array";
 import { z } from "zod";
+import type { Kernels } from "../../kernels/kernels.ts";
+import { mostAssignmentExperts } from "../assignment/exact-assignment.ts";
 import { betaScale, createPotentials } from "../entropic/potentials.ts";
 import { createAdam } from "../optimise/adam.ts";
 import { createLbfgs } from "../optimise/lbfgs.ts";
@@ -95,6 +97,7 @@ export interface SparsityConstrainedSolver {
  * marginals leave no choice. Such mass is taken away and counts in the marginal error.
  */
 export function createDisablingSolver(
+  kernels: Kernels,
   mostTokens: number,
   experts: number,
   mostColumnTokens: number,
@@ -106,7 +109,7 @@ export function createDisablingSolver(
 
   function solverFor(columns: number): SparsityConstrainedSolver {
     const solver =
-      solvers.get(columns) ?? createSparsityConstrainedSolver(mostTokens, columns, mostColumnTokens, options);
+      solvers.get(columns) ?? createSparsityConstrainedSolver(kernels, mostTokens, columns, mostColumnTokens, options);
     solvers.set(columns, solver);
     return solver;
   }
@@ -215,6 +218,7 @@ const stall = { steps: 20, decrease: 5e-5, gradient: 0.05 };
  * @param mostColumnTokens the largest k of a problem
  */
 export function createSparsityConstrainedSolver(
+  kernels: Kernels,
   mostTokens: number,
   experts: number,
   mostColumnTokens: number,
@@ -228,7 +232,7 @@ export function createSparsityConstrainedSolver(
   const dual = createCardinalityDual(costs, potentials, selector, formulation, gamma);
   const lbfgs = createLbfgs(mostTokens + experts);
   const adam = createAdam(mostTokens + experts);
-  const supports = createSupportSearch(costs, potentials, selector, lbfgs, gamma, mostEntries);
+  const supports = createSupportSearch(kernels, costs, potentials, lbfgs, gamma, mostEntries);
   const variables = new Float64Array(mostTokens + experts);
   const gradientScale = new Float64Array(mostTokens + experts);
   const plan = createSparsePlan(mostTokens, experts, mostEntries);
@@ -261,6 +265,10 @@ export function createSparsityConstrainedSolver(
     return iterations;
   }
 
+  /** Whether another support may carry a plan, and can be searched for. */
+  const isSearchable = (k: number, tokens: number) =>
+    k < tokens && k * experts >= tokens && experts <= mostAssignmentExperts;
+
   return {
     solve({ affinity, tokens, maxTokens }) {
       const k = Math.min(tokens, maxTokens);
@@ -270,7 +278,7 @@ export function createSparsityConstrainedSolver(
       const value = dual.bound(k);
       let marginalError = normaliseRows(plan, tokens);
       let polishIterations = 0;
-      if (solver === "lbfgs" && marginalError > tolerance && k < tokens && k * experts >= tokens) {
+      if (solver === "lbfgs" && marginalError > tolerance && isSearchable(k, tokens)) {
         const found = supports.search(k, lbfgsOptions);
         polishIterations = found.iterations;
         if (found.marginalError < marginalError) {

@@ -1,11 +1,11 @@
+import type { Kernels } from "../../kernels/kernels.ts";
+import { type AssignmentSolver, createAssignmentSolver } from "../assignment/exact-assignment.ts";
 import { betaScale, type Potentials } from "../entropic/potentials.ts";
 import type { Lbfgs, LbfgsOptions } from "../optimise/lbfgs.ts";
-import { createSupportBalancer } from "./balanced-support.ts";
 import type { ColumnCosts } from "./column-costs.ts";
-import { type ColumnSelector, keepLargest } from "./column-selection.ts";
+import { createSelection, keepLargest } from "./column-selection.ts";
 import { copySparsePlan, createSparsePlan, normaliseRows, primalValue, type SparsePlan } from "./sparse-plan.ts";
 import { createSupportDual } from "./support-dual.ts";
-import { createMembership } from "./support-moves.ts";
 
 export interface SupportSearchReport {
   /** L-BFGS steps on the duals of the supports tried. */
@@ -22,14 +22,17 @@ export interface SupportSearch {
   search(k: number, options: LbfgsOptions): SupportSearchReport;
 }
 
+/** Tokens whose scores are written together, while a block of them is in cache. */
+const blockTokens = 16;
+
 const maxRounds = 8;
 
 /**
  * Where the cardinality binds, transport is not a convex problem and its dual has a kink at the optimum: the columns p
  * taken there leave rows empty. The search finds a plan of another support:
  *
- *  1. m = ⌊kE/T⌋ entries a row and ⌈mT/E⌉ ≤ k a column, of the least total cost (see `balanced-support.ts`).
- *     When E divides mT the plan of 1/m everywhere is feasible on it.
+ *  1. m = ⌊kE/T⌋ entries a row and at most ⌈mT/E⌉ ≤ k a column, of the least total cost: the exact assignment, whose
+ *     prices are searched from −β. When E divides mT the plan of 1/m everywhere is feasible on it.
  *  2. where E does not divide mT, columns with fewer than k are filled by their largest α − c_e.
  *  3. the quadratically regularised plan on that support, by its own smooth dual, of E·k entries.
  *  4. entries with no mass give way to the ones outside with the largest α − c_e + β_e > 0, up to k a column, and 3 is
@@ -38,22 +41,25 @@ const maxRounds = 8;
  * Last, rows are divided by their sums.
  */
 export function createSupportSearch(
+  kernels: Kernels,
   costs: ColumnCosts,
   potentials: Potentials,
-  selector: ColumnSelector,
   lbfgs: Lbfgs,
   gamma: number,
   mostEntries: number,
 ): SupportSearch {
   const { cost, experts } = costs;
   const { alpha, beta } = potentials;
-  const { selection } = selector;
+  const selection = createSelection(alpha.length);
   const plan = createSparsePlan(alpha.length, experts, mostEntries);
   const candidate = createSparsePlan(alpha.length, experts, mostEntries);
-  const membership = createMembership(alpha.length, experts);
-  const { isMember } = membership;
-  const balancer = createSupportBalancer(costs, selector, membership, mostEntries);
+  // `[experts × tokens]`, entry e·tokens + t is 1 where token t is in column e of the support.
+  const isMember = new Uint8Array(experts * alpha.length);
+  // By the entries of a row; most solvers only ever see one.
+  const assigners = new Map<number, AssignmentSolver>();
+  const scores = kernels.allocateFloat64(alpha.length * experts);
   const dual = createSupportDual(costs, potentials, gamma, mostEntries);
+  const memberCount = new Int32Array(experts);
   const variables = new Float64Array(alpha.length + experts);
   const gradientScale = new Float64Array(alpha.length + experts);
 
@@ -83,14 +89,44 @@ export function createSupportSearch(
     }
   }
 
+  /** Scores so far above 0 that an assignment with a pair more is always worth more, whatever it moves. */
+  function writeScores(): void {
+    const { tokens } = costs;
+    let largest = 0;
+    for (let entry = 0; entry < experts * tokens; entry++) largest = Math.max(largest, cost[entry]);
+    const base = (experts + 1) * largest + Number.MIN_VALUE;
+    for (let first = 0; first < tokens; first += blockTokens) {
+      const end = Math.min(tokens, first + blockTokens);
+      for (let e = 0; e < experts; e++) {
+        for (let t = first; t < end; t++) scores[t * experts + e] = base - cost[e * tokens + t];
+      }
+    }
+  }
+
+  function assignerOf(rowEntries: number): AssignmentSolver {
+    const assigner =
+      assigners.get(rowEntries) ?? createAssignmentSolver(kernels, alpha.length, experts, rowEntries, { gap: 0 });
+    assigners.set(rowEntries, assigner);
+    return assigner;
+  }
+
   /** Steps 1 and 2. */
   function chooseSupport(k: number): void {
     const { tokens } = costs;
-    const least = Math.floor((k * experts) / tokens);
-    const size = Math.ceil((least * tokens) / experts);
-    balancer.balance(size, least);
-    if (size * experts !== least * tokens) {
-      for (let e = 0; e < experts; e++) admit(e, k - size, Number.NEGATIVE_INFINITY);
+    const rowEntries = Math.floor((k * experts) / tokens);
+    const assigner = assignerOf(rowEntries);
+    const largest = beta.reduce((most, own) => Math.max(most, own), Number.NEGATIVE_INFINITY);
+    for (let e = 0; e < experts; e++) assigner.price[e] = largest - beta[e];
+    writeScores();
+    const { expert } = assigner.solve({ scores, tokens, capacity: Math.ceil((rowEntries * tokens) / experts) });
+    isMember.fill(0, 0, experts * tokens);
+    memberCount.fill(0);
+    for (let pair = 0; pair < tokens * rowEntries; pair++) {
+      isMember[expert[pair] * tokens + Math.floor(pair / rowEntries)] = 1;
+      memberCount[expert[pair]] += 1;
+    }
+    for (let e = 0; e < experts && (rowEntries * tokens) % experts !== 0; e++) {
+      if (memberCount[e] < k) admit(e, k - memberCount[e], Number.NEGATIVE_INFINITY);
     }
     writeSupport();
   }

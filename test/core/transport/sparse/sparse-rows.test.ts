@@ -121,7 +121,7 @@ describe("Adam's steps from 0 on the semi-dual", () => {
       expect(iterations).toBe(steps);
       return;
     }
-    const solver = createSparsityConstrainedSolver(tokens, experts, cardinality, options);
+    const solver = createSparsityConstrainedSolver(reference, tokens, experts, cardinality, options);
     const { plan, dual, iterations, polishIterations } = solver.solve({ affinity, tokens, maxTokens: cardinality });
     expect(Math.abs(dual - one.dual)).toBeLessThan(1e-11);
     expect([iterations, polishIterations]).toEqual([steps, 0]);

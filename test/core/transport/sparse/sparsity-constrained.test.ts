@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createKernels } from "../../../../src/core/kernels/index.ts";
 import type { SparsePlan } from "../../../../src/core/transport/sparse/sparse-plan.ts";
 import {
   createSparsityConstrainedSolver,
@@ -9,6 +10,7 @@ import { largestDifference, type Matrix, toMatrix } from "../../../support/plain
 import { marginalErrorOf, quadraticProgram } from "../../../support/quadratic-program.ts";
 import { randomLogits } from "../../../support/random-logits.ts";
 
+const kernels = createKernels();
 const formulations = ["dual", "semi-dual"] as const;
 const defaults: SparsityConstrainedOptions = {
   formulation: "dual",
@@ -29,7 +31,7 @@ function toRows({ columnStart, token, mass }: SparsePlan, tokens: number, expert
 
 function solve(affinity: Float32Array, experts: number, k: number, options: Partial<SparsityConstrainedOptions> = {}) {
   const tokens = affinity.length / experts;
-  const solver = createSparsityConstrainedSolver(tokens, experts, k, { ...defaults, ...options });
+  const solver = createSparsityConstrainedSolver(kernels, tokens, experts, k, { ...defaults, ...options });
   const { plan, ...rest } = solver.solve({ affinity, tokens, maxTokens: k });
   return { ...rest, plan: toRows(plan, tokens, experts) };
 }
@@ -215,7 +217,7 @@ describe.each(formulations)("the sparsity-constrained plan by the %s", (formulat
     (steps) => {
       const [tokens, experts, k, gamma] = [20, 5, 9, 2];
       const affinity = randomLogits("row sums", tokens, experts);
-      const solver = createSparsityConstrainedSolver(tokens, experts, k, {
+      const solver = createSparsityConstrainedSolver(kernels, tokens, experts, k, {
         ...defaults,
         formulation,
         gamma,
@@ -314,7 +316,7 @@ describe.each(formulations)("the sparsity-constrained plan by the %s", (formulat
   });
 
   it("solves shorter problems with the same buffers, and logits of 1e4 without overflow", () => {
-    const solver = createSparsityConstrainedSolver(24, 4, 12, { ...defaults, formulation });
+    const solver = createSparsityConstrainedSolver(kernels, 24, 4, 12, { ...defaults, formulation });
     solver.solve({ affinity: sines(24, 4, 0), tokens: 24, maxTokens: 12 });
     const { plan, primal } = solver.solve({ affinity: sines(8, 4, 1), tokens: 8, maxTokens: 4 });
     const fresh = solve(sines(8, 4, 1), 4, 4, { formulation });
