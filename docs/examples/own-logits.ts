@@ -8,10 +8,7 @@ const logits = Float32Array.from({ length: tokens * experts }, (_, i) => {
   return expert === 0 ? 2 : Math.sin(token + 3 * expert);
 });
 
-const ssr = await routers.create(
-  { kind: "ssr", select: { mode: "every", n: 2 }, maxIterations: 20 },
-  { tokens, experts, topK },
-);
+const ssr = await routers.create({ kind: "ssr", select: { mode: "every", n: 2 } }, { tokens, experts, topK });
 // Batch after batch: the first is selected, the second is not.
 for (const name of ["selected", "not selected"]) {
   const { expert, gate, load, solver } = ssr.route(logits);

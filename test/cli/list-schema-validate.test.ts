@@ -25,8 +25,16 @@ describe("moesim list", () => {
     const parameters = Object.fromEntries(
       ssr.parameters.map((p: { name: string; default: string | null }) => [p.name, p.default]),
     );
-    expect(parameters).toMatchObject({ maxIterations: "100", epsilon: "1", "select.p": "0.1", "select.maxVio": "0.5" });
-    expect(JSON.parse(parameters.select)).toEqual({ mode: "probability", p: 0.1 });
+    expect(parameters).toMatchObject({
+      maxIterations: "100",
+      epsilon: "0.05",
+      "select.p": "0.01",
+      "select.maxVio": "0.5",
+      cost: "scores",
+      noise: "0",
+      gradient: "plan",
+    });
+    expect(JSON.parse(parameters.select)).toEqual({ mode: "probability", p: 0.01 });
   });
 
   it("lists metrics with their definition and column", () => {

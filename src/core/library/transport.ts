@@ -165,7 +165,7 @@ const assignmentInput = z.strictObject({
 const entropicInput = z.strictObject({
   logits: matrix,
   experts: count,
-  ...entropicFields({ maxIterations: 100 }),
+  ...entropicFields({ epsilon: 1, unit: "the logits", maxIterations: 100 }),
 });
 const sparsityConstrainedInput = z.strictObject({
   affinity: matrix,
@@ -206,9 +206,9 @@ export function solveEntropic(problem: EntropicInput): EntropicResult {
   copyFinite(`${where}: logits`, logits, experts, own);
   const plan = kernels.allocateFloat32(logits.length);
   const solver = createEntropicSolver(kernels, tokens, experts, options);
-  const { columnPotential, ...report } = solver.solve({ logits: own, tokens });
+  const { columnPotential, iterations, marginalError, converged } = solver.solve({ logits: own, tokens });
   solver.writePlan({ logits: own, tokens }, plan);
-  return { ...report, plan: plan.slice(), columnPotential: columnPotential.slice() };
+  return { iterations, marginalError, converged, plan: plan.slice(), columnPotential: columnPotential.slice() };
 }
 
 /** Returns the plan with sparse columns of one batch, as the router `scot` does. Throws `InputError`. */

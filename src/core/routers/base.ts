@@ -66,6 +66,12 @@ export const baseKind = defineRouterKind({
         gates.write(batch, assignment);
         return { assignment, optimum: { value: solution.value, upperBound: solution.upperBound } };
       },
+      /** Plain top-k of S, as BASE does at test time: the optimum would need the other tokens. */
+      routeAtInference(batch) {
+        kernels.selectTopK(batch.logits, scoreKind, null, batch.tokens, experts, topK, expert, load);
+        gates.write(batch, assignment);
+        return assignment;
+      },
       backward(batch, gateGradient, logitGradient) {
         gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },

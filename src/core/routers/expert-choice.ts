@@ -26,7 +26,7 @@ export const expertChoiceKind = defineRouterKind({
   options: expertChoiceOptions,
   maxSlots: ({ experts }) => experts,
   create({ shape, scores, kernels }, options) {
-    const { experts } = shape;
+    const { experts, topK } = shape;
     // One token can be chosen by every expert.
     const expert = kernels.allocateInt32(shape.tokens * experts);
     const gate = kernels.allocateFloat32(shape.tokens * experts);
@@ -69,6 +69,13 @@ export const expertChoiceKind = defineRouterKind({
         const assignment = { slots, expert, gate, load };
         gates.write(batch, assignment);
         return { assignment };
+      },
+      /** Plain top-k of S: experts that choose among tokens would need the other tokens, which follow later. */
+      routeAtInference(batch) {
+        kernels.selectTopK(batch.logits, scores, null, batch.tokens, experts, topK, expert, load);
+        const assignment = { slots: topK, expert, gate, load };
+        gates.write(batch, assignment);
+        return assignment;
       },
       backward(batch, gateGradient, logitGradient) {
         gates.addGradient(batch, { slots, expert, gate }, gateGradient, logitGradient);

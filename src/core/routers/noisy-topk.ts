@@ -49,6 +49,12 @@ export const noisyTopkKind = defineRouterKind({
         gates.write({ ...batch, logits: noisy }, assignment);
         return { assignment };
       },
+      /** The same without noise. */
+      routeAtInference(batch) {
+        kernels.selectTopK(batch.logits, "logits", null, batch.tokens, experts, topK, expert, load);
+        gates.write(batch, assignment);
+        return assignment;
+      },
       backward(batch, gateGradient, logitGradient) {
         gates.addGradient({ ...batch, logits: noisy }, assignment, gateGradient, logitGradient);
       },

@@ -207,6 +207,12 @@ export const quantileKind = defineRouterKind({
         gates.write(batch, assignment);
         return { assignment };
       },
+      /** With the prices of the last batch in training, whatever `apply` says. */
+      routeAtInference(batch) {
+        kernels.selectTopK(batch.logits, scores, bias, batch.tokens, experts, topK, expert, load);
+        gates.write(batch, assignment);
+        return assignment;
+      },
       backward(batch, gateGradient, logitGradient) {
         gates.addGradient(batch, assignment, gateGradient, logitGradient);
       },

@@ -27,6 +27,13 @@ export type RouterState = { readonly [field: string]: unknown };
 export interface Router {
   route(batch: TokenBatch): RoutedStep;
   /**
+   * Routes `batch` as the trained model would at inference, where the experts of a token depend on no other token. It is
+   * called on a router that was restored from the state of the one in training, and may change that copy. Absent if
+   * inference is `route` itself: with the biases, prices or thresholds that training has come to, which a copy does not
+   * move any further.
+   */
+  routeAtInference?(batch: TokenBatch): Assignment;
+  /**
    * b `[experts]`, added to the affinities when the next batch is ranked; in their unit. Only routers that have such a
    * bias.
    */

@@ -335,6 +335,13 @@ export const scotKind = defineRouterKind({
         if (options.gates === "plan") writePlanGates(tokens);
         return { assignment, solver };
       },
+      /** Plain top-k of S: the plan would need the other tokens. */
+      routeAtInference(batch) {
+        const { logits, tokens } = batch;
+        kernels.selectTopK(logits, scores, null, tokens, experts, topK, plain.expert, plain.load);
+        gates.write(batch, plain);
+        return plain;
+      },
       writePlan: ({ tokens }, out) => plan.write(tokens, out),
       backward(batch, gateGradient, logitGradient) {
         if (options.gates === "scores") {

@@ -7,7 +7,7 @@ import { emptyStateSchema } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
 const sinkhornOptions = z.strictObject({
-  ...entropicFields({ maxIterations: 100 }),
+  ...entropicFields({ epsilon: 1, unit: "the logits", maxIterations: 100 }),
   ...scoreGateFields(true),
 });
 
@@ -26,7 +26,7 @@ export const sinkhornKind = defineRouterKind({
   relativeCost: 8,
   plan: "entropic",
   create({ shape, scores, kernels }, options) {
-    const { experts } = shape;
+    const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
     const gates = createScoreGates(kernels, experts, scores, options);
@@ -34,10 +34,17 @@ export const sinkhornKind = defineRouterKind({
     const selection = createPlanSelection(kernels, shape, options.epsilon);
     return {
       route(batch) {
-        const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
-        selection.select(batch, columnPotential, expert, load, gate);
+        const solution = transport.solve(batch);
+        const { iterations, marginalError, converged } = solution;
+        selection.select(batch, solution, expert, load, gate);
         gates.write(batch, assignment);
         return { assignment, solver: { iterations, marginalError, converged } };
+      },
+      /** Plain top-k of S, as S-BASE does at test time: the plan would need the other tokens. */
+      routeAtInference(batch) {
+        kernels.selectTopK(batch.logits, scores, null, batch.tokens, experts, topK, expert, load);
+        gates.write(batch, assignment);
+        return assignment;
       },
       backward(batch, gateGradient, logitGradient) {
         gates.addGradient(batch, assignment, gateGradient, logitGradient);

@@ -1,20 +1,20 @@
 import { z } from "zod";
 import type { ScoreKind } from "../assignment.ts";
 import { maxVio } from "../metrics/load.ts";
-import type { TokenBatch } from "../token-batch.ts";
+import { excludeDisabled, type TokenBatch } from "../token-batch.ts";
 import { createEntropicSolver, entropicFields } from "../transport/entropic/entropic.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
 import { createPlanSelection } from "./parts/plan-selection.ts";
 import { createScoreGates, meanGateGradient, scoreGateFields } from "./parts/score-gates.ts";
-import { logScore } from "./parts/score-gradient.ts";
+import { createScoreGradient, logScore } from "./parts/score-gradient.ts";
 import { randomStateSchema } from "./parts/shared-options.ts";
-import { defineRouterKind } from "./router.ts";
+import { defineRouterKind, type RouterContext } from "./router.ts";
 
 const selectOption = z
   .discriminatedUnion("mode", [
     z.strictObject({
       mode: z.literal("probability"),
-      p: z.number().min(0).max(1).default(0.1).describe("Chance that a step is selected."),
+      p: z.number().min(0).max(1).default(0.01).describe("Chance that a step is selected."),
     }),
     z.strictObject({
       mode: z.literal("every"),
@@ -33,19 +33,44 @@ const selectOption = z
         .describe("A step is selected when max load / mean load − 1 of the batch before was above this."),
     }),
   ])
-  .default({ mode: "probability", p: 0.1 })
+  .default({ mode: "probability", p: 0.01 })
   .describe("Which steps are routed by the transport plan.");
 
 const ssrOptions = z.strictObject({
   select: selectOption,
-  ...entropicFields({ maxIterations: 100 }),
+  cost: z
+    .enum(["scores", "logits"])
+    .default("scores")
+    .describe(
+      "What the plan of a selected step maximises: softmax(Z), whatever affinities the router has (the paper's SSR-S), or the " +
+        "logits Z themselves (SSR-L).",
+    ),
+  noise: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe("Standard deviation of the normal noise on each entry of the cost, in its units; 0 for none."),
+  gradient: z
+    .enum(["plan", "detached"])
+    .default("plan")
+    .describe(
+      "What a gate in training learns from a selected step: the gradient through the plan and the iterations that led to it, " +
+        "or nothing, because the plan is held fixed.",
+    ),
+  ...entropicFields({ epsilon: 0.05, unit: "the cost", maxIterations: 100 }),
   ...scoreGateFields(true),
 });
+
+type SsrOptions = z.infer<typeof ssrOptions>;
+
+const noiseWords = 16;
 
 const ssrState = z.strictObject({
   random: randomStateSchema,
   /** MaxVio of the last batch, null before the first. */
   lastMaxVio: z.number().nullable(),
+  /** The noise's generator; absent without noise. */
+  noise: z.array(z.number().int().nonnegative()).length(noiseWords).optional(),
 });
 
 /**
@@ -72,39 +97,99 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
   }
 }
 
+/** The matrix C whose transport plan a selected step follows. */
+interface PlanCost {
+  /** Writes C of `batch` and returns the batch with C `[tokens × experts]` for its logits; −∞ for disabled experts. */
+  write(batch: TokenBatch): TokenBatch;
+  /** Adds to `logitGradient` `[tokens × experts]` what `costGradient` `[tokens × experts]`, ∂loss/∂C, comes to at Z. */
+  addGradient(batch: TokenBatch, costGradient: Float32Array, logitGradient: Float32Array): void;
+  /** `[16]`, the state of the noise's generator. */
+  readonly noise: Uint32Array;
+}
+
+/**
+ * C = softmax(Z) or Z, plus noise · ξ with ξ_te ~ N(0, 1). The softmax is computed in float64 and rounded once, since its
+ * error counts 1/ε times in the plan. The noise comes from a source of its own, so that it does not change which steps are
+ * selected.
+ */
+function createPlanCost(
+  { kernels, shape, random }: Pick<RouterContext, "kernels" | "shape" | "random">,
+  { cost, noise: deviation }: Pick<SsrOptions, "cost" | "noise">,
+): PlanCost {
+  const { tokens: mostTokens, experts } = shape;
+  const ofScores = cost === "scores";
+  const values = kernels.allocateFloat32(ofScores || deviation > 0 ? mostTokens * experts : 0);
+  const softmax = kernels.allocateFloat64(ofScores ? mostTokens * experts : 0);
+  const noise = kernels.allocateUint32(noiseWords);
+  const noiseSource = random.derive("noise");
+  for (let word = 0; word < noiseWords; word++) noise[word] = noiseSource.uint32();
+  const gradient = createScoreGradient(experts, "softmax");
+  return {
+    noise,
+    write(batch) {
+      const { logits, tokens } = batch;
+      const count = tokens * experts;
+      if (!ofScores && deviation === 0) return batch;
+      if (ofScores) {
+        kernels.affinities(logits, "softmax", tokens, experts, softmax);
+        excludeDisabled(batch, softmax);
+        for (let entry = 0; entry < count; entry++) values[entry] = softmax[entry];
+      }
+      if (deviation > 0) kernels.addNormal(noise, ofScores ? values : logits, deviation, count, values);
+      return { ...batch, logits: values };
+    },
+    addGradient({ logits, tokens }, costGradient, logitGradient) {
+      for (let row = 0; row < tokens * experts; row += experts) {
+        if (ofScores) {
+          for (let e = 0; e < experts; e++) gradient.ofScores[e] = costGradient[row + e];
+          gradient.addRow(logits, row, logitGradient);
+        } else {
+          for (let e = 0; e < experts; e++) logitGradient[row + e] += costGradient[row + e];
+        }
+      }
+    },
+  };
+}
+
 /**
  * Selective Sinkhorn routing: a transport plan on some steps is enough to keep the experts balanced.
  *
- *     selected step:  P        = entropic plan of Z                        (see `entropic.ts`)
+ *     selected step:  C        = softmax(Z) or Z, plus noise · ξ, ξ_te ~ N(0, 1)
+ *                     P        = argmax ⟨C, P⟩ + ε·H(P) with rows 1 and columns T/E     (see `entropic.ts`)
  *                     expert_t = the K largest of P_t
  *                     gate_t   = P_t[expert_t] divided by its sum, times `gateScale`
  *     other steps:    expert_t = the K largest of S_t
  *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`, times `gateScale`
  *
- * `backward` of a selected step goes through the plan, the sweeps or Newton steps that led to it included: with x = Z/ε
- * + g the gates are softmax of x over the selected, and what x owes to g goes on to all logits of the batch (see
- * `EntropicSolver.backward`).
+ * With `gradient: plan`, `backward` of a selected step goes through the plan, including the sweeps or Newton steps that led
+ * to it: with x = C/ε + g the gates are a softmax of x over the selected, and the gradient of g reaches all costs of the
+ * batch (see `EntropicSolver.backward`), and from there the logits. The noise is held fixed. With `detached` the gates of
+ * a selected step are constants, so that a gate learns nothing from it.
  *
  * Steps are those of the stream. With `probability` one number is drawn on every step, selected or not; with `threshold`
- * the first batch has no batch before it and is not selected.
+ * the first batch has no batch before it and is not selected. At inference no step is selected.
  */
 export const ssrKind = defineRouterKind({
   kind: "ssr",
   summary: "the entropic plan on selected steps, plain top-k on the others",
-  source: "Selective Sinkhorn Routing, arXiv 2511.08972",
+  source: "Selective Sinkhorn Routing, arXiv 2511.08972, eq. 3-6 and algorithm 2",
   options: ssrOptions,
   plan: "entropic",
-  create({ shape, scores, kernels, random }, options) {
+  create(context, options) {
+    const { shape, scores, kernels, random } = context;
     const { experts, topK } = shape;
-    const { select, epsilon, gateScale } = options;
+    const { select, noise, gradient, epsilon, gateScale } = options;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, gate, load } = assignment;
     const gates = createScoreGates(kernels, experts, scores, options);
+    const cost = createPlanCost(context, options);
     const potentialGradient = new Float64Array(experts);
     const transport = createEntropicSolver(kernels, shape.tokens, experts, options);
     const selection = createPlanSelection(kernels, shape, epsilon);
+    let costGradient = new Float32Array(0);
     let lastMaxVio: number | null = null;
-    let lastWasSelected = false;
+    /** The last batch with its costs; null if it was not selected. */
+    let planned: TokenBatch | null = null;
 
     function isSelected(step: number): boolean {
       switch (select.mode) {
@@ -119,7 +204,14 @@ export const ssrKind = defineRouterKind({
       }
     }
 
+    function routePlain(batch: TokenBatch): void {
+      kernels.selectTopK(batch.logits, scores, null, batch.tokens, experts, topK, expert, load);
+      gates.write(batch, assignment);
+    }
+
     function addPlanGradient(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void {
+      if (costGradient.length === 0) costGradient = new Float32Array(shape.tokens * experts);
+      costGradient.fill(0);
       potentialGradient.fill(0);
       for (let token = 0; token < batch.tokens; token++) {
         const first = token * topK;
@@ -127,42 +219,53 @@ export const ssrKind = defineRouterKind({
         for (let slot = first; slot < first + topK; slot++) {
           if (expert[slot] < 0) continue;
           const slope = gate[slot] * (gateGradient[slot] - mean);
-          logitGradient[token * experts + expert[slot]] += slope / epsilon;
+          costGradient[token * experts + expert[slot]] += slope / epsilon;
           potentialGradient[expert[slot]] += slope;
         }
       }
-      transport.backward(batch, potentialGradient, logitGradient);
+      transport.backward(planned!, potentialGradient, costGradient);
+      cost.addGradient(batch, costGradient, logitGradient);
     }
 
     return {
       route(batch) {
-        const { logits, tokens } = batch;
-        lastWasSelected = isSelected(batch.step);
-        if (!lastWasSelected) {
-          kernels.selectTopK(logits, scores, null, tokens, experts, topK, expert, load);
-          gates.write(batch, assignment);
+        if (!isSelected(batch.step)) {
+          planned = null;
+          routePlain(batch);
           lastMaxVio = maxVio(load);
           return { assignment };
         }
-        const { columnPotential, iterations, marginalError, converged } = transport.solve(batch);
-        selection.select(batch, columnPotential, expert, load, gate);
-        if (gateScale !== 1) for (let pair = 0; pair < tokens * topK; pair++) gate[pair] *= gateScale;
+        planned = cost.write(batch);
+        const solution = transport.solve(planned);
+        const { iterations, marginalError, converged } = solution;
+        selection.select(planned, solution, expert, load, gate);
+        if (gateScale !== 1) for (let pair = 0; pair < batch.tokens * topK; pair++) gate[pair] *= gateScale;
         lastMaxVio = maxVio(load);
         return { assignment, solver: { iterations, marginalError, converged } };
       },
+      /** No step is selected: plain top-k of S. */
+      routeAtInference(batch) {
+        routePlain(batch);
+        return assignment;
+      },
       writePlan(batch, plan) {
-        if (lastWasSelected) transport.writePlan(batch, plan);
+        if (planned !== null) transport.writePlan(planned, plan);
         else writeNormalisedAffinities(batch, scores, plan);
       },
       backward(batch, gateGradient, logitGradient) {
-        if (lastWasSelected) addPlanGradient(batch, gateGradient, logitGradient);
-        else gates.addGradient(batch, assignment, gateGradient, logitGradient);
+        if (planned === null) gates.addGradient(batch, assignment, gateGradient, logitGradient);
+        else if (gradient === "plan") addPlanGradient(batch, gateGradient, logitGradient);
       },
-      state: () => ({ random: random.state(), lastMaxVio }),
+      state: () => ({
+        random: random.state(),
+        lastMaxVio,
+        ...(noise > 0 && { noise: Array.from(cost.noise) }),
+      }),
       restore(state) {
         const saved = ssrState.parse(state);
         random.restore(saved.random);
         lastMaxVio = saved.lastMaxVio;
+        if (saved.noise !== undefined) cost.noise.set(saved.noise);
       },
     };
   },

@@ -213,7 +213,7 @@ const everyStep = { select: { mode: "every", n: 1 } };
 
 /** SSR on selected steps, its gates those of as many sweeps as its solver reports. */
 function ssrCases(): Case[] {
-  const terms = [
+  const terms: { epsilon: number; maxIterations: number; tolerance: number; solver?: "sns"; cost?: "scores" }[] = [
     { epsilon: 1, maxIterations: 0, tolerance: 0 },
     { epsilon: 1, maxIterations: 1, tolerance: 0 },
     { epsilon: 0.3, maxIterations: 3, tolerance: 1e-4 },
@@ -221,20 +221,26 @@ function ssrCases(): Case[] {
     { epsilon: 0.5, maxIterations: 20, tolerance: 0 },
     { epsilon: 1, maxIterations: 20, tolerance: 1e-2 },
     { epsilon: 0.3, maxIterations: 3, tolerance: 1e-4, solver: "sns" },
+    { cost: "scores", epsilon: 0.05, maxIterations: 0, tolerance: 0 },
+    { cost: "scores", epsilon: 0.05, maxIterations: 3, tolerance: 0 },
+    { cost: "scores", epsilon: 0.2, maxIterations: 20, tolerance: 0 },
   ];
   return terms.flatMap((options) =>
     shapes.map((shape) => ({
       kind: "ssr",
       title: titleOf(shape, "softmax", options),
       shape,
-      setting: { options: { ...everyStep, ...options } },
+      setting: { options: { ...everyStep, cost: "logits", ...options } },
       before: 1,
       unit: Math.min(1, options.epsilon),
+      // Exponents of up to 20, see `Kernels.gibbsSweep`.
+      ...(options.cost === "scores" && { accuracy: 2 * gateTolerance }),
       twin({ decision }) {
         const { iterations } = decision.solver!;
         if (options.tolerance === 1e-2) expect(iterations).toBeLessThan(options.maxIterations);
         else expect(iterations).toBe(options.maxIterations);
-        return planGates(options.epsilon, iterations);
+        const gates = planGates(options.epsilon, iterations);
+        return options.cost === "scores" ? (at, expert) => gates(affinities(at, "softmax"), expert) : gates;
       },
       vanishes: shape.topK === 1,
     })),
@@ -248,7 +254,9 @@ function newtonCases(): Case[] {
       kind: "ssr",
       title: titleOf(shape, "softmax", { solver: "sns", epsilon }),
       shape,
-      setting: { options: { ...everyStep, solver: "sns", epsilon, maxIterations: 200, tolerance: 1e-10 } },
+      setting: {
+        options: { ...everyStep, cost: "logits", solver: "sns", epsilon, maxIterations: 200, tolerance: 1e-10 },
+      },
       unit: epsilon,
       twin: () => planGates(epsilon, 300),
     })),
@@ -347,9 +355,10 @@ describe.each(backends.map((kernels) => ({ backend: kernels.backend, kernels }))
       const shape = { tokens: 8, experts: 5, topK: 2, capacityFactor: 1 };
       const generator = seedrandom("extreme");
       for (const epsilon of [1e-3, 0.1, 1]) {
-        const options = { ...everyStep, solver, epsilon, maxIterations: 100 };
-        const router = createRouterUnderTest("ssr", shape, { kernels, options });
-        for (let trial = 0; trial < 10; trial++) {
+        const options = { ...everyStep, solver, epsilon, maxIterations: 100, noise: epsilon };
+        for (let trial = 0; trial < 20; trial++) {
+          const cost = trial % 2 === 0 ? "scores" : "logits";
+          const router = createRouterUnderTest("ssr", shape, { kernels, options: { ...options, cost } });
           router.route(Float32Array.from({ length: 40 }, () => [-1e4, -1, 0, 1, 88, 1e4][Math.floor(6 * generator())]));
           const gradient = new Float32Array(40);
           router.backward(randomWeights("extreme", 16), gradient);

@@ -25,6 +25,8 @@ const hasManySolutions = new Set(["scot"]);
 const hasOwnOrder = new Set(["noisy-topk", "base", "expert-threshold", "hash", "random", "round-robin"]);
 /** Routers whose choice does not come from affinities, which a shift of a row leaves alone. */
 const ignoresAffinities = new Set(["hash"]);
+/** Routers whose choice for a token depends on its place in the batch, or on what is drawn for the tokens before it. */
+const knowsPosition = new Set(["random", "round-robin"]);
 /** A token may have any number of experts. */
 const hasFreeSlots = new Set(["expert-choice", "expert-threshold"]);
 /** The gates of these are affinities, which sum to anything. */
@@ -54,6 +56,9 @@ const everyScoreKind: readonly ScoreKind[] = ["softmax", "sigmoid", "sqrt-softpl
 /** The groups that a token may use can have fewer than K enabled experts. */
 const limitsGroups = new Set(["grouped-topk"]);
 const seeds = fc.nat(10_000);
+
+/** The options of `kind` that differ from the defaults, under which few of a test's batches would be selected steps. */
+const optionsOf = ({ kind }: RouterKind) => (kind === "ssr" ? { select: { mode: "probability", p: 0.5 } } : {});
 
 function accepts(kind: RouterKind, shape: RoutingShape): boolean {
   return (kind.check?.(kind.options.parse({}), shape) ?? []).length === 0;
@@ -129,7 +134,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
   it("assigns distinct experts with gates that are weights, and counts its loads, in full and shorter batches", () => {
     fc.assert(
       fc.property(shapesOf(kind), scoreKinds, seeds, fc.nat(11), (shape, scores, seed, fewer) => {
-        const router = createRouterUnderTest(kind, shape, { kernels, scores });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
         for (const logits of batchesOf(shape, seed, 4, Math.max(1, shape.tokens - fewer))) {
           expectSoundDecision(name, shape, logits.length / shape.experts, router.route(logits));
         }
@@ -140,7 +145,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
 
   it.each(edgeShapes.filter((shape) => accepts(kind, shape)))("holds at the edge %o", (shape) => {
     for (const scores of ["softmax", "sigmoid"] as const) {
-      const router = createRouterUnderTest(kind, shape, { kernels, scores });
+      const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
       for (const logits of [...batchesOf(shape, 1, 3), new Float32Array(shape.tokens * shape.experts)]) {
         expectSoundDecision(name, shape, shape.tokens, router.route(logits));
       }
@@ -160,7 +165,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
     );
     fc.assert(
       fc.property(cases, scoreKinds, ({ shape, logits }, scores) => {
-        const router = createRouterUnderTest(kind, shape, { kernels, scores });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
         for (let step = 0; step < 2; step++) {
           const decision = router.route(Float32Array.from(logits));
           expectSoundDecision(name, shape, shape.tokens, decision);
@@ -186,7 +191,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
     );
     fc.assert(
       fc.property(cases, ({ shape, scores, seed, share, column }) => {
-        const router = createRouterUnderTest(kind, shape, { kernels, scores });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
         batchesOf(shape, seed, 4).forEach((logits, step) => {
           const drawn = randomLogits(`disabled ${seed}/${step}`, shape.tokens, shape.experts);
           // Normal draws: about `share` of them are below its quantile.
@@ -228,10 +233,34 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
     );
   });
 
+  it("routes at inference without a trace in its state, the same token alike whatever the others are", () => {
+    fc.assert(
+      fc.property(shapesOf(kind), scoreKinds, seeds, fc.integer({ min: 0, max: 3 }), (shape, scores, seed, before) => {
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
+        const batches = batchesOf(shape, seed, before + 1);
+        for (const logits of batches.slice(0, before)) router.route(logits);
+        const state = JSON.stringify(router.router.state());
+        const logits = batches[before];
+        const decision = router.infer(logits);
+        expectSoundDecision(name, shape, shape.tokens, decision);
+        expect(JSON.stringify(router.router.state())).toBe(state);
+        expect(decision.solver).toBeUndefined();
+        if (knowsPosition.has(name) || (name === "expert-threshold" && before === 0)) return;
+        for (let token = 0; token < shape.tokens; token++) {
+          const alone = router.infer(logits.slice(token * shape.experts, (token + 1) * shape.experts));
+          const chosen = ({ expert, gate }: Decision, row: number) =>
+            expert[row].flatMap((e, slot) => (e < 0 ? [] : [[e, gate[row][slot]]]));
+          expect(chosen(alone, 0)).toEqual(chosen(decision, token));
+        }
+      }),
+      runs,
+    );
+  });
+
   it("never writes to the logits", () => {
     fc.assert(
       fc.property(shapesOf(kind), seeds, (shape, seed) => {
-        const router = createRouterUnderTest(kind, shape, { kernels });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) });
         for (const logits of batchesOf(shape, seed, 3)) {
           router.route(logits);
           if (kind.plan !== undefined) router.plan();
@@ -246,10 +275,15 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
     fc.assert(
       fc.property(shapesOf(kind), seeds, fc.integer({ min: 0, max: 4 }), (shape, seed, before) => {
         const batches = batchesOf(shape, seed, before + 4);
-        const router = createRouterUnderTest(kind, shape, { kernels, seed: "first" });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), seed: "first" });
         for (const logits of batches.slice(0, before)) router.route(logits);
         const saved = JSON.parse(JSON.stringify(router.router.state()));
-        const fresh = createRouterUnderTest(kind, shape, { kernels, seed: "second", firstStep: before });
+        const fresh = createRouterUnderTest(kind, shape, {
+          kernels,
+          options: optionsOf(kind),
+          seed: "second",
+          firstStep: before,
+        });
         fresh.router.restore(saved);
         for (const logits of batches.slice(before)) expect(fresh.route(logits)).toEqual(router.route(logits));
         expect(fresh.router.state()).toEqual(router.router.state());
@@ -261,7 +295,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
   it("adds a finite gradient, whose rows sum to 0 under softmax: a constant added to a row changes no gate", () => {
     fc.assert(
       fc.property(shapesOf(kind), scoreKinds, seeds, fc.boolean(), (shape, scores, seed, trained) => {
-        const router = createRouterUnderTest(kind, shape, { kernels, scores, trained });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores, trained });
         for (const logits of batchesOf(shape, seed, 3)) {
           const { expert } = router.route(logits);
           const weights = randomLogits(`weights ${seed}`, expert.length, expert[0].length);
@@ -292,7 +326,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
 
   it("routes on as if there had been no gradient", () => {
     const shape = { tokens: 10, experts: 8, topK: 2, capacityFactor: 1 };
-    const [first, second] = [1, 2].map(() => createRouterUnderTest(kind, shape, { kernels }));
+    const [first, second] = [1, 2].map(() => createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) }));
     for (const logits of batchesOf(shape, 7, 12)) {
       const decision = first.route(logits);
       expect(second.route(logits)).toEqual(decision);
@@ -304,7 +338,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
 
   it("hands out a state that its later batches do not change", () => {
     const shape = { tokens: 10, experts: 8, topK: 2, capacityFactor: 1 };
-    const router = createRouterUnderTest(kind, shape, { kernels });
+    const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) });
     const batches = batchesOf(shape, 5, 6);
     for (const logits of batches.slice(0, 3)) router.route(logits);
     const saved = router.router.state();
@@ -315,20 +349,29 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
 
   it("refuses a state that is not its own", () => {
     const shape = { tokens: 4, experts: 8, topK: 2, capacityFactor: 1 };
-    expect(() => createRouterUnderTest(kind, shape, { kernels }).router.restore({ noSuchField: 1 })).toThrow();
+    expect(() =>
+      createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) }).router.restore({ noSuchField: 1 }),
+    ).toThrow();
   });
 
   it("is the same router twice with the same seed", () => {
     const shape = { tokens: 10, experts: 8, topK: 2, capacityFactor: 1 };
-    const [first, second] = [1, 2].map(() => createRouterUnderTest(kind, shape, { kernels }));
+    const [first, second] = [1, 2].map(() => createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) }));
     for (const logits of batchesOf(shape, 9, 6)) expect(first.route(logits)).toEqual(second.route(logits));
   });
 
   it("routes a short batch the same, however long the batches it was made for", () => {
     fc.assert(
       fc.property(shapesOf(kind), seeds, fc.integer({ min: 1, max: 9 }), (shape, seed, longer) => {
-        const exact = createRouterUnderTest(kind, shape, { kernels });
-        const roomy = createRouterUnderTest(kind, { ...shape, tokens: shape.tokens + longer }, { kernels });
+        const exact = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) });
+        const roomy = createRouterUnderTest(
+          kind,
+          { ...shape, tokens: shape.tokens + longer },
+          {
+            kernels,
+            options: optionsOf(kind),
+          },
+        );
         for (const logits of batchesOf(shape, seed, 2)) expect(roomy.route(logits)).toEqual(exact.route(logits));
       }),
       runs,
@@ -338,7 +381,7 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
   it.runIf(kind.plan !== undefined)("writes a finite plan with rows that sum to 1 on every step", () => {
     fc.assert(
       fc.property(shapesOf(kind), seeds, fc.constantFrom(1, 100), (shape, seed, scale) => {
-        const router = createRouterUnderTest(kind, shape, { kernels });
+        const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) });
         for (const logits of batchesOf(shape, seed, 3, shape.tokens, scale)) {
           router.route(logits);
           for (const row of router.plan()) {
@@ -370,8 +413,8 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
           .sort((a, b) => a.expert - b.expert);
       fc.assert(
         fc.property(cases, scoreKinds, seeds, ({ shape, order }, scores, seed) => {
-          const router = createRouterUnderTest(kind, shape, { kernels, scores });
-          const permuted = createRouterUnderTest(kind, shape, { kernels, scores });
+          const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
+          const permuted = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores });
           for (const logits of batchesOf(shape, seed, 4)) {
             const decision = router.route(logits);
             const moved = permuted.route(
@@ -410,8 +453,8 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
       );
       fc.assert(
         fc.property(cases, seeds, ({ shape, shift }, seed) => {
-          const router = createRouterUnderTest(kind, shape, { kernels, scores: "softmax" });
-          const shifted = createRouterUnderTest(kind, shape, { kernels, scores: "softmax" });
+          const router = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores: "softmax" });
+          const shifted = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind), scores: "softmax" });
           for (const logits of batchesOf(shape, seed, 4)) {
             const grid = logits.map((logit) => Math.round(4096 * logit) / 4096);
             const expected = router.route(grid);
@@ -430,7 +473,9 @@ describe.each(routersOnBackends)("$name on $backend kernels", ({ name, kind, ker
     "chooses the first experts of a token, or tokens of an expert, when all logits are equal",
     () => {
       const shape = { tokens: 6, experts: 8, topK: 3, capacityFactor: 1 };
-      const { expert } = createRouterUnderTest(kind, shape, { kernels }).route(new Float32Array(48));
+      const { expert } = createRouterUnderTest(kind, shape, { kernels, options: optionsOf(kind) }).route(
+        new Float32Array(48),
+      );
       if (hasFreeSlots.has(name)) {
         // C = ⌈6 · 3 / 8⌉ = 3 tokens for each expert: the first three, by all of them.
         expect(expert.map((row) => row.filter((e) => e >= 0).length)).toEqual([8, 8, 8, 0, 0, 0]);

@@ -12,7 +12,7 @@ import {
   sigmoid,
   toMatrix,
 } from "../../support/plain.ts";
-import { skewedLogits } from "../../support/random-logits.ts";
+import { randomLogits, skewedLogits } from "../../support/random-logits.ts";
 import { createRouterUnderTest } from "../../support/router-under-test.ts";
 
 const gateTolerance = 2e-6;
@@ -80,17 +80,37 @@ describe("sinkhorn", () => {
     expect(maxVio(balanced.load)).toBeLessThan(0.3);
   });
 
-  it.each(["sinkhorn", "ssr"])(
-    "%s gives a single token, whose plan is 1/E, the first experts whatever its logits",
-    (kind) => {
-      const single = { tokens: 1, experts: 9, topK: 4, capacityFactor: 1 };
-      const options = kind === "ssr" ? { select: { mode: "every", n: 1 } } : {};
+  it.each([
+    ["sinkhorn", {}],
+    ["sinkhorn", { epsilon: 0.2 }],
+    ["sinkhorn", { solver: "sns" }],
+    ["ssr", { select: { mode: "every", n: 1 } }],
+    ["ssr", { select: { mode: "every", n: 1 }, cost: "logits", epsilon: 0.5 }],
+  ])(
+    "%s %j gives tokens that are all alike, whose plan is 1/E, the first experts whatever their logits",
+    (kind, options) => {
       for (const kernels of backends) {
-        const { route } = createRouterUnderTest(kind, single, { kernels, options });
-        for (let step = 0; step < 20; step++) {
-          expect(route(skewedLogits(`single ${step}`, 1, 9, 1)).expert).toEqual([[0, 1, 2, 3]]);
+        for (const tokens of [1, 12]) {
+          const { route } = createRouterUnderTest(
+            kind,
+            { tokens, experts: 9, topK: 4, capacityFactor: 1 },
+            { kernels, options },
+          );
+          for (let step = 0; step < 60; step++) {
+            // Exponents range over 30 and more, so that float32 entries of a Gibbs kernel are off by 5e-6 and more.
+            const row = randomLogits(`alike ${step}`, 1, 9, step % 3 === 0 ? 1 : 6);
+            const logits = Float32Array.from({ length: tokens * 9 }, (_, entry) => row[entry % 9]);
+            expect(route(logits).expert).toEqual(new Array(tokens).fill([0, 1, 2, 3]));
+          }
         }
       }
     },
   );
+
+  it("routes at inference by plain top-k", () => {
+    const router = createRouterUnderTest("sinkhorn", shape);
+    router.route(logits);
+    const plain = createRouterUnderTest("topk", shape).route(logits);
+    expect(router.infer(logits)).toEqual(plain);
+  });
 });

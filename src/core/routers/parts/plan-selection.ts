@@ -1,25 +1,27 @@
 import type { RoutingShape } from "../../assignment.ts";
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { TokenBatch } from "../../token-batch.ts";
+import type { EntropicSolution } from "../../transport/entropic/entropic-problem.ts";
 
 /** Selects by an entropic plan without writing it down. */
 export interface PlanSelection {
   /**
    * The K largest of each row of the plan softmax(Z/ε + g), `expert` `[tokens × topK]` and `load` `[experts]` as from
-   * `Kernels.selectTopK`, and `gate` `[tokens × topK]`, the plan's entries divided by their sum. `columnPotential` is g
-   * `[experts]` in units of ε. Entries that differ by less than a millionth are ties, which go to the lower index.
+   * `Kernels.selectTopK`, and `gate` `[tokens × topK]`, the plan's entries divided by their sum. Entries
+   * whose relative difference is below a millionth, or below what the rounding of g can make of none, are ties, which go
+   * to the lower index.
    */
   select(
     batch: TokenBatch,
-    columnPotential: Float64Array,
+    solution: Pick<EntropicSolution, "columnPotential" | "potentialError">,
     expert: Int32Array,
     load: Int32Array,
     gate: Float32Array,
   ): void;
 }
 
-/** Relative difference of two entries of a plan that the rounding of float32 sweeps can make of none. */
-const tieWidth = 1e-6;
+/** Least relative difference of two entries of a plan that are not a tie; more if g is less precise. */
+const leastTieWidth = 1e-6;
 
 export function createPlanSelection(kernels: Kernels, shape: RoutingShape, epsilon: number): PlanSelection {
   const { experts, topK } = shape;
@@ -30,6 +32,7 @@ export function createPlanSelection(kernels: Kernels, shape: RoutingShape, epsil
   // A row of the plan is ordered as Z/ε + g is, and so as Z + ε·g: a bias on the logits.
   const bias = kernels.allocateFloat64(experts);
   const exponent = new Float64Array(experts);
+  let tieWidth = leastTieWidth;
 
   function hasTie({ logits }: TokenBatch, token: number, columnPotential: Float64Array): boolean {
     let before = Number.POSITIVE_INFINITY;
@@ -61,8 +64,9 @@ export function createPlanSelection(kernels: Kernels, shape: RoutingShape, epsil
   }
 
   return {
-    select(batch, columnPotential, expert, load, gate) {
+    select(batch, { columnPotential, potentialError }, expert, load, gate) {
       const { logits, tokens } = batch;
+      tieWidth = Math.max(leastTieWidth, 2 * potentialError);
       kernels.selectByPlan(logits, columnPotential, epsilon, tokens, experts, topK, expert, load, gate);
       for (let e = 0; e < experts; e++) bias[e] = epsilon * columnPotential[e];
       kernels.selectTopK(logits, "logits", bias, tokens, experts, slots, ranked, rankedLoad);

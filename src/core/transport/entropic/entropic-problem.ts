@@ -18,6 +18,8 @@ export interface EntropicProblem {
 export interface EntropicSolution {
   /** g `[experts]`, in units of ε, at most 0; belongs to the solver and is overwritten by the next problem. */
   readonly columnPotential: Float64Array;
+  /** Rounding can have moved each entry of g by this much, besides a constant of all; in units of ε. */
+  readonly potentialError: number;
   /** Updates of g: column updates of Sinkhorn's sweeps, and Newton steps. */
   readonly iterations: number;
   /** The column updates of Sinkhorn's sweeps that led from g = 0 to this g; null where Newton steps did. */

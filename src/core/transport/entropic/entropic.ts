@@ -6,8 +6,11 @@ import { createSinkhorn } from "./sinkhorn.ts";
 import { createSinkhornGradient, type SinkhornGradient } from "./sinkhorn-gradient.ts";
 import { createSinkhornNewtonSparse } from "./sinkhorn-newton-sparse.ts";
 
-/** The options of {@link createEntropicSolver}, spread into the schemas of the routers that use it. */
-export function entropicFields(defaults: { maxIterations: number }) {
+/**
+ * The options of {@link createEntropicSolver}, spread into the schemas of the routers that use it. `unit` names what the
+ * plan maximises.
+ */
+export function entropicFields(defaults: { epsilon: number; unit: string; maxIterations: number }) {
   return {
     solver: z
       .enum(["sinkhorn", "sns"])
@@ -18,9 +21,9 @@ export function entropicFields(defaults: { maxIterations: number }) {
     epsilon: z
       .number()
       .min(1e-6)
-      .default(1)
+      .default(defaults.epsilon)
       .describe(
-        "Weight ε of the entropy, in units of the logits; the smaller, the closer each token's row is to one expert.",
+        `Weight ε of the entropy, in units of ${defaults.unit}; the smaller, the closer each token's row is to one expert.`,
       ),
     maxIterations: z
       .number()
@@ -28,7 +31,7 @@ export function entropicFields(defaults: { maxIterations: number }) {
       .nonnegative()
       .default(defaults.maxIterations)
       .describe(
-        "Most column updates, with sns also Newton steps, per batch; 0 leaves the plan at the rows' softmax of logits / epsilon.",
+        `Most column updates, with sns also Newton steps, per batch; 0 leaves the plan at the rows' softmax of ${defaults.unit} / epsilon.`,
       ),
     tolerance: z
       .number()
@@ -38,7 +41,7 @@ export function entropicFields(defaults: { maxIterations: number }) {
   };
 }
 
-const entropicOptions = z.strictObject(entropicFields({ maxIterations: 100 }));
+const entropicOptions = z.strictObject(entropicFields({ epsilon: 1, unit: "the logits", maxIterations: 100 }));
 
 export type EntropicOptions = z.infer<typeof entropicOptions>;
 
@@ -120,7 +123,7 @@ export function createEntropicSolver(
         const { columnPotential } = method;
         columnPotential.fill(0);
         sweeps = 0;
-        return { columnPotential, iterations: 0, sweeps, marginalError: 0, converged: true };
+        return { columnPotential, potentialError: 0, iterations: 0, sweeps, marginalError: 0, converged: true };
       }
       const solution = method.solve(problem);
       sweeps = solution.sweeps;

@@ -124,8 +124,16 @@ export function createSinkhornNewtonSparse(
     return descend(tolerance);
   }
 
-  function solution(marginalError: number, sweeps: number | null): EntropicSolution {
-    return { columnPotential, iterations, sweeps, marginalError, converged: marginalError <= tolerance };
+  /** @param sweepsMade null if Newton steps, which are in float64, led to the plan */
+  function solution(marginalError: number, sweepsMade: number | null): EntropicSolution {
+    return {
+      columnPotential,
+      potentialError: sweepsMade === null ? 0 : sweeps.potentialError,
+      iterations,
+      sweeps: sweepsMade,
+      marginalError,
+      converged: marginalError <= tolerance,
+    };
   }
 
   return {

@@ -16,7 +16,13 @@ describe.each(backends)("createPlanSelection on $backend kernels", (kernels) => 
     const load = kernels.allocateInt32(shape.experts);
     const gate = kernels.allocateFloat32(shape.tokens * shape.topK);
     const batch = { step: 0, tokens: shape.tokens, experts: shape.experts, logits };
-    createPlanSelection(kernels, shape, epsilon).select(batch, potential, expert, load, gate);
+    createPlanSelection(kernels, shape, epsilon).select(
+      batch,
+      { columnPotential: potential, potentialError: 0 },
+      expert,
+      load,
+      gate,
+    );
     const plan = toMatrix(logits, shape.tokens, shape.experts).map((row) =>
       softmax(row.map((logit, e) => logit / epsilon + potential[e])),
     );
@@ -36,7 +42,13 @@ describe.each(backends)("createPlanSelection on $backend kernels", (kernels) => 
     const potential = kernels.allocateFloat64(5);
     potential.set([0, 0, 0.25, 1e-9, 2e-9]);
     const batch = { step: 0, tokens: 2, experts: 5, logits };
-    createPlanSelection(kernels, wide, 1).select(batch, potential, expert, load, gate);
+    createPlanSelection(kernels, wide, 1).select(
+      batch,
+      { columnPotential: potential, potentialError: 0 },
+      expert,
+      load,
+      gate,
+    );
     expect(Array.from(expert)).toEqual([1, 2, 1, 2]);
     expect(Array.from(load)).toEqual([0, 2, 2, 0, 0]);
     expect(Math.abs(gate[0] - 0.5) + Math.abs(gate[1] - 0.5)).toBeLessThan(1e-6);
@@ -51,7 +63,13 @@ describe.each(backends)("createPlanSelection on $backend kernels", (kernels) => 
     const logits = kernels.allocateFloat32(4);
     logits.set([0, -3000, -2000, -4000]);
     const batch = { step: 0, tokens: 1, experts: 4, logits };
-    createPlanSelection(kernels, wide, 1).select(batch, kernels.allocateFloat64(4), expert, load, gate);
+    createPlanSelection(kernels, wide, 1).select(
+      batch,
+      { columnPotential: kernels.allocateFloat64(4), potentialError: 0 },
+      expert,
+      load,
+      gate,
+    );
     expect(Array.from(expert)).toEqual([0, 2]);
   });
 });
