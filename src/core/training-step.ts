@@ -5,6 +5,14 @@
  */
 export type GateBackward = (gateGradient: Float32Array, logitGradient: Float32Array) => void;
 
+/** What held-back data came to, routed as at inference. */
+export interface Evaluation {
+  /** Mean loss of the task over the held-back tokens. */
+  readonly loss: number;
+  /** `[experts]`, the load of the held-back tokens. */
+  readonly load: Int32Array;
+}
+
 /** Measurements of training on one batch. */
 export interface TrainingStep {
   /** Mean over the batch's tokens, before the batch updated the parameters. */

@@ -1,6 +1,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { createKernels } from "../../src/core/kernels/index.ts";
+import { stepColumns } from "../../src/core/metrics/catalogue.ts";
+import { routerResults } from "../../src/core/simulation/result.ts";
+import { wholeParts } from "../../src/core/simulation/sharing.ts";
+import { createSimulation } from "../../src/core/simulation/simulation.ts";
+import { loadScenario } from "../../src/node/files/scenario-file.ts";
 import { moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -128,6 +134,96 @@ describe("moesim run of a training scenario", () => {
   });
 });
 
+describe("evaluation on held-back data", () => {
+  const evaluate = { every: 5, tokens: 100 };
+  const all = [...routers, { kind: "noisy-topk" }, { kind: "base" }, { kind: "random" }, { kind: "quantile" }];
+
+  it("adds columns, filled after every n-th step and the last, and changes nothing else", async () => {
+    const plain = await run(folderOf({ stream: clusters, routers: all }), "out");
+    const evaluated = await run(folderOf({ stream: { ...clusters, evaluate }, routers: all }), "out");
+    const added = ["eval_loss", "eval_max_vio", "eval_idle_fraction"];
+    for (const file of ["summary.csv", "steps.csv"]) {
+      const [before, after] = [plain, evaluated].map((folder) => readCsv(path.join(folder, file)));
+      expect(after).toHaveLength(before.length);
+      for (const [index, row] of after.entries()) {
+        const rest = Object.fromEntries(Object.entries(row).filter(([column]) => !added.includes(column)));
+        expect(rest).toEqual(before[index]);
+        for (const column of added) expect(column in before[index]).toBe(false);
+        const isEvaluated = file === "summary.csv" || ["4", "9", "11"].includes(row.step);
+        for (const column of added) expect(row[column] !== "", `${column} of step ${row.step}`).toBe(isEvaluated);
+        if (isEvaluated) expect(Number(row.eval_loss)).toBeGreaterThan(0);
+      }
+    }
+    for (const file of ["loads.csv", "diagnostics.csv"]) {
+      expect(readFileSync(path.join(evaluated, file))).toEqual(readFileSync(path.join(plain, file)));
+    }
+    // The summary has the value of the last step.
+    const last = readCsv(path.join(evaluated, "steps.csv")).filter(({ step }) => step === "11");
+    for (const [index, row] of readCsv(path.join(evaluated, "summary.csv")).entries()) {
+      for (const column of added) expect(row[column]).toBe(last[index][column]);
+    }
+  });
+
+  it("routes as at inference: routers that learned nothing yet of different gates have the loss and the balance of top-k", async () => {
+    // One step with a rate of next to nothing: the gates and experts are those of the start.
+    const plain = ["topk", "ssr", "sinkhorn", "scot", "expert-choice", "base", "noisy-topk"].map((kind) => ({
+      kind,
+      ...(kind === "ssr" && { select: { mode: "every", n: 1 } }),
+      ...((kind === "expert-choice" || kind === "base") && { renormalize: true }),
+    }));
+    const stream = { ...clusters, learningRate: 1e-12, evaluate };
+    const folder = folderOf({ stream, steps: 1, routers: plain });
+    const rows = readCsv(path.join(await run(folder, "out"), "summary.csv"));
+    expect(new Set(rows.map((row) => row.max_vio_batch_mean)).size).toBeGreaterThan(3);
+    for (const { router, eval_loss, eval_max_vio, eval_idle_fraction } of rows) {
+      expect([router, eval_loss, eval_max_vio, eval_idle_fraction]).toEqual([
+        router,
+        rows[0].eval_loss,
+        rows[0].eval_max_vio,
+        rows[0].eval_idle_fraction,
+      ]);
+    }
+  });
+
+  it.each([
+    ["clusters", clusters],
+    ["text", text],
+  ])("writes the same bytes whatever the threads, and its page draws it, for task %s", async (_, stream) => {
+    const folder = folderOf({ stream: { ...stream, evaluate } });
+    const [one, three] = [await run(folder, "one", "--workers", "1"), await run(folder, "three", "--workers", "3")];
+    for (const file of ["summary.csv", "steps.csv"]) {
+      expect(readFileSync(path.join(three, file), "utf8")).toBe(readFileSync(path.join(one, file), "utf8"));
+    }
+    expect((await runInProcess(["check", one, "--baseline", three])).code).toBe(0);
+    expect((await runInProcess(["report", one, "--quiet"])).code).toBe(0);
+    expect(readFileSync(path.join(one, "report.html"), "utf8")).toContain("of held-back data after the last step");
+  });
+
+  it("resumes to the same bytes", async () => {
+    const folder = folderOf({ stream: { ...text, evaluate }, routers: [{ kind: "ssr" }, { kind: "alf-lb" }] });
+    const whole = await run(folder, "whole");
+    const scenario = await loadScenario(path.join(folder, "scenario.json"));
+    for (const part of wholeParts(scenario)) {
+      const kernels = createKernels("wasm");
+      const options = { kernels, part };
+      const first = await createSimulation(scenario, options);
+      for (let step = 0; step < 7; step++) await first.step();
+      const saved = structuredClone(first.state());
+      await first.close();
+      const second = await createSimulation(scenario, { ...options, kernels: createKernels("wasm"), from: saved });
+      while ((await second.step()) !== null);
+      const [result] = routerResults(scenario, [await second.result()]);
+      await second.close();
+      const rows = readCsv(path.join(whole, "steps.csv")).filter(({ router }) => router === result.router.name);
+      for (const row of rows) {
+        for (const column of stepColumns.filter(({ name }) => name.startsWith("eval_") || name === "task_loss")) {
+          expect(String(result.figureAt(Number(row.step), column) ?? "")).toBe(row[column.name]);
+        }
+      }
+    }
+  });
+});
+
 describe("bad input of a training scenario", () => {
   it.each([
     [
@@ -141,6 +237,12 @@ describe("bad input of a training scenario", () => {
       /experts × width × hidden would be 268435456 numbers; the maximum is/,
     ],
     [{ stream: { ...clusters, width: 1024, clusters: 4096 } }, /clusters × width × width would be 4294967296 numbers/],
+    [
+      { stream: { ...clusters, evaluate: { every: 1, tokens: 2 ** 20 }, width: 64 } },
+      /evaluate\.tokens × width would be 67108864 numbers; the maximum is/,
+    ],
+    [{ stream: { ...clusters, evaluate: { every: 0 } } }, /stream\.evaluate\.every/],
+    [{ stream: { ...clusters, evaluate: { evry: 1 } } }, /evry.*every/],
     [{ stream: { ...clusters, widht: 4 } }, /widht.*width/],
     [
       { stream: { ...clusters, path: "some.txt" } },

@@ -26,7 +26,7 @@ const timingHeader = headerOf(timingColumnsOf(false));
 /** The results of a sweep of `parameters` whose files hold what `cells` tell, in a fresh folder. */
 export function madeSweep(parameters: readonly string[], cells: readonly MadeCell[]): Results {
   const trains = cells.some(({ rows }) => rows.some((row) => row.task_loss !== undefined));
-  const header = headerOf(summaryColumnsOf(trains));
+  const header = headerOf(summaryColumnsOf(trains ? "trained" : "none"));
   const files: Record<string, Rows> = {};
   const all: string[][] = [];
   for (const [position, { seed, values, rows }] of cells.entries()) {

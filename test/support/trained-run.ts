@@ -60,7 +60,7 @@ export function writeTrainedRun(folder: string, training: MadeTraining): void {
   const { routers, steps, seed } = training;
   mkdirSync(folder, { recursive: true });
   const sizes = { steps, tokens, experts, topK };
-  const files = createStepFiles(folder, true);
+  const files = createStepFiles(folder, "trained");
   const rows = routers.map((made) => {
     const source = { scenario: "trained", router: made.router, kind: made.router, seed };
     const summary = createRunSummary({ experts, ranks: 1, deadWindow: Math.min(100, steps) });

@@ -7,10 +7,10 @@ import { formatInterval, formatNumber, printable } from "../../core/results/form
 import type { Interval } from "../../core/results/interval.ts";
 import {
   intervalColumn,
-  isTrained,
   objectOf,
   type SummaryRow,
   summaryColumnsOf,
+  trainingFiguresOf,
 } from "../../core/results/result-columns.ts";
 import type { Results } from "../../core/results/results.ts";
 import { metricOf, metricsOf, shortParameterNames, type Variant } from "../../core/results/variants.ts";
@@ -133,7 +133,7 @@ export function runObject(row: RunTableRow): object {
     .flatMap((metric) => metric.timing ?? [])
     .find(({ column }) => column === "train_ms_median")!;
   return {
-    ...objectOf(summaryColumnsOf(isTrained(row)), row),
+    ...objectOf(summaryColumnsOf(trainingFiguresOf([row])), row),
     [routeTime.column]: routeMsOf(row),
     ...(timing !== null && timing.trainMs !== null && { [trainTime.column]: trainTime.value(timing) }),
   };

@@ -22,6 +22,9 @@ import type { RunFacts, RunTiming } from "./run-summary.ts";
 import type { JoinedFigures, StepFacts, StepRecord, StepReport } from "./step-record.ts";
 import { routingEntropy, specialisation } from "./training.ts";
 
+/** Which figures of training a run has: none, those of the batches it trains on, or those of held-back data too. */
+export type TrainingFigures = "none" | "trained" | "evaluated";
+
 /** Which way a metric is better; null if neither way is. */
 export type Better = "lower" | "higher" | null;
 
@@ -81,8 +84,8 @@ export interface Metric {
   readonly bounds: (sizes: RangeSizes) => readonly [least: number, most: number];
   readonly definition: string;
   readonly source: string;
-  /** Present if the metric exists only for streams that train. */
-  readonly trains?: true;
+  /** The training figures that it is one of; absent if it exists for every stream. */
+  readonly training?: "trained" | "evaluated";
   /**
    * The file with its value on each step. It is measured from the facts of the step, reported by the router or the
    * stream, or joined from optima and biases that another thread may find.
@@ -98,12 +101,18 @@ export interface Metric {
 
 export type StepFile = "steps" | "diagnostics";
 
+/** Whether a run with these training figures has the metric. */
+export function isFigureOf({ training }: Pick<Metric, "training">, figures: TrainingFigures): boolean {
+  return training === undefined || figures === "evaluated" || training === figures;
+}
+
 const notNegative = () => [0, Number.POSITIVE_INFINITY] as const;
 const unit = () => [0, 1] as const;
 const anything = () => [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
 
 /**
- * The metrics in the order of the files' columns, in which those of streams that train come last. The columns of
+ * The metrics in the order of the files' columns, in which those of streams that train come last, and those of held-back data
+ * after them. The columns of
  * steps.csv are a contract, so add a new metric to diagnostics.csv, and at the end of this list.
  */
 const entries = [
@@ -534,7 +543,7 @@ const entries = [
       "for streams that train: mean loss of the task over the batch's tokens, before learning from them; in the summary, " +
       "the mean over the last deadWindow steps, and over all steps",
     source: "this program",
-    trains: true,
+    training: "trained",
     step: { file: "steps", report: ({ training }) => training?.taskLoss ?? null },
     run: [
       {
@@ -557,7 +566,7 @@ const entries = [
     definition:
       "Euclidean norm of ∂loss / ∂(gate's weights), including the router's own loss; in the summary, the mean",
     source: "common practice",
-    trains: true,
+    training: "trained",
     step: { file: "steps", report: ({ training }) => training?.gateGradientNorm ?? null },
     run: [{ column: "gate_gradient_norm_mean", label: "gate gradient norm, mean", taken: "token mean" }],
   },
@@ -571,7 +580,7 @@ const entries = [
     definition:
       "mean over tokens of −Σ p ln p / ln E, p = softmax(Z); 1 is undecided; in the summary, over the last deadWindow steps",
     source: "Shannon 1948, normalised",
-    trains: true,
+    training: "trained",
     step: {
       file: "steps",
       measure: ({ routed }) => (routed?.trains ? routingEntropy(routed.batch, routed.shared.logSumExp) : null),
@@ -589,7 +598,7 @@ const entries = [
       "mutual information of a pair's expert and its token's true cluster, on a batch; 0 if experts ignore the cluster; few " +
       "pairs add a bias of about (clusters − 1)·(E − 1) / (2·T·K); in the summary, over the last deadWindow steps",
     source: "Shannon 1948; its bias: Miller 1955",
-    trains: true,
+    training: "trained",
     step: {
       file: "steps",
       measure: ({ routed }) =>
@@ -619,7 +628,7 @@ const entries = [
       "mean over pairs of experts of the cosine between their outputs on the same tokens; in the summary, over the last " +
       "deadWindow steps",
     source: "common practice",
-    trains: true,
+    training: "trained",
     step: { file: "steps", report: ({ training }) => training?.expertSimilarity ?? null },
     run: [{ column: "expert_similarity", label: "expert similarity, last steps", taken: "window token mean" }],
   },
@@ -674,7 +683,7 @@ const entries = [
     bounds: notNegative,
     definition: "wall-clock time the stream takes to learn from one batch, including the router's own gradient",
     source: "this program",
-    trains: true,
+    training: "trained",
     timing: [
       {
         column: "train_ms_mean",
@@ -706,6 +715,70 @@ const entries = [
     source: "bias of Wang et al. 2024, arXiv 2408.15664",
     step: { file: "diagnostics", measure: ({ routed }) => biasSpread(routed?.bias ?? null) },
     run: [{ column: "bias_spread", label: "bias spread, after the last batch", taken: "last" }],
+  },
+  {
+    id: "eval_loss",
+    label: "loss on held-back data",
+    unit: "the task's own",
+    better: "lower",
+    range: "the task's own",
+    bounds: anything,
+    definition:
+      "for streams with evaluate: mean loss of the task over held-back tokens, routed as at inference, after learning from the " +
+      "step; in the summary, after the last step",
+    source: "this program",
+    training: "evaluated",
+    step: { file: "steps", report: ({ evaluation }) => evaluation?.loss ?? null },
+    run: [{ column: "eval_loss", label: "loss on held-back data", header: "eval\nloss", rank: 1.5, taken: "last" }],
+  },
+  {
+    id: "eval_max_vio",
+    label: "MaxVio on held-back data",
+    unit: "1",
+    better: "lower",
+    range: "[0, E − 1]",
+    bounds: ({ experts }) => [0, experts - 1],
+    definition:
+      "for streams with evaluate: max A / L − 1 of the held-back tokens, routed as at inference; in the summary, after the last " +
+      "step",
+    source: "Wang et al. 2024, arXiv 2408.15664",
+    training: "evaluated",
+    step: { file: "steps", report: ({ evaluation }) => (evaluation === undefined ? null : maxVio(evaluation.load)) },
+    run: [
+      {
+        column: "eval_max_vio",
+        label: "MaxVio on held-back data",
+        header: "eval\nMaxVio",
+        rank: 2.5,
+        taken: "last",
+      },
+    ],
+  },
+  {
+    id: "eval_idle_fraction",
+    label: "idle fraction on held-back data",
+    unit: "fraction",
+    better: "lower",
+    range: "[0, 1]",
+    bounds: unit,
+    definition:
+      "for streams with evaluate: experts without a token among the held-back ones, routed as at inference, / E; in the " +
+      "summary, after the last step",
+    source: "common practice",
+    training: "evaluated",
+    step: {
+      file: "steps",
+      report: ({ evaluation }) => (evaluation === undefined ? null : idleFraction(evaluation.load)),
+    },
+    run: [
+      {
+        column: "eval_idle_fraction",
+        label: "idle experts on held-back data, fraction",
+        header: "eval\nidle %",
+        rank: 6.5,
+        taken: "last",
+      },
+    ],
   },
 ] as const satisfies readonly Metric[];
 
@@ -770,20 +843,21 @@ export function measureStep(facts: StepFacts): StepMetrics {
 export interface StepColumn {
   readonly name: string;
   readonly file: StepFile;
-  /** Whether it exists only for streams that train. */
-  readonly trains: boolean;
+  /** As of its metric. */
+  readonly training?: "trained" | "evaluated";
   readonly value: (record: StepRecord) => number | null;
   /** Present if the value is joined from what other threads may find. */
   readonly join?: (joined: JoinedFigures) => number | null;
 }
 
 /** The metrics of each step. */
-export const stepColumns: readonly StepColumn[] = metrics.flatMap(({ id, step, trains = false }) => {
+export const stepColumns: readonly StepColumn[] = metrics.flatMap(({ id, step, training }) => {
   if (step === undefined) return [];
   const key = camelCase(id) as keyof StepMetrics;
-  if ("join" in step) return [{ name: id, file: step.file, trains, value: step.join, join: step.join }];
+  const column = { name: id, ...(training !== undefined && { training }) };
+  if ("join" in step) return [{ ...column, file: step.file, value: step.join, join: step.join }];
   const value = "report" in step ? step.report : ({ metrics }: StepRecord) => metrics[key];
-  return [{ name: id, file: step.file, trains, value }];
+  return [{ ...column, file: step.file, value }];
 });
 
 /** A column of summary.csv, with the facts of its metric. */

@@ -1,7 +1,7 @@
 import type { Assignment } from "../assignment.ts";
 import type { SolverReport } from "../solver-report.ts";
 import type { TokenBatch } from "../token-batch.ts";
-import type { TrainingStep } from "../training-step.ts";
+import type { Evaluation, TrainingStep } from "../training-step.ts";
 import type { StepMetrics } from "./catalogue.ts";
 import type { StepRegret } from "./regret.ts";
 import type { BatchFacts } from "./step-metrics.ts";
@@ -56,6 +56,8 @@ export interface StepReport {
   readonly solver?: SolverReport;
   /** Present if the stream trains. */
   readonly training?: TrainingStep;
+  /** Present on steps after which the stream evaluated on held-back data. */
+  readonly evaluation?: Evaluation;
 }
 
 /** What one router did on one step, as the summary and the files take it. */

@@ -1,23 +1,28 @@
-import { type StepColumn, stepColumns } from "./catalogue.ts";
+import { isFigureOf, type StepColumn, stepColumns, type TrainingFigures } from "./catalogue.ts";
 import type { StepRecord } from "./step-record.ts";
 
 /**
  * The values of all steps of one router, flat, without those that are joined from what other threads find. Plain data.
- * Takes 136 bytes per step, and 40 more if the stream trains.
+ * Takes 136 bytes per step, 40 more if the stream trains, and 24 more if it evaluates.
  */
 export interface StepSeries {
-  /** Whether it includes the training metrics. */
-  readonly trains: boolean;
+  /** The training metrics that it includes. */
+  readonly training: TrainingFigures;
   /** `[steps × values per step]`, NaN for a value that does not apply. */
   readonly figures: Float64Array;
 }
 
-const [plainColumns, trainingColumns] = [false, true].map((trains) =>
-  stepColumns.filter((column) => column.join === undefined && (trains || !column.trains)),
-);
+const seriesColumns = (training: TrainingFigures) =>
+  stepColumns.filter((column) => column.join === undefined && isFigureOf(column, training));
 
-function columnsOf({ trains }: Pick<StepSeries, "trains">): readonly StepColumn[] {
-  return trains ? trainingColumns : plainColumns;
+const columnsBy: Readonly<Record<TrainingFigures, readonly StepColumn[]>> = {
+  none: seriesColumns("none"),
+  trained: seriesColumns("trained"),
+  evaluated: seriesColumns("evaluated"),
+};
+
+function columnsOf({ training }: Pick<StepSeries, "training">): readonly StepColumn[] {
+  return columnsBy[training];
 }
 
 /**
@@ -25,10 +30,10 @@ function columnsOf({ trains }: Pick<StepSeries, "trains">): readonly StepColumn[
  *
  * @param written the first steps, from a series of the same router
  */
-export function createStepSeries(steps: number, trains: boolean, written?: StepSeries): StepSeries {
-  const figures = new Float64Array(steps * columnsOf({ trains }).length);
+export function createStepSeries(steps: number, training: TrainingFigures, written?: StepSeries): StepSeries {
+  const figures = new Float64Array(steps * columnsOf({ training }).length);
   if (written !== undefined) figures.set(written.figures);
-  return { trains, figures };
+  return { training, figures };
 }
 
 /** Returns the first `steps` steps; shares memory with `series`. */

@@ -1,11 +1,13 @@
 import {
   camelCase,
+  isFigureOf,
   type MetricColumn,
   metricColumns,
   metrics,
   type StepColumn,
   type StepFile,
   stepColumns,
+  type TrainingFigures,
 } from "../metrics/catalogue.ts";
 import type { RunSummary, RunTiming } from "../metrics/run-summary.ts";
 
@@ -71,23 +73,27 @@ const writtenColumns: readonly MetricColumn[] = metricColumns
   .filter(({ after }) => after === undefined)
   .flatMap((column) => [column, ...metricColumns.filter(({ after }) => after === column.column)]);
 
-/** The columns of summary.csv, one row per router; those of training only if the scenario's stream trains. */
-export function summaryColumnsOf(trains: boolean): readonly Column<SummaryRow>[] {
-  return [...sizeColumns, ...(trains ? trainingColumns : plainColumns)];
-}
-
-const [plainColumns, trainingColumns] = [false, true].map((trains) =>
-  writtenColumns
-    .filter(({ metric }) => trains || !metric.trains)
-    .map(({ column }): Column<SummaryRow> => {
+/** The columns of summary.csv, one row per router. */
+export function summaryColumnsOf(training: TrainingFigures): readonly Column<SummaryRow>[] {
+  const measured = writtenColumns.filter(({ metric }) => isFigureOf(metric, training));
+  return [
+    ...sizeColumns,
+    ...measured.map(({ column }): Column<SummaryRow> => {
       const key = camelCase(column) as keyof RunSummary;
       return { name: column, value: ({ summary }) => summary[key] as number | null };
     }),
-);
+  ];
+}
 
 /** Whether the row is of a router in a stream that trains. */
 export function isTrained({ summary }: SummaryRow): boolean {
   return summary.taskLoss !== null;
+}
+
+/** Returns which training metrics the rows of a summary have, taken together. */
+export function trainingFiguresOf(rows: readonly SummaryRow[]): TrainingFigures {
+  if (rows.some(({ summary }) => summary.evalLoss !== null)) return "evaluated";
+  return rows.some(isTrained) ? "trained" : "none";
 }
 
 export interface StepRow {
@@ -96,28 +102,26 @@ export interface StepRow {
   readonly figure: (column: StepColumn) => number | null;
 }
 
-/** The columns of a file with a row per router and step; those of training only if the scenario's stream trains. */
-function columnsOfSteps(file: StepFile, trains: boolean): readonly Column<StepRow>[] {
+/** The columns of a file with a row per router and step. */
+function columnsOfSteps(file: StepFile, training: TrainingFigures): readonly Column<StepRow>[] {
   return [
     { name: "scenario", value: ({ source }) => source.scenario },
     { name: "router", value: ({ source }) => source.router },
     { name: "seed", value: ({ source }) => source.seed },
     { name: "step", value: ({ step }) => step },
     ...stepColumns
-      .filter((column) => column.file === file && (trains || !column.trains))
+      .filter((column) => column.file === file && isFigureOf(column, training))
       .map((column): Column<StepRow> => ({ name: column.name, value: ({ figure }) => figure(column) })),
   ];
 }
 
-const stepFileColumns = [false, true].map((trains) => columnsOfSteps("steps", trains));
-
 /** The columns of steps.csv. */
-export function stepColumnsOf(trains: boolean): readonly Column<StepRow>[] {
-  return stepFileColumns[Number(trains)];
+export function stepColumnsOf(training: TrainingFigures): readonly Column<StepRow>[] {
+  return columnsOfSteps("steps", training);
 }
 
 /** The columns of diagnostics.csv: per step, what the other files do not have. */
-export const diagnosticColumns: readonly Column<StepRow>[] = columnsOfSteps("diagnostics", false);
+export const diagnosticColumns: readonly Column<StepRow>[] = columnsOfSteps("diagnostics", "none");
 
 /** The header of loads.csv. */
 export const loadHeader = ["scenario", "router", "seed", "step", "expert", "load"] as const;
@@ -139,7 +143,7 @@ export function timingColumnsOf(trains: boolean): readonly Column<TimingRow>[] {
     { name: "steps", value: ({ timing }) => timing.routeMs.length },
     { name: "tokens", value: ({ timing }) => timing.tokens },
     ...metrics
-      .filter((metric) => trains || !metric.trains)
+      .filter((metric) => isFigureOf(metric, trains ? "trained" : "none"))
       .flatMap(({ timing: columns = [] }) =>
         columns.map(({ column, value }): Column<TimingRow> => ({ name: column, value: ({ timing }) => value(timing) })),
       ),
@@ -166,9 +170,9 @@ export function metricOfColumn(column: string): string {
   return column.endsWith(intervalEnd) ? column.slice(0, -intervalEnd.length) : column;
 }
 
-/** Returns summary.csv: a row per router, with the columns of training if one trained. */
+/** Returns summary.csv: a row per router, with the columns of training and of evaluation if one has them. */
 export function summaryTable(rows: readonly SummaryRow[]): ResultTable {
-  return tableOf("summary.csv", summaryColumnsOf(rows.some(isTrained)), rows);
+  return tableOf("summary.csv", summaryColumnsOf(trainingFiguresOf(rows)), rows);
 }
 
 /** Returns timing.csv: a row per router, with the columns of training if one trained. */

@@ -78,7 +78,7 @@ export interface CellSummary {
  * `parameters`. Cells that do not train lack the columns of those that do, which are then empty.
  */
 export function joinSummaries(cells: readonly CellSummary[], parameters: readonly string[]): ResultTable {
-  const columns = headerOf(summaryColumnsOf(true)).filter((column) =>
+  const columns = headerOf(summaryColumnsOf("evaluated")).filter((column) =>
     cells.some(({ summary }) => summary.columns.includes(column)),
   );
   const rows = cells.flatMap(({ summary, values }) => {

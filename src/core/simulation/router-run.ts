@@ -12,9 +12,9 @@ import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { drawWithEnds, type StratifiedSample } from "../stratified-sample.ts";
 import type { Stream } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
-import type { TrainingStep } from "../training-step.ts";
+import type { Evaluation, TrainingStep } from "../training-step.ts";
 import { hasDualRegret } from "./optima.ts";
-import { trains } from "./sharing.ts";
+import { evaluatedTokens, trainingFigures, trains } from "./sharing.ts";
 
 /** The feasible score F on each measured step, and the tokens of its batch. */
 export interface FeasibleSeries {
@@ -68,7 +68,8 @@ export interface RouterRun {
   /** Returns the optimum of `batch`, the last one routed, as proven by a router that solves for it. */
   provenOptimum(batch: TokenBatch): Optimum;
   /**
-   * Measures the last batch. A `stream` that trains learns from the assignment after the capacity policy.
+   * Measures the last batch. A `stream` that trains learns from the assignment after the capacity policy, and may then
+   * evaluate.
    *
    * @param affinities S `[tokens × experts]`, float64, by the measured affinities; null on steps without regret
    * @param optimum null on steps without regret, and if another thread finds it: the record then has no regret
@@ -133,7 +134,7 @@ export function createRouterRun(
   const sampled = new Map(loadSteps(scenario).map((step, index) => [step, index]));
   const saved = from?.series;
   const series: RunSeries = {
-    figures: createStepSeries(steps, trains(scenario), saved?.figures),
+    figures: createStepSeries(steps, trainingFigures(scenario), saved?.figures),
     routeMs: room(steps, saved?.routeMs),
     trainMs: trains(scenario) ? room(steps, saved?.trainMs) : null,
     loads: new Int32Array(sampled.size * experts),
@@ -152,6 +153,18 @@ export function createRouterRun(
   let stepsSampled = (saved?.loads.length ?? 0) / experts;
   let stepsMeasured = (saved?.regret ?? saved?.feasible?.score)?.length ?? 0;
   let routed: RoutedStep;
+  const heldBackTokens = evaluatedTokens(scenario);
+  // A router of its own, so that evaluations leave no trace in the one that trains.
+  const evaluated =
+    heldBackTokens === null ? null : createRouter({ ...scenario, tokens: heldBackTokens }, choice, kernels);
+
+  function evaluate(stream: Stream): Evaluation | null {
+    if (evaluated === null || stream.evaluate === undefined) return null;
+    return stream.evaluate((batch) => {
+      evaluated.restore(router.state());
+      return evaluated.routeAtInference?.(batch) ?? evaluated.route(batch).assignment;
+    });
+  }
 
   function learn(batch: TokenBatch, stream: Stream): TrainingStep | null {
     if (stream.learn === undefined || series.trainMs === null) return null;
@@ -220,6 +233,7 @@ export function createRouterRun(
       const regret = affinities === null ? null : measureRegret(batch, facts, affinities, optimum);
       const metrics = meter.measure(batch, facts, assignment, router.bias, stream.learn !== undefined);
       const training = learn(batch, stream);
+      const evaluation = evaluate(stream);
       const record: StepRecord = {
         step: batch.step,
         tokens: batch.tokens,
@@ -228,6 +242,7 @@ export function createRouterRun(
         regret,
         ...(solver !== undefined && { solver }),
         ...(training !== null && { training }),
+        ...(evaluation !== null && { evaluation }),
       };
       writeStep(series.figures, record);
       const row = sampled.get(batch.step);

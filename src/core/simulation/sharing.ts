@@ -1,5 +1,6 @@
 import { least, max, minIndex, range, sum } from "d3-array";
 import type { ScoreKind } from "../assignment.ts";
+import type { TrainingFigures } from "../metrics/catalogue.ts";
 import { mostKeptScores } from "../metrics/dual-function.ts";
 import { routerKindOf } from "../routers/index.ts";
 import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
@@ -37,6 +38,17 @@ export function hasOwnStreams({ stream }: Scenario): boolean {
 /** Whether the scenario's stream trains on the routing of its batches. */
 export function trains({ stream }: Scenario): boolean {
   return streamKindOf(stream).feedback === "training";
+}
+
+/** Returns the number of held-back tokens that the scenario's stream evaluates on; null if it does not evaluate. */
+export function evaluatedTokens({ stream }: Scenario): number | null {
+  return streamKindOf(stream).evaluatedTokens?.(stream.options) ?? null;
+}
+
+/** Returns which training metrics the scenario's runs have. */
+export function trainingFigures(scenario: Scenario): TrainingFigures {
+  if (evaluatedTokens(scenario) !== null) return "evaluated";
+  return trains(scenario) ? "trained" : "none";
 }
 
 /** Returns the part that runs the routers at `positions`, with everything that they are measured against. */

@@ -3,7 +3,7 @@ import type { Assignment } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { RandomSource } from "../random.ts";
 import type { TokenBatch } from "../token-batch.ts";
-import type { GateBackward, TrainingStep } from "../training-step.ts";
+import type { Evaluation, GateBackward, TrainingStep } from "../training-step.ts";
 
 /** The sizes of a stream. */
 export interface StreamShape {
@@ -36,6 +36,12 @@ export interface Stream {
    */
   learn?(assignment: Assignment, backward: GateBackward): TrainingStep;
   /**
+   * Evaluates on held-back data, which `route` routes as at inference. Called once after each `learn`, and changes nothing
+   * that later steps depend on; returns null on steps without evaluation. Only streams of a kind whose `evaluatedTokens`
+   * is not null have it.
+   */
+  evaluate?(route: (batch: TokenBatch) => Assignment): Evaluation | null;
+  /**
    * Everything that the next batches depend on, to resume from; only kinds with `feedback` have it. Any other stream
    * returns the same batches when it is opened again.
    */
@@ -66,6 +72,11 @@ export interface StreamKind<Options = unknown> {
    * own stream, which has `state` and `restore`. Absent for kinds whose batches are the same for every router.
    */
   readonly feedback?: "load" | "training";
+  /**
+   * Returns the number of held-back tokens that streams with these options evaluate on; null if they do not evaluate, and
+   * absent for kinds that never do.
+   */
+  evaluatedTokens?(options: Options): number | null;
   /** Returns problems that depend on the shape, e.g. a shift after the last step. */
   check?(options: Options, shape: StreamShape): { path: readonly string[]; message: string }[];
   /**

@@ -65,6 +65,27 @@ const trainingOptions = z.strictObject({
     .describe("Length of the token vectors before and after the experts; experts · width · hidden is at most 2^25."),
   hidden: size(16_384).default(64).describe("Hidden units of each expert."),
   learningRate: z.number().positive().max(1).default(0.003).describe("Learning rate of Adam for every parameter."),
+  evaluate: z
+    .strictObject({
+      every: z
+        .number()
+        .int()
+        .positive()
+        .default(100)
+        .describe("Evaluate after every so many steps, and after the last one."),
+      tokens: z
+        .number()
+        .int()
+        .min(1)
+        .max(2 ** 20)
+        .default(1024)
+        .describe("Number of held-back tokens, the same for every router and every evaluation."),
+    })
+    .optional()
+    .describe(
+      "Measure the loss and the balance on held-back data, routed as at inference: without plans, capacity or noise, and with " +
+        "biases as they are. Absent for none. A text then keeps its last tenth from training.",
+    ),
   ...taskFields.clusters,
   ...taskFields.text,
 });
@@ -80,17 +101,24 @@ const mostMapNumbers = 2 ** 28;
 
 /** What must fit, by name: the number of values, and the maximum. */
 function sizesOf(options: TrainingOptions, { tokens, experts }: StreamShape): [string, number, number][] {
-  const { task, width, hidden, clusters, vocabulary, context, embedding } = options;
-  const shared: [string, number, number][] = [
-    ["experts × width × hidden", experts * width * hidden, mostNumbers],
-    ["tokens × width", tokens * width, mostNumbers],
-    ["tokens × hidden", tokens * hidden, mostNumbers],
+  const { task, width, hidden, clusters, vocabulary, context, embedding, evaluate } = options;
+  const batchSizes = (name: string, tokens: number): [string, number, number][] => [
+    [`${name} × width`, tokens * width, mostNumbers],
+    [`${name} × hidden`, tokens * hidden, mostNumbers],
+    ...(task === "clusters"
+      ? []
+      : ([
+          [`${name} × context × embedding`, tokens * context * embedding, mostNumbers],
+          [`${name} × vocabulary`, tokens * vocabulary, mostNumbers],
+        ] satisfies [string, number, number][])),
   ];
-  if (task === "clusters") return [...shared, ["clusters × width × width", clusters * width ** 2, mostMapNumbers]];
   return [
-    ...shared,
-    ["tokens × context × embedding", tokens * context * embedding, mostNumbers],
-    ["tokens × vocabulary", tokens * vocabulary, mostNumbers],
+    ["experts × width × hidden", experts * width * hidden, mostNumbers],
+    ...batchSizes("tokens", tokens),
+    ...(evaluate === undefined ? [] : batchSizes("evaluate.tokens", evaluate.tokens)),
+    ...(task === "clusters"
+      ? ([["clusters × width × width", clusters * width ** 2, mostMapNumbers]] satisfies [string, number, number][])
+      : []),
   ];
 }
 
@@ -122,6 +150,9 @@ const comparedTokens = 32;
  *     all parameters move by Adam along ∂loss, W through the gates as the router differentiates them
  *
  * The task's batches depend only on the seed and the step: routers see different logits of the same data.
+ *
+ * An evaluation follows the update of its step. It draws from a random source of its own, once, as the data are on step 0
+ * before any shift, so that it is the same for all routers and all evaluations.
  */
 export const trainingKind = defineStreamKind({
   kind: "training",
@@ -129,6 +160,7 @@ export const trainingKind = defineStreamKind({
   source: "Shazeer et al. 2017, arXiv 1701.06538; collapse by self-reinforcement, section 4",
   options: trainingOptions,
   feedback: "training",
+  evaluatedTokens: ({ evaluate }) => evaluate?.tokens ?? null,
   check(options, shape) {
     const { task, path, shift } = options;
     const problems: { path: readonly string[]; message: string }[] = [];
@@ -157,10 +189,11 @@ export const trainingKind = defineStreamKind({
   },
   async create({ shape, kernels, random, folder }: StreamContext, options) {
     const { steps, tokens, experts } = shape;
-    const { width, hidden, learningRate } = options;
+    const { width, hidden, learningRate, evaluate } = options;
     const tf = await platform().loadTensors(tensorBackendOf(kernels.backend));
     const { parameters, create: createParameter } = createParameters(tf, kernels, random.derive("parameters"));
-    const task = await createTask({ tf, kernels, random, createParameter, tokens, width }, options, folder);
+    const task = await createTask({ tf, kernels, random, createParameter, width }, options, folder);
+    const data = task.createBatch(tokens, "training");
     const layer = createExpertLayer(tf, { width, hidden, experts }, createParameter);
     const adam = createAdam(tf, parameters, learningRate);
     const saved = new Map(
@@ -171,6 +204,9 @@ export const trainingKind = defineStreamKind({
       ]),
     );
     const logits = kernels.allocateFloat32(tokens * experts);
+    const heldBack = evaluate === undefined ? null : task.createBatch(evaluate.tokens, "evaluation");
+    heldBack?.draw(random.derive("evaluation"), 0);
+    const heldBackLogits = kernels.allocateFloat32((evaluate?.tokens ?? 0) * experts);
     let step = 0;
     let expertSimilarity = 1;
     const tidy = <Result extends TensorContainer>(work: () => Result): Result =>
@@ -179,15 +215,15 @@ export const trainingKind = defineStreamKind({
     return {
       async next() {
         if (step === steps) return null;
-        task.draw(step);
+        data.draw(random.derive(`step ${step}`), step);
         tidy(() => {
-          const x = task.tokens();
+          const x = data.tokens();
           const gate = layer.logits(x);
           logits.set(gate.dataSync());
           checkFinite(tf.sum(tf.abs(gate)).dataSync()[0], "logits", step);
           expertSimilarity = layer.similarity(tf.slice(x, 0, Math.min(tokens, comparedTokens)));
         });
-        const { cluster } = task;
+        const { cluster } = data;
         return { step: step++, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
       },
       learn(assignment, backward) {
@@ -195,9 +231,9 @@ export const trainingKind = defineStreamKind({
           const dispatch = createDispatch(assignment, tokens, experts);
           const { value, grads } = tf.variableGrads(
             () => {
-              const x = task.tokens();
+              const x = data.tokens();
               const gates = gatesOf(tf, layer.logits(x), assignment.gate, backward);
-              return task.loss(x, layer.output(x, dispatch, gates));
+              return data.loss(x, layer.output(x, dispatch, gates));
             },
             parameters.map(({ variable }) => variable),
           );
@@ -208,6 +244,22 @@ export const trainingKind = defineStreamKind({
           adam.update(grads, step);
           return { taskLoss, gateGradientNorm, expertSimilarity };
         });
+      },
+      evaluate(route) {
+        if (heldBack === null || (step % evaluate!.every !== 0 && step !== steps)) return null;
+        const load = new Int32Array(experts);
+        const loss = tidy(() => {
+          const x = heldBack.tokens();
+          heldBackLogits.set(layer.logits(x).dataSync());
+          const tokens = evaluate!.tokens;
+          const assignment = route({ step: step - 1, tokens, experts, logits: heldBackLogits });
+          load.set(assignment.load);
+          const dispatch = createDispatch(assignment, tokens, experts);
+          const gates = tf.tensor2d(assignment.gate, [1, assignment.gate.length]);
+          return heldBack.loss(x, layer.output(x, dispatch, gates)).dataSync()[0];
+        });
+        checkFinite(loss, "loss on held-back data", step - 1);
+        return { loss, load };
       },
       state: () => ({
         fields: { step },
@@ -236,5 +288,6 @@ function checkFinite(value: number, name: string, step: number): void {
 
 async function createTask(context: TaskContext, options: TrainingOptions, folder: string): Promise<Task> {
   if (options.task === "clusters") return createClustersTask(context, options);
-  return createTextTask(context, await readTextTokens(options.path!, folder, options.unit), options);
+  const tokens = await readTextTokens(options.path!, folder, options.unit);
+  return createTextTask(context, tokens, { ...options, holdsBack: options.evaluate !== undefined });
 }

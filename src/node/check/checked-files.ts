@@ -13,13 +13,13 @@ import {
 } from "../../core/results/result-columns.ts";
 import { cellsIn, sweepFiles } from "../files/results-folder.ts";
 
-const summaryHeader = headerOf(summaryColumnsOf(true));
+const summaryHeader = headerOf(summaryColumnsOf("evaluated"));
 
 /** The files whose numbers are the same on every run, with all columns that they can have. */
 const checkedColumns = {
   "summary.csv": summaryHeader,
   "layers.csv": [...summaryHeader, "layer"],
-  "steps.csv": headerOf(stepColumnsOf(true)),
+  "steps.csv": headerOf(stepColumnsOf("evaluated")),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns),
   "intervals.csv": [...variantColumns, ...measuredIntervalColumns(metricColumns)],

@@ -33,7 +33,7 @@ const recordSchema = z.object({
 export function openResults(folder: string): Results {
   checkIsResults(folder);
   const summary = readTable(path.join(folder, "summary.csv"), requiredColumns, sweptSizes);
-  const known = headerOf(summaryColumnsOf(true));
+  const known = headerOf(summaryColumnsOf("evaluated"));
   const runs = openCells(folder, summary) ?? [
     { folder, rows: summary.rows.map((_, row) => row), files: filesOfRun(folder, folder) },
   ];

@@ -3,6 +3,7 @@ import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { stringify } from "csv-stringify/sync";
 import type { Assignment } from "../../core/assignment.ts";
+import type { TrainingFigures } from "../../core/metrics/catalogue.ts";
 import {
   type CsvValue,
   cellsOf,
@@ -18,7 +19,7 @@ import {
 import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { loadSteps } from "../../core/simulation/router-run.ts";
-import { trains } from "../../core/simulation/sharing.ts";
+import { trainingFigures } from "../../core/simulation/sharing.ts";
 
 const bytesPerWrite = 2 ** 16;
 /** Such text is the same in a CSV file; all other text may need quotes. */
@@ -85,9 +86,9 @@ export interface StepFiles {
   close(): void;
 }
 
-/** @param trains whether the stream trains, so that steps.csv has the columns of training */
-export function createStepFiles(folder: string, trains: boolean): StepFiles {
-  const columns = stepColumnsOf(trains);
+/** @param training the training metrics for which steps.csv has columns */
+export function createStepFiles(folder: string, training: TrainingFigures): StepFiles {
+  const columns = stepColumnsOf(training);
   const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(columns));
   const loads = createCsvFile(path.join(folder, "loads.csv"), loadHeader);
   const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(diagnosticColumns));
@@ -112,7 +113,7 @@ const rowsPerTurn = 512;
 
 /** Writes steps.csv, loads.csv and diagnostics.csv of a run. */
 export async function writeSteps(folder: string, scenario: Scenario, results: readonly RouterResult[]): Promise<void> {
-  const files = createStepFiles(folder, trains(scenario));
+  const files = createStepFiles(folder, trainingFigures(scenario));
   const sampled = loadSteps(scenario);
   const { experts } = scenario;
   try {

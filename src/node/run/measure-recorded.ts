@@ -26,7 +26,7 @@ export async function measureRecorded(
   const source: RowSource = { scenario: name, router: "recorded", kind: "recorded", seed: null };
   // Recorded choices come from no seed, and always have the same sample.
   const sampled = new Set(loadSteps({ steps: recorded.steps, loadSamples: defaultLoadSamples, seed: 0 }));
-  const files = createStepFiles(folder, false);
+  const files = createStepFiles(folder, "none");
   let summary: RunSummary;
   try {
     summary = await measureChoices(recorded, ranks, (record) => {

@@ -27,10 +27,10 @@ import { runInProcess } from "../../support/run-in-process.ts";
 
 /** The columns that say whose row it is and how large its run was. */
 const places = ["scenario", "router", "kind", "seed", "step", "steps", "tokens", "experts", "top_k"];
-const summaryHeader = headerOf(summaryColumnsOf(true));
+const summaryHeader = headerOf(summaryColumnsOf("evaluated"));
 const files = {
   summary: summaryHeader,
-  steps: headerOf(stepColumnsOf(true)),
+  steps: headerOf(stepColumnsOf("evaluated")),
   diagnostics: headerOf(diagnosticColumns),
   timing: headerOf(timingColumnsOf(true)),
 };

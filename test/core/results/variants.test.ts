@@ -44,7 +44,7 @@ describe("intervals.csv", () => {
   /** The 0.975 quantile of Student's t with two degrees of freedom, in closed form: (2p − 1) / √(2p(1 − p)). */
   const quantileOfTwo = 0.95 / Math.sqrt(2 * 0.975 * 0.025);
 
-  const summaryHeader = headerOf(summaryColumnsOf(false));
+  const summaryHeader = headerOf(summaryColumnsOf("none"));
   // In the summary's order, but with the standard error beside its mean.
   const metrics = summaryHeader
     .slice(summaryHeader.indexOf("max_vio_global"))

@@ -18,7 +18,7 @@ import { beginsAsResults, readRunJson } from "../../../src/node/files/results-fo
 import { madeSweep } from "../../support/made-sweep.ts";
 import { temporaryFolder } from "../../support/program.ts";
 
-const header = headerOf(summaryColumnsOf(false));
+const header = headerOf(summaryColumnsOf("none"));
 
 /** One row of summary.csv: the columns named, `parameters` behind them, all else empty. */
 function summaryRow(cells: Record<string, string | number>, parameters: readonly string[] = []): string {

@@ -35,21 +35,35 @@ export function paretoPicture(data: ReportData, width = pictureWidth): Picture |
   };
 }
 
-/** Price of balance in training: each variant's task loss on the last steps against its mean MaxVio. */
+/**
+ * Price of balance in training: each variant's task loss against its MaxVio. Both are of held-back data, routed as at
+ * inference, if at least two variants have them; otherwise the loss is that of the last steps and MaxVio the mean of all.
+ */
 export function taskLossBalancePicture(data: ReportData, width = pictureWidth): Picture | null {
-  const points = pointsOf(data, "max_vio_batch_mean", "task_loss");
+  const evaluated = pointsOf(data, "eval_max_vio", "eval_loss");
+  const isEvaluated = evaluated.length >= 2;
+  const points = isEvaluated ? evaluated : pointsOf(data, "max_vio_batch_mean", "task_loss");
   if (points.length < 2) return null;
   const { series, notes, finding } = paretoLine(points, { x: "MaxVio", y: "task loss" });
   return {
     id: "task-loss-balance",
     title: "Task loss against MaxVio",
     reading: [
-      "Task loss, mean over the last deadWindow steps, and MaxVio, mean over all steps. Lower is better on both axes.",
+      isEvaluated
+        ? "Task loss and MaxVio of held-back data after the last step, routed as at inference. Lower is better on both axes."
+        : "Task loss, mean over the last deadWindow steps, and MaxVio, mean over all steps. Lower is better on both axes.",
       ...notes,
       ...pointNotes(points),
     ].join(" "),
     finding,
-    ...pointsPicture(points, { x: "MaxVio of a batch, mean", y: "task loss, last steps" }, series, width),
+    ...pointsPicture(
+      points,
+      isEvaluated
+        ? { x: "MaxVio on held-back data", y: "task loss on held-back data" }
+        : { x: "MaxVio of a batch, mean", y: "task loss, last steps" },
+      series,
+      width,
+    ),
   };
 }
 

@@ -1,10 +1,11 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
+import type { RandomSource } from "../../random.ts";
 import { createAliasTable } from "../parts/alias-table.ts";
 import { createNormalRows } from "../parts/normal-source.ts";
 import { createUniformSource } from "../parts/uniform-source.ts";
 import { zipfWeights } from "../parts/zipf.ts";
 import { createStepNoise } from "./step-noise.ts";
-import type { Task, TaskContext } from "./task.ts";
+import type { Task, TaskBatch, TaskContext } from "./task.ts";
 
 export interface ClustersTaskOptions {
   readonly clusters: number;
@@ -19,6 +20,10 @@ export interface ClustersTaskOptions {
 }
 
 export interface ClustersTask extends Task {
+  createBatch(tokens: number): ClustersBatch;
+}
+
+export interface ClustersBatch extends TaskBatch {
   /** y `[tokens × width]`, of the batch. */
   targets(): Tensor2D;
 }
@@ -31,11 +36,11 @@ export interface ClustersTask extends Task {
  *     y_t = x_t · M_{c_t} / √width + noise · ζ_t,             M_cij, ζ_td ~ N(0, 1)
  *     loss = mean over tokens and coordinates of (ŷ − y)²
  *
- * Centres and maps are drawn once. A layer that returns 0 has a loss of about 1 + noise²; the best possible is noise².
- * At a shift the clusters exchange their weights; centres and maps stay.
+ * Centres and maps are drawn once, and all other numbers again for every batch, so that no token of an evaluation was seen
+ * in training. A layer that returns 0 has a loss of about 1 + noise²; the best possible is noise². At a shift the clusters exchange their weights; centres and maps stay.
  */
 export function createClustersTask(
-  { tf, kernels, random, tokens, width }: TaskContext,
+  { tf, kernels, random, width }: TaskContext,
   { clusters, exponent, spread, noise, shift }: ClustersTaskOptions,
 ): ClustersTask {
   const centres = new Float32Array(clusters * width);
@@ -47,45 +52,6 @@ export function createClustersTask(
   const weights = zipfWeights(clusters, exponent);
   const table = createAliasTable(weights);
   const addNoise = createStepNoise(kernels);
-  const cluster = new Int32Array(tokens);
-  const place = kernels.allocateInt32(tokens);
-  const byCluster = { x: kernels.allocateFloat32(tokens * width), y: kernels.allocateFloat32(tokens * width) };
-  const x = kernels.allocateFloat32(tokens * width);
-  const y = kernels.allocateFloat32(tokens * width);
-
-  /** Tokens are made cluster by cluster, so that each map is one matrix product, and then put in random order. */
-  function draw(step: number): void {
-    table.setWeights(weightsAt(step));
-    const source = random.derive(`step ${step}`);
-    const uniform = createUniformSource(source);
-    for (let token = 0; token < tokens; token++) cluster[token] = table.draw(uniform());
-    const first = placesByCluster(cluster, clusters, place);
-    for (let token = 0; token < tokens; token++) {
-      const centre = cluster[token] * width;
-      byCluster.x.set(centres.subarray(centre, centre + width), place[token] * width);
-    }
-    addNoise(byCluster.x, spread, source);
-    const scale = 1 / Math.sqrt(1 + spread ** 2);
-    for (let entry = 0; entry < tokens * width; entry++) byCluster.x[entry] *= scale;
-    for (let c = 0; c < clusters; c++) {
-      const rows = first[c + 1] - first[c];
-      if (rows === 0) continue;
-      const [from, end] = [first[c] * width, first[c + 1] * width];
-      const map = maps.subarray(c * width * width, (c + 1) * width * width);
-      kernels.multiply(
-        byCluster.x.subarray(from, end),
-        map,
-        byCluster.y.subarray(from, end),
-        rows,
-        width,
-        width,
-        false,
-      );
-    }
-    addNoise(byCluster.y, noise, source);
-    kernels.gatherRows(byCluster.x, place, tokens, width, x);
-    kernels.gatherRows(byCluster.y, place, tokens, width, y);
-  }
 
   /** Each shift up to `step` has shuffled the weights once. */
   function weightsAt(step: number): Float64Array {
@@ -94,14 +60,57 @@ export function createClustersTask(
     return moved;
   }
 
-  const targets = () => tf.tensor2d(y, [tokens, width]);
-  return {
-    draw,
-    cluster,
-    tokens: () => tf.tensor2d(x, [tokens, width]),
-    targets,
-    loss: (_, output) => tf.mean(tf.squaredDifference(output, targets())),
-  };
+  function createBatch(tokens: number): ClustersBatch {
+    const cluster = new Int32Array(tokens);
+    const place = kernels.allocateInt32(tokens);
+    const byCluster = { x: kernels.allocateFloat32(tokens * width), y: kernels.allocateFloat32(tokens * width) };
+    const x = kernels.allocateFloat32(tokens * width);
+    const y = kernels.allocateFloat32(tokens * width);
+    const targets = () => tf.tensor2d(y, [tokens, width]);
+
+    /** Tokens are made cluster by cluster, so that each map is one matrix product, and then put in random order. */
+    function draw(source: RandomSource, step: number): void {
+      table.setWeights(weightsAt(step));
+      const uniform = createUniformSource(source);
+      for (let token = 0; token < tokens; token++) cluster[token] = table.draw(uniform());
+      const first = placesByCluster(cluster, clusters, place);
+      for (let token = 0; token < tokens; token++) {
+        const centre = cluster[token] * width;
+        byCluster.x.set(centres.subarray(centre, centre + width), place[token] * width);
+      }
+      addNoise(byCluster.x, spread, source);
+      const scale = 1 / Math.sqrt(1 + spread ** 2);
+      for (let entry = 0; entry < tokens * width; entry++) byCluster.x[entry] *= scale;
+      for (let c = 0; c < clusters; c++) {
+        const rows = first[c + 1] - first[c];
+        if (rows === 0) continue;
+        const [from, end] = [first[c] * width, first[c + 1] * width];
+        const map = maps.subarray(c * width * width, (c + 1) * width * width);
+        kernels.multiply(
+          byCluster.x.subarray(from, end),
+          map,
+          byCluster.y.subarray(from, end),
+          rows,
+          width,
+          width,
+          false,
+        );
+      }
+      addNoise(byCluster.y, noise, source);
+      kernels.gatherRows(byCluster.x, place, tokens, width, x);
+      kernels.gatherRows(byCluster.y, place, tokens, width, y);
+    }
+
+    return {
+      draw,
+      cluster,
+      tokens: () => tf.tensor2d(x, [tokens, width]),
+      targets,
+      loss: (_, output) => tf.mean(tf.squaredDifference(output, targets())),
+    };
+  }
+
+  return { createBatch };
 }
 
 /**

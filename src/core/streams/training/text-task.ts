@@ -5,7 +5,7 @@ import type { TextTokens } from "../parts/text-tokens.ts";
 import { createUniformSource } from "../parts/uniform-source.ts";
 import { multiply } from "./custom-gradient.ts";
 import { lookUp } from "./lookup.ts";
-import type { Task, TaskContext } from "./task.ts";
+import type { Task, TaskBatch, TaskContext, TaskData } from "./task.ts";
 
 export interface TextTaskOptions {
   /** Number of previous tokens that predict the next one. */
@@ -14,6 +14,8 @@ export interface TextTaskOptions {
   readonly embedding: number;
   /** Number of distinct ids; rarer tokens share the last one. */
   readonly vocabulary: number;
+  /** Whether the last tenth of the text is held back from training, for evaluation. */
+  readonly holdsBack: boolean;
 }
 
 /**
@@ -23,22 +25,23 @@ export interface TextTaskOptions {
  *     p = softmax((h + MoE(h)) · O + o)
  *     loss = mean over tokens of −ln p[next], in nats per token of the text
  *
- * Each step draws its positions in the text with replacement.
+ * Each batch draws its positions in the text with replacement: in the first nine tenths in training and in the last tenth
+ * for evaluation, contexts included, or in the whole text if nothing is held back.
  *
  * Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2, with a layer of experts for its hidden
  * units.
  *
- * Throws `InputError` if the text has at most `context` tokens, or if all its tokens are equal.
+ * Throws `InputError` if the text, or either part, has at most `context` tokens, or if all its tokens are equal.
  */
 export function createTextTask(
-  { tf, random, createParameter, tokens, width }: TaskContext,
+  { tf, createParameter, width }: TaskContext,
   { ids, distinct }: TextTokens,
-  { context, embedding, vocabulary: most }: TextTaskOptions,
+  { context, embedding, vocabulary: most, holdsBack }: TextTaskOptions,
 ): Task {
-  if (ids.length <= context) {
-    throw new InputError(
-      `stream.path: the text has ${counted(ids.length, "token")}; a context of ${context} needs more`,
-    );
+  const heldBack = holdsBack ? Math.floor(ids.length / 10) : 0;
+  const [shortest, part] = holdsBack ? [heldBack, "the last tenth of the text"] : [ids.length, "the text"];
+  if (shortest <= context) {
+    throw new InputError(`stream.path: ${part} has ${counted(shortest, "token")}; a context of ${context} needs more`);
   }
   if (distinct < 2) throw new InputError("stream.path: all tokens of the text are the same; nothing can be learned");
   const vocabulary = Math.min(distinct, most);
@@ -47,26 +50,31 @@ export function createTextTask(
   const intoOffset = createParameter<Rank.R1>("into offset", [width], 0);
   const outOf = createParameter<Rank.R2>("out of", [width, vocabulary], 1 / Math.sqrt(width));
   const outOfOffset = createParameter<Rank.R1>("out of offset", [vocabulary], 0);
-  const contexts = new Int32Array(tokens * context);
-  const next = new Int32Array(tokens);
 
-  return {
-    draw(step) {
-      const uniform = createUniformSource(random.derive(`step ${step}`));
-      for (let token = 0; token < tokens; token++) {
-        const place = Math.floor(uniform() * (ids.length - context));
-        for (let i = 0; i < context; i++) contexts[token * context + i] = Math.min(ids[place + i], vocabulary - 1);
-        next[token] = Math.min(ids[place + context], vocabulary - 1);
-      }
-    },
-    tokens() {
-      const inputs = tf.reshape(lookUp(tf, table, contexts), [tokens, context * embedding]) as Tensor2D;
-      return tf.add(multiply(tf, inputs, into), intoOffset);
-    },
-    loss(hidden, output) {
-      const logits = tf.add(multiply(tf, tf.add(hidden, output), outOf), outOfOffset);
-      const target = tf.oneHot(tf.tensor1d(next, "int32"), vocabulary);
-      return tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), target), 1))) as Scalar;
-    },
-  };
+  function createBatch(tokens: number, data: TaskData): TaskBatch {
+    const [start, end] = data === "training" ? [0, ids.length - heldBack] : [ids.length - heldBack, ids.length];
+    const contexts = new Int32Array(tokens * context);
+    const next = new Int32Array(tokens);
+    return {
+      draw(random) {
+        const uniform = createUniformSource(random);
+        for (let token = 0; token < tokens; token++) {
+          const place = start + Math.floor(uniform() * (end - start - context));
+          for (let i = 0; i < context; i++) contexts[token * context + i] = Math.min(ids[place + i], vocabulary - 1);
+          next[token] = Math.min(ids[place + context], vocabulary - 1);
+        }
+      },
+      tokens() {
+        const inputs = tf.reshape(lookUp(tf, table, contexts), [tokens, context * embedding]) as Tensor2D;
+        return tf.add(multiply(tf, inputs, into), intoOffset);
+      },
+      loss(hidden, output) {
+        const logits = tf.add(multiply(tf, tf.add(hidden, output), outOf), outOfOffset);
+        const target = tf.oneHot(tf.tensor1d(next, "int32"), vocabulary);
+        return tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), target), 1))) as Scalar;
+      },
+    };
+  }
+
+  return { createBatch };
 }

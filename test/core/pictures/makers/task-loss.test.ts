@@ -97,6 +97,25 @@ describe("the picture of task loss against MaxVio", () => {
     );
   });
 
+  it("is of held-back data where there are two points of them, and says so", () => {
+    const row = (router: string, evalLoss?: number) => ({
+      router,
+      kind: "topk",
+      max_vio_batch_mean: 1,
+      task_loss: 5,
+      ...(evalLoss !== undefined && { eval_loss: evalLoss, eval_max_vio: 2 * evalLoss }),
+    });
+    const pictureOf = (...rows: ReturnType<typeof row>[]) =>
+      taskLossBalancePicture(plainData(plainResults(rows), () => []))!;
+    const evaluated = pictureOf(row("a", 0.25), row("b", 0.75));
+    expect(evaluated.reading).toContain("of held-back data after the last step");
+    expect(JSON.stringify(evaluated.option)).toContain("task loss on held-back data");
+    expect(evaluated.finding).toContain("a (MaxVio 0.5, task loss 0.25)");
+    const plain = pictureOf(row("a", 0.25), row("b"));
+    expect(plain.reading).toContain("over the last deadWindow steps");
+    expect(JSON.stringify(plain.option)).not.toContain("held-back");
+  });
+
   it("has crosses where there are seeds", async () => {
     const data = await readReportData(openResults(await trainedSweep()));
     expect(taskLossBalancePicture(data)!.reading).toContain("crosses their 95 % confidence intervals");

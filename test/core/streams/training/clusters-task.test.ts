@@ -15,8 +15,10 @@ async function open(changed: Partial<ClustersTaskOptions> = {}, width = 4) {
   const createParameter = () => {
     throw new Error("the task has no parameters");
   };
-  const context = { tf, kernels: createReferenceKernels(), random: createRandom(1), createParameter, tokens, width };
-  return { tf, task: createClustersTask(context, { ...options, ...changed }) };
+  const random = createRandom(1);
+  const context = { tf, kernels: createReferenceKernels(), random, createParameter, width };
+  const batch = createClustersTask(context, { ...options, ...changed }).createBatch(tokens);
+  return { tf, task: { ...batch, draw: (step: number) => batch.draw(random.derive(`step ${step}`), step) } };
 }
 
 function countsOf(cluster: Int32Array): number[] {

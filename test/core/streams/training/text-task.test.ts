@@ -1,7 +1,8 @@
 import type { Rank, ShapeMap, Variable } from "@tensorflow/tfjs-core";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createReferenceKernels } from "../../../../src/core/kernels/reference.ts";
 import { createRandom } from "../../../../src/core/random.ts";
+import type { TaskData } from "../../../../src/core/streams/training/task.ts";
 import { createTextTask } from "../../../../src/core/streams/training/text-task.ts";
 import { loadTensors } from "../../../../src/node/tensors.ts";
 
@@ -13,6 +14,7 @@ async function open(
   vocabulary: number,
   context: number,
   given: Readonly<Record<string, number[][]>>,
+  data: TaskData | null = null,
 ) {
   const tf = await loadTensors("cpu");
   const shapes = new Map<string, readonly number[]>();
@@ -21,12 +23,13 @@ async function open(
     return tf.variable(given[name] === undefined ? tf.zeros<R>(shape) : tf.tensor<R>(given[name], shape));
   }
   const width = 4;
+  const random = createRandom(1);
   const task = createTextTask(
-    { tf, kernels: createReferenceKernels(), random: createRandom(1), createParameter, tokens, width },
+    { tf, kernels: createReferenceKernels(), random, createParameter, width },
     { ids: Uint32Array.from(ids), distinct: new Set(ids).size },
-    { context, embedding: 4, vocabulary },
-  );
-  task.draw(0);
+    { context, embedding: 4, vocabulary, holdsBack: data !== null },
+  ).createBatch(tokens, data ?? "training");
+  task.draw(random.derive("step 0"), 0);
   const loss = (output = tf.zeros<Rank.R2>([tokens, width])) => task.loss(task.tokens(), output).dataSync()[0];
   return { tf, task, shapes, loss };
 }
@@ -88,4 +91,33 @@ it("refuses a text that is no longer than the context, or has but one token", as
   await expect(open(new Array(20).fill(0), 256, 3, {})).rejects.toThrow(/all tokens of the text are the same/);
   await expect(open([0, 1, 2], 256, 3, {})).rejects.toThrow(/3 tokens; a context of 3 needs more/);
   expect((await open([0, 1, 2, 3], 256, 3, {})).loss()).toBeCloseTo(Math.log(4), 5);
+});
+
+describe("a text with a part held back", () => {
+  // Nine tenths of zeros, then ones: what follows a token tells which part it comes from.
+  const ids = Array.from({ length: 200 }, (_, place) => (place < 180 ? 0 : 1));
+  /** Says with a logit of 40 that the token `said` is next, whatever the context. */
+  const saying = (said: number) => ({
+    embedding: one(2, () => 0, 1),
+    into: one(4, () => 0, 1),
+    "out of": Array.from({ length: 4 }, () => [said === 0 ? 40 : 0, said === 1 ? 40 : 0]),
+  });
+  const lossOf = async (said: number, data: TaskData | null, context = 1) =>
+    (await open(ids, 256, context, { ...saying(said), into: one(4 * context, () => 0, 1 / context) }, data)).loss();
+
+  it("trains on the first nine tenths alone and evaluates on the last alone, contexts included", async () => {
+    expect(await lossOf(0, "training")).toBeLessThan(1e-6);
+    expect(await lossOf(1, "evaluation")).toBeLessThan(1e-6);
+    // Without a part held back, about a tenth of the places are in the ones.
+    const whole = await lossOf(0, null);
+    expect(whole).toBeGreaterThan(0.5);
+    expect(whole).toBeLessThan(40 * 0.25);
+  });
+
+  it("needs a last tenth that is longer than the context", async () => {
+    await expect(open(ids, 256, 20, {}, "training")).rejects.toThrow(
+      "stream.path: the last tenth of the text has 20 tokens; a context of 20 needs more",
+    );
+    expect((await open(ids, 256, 19, {}, "training")).loss()).toBeGreaterThan(0);
+  });
 });

@@ -186,6 +186,122 @@ describe("a stream that trains", () => {
   });
 });
 
+describe("an evaluation", () => {
+  const evaluated = { ...small, evaluate: { every: 2, tokens: 40 } };
+  const evaluatedText = { ...text, evaluate: { every: 2, tokens: 40 } };
+
+  /** Trains for `steps` steps and evaluates, with every token at experts 0 and 1 and gates of a half. */
+  async function evaluations(stream: Stream, steps: number) {
+    const seen: Float32Array[] = [];
+    const results = [];
+    for (let step = 0; step < steps; step++) {
+      await trainStep(stream);
+      results.push(
+        stream.evaluate!((batch) => {
+          const { tokens, experts, logits } = batch;
+          expect(batch).toMatchObject({ step, tokens: 40, experts: 4 });
+          seen.push(logits.slice(0, tokens * experts));
+          return {
+            slots: 2,
+            expert: Int32Array.from({ length: 80 }, (_, slot) => slot % 2),
+            gate: new Float32Array(80).fill(0.5),
+            load: Int32Array.of(40, 40, 0, 0),
+          };
+        }),
+      );
+    }
+    return { seen, results };
+  }
+
+  it("follows every n-th step and the last, with the loss and the load of the held-back tokens", async () => {
+    for (const options of [evaluated, evaluatedText]) {
+      const { results, seen } = await evaluations(await open(options, { ...shape, steps: 5 }), 5);
+      expect(results.map((result) => result !== null)).toEqual([false, true, false, true, true]);
+      expect(seen).toHaveLength(3);
+      // Another gate each time, on the same data.
+      expect(seen[0]).not.toEqual(seen[1]);
+      for (const result of results) {
+        if (result === null) continue;
+        expect(Array.from(result.load)).toEqual([40, 40, 0, 0]);
+        expect(result.loss).toBeGreaterThan(0.1);
+        expect(result.loss).toBeLessThan(10);
+      }
+    }
+  });
+
+  it("leaves no trace in the training, of which it sees the parameters", async () => {
+    const [plain, watched] = [await open(small), await open(evaluated)];
+    const expected = [];
+    for (let step = 0; step < 4; step++) expected.push(await trainStep(plain));
+    const { results } = await evaluations(watched, 4);
+    expect(watched.state!()).toEqual(plain.state!());
+    expect(await trainStep(watched)).toEqual(await trainStep(plain));
+    expect(results[1]!.loss).not.toBe(results[3]!.loss);
+  });
+
+  it("is of the same data for all streams of a seed, which are none of the training's and change with the seed", async () => {
+    const atStart = async (options: object, seed: number, sizes = shape) => {
+      const stream = await open({ ...options, evaluate: { every: 1, tokens: 40 } }, sizes, seed);
+      await stream.next();
+      const start = stream.state!();
+      let logits = new Float32Array(0);
+      stream.evaluate!((batch) => {
+        logits = batch.logits.slice();
+        const none = new Int32Array(80).fill(-1);
+        return { slots: 2, expert: none, gate: new Float32Array(80), load: new Int32Array(4) };
+      });
+      expect(stream.state!()).toEqual(start);
+      return logits;
+    };
+    for (const options of [small, text]) {
+      const first = await atStart(options, 1);
+      expect(await atStart(options, 1, { ...shape, tokens: 5, steps: 9 })).toEqual(first);
+      expect(await atStart(options, 2)).not.toEqual(first);
+    }
+    // A gate before it learned anything: equal tokens would have equal logits.
+    const stream = await open(small, { ...shape, tokens: 40 });
+    const heldBack = new Set((await atStart(small, 1)).map((logit) => logit));
+    for (let step = 0; step < 20; step++) {
+      const batch = (await stream.next())!;
+      expect(batch.logits.some((logit) => heldBack.has(logit))).toBe(false);
+    }
+  });
+
+  it("has the loss of the task on the held-back tokens, exactly what a batch of training would have", async () => {
+    // One cluster without noise and spread: every token of either is the same, with the same target.
+    const same = { ...small, clusters: 1, noise: 0, spread: 0 };
+    const stream = await open({ ...same, evaluate: { every: 1, tokens: 40 } });
+    await stream.next();
+    const gates = (tokens: number) => ({
+      slots: 2,
+      expert: Int32Array.from({ length: 2 * tokens }, (_, slot) => slot % 2),
+      gate: Float32Array.from({ length: 2 * tokens }, (_, slot) => 0.25 + 0.5 * (slot % 2)),
+      load: Int32Array.of(tokens, tokens, 0, 0),
+    });
+    const { loss } = stream.evaluate!(() => gates(40))!;
+    const { taskLoss } = stream.learn!(gates(12), () => {});
+    // Means of 40 · 6 and of 12 · 6 equal float32 numbers.
+    expect(Math.abs(loss - taskLoss)).toBeLessThan(1e-6 * taskLoss);
+  });
+
+  it("leaves no tensors behind, and says so when the loss is not finite", async () => {
+    const tf = await loadTensors("wasm");
+    const before = tf.memory().numTensors;
+    const stream = await open(evaluatedText);
+    const during = tf.memory().numTensors;
+    await evaluations(stream, 2);
+    expect(tf.memory().numTensors).toBe(during);
+    const { fields, arrays } = stream.state!();
+    stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e38) } });
+    const half = { slots: 2, expert: new Int32Array(80).fill(0), gate: new Float32Array(80).fill(0.5) };
+    expect(() => stream.evaluate!(() => ({ ...half, load: new Int32Array(4) }))).toThrow(
+      /training diverged: step 1 has non-finite loss on held-back data/,
+    );
+    await stream.close();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
 describe("bad input of a training stream", () => {
   it("names a text that is missing or too short, and a shift after the last step", async () => {
     const options = trainingKind.options.parse({ task: "text" });
