@@ -7,9 +7,9 @@ import { metricOf, type Variant, variantsOf } from "../core/results/variants.ts"
 import { findStreamKind } from "../core/streams/index.ts";
 
 /**
- * Puts `results`, two or more, side by side: the metrics `columns` of every router, with the difference to the first of
- * them. Routers are matched by name and swept values; a metric that applies to none is left out. Intervals of differences
- * pair the seeds where both ran the same on the same stream. Throws `InputError` where a file is malformed.
+ * Compares two or more `results`: the metrics `columns` of every router, with differences to the first results. Routers are
+ * matched by name and swept values; a metric that applies to none is left out. Intervals of differences pair the seeds if
+ * both ran the same seeds on the same stream. Throws `InputError` if a file is malformed.
  */
 export function compareResults(results: readonly Results[], columns: readonly MetricColumn[]): Comparison {
   const sources = results.map(sourceOf);
@@ -52,7 +52,7 @@ export function compareResults(results: readonly Results[], columns: readonly Me
   };
 }
 
-/** What one of the results has of a router in one metric. */
+/** One router's metric in one of the results. */
 interface Side extends VariantOf {
   readonly interval: Interval;
 }
@@ -72,16 +72,16 @@ function changeFrom(reference: Side, side: Side, { column, better }: MetricColum
   return { ...change, direction: isBetter ? "better" : "worse" };
 }
 
-/** A variant and the results that it is of. */
+/** A variant and its results. */
 interface VariantOf {
   readonly results: Results;
   readonly variant: Variant;
 }
 
-/** Tells what batches a run's routers saw, apart from the seed; equal texts are the same batches, null is not known. */
+/** Describes the batches that a run's routers saw, apart from the seed: equal texts mean equal batches; null if unknown. */
 type StreamOf = (run: Run) => string | null;
 
-/** A {@link StreamOf} that reads each run.json once. Throws `InputError` where one is not JSON. */
+/** A {@link StreamOf} that reads each run.json once. Throws `InputError` if one is not JSON. */
 function createStreamReader(): StreamOf {
   const known = new Map<Run, string | null>();
   return (run) => {
@@ -91,7 +91,7 @@ function createStreamReader(): StreamOf {
   };
 }
 
-/** Of a stream that sees the router's load each router has its own, and no two share batches. */
+/** If the stream depends on the router, no two routers see the same batches. */
 function readStream({ files }: Run): string | null {
   const { scenario, input } = (files.record() ?? {}) as { scenario?: Record<string, unknown>; input?: unknown };
   const { stream, steps, tokens, experts } = scenario ?? {};
@@ -101,8 +101,8 @@ function readStream({ files }: Run): string | null {
 }
 
 /**
- * What the values of `column` of `one` are above those of `reference`, a difference a seed, where both ran the very same
- * seeds, two or more, on the same stream, and all have the metric; null otherwise.
+ * Returns `one` − `reference` in `column`, a difference per seed, if both ran the same two or more seeds on the same stream
+ * and all have the metric; otherwise null.
  */
 function pairedDifferences(
   reference: VariantOf,
@@ -128,7 +128,7 @@ function pairedDifferences(
   return differences;
 }
 
-/** The variant's runs by their seeds; null where two have the same. */
+/** The variant's runs by seed; null if two have the same. */
 function membersBySeed({ results: { summary }, variant: { members } }: VariantOf) {
   const bySeed = new Map(members.map((member) => [cellOf(summary, member.row, "seed"), member]));
   return bySeed.size === members.length ? bySeed : null;
@@ -138,26 +138,26 @@ function membersBySeed({ results: { summary }, variant: { members } }: VariantOf
 interface ScenarioField {
   /** Its value, as JSON. */
   readonly value: string;
-  /** The path of the router that it is an option of; null for any other field. */
+  /** Path of the router, if the field is one of its options; otherwise null. */
   readonly router: string | null;
 }
 
-/** What results come from. */
+/** The source of results. */
 interface ResultSource {
   /** A simulated scenario, or the measurement of recorded choices or loads. */
   readonly kind: "scenario" | "measurement";
   readonly fields: ReadonlyMap<string, ScenarioField>;
 }
 
-/** What says nothing about what was computed. */
+/** Fields that do not change what is computed. */
 const ignored = new Set(["description"]);
-/** What every run.json says about the program and its run, and not about the input. */
+/** Fields of run.json about the program and its run, not about the input. */
 const ofRecord = new Set(["command", "versions", "start", "end"]);
 
 /**
- * The fields of the scenario that `results` come from, by path; those of routers stand under their names. Of a sweep they
- * are those of its first cell without the swept paths, and `seed` is every seed. Of recorded choices they are the file and
- * the options of `measure`. Null if run.json is missing or tells neither. Throws `InputError` if it is not JSON.
+ * Returns the fields of the scenario behind `results`, by path; options of routers are under the routers' names. For a sweep
+ * they are those of its first cell without the swept paths, and `seed` lists all seeds. For a measurement they are the file
+ * and the options of `measure`. Null if run.json is missing or has neither. Throws `InputError` if it is not JSON.
  */
 export function sourceOf(results: Results): ResultSource | null {
   const record = results.runs[0].files.record();
@@ -178,9 +178,9 @@ export function sourceOf(results: Results): ResultSource | null {
 }
 
 /**
- * The fields that not all of the scenarios have alike, and then those of measurements, in the order in which they are first
- * named. Of a router that not all have only its kind is listed. Scenarios and measurements share no
- * fields; {@link differingSizes} compares their sizes.
+ * Returns the fields that differ between the scenarios, then those that differ between measurements, in order of first
+ * appearance. For a router that not all scenarios have, only its kind is listed. Scenarios and measurements share no fields;
+ * {@link differingSizes} compares their sizes.
  */
 function differingFields(sources: readonly (ResultSource | null)[]): ComparedField[] {
   return (["scenario", "measurement"] as const).flatMap((kind) => {
@@ -196,12 +196,12 @@ function differingFields(sources: readonly (ResultSource | null)[]): ComparedFie
   });
 }
 
-/** Sizes that have a column in summary.csv, whatever wrote it. */
+/** Sizes with a column in every summary.csv. */
 const sizes = ["experts", "steps", "tokens", "top_k"];
 
 /**
- * The sizes that differ between `results`, by summary.csv: all there is to compare between a scenario and a recording. A
- * size that its rows do not share is a list; null if a summary does not tell it, which is no difference.
+ * Returns the sizes in summary.csv that differ between `results`: all that a scenario and a recording have in common. A size
+ * that varies within one summary is a list; null, which is no difference, if a summary does not say.
  */
 function differingSizes(results: readonly Results[]): ComparedField[] {
   return sizes
@@ -234,7 +234,7 @@ function addFields(
   }
 }
 
-/** A router is a field of its own, so that one more or less shows as such and not as a change of all behind it. */
+/** Makes each router a field, so that an added router does not show as a change of all that follow. */
 function addRouters(fields: Map<string, ScenarioField>, routers: readonly unknown[]): void {
   for (const { label, kind, ...options } of routers.filter(isRecord)) {
     const path = `routers.${String(label ?? kind)}`;
@@ -244,8 +244,8 @@ function addRouters(fields: Map<string, ScenarioField>, routers: readonly unknow
 }
 
 /**
- * Short names for folders: the last part of each path, with as many of those before it as tell it from all others. A folder
- * that is named twice gets a number.
+ * Returns short names for folders: the last parts of each path, as many as distinguish it from all others. A folder that is
+ * given twice gets a number.
  */
 export function folderNames(folders: readonly string[]): string[] {
   const resolved = folders.map((folder) => path.resolve(folder));

@@ -6,7 +6,7 @@ import { openInputFile } from "./files/input-file.ts";
 import { checkCanTrain, loadTensors } from "./tensors.ts";
 
 function readKernels(): Uint8Array<ArrayBuffer> {
-  // The same path from `src/node` and from `dist/node`.
+  // The path is the same from `src/node` and `dist/node`.
   const path = fileURLToPath(new URL("../../build/kernels.wasm", import.meta.url));
   try {
     return readFileSync(path);

@@ -5,19 +5,18 @@ import { openResults } from "../files/read-results.ts";
 import { beginsAsResults, cellsIn, completeCommit, isStagingName, ownResultFiles } from "../files/results-folder.ts";
 import { checkedFilesIn, checkedNames } from "./checked-files.ts";
 
-/** What becomes of a baseline when results are accepted. Paths are relative to the folder. */
+/** How accepted results replace a baseline. Paths are relative to the folder. */
 export interface Acceptance {
   readonly files: readonly string[];
-  /** Files of the baseline that describe its earlier results, and have no new ones in their place. */
+  /** Files of the baseline's earlier results that no new file replaces. */
   readonly surplus: readonly string[];
 }
 
 /**
- * Plans how the results in `folder` take the place of `baseline`: with the kinds of files that the baseline has, or with
- * all that are checked if there is no baseline yet, and with each run.json, which says where the figures come from. A
- * baseline has no timing.csv: it is never the same twice, so none is compared, and one of earlier results would be wrong.
- * Throws `InputError` if `folder` holds no results or lacks one of those files, or if `baseline` holds something other
- * than results.
+ * Plans how the results in `folder` replace `baseline`: the kinds of files that the baseline has, or all that are checked
+ * if there is no baseline yet, and each run.json, which says where the figures come from. A baseline never has timing.csv,
+ * because times differ on every run. Throws `InputError` if `folder` has no results or lacks one of those files, or if
+ * `baseline` holds something else.
  */
 export function planAcceptance(folder: string, baseline: string): Acceptance {
   openResults(folder);
@@ -59,11 +58,11 @@ function recordsIn(folder: string, cells: readonly string[]): string[] {
 }
 
 /**
- * Copies the accepted files of `folder` into `staged`, a folder whose files go into the baseline together. Throws
- * `InputError` if one is no regular file.
+ * Copies the accepted files of `folder` into `staged`, the staged files of the baseline. Throws `InputError` if one is not
+ * a regular file.
  */
 export function stageAcceptance(folder: string, staged: string, { files }: Acceptance): void {
-  // To copy a pipe is to wait for its writer.
+  // Copying a pipe would wait for its writer.
   const odd = files.find((file) => !statSync(path.join(folder, file)).isFile());
   if (odd !== undefined) throw new InputError(`${path.join(folder, odd)}: this is no regular file; a file is needed`);
   for (const file of files) {
@@ -72,12 +71,12 @@ export function stageAcceptance(folder: string, staged: string, { files }: Accep
   }
 }
 
-/** Whether a path, relative to the results, is that of a cell's file, and not of one of the run or the whole sweep. */
+/** Whether a path relative to the results is that of a cell's file, rather than one of the run or the whole sweep. */
 export function isOfCell(file: string): boolean {
   return path.dirname(file) !== ".";
 }
 
-/** Throws `InputError` where both are the same folder, or the results are a cell of the baseline, which may go. */
+/** Throws `InputError` if both are the same folder, or the results are a cell of the baseline, which may be removed. */
 function checkAreApart(folder: string, baseline: string): void {
   const [from, to] = [realpathSync(folder), realpathSync(baseline)];
   if (from === to) throw new InputError(`${folder} and --baseline ${baseline} are the same folder; name two`);

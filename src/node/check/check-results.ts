@@ -29,7 +29,7 @@ export interface CheckRules {
    */
   readonly failOn: "worse" | "different";
   readonly tolerances: Tolerances;
-  /** Whether what the baseline lacks fails, too. */
+  /** Whether rows and values that the baseline lacks also fail. */
   readonly isStrict: boolean;
   readonly gate: Gate | null;
 }
@@ -41,16 +41,16 @@ export interface ResultCheck {
   readonly parts: readonly RouterFindings[];
   /** In the order of the gate file; empty without one. */
   readonly gate: readonly GateResult[];
-  /** Rows that an entry of the gate matches and cannot judge, because a folder lacks them; they fail nothing themselves. */
+  /** Rows that an entry of the gate matches but cannot judge, because a folder lacks them; they do not fail by themselves. */
   readonly notJudged: readonly UnjudgedRow[];
-  /** What cannot fail and is still worth saying. */
+  /** Remarks on what cannot fail. */
   readonly notes: readonly string[];
 }
 
 type Row = readonly string[];
 type Side = "inBaseline" | "inNow";
 
-/** Where a column stands in the rows of both files; −1 in a file that lacks it. */
+/** The position of a column in both files; −1 in a file that lacks it. */
 interface SharedColumn extends Readonly<Record<Side, number>> {
   readonly name: string;
 }
@@ -62,10 +62,9 @@ interface PairedRow extends GateRow {
 }
 
 /**
- * Checks the results in `folder`: against those in `baseline`, if there is one, by comparing the files that the baseline
- * has, and against the gate of `rules`. Throws `InputError` if a folder holds no results, a file is malformed, a gate's
- * entry judges nothing, a tolerance in standard errors meets a single seed, or there is nothing to compare, which would
- * agree with anything.
+ * Checks the results in `folder` against the files of `baseline`, if there is one, and against the gate of `rules`. Throws
+ * `InputError` if a folder has no results, a file is malformed, an entry of the gate judges nothing, a tolerance in
+ * standard errors meets a single seed, or there is nothing to compare.
  *
  * @param onBytes called with the baseline's bytes as they are read
  */
@@ -104,7 +103,7 @@ export function bytesToCheck(baseline: string, failOn: CheckRules["failOn"]): nu
   return sum(filesToCheck(baseline, failOn), (file) => statSync(path.join(baseline, file)).size);
 }
 
-/** Whether a file's means over seeds are judged; `file` is relative to the folder, and those of cells have one seed. */
+/** Whether the file's means over seeds are judged. `file` is relative to the folder; files of cells have one seed. */
 function isJudged(file: string): boolean {
   return judgedNames.some((name) => name === file);
 }
@@ -133,7 +132,7 @@ async function compareFolders(
   function add(finding: Omit<Finding, "fails">): void {
     const { verdict, kind, column } = finding;
     const isDifferent = failOn === "different";
-    // As the standard error of regret, which is empty once every step is measured.
+    // Such as the standard error of regret, which is empty if every step is measured.
     const isUndirected = kind === "value" && directionOf(column!) === null;
     const failing = {
       missing: isDifferent || !isUndirected,
@@ -157,14 +156,14 @@ async function compareFolders(
     const otherKeys = keys.filter((column) => column !== router);
     const isMean = ({ name }: SharedColumn) =>
       failOn === "worse" || toleranceOf(tolerances, name).unit === "standard errors";
-    // A tolerance in standard errors is about means over seeds, and single cells have none.
+    // A tolerance in standard errors applies to means over seeds, not to single cells.
     const asCells = measured
       .filter((column) => !isMean(column))
       .map((column) => ({ ...column, tolerance: toleranceOf(tolerances, column.name) }));
     const asMeans = measured.filter(isMean);
     const paired = new Map<string, PairedRow>();
 
-    /** What tells which row it is; `side` says in which file the row is. */
+    /** Describes a row of the file of `side`. */
     const placeOf = (row: Row, side: Side, but = "") => ({
       file,
       router: row[router[side]],
@@ -233,7 +232,7 @@ async function compareFolders(
     }
   }
 
-  /** A column that only the results have comes from a later version, or from another kind of scenario. */
+  /** Reports columns that only one file has: of a later version, or of another kind of scenario. */
   function reportColumns(file: string, baselineRows: RowReader, nowRows: RowReader): void {
     const noCell = { router: null, row: {}, baseline: null, now: null, change: null, allowed: null };
     for (const column of baselineRows.columns.filter((name) => !nowRows.columns.includes(name))) {
@@ -278,7 +277,7 @@ function unusedTolerance(failOn: CheckRules["failOn"]): string {
     : "is not a column of the files that are compared";
 }
 
-/** What tells how a value differs from the baseline's. */
+/** How a value differs from the baseline's. */
 type Outcome = Pick<Finding, "verdict" | "baseline" | "now" | "change" | "allowed">;
 
 /** Compares a column's means over the seeds of a row; null if it is empty in both folders. */
@@ -294,7 +293,7 @@ function judgeMeans(
   const values = isText ? [] : valuesOf(one, column);
   const ofGate = gate === null || failOn === "different" ? [] : gateTolerances(gate, name, one);
   const own = ofGate.length > 0 ? ofGate : [toleranceOf(tolerances, name)];
-  // For equal values too, so that a tolerance that cannot be applied is refused before it is needed.
+  // Also for equal values, so that a tolerance that cannot be applied is refused before it is needed.
   const allowed = values.length === 0 ? null : allowedOf(one, name, values, own, tolerances.overall);
 
   const noNumbers = { change: null, allowed: null };
@@ -310,10 +309,7 @@ function judgeMeans(
   return verdict === "same" ? verdict : { verdict, baseline: String(baseline), now: String(now), change, allowed };
 }
 
-/**
- * Compares the text of two cells; null if they agree. Numbers agree within the tolerance, anything else only with the same
- * text.
- */
+/** Compares two cells; null if they agree. Numbers may differ by the tolerance, other text must be equal. */
 export function compareCell(column: string, baseline: string, now: string, tolerance: Tolerance): Outcome | null {
   if (baseline === now) return null;
   const [expected, found] = [numberIn(baseline), numberIn(now)];
@@ -335,7 +331,7 @@ function textsOf({ pairs }: PairedRow, { inBaseline, inNow }: SharedColumn): (re
   return pairs.map(({ expected, found }) => [expected[inBaseline] ?? "", found[inNow] ?? ""] as const);
 }
 
-/** Throws `InputError` if a cell holds something else than a number. */
+/** Throws `InputError` if a cell holds anything but a number. */
 function valuesOf(one: PairedRow, column: SharedColumn): Values {
   const numberOf = (text: string, where: string) => {
     const number = numberIn(text);
@@ -354,8 +350,8 @@ function meansOf(values: Values): { baseline: number; now: number } {
 }
 
 /**
- * The least change that `tolerances` allow; `overall` is that of all columns, so that no single column is blamed for it. Seeds are paired: the standard error is that of the mean of the changes, one a
- * seed, from which what a seed does to both sides drops out.
+ * The smallest change that `tolerances` allow. `overall` is the tolerance of all columns, for messages. Seeds are paired: the
+ * standard error is that of the mean change per seed, which cancels what a seed does to both sides alike.
  */
 function allowedOf(
   { file, router }: PairedRow,
@@ -422,7 +418,7 @@ async function withRows<Result>(
   }
 }
 
-/** The columns that both files have, in the baseline's order. Of two with the same name, the second is the other's second. */
+/** The columns that both files have, in the baseline's order. Two of the same name are matched in order. */
 function sharedColumns(baseline: RowReader, now: RowReader): SharedColumn[] {
   return baseline.columns
     .map((name, inBaseline) => {
@@ -433,8 +429,8 @@ function sharedColumns(baseline: RowReader, now: RowReader): SharedColumn[] {
 }
 
 /**
- * Reads the rows of both files side by side and pairs those with the same `keys`. A row whose partner is still to come
- * waits for it, so that memory grows with how far the rows are out of step, and not with the files.
+ * Reads the rows of both files side by side and pairs those with the same `keys`. A row waits for its partner, so memory
+ * grows with how far the files are out of step, not with their size.
  */
 async function join(
   baselineRows: RowReader,
@@ -473,10 +469,10 @@ async function join(
   for (const row of waiting.inNow.all()) onNew(row);
 }
 
-/** Rows whose partner is still to come, by key; rows of the same key wait in their order, each as one string to be small. */
+/** Rows that wait for their partners, by key, in order; each as one string to save memory. */
 interface WaitingRows {
   add(key: string, row: Row): void;
-  /** Removes and returns the row that has waited longest under `key`; null if there is none. */
+  /** Removes and returns the oldest row under `key`; null if there is none. */
   take(key: string): Row | null;
   all(): Iterable<Row>;
 }

@@ -15,7 +15,7 @@ import { cellsIn, sweepFiles } from "../files/results-folder.ts";
 
 const summaryHeader = headerOf(summaryColumnsOf("evaluated"));
 
-/** The files whose numbers are the same on every run, with all columns that they can have. */
+/** The files whose numbers are the same on every run, with all columns they can have. */
 const checkedColumns = {
   "summary.csv": summaryHeader,
   "layers.csv": [...summaryHeader, "layer"],
@@ -28,12 +28,12 @@ const checkedColumns = {
 /** The names of the files that are checked: all CSV files of a run or a sweep but timing.csv. */
 export const checkedNames = Object.keys(checkedColumns) as (keyof typeof checkedColumns)[];
 
-/** The files of a run or a whole sweep with a row for each router (and layer) and seed, whose means over seeds are judged. */
+/** The files of a run or a whole sweep whose means over seeds are judged: a row per router (and layer) and seed. */
 export const judgedNames = ["summary.csv", "layers.csv"] as const;
 
 const keyNames: readonly string[] = ["scenario", "router", "seed", "step", "expert", "layer"];
 
-/** The columns that a tolerance can be set for; an interval has that of its metric. */
+/** The columns that can have a tolerance; an interval has that of its metric. */
 export const measuredColumns: readonly string[] = Array.from(
   new Set(
     Object.values(checkedColumns).flatMap((columns) =>
@@ -42,13 +42,13 @@ export const measuredColumns: readonly string[] = Array.from(
   ),
 );
 
-/** Those of them that have a mean over seeds. */
+/** The measured columns that have a mean over seeds. */
 export const judgedColumns: readonly string[] = measuredColumns.filter((column) => summaryHeader.includes(column));
 
 /**
- * The positions in `header` of the columns that say which row of the checked file it is: scenario, router, seed, step,
- * expert, layer, and the swept parameters. Those are the columns of summary.csv, layers.csv and intervals.csv that only a
- * sweep adds; of a size that is swept, such as `tokens`, it is the second column of that name.
+ * The positions in `header` of the columns that identify a row of the checked file: scenario, router, seed, step, expert,
+ * layer, and the swept parameters, which a sweep adds to summary.csv, layers.csv and intervals.csv. If a size such as
+ * `tokens` is swept, it is the second column of that name.
  */
 export function keyPositionsOf(file: string, header: readonly string[]): number[] {
   const known = columnsOf(file);
@@ -69,8 +69,8 @@ function columnsOf(file: string): readonly string[] {
 }
 
 /**
- * The checked files that `folder` holds, relative to it: those of the run or the whole sweep, then those of its cells in
- * their order, e.g. `cells/3/steps.csv`.
+ * The checked files in `folder`, relative to it: those of the run or the whole sweep, then those of its cells in order,
+ * e.g. `cells/3/steps.csv`.
  */
 export function checkedFilesIn(folder: string): string[] {
   return ["", ...cellsIn(folder)].flatMap((part) =>

@@ -1,13 +1,13 @@
 import { ascending, descending, sum } from "d3-array";
 
-/** What a comparison with the baseline comes to. `same` is only counted. */
+/** The possible outcomes of a comparison with the baseline. `same` is only counted. */
 export const verdicts = ["missing", "worse", "changed", "new", "better", "same"] as const;
 export type Verdict = (typeof verdicts)[number];
 
-/** One thing that is not the same as in the baseline. */
+/** One difference from the baseline. */
 export interface Finding {
   readonly verdict: Exclude<Verdict, "same">;
-  /** What it is about: a number or text, a whole row, a column or a file. */
+  /** What differs: a number or text, a whole row, a column or a file. */
   readonly kind: "value" | "row" | "column" | "file";
   /** Whether the check fails because of it. */
   readonly fails: boolean;
@@ -15,19 +15,19 @@ export interface Finding {
   readonly file: string;
   /** Null for a column and for a file. */
   readonly router: string | null;
-  /** The other cells that tell which row it is: scenario, step, … and the swept parameters; no seed for a mean over seeds. */
+  /** The other cells that identify the row: scenario, step, … and swept parameters; no seed for a mean over seeds. */
   readonly row: Readonly<Record<string, string>>;
   /** Null for a row and for a file. */
   readonly column: string | null;
-  /** Texts of the cells or of the means over seeds, empty for an empty cell; null if it is about no value. */
+  /** Text of the cell or of the mean over seeds, empty for an empty cell; null unless `kind` is `value`. */
   readonly baseline: string | null;
   readonly now: string | null;
-  /** Of two numbers now − baseline, and how large that may be either way; null for anything else. */
+  /** For two numbers, now − baseline, and the largest change allowed either way; otherwise null. */
   readonly change: number | null;
   readonly allowed: number | null;
 }
 
-/** What was found about one router in one file, or about the file itself if the router is null. */
+/** The findings about one router in one file, or about the file itself if the router is null. */
 export interface RouterFindings {
   readonly file: string;
   readonly router: string | null;
@@ -35,21 +35,21 @@ export interface RouterFindings {
   readonly counts: ReadonlyMap<Verdict, number>;
   /** How many of them fail. */
   readonly failing: number;
-  /** How many values have each verdict but `same`, by column; a row, column or file is counted under that word. */
+  /** How many values have each verdict but `same`, by column; rows, columns and files are counted under those words. */
   readonly byColumn: ReadonlyMap<string, ReadonlyMap<Verdict, number>>;
   /** The worst first, at most {@link mostKept}. */
   readonly worst: readonly Finding[];
 }
 
-/** The most findings that are remembered about one router in one file. */
+/** Maximum number of findings kept per router and file. */
 const mostKept = 100;
 
-/** Gathers findings. Memory grows with the routers and files, not with the number of findings. */
+/** Collects findings. Memory grows with the routers and files, not with the number of findings. */
 export interface FindingCollector {
-  /** Counts values of a router that are the same. */
+  /** Counts equal values of a router. */
   addSame(file: string, router: string, values: number): void;
   add(finding: Finding): void;
-  /** In the order of the files and routers as they were added. */
+  /** In the order in which files and routers were added. */
   parts(): RouterFindings[];
 }
 
@@ -108,7 +108,7 @@ function insert(worst: Finding[], finding: Finding): void {
   if (worst.length > mostKept) worst.pop();
 }
 
-/** What a finding is counted under. */
+/** The column or word under which a finding is counted. */
 export function columnOf({ kind, column }: Finding): string {
   return kind === "value" ? column! : kind;
 }
@@ -128,8 +128,8 @@ export function worstOf(parts: readonly RouterFindings[], most: number): Finding
 }
 
 /**
- * Orders findings, the worst first: those that fail; then by verdict; then by how many times the tolerance they changed,
- * and if the tolerance is 0 by how much. What is no number comes before numbers.
+ * Orders findings, the worst first: failing ones; then by verdict; then by the change in units of the tolerance, or by the
+ * change itself if the tolerance is 0. Text comes before numbers.
  */
 function byWeight(a: Finding, b: Finding): number {
   return (

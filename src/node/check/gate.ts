@@ -8,52 +8,52 @@ import { suggestion } from "../../core/suggestion.ts";
 import { readSmallFile } from "../files/input-file.ts";
 import { judgeChange, parseTolerance, roundingOf, type Tolerance, toleranceForms } from "./tolerances.ts";
 
-/** A gate file of a thousand entries has a tenth of it. */
+/** A gate file of a thousand entries has a tenth of this. */
 const mostBytes = 1 << 20;
 
-/** What a metric has to keep. */
+/** The limit for a metric. */
 export type GateBound =
   | { readonly kind: "max" | "min"; readonly limit: number }
   | { readonly kind: "worse-by"; readonly tolerance: Tolerance };
 
 /** One entry of a gate file. */
 export interface GateEntry {
-  /** In the file, from 1. */
+  /** Position in the file, from 1. */
   readonly position: number;
   /** A column of summary.csv, and of layers.csv if a layer is given. */
   readonly metric: string;
-  /** Null for every router. */
+  /** Null: every router. */
   readonly router: string | null;
-  /** The model's number of the layer; null for the whole model. */
+  /** Number of the layer in the model; null: the whole model. */
   readonly layer: number | null;
   readonly bound: GateBound;
 }
 
-/** A gate file, read. */
+/** The contents of a gate file. */
 export interface Gate {
   readonly file: string;
   readonly entries: readonly GateEntry[];
 }
 
-/** What an entry comes to for one router (and layer, and combination of swept values). */
+/** The result of an entry for one router (and layer, and combination of swept values). */
 export interface GateResult {
   readonly entry: GateEntry;
   readonly router: string;
-  /** The other cells that tell which row it is, without the seed. */
+  /** The other cells that identify the row, without the seed. */
   readonly row: Readonly<Record<string, string>>;
   /** The mean over seeds. */
   readonly value: number;
-  /** The baseline's mean; null for a limit, which needs none. */
+  /** The baseline's mean; null for `max` and `min`. */
   readonly baseline: number | null;
   /** The value's limit, or how much worse than the baseline it may be. */
   readonly allowed: number;
   readonly passed: boolean;
 }
 
-/** Which of the two folders of a check. */
+/** One of the two folders of a check. */
 export type CheckedFolder = "baseline" | "results";
 
-/** A row that an entry with `worse-by` matches and cannot judge, because one folder has nothing to compare. */
+/** A row that an entry with `worse-by` matches but cannot judge, because one folder has nothing to compare. */
 export interface UnjudgedRow extends GateRow {
   readonly entry: GateEntry;
   readonly lackedBy: CheckedFolder;
@@ -61,7 +61,7 @@ export interface UnjudgedRow extends GateRow {
   readonly what: "row" | "metric";
 }
 
-/** What a gate comes to, in the order of its entries. */
+/** The results of a gate, in the order of its entries. */
 export interface GateJudgement {
   readonly results: readonly GateResult[];
   readonly notJudged: readonly UnjudgedRow[];
@@ -73,18 +73,18 @@ export interface GateRow {
   readonly row: Readonly<Record<string, string>>;
 }
 
-/** A row as one folder has it; `meanOf` is a column's mean over seeds, null if the column is empty. */
+/** A row in one folder; `meanOf` is a column's mean over seeds, null if the column is empty. */
 export interface LimitedRow extends GateRow {
   meanOf(column: string): number | null;
 }
 
-/** A row as both folders have it. */
+/** A row in both folders. */
 export interface ComparedRow extends GateRow {
   /** Null if no seed has the metric in both folders. */
   changeOf(column: string, tolerance: Tolerance): ComparedMeans | null;
   /** Whether a seed has the metric in both folders. */
   hasBoth(column: string): boolean;
-  /** The folder in which a seed lacks a metric that it has in the other; the results if both do, null if neither does. */
+  /** The folder that lacks the metric for a seed for which the other has it; the results if both do, null if neither does. */
   lackedBy(column: string): CheckedFolder | null;
 }
 
@@ -116,7 +116,7 @@ const entrySchema = z.strictObject({
   "worse-by": z.union([z.number(), z.string()]).optional(),
 });
 
-/** The keys of which an entry has exactly one. */
+/** An entry has exactly one of these keys. */
 const boundKeys = ["max", "min", "worse-by"] as const;
 
 /**
@@ -145,7 +145,7 @@ export function readGate(file: string): Gate {
 
 type WrittenEntry = z.infer<typeof entrySchema>;
 
-/** What the schema cannot tell. */
+/** Finds the problems that the schema cannot express. */
 function entryProblems(entry: WrittenEntry): string[] {
   const { metric } = entry;
   const known: readonly string[] = metricColumns.map(({ column }) => column);
@@ -190,15 +190,15 @@ export function reasonOf({ entry, lackedBy, what }: UnjudgedRow): string {
   return `the ${lackedBy} ${isOne ? "has" : "have"} no ${what === "row" ? "such row" : entry.metric}`;
 }
 
-/** Whether an entry is about a row. An entry without a layer is about the whole model: rows without a layer. */
+/** Whether an entry applies to a row. An entry without a layer applies to rows without one: the whole model. */
 function matches({ router, layer }: GateEntry, one: GateRow): boolean {
   const ofLayer = one.row.layer === undefined ? null : Number(one.row.layer);
   return (router === null || router === one.router) && layer === ofLayer;
 }
 
 /**
- * The tolerances that `worse-by` entries set for a metric of a row, instead of `--tolerance` and `--metric`: all of them
- * have to be kept. A layer has those of its own, and only if there is none those of the whole model.
+ * The tolerances that `worse-by` entries set for a metric of a row, all of which must hold, instead of `--tolerance` and
+ * `--metric`. A layer without tolerances of its own has those of the whole model.
  */
 export function gateTolerances({ entries }: Gate, metric: string, one: GateRow): Tolerance[] {
   const named = entries.filter((entry) => entry.metric === metric);
@@ -209,9 +209,9 @@ export function gateTolerances({ entries }: Gate, metric: string, one: GateRow):
 }
 
 /**
- * Judges every entry for every row that it matches. Throws `InputError` for an entry that matches no row, or only rows
- * whose metric is empty, or only rows that the baseline cannot judge: an entry that enforces nothing must never pass. What
- * the results lack is no such error, since the comparison with the baseline already fails because of it.
+ * Judges every entry for every row that it matches. Throws `InputError` for an entry that matches no row, only rows whose
+ * metric is empty, or only rows that the baseline lacks: an entry that enforces nothing must never pass. What the results
+ * lack is not an error here, because the comparison with the baseline already fails.
  *
  * @param limited the rows of the results, for `max` and `min`
  * @param compared the rows that the results and the baseline have, for `worse-by`; null without a baseline
@@ -257,7 +257,7 @@ export function judgeGate(
 
 const remedy = "make a baseline that has it (--update), use max or min, which need no baseline, or remove the entry";
 
-/** The rows of which no seed can be compared, each once. A metric that is empty in both folders does not apply. */
+/** The rows without a seed that can be compared, each once. A metric that is empty in both folders does not apply. */
 function unjudgedRows(
   entry: GateEntry,
   pairs: readonly ComparedRow[],
@@ -273,7 +273,7 @@ function unjudgedRows(
   const alone = new Map<string, UnjudgedRow>();
   for (const { router, row, lackedBy } of unpaired) {
     const key = keyOf({ router, row });
-    // With other seeds, both lack it; what the results lack makes the check fail.
+    // If the seeds differ, both folders lack it; what the results lack makes the check fail.
     if (!paired.has(key) && alone.get(key)?.lackedBy !== "results") {
       alone.set(key, { entry, router, row, lackedBy, what: "row" });
     }
@@ -281,7 +281,7 @@ function unjudgedRows(
   return [...ofPairs, ...alone.values()];
 }
 
-/** `the baseline has no score of router a, b`, of rows that the baseline lacks. */
+/** Describes rows that the baseline lacks: `the baseline has no score of router a, b`. */
 function missingText(rows: readonly UnjudgedRow[]): string {
   const [{ entry }] = rows;
   return (["row", "metric"] as const)

@@ -10,7 +10,7 @@ export interface Tolerance {
   /** From 0. Of unit `relative`, a fraction: 0.05 for 5 %. */
   readonly amount: number;
   readonly unit: "absolute" | "relative" | "standard errors";
-  /** The least change that it allows, in the unit of the column; 0 if none is given. */
+  /** The smallest change that it allows, in the unit of the column; 0 if not given. */
   readonly floor: number;
   /** As people write it: `0.01`, `5%`, `2se`, `5%,0.001`. */
   readonly text: string;
@@ -18,7 +18,7 @@ export interface Tolerance {
 
 export interface Tolerances {
   readonly overall: Tolerance;
-  /** For columns that have one of their own. */
+  /** For columns with a tolerance of their own. */
   readonly byColumn: ReadonlyMap<string, Tolerance>;
 }
 
@@ -30,13 +30,13 @@ export const toleranceForms =
   "two with a floor if wanted (5%,0.001)";
 
 const rounding = 1e-9;
-/** Of the allowed change: a change that is exactly as large must not fail because the difference was rounded up. */
+/** Fraction of the allowed change: a change of exactly that size must not fail because of rounding. */
 const slack = 1e-6;
 
 /**
- * Reads the options `--tolerance` and `--metric`, whose words are `name=tolerance`. Throws `InputError` for anything that
- * is no tolerance, for a name that is given twice or is no column of a file that is checked, and for standard errors of a
- * column that has no mean over seeds.
+ * Reads the options `--tolerance` and `--metric`, whose words are `name=tolerance`. Throws `InputError` if a tolerance is
+ * malformed, if a name is given twice or is not a column of a checked file, and for a tolerance in standard errors if the
+ * column has no mean over seeds.
  */
 export function parseTolerances(overall: string, metrics: readonly string[]): Tolerances {
   const byColumn = new Map<string, Tolerance>();
@@ -94,8 +94,7 @@ export function toleranceOf({ overall, byColumn }: Tolerances, column: string): 
 
 /**
  * How far `now` may be from `baseline`. A tolerance of 0 without a floor demands equality; any other is at least its floor
- * and 1e-9 times the larger of 1, |baseline| and |now|, so that rounding alone never counts as a change, also relative to a
- * baseline of 0.
+ * and 1e-9 · max(1, |baseline|, |now|), so that rounding never counts as a change, even if the baseline is 0.
  *
  * @param standardError of the change; must be given for a tolerance in standard errors
  */
@@ -117,7 +116,7 @@ export function shortNumber(value: number): string {
   return plain.length <= exponential.length ? plain : exponential;
 }
 
-/** How far two numbers may be apart by rounding. */
+/** How far apart rounding can move two numbers. */
 export function roundingOf(a: number, b: number): number {
   return rounding * Math.max(1, Math.abs(a), Math.abs(b));
 }

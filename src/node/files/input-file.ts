@@ -11,8 +11,8 @@ export interface FileSource extends Source {
 }
 
 /**
- * Opening a pipe waits for its writer unless this flag is set. To ask first what a file is does not help: another can take
- * its place before it is opened.
+ * Without this flag, opening a pipe waits for its writer. Checking the file first does not help, because another can take its
+ * place before it is opened.
  */
 const readWithoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
@@ -29,7 +29,7 @@ const explanations: Readonly<Record<string, string>> = {
 
 const addressProblem = "this is an address, and only files are read; download it first";
 
-/** Whether a path that leads to no file is an address, such as `https://…`. */
+/** Whether a path is an address such as `https://…`. */
 function isAddress(path: string): boolean {
   return /^[a-z][a-z\d+.-]+:\/\//i.test(path);
 }
@@ -53,9 +53,9 @@ function checkRegular(path: string, found: { isFile(): boolean; isDirectory(): b
 }
 
 /**
- * Opens a regular file; with a `folder`, the one that {@link findInputFile} finds. Reading it throws `InputError` if somebody
- * has written to it since, because what was read would be of two states. Throws `InputError` if it is missing, may not be
- * read, or is a folder, pipe or device.
+ * Opens a regular file; with a `folder`, the one that {@link findInputFile} finds. Reading throws `InputError` if the file was
+ * written to since it was opened, because the data would mix two states. Throws `InputError` if the file is missing, may not
+ * be read, or is a folder, pipe or device.
  */
 export async function openInputFile(path: string, folder?: string): Promise<FileSource> {
   const place = folder === undefined ? path : await findInputFile(path, folder);
@@ -107,7 +107,7 @@ export async function openInputFile(path: string, folder?: string): Promise<File
 }
 
 /**
- * The descriptor of a regular file, opened for reading; the caller closes it. Throws `InputError` as
+ * Opens a regular file for reading and returns its descriptor, which the caller closes. Throws `InputError` as
  * {@link openInputFile} does.
  */
 export function openRegularFile(path: string): number {
@@ -123,8 +123,7 @@ export function openRegularFile(path: string): number {
 }
 
 /**
- * The bytes of a regular file that is small, whatever it is for. Throws `InputError` as {@link openInputFile} does, and
- * when there are more than `most`.
+ * Reads a small regular file whole. Throws `InputError` as {@link openInputFile} does, and if it has more than `most` bytes.
  */
 export function readSmallFile(path: string, most: number): Buffer {
   const descriptor = openRegularFile(path);
@@ -137,7 +136,7 @@ export function readSmallFile(path: string, most: number): Buffer {
   }
 }
 
-/** Resolves `path` against `folder` or, when there is nothing, against the working directory. Throws `InputError`. */
+/** Resolves `path` against `folder` or, if there is nothing, the working directory. Throws `InputError` if both lack it. */
 export async function findInputFile(path: string, folder: string): Promise<string> {
   const candidates = [...new Set([resolve(folder, path), resolve(path)])];
   for (const candidate of candidates) {

@@ -1,17 +1,17 @@
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { endianness } from "node:os";
 
-/** NumPy aligns the data of its files to this many bytes. */
+/** NumPy aligns the data in its files to this many bytes. */
 const alignment = 64;
 
 /** Writes a float32 `.npy` file from front to back, so that memory does not grow with it. */
 export interface NpyWriter {
-  /** Appends the first `count` values of `values`. Throws `RangeError` when the shape does not hold them. */
+  /** Appends the first `count` values of `values`. Throws `RangeError` if the shape does not have room for them. */
   append(values: Float32Array, count: number): void;
   close(): void;
 }
 
-/** Begins a `.npy` file (version 1.0, C order) of `shape`, e.g. `[steps, tokens, experts]`, replacing what is there. */
+/** Starts a `.npy` file (version 1.0, C order) of `shape`, e.g. `[steps, tokens, experts]`, replacing what is there. */
 export function createNpyWriter(path: string, shape: readonly number[]): NpyWriter {
   const promised = shape.reduce((product, length) => product * length, 1);
   const descriptor = openSync(path, "w");
@@ -32,7 +32,7 @@ export function createNpyWriter(path: string, shape: readonly number[]): NpyWrit
 
 function npyHeader(shape: readonly number[]): Buffer {
   const order = endianness() === "LE" ? "<" : ">";
-  // Python wants the comma in a tuple of one.
+  // Python writes a tuple of one with a comma.
   const tuple = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
   const text = `{'descr': '${order}f4', 'fortran_order': False, 'shape': ${tuple}, }`;
   const prefixBytes = 10;

@@ -8,19 +8,19 @@ import type { Scenario } from "../../core/scenario/scenario.ts";
 import { readText } from "../../core/source.ts";
 import { openInputFile } from "./input-file.ts";
 
-/** A thousand times the longest of ours. */
+/** A thousand times our longest scenario. */
 const maxScenarioBytes = 1 << 23;
 
-/** A scenario as a file has it: plain data, unchecked. */
+/** A scenario as written in a file: plain data, unchecked. */
 export interface WrittenScenario {
   readonly written: unknown;
-  /** The file it was first written in, against whose folder relative paths resolve; another file if a run's record was read. */
+  /** The file it was originally written in, whose folder relative paths start from; for a run.json, the one that it names. */
   readonly origin: string;
 }
 
 /**
- * Reads a scenario file, YAML or JSON, or the scenario in the run.json of `run` or a cell of `sweep`. Throws `InputError`
- * that names the file and the line.
+ * Reads a scenario file, YAML or JSON, or the scenario in the run.json of a run or cell. Throws `InputError` with the file and
+ * the line.
  */
 export async function readScenarioFile(file: string): Promise<WrittenScenario> {
   const data = await readData(file);
@@ -50,10 +50,10 @@ async function readData(file: string): Promise<unknown> {
 }
 
 /**
- * Reads a scenario file, YAML or JSON, and checks it against the schema and against the sizes, recorded data's included; every
- * default is filled in. Its relative paths start at its folder. Throws one `InputError` that lists all problems.
+ * Reads a scenario file, YAML or JSON, fills in defaults, and checks it against the schema and all sizes, including those of
+ * recorded data. Relative paths start at the file's folder. Throws one `InputError` that lists all problems.
  *
- * @param overrides `path=value`, as `--set` takes them, applied in their order: `"routers.alf-lb.updateRate=0.01"`
+ * @param overrides `path=value`, as `--set` takes them, applied in order: `"routers.alf-lb.updateRate=0.01"`
  */
 export async function loadScenario(file: string, overrides: readonly string[] = []): Promise<Scenario> {
   const { written, origin } = await readScenarioFile(file);

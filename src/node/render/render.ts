@@ -6,13 +6,13 @@ import { textWidth } from "../../core/pictures/parts/text.ts";
 import { chartOption, type Theme } from "../../core/pictures/parts/theme.ts";
 import { type Picture, pictureWidth } from "../../core/pictures/picture.ts";
 
-/** ECharts with what pictures are made of, as `npm run build` bundles it. */
+/** The parts of ECharts that pictures need, as `npm run build` bundles them. */
 type Charts = Pick<typeof echarts, "format" | "init" | "setPlatformAPI">;
 const { format, init, setPlatformAPI }: Charts = await import(
   new URL("../../../build/charts.js", import.meta.url).href
 );
 
-// Without a browser ECharts guesses widths for a narrower font, and labels would overlap or be cut.
+// Without a browser, ECharts assumes a narrower font, and labels would overlap or be cut.
 setPlatformAPI({
   measureText(text, font = "") {
     const size = Number(/([\d.]+)px/.exec(font)?.[1] ?? 12);
@@ -23,7 +23,7 @@ setPlatformAPI({
 /** DejaVu Sans, which `npm run build` puts into `build/`. */
 const fontFiles = { regular: fontFile("DejaVuSans.ttf"), bold: fontFile("DejaVuSans-Bold.ttf") } as const;
 
-/** What the program brings along, and nothing that a machine has: pictures are the same everywhere. */
+/** Only the program's own fonts, so that pictures are the same on every machine. */
 const pictureFont = {
   loadSystemFonts: false,
   fontFiles: Object.values(fontFiles),
@@ -34,13 +34,13 @@ function fontFile(name: string): string {
   return fileURLToPath(new URL(`../../../build/fonts/${name}`, import.meta.url));
 }
 
-/** PDF's unit: 72 to the inch, of which CSS has 96 pixels. */
+/** An inch has 72 points in PDF and 96 pixels in CSS. */
 const pointsPerPixel = 72 / 96;
 
 /**
- * The picture, made for a width of `width` pixels, as an SVG document drawn without a browser.
+ * Draws the picture, `width` pixels wide, as an SVG document, without a browser.
  *
- * @param scale how many pixels of the document one of the picture's takes
+ * @param scale pixels of the document per pixel of the picture
  */
 export function renderSvg(picture: Picture, theme: Theme, width = pictureWidth, scale = 1): string {
   const { option, height } = chartOption(picture, theme, width);
@@ -59,14 +59,14 @@ export function renderSvg(picture: Picture, theme: Theme, width = pictureWidth, 
   }
 }
 
-/** An SVG document as a PNG file, `scale` times as large, in the fonts that the program brings along. */
+/** Turns an SVG document into a PNG file `scale` times as large, in the program's fonts. */
 export function renderPng(svg: string, scale: number): Buffer {
   return new Resvg(svg, { fitTo: { mode: "zoom", value: scale }, font: pictureFont }).render().asPng();
 }
 
 /**
- * An SVG document that {@link renderSvg} drew as a PDF file of one page of its size, 96 pixels to the inch. Lines stay lines
- * and text stays text, in the fonts that the program brings along. The same document gives the same bytes.
+ * Turns an SVG document from {@link renderSvg} into a PDF file of one page of the same size, 96 pixels per inch. Lines stay
+ * lines and text stays text, in the program's fonts. The same document gives the same bytes.
  */
 export async function renderPdf(svg: string, title: string): Promise<Buffer> {
   const { PDFDocument, drawSvg } = (await import(new URL("../../../build/pdf.js", import.meta.url).href)) as PdfParts;
@@ -75,7 +75,7 @@ export async function renderPdf(svg: string, title: string): Promise<Buffer> {
     size: [Number(width) * pointsPerPixel, Number(height) * pointsPerPixel],
     margin: 0,
     font: fontFiles.regular,
-    // Of the day of making there must be nothing in the file.
+    // The file must not depend on the date.
     info: { Title: title, CreationDate: new Date(0) },
   });
   const pieces: Buffer[] = [];
@@ -87,7 +87,7 @@ export async function renderPdf(svg: string, title: string): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-/** pdfkit and what draws SVG with it, as `npm run build` bundles them. */
+/** pdfkit and svg-to-pdfkit, as `npm run build` bundles them. */
 interface PdfParts {
   readonly PDFDocument: typeof import("pdfkit");
   readonly drawSvg: typeof import("svg-to-pdfkit");

@@ -8,20 +8,20 @@ import { createRouter } from "../../core/simulation/router-run.ts";
 import { openStream } from "../../core/simulation/simulation.ts";
 import { createAssignmentSolver, mostAssignmentExperts } from "../../core/transport/assignment/exact-assignment.ts";
 
-/** The size that is measured, and for how long. */
+/** What to measure, at which size, and for how long. */
 export interface BenchmarkOptions {
   readonly tokens: number;
   readonly experts: number;
   readonly topK: number;
   /** Which of {@link benchmarkNames} to measure, in any order; null for all. */
   readonly only: readonly string[] | null;
-  /** Milliseconds that each is repeated for, at least three times in any case. */
+  /** Milliseconds to repeat each for; at least three repeats. */
   readonly timeMs: number;
-  /** Called before each is measured, with how many are done. */
+  /** Called before each benchmark with the number of finished ones. */
   readonly onProgress: (done: number) => void;
 }
 
-/** How long one piece of work takes on one thread, in milliseconds. */
+/** The time that a piece of work takes on one thread, in milliseconds. */
 export interface BenchmarkResult {
   readonly name: string;
   readonly medianMs: number;
@@ -33,12 +33,12 @@ export interface BenchmarkResult {
 
 const leastRepeats = 3;
 
-/** What differs from a router's defaults so that every step does what its benchmark's name says. */
+/** Router options that make every step do what the benchmark's name says. */
 const routerOptions: Readonly<Record<string, object>> = {
   ssr: { select: { mode: "every", n: 1 }, cost: "logits", epsilon: 1, maxIterations: 3 },
 };
 
-/** The names of all benchmarks: two kernels, a whole step of every router, from logits to gates and loads, the optimum. */
+/** The names of all benchmarks: two kernels, a step of every router from logits to gates and loads, and the optimum. */
 export const benchmarkNames: readonly string[] = [
   "sinkhorn-sweep",
   "softmax",
@@ -47,9 +47,9 @@ export const benchmarkNames: readonly string[] = [
 ];
 
 /**
- * Measures one benchmark after the other on a batch of the stream `clusters`, each in memory of its own. `optimum` starts
- * from prices of 0 every time; `ssr-step` is a selected step of 3 sweeps over the logits, with ε = 1. Throws `InputError` for impossible
- * sizes.
+ * Measures the benchmarks one by one on a batch of the stream `clusters`, each with its own memory. `optimum` starts from
+ * prices of 0 every time; `ssr-step` is a selected step of 3 sweeps over the logits, with ε = 1. Throws `InputError` for
+ * impossible sizes.
  */
 export async function runBenchmarks(options: BenchmarkOptions): Promise<BenchmarkResult[]> {
   const { only, timeMs, onProgress } = options;
@@ -72,17 +72,17 @@ async function measure(name: string, work: () => void, timeMs: number): Promise<
   return { name, medianMs: p50, leastMs: min, deviationMs: mad, repeats: samplesCount };
 }
 
-/** A benchmark with everything allocated beforehand. */
+/** A benchmark whose memory is allocated. */
 export interface PreparedBenchmark {
   /** `[tokens × experts]`. */
   readonly logits: Float32Array;
   /** The work that is timed. */
   readonly run: () => void;
-  /** What it resulted in last, by name; overwritten by the next. */
+  /** The results of the last run, by name; overwritten by the next. */
   readonly result: () => Readonly<Record<string, ArrayLike<number>>>;
 }
 
-/** Prepares the benchmark `name`, one of {@link benchmarkNames}. Throws `InputError` for sizes that there are not. */
+/** Prepares the benchmark `name`, one of {@link benchmarkNames}. Throws `InputError` for impossible sizes. */
 export async function prepareBenchmark(
   name: string,
   { tokens, experts, topK }: Pick<BenchmarkOptions, "tokens" | "experts" | "topK">,

@@ -7,7 +7,7 @@ import { loadSteps } from "../../core/simulation/router-run.ts";
 import { createStepFiles, writeTable } from "../files/write-results.ts";
 
 export interface MeasureOptions {
-  /** What the files call the recording. */
+  /** Name of the recording in the files. */
   readonly name: string;
   /** Devices of expert parallelism; divides the experts. */
   readonly ranks: number;
@@ -24,7 +24,7 @@ export async function measureRecorded(
   { name, ranks, onProgress }: MeasureOptions,
 ): Promise<SummaryRow> {
   const source: RowSource = { scenario: name, router: "recorded", kind: "recorded", seed: null };
-  // Recorded choices come from no seed, and always have the same sample.
+  // Recorded choices have no seed, and so always the same sample.
   const sampled = new Set(loadSteps({ steps: recorded.steps, loadSamples: defaultLoadSamples, seed: 0 }));
   const files = createStepFiles(folder, "none");
   let summary: RunSummary;

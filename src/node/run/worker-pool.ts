@@ -1,22 +1,22 @@
 import { once } from "node:events";
 import { InputError } from "../../core/input-error.ts";
 
-/** MiB. Of what a step leaves behind hardly anything is alive at the next; with more room memory only grows to fill it. */
+/** MiB. Hardly any of a step's garbage survives to the next; with more room, memory would only grow to fill it. */
 const youngGeneration = 12;
 
 /** What a worker thread answers. */
 export type WorkerAnswer<Result> = { readonly result: Result } | { readonly error: PlainError };
 
-/** An error as plain data: neither the class nor the code of an error itself survives the way between threads. */
+/** An error as plain data: passing an error between threads loses its class and code. */
 interface PlainError {
   readonly message: string;
-  /** Of an `InputError`; null of any other. */
+  /** The lines of an `InputError`; null for any other error. */
   readonly lines: readonly string[] | null;
-  /** The stack, and of an error of the system which call failed, on which file, and why. */
+  /** The stack; for a system error also the call, the file and the code. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Does `work` in a worker thread, and answers with what it returns or throws. */
+/** Does `work` and returns its result or its error. */
 export async function answerOf<Result>(work: () => Promise<Result>): Promise<WorkerAnswer<Result>> {
   try {
     return { result: await work() };
@@ -39,9 +39,9 @@ function errorOf({ message, lines, fields }: PlainError): Error {
 }
 
 /**
- * Runs every task on one of at most `threads` worker threads, the first ones first, and returns the results in the tasks'
- * order. `name` is the function of `worker.ts` to run; `onMessage` is called with each message it posts. Throws the first
- * error of a task: an `InputError` as one, any other with its code, system call, path and stack.
+ * Runs the tasks in order on at most `threads` worker threads and returns their results in the same order. `name` is the
+ * function of `worker.ts` to run; `onMessage` is called with each message that it posts. Throws the first error of a task: an
+ * `InputError` as such, any other with its code, system call, path and stack.
  */
 export async function runOnWorkers<Task, Result, Message>(
   name: "part" | "cell",
@@ -49,7 +49,7 @@ export async function runOnWorkers<Task, Result, Message>(
   threads: number,
   onMessage: (message: Message) => void,
 ): Promise<Result[]> {
-  // Most commands start no threads, and need not wait for what starts them.
+  // Most commands start no threads and should not wait for this to load.
   const { Piscina } = await import("piscina");
   const count = Math.min(threads, tasks.length);
   const pool = new Piscina<Task, WorkerAnswer<Result>>({
@@ -69,7 +69,7 @@ export async function runOnWorkers<Task, Result, Message>(
       }),
     );
   } finally {
-    // A thread that is ended while it loads its modules takes the whole process of Node 20 with it.
+    // Ending a thread while it loads its modules crashes Node 20.
     await loaded;
     await pool.destroy();
   }

@@ -5,7 +5,7 @@ import { type PartTask, runPart } from "./run-scenario.ts";
 import { type CellTask, runCell } from "./run-sweep.ts";
 import { answerOf, type WorkerAnswer } from "./worker-pool.ts";
 
-/** Runs a part of a scenario in a worker thread and posts its routers' progress. The result's arrays move, without a copy. */
+/** Runs a part of a scenario in a worker thread and posts its routers' progress. Moves the result's arrays without copying. */
 export async function part(task: PartTask): Promise<unknown> {
   const answer = await answerOf(() => runPart(task, (progress) => parentPort?.postMessage(progress)));
   return move({ [transferableSymbol]: Array.from(new Set(buffersOf(answer))), [valueSymbol]: answer });
