@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /**
  * What `npm test`, a newcomer's check of a few minutes, leaves to `npm run test:all`: files that start dozens of programs,
@@ -21,12 +22,48 @@ const slowTests = [
   "test/core/transport/*/{exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",
 ];
 
+/** These take longest: half a minute each, or more. */
+const longestTests = [
+  "browser/report",
+  "cli/terminal",
+  "cli/start-up",
+  "cli/checkpoints",
+  "cli/faults",
+  "cli/training",
+];
+
+/** Run in shared processes: loading the core again for each file takes longer than most of them. */
+const sharedTests = ["test/core/**/*.test.ts", "test/theory/**/*.test.ts"];
+
+/** Need a process of their own: they start programs, measure memory, or choose the process's TensorFlow.js backend. */
+const isolatedTests = [
+  "test/core/formats/{damaged-files,parquet}.test.ts",
+  "test/core/kernels/tensor.test.ts",
+  "test/core/library/**",
+  "test/core/routers/tensor-kernels.test.ts",
+  "test/{browser,cli,node,page}/**/*.test.ts",
+  "test/*.test.ts",
+];
+
+/**
+ * Starts the longest files first, so that none is left over when all others are done, and then all that share a process:
+ * a process is not kept for later files if one that needs its own comes between.
+ */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rankOf = ({ moduleId, project }: TestSpecification) => {
+      if (longestTests.some((name) => moduleId.endsWith(`/${name}.test.ts`))) return 0;
+      return project.name === "core" ? 1 : 2;
+    };
+    return (await super.sort(files)).sort((a, b) => rankOf(a) - rankOf(b));
+  }
+}
+
 export default defineConfig(({ mode }) => {
   const isQuick = mode === "quick";
+  const exclude = isQuick ? slowTests : [];
   return {
     test: {
-      include: ["test/**/*.test.ts"],
-      exclude: isQuick ? slowTests : [],
       globalSetup: ["test/support/temporary-folder.ts"],
       setupFiles: ["test/support/platform.ts"],
       env: { QUICK_TESTS: isQuick ? "1" : "" },
@@ -35,7 +72,21 @@ export default defineConfig(({ mode }) => {
       hookTimeout: 120_000,
       // Many tests wait for a process of their own, so that a core left for others would stand idle.
       maxWorkers: "100%",
+      sequence: { sequencer: LongestFirst },
       benchmark: { include: ["bench/**/*.bench.ts"], reporters: ["./bench/reporter.ts"] },
+      projects: [
+        { extends: true, test: { name: "programs", include: isolatedTests, exclude } },
+        {
+          extends: true,
+          test: {
+            name: "core",
+            include: sharedTests,
+            exclude: [...exclude, ...isolatedTests],
+            isolate: false,
+            benchmark: { include: [] },
+          },
+        },
+      ],
     },
   };
 });
