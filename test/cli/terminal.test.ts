@@ -110,12 +110,14 @@ describe.skipIf(!hasPseudoTerminal)("output on a terminal", () => {
       `${program} run grid.json --set tokens=256 experts=64 steps=${steps} regret.every=0 loadSamples=1 --out long`;
     let steps = 2000;
     let seen = "";
-    for (let seconds = 0; seconds < 3.5; steps *= 2) {
+    for (;;) {
       const start = performance.now();
       seen = seenOnTerminal(command(steps), folder, 80, { NO_COLOR: "1" });
-      seconds = (performance.now() - start) / 1000;
+      const seconds = (performance.now() - start) / 1000;
+      if (seconds >= 3.5) break;
+      steps = Math.ceil((4 / seconds) * steps);
     }
-    const total = 4 * (steps / 2);
+    const total = 4 * steps;
     const live = seen.split(`${escapeCode}[1G`).filter((line) => line.includes("left ·"));
     expect(live.length).toBeGreaterThan(3);
     for (const line of live) {
@@ -129,8 +131,8 @@ describe.skipIf(!hasPseudoTerminal)("output on a terminal", () => {
     expect(screen.join("\n")).not.toMatch(/[█░]{24}|left ·/);
     expect(screen.find((line) => line !== "")).toMatch(/^warning: |^grid: /);
 
-    const piped = seenOnTerminal(`${command(steps / 2)} | cat`, folder, 80);
-    expect(piped).toContain(`grid: ${steps / 2} steps`);
+    const piped = seenOnTerminal(`${command(steps)} | cat`, folder, 80);
+    expect(piped).toContain(`grid: ${steps} steps`);
     expect(piped).not.toContain("left ·");
   });
 });
