@@ -20,11 +20,6 @@ export function listedFirst(items: readonly (string | number)[], most = mostItem
   return items.length > most ? `${shown}, … and ${items.length - most} more` : shown;
 }
 
-/** Quotes `word` so that a POSIX shell reads it as one word, whatever its characters. */
-export function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
 /** Characters that a terminal, a log or an XML file would interpret, hide or refuse instead of showing. */
 export const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}]/gu;
 
@@ -45,4 +40,9 @@ export function escapeUnprintableInLines(text: string): string {
 
 function escapeUnit(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, "0")}`;
+}
+
+/** Quotes `word` so that a POSIX shell reads it as one word, whatever its characters. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
