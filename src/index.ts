@@ -12,6 +12,7 @@ export type { KernelBackend } from "./core/kernels/index.ts";
 export type { KindDescription } from "./core/library/kinds.ts";
 export { type Measurement, measure, type RecordedInput } from "./core/library/measure.ts";
 export * as metrics from "./core/library/metrics.ts";
+export * as models from "./core/library/models.ts";
 export * as routers from "./core/library/routers.ts";
 export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } from "./core/library/scenario-input.ts";
 export {

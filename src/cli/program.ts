@@ -79,7 +79,7 @@ const commands: readonly Command[] = [
   ),
   command(
     "list <subject>",
-    "List routers, streams or metrics with their parameters, defaults and sources",
+    "List routers, streams, metrics or models with their parameters and sources",
     async () => (await import("./commands/list.ts")).listCommand,
   ),
 ];

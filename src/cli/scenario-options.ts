@@ -3,7 +3,8 @@ import type { Options } from "yargs";
 import { openTensor } from "../core/formats/open-tensor.ts";
 import { InputError } from "../core/input-error.ts";
 import { resolveScenario } from "../core/scenario/load.ts";
-import { parseOverride, withOverride } from "../core/scenario/overrides.ts";
+import { findModel } from "../core/scenario/models.ts";
+import { parseOverride, withOverrides } from "../core/scenario/overrides.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
@@ -60,7 +61,7 @@ export async function readOneScenario({ scenario: file, seed, set }: ScenarioArg
   const overrides = set.map(parseOverride);
   if (seed !== undefined) overrides.push({ path: ["seed"], value: seed });
   const { written, origin } = await readScenarioFile(file);
-  const changed = overrides.reduce<unknown>(withOverride, written);
+  const changed = withOverrides(written, overrides);
   const scenario = await resolveScenario(changed, file, path.dirname(origin));
   const cells = checkSweep(scenario, changed, written, file);
   const names = ["sweep", "seeds"].filter((name) => Object.hasOwn(changed as object, name));
@@ -73,6 +74,8 @@ const defaultTopK = 2;
 export interface LogitsArguments {
   logits: string;
   "top-k"?: number | undefined;
+  /** Only commands that route take it. */
+  model?: string | undefined;
   tensor?: string | undefined;
   column?: string | undefined;
 }
@@ -122,7 +125,7 @@ const optionOfField: Readonly<Record<string, string>> = {
  */
 export async function scenarioOfLogits(
   command: string,
-  { logits, tensor, column, "top-k": topK }: LogitsArguments,
+  { logits, tensor, column, model, "top-k": topK }: LogitsArguments,
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const reader = await openTensor(logits, { tensor, column });
@@ -130,9 +133,17 @@ export async function scenarioOfLogits(
   await reader.close();
   const hasSteps = shape.length === 3;
   const experts = shape[shape.length - 1];
+  const published = findModel(model);
+  if (published !== undefined && published.experts !== experts) {
+    throw new InputError(
+      `--model: ${model} has ${published.experts} experts, but ${logits} has logits of ${experts}; ` +
+        "name another model, or --router and its parameters",
+    );
+  }
   const written = {
     name: command,
-    topK: topK ?? Math.min(defaultTopK, experts),
+    model,
+    topK: topK ?? published?.topK ?? Math.min(defaultTopK, experts),
     stream: { kind: "trace", path: path.resolve(logits), tensor, column, batchTokens: hasSteps ? undefined : shape[0] },
     regret: { every: 0 },
     ...fields,

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { beforeAll, describe, expect, it } from "vitest";
+import { modelNames } from "../../src/core/scenario/models.ts";
 import { moesim, projectPath, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -121,15 +122,20 @@ describe("a command line that cannot be parsed", () => {
     ],
     [
       ["list", "router"],
-      'list <subject>: "router" is not allowed. Did you mean "routers"? Allowed: routers, streams, metrics.',
+      'list <subject>: "router" is not allowed. Did you mean "routers"? Allowed: routers, streams, metrics, models.',
+    ],
+    [["route"], "route: missing --logits and --out; usage: moesim route --logits … --out … (see moesim route --help)"],
+    [
+      ["route", "--logits", "a", "--out", "b"],
+      "route: missing --router or --model; usage: moesim route --router … --logits … --out … (see moesim route --help)",
     ],
     [
-      ["route"],
-      "route: missing --router, --logits and --out; usage: moesim route --router … --logits … --out … (see moesim route --help)",
+      ["route", "--model", "mixtral", "--logits", "a", "--out", "b"],
+      `--model: "mixtral" is not allowed. Did you mean "mixtral-8x7b"? Allowed: ${modelNames.join(", ")}.`,
     ],
     [
       ["route", "--router", "topk", "--logits", "a"],
-      "route: missing --out; usage: moesim route --router … --logits … --out … (see moesim route --help)",
+      "route: missing --out; usage: moesim route --logits … --out … (see moesim route --help)",
     ],
     [
       ["measure", "--loads", "a"],

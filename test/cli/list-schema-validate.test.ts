@@ -3,6 +3,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { MetricDescription } from "../../src/core/metrics/catalogue.ts";
 import { routerKinds } from "../../src/core/routers/index.ts";
+import { type Model, modelDescriptions, modelNames } from "../../src/core/scenario/models.ts";
 import { streamKinds } from "../../src/core/streams/index.ts";
 import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
@@ -55,7 +56,7 @@ describe("moesim list", () => {
     ]);
   });
 
-  it.each(["routers", "streams", "metrics"])(
+  it.each(["routers", "streams", "metrics", "models"])(
     "fits %s into tables of 80 characters, and cuts no word",
     async (subject) => {
       const { stdout } = await runInProcess(["list", subject]);
@@ -66,6 +67,21 @@ describe("moesim list", () => {
       expect(stdout).not.toMatch(/\S…/);
     },
   );
+
+  it("lists the models with what is exact and what is not expressed", async () => {
+    const { code, stdout } = await runInProcess(["list", "models"]);
+    expect(code).toBe(0);
+    const text = stdout.replace(/\s+/g, " ");
+    for (const { name, sameRouting, source } of modelDescriptions) {
+      for (const part of [name, ...sameRouting, source]) expect(text).toContain(part);
+    }
+    expect(text).toContain("256 experts, top-8, sigmoid; 1 shared expert; 58 of 61 layers");
+    expect(text).toContain("grouped-topk: groups 8, topGroups 4, groupScore top2-sum, renormalize true, gateScale 2.5");
+    expect(text).toContain("not expressed: the gates of SparseMixer");
+    const { stdout: json } = await runInProcess(["list", "models", "--json"]);
+    const listed: Model[] = JSON.parse(json);
+    expect(listed).toEqual(modelDescriptions);
+  });
 
   it("prints nothing with --quiet", async () => {
     expect(await runInProcess(["list", "streams", "--quiet"])).toEqual({ code: 0, stdout: "", stderr: "" });
@@ -81,7 +97,9 @@ describe("moesim schema", () => {
     const { code, stdout } = moesim(["schema"]);
     expect(code).toBe(0);
     const schema = JSON.parse(stdout);
-    expect(schema.required).toEqual(["name", "stream", "routers"]);
+    expect(schema.required).toEqual(["name", "stream"]);
+    expect(schema.anyOf).toEqual([{ required: ["routers"] }, { required: ["model"] }]);
+    expect(schema.properties.model.enum).toEqual(modelNames);
     const kindsOf = (union: { oneOf: { properties: { kind: { const: string } } }[] }) =>
       union.oneOf.map((branch) => branch.properties.kind.const);
     expect(kindsOf(schema.properties.routers.items)).toEqual(routerKinds.map(({ kind }) => kind));
@@ -101,6 +119,19 @@ describe("moesim validate", () => {
       expect(code).toBe(0);
     }
     expect(listFiles(folder)).toEqual([]);
+  });
+
+  it("takes a model for routers and sizes, and suggests the nearest name", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "model.yaml");
+    writeFileSync(file, "name: small\nmodel: kimi-k2\nstream: { kind: gaussian }\n");
+    const { code, stdout } = await runInProcess(["validate", "model.yaml"], folder);
+    expect(code).toBe(0);
+    expect(stdout).toContain("384 experts, top-8, routers alf-lb");
+    writeFileSync(file, "name: small\nmodel: mixtral-8x7\nstream: { kind: gaussian }\n");
+    const near = await runInProcess(["validate", "model.yaml"], folder);
+    expect(near).toMatchObject({ code: 2, stdout: "" });
+    expect(near.stderr).toContain('model.yaml: model: "mixtral-8x7" is not allowed. Did you mean "mixtral-8x7b"?');
   });
 
   it("looks for the text that a stream reads", async () => {

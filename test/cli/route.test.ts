@@ -175,6 +175,39 @@ describe("moesim route", () => {
     for (let e = 0; e < experts; e++) expect(rows.filter(({ expert }) => expert === e)).toHaveLength(7);
   });
 
+  it("routes as a published model does, with parameters changed and another router in its place", async () => {
+    const shape = [4, 8];
+    const rows = logits.subarray(0, 32);
+    writeFileSync(path.join(folder, "eight.npy"), npyBytes(shape, rows));
+    const words = ["route", "--model", "mixtral-8x7b", "--logits", "eight.npy"];
+    const gates = async (more: readonly string[]) => {
+      const { code, stderr } = await runInProcess([...words, "--out", "model.csv", ...more], folder);
+      expect([code, stderr]).toEqual([0, ""]);
+      return assignmentsOf("model.csv");
+    };
+    const routed = await gates([]);
+    expect(routed).toHaveLength(8);
+    for (const { token, slot, expert, gate } of routed) {
+      const scores = softmax(rows.subarray(token * 8, (token + 1) * 8));
+      const chosen = largest(scores, 2);
+      expect(expert).toBe(chosen[slot]);
+      expect(gate).toBeCloseTo(scores[expert] / (scores[chosen[0]] + scores[chosen[1]]), 6);
+    }
+    const raw = await gates(["--param", "renormalize=false", "--top-k", "3"]);
+    expect(raw).toHaveLength(12);
+    for (const { token, expert, gate } of raw) {
+      expect(gate).toBeCloseTo(softmax(rows.subarray(token * 8, (token + 1) * 8))[expert], 6);
+    }
+    for (const { gate } of await gates(["--router", "round-robin"])) expect(gate).toBe(0.5);
+  });
+
+  it("refuses logits of another number of experts than the model has", async () => {
+    const words = ["route", "--model", "mixtral-8x7b", "--logits", "batch.npy", "--out", "none.csv"];
+    const { code, stderr } = await runInProcess(words, folder);
+    expect(code).toBe(2);
+    expect(stderr).toContain("--model: mixtral-8x7b has 8 experts, but batch.npy has logits of 6");
+  });
+
   it("takes all experts as topK where there are fewer than two", () => {
     writeFileSync(path.join(folder, "one.npy"), npyBytes([3, 1], [1, 2, 3]));
     expect(moesim(["route", "--router", "topk", "--logits", "one.npy", "--out", "one.csv"], folder).code).toBe(0);

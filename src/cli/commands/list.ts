@@ -2,13 +2,15 @@ import type { CommandModule } from "yargs";
 import { z } from "zod";
 import { metricDescriptions } from "../../core/metrics/catalogue.ts";
 import { routerKinds } from "../../core/routers/index.ts";
+import { type Model, modelDescriptions } from "../../core/scenario/models.ts";
 import { streamKinds } from "../../core/streams/index.ts";
+import { counted } from "../../core/words.ts";
 import type { CommonArguments } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { colorsOf, printJson } from "../terminal.ts";
 import { formatTable } from "../text/table.ts";
 
-const subjects = ["routers", "streams", "metrics"] as const;
+const subjects = ["routers", "streams", "metrics", "models"] as const;
 
 /** Maximum characters in a line of a list. */
 const listCharacters = 80;
@@ -42,17 +44,28 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
           "List all router kinds and their parameters": "$0 list routers",
           "Explain each column of the CSV files": "$0 list metrics",
           "List the kinds of token streams, for scripts": "$0 list streams --json",
+          "List the published models that a scenario can name": "$0 list models",
         }),
       )
       .epilogue(epilogue()),
   handler({ subject, json, quiet }) {
-    const entries = subject === "metrics" ? metricDescriptions : describeKinds(subject);
-    if (json) printJson(entries);
+    if (json) printJson(entriesOf(subject));
     else if (!quiet) process.stdout.write(listText(subject));
   },
 };
 
+function entriesOf(subject: ListArguments["subject"]): readonly object[] {
+  if (subject === "metrics") return metricDescriptions;
+  if (subject === "models") return modelDescriptions;
+  return describeKinds(subject);
+}
+
 function listText(subject: ListArguments["subject"]): string {
+  if (subject === "models") {
+    const preamble =
+      "`model: NAME` in a scenario sets experts, topK, scores and the router; what the\nscenario has of these itself wins.\n\n";
+    return preamble + definitionTable("model", modelDescriptions.map(modelDefinition));
+  }
   if (subject === "metrics") {
     const metrics = metricDescriptions.map(({ name, unit, range, definition, columns, source }): Definition => {
       const facts = [range, ...(unit === "1" ? [] : [unit]), source];
@@ -75,6 +88,24 @@ function listText(subject: ListArguments["subject"]): string {
       return heading + definitionTable("parameter", definitions);
     })
     .join("\n")}`;
+}
+
+function modelDefinition(model: Model): Definition {
+  const { name, sameRouting, experts, topK, sharedExperts, moeLayers, layers, scores } = model;
+  const { kind, ...options } = model.router;
+  const settings = Object.entries(options).map(([option, value]) => `${option} ${value}`);
+  return {
+    name,
+    lines: [
+      sameRouting.length === 0 ? "" : `also ${sameRouting.join(", ")}`,
+      `${experts} experts, top-${topK}, ${scores}${sharedExperts === 0 ? "" : `; ${counted(sharedExperts, "shared expert")}`}; ` +
+        `${moeLayers} of ${layers} layers`,
+      `${kind}: ${settings.join(", ")}`,
+      `exact: ${model.exact}`,
+      model.notExpressed === "" ? "" : `not expressed: ${model.notExpressed}`,
+      model.source,
+    ],
+  };
 }
 
 /** Says which affinities each kind selects by, by default. */

@@ -3,6 +3,7 @@ import { InputError } from "../../core/input-error.ts";
 import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
 import { stopsEarly } from "../../core/results/warnings.ts";
 import { routerKindOf, routerKinds } from "../../core/routers/index.ts";
+import { findModel, modelNames } from "../../core/scenario/models.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
@@ -25,7 +26,8 @@ import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenar
 import { printJson, sizesText, warn, writeLines } from "../terminal.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
-  router: string;
+  router?: string | undefined;
+  model?: string | undefined;
   "capacity-factor"?: number | undefined;
   seed: number;
   param: string[];
@@ -40,11 +42,20 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       .option("router", {
         group: optionGroups.input,
         choices: routerKinds.map(({ kind }) => kind),
-        demandOption: true,
         requiresArg: true,
-        describe: "Kind of router",
+        describe: "Kind of router; with --model, in place of the model's own",
+      })
+      .option("model", {
+        group: optionGroups.input,
+        choices: modelNames,
+        requiresArg: true,
+        describe: "Published model that sets router, top-k and scores; list models has them",
       })
       .options(logitsOptions)
+      .option("top-k", {
+        ...logitsOptions["top-k"],
+        defaultDescription: `the model's, else ${logitsOptions["top-k"].defaultDescription}`,
+      })
       .option("param", {
         type: "string",
         group: optionGroups.input,
@@ -85,6 +96,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
           "Select eight experts for each token":
             "$0 route --router topk --logits logits.npy --top-k 8 --out chosen.csv",
           "Also write the transport plan": "$0 route --router ssr --logits logits.npy --out chosen.csv --plan p.npy",
+          "Route as a published model does": "$0 route --model deepseek-v3 --logits logits.npy --out chosen.csv",
           "Set a parameter": "$0 route --router ssr --logits logits.npy --param epsilon=1 --out a.csv",
         }),
       )
@@ -99,10 +111,11 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
 
 async function route(options: RouteArguments): Promise<void> {
   const backend = await chooseBackend(options.backend);
-  const kind = routerKindOf({ kind: options.router });
-  if (options.plan !== undefined) checkPlan(options.router);
+  const written = routerOf(options);
+  const router = written.kind;
+  if (options.plan !== undefined) checkPlan(router);
   checkOutputs(options);
-  const { scenario, hasSteps } = await scenarioFor(options);
+  const { scenario, hasSteps } = await scenarioFor(options, written);
   const progress = createProgress(scenario.steps, "steps", options.quiet);
   const write = (out: string, planWriter: NpyWriter | null) =>
     routeBatches(scenario, backend, out, planWriter, progress.update);
@@ -118,10 +131,10 @@ async function route(options: RouteArguments): Promise<void> {
 
   const missed = `the plan missed its tolerance on ${notConverged} of ${scenario.steps} steps`;
   const isMeant = stopsEarly(scenario.routers[0]);
-  const { router, out, plan = null } = options;
+  const { out, plan = null } = options;
   const { steps, tokens, experts, topK } = scenario;
   if (options.json) {
-    const missedSteps = kind.plan === undefined ? null : notConverged;
+    const missedSteps = routerKindOf({ kind: router }).plan === undefined ? null : notConverged;
     printJson({ router, steps, tokens, experts, top_k: topK, not_converged_steps: missedSteps, out, plan });
   } else if (!options.quiet) {
     writeLines(
@@ -150,16 +163,30 @@ function checkOutputs({ logits, out, plan }: RouteArguments): void {
   if (plan !== undefined) checkTarget("plan", plan, [source, { name: "--out", file: out }]);
 }
 
-/** Returns the scenario that routes the file with one router. */
-function scenarioFor(options: RouteArguments): Promise<{ scenario: Scenario; hasSteps: boolean }> {
-  const { router, seed, "capacity-factor": capacityFactor } = options;
+/** Returns the router that `--router` names, or else the one of `--model`. Throws `InputError` if neither is given. */
+function routerOf({ router, model }: RouteArguments): { readonly kind: string } {
+  if (router !== undefined) return { kind: router };
+  const found = findModel(model);
+  if (found === undefined)
+    throw new InputError(
+      "route: missing --router or --model; usage: moesim route --router … --logits … --out … (see moesim route --help)",
+    );
+  return found.router;
+}
+
+/** Returns the scenario that routes the file with one router, `written` with its parameters of `--param`. */
+function scenarioFor(
+  options: RouteArguments,
+  written: { readonly kind: string },
+): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+  const { seed, "capacity-factor": capacityFactor } = options;
   const overrides = options.param.map(parseOverride);
-  const parameters = [...Object.keys(routerKindOf({ kind: router }).options.shape), "scores"];
-  for (const { path: parameter } of overrides) checkParameter(router, parameter[0], parameters);
+  const parameters = [...Object.keys(routerKindOf(written).options.shape), "scores"];
+  for (const { path: parameter } of overrides) checkParameter(written.kind, parameter[0], parameters);
   return scenarioOfLogits("route", options, {
     seed,
     ...(capacityFactor !== undefined && { capacityFactor }),
-    routers: [overrides.reduce<unknown>(withOverride, { kind: router })],
+    routers: [overrides.reduce<unknown>(withOverride, written)],
   });
 }
 

@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { printable } from "../../core/results/format.ts";
-import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
+import { parseOverride, withOverrides } from "../../core/scenario/overrides.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
 import { escapeUnprintable } from "../../core/words.ts";
 import { type Staging, sweepFiles } from "../../node/files/results-folder.ts";
@@ -84,7 +84,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
   const backend = await chooseBackend(options.backend);
   const { written, origin } = await readScenarioFile(options.scenario);
-  const changed = options.set.map(parseOverride).reduce<unknown>(withOverride, written);
+  const changed = withOverrides(written, options.set.map(parseOverride));
   const cells = await sweepCells(changed, options.scenario, maxCells, path.dirname(origin));
   const { name } = cells[0].scenario;
 

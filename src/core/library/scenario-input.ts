@@ -21,7 +21,11 @@ export interface ScenarioInput {
   readonly steps?: number | undefined;
   /** Tokens per batch; default: 1024, or as recorded. */
   readonly tokens?: number | undefined;
-  /** Required unless the stream is recorded. */
+  /**
+   * Published model whose experts, topK, scores and router are used, except those given here; `models.list()` has all.
+   */
+  readonly model?: string | undefined;
+  /** Required unless the stream is recorded or there is a model. */
   readonly experts?: number | undefined;
   /** Experts per token, at most `experts`; default 2. */
   readonly topK?: number | undefined;
@@ -38,8 +42,8 @@ export interface ScenarioInput {
   /** Maximum number of steps in loads.csv; results in memory have the loads of all steps. */
   readonly loadSamples?: number | undefined;
   readonly stream: StreamInput;
-  /** At least one; all see the same batches. */
-  readonly routers: readonly RouterInput[];
+  /** At least one, unless there is a model, whose router is then used; all see the same batches. */
+  readonly routers?: readonly RouterInput[] | undefined;
   /**
    * Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default:
    * `scores`, else `softmax`.

@@ -5,6 +5,7 @@ import { routerKindOf } from "../routers/index.ts";
 import { streamKindOf } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
+import { withModel } from "./models.ts";
 import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
 import type { RouterChoice, Scenario } from "./scenario.ts";
 import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
@@ -19,8 +20,15 @@ const defaultRegretExperts = 512;
  * paths are resolved against `folder`.
  */
 export async function resolveScenario(written: unknown, where: string, folder = "."): Promise<Scenario> {
-  const parsed = scenarioSchema.safeParse(written);
-  if (!parsed.success) throw problemsError(where, describeIssues(parsed.error, scenarioSchema, written));
+  const whole = withModel(written);
+  const parsed = scenarioSchema.safeParse(whole);
+  if (!parsed.success) {
+    const { issues } = parsed.error;
+    const hasWrongModel = issues.some(({ path }) => path[0] === "model");
+    // The right model would have the routers.
+    const shown = hasWrongModel && !Object.hasOwn(Object(whole), "routers") ? issues.filter(isNotOfRouters) : issues;
+    throw problemsError(where, describeIssues({ issues: shown }, scenarioSchema, whole));
+  }
   // The unions are made from the registries, so their types do not know what each kind's own schema guarantees.
   const fields = parsed.data as ScenarioFields;
 
@@ -45,6 +53,7 @@ export async function resolveScenario(written: unknown, where: string, folder = 
   return {
     name: fields.name,
     description: fields.description,
+    ...(fields.model !== undefined && { model: fields.model }),
     seed: fields.seed,
     steps: shape.steps,
     tokens: shape.tokens,
@@ -61,6 +70,10 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     routers,
     folder,
   };
+}
+
+function isNotOfRouters({ path }: { readonly path: readonly PropertyKey[] }): boolean {
+  return path[0] !== "routers";
 }
 
 async function shapeOf(

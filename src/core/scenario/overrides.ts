@@ -2,6 +2,7 @@ import { parse } from "yaml";
 import { InputError } from "../input-error.ts";
 import { suggestion } from "../suggestion.ts";
 import { escapeUnprintable, listedFirst } from "../words.ts";
+import { withModel } from "./models.ts";
 import { parsePlainData } from "./plain-data.ts";
 import type { Scenario } from "./scenario.ts";
 
@@ -32,12 +33,22 @@ export function parsePath(text: string): string[] {
 }
 
 /**
+ * Returns `scenario` with all `overrides`, in their order; but `model` comes first, since the others change what it sets.
+ * Throws like {@link withOverride}.
+ */
+export function withOverrides(scenario: unknown, overrides: readonly Override[]): unknown {
+  const isModel = ({ path }: Override) => path.length === 1 && path[0] === "model";
+  const ordered = [...overrides.filter(isModel), ...overrides.filter((override) => !isModel(override))];
+  return ordered.reduce<unknown>(withOverride, scenario);
+}
+
+/**
  * Returns a copy of `scenario` (as read from its file) with `value` at `path`, creating missing objects on the way. In
- * a list, a part of the path is an index, or the label or kind of an entry. Throws `InputError` if the path leads
- * through a single value.
+ * a list, a part of the path is an index, or the label or kind of an entry. A path into the `routers` that only the
+ * scenario's model sets leads into a copy of those. Throws `InputError` if the path leads through a single value.
  */
 export function withOverride(scenario: unknown, { path, value }: Override): unknown {
-  const copy = structuredClone(scenario);
+  const copy = structuredClone(path.length > 1 && path[0] === "routers" ? withModel(scenario) : scenario);
   let parent = copy;
   for (const [depth, part] of path.entries()) {
     if (typeof parent !== "object" || parent === null) {

@@ -20,6 +20,8 @@ export interface StreamChoice {
 export interface Scenario {
   readonly name: string;
   readonly description: string;
+  /** The published model that sizes and routers were taken from, unless the scenario gave its own; absent if none. */
+  readonly model?: string;
   readonly seed: number;
   readonly steps: number;
   readonly tokens: number;

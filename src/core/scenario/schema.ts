@@ -4,6 +4,7 @@ import { capacityPolicies } from "../metrics/drops.ts";
 import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
 import { type KnownStreamKind, streamKinds } from "../streams/index.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
+import { modelNames } from "./models.ts";
 
 /** Default maximum number of steps in loads.csv. */
 export const defaultLoadSamples = 200;
@@ -67,6 +68,12 @@ export const scenarioSchema = z.strictObject({
     )
     .describe("Name of the scenario, in every file and in the default output folder."),
   description: z.string().default("").describe("Question that the scenario answers."),
+  model: z
+    .enum(modelNames)
+    .optional()
+    .describe(
+      "Published model whose experts, topK, scores and router are used, except those given here; list models has them.",
+    ),
   seed: z.number().int().nonnegative().default(0).describe("Seed of all random numbers."),
   steps: z.number().int().positive().optional().describe("Batches to route; default: 100, or all of a recording."),
   tokens: z.number().int().positive().optional().describe("Tokens per batch; default: 1024, or as recorded."),
@@ -76,7 +83,7 @@ export const scenarioSchema = z.strictObject({
     .positive()
     .max(mostExperts)
     .optional()
-    .describe("Number of experts; required unless the stream is recorded."),
+    .describe("Number of experts; required unless the stream is recorded or there is a model."),
   topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
   scores: scoresField,
   capacityFactor: z
@@ -110,7 +117,10 @@ export const scenarioSchema = z.strictObject({
         "A run keeps them in memory, 4 bytes per step, router and expert.",
     ),
   stream: streamSchema,
-  routers: z.array(routerSchema).min(1).describe("Routers to compare; all see the same batches."),
+  routers: z
+    .array(routerSchema)
+    .min(1)
+    .describe("Routers to compare, in place of the model's; all see the same batches."),
   measure: z
     .strictObject({ scores: scoresField })
     .optional()
@@ -190,9 +200,15 @@ export type ScenarioFields = Omit<z.infer<typeof scenarioSchema>, "stream" | "ro
   routers: RouterFields[];
 };
 
-/** Returns the JSON Schema of a scenario file, for editors. */
+/** Returns the JSON Schema of a scenario file, for editors: `routers` may be missing if there is a `model`, which has one. */
 export function scenarioJsonSchema(): object {
-  return { title: "moesim scenario", ...z.toJSONSchema(scenarioSchema, { io: "input" }) };
+  const { required, ...schema } = z.toJSONSchema(scenarioSchema, { io: "input" });
+  return {
+    title: "moesim scenario",
+    ...schema,
+    required: required?.filter((name) => name !== "routers"),
+    anyOf: [{ required: ["routers"] }, { required: ["model"] }],
+  };
 }
 
 function nonEmpty<Item>(items: readonly Item[]): [Item, ...Item[]] {

@@ -1,7 +1,8 @@
 import { cross } from "d3-array";
 import { InputError } from "../input-error.ts";
 import { resolveScenario } from "./load.ts";
-import { type Override, parsePath, withOverride } from "./overrides.ts";
+import { withModel } from "./models.ts";
+import { type Override, parsePath, withOverride, withOverrides } from "./overrides.ts";
 import { describeIssues, problemsError } from "./problems.ts";
 import type { Scenario } from "./scenario.ts";
 import { beginsAsFormula, formulaProblem, scenarioSchema } from "./schema.ts";
@@ -50,7 +51,7 @@ export async function sweepCells(
   const seen = new Set<string>();
   for (const combination of combinations) {
     const overrides = combination.map(({ path, value }): Override => ({ path: parsePath(path), value }));
-    const changed = overrides.reduce<unknown>(withOverride, written);
+    const changed = withOverrides(written, overrides);
     const undone = overrides.find(
       (override) => JSON.stringify(withOverride(changed, override)) !== JSON.stringify(changed),
     );
@@ -124,20 +125,22 @@ function checkLists({ lists, seeds }: SweepFields, base: unknown, where: string)
 
 /** Throws `InputError` for paths to no field, either of the scenario or of it with the first values of all lists. */
 function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): void {
-  let first = base;
-  for (const [path, [value]] of lists) {
-    try {
-      first = withOverride(first, { path: parsePath(path), value });
-    } catch (error) {
-      if (error instanceof InputError) throw error.within(`${where}: sweep.`);
-      throw error;
-    }
+  let first: unknown;
+  try {
+    first = withOverrides(
+      base,
+      lists.map(([path, [value]]) => ({ path: parsePath(path), value })),
+    );
+  } catch (error) {
+    if (error instanceof InputError) throw error.within(`${where}: sweep.`);
+    throw error;
   }
-  const parsed = scenarioSchema.safeParse(first);
+  const whole = withModel(first);
+  const parsed = scenarioSchema.safeParse(whole);
   if (parsed.success) return;
   // Whether a value is valid depends on those of the other lists.
   const unknown = parsed.error.issues.filter(({ code }) => code === "unrecognized_keys");
-  const problems = describeIssues({ issues: unknown }, scenarioSchema, first);
+  const problems = describeIssues({ issues: unknown }, scenarioSchema, whole);
   if (problems.count > 0) {
     throw problemsError(where, { ...problems, lines: problems.lines.map((line) => `sweep.${line}`) });
   }

@@ -2,7 +2,7 @@ import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { isRunRecord } from "../../core/results/results.ts";
 import { resolveScenario } from "../../core/scenario/load.ts";
-import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
+import { parseOverride, withOverrides } from "../../core/scenario/overrides.ts";
 import { parsePlainData } from "../../core/scenario/plain-data.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
 import { readText } from "../../core/source.ts";
@@ -57,6 +57,6 @@ async function readData(file: string): Promise<unknown> {
  */
 export async function loadScenario(file: string, overrides: readonly string[] = []): Promise<Scenario> {
   const { written, origin } = await readScenarioFile(file);
-  const changed = overrides.map(parseOverride).reduce<unknown>(withOverride, written);
+  const changed = withOverrides(written, overrides.map(parseOverride));
   return resolveScenario(changed, file, path.dirname(origin));
 }

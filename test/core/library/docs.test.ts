@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
-import { metrics, routers, streams, transport } from "../../../src/index.ts";
+import { metrics, models, routers, streams, transport } from "../../../src/index.ts";
 import { projectPath, temporaryFolder } from "../../support/program.ts";
 
 it("makes pages of every exported symbol without a warning, such as a symbol that is not documented", () => {
@@ -12,7 +12,7 @@ it("makes pages of every exported symbol without a warning, such as a symbol tha
   const { status, stdout, stderr } = spawnSync(process.execPath, words, { cwd: projectPath(), encoding: "utf8" });
   expect(`${stdout}${stderr}`).not.toMatch(/warning|error/);
   expect(status).toBe(0);
-  const groups = Object.entries({ metrics, routers, streams, transport });
+  const groups = Object.entries({ metrics, models, routers, streams, transport });
   const members = groups.flatMap(([group, library]) => Object.keys(library).map((member) => `${group}.${member}`));
   for (const name of ["simulate", "measure", "loadScenario", ...members]) {
     expect(existsSync(path.join(folder, "functions", `${name}.html`)), name).toBe(true);
