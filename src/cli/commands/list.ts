@@ -1,6 +1,6 @@
 import type { CommandModule } from "yargs";
 import { z } from "zod";
-import { metricDescriptions } from "../../core/metrics/catalogue.ts";
+import { describeMetrics } from "../../core/metrics/catalogue.ts";
 import { routerKinds } from "../../core/routers/index.ts";
 import { type Model, modelDescriptions } from "../../core/scenario/models.ts";
 import { streamKinds } from "../../core/streams/index.ts";
@@ -55,7 +55,7 @@ export const listCommand: CommandModule<CommonArguments, ListArguments> = {
 };
 
 function entriesOf(subject: ListArguments["subject"]): readonly object[] {
-  if (subject === "metrics") return metricDescriptions;
+  if (subject === "metrics") return describeMetrics();
   if (subject === "models") return modelDescriptions;
   return describeKinds(subject);
 }
@@ -67,7 +67,7 @@ function listText(subject: ListArguments["subject"]): string {
     return preamble + definitionTable("model", modelDescriptions.map(modelDefinition));
   }
   if (subject === "metrics") {
-    const metrics = metricDescriptions.map(({ name, unit, range, definition, columns, source }): Definition => {
+    const metrics = describeMetrics().map(({ name, unit, range, definition, columns, source }): Definition => {
       const facts = [range, ...(unit === "1" ? [] : [unit]), source];
       return { name, lines: [definition, facts.join(" · "), columns.join(", ")] };
     });

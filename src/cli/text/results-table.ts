@@ -3,6 +3,7 @@ import type { Colors } from "picocolors/types.js";
 import type { ScoreKind } from "../../core/assignment.ts";
 import { camelCase, type MetricColumn, metricColumns, metrics } from "../../core/metrics/catalogue.ts";
 import type { RunSummary, RunTiming } from "../../core/metrics/run-summary.ts";
+import { derivedFrom } from "../../core/registry.ts";
 import { formatInterval, formatNumber, printable } from "../../core/results/format.ts";
 import type { Interval } from "../../core/results/interval.ts";
 import {
@@ -46,7 +47,7 @@ const lastKeptRank = 2;
 const [sparklineRank, solverStepsRank] = [8.5, 14];
 
 /** The metrics of summary.csv that a terminal shows. */
-const shownMetrics = metricColumns.filter(({ header }) => header !== undefined);
+const shownMetrics = derivedFrom([metricColumns], () => metricColumns.filter(({ header }) => header !== undefined));
 const routeTime = metrics.flatMap(({ timing = [] }) => timing).find(({ header }) => header !== undefined)!;
 
 /**
@@ -56,7 +57,7 @@ const routeTime = metrics.flatMap(({ timing = [] }) => timing).find(({ header })
  */
 export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}): FittedTable {
   const dualScores = new Set(rows.map((row) => row.dualScores).filter((scores) => scores !== null));
-  const columns = shownMetrics.flatMap((metric) => {
+  const columns = shownMetrics().flatMap((metric) => {
     const error = metricColumns.find(({ errorOf }) => errorOf === metric.column);
     const errors = rows.map((row) => (error === undefined ? null : valueIn(row, error)));
     const intervals = rows.map((row, index): Interval | null => {
@@ -114,7 +115,7 @@ export function formatVariantTable(
           variants.map(({ parameters }) => parameters[results.parameters[index]]),
         ),
       ),
-      ...shownMetrics.flatMap((metric) =>
+      ...shownMetrics().flatMap((metric) =>
         metricTableColumn(
           metric,
           variants.map((variant) => metricOf(results, variant, metric.column)),

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { expertCapacity, type ScoreKind, scoreKinds } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { createKernels } from "../kernels/index.ts";
-import { type MetricDescription, metricDescriptions } from "../metrics/catalogue.ts";
+import { describeMetrics, type MetricDescription } from "../metrics/catalogue.ts";
 import { createChurnMeter } from "../metrics/churn.ts";
 import { loadPerRank as sumPerRank } from "../metrics/load.ts";
 import { checked, copyLogits, rowsOf } from "./checked.ts";
@@ -17,7 +17,7 @@ export { type Choice, createMeter, type Meter, type MeterSizes } from "./meter.t
 
 /** Every metric, in the order of `moesim list metrics`, with range, definition, source, and the file that holds it. */
 export function list(): readonly MetricDescription[] {
-  return metricDescriptions;
+  return describeMetrics();
 }
 
 // A scenario also fits; it has other fields besides.

@@ -1,5 +1,6 @@
 import { camelCase, type StepValues, stepColumns } from "../metrics/catalogue.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
+import { derivedFrom } from "../registry.ts";
 
 /**
  * What one router did on one step, as plain data: the columns of steps.csv and diagnostics.csv in camel case, and the
@@ -14,12 +15,14 @@ export interface StepResult extends StepValues {
   readonly load: readonly number[];
 }
 
-const columns = stepColumns.map(({ name, value }) => ({ key: camelCase(name), value }));
+const columns = derivedFrom([stepColumns], () =>
+  stepColumns.map(({ name, value }) => ({ key: camelCase(name), value })),
+);
 
 /** Returns a copy of `record` that the next step does not change. */
 export function stepResultOf(record: StepRecord): StepResult {
   const { step, tokens, load } = record;
   const result: Record<string, unknown> = { step, tokens, load: Array.from(load) };
-  for (const { key, value } of columns) result[key] = value(record);
+  for (const { key, value } of columns()) result[key] = value(record);
   return result as unknown as StepResult;
 }

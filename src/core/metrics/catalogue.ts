@@ -5,6 +5,7 @@
  * and C the capacity.
  */
 import { sum } from "d3-array";
+import { derivedFrom } from "../registry.ts";
 import { meanPairScore } from "./drops.ts";
 import {
   biasSpread,
@@ -820,22 +821,26 @@ export type RunValues = {
   readonly [P in NamedRunColumn as CamelCase<P[1]["column"]>]: RunValue<P[0], P[1]>;
 };
 
-/** Every metric, in the order of the files' columns. */
-export const metrics: readonly Metric[] = entries;
+const registered: Metric[] = [...entries];
+
+/** Every metric, in the order of the files' columns: moesim's own, then those that plugins add to this thread. */
+export const metrics: readonly Metric[] = registered;
 
 /** Returns a column's name in camel case, as the library uses it. */
 export function camelCase(column: string): string {
   return column.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-const measured = metrics.flatMap(({ id, step }) =>
-  step !== undefined && "measure" in step ? [{ key: camelCase(id), measure: step.measure }] : [],
+const measured = derivedFrom([metrics], () =>
+  metrics.flatMap(({ id, step }) =>
+    step !== undefined && "measure" in step ? [{ key: camelCase(id), measure: step.measure }] : [],
+  ),
 );
 
 /** Measures everything that can be measured on a step. */
 export function measureStep(facts: StepFacts): StepMetrics {
   const values: Record<string, number | null> = {};
-  for (const { key, measure } of measured) values[key] = measure(facts);
+  for (const { key, measure } of measured()) values[key] = measure(facts);
   return values as StepMetrics;
 }
 
@@ -850,15 +855,19 @@ export interface StepColumn {
   readonly join?: (joined: JoinedFigures) => number | null;
 }
 
-/** The metrics of each step. */
-export const stepColumns: readonly StepColumn[] = metrics.flatMap(({ id, step, training }) => {
+function stepColumnsIn({ id, step, training }: Metric): StepColumn[] {
   if (step === undefined) return [];
   const key = camelCase(id) as keyof StepMetrics;
   const column = { name: id, ...(training !== undefined && { training }) };
   if ("join" in step) return [{ ...column, file: step.file, value: step.join, join: step.join }];
   const value = "report" in step ? step.report : ({ metrics }: StepRecord) => metrics[key];
   return [{ ...column, file: step.file, value }];
-});
+}
+
+const registeredStepColumns = registered.flatMap(stepColumnsIn);
+
+/** The metrics of each step. */
+export const stepColumns: readonly StepColumn[] = registeredStepColumns;
 
 /** A column of summary.csv, with the facts of its metric. */
 export interface MetricColumn extends Omit<RunColumn, "column"> {
@@ -872,24 +881,34 @@ export interface MetricColumn extends Omit<RunColumn, "column"> {
 /** Last rank of the main columns. */
 const lastMainRank = 12;
 
-/** Metrics that a summary.csv can have, in reading order: a standard error comes right after its value. */
-export const metricColumns: readonly MetricColumn[] = metrics.flatMap((metric) =>
-  (metric.run ?? []).map((column) => ({
+function runColumnsIn(metric: Metric): MetricColumn[] {
+  return (metric.run ?? []).map((column) => ({
     ...column,
     column: column.column as RunColumnName,
     metric,
     better: metric.better,
     isMain: column.errorOf !== undefined || (column.rank ?? Number.POSITIVE_INFINITY) <= lastMainRank,
-  })),
-);
+  }));
+}
 
-const directions: ReadonlyMap<string, Better> = new Map(
-  metrics.flatMap(({ id, better, run = [] }) => [id, ...run.map(({ column }) => column)].map((name) => [name, better])),
+const registeredColumns = registered.flatMap(runColumnsIn);
+
+/** Metrics that a summary.csv can have, in reading order: a standard error comes right after its value. */
+export const metricColumns: readonly MetricColumn[] = registeredColumns;
+
+const directions = derivedFrom(
+  [metrics],
+  (): ReadonlyMap<string, Better> =>
+    new Map(
+      metrics.flatMap(({ id, better, run = [] }) =>
+        [id, ...run.map(({ column }) => column)].map((name) => [name, better] as const),
+      ),
+    ),
 );
 
 /** Which way the metric in a column of any result file is better; null if neither way is, or if it is not a metric. */
 export function directionOf(column: string): Better {
-  return directions.get(column) ?? null;
+  return directions().get(column) ?? null;
 }
 
 /**
@@ -913,9 +932,9 @@ export interface MetricDescription {
   readonly source: string;
 }
 
-/** Every metric, as `list metrics` shows it. */
-export const metricDescriptions: readonly MetricDescription[] = metrics.map(
-  ({ id, label, unit, range, definition, better, source, step, run = [], timing = [] }) => ({
+/** Returns every metric, as `list metrics` shows it. */
+export const describeMetrics = derivedFrom([metrics], (): readonly MetricDescription[] =>
+  metrics.map(({ id, label, unit, range, definition, better, source, step, run = [], timing = [] }) => ({
     name: label,
     unit,
     range,
@@ -927,5 +946,12 @@ export const metricDescriptions: readonly MetricDescription[] = metrics.map(
       ...timing.map(({ column }) => `timing ${column}`),
     ],
     source,
-  }),
+  })),
 );
+
+/** Adds a plugin's metric, whose id and columns must be new; its columns come last in every file. */
+export function addMetric(metric: Metric): void {
+  registered.push(metric);
+  registeredStepColumns.push(...stepColumnsIn(metric));
+  registeredColumns.push(...runColumnsIn(metric));
+}

@@ -1,3 +1,4 @@
+import { derivedFrom } from "../registry.ts";
 import type { PlanKind } from "../solver-report.ts";
 import { estimateMean } from "../stratified-sample.ts";
 import { camelCase, metricColumns, type RunValues, stepColumns, type Taken } from "./catalogue.ts";
@@ -93,26 +94,34 @@ interface TakenColumn {
 }
 
 /** Columns of summary.csv that are taken from the steps. */
-const takenColumns: readonly TakenColumn[] = metricColumns.flatMap(({ column, metric, taken, ifEmpty = null }) => {
-  if (taken === undefined) return [];
-  const { value } = stepColumns.find(({ name }) => name === metric.id)!;
-  return [{ key: camelCase(column), taken, ifEmpty, value }];
-});
-const windowed = takenColumns.filter(({ taken }) => taken === "window token mean");
-const others = takenColumns.filter(({ taken }) => taken !== "window token mean");
-const rowLength = windowed.length + 1;
+function takenColumns(): TakenColumn[] {
+  return metricColumns.flatMap(({ column, metric, taken, ifEmpty = null }) => {
+    if (taken === undefined) return [];
+    const { value } = stepColumns.find(({ name }) => name === metric.id)!;
+    return [{ key: camelCase(column), taken, ifEmpty, value }];
+  });
+}
 
-/** Columns with a value function of their own. */
-const computed = metricColumns.flatMap(({ column, value }) =>
-  value === undefined ? [] : [{ key: camelCase(column), value }],
-);
+const columnsOfSummary = derivedFrom([metricColumns], () => {
+  const all = takenColumns();
+  const windowed = all.filter(({ taken }) => taken === "window token mean");
+  return {
+    windowed,
+    others: all.filter(({ taken }) => taken !== "window token mean"),
+    rowLength: windowed.length + 1,
+    /** Columns with a value function of their own. */
+    computed: metricColumns.flatMap(({ column, value }) =>
+      value === undefined ? [] : [{ key: camelCase(column), value }],
+    ),
+  };
+});
 
 function emptyState(experts: number): RunSummaryState {
   return {
     steps: 0,
     totalLoad: new Float64Array(experts),
     idle: emptyIdleState(experts),
-    taken: new Float64Array(2 * others.length),
+    taken: new Float64Array(2 * columnsOfSummary().others.length),
     window: new Float64Array(0),
     solverSteps: 0,
     notConverged: 0,
@@ -138,6 +147,7 @@ export function createRunSummary(
   state: RunSummaryState = emptyState(experts),
 ): RunSummaryBuilder {
   const { totalLoad, taken } = state;
+  const { windowed, others, rowLength, computed } = columnsOfSummary();
   const idle = createIdleTracker(experts, state.idle);
 
   function take(record: StepRecord, tokens: number): void {

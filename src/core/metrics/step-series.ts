@@ -1,3 +1,4 @@
+import { derivedFrom } from "../registry.ts";
 import { isFigureOf, type StepColumn, stepColumns, type TrainingFigures } from "./catalogue.ts";
 import type { StepRecord } from "./step-record.ts";
 
@@ -13,16 +14,18 @@ export interface StepSeries {
 }
 
 const seriesColumns = (training: TrainingFigures) =>
-  stepColumns.filter((column) => column.join === undefined && isFigureOf(column, training));
+  derivedFrom([stepColumns], () =>
+    stepColumns.filter((column) => column.join === undefined && isFigureOf(column, training)),
+  );
 
-const columnsBy: Readonly<Record<TrainingFigures, readonly StepColumn[]>> = {
+const columnsBy: Readonly<Record<TrainingFigures, () => readonly StepColumn[]>> = {
   none: seriesColumns("none"),
   trained: seriesColumns("trained"),
   evaluated: seriesColumns("evaluated"),
 };
 
 function columnsOf({ training }: Pick<StepSeries, "training">): readonly StepColumn[] {
-  return columnsBy[training];
+  return columnsBy[training]();
 }
 
 /**

@@ -69,13 +69,15 @@ const sizeColumns: readonly Column<SummaryRow>[] = [
 ];
 
 /** `metricColumns` in file order. */
-const writtenColumns: readonly MetricColumn[] = metricColumns
-  .filter(({ after }) => after === undefined)
-  .flatMap((column) => [column, ...metricColumns.filter(({ after }) => after === column.column)]);
+function writtenColumns(): MetricColumn[] {
+  return metricColumns
+    .filter(({ after }) => after === undefined)
+    .flatMap((column) => [column, ...metricColumns.filter(({ after }) => after === column.column)]);
+}
 
 /** The columns of summary.csv, one row per router. */
 export function summaryColumnsOf(training: TrainingFigures): readonly Column<SummaryRow>[] {
-  const measured = writtenColumns.filter(({ metric }) => isFigureOf(metric, training));
+  const measured = writtenColumns().filter(({ metric }) => isFigureOf(metric, training));
   return [
     ...sizeColumns,
     ...measured.map(({ column }): Column<SummaryRow> => {
@@ -121,7 +123,9 @@ export function stepColumnsOf(training: TrainingFigures): readonly Column<StepRo
 }
 
 /** The columns of diagnostics.csv: per step, what the other files do not have. */
-export const diagnosticColumns: readonly Column<StepRow>[] = columnsOfSteps("diagnostics", "none");
+export function diagnosticColumns(): readonly Column<StepRow>[] {
+  return columnsOfSteps("diagnostics", "none");
+}
 
 /** The header of loads.csv. */
 export const loadHeader = ["scenario", "router", "seed", "step", "expert", "load"] as const;

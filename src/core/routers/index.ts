@@ -1,3 +1,4 @@
+import { createRegistry } from "../registry.ts";
 import { alfLbKind } from "./alf-lb.ts";
 import { auxLossKind } from "./aux-loss.ts";
 import { baseKind } from "./base.ts";
@@ -34,19 +35,19 @@ const kinds = [
   roundRobinKind,
 ] as const;
 
-export const routerKinds: readonly RouterKind[] = kinds;
+const registry = createRegistry<RouterKind>("router", kinds);
+
+/** Every kind, those that plugins added included. */
+export const routerKinds = registry.kinds;
 
 /** The type of each kind, which knows its name and its options. */
 export type KnownRouterKind = (typeof kinds)[number];
 
-/** The kind of a scenario's router, which names one that exists. */
-export function routerKindOf({ kind }: { readonly kind: string }): RouterKind {
-  const found = findRouterKind(kind);
-  if (found === undefined) throw new Error(`There is no router of kind "${kind}".`);
-  return found;
-}
-
-/** The algorithm named `kind`, undefined when there is none. */
-export function findRouterKind(kind: string): RouterKind | undefined {
-  return routerKinds.find((candidate) => candidate.kind === kind);
-}
+export const {
+  /** The kind of a scenario's router, which names one that exists. */
+  kindOf: routerKindOf,
+  /** The algorithm of that name, undefined when there is none. */
+  find: findRouterKind,
+  /** Adds a plugin's kind. */
+  add: addRouterKind,
+} = registry;

@@ -21,13 +21,13 @@ const defaultRegretExperts = 512;
  */
 export async function resolveScenario(written: unknown, where: string, folder = "."): Promise<Scenario> {
   const whole = withModel(written);
-  const parsed = scenarioSchema.safeParse(whole);
+  const parsed = scenarioSchema().safeParse(whole);
   if (!parsed.success) {
     const { issues } = parsed.error;
     const hasWrongModel = issues.some(({ path }) => path[0] === "model");
     // The right model would have the routers.
     const shown = hasWrongModel && !Object.hasOwn(Object(whole), "routers") ? issues.filter(isNotOfRouters) : issues;
-    throw problemsError(where, describeIssues({ issues: shown }, scenarioSchema, whole));
+    throw problemsError(where, describeIssues({ issues: shown }, scenarioSchema(), whole));
   }
   // The unions are made from the registries, so their types do not know what each kind's own schema guarantees.
   const fields = parsed.data as ScenarioFields;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { mostExperts, type ScoreKind, scoreKinds } from "../assignment.ts";
 import { capacityPolicies } from "../metrics/drops.ts";
+import { derivedFrom } from "../registry.ts";
 import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
 import { type KnownStreamKind, streamKinds } from "../streams/index.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
@@ -39,124 +40,129 @@ const routerFields = {
   scores: scoresField,
 };
 
-const streamSchema = z
-  .discriminatedUnion(
-    "kind",
-    nonEmpty(streamKinds.map((kind) => kind.options.extend({ kind: z.literal(kind.kind).describe(kind.summary) }))),
-  )
-  .describe("Where the router logits come from.");
+/** The names of the fields that routers and streams have besides their kinds' options. */
+export const sharedFields: readonly string[] = ["kind", ...Object.keys(routerFields)];
 
-const routerSchema = z.discriminatedUnion(
-  "kind",
-  nonEmpty(
-    routerKinds.map((kind) =>
-      kind.options.extend({
-        kind: z.literal(kind.kind).describe(kind.summary),
-        ...routerFields,
-      }),
-    ),
-  ),
+function streamSchema() {
+  const branches = streamKinds.map((kind) =>
+    kind.options.extend({ kind: z.literal(kind.kind).describe(kind.summary) }),
+  );
+  return z.discriminatedUnion("kind", nonEmpty(branches)).describe("Where the router logits come from.");
+}
+
+function routerSchema() {
+  const branches = routerKinds.map((kind) =>
+    kind.options.extend({ kind: z.literal(kind.kind).describe(kind.summary), ...routerFields }),
+  );
+  return z.discriminatedUnion("kind", nonEmpty(branches));
+}
+
+/**
+ * Returns what a scenario file may contain, with every kind of router and stream there is. The JSON Schema, the documentation and
+ * the error messages are made from it.
+ */
+export const scenarioSchema = derivedFrom([routerKinds, streamKinds], () =>
+  z.strictObject({
+    name: nameInCsv
+      .max(200)
+      .regex(
+        /^(?!\.{1,2}$)(?!\s)[^/\\\p{Cc}]+$/u,
+        "must be usable as a folder name: no slashes, control characters or leading space, and not . or ..",
+      )
+      .describe("Name of the scenario, in every file and in the default output folder."),
+    description: z.string().default("").describe("Question that the scenario answers."),
+    model: z
+      .enum(modelNames)
+      .optional()
+      .describe(
+        "Published model whose experts, topK, scores and router are used, except those given here; list models has them.",
+      ),
+    seed: z.number().int().nonnegative().default(0).describe("Seed of all random numbers."),
+    steps: z.number().int().positive().optional().describe("Batches to route; default: 100, or all of a recording."),
+    tokens: z.number().int().positive().optional().describe("Tokens per batch; default: 1024, or as recorded."),
+    experts: z
+      .number()
+      .int()
+      .positive()
+      .max(mostExperts)
+      .optional()
+      .describe("Number of experts; required unless the stream is recorded or there is a model."),
+    topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
+    scores: scoresField,
+    capacityFactor: z
+      .number()
+      .min(1)
+      .default(1)
+      .describe("Capacity of an expert: ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
+    capacity: z
+      .enum(capacityPolicies)
+      .default("none")
+      .describe("What happens to pairs over capacity: nothing, drop the lowest score, or drop the last to arrive."),
+    ranks: z
+      .number()
+      .int()
+      .positive()
+      .default(1)
+      .describe(
+        "Devices of expert parallelism, each with an equal contiguous group of experts; must divide `experts`.",
+      ),
+    deadWindow: z
+      .number()
+      .int()
+      .positive()
+      .optional()
+      .describe("An expert without a token in this many last steps is dead; default: min(100, steps)."),
+    loadSamples: z
+      .number()
+      .int()
+      .positive()
+      .default(defaultLoadSamples)
+      .describe(
+        "Maximum number of steps in loads.csv: the first, the last, and one drawn from each of equal stretches between. " +
+          "A run keeps them in memory, 4 bytes per step, router and expert.",
+      ),
+    stream: streamSchema(),
+    routers: z
+      .array(routerSchema())
+      .min(1)
+      .describe("Routers to compare, in place of the model's; all see the same batches."),
+    measure: z
+      .strictObject({ scores: scoresField })
+      .optional()
+      .describe(
+        "Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default: " +
+          "the scenario's `scores`, else softmax.",
+      ),
+    regret: z
+      .strictObject({
+        every: z
+          .number()
+          .int()
+          .nonnegative()
+          .default(1)
+          .describe("Compute the optimum on one step of every n, drawn by the seed; 0 turns regret off."),
+        gap: z
+          .number()
+          .nonnegative()
+          .default(0)
+          .describe("Stop when the optimum is proven to within this much per pair; 0 for the exact optimum."),
+      })
+      .optional()
+      .describe(
+        "How often and how exactly regret is computed; default: exactly and on every step, but off with more than 512 " +
+          `experts. Allowed with up to ${mostAssignmentExperts} experts.`,
+      ),
+    sweep: z
+      .record(z.string(), z.array(z.unknown()).min(1))
+      .optional()
+      .describe("Values to try, by dotted path of this scenario."),
+    seeds: z
+      .array(z.number().int().nonnegative())
+      .min(1)
+      .optional()
+      .describe("Seeds that a sweep runs each combination with."),
+  }),
 );
-
-/** What a scenario file may contain. The JSON Schema, the documentation and the error messages are made from it. */
-export const scenarioSchema = z.strictObject({
-  name: nameInCsv
-    .max(200)
-    .regex(
-      /^(?!\.{1,2}$)(?!\s)[^/\\\p{Cc}]+$/u,
-      "must be usable as a folder name: no slashes, control characters or leading space, and not . or ..",
-    )
-    .describe("Name of the scenario, in every file and in the default output folder."),
-  description: z.string().default("").describe("Question that the scenario answers."),
-  model: z
-    .enum(modelNames)
-    .optional()
-    .describe(
-      "Published model whose experts, topK, scores and router are used, except those given here; list models has them.",
-    ),
-  seed: z.number().int().nonnegative().default(0).describe("Seed of all random numbers."),
-  steps: z.number().int().positive().optional().describe("Batches to route; default: 100, or all of a recording."),
-  tokens: z.number().int().positive().optional().describe("Tokens per batch; default: 1024, or as recorded."),
-  experts: z
-    .number()
-    .int()
-    .positive()
-    .max(mostExperts)
-    .optional()
-    .describe("Number of experts; required unless the stream is recorded or there is a model."),
-  topK: z.number().int().positive().default(2).describe("Experts per token, at most `experts`."),
-  scores: scoresField,
-  capacityFactor: z
-    .number()
-    .min(1)
-    .default(1)
-    .describe("Capacity of an expert: ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
-  capacity: z
-    .enum(capacityPolicies)
-    .default("none")
-    .describe("What happens to pairs over capacity: nothing, drop the lowest score, or drop the last to arrive."),
-  ranks: z
-    .number()
-    .int()
-    .positive()
-    .default(1)
-    .describe("Devices of expert parallelism, each with an equal contiguous group of experts; must divide `experts`."),
-  deadWindow: z
-    .number()
-    .int()
-    .positive()
-    .optional()
-    .describe("An expert without a token in this many last steps is dead; default: min(100, steps)."),
-  loadSamples: z
-    .number()
-    .int()
-    .positive()
-    .default(defaultLoadSamples)
-    .describe(
-      "Maximum number of steps in loads.csv: the first, the last, and one drawn from each of equal stretches between. " +
-        "A run keeps them in memory, 4 bytes per step, router and expert.",
-    ),
-  stream: streamSchema,
-  routers: z
-    .array(routerSchema)
-    .min(1)
-    .describe("Routers to compare, in place of the model's; all see the same batches."),
-  measure: z
-    .strictObject({ scores: scoresField })
-    .optional()
-    .describe(
-      "Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default: " +
-        "the scenario's `scores`, else softmax.",
-    ),
-  regret: z
-    .strictObject({
-      every: z
-        .number()
-        .int()
-        .nonnegative()
-        .default(1)
-        .describe("Compute the optimum on one step of every n, drawn by the seed; 0 turns regret off."),
-      gap: z
-        .number()
-        .nonnegative()
-        .default(0)
-        .describe("Stop when the optimum is proven to within this much per pair; 0 for the exact optimum."),
-    })
-    .optional()
-    .describe(
-      "How often and how exactly regret is computed; default: exactly and on every step, but off with more than 512 " +
-        `experts. Allowed with up to ${mostAssignmentExperts} experts.`,
-    ),
-  sweep: z
-    .record(z.string(), z.array(z.unknown()).min(1))
-    .optional()
-    .describe("Values to try, by dotted path of this scenario."),
-  seeds: z
-    .array(z.number().int().nonnegative())
-    .min(1)
-    .optional()
-    .describe("Seeds that a sweep runs each combination with."),
-});
 
 /**
  * One router in a scenario file: `kind`, `label` (its name in results; default: its kind), `scores` (affinities;
@@ -195,14 +201,14 @@ export type RouterFields = { kind: string; label?: string | undefined; scores?: 
 >;
 
 /** A scenario as the schema returns it: checked field by field, with the fields' defaults. */
-export type ScenarioFields = Omit<z.infer<typeof scenarioSchema>, "stream" | "routers"> & {
+export type ScenarioFields = Omit<z.infer<ReturnType<typeof scenarioSchema>>, "stream" | "routers"> & {
   stream: StreamFields;
   routers: RouterFields[];
 };
 
 /** Returns the JSON Schema of a scenario file, for editors: `routers` may be missing if there is a `model`, which has one. */
 export function scenarioJsonSchema(): object {
-  const { required, ...schema } = z.toJSONSchema(scenarioSchema, { io: "input" });
+  const { required, ...schema } = z.toJSONSchema(scenarioSchema(), { io: "input" });
   return {
     title: "moesim scenario",
     ...schema,

@@ -136,11 +136,11 @@ function checkPaths(lists: SweepFields["lists"], base: unknown, where: string): 
     throw error;
   }
   const whole = withModel(first);
-  const parsed = scenarioSchema.safeParse(whole);
+  const parsed = scenarioSchema().safeParse(whole);
   if (parsed.success) return;
   // Whether a value is valid depends on those of the other lists.
   const unknown = parsed.error.issues.filter(({ code }) => code === "unrecognized_keys");
-  const problems = describeIssues({ issues: unknown }, scenarioSchema, whole);
+  const problems = describeIssues({ issues: unknown }, scenarioSchema(), whole);
   if (problems.count > 0) {
     throw problemsError(where, { ...problems, lines: problems.lines.map((line) => `sweep.${line}`) });
   }

@@ -1,3 +1,4 @@
+import { createRegistry } from "../registry.ts";
 import { adversarialKind } from "./adversarial.ts";
 import { burstyKind } from "./bursty.ts";
 import { clustersKind } from "./clusters.ts";
@@ -20,19 +21,19 @@ const kinds = [
   traceKind,
 ] as const;
 
-export const streamKinds: readonly StreamKind[] = kinds;
+const registry = createRegistry<StreamKind>("stream", kinds);
+
+/** Every kind, those that plugins added included. */
+export const streamKinds = registry.kinds;
 
 /** Type of each kind, which carries its name and its options. */
 export type KnownStreamKind = (typeof kinds)[number];
 
-/** Returns the kind of a scenario's stream, which must exist. */
-export function streamKindOf({ kind }: { readonly kind: string }): StreamKind {
-  const found = findStreamKind(kind);
-  if (found === undefined) throw new Error(`There is no stream of kind "${kind}".`);
-  return found;
-}
-
-/** Returns the stream kind named `kind`, or undefined if there is none. */
-export function findStreamKind(kind: string): StreamKind | undefined {
-  return streamKinds.find((candidate) => candidate.kind === kind);
-}
+export const {
+  /** Returns the kind of a scenario's stream, which must exist. */
+  kindOf: streamKindOf,
+  /** Returns the stream kind of that name, or undefined if there is none. */
+  find: findStreamKind,
+  /** Adds a plugin's kind. */
+  add: addStreamKind,
+} = registry;

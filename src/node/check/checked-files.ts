@@ -21,7 +21,7 @@ const checkedColumns = {
   "layers.csv": [...summaryHeader, "layer"],
   "steps.csv": headerOf(stepColumnsOf("evaluated")),
   "loads.csv": loadHeader,
-  "diagnostics.csv": headerOf(diagnosticColumns),
+  "diagnostics.csv": headerOf(diagnosticColumns()),
   "intervals.csv": [...variantColumns, ...measuredIntervalColumns(metricColumns)],
 } as const;
 

@@ -88,14 +88,14 @@ export interface StepFiles {
 
 /** @param training the training metrics for which steps.csv has columns */
 export function createStepFiles(folder: string, training: TrainingFigures): StepFiles {
-  const columns = stepColumnsOf(training);
+  const [columns, ofDiagnostics] = [stepColumnsOf(training), diagnosticColumns()];
   const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(columns));
   const loads = createCsvFile(path.join(folder, "loads.csv"), loadHeader);
-  const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(diagnosticColumns));
+  const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(ofDiagnostics));
   return {
     write(row) {
       steps.write(cellsOf(columns, row));
-      diagnostics.write(cellsOf(diagnosticColumns, row));
+      diagnostics.write(cellsOf(ofDiagnostics, row));
     },
     writeLoad({ scenario, router, seed }, step, load) {
       for (let expert = 0; expert < load.length; expert++) {

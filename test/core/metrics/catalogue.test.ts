@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
 import {
   camelCase,
+  describeMetrics,
   directionOf,
   headerTitle,
   type Metric,
   metricColumns,
-  metricDescriptions,
   metrics,
   type RangeSizes,
   stepColumns,
@@ -31,7 +31,7 @@ const summaryHeader = headerOf(summaryColumnsOf("evaluated"));
 const files = {
   summary: summaryHeader,
   steps: headerOf(stepColumnsOf("evaluated")),
-  diagnostics: headerOf(diagnosticColumns),
+  diagnostics: headerOf(diagnosticColumns()),
   timing: headerOf(timingColumnsOf(true)),
 };
 
@@ -50,7 +50,11 @@ describe("the catalogue of metrics", () => {
     const written = Object.entries(files).flatMap(([file, columns]) =>
       columns.filter((column) => !places.includes(column)).map((column) => `${file} ${column}`),
     );
-    expect(metricDescriptions.flatMap(({ columns }) => columns).toSorted()).toEqual(written.toSorted());
+    expect(
+      describeMetrics()
+        .flatMap(({ columns }) => columns)
+        .toSorted(),
+    ).toEqual(written.toSorted());
   });
 
   it("says of every metric what it is, in which unit and range, and who defined it", () => {
@@ -86,7 +90,7 @@ describe("the catalogue of metrics", () => {
 
   it("is what `list metrics --json` prints", async () => {
     const { stdout } = await runInProcess(["list", "metrics", "--json"]);
-    expect(JSON.parse(stdout)).toEqual(metricDescriptions);
+    expect(JSON.parse(stdout)).toEqual(describeMetrics());
   });
 
   it("explains a column by its label and definition, and says nothing of what is no metric", () => {
