@@ -49,6 +49,16 @@ export const maxVioOption = {
   describe: "Recommend the fastest variant with batch MaxVio (mean + half width) up to this",
 } as const satisfies Options;
 
+export const pluginOption = {
+  type: "string",
+  group: optionGroups.input,
+  array: true,
+  // One file at a time: what follows may be the scenario.
+  nargs: 1,
+  requiresArg: true,
+  describe: "Load routers, streams and metrics from this module; this runs its code",
+} as const satisfies Options;
+
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
 export type BackendName = (typeof backends)[number];
 

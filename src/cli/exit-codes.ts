@@ -37,7 +37,7 @@ export function reportError(
     error instanceof InputError || error.name === "YError" || (isSystemError(error) && machineErrors.has(error.code));
   const lines = error instanceof InputError ? error.lines : error.message.split("\n");
   print(`moesim: ${isBadInput ? "" : "internal error: "}${lines.map(escapeUnprintable).join("\n")}`);
-  if (verbose) process.stderr.write(`${escapeUnprintableInLines(error.stack ?? "")}\n`);
+  if (verbose) process.stderr.write(`${escapeUnprintableInLines(stacksOf(error).join("\ncaused by "))}\n`);
   else if (!isBadInput) print("This is a bug in moesim; --verbose shows where it happened.");
   return isBadInput ? exitCodes.badInput : exitCodes.internalError;
 }
@@ -63,4 +63,10 @@ export function isSystemError(error: unknown): error is SystemError {
   if (!(error instanceof Error)) return false;
   const { code, syscall } = error as Partial<SystemError>;
   return typeof code === "string" && typeof syscall === "string" && !programFaults.has(code);
+}
+
+/** The stacks of an error and of its causes: that of a plugin's error shows its line. */
+function stacksOf(error: Error): string[] {
+  const { stack = "", cause } = error;
+  return cause instanceof Error ? [stack, ...stacksOf(cause)] : [stack];
 }

@@ -4,7 +4,7 @@ import { InputError } from "../core/input-error.ts";
 import { version } from "../core/version.ts";
 import { checkOptionValues, type KnownOptions, parsingProblem } from "./command-line-problems.ts";
 import { completeWords, completionCommand } from "./commands/completion.ts";
-import type { CommonArguments } from "./common-options.ts";
+import { type CommonArguments, pluginOption } from "./common-options.ts";
 import { CheckFailed, exitCodes, reportError } from "./exit-codes.ts";
 import { programEpilogue } from "./help.ts";
 import { columnsOf, writeLines } from "./terminal.ts";
@@ -84,6 +84,20 @@ const commands: readonly Command[] = [
   ),
 ];
 
+/** The commands that take `--plugin`: those that route, and those that show kinds, metrics or results. */
+const pluginCommands = new Set([
+  "run",
+  "sweep",
+  "export",
+  "route",
+  "compare",
+  "check",
+  "report",
+  "validate",
+  "schema",
+  "list",
+]);
+
 /** A command as `--help` lists it. */
 interface Command {
   readonly name: string;
@@ -99,14 +113,43 @@ function command<Arguments>(
   describe: string,
   load: () => Promise<CommandModule<CommonArguments, Arguments>>,
 ): Command {
+  const name = usage.split(" ")[0];
   return {
-    name: usage.split(" ")[0],
+    name,
     usage,
     async addTo(parser, whole) {
-      if (whole) parser.command({ ...(await load()), command: usage, describe });
-      else parser.command(usage, describe);
+      if (!whole) parser.command(usage, describe);
+      else if (pluginCommands.has(name)) parser.command(withPlugins({ ...(await load()), command: usage, describe }));
+      else parser.command({ ...(await load()), command: usage, describe });
     },
   };
+}
+
+/** Adds `--plugin` to the options of `module`. */
+function withPlugins<Arguments>(
+  module: CommandModule<CommonArguments, Arguments>,
+): CommandModule<CommonArguments, Arguments> {
+  const { builder } = module;
+  if (typeof builder !== "function") return module;
+  return { ...module, builder: async (parser) => (await builder(parser)).option("plugin", pluginOption) };
+}
+
+/**
+ * Loads what `--plugin` names, before the command's own module is loaded and its options are known: `--router` allows the kinds
+ * that there are then. Throws `InputError`.
+ */
+async function loadPlugins(words: readonly string[]): Promise<void> {
+  if (!words.some((word) => word.startsWith("--plugin"))) return;
+  if (!words.some((word) => pluginCommands.has(word))) return;
+  const { Parser } = await import("yargs/helpers");
+  const { plugin = [] } = Parser(Array.from(words), {
+    array: ["plugin"],
+    string: ["plugin"],
+    configuration: { "greedy-arrays": false },
+  }) as { readonly plugin?: readonly string[] };
+  const { loadPlugin } = await import("../node/plugins.ts");
+  // yargs refuses options without a value.
+  for (const file of plugin) if (file !== "") await loadPlugin(file);
 }
 
 /** Methods of yargs that its types lack. */
@@ -122,6 +165,7 @@ const usages = new Map(commands.map(({ name, usage }) => [name, usage]));
 /** Runs `moesim` with `words`, the command line without the program's name, and returns its exit code. */
 export async function runProgram(words: readonly string[]): Promise<number> {
   try {
+    await loadPlugins(words);
     await (await createParser(words)).parseAsync();
     return exitCodes.done;
   } catch (error) {

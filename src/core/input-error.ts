@@ -27,12 +27,12 @@ export class InputError extends Error {
 
   /** Returns the same error with `prefix` before its first line, such as the file or the field in which it occurred. */
   within(prefix: string): InputError {
-    return new InputError(prefix + this.headline, { details: this.details });
+    return new InputError(prefix + this.headline, { details: this.details, cause: this.cause });
   }
 
   /** Returns the same error with every line changed by `change`. */
   mapLines(change: (line: string) => string): InputError {
-    return new InputError(change(this.headline), { details: this.details.map(change) });
+    return new InputError(change(this.headline), { details: this.details.map(change), cause: this.cause });
   }
 }
 

@@ -38,7 +38,8 @@ export function FactsSection({ results }: { results: Results }) {
 function rerunCommand({ runs: [{ files }] }: Results): string | null {
   const record = files.record() as { scenario?: unknown } | null | undefined;
   if (record?.scenario === undefined || record.scenario === null) return null;
-  return commandLine(["moesim", "run", files.recordPath]);
+  const { plugins } = recordSchema.parse(record);
+  return commandLine(["moesim", "run", files.recordPath, ...plugins.flatMap(({ file }) => ["--plugin", file])]);
 }
 
 /** One fact about what was run. */
@@ -54,10 +55,15 @@ const recordSchema = z.object({
   ranks: z.number().optional().catch(undefined),
   backend: z.string().optional().catch(undefined),
   versions: z.record(z.string(), z.string()).default({}).catch({}),
+  plugins: z
+    .array(z.object({ file: z.string(), sha256: z.string() }))
+    .default([])
+    .catch([]),
   start: z.iso.datetime().optional().catch(undefined),
   end: z.iso.datetime().optional().catch(undefined),
   scenario: z
     .object({
+      model: z.string().optional().catch(undefined),
       stream: z.looseObject({ kind: z.string() }).optional().catch(undefined),
       routers: z
         .array(z.looseObject({ kind: z.string(), label: z.string() }))
@@ -84,6 +90,7 @@ function runFacts({ summary, parameters, runs }: Results): Fact[] {
   const seeds = distinct("seed");
   const record = recordSchema.catch(recordSchema.parse({})).parse(runs[0].files.record() ?? {});
   const facts: readonly (readonly [string, string | undefined])[] = [
+    ["Model", parameters.includes("model") ? undefined : record.scenario.model],
     ["Steps", distinct("steps")],
     ["Tokens in a step", distinct("tokens")],
     ["Experts", distinct("experts")],
@@ -93,6 +100,7 @@ function runFacts({ summary, parameters, runs }: Results): Fact[] {
     ["Recorded file", record.file],
     ...scenarioFacts(record, new Set(parameters)),
     ...routerFacts(record, new Set(parameters)),
+    ["Plugins", record.plugins.map(({ file, sha256 }) => `${file} (SHA-256 ${sha256})`).join(", ")],
     ["Versions", versionsText(record)],
     // Each cell of a sweep has its own times.
     ["Run", runs.length === 1 ? timeText(record) : undefined],

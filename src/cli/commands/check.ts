@@ -7,7 +7,7 @@ import { isOfCell, planAcceptance, stageAcceptance } from "../../node/check/acce
 import { bytesToCheck, type CheckRules, checkResults } from "../../node/check/check-results.ts";
 import { readGate } from "../../node/check/gate.ts";
 import { defaultTolerance, parseTolerances } from "../../node/check/tolerances.ts";
-import { checkIsResults } from "../../node/files/read-results.ts";
+import { checkIsResults, checkPluginsLoaded } from "../../node/files/read-results.ts";
 import { type CommonArguments, optionGroups, outOption } from "../common-options.ts";
 import { CheckFailed } from "../exit-codes.ts";
 import { epilogue, examples } from "../help.ts";
@@ -121,7 +121,10 @@ async function check(options: CheckArguments): Promise<void> {
   const { gate: gateFile } = options;
   if (gateFile !== undefined) inputs.push({ name: "--gate", file: gateFile });
   if (junit !== undefined) checkTarget("junit", junit, inputs);
-  for (const one of folders) checkIsResults(one);
+  for (const one of folders) {
+    checkIsResults(one);
+    checkPluginsLoaded(one);
+  }
   const rules: CheckRules = {
     failOn: options["fail-on"] ?? "worse",
     tolerances,

@@ -30,6 +30,7 @@ interface SweepArguments extends CommonArguments {
   scenario: string;
   out?: string | undefined;
   set: string[];
+  plugin?: string[] | undefined;
   workers: number;
   resume: boolean;
   wide: boolean;
@@ -91,7 +92,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   // Loading the statistics of a sweep takes time that other commands should not wait for.
   const { runSweep } = await import("../../node/run/run-sweep.ts");
   const { rerunWords, sweepOutcome } = await import("../text/sweep-outcome.ts");
-  const given = { scenarioFile: options.scenario, set: options.set };
+  const given = { scenarioFile: options.scenario, set: options.set, plugin: options.plugin };
   const folder = options.out ?? path.join("results", name);
   const scenarios = cells.map(({ scenario }) => scenario);
   checkKept(folder, await filesReadBy(options.scenario, scenarios));

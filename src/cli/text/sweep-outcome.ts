@@ -14,6 +14,8 @@ import { leftOutSentence } from "./table.ts";
 export interface SweepOrigin {
   readonly scenarioFile: string;
   readonly set: readonly string[];
+  /** Files of plugins. */
+  readonly plugin?: readonly string[] | undefined;
 }
 
 /** The outcome of a sweep, as the command prints it. */
@@ -26,9 +28,10 @@ export interface SweepOutcome {
 }
 
 /** Returns the command line that runs `cell` again, with the scenario's own seed. */
-export function rerunWords({ scenarioFile, set }: SweepOrigin, cell: SweepCell): string[] {
+export function rerunWords({ scenarioFile, set, plugin = [] }: SweepOrigin, cell: SweepCell): string[] {
   const changes = [...set, ...setWords(cell)];
-  return ["moesim", "run", scenarioFile, ...(changes.length === 0 ? [] : ["--set", ...changes])];
+  const plugins = plugin.flatMap((file) => ["--plugin", file]);
+  return ["moesim", "run", scenarioFile, ...plugins, ...(changes.length === 0 ? [] : ["--set", ...changes])];
 }
 
 /** Returns the arguments of `--set` that turn the swept scenario into that of `cell`. */

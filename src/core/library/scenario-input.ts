@@ -21,6 +21,8 @@ export interface ScenarioInput {
   readonly steps?: number | undefined;
   /** Tokens per batch; default: 1024, or as recorded. */
   readonly tokens?: number | undefined;
+  /** Routers, streams and metrics that it needs; those that moesim lacks come from a plugin. */
+  readonly requires?: readonly string[] | undefined;
   /**
    * Published model whose experts, topK, scores and router are used, except those given here; `models.list()` has all.
    */

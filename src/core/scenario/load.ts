@@ -1,9 +1,11 @@
 import type { RoutingShape, ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
+import { metrics } from "../metrics/catalogue.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
-import { routerKindOf } from "../routers/index.ts";
-import { streamKindOf } from "../streams/index.ts";
+import { routerKindOf, routerKinds } from "../routers/index.ts";
+import { streamKindOf, streamKinds } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
+import { suggestion } from "../suggestion.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 import { withModel } from "./models.ts";
 import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
@@ -20,6 +22,7 @@ const defaultRegretExperts = 512;
  * paths are resolved against `folder`.
  */
 export async function resolveScenario(written: unknown, where: string, folder = "."): Promise<Scenario> {
+  checkRequired(written, where);
   const whole = withModel(written);
   const parsed = scenarioSchema().safeParse(whole);
   if (!parsed.success) {
@@ -53,6 +56,7 @@ export async function resolveScenario(written: unknown, where: string, folder = 
   return {
     name: fields.name,
     description: fields.description,
+    ...(fields.requires !== undefined && { requires: fields.requires }),
     ...(fields.model !== undefined && { model: fields.model }),
     seed: fields.seed,
     steps: shape.steps,
@@ -70,6 +74,21 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     routers,
     folder,
   };
+}
+
+/** Throws `InputError` if the scenario requires a router, stream or metric that is not there: a plugin has it. */
+function checkRequired(written: unknown, where: string): void {
+  const { requires } = Object(written) as { requires?: unknown };
+  // The schema says what is wrong with anything else.
+  if (!Array.isArray(requires)) return;
+  const known = [...routerKinds, ...streamKinds].map(({ kind }) => kind).concat(metrics.map(({ id }) => id));
+  const missing = requires.filter((name) => typeof name === "string" && !known.includes(name));
+  if (missing.length === 0) return;
+  const names = missing.map((name) => JSON.stringify(name)).join(" or ");
+  throw new InputError(
+    `${where}: requires: there is no router, stream or metric ${names}.${suggestion(missing[0], known)} ` +
+      "Give the plugin that has it with --plugin FILE.mjs.",
+  );
 }
 
 function isNotOfRouters({ path }: { readonly path: readonly PropertyKey[] }): boolean {

@@ -20,6 +20,8 @@ export interface StreamChoice {
 export interface Scenario {
   readonly name: string;
   readonly description: string;
+  /** Routers, streams and metrics that it needs, some of plugins; absent if it names none. */
+  readonly requires?: readonly string[];
   /** The published model that sizes and routers were taken from, unless the scenario gave its own; absent if none. */
   readonly model?: string;
   readonly seed: number;

@@ -71,6 +71,10 @@ export const scenarioSchema = derivedFrom([routerKinds, streamKinds], () =>
       )
       .describe("Name of the scenario, in every file and in the default output folder."),
     description: z.string().default("").describe("Question that the scenario answers."),
+    requires: z
+      .array(z.string())
+      .optional()
+      .describe("Routers, streams and metrics that the scenario needs; --plugin FILE adds those that moesim lacks."),
     model: z
       .enum(modelNames)
       .optional()

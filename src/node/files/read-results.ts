@@ -17,7 +17,7 @@ import {
   sweptSizes,
 } from "../../core/results/results.ts";
 import { openRegularFile, readSmallFile } from "./input-file.ts";
-import { completeCommit, readRunJson } from "./results-folder.ts";
+import { completeCommit, readRunJson, readRunRecord } from "./results-folder.ts";
 
 /** The columns of summary.csv that every file of results has had from the first version on. */
 const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
@@ -33,10 +33,10 @@ const recordSchema = z.object({
 export function openResults(folder: string): Results {
   checkIsResults(folder);
   const summary = readTable(path.join(folder, "summary.csv"), requiredColumns, sweptSizes);
-  const known = headerOf(summaryColumnsOf("evaluated"));
   const runs = openCells(folder, summary) ?? [
     { folder, rows: summary.rows.map((_, row) => row), files: filesOfRun(folder, folder) },
   ];
+  const known = [...headerOf(summaryColumnsOf("evaluated")), ...pluginColumnsIn(runs[0].files.record())];
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),
@@ -90,6 +90,28 @@ function descriptionIn(record: unknown): string {
   const { scenario } = (record ?? {}) as { scenario?: { description?: unknown } | null };
   const description = scenario?.description;
   return typeof description === "string" ? description : "";
+}
+
+/**
+ * Throws `InputError` if the results in `folder` have metrics of a plugin that is not loaded: its columns would be taken for
+ * swept values, and nothing tells which way they are better.
+ */
+export function checkPluginsLoaded(folder: string): void {
+  const record = readRunRecord(folder) ?? readRunRecord(path.join(folder, "cells", "0"));
+  const known = headerOf(summaryColumnsOf("evaluated"));
+  const missing = pluginColumnsIn(record).find((column) => !known.includes(column));
+  if (missing === undefined) return;
+  throw new InputError(`${folder}: ${missing} is a metric of a plugin; give the plugin with --plugin FILE.mjs`);
+}
+
+/** The columns of summary.csv that plugins added, by the run's record. */
+function pluginColumnsIn(record: unknown): string[] {
+  const { plugins } = (record ?? {}) as { plugins?: unknown };
+  if (!Array.isArray(plugins)) return [];
+  return plugins.flatMap((plugin) => {
+    const { columns } = (plugin ?? {}) as { columns?: unknown };
+    return Array.isArray(columns) ? columns.map(String) : [];
+  });
 }
 
 /** The files of the run in `folder`, read on demand; `results` is the folder of all runs. */

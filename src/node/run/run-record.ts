@@ -8,6 +8,7 @@ import { trains } from "../../core/simulation/sharing.ts";
 import { version } from "../../core/version.ts";
 import { escapeUnprintable } from "../../core/words.ts";
 import { findInputFile } from "../files/input-file.ts";
+import { type PluginRecord, pluginRecords } from "../plugins.ts";
 import { tensorVersions } from "../tensors.ts";
 
 /** Returns the path of the file that a scenario's stream reads; null if it reads none. Throws `InputError` if it is missing. */
@@ -63,6 +64,7 @@ export async function runRecord(
     input: input?.record ?? null,
     seed: scenario.seed,
     backend,
+    ...pluginsOf(),
     dualRegret: dualRegretBases(results),
     ...provenance(start, hasTensors(scenario, backend) ? await tensorVersions() : {}),
   };
@@ -73,6 +75,12 @@ export function dualRegretBases(results: readonly RouterResult[]): DualRegretBas
   return results.flatMap(({ router, dualRegret }) =>
     dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
   );
+}
+
+/** The record's field of plugins; none without any. */
+export function pluginsOf(): { readonly plugins?: readonly PluginRecord[] } {
+  const plugins = pluginRecords();
+  return plugins.length === 0 ? {} : { plugins };
 }
 
 function hasTensors(scenario: Scenario, backend: KernelBackend): boolean {

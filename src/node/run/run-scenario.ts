@@ -21,6 +21,7 @@ import {
   writeSealed,
 } from "../files/results-folder.ts";
 import { rowSource, writeSteps, writeTable } from "../files/write-results.ts";
+import { pluginRecords } from "../plugins.ts";
 import { openInput } from "./run-record.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
@@ -248,11 +249,17 @@ async function identityOf(scenario: Scenario, backend: KernelBackend): Promise<R
     others: {
       "the file that the stream reads": (await openInput(scenario))?.record ?? null,
       "the backend": backend,
+      ...pluginDigests(),
       "moesim's version": version,
       "Node's version": process.version,
     },
   };
   return JSON.parse(JSON.stringify(identity));
+}
+
+/** The plugins' digests by the words for them; none without any. */
+function pluginDigests(): Record<string, string> {
+  return Object.fromEntries(pluginRecords().map(({ file, sha256 }) => [`the plugin ${file}`, sha256]));
 }
 
 function checkIdentity(folder: string, kept: RunIdentity, wanted: RunIdentity): void {

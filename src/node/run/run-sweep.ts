@@ -16,7 +16,7 @@ import { openRegularFile } from "../files/input-file.ts";
 import { filesOfRun, readTable } from "../files/read-results.ts";
 import { keepCells, readRunRecord, removeWhole, resultFiles, type Staging } from "../files/results-folder.ts";
 import { writeRunRecord, writeTable } from "../files/write-results.ts";
-import { dualRegretBases, namingFile, openInput, runRecord } from "./run-record.ts";
+import { dualRegretBases, namingFile, openInput, pluginsOf, runRecord } from "./run-record.ts";
 import { type RouterProgress, runScenario } from "./run-scenario.ts";
 import { runOnWorkers } from "./worker-pool.ts";
 
@@ -205,8 +205,9 @@ async function readFinished({ scenario, backend }: CellTask, folder: string): Pr
   try {
     const record = readRunRecord(folder);
     if (record === undefined) return null;
-    const expected = [toScenarioFile(scenario), backend, version, (await openInput(scenario))?.record ?? null];
-    const found = [record.scenario, record.backend, record.versions.moesim, record.input];
+    const input = (await openInput(scenario))?.record ?? null;
+    const expected = [toScenarioFile(scenario), backend, version, input, pluginsOf().plugins ?? null];
+    const found = [record.scenario, record.backend, record.versions.moesim, record.input, record.plugins ?? null];
     if (JSON.stringify(found) !== JSON.stringify(expected)) return null;
     if (JSON.stringify(record.sha256) !== JSON.stringify(await cellDigests(folder))) return null;
     const [summary, timing] = ["summary.csv", "timing.csv"].map((name) => readTable(path.join(folder, name), []));

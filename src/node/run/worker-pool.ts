@@ -1,8 +1,14 @@
 import { once } from "node:events";
 import { InputError } from "../../core/input-error.ts";
+import { type PluginFile, pluginFiles } from "../plugins.ts";
 
 /** MiB. Hardly any of a step's garbage survives to the next; with more room, memory would only grow to fill it. */
 const youngGeneration = 12;
+
+/** What a worker thread is given when it starts. */
+export interface WorkerData {
+  readonly plugins: readonly PluginFile[];
+}
 
 /** What a worker thread answers. */
 export type WorkerAnswer<Result> = { readonly result: Result } | { readonly error: PlainError };
@@ -56,6 +62,7 @@ export async function runOnWorkers<Task, Result, Message>(
     filename: new URL("./worker.js", import.meta.url).href,
     minThreads: count,
     maxThreads: count,
+    workerData: { plugins: pluginFiles() } satisfies WorkerData,
     resourceLimits: { maxYoungGenerationSizeMb: youngGeneration },
   });
   const loaded = Promise.allSettled(pool.threads.map((thread) => once(thread, "message")));

@@ -1,19 +1,32 @@
 import "../platform.ts";
 import { parentPort } from "node:worker_threads";
-import { move, transferableSymbol, valueSymbol } from "piscina";
+import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
+import { loadPlugin } from "../plugins.ts";
 import { type PartTask, runPart } from "./run-scenario.ts";
 import { type CellTask, runCell } from "./run-sweep.ts";
-import { answerOf, type WorkerAnswer } from "./worker-pool.ts";
+import { answerOf, type WorkerAnswer, type WorkerData } from "./worker-pool.ts";
+
+/** Loads the plugins that the program has; the first task waits for them. */
+async function loadPlugins(): Promise<void> {
+  const { plugins }: WorkerData = workerData;
+  for (const { path, sha256 } of plugins) await loadPlugin(path, sha256);
+}
 
 /** Runs a part of a scenario in a worker thread and posts its routers' progress. Moves the result's arrays without copying. */
 export async function part(task: PartTask): Promise<unknown> {
-  const answer = await answerOf(() => runPart(task, (progress) => parentPort?.postMessage(progress)));
+  const answer = await answerOf(async () => {
+    await loadPlugins();
+    return runPart(task, (progress) => parentPort?.postMessage(progress));
+  });
   return move({ [transferableSymbol]: Array.from(new Set(buffersOf(answer))), [valueSymbol]: answer });
 }
 
 /** Runs one cell of a sweep in a worker thread and posts its progress. */
 export function cell(task: CellTask): Promise<WorkerAnswer<unknown>> {
-  return answerOf(() => runCell(task, (progress) => parentPort?.postMessage(progress)));
+  return answerOf(async () => {
+    await loadPlugins();
+    return runCell(task, (progress) => parentPort?.postMessage(progress));
+  });
 }
 
 /** The buffers of all arrays in plain data. */

@@ -5,7 +5,9 @@ import { transformSync } from "esbuild";
 import { describe, expect, it } from "vitest";
 import { projectPath, temporaryFolder } from "../../support/program.ts";
 
-const examples = readdirSync(projectPath("docs/examples")).map((file) => path.basename(file, ".ts"));
+const examples = readdirSync(projectPath("docs/examples"))
+  .filter((file) => file.endsWith(".ts"))
+  .map((file) => path.basename(file, ".ts"));
 const sourceOf = (name: string) => readFileSync(projectPath("docs/examples", `${name}.ts`), "utf8");
 const page = readFileSync(projectPath("docs/library.md"), "utf8");
 

@@ -105,6 +105,54 @@ it.each(["nodenext", "bundler"] as const)("has types that compile strictly, libr
   expect(compile(`good-${module}.mts`, program, module)).toEqual({ status: 0, stdout: "" });
 });
 
+it("has types for plugins, whose options type what create gets", () => {
+  const plugin = (
+    option: string,
+  ) => `import { createAssignmentBuffers, defineMetric, defineRouter, defineStream, type Plugin, z } from "moesim/plugin";
+const router = defineRouter({
+  kind: "own", summary: "own", source: "own", options: z.strictObject({ rate: z.number().default(1) }),
+  create({ shape, kernels, scores }, { rate }) {
+    const assignment = createAssignmentBuffers(kernels, shape);
+    const doubled: ${option} = 2 * rate;
+    return {
+      route: (batch) => {
+        kernels.selectTopK(batch.logits, scores, null, batch.tokens, shape.experts, shape.topK, assignment.expert, assignment.load);
+        assignment.gate.fill(doubled);
+        return { assignment };
+      },
+      state: () => ({}),
+      restore: () => undefined,
+    };
+  },
+});
+const stream = defineStream({
+  kind: "own", summary: "own", source: "own", options: z.object({ scale: z.number().default(1) }),
+  create: async ({ shape: { tokens, experts } }, { scale }) => ({
+    next: async () => ({ step: 0, tokens, experts, logits: new Float32Array(tokens * experts).fill(scale) }),
+    close: async () => undefined,
+  }),
+});
+const metric = defineMetric({
+  id: "own", label: "own", unit: "1", better: null, range: "any", bounds: () => [0, 1], definition: "own", source: "own",
+  step: { file: "steps", measure: ({ load }) => load[0] },
+});
+export default { routers: [router], streams: [stream], metrics: [metric] } satisfies Plugin;
+`;
+  for (const module of ["nodenext", "bundler"] as const) {
+    expect(compile(`plugin-${module}.mts`, plugin("number"), module)).toEqual({ status: 0, stdout: "" });
+  }
+  expect(compile("bad-plugin.mts", plugin("string"), "nodenext").stdout).toMatch(/^bad-plugin\.mts\(6,/m);
+});
+
+it("runs a plugin where it is installed", () => {
+  const main = path.join(folder, "node_modules/moesim", manifest.bin.moesim);
+  const template = path.join(folder, "node_modules/moesim/docs/examples/my-plugin.mjs");
+  const words = [main, "list", "routers", "--plugin", template];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { cwd: folder, encoding: "utf8" });
+  expect([status, stderr]).toEqual([0, ""]);
+  expect(stdout).toContain("busy-penalty: ");
+});
+
 it("has types that refuse what a scenario does, on the line where it stands", () => {
   const wrong = [
     `await simulate({ name: "x", token: 4, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] });`,

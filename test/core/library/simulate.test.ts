@@ -175,6 +175,7 @@ it("has a field for every field of a scenario file, and no other", () => {
   const fields: Record<keyof Required<ScenarioInput>, true> = {
     name: true,
     description: true,
+    requires: true,
     model: true,
     seed: true,
     steps: true,
