@@ -31,9 +31,9 @@ describe("moesim list", () => {
       epsilon: "0.05",
       "select.p": "0.01",
       "select.maxVio": "0.5",
-      cost: "scores",
+      cost: '"scores"',
       noise: "0",
-      gradient: "plan",
+      gradient: '"plan"',
     });
     expect(JSON.parse(parameters.select)).toEqual({ mode: "probability", p: 0.01 });
   });

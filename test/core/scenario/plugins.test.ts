@@ -284,6 +284,33 @@ describe("a plugin's router", () => {
     expect(await refusalOf(() => simulate(scenarioOf(`made-${name}`)))).toContain(message);
   });
 
+  it("needs backward if a gate is trained with it, and is then asked at inference too", async () => {
+    const training = {
+      steps: 4,
+      tokens: 16,
+      stream: { kind: "training", task: "clusters", evaluate: { every: 2, tokens: 16 } },
+      regret: { every: 0 },
+    };
+    const text = await refusalOf(() => simulate(scenarioOf("in-turn", training)));
+    expect(text).toContain('router "in-turn": create returned an object without backward()');
+    const asked: string[] = [];
+    const create = () => ({
+      route: ({ tokens: count }: TokenBatch) => ({ assignment: inTurn(count) }),
+      routeAtInference(batch: TokenBatch) {
+        asked.push("inference");
+        return inTurn(batch.tokens);
+      },
+      backward: () => void asked.push("backward"),
+      state: () => ({}),
+      restore: () => {},
+    });
+    addPlugin({ routers: [routerKind("trained", () => null, { create })] }, "p.mjs");
+    const { runs } = await simulate(scenarioOf("trained", training));
+    expect(runs[0].summary.evalLoss).toBeGreaterThan(0);
+    expect(asked.filter((call) => call === "backward")).toHaveLength(4);
+    expect(asked).toContain("inference");
+  });
+
   it("with a bias has dual regret, and resumes from its state to the same results", async () => {
     const options = z.object({ rate: z.number().default(0.05) });
     const kind: PluginRouterKind = {
