@@ -131,7 +131,14 @@ function withPlugins<Arguments>(
 ): CommandModule<CommonArguments, Arguments> {
   const { builder } = module;
   if (typeof builder !== "function") return module;
-  return { ...module, builder: async (parser) => (await builder(parser)).option("plugin", pluginOption) };
+  return {
+    ...module,
+    // Not asynchronous: yargs would not pass its errors on to `fail`.
+    builder(parser) {
+      builder(parser);
+      return parser.option("plugin", pluginOption) as unknown as Argv<Arguments>;
+    },
+  };
 }
 
 /**

@@ -106,18 +106,18 @@ it.each(["nodenext", "bundler"] as const)("has types that compile strictly, libr
 });
 
 it("has types for plugins, whose options type what create gets", () => {
-  const plugin = (
-    option: string,
-  ) => `import { createAssignmentBuffers, defineMetric, defineRouter, defineStream, type Plugin, z } from "moesim/plugin";
+  const plugin = `import { createAssignmentBuffers, defineMetric, defineRouter, defineStream, type Plugin, z } from "moesim/plugin";
 const router = defineRouter({
   kind: "own", summary: "own", source: "own", options: z.strictObject({ rate: z.number().default(1) }),
   create({ shape, kernels, scores }, { rate }) {
     const assignment = createAssignmentBuffers(kernels, shape);
-    const doubled: ${option} = 2 * rate;
+    const doubled: number = 2 * rate;
+    // @ts-expect-error
+    const text: string = rate;
     return {
       route: (batch) => {
         kernels.selectTopK(batch.logits, scores, null, batch.tokens, shape.experts, shape.topK, assignment.expert, assignment.load);
-        assignment.gate.fill(doubled);
+        assignment.gate.fill(doubled, text.length);
         return { assignment };
       },
       state: () => ({}),
@@ -125,6 +125,8 @@ const router = defineRouter({
     };
   },
 });
+// @ts-expect-error
+defineRouter({ kind: "own", summary: "own", source: "own", options: z.object({}) });
 const stream = defineStream({
   kind: "own", summary: "own", source: "own", options: z.object({ scale: z.number().default(1) }),
   create: async ({ shape: { tokens, experts } }, { scale }) => ({
@@ -138,10 +140,7 @@ const metric = defineMetric({
 });
 export default { routers: [router], streams: [stream], metrics: [metric] } satisfies Plugin;
 `;
-  for (const module of ["nodenext", "bundler"] as const) {
-    expect(compile(`plugin-${module}.mts`, plugin("number"), module)).toEqual({ status: 0, stdout: "" });
-  }
-  expect(compile("bad-plugin.mts", plugin("string"), "nodenext").stdout).toMatch(/^bad-plugin\.mts\(6,/m);
+  expect(compile("plugin.mts", plugin, "nodenext")).toEqual({ status: 0, stdout: "" });
 });
 
 it("runs a plugin where it is installed", () => {
