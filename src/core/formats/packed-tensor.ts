@@ -58,6 +58,9 @@ export function readPackedTensor(file: Source, layout: PackedLayout): TensorRead
       row += rowsNow;
       return rowsNow;
     },
+    seek(to) {
+      row = to;
+    },
     close: async () => file.close?.(),
   };
 }

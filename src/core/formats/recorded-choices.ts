@@ -44,7 +44,7 @@ export async function openSelections(
   batchTokens?: number,
 ): Promise<RecordedChoices> {
   const reader = await openIntegers(recorded, "selections [tokens, topK]", (shape) => {
-    if (shape.length < 2) return "expected [tokens, topK] or [steps, tokens, topK]";
+    if (shape.length < 2 || shape.length > 3) return "expected [tokens, topK] or [steps, tokens, topK]";
     if (shape.length === 3 && batchTokens !== undefined) return "the file is already in steps; remove batchTokens";
     const topK = shape[shape.length - 1];
     return topK > experts ? `${topK} experts per token, but there are only ${experts} experts` : null;

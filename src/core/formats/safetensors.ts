@@ -56,6 +56,18 @@ export async function openSafetensors(file: Source, tensor?: string): Promise<Te
   });
 }
 
+/** A tensor of a `.safetensors` file, as its header describes it. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Returns every tensor of a `.safetensors` file, in the header's order. Throws `InputError` if the header is malformed. */
+export async function listSafetensors(file: Source): Promise<NamedTensor[]> {
+  const { entries } = await readHeader(file);
+  return Array.from(entries, ([name, { shape }]) => ({ name, shape }));
+}
+
 async function readHeader(file: Source): Promise<{ entries: Map<string, Entry>; dataOffset: number }> {
   if (file.byteLength < 8) {
     throw new InputError(`${file.name}: truncated: ${file.byteLength} bytes; a .safetensors file has at least 8`);

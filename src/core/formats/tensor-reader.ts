@@ -20,7 +20,7 @@ export interface TensorReader {
   readonly dtype: string;
   /** `number` for CSV, whose cells have no type. */
   readonly kind: "float" | "integer" | "number";
-  /** One to three dimensions, each ≥ 1. */
+  /** One to four dimensions, each ≥ 1. */
   readonly shape: readonly number[];
   readonly rows: number;
   readonly columns: number;
@@ -31,6 +31,8 @@ export interface TensorReader {
    * `InputError` if the data is malformed.
    */
   read(into: Float32Array | Float64Array, count: number): Promise<number>;
+  /** Makes `row`, from 0 to `rows`, the next row that {@link read} returns; formats that only read in order lack it. */
+  seek?(row: number): void;
   close(): Promise<void>;
 }
 
@@ -42,7 +44,7 @@ export interface TensorSize {
 
 /**
  * Splits `shape` into rows (all dimensions but the last) and columns (the last). Throws `InputError` if a dimension is
- * not an integer, if one is zero, if there are none or more than three, or if their product is not an exact double.
+ * not an integer, if one is zero, if there are none or more than four, or if their product is not an exact double.
  */
 export function tensorSize(file: string, shape: readonly number[]): TensorSize {
   const printed = shapeText(shape);
@@ -51,8 +53,8 @@ export function tensorSize(file: string, shape: readonly number[]): TensorSize {
       throw new InputError(`${file}: the shape ${printed} is malformed; dimensions must be integers ≥ 0`);
     }
   }
-  if (shape.length < 1 || shape.length > 3) {
-    throw new InputError(`${file}: the shape ${printed} has ${shape.length} dimensions; 1 to 3 are allowed`);
+  if (shape.length < 1 || shape.length > 4) {
+    throw new InputError(`${file}: the shape ${printed} has ${shape.length} dimensions; 1 to 4 are allowed`);
   }
   if (shape.includes(0)) {
     throw new InputError(`${file}: empty stream: the shape ${printed} has no values; every dimension must be ≥ 1`);

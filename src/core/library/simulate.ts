@@ -1,7 +1,8 @@
 import { InputError } from "../input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import type { RunSummary } from "../metrics/run-summary.ts";
-import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { type LayerRow, meanOfLayers } from "../results/layers.ts";
+import { hasLayers, type RouterChoice, type Scenario, scenarioOfLayer } from "../scenario/scenario.ts";
 import { type RouterResult, routerResults } from "../simulation/result.ts";
 import { wholeParts } from "../simulation/sharing.ts";
 import {
@@ -22,11 +23,13 @@ export interface SimulationOptions {
   readonly backend?: KernelBackend | undefined;
   /** State of a simulation of the same scenario, to resume from. */
   readonly from?: SimulationState | undefined;
+  /** Id of the layer to simulate; required if the scenario has several, unless `from` says it. */
+  readonly layer?: number | undefined;
 }
 
 /** How to watch and stop {@link simulate}. */
 export interface SimulateOptions extends Pick<SimulationOptions, "backend"> {
-  /** Called after each step of each router, in step order. If it throws, the simulation ends and rethrows the error. */
+  /** Called after each step of each router, in step order, layer after layer. If it throws, the simulation ends and rethrows the error. */
   readonly onStep?: ((router: RouterChoice, step: StepResult) => void) | undefined;
   /** Ends the simulation after the current step and throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -34,6 +37,8 @@ export interface SimulateOptions extends Pick<SimulationOptions, "backend"> {
 
 /** Results of one router of a scenario. Plain data that is never overwritten. */
 export interface RouterOutcome extends RouterChoice {
+  /** Id of the layer; absent if the scenario has only one. */
+  readonly layer?: number;
   /** For the whole run. */
   readonly summary: RunSummary;
   /** Null for routers without a bias, or if the scenario asks for no regret. */
@@ -64,8 +69,18 @@ export interface DualRegretCertificate {
 export interface SimulationResult {
   /** The scenario, with every default and size filled in. */
   readonly scenario: Scenario;
-  /** In the order of the scenario's routers. */
+  /** In the order of the scenario's routers. With several layers, one per router and layer. */
   readonly runs: readonly RouterRun[];
+  /** With several layers, means over them, in the order of the scenario's routers; else absent. */
+  readonly means?: readonly LayerMeans[];
+}
+
+/** A router's metrics, each the mean over the layers. */
+export interface LayerMeans extends RouterChoice {
+  /** `maxVioWorst` is the largest MaxVio of the run of any layer. */
+  readonly summary: RunSummary;
+  /** Id of the layer with the largest MaxVio of the run. */
+  readonly worstLayer: number | null;
 }
 
 /**
@@ -74,6 +89,8 @@ export interface SimulationResult {
  */
 export interface SimulationState {
   readonly scenario: Scenario;
+  /** Id of the layer; absent if the scenario has only one. */
+  readonly layer?: number;
   /** Steps done. */
   readonly steps: number;
   /** Internal to moesim. */
@@ -81,12 +98,14 @@ export interface SimulationState {
 }
 
 /**
- * A scenario that is simulated one step at a time. It has no clock: whoever steps it decides when to pause, save, draw or
+ * One layer of a scenario that is simulated one step at a time. It has no clock: whoever steps it decides when to pause, save, draw or
  * stop.
  */
 export interface Simulation {
   /** The scenario, with every default and size filled in. */
   readonly scenario: Scenario;
+  /** Id of the layer; absent if the scenario has only one. */
+  readonly layer?: number;
   /** Steps done. */
   readonly steps: number;
   /**
@@ -104,31 +123,40 @@ export interface Simulation {
 
 /**
  * Creates a simulation at the scenario's first step, or at the step of `from`. Memory grows by about 200 bytes per step
- * and router. Throws `InputError` if the scenario or its recorded data is wrong, or if `from` is not of this scenario.
+ * and router. Layers are independent: simulate several by as many simulations. Throws `InputError` if the scenario or
+ * its recorded data is wrong, if it has several layers and `layer` names none of them, or if `from` is not of this
+ * scenario.
  */
 export async function createSimulation(
   scenario: ScenarioInput | Scenario,
-  { backend, from }: SimulationOptions = {},
+  { backend, from, layer: wanted }: SimulationOptions = {},
 ): Promise<Simulation> {
   const resolved = await resolveInput(scenario);
   if (from !== undefined) checkState(from, resolved);
+  const layer = wanted ?? from?.layer;
+  const ofLayer = scenarioOfLayer(resolved, layer);
+  if (from !== undefined && from.layer !== layer) {
+    throw new InputError(`from: this is the state of layer ${from.layer}, not of layer ${layer}`);
+  }
   const kernels = await kernelsOf(backend);
   const parts: SimulatedPart[] = [];
   const close = async () => {
     for (const part of parts) await part.close();
   };
   try {
-    for (const [index, part] of wholeParts(resolved).entries()) {
+    for (const [index, part] of wholeParts(ofLayer).entries()) {
       const state = from === undefined ? undefined : (copyOf(from.parts[index]) as PartState);
-      parts.push(await createPart(resolved, { kernels, part, from: state }));
+      parts.push(await createPart(ofLayer, { kernels, part, from: state }));
     }
   } catch (error) {
     await close();
     throw error;
   }
   const stepsDone = () => parts[0].steps;
+  const place = layer === undefined ? {} : { layer };
   return {
     scenario: resolved,
+    ...place,
     get steps() {
       return stepsDone();
     },
@@ -140,19 +168,20 @@ export async function createSimulation(
         // After a resume the stream is replayed first.
         while (records !== null && part.steps === before) records = await part.step();
         if (records === null) return null;
-        results.push(...records.map(stepResultOf));
+        results.push(...records.map((record) => stepResultOf(record, layer)));
       }
       return results;
     },
     state: () => ({
       scenario: resolved,
+      ...place,
       steps: stepsDone(),
       parts: parts.map((part) => copyOf(part.state()) as object),
     }),
     async result() {
       if (stepsDone() === 0) throw new InputError("result: no step has been simulated yet");
       const results = await Promise.all(parts.map((part) => part.result()));
-      return routerResults(resolved, results).map(outcomeOf);
+      return routerResults(ofLayer, results).map((result) => outcomeOf({ ...result, ...place }));
     },
     close,
   };
@@ -163,7 +192,7 @@ const turnMs = 50;
 
 /**
  * Routes a scenario's stream through all its routers and measures each step, like `moesim run`: the same scenario and
- * seed give the same numbers. Ignores `sweep` and `seeds`, which are for `expandSweep`. Keeps everything in memory,
+ * seed give the same numbers. Several layers are simulated one after the other. Ignores `sweep` and `seeds`, which are for `expandSweep`. Keeps everything in memory,
  * about 8 · (experts + 60) bytes per step and router. Throws `InputError`, like the command line, if the scenario or
  * its recorded data is wrong.
  */
@@ -172,8 +201,29 @@ export async function simulate(
   { onStep, signal, backend }: SimulateOptions = {},
 ): Promise<SimulationResult> {
   signal?.throwIfAborted();
-  const simulation = await createSimulation(scenario, { backend });
-  const { routers } = simulation.scenario;
+  const resolved = await resolveInput(scenario);
+  const { routers } = resolved;
+  const layers: RouterRun[][] = [];
+  for (const layer of hasLayers(resolved) ? resolved.layers! : [undefined]) {
+    layers.push(await simulateLayer(resolved, { onStep, signal, backend, layer }));
+  }
+  if (layers.length === 1) return { scenario: resolved, runs: layers[0] };
+  const runs = routers.flatMap((_, index) => layers.map((ofLayer) => ofLayer[index]));
+  const means = routers.map((router): LayerMeans => {
+    const rows = runs.filter(({ name }) => name === router.name).map((run) => layerRowOf(resolved, run));
+    const { summary, worstLayer = null } = meanOfLayers(rows);
+    return { ...router, summary, worstLayer };
+  });
+  return { scenario: resolved, runs, means };
+}
+
+/** Simulates one layer and returns its routers, in the scenario's order. */
+async function simulateLayer(
+  scenario: Scenario,
+  { onStep, signal, ...options }: SimulateOptions & Pick<SimulationOptions, "layer">,
+): Promise<RouterRun[]> {
+  const { routers } = scenario;
+  const simulation = await createSimulation(scenario, options);
   const steps = routers.map((): StepResult[] => []);
   let lastTurn = performance.now();
   try {
@@ -189,13 +239,15 @@ export async function simulate(
       lastTurn = performance.now();
     }
     const outcomes = await simulation.result();
-    return {
-      scenario: simulation.scenario,
-      runs: outcomes.map((outcome, index) => ({ ...outcome, steps: withDualRegret(steps[index], outcome) })),
-    };
+    return outcomes.map((outcome, index) => ({ ...outcome, steps: withDualRegret(steps[index], outcome) }));
   } finally {
     await simulation.close();
   }
+}
+
+function layerRowOf(scenario: Scenario, { name, kind, layer, summary }: RouterRun): LayerRow {
+  const source = { scenario: scenario.name, router: name, kind, seed: scenario.seed };
+  return { source, sizes: scenario, summary, layer: layer! };
 }
 
 function withDualRegret(steps: readonly StepResult[], { dualRegret }: RouterOutcome): readonly StepResult[] {
@@ -203,10 +255,11 @@ function withDualRegret(steps: readonly StepResult[], { dualRegret }: RouterOutc
   return steps.map((step, index) => ({ ...step, dualRegretCumulative: dualRegret.cumulative[index] }));
 }
 
-function outcomeOf({ router, summary, timing, dualRegret }: RouterResult): RouterOutcome {
+function outcomeOf({ router, layer, summary, timing, dualRegret }: RouterResult): RouterOutcome {
   const cumulative = dualRegret && Array.from(dualRegret.cumulative);
   return {
     ...router,
+    ...(layer !== undefined && { layer }),
     summary,
     dualRegret: dualRegret && { gap: dualRegret.gap, keptFraction: dualRegret.keptFraction, cumulative: cumulative! },
     routeMs: Array.from(timing.routeMs),

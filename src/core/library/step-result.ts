@@ -9,6 +9,8 @@ import { derivedFrom } from "../registry.ts";
 export interface StepResult extends StepValues {
   /** Step number, counted from 0. */
   readonly step: number;
+  /** Id of the layer; absent if the scenario has only one. */
+  readonly layer?: number;
   /** Tokens of the batch; null for recorded load counts, which do not say. */
   readonly tokens: number | null;
   /** `[experts]`, (token, expert) pairs on each expert, before any drop. */
@@ -20,9 +22,14 @@ const columns = derivedFrom([stepColumns], () =>
 );
 
 /** Returns a copy of `record` that the next step does not change. */
-export function stepResultOf(record: StepRecord): StepResult {
+export function stepResultOf(record: StepRecord, layer?: number): StepResult {
   const { step, tokens, load } = record;
-  const result: Record<string, unknown> = { step, tokens, load: Array.from(load) };
+  const result: Record<string, unknown> = {
+    step,
+    ...(layer !== undefined && { layer }),
+    tokens,
+    load: Array.from(load),
+  };
   for (const { key, value } of columns()) result[key] = value(record);
   return result as unknown as StepResult;
 }

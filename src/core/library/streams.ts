@@ -6,6 +6,7 @@
 import { InputError } from "../input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
+import { scenarioOfLayer } from "../scenario/scenario.ts";
 import { batchesOnly, hasOwnStreams } from "../simulation/sharing.ts";
 import { createSimulation } from "../simulation/simulation.ts";
 import { findStreamKind, streamKinds } from "../streams/index.ts";
@@ -28,6 +29,8 @@ export interface StreamSizes {
   readonly experts?: number | undefined;
   /** Seed of all random numbers, default 0. A scenario with this seed and these sizes has the same batches. */
   readonly seed?: number | undefined;
+  /** Id of the layer to read; required if the stream has several. */
+  readonly layer?: number | undefined;
   /** `wasm` (default), `reference`, `tfjs` or `tfjs-gpu`, as for `simulate`. */
   readonly backend?: KernelBackend | undefined;
 }
@@ -54,16 +57,17 @@ export function find(kind: string): StreamDescription | undefined {
 /**
  * Opens a stream without routers: `for await (const { logits } of await streams.open({ kind: "clusters" }, { experts:
  * 64 }))`. The logits of each batch are a copy, exactly `[tokens × experts]`. Relative paths are resolved against the
- * working directory. Throws `InputError` for an unknown kind or option, for an invalid recorded file, and for a stream
- * that reacts to a router's load, which only `simulate` can run; iteration throws if recorded data turns out to be bad.
+ * working directory. Throws `InputError` for an unknown kind or option, for an invalid recorded file, for a stream of
+ * several layers if `layer` is none of them, and for a stream that reacts to a router's load, which only `simulate` can run; iteration throws if recorded data turns out to be bad.
  */
-export async function open(stream: StreamInput, { backend, ...sizes }: StreamSizes = {}): Promise<TokenStream> {
+export async function open(stream: StreamInput, { backend, layer, ...sizes }: StreamSizes = {}): Promise<TokenStream> {
   const where = "streams.open";
   const routers = [{ kind: "topk" }];
-  const scenario = await resolveScenario(
+  const resolved = await resolveScenario(
     { ...sizes, name: where, topK: 1, regret: { every: 0 }, stream, routers },
     where,
   );
+  const scenario = scenarioOfLayer(resolved, layer);
   if (hasOwnStreams(scenario)) {
     throw new InputError(`${where}: a stream of kind "${stream.kind}" reacts to a router's load; use simulate`);
   }

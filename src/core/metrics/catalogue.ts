@@ -87,6 +87,8 @@ export interface Metric {
   readonly source: string;
   /** The training figures that it is one of; absent if it exists for every stream. */
   readonly training?: "trained" | "evaluated";
+  /** Present if the metric exists only for results of several layers. */
+  readonly layered?: true;
   /**
    * The file with its value on each step. It is measured from the facts of the step, reported by the router or the
    * stream, or joined from optima and biases that another thread may find.
@@ -778,6 +780,29 @@ const entries = [
         header: "eval\nidle %",
         rank: 6.5,
         taken: "last",
+      },
+    ],
+  },
+  {
+    id: "max_vio_worst",
+    label: "MaxVio of the worst layer",
+    unit: "1",
+    better: "lower",
+    range: "[0, E − 1]",
+    bounds: ({ experts }) => [0, experts - 1],
+    definition:
+      "with several layers, the largest MaxVio of the run of any layer, which max_vio_worst_layer names; the other metrics " +
+      "are means over the layers",
+    source: "this program",
+    layered: true,
+    run: [
+      {
+        column: "max_vio_worst",
+        label: "MaxVio of the run, worst layer",
+        header: "MaxVio\nworst",
+        rank: 5.5,
+        // One layer has no worst one; `meanOfLayers` knows it.
+        value: (): number | null => null,
       },
     ],
   },

@@ -54,6 +54,10 @@ export interface SummaryRow {
   readonly source: RowSource;
   readonly sizes: RunSizes;
   readonly summary: RunSummary;
+  /** The layer that the row is of; absent in summary.csv. */
+  readonly layer?: number | undefined;
+  /** With several layers, the one with the largest MaxVio of the run; null if none has any. */
+  readonly worstLayer?: number | null | undefined;
 }
 
 /** The columns of summary.csv before the metrics. */
@@ -75,16 +79,34 @@ function writtenColumns(): MetricColumn[] {
     .flatMap((column) => [column, ...metricColumns.filter(({ after }) => after === column.column)]);
 }
 
-/** The columns of summary.csv, one row per router. */
-export function summaryColumnsOf(training: TrainingFigures): readonly Column<SummaryRow>[] {
-  const measured = writtenColumns().filter(({ metric }) => isFigureOf(metric, training));
+/**
+ * The columns of summary.csv, one row per router; those of the worst layer only if there are several layers.
+ */
+export function summaryColumnsOf(training: TrainingFigures, hasLayers = false): readonly Column<SummaryRow>[] {
+  const measured = writtenColumns().filter(({ metric }) => !metric.layered && isFigureOf(metric, training));
+  return [...sizeColumns, ...measured.map(summaryColumn), ...(hasLayers ? worstColumns() : [])];
+}
+
+/** Returns `columns` and, last, the id of the layer, for files with rows of several layers. */
+export function withLayer<Row extends { readonly layer?: number | undefined }>(
+  columns: readonly Column<Row>[],
+): readonly Column<Row>[] {
+  return [...columns, { name: "layer", value: ({ layer }) => layer ?? null }];
+}
+
+/** The columns of summary.csv that only results of several layers have. */
+function worstColumns(): Column<SummaryRow>[] {
   return [
-    ...sizeColumns,
-    ...measured.map(({ column }): Column<SummaryRow> => {
-      const key = camelCase(column) as keyof RunSummary;
-      return { name: column, value: ({ summary }) => summary[key] as number | null };
-    }),
+    ...writtenColumns()
+      .filter(({ metric }) => metric.layered)
+      .map(summaryColumn),
+    { name: "max_vio_worst_layer", value: ({ worstLayer }) => worstLayer ?? null },
   ];
+}
+
+function summaryColumn({ column }: MetricColumn): Column<SummaryRow> {
+  const key = camelCase(column) as keyof RunSummary;
+  return { name: column, value: ({ summary }) => summary[key] as number | null };
 }
 
 /** Whether the row is of a router in a stream that trains. */
@@ -101,6 +123,8 @@ export function trainingFiguresOf(rows: readonly SummaryRow[]): TrainingFigures 
 export interface StepRow {
   readonly source: RowSource;
   readonly step: number;
+  /** The layer that the step is of; absent if there is only one. */
+  readonly layer?: number | undefined;
   readonly figure: (column: StepColumn) => number | null;
 }
 

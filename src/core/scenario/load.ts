@@ -72,6 +72,7 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     regret: fields.regret ?? { every: shape.experts > defaultRegretExperts ? 0 : 1, gap: 0 },
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,
+    ...layersOf(streamShape, streamOptions),
     folder,
   };
 }
@@ -93,6 +94,15 @@ function checkRequired(written: unknown, where: string): void {
 
 function isNotOfRouters({ path }: { readonly path: readonly PropertyKey[] }): boolean {
   return path[0] !== "routers";
+}
+
+/** Returns the layers that the stream found in its file, or makes. */
+function layersOf(
+  { layers, absentLayers = [] }: StreamShape,
+  { layers: made }: Record<string, unknown>,
+): Pick<Scenario, "layers" | "absentLayers"> {
+  if (layers !== undefined) return { layers, ...(absentLayers.length > 0 && { absentLayers }) };
+  return typeof made === "number" && made > 1 ? { layers: Array.from({ length: made }, (_, layer) => layer) } : {};
 }
 
 async function shapeOf(

@@ -1,5 +1,8 @@
 import type { ScoreKind } from "../assignment.ts";
+import { rangesText } from "../formats/recorded-logits.ts";
+import { InputError } from "../input-error.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
+import { createRandom, type RandomSource } from "../random.ts";
 
 /** One router of a scenario: its kind, its name, and the options as its kind's schema returned them. */
 export interface RouterChoice {
@@ -40,16 +43,58 @@ export interface Scenario {
   readonly regret: { readonly every: number; readonly gap: number };
   readonly stream: StreamChoice;
   readonly routers: readonly RouterChoice[];
+  /** Ids of the stream's layers, rising, each simulated on its own; absent for data and streams without layers. */
+  readonly layers?: readonly number[] | undefined;
+  /** Ids of layers of the recording without logits: they are reported, and in no mean. */
+  readonly absentLayers?: readonly number[] | undefined;
   /** Folder of the scenario file; the stream's relative paths are resolved against it first. */
   readonly folder: string;
 }
 
 /** Returns the scenario in the form of a scenario file, with every default and size written out. */
 export function toScenarioFile(scenario: Scenario): object {
-  const { stream, routers, folder: _, ...sizes } = scenario;
+  // The layers follow from the stream's options and its file.
+  const { stream, routers, layers: _layers, absentLayers: _absent, folder: _folder, ...sizes } = scenario;
   return {
     ...sizes,
     stream: { kind: stream.kind, ...stream.options },
     routers: routers.map(({ kind, name, scores, options }) => ({ kind, label: name, scores, ...options })),
   };
+}
+
+/** Returns whether results of the scenario are of several layers. */
+export function hasLayers({ layers = [] }: Pick<Scenario, "layers">): boolean {
+  return layers.length > 1;
+}
+
+/** Returns a scenario for each layer, in which it is the only one; the scenario itself if it has at most one. */
+export function scenariosOfLayers(scenario: Scenario): Scenario[] {
+  if (!hasLayers(scenario)) return [scenario];
+  return scenario.layers!.map((layer) => ({ ...scenario, layers: [layer] }));
+}
+
+/**
+ * Returns the scenario with `layer` as its only one. Throws `InputError` if `layer` is not one of its layers, or missing
+ * and there are several.
+ */
+export function scenarioOfLayer(scenario: Scenario, layer: number | undefined): Scenario {
+  if (!hasLayers(scenario)) {
+    if (layer === undefined || scenario.layers?.[0] === layer) return scenario;
+    throw new InputError(`layer: ${layer}: the scenario has one layer; leave it out`);
+  }
+  const layers = scenario.layers!;
+  if (layer !== undefined && layers.includes(layer)) return { ...scenario, layers: [layer] };
+  throw new InputError(
+    `layer: ${layer ?? "missing"}; the scenario has the layers ${rangesText(layers)}; simulate them one by one`,
+  );
+}
+
+/**
+ * Returns the source of all random numbers of a scenario of one layer. It depends on the seed and the layer's id alone,
+ * so neither the order nor the selection of layers changes a layer's numbers. Layer 0 has those of a scenario without
+ * layers.
+ */
+export function randomOf({ seed, layers: [layer = 0] = [] }: Pick<Scenario, "seed" | "layers">): RandomSource {
+  const random = createRandom(seed);
+  return layer === 0 ? random : random.derive(`layer/${layer}`);
 }

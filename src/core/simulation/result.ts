@@ -11,7 +11,7 @@ import {
 import { createRunSummary, type RunSummary, type RunTiming, summarizeRegret } from "../metrics/run-summary.ts";
 import { figureAt, figuresOf } from "../metrics/step-series.ts";
 import { routerKindOf } from "../routers/index.ts";
-import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { hasLayers, type RouterChoice, type Scenario, scenariosOfLayers } from "../scenario/scenario.ts";
 import { type FoundOptima, measuredSteps } from "./optima.ts";
 import type { FeasibleSeries, RoutedRun, RunSeries } from "./router-run.ts";
 import { hasOwnStreams, type SimulationPart } from "./sharing.ts";
@@ -46,9 +46,11 @@ export interface DualRegret extends Pick<HindsightResult, "gap" | "keptFraction"
   readonly cumulative: Float64Array;
 }
 
-/** What one router of a scenario did. */
+/** What one router of a scenario did, in one layer if there are several. */
 export interface RouterResult {
   readonly router: RouterChoice;
+  /** Id of the layer; absent if the scenario has only one. */
+  readonly layer?: number;
   /** Steps done. */
   readonly steps: number;
   readonly summary: RunSummary;
@@ -65,8 +67,25 @@ export interface RouterResult {
 }
 
 /**
- * Combines what the parts of a scenario found, however the work was divided: the routers' scores, the optima they miss
- * and the best biases in hindsight. Routers are in the scenario's order.
+ * Combines what the parts of each layer found. The results of a router's layers, in the scenario's order, come before
+ * those of the next router.
+ *
+ * @param partsOfLayers in the order of {@link scenariosOfLayers}
+ */
+export function layerResults(
+  scenario: Scenario,
+  partsOfLayers: readonly (readonly PartResult[])[],
+): readonly RouterResult[] {
+  const layers = scenariosOfLayers(scenario).map((ofLayer, index) => routerResults(ofLayer, partsOfLayers[index]));
+  if (!hasLayers(scenario)) return layers[0];
+  return scenario.routers.flatMap((_, router) =>
+    layers.map((results, index) => ({ ...results[router], layer: scenario.layers![index] })),
+  );
+}
+
+/**
+ * Combines what the parts of a scenario of one layer found, however the work was divided: the routers' scores, the optima
+ * they miss and the best biases in hindsight. Routers are in the scenario's order.
  */
 export function routerResults(scenario: Scenario, parts: readonly PartResult[]): RouterResult[] {
   // If each router has its own stream, it also has its own optima.

@@ -8,7 +8,7 @@ import { createStepSeries, firstSteps, type StepSeries, writeStep } from "../met
 import { createRandom } from "../random.ts";
 import { routerKindOf } from "../routers/index.ts";
 import type { RoutedStep, Router, RouterState } from "../routers/router.ts";
-import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
+import { type RouterChoice, randomOf, type Scenario } from "../scenario/scenario.ts";
 import { drawWithEnds, type StratifiedSample } from "../stratified-sample.ts";
 import type { Stream } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
@@ -101,12 +101,12 @@ export interface RouterRunContext {
 }
 
 /**
- * Creates a router of a scenario in its initial state; its random numbers depend only on the scenario's seed and its
- * kind.
+ * Creates a router of a scenario in its initial state; its random numbers depend only on the scenario's seed, its layer
+ * and the router's kind.
  */
 export function createRouter(scenario: Scenario, choice: RouterChoice, kernels: Kernels): Router {
   const { kind, scores, options } = choice;
-  const random = createRandom(scenario.seed).derive(`router/${kind}`);
+  const random = randomOf(scenario).derive(`router/${kind}`);
   return routerKindOf(choice).create({ shape: scenario, scores, kernels, trained: trains(scenario), random }, options);
 }
 

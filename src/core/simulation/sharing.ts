@@ -70,12 +70,14 @@ export function wholeParts(scenario: Scenario): SimulationPart[] {
 }
 
 /**
- * Returns the parts that `workers` threads share, slowest first. One thread has a single part. With more, the optima
- * and the biases in hindsight are separate parts, and the routers are dealt to whichever number of parts finishes
- * first; each part generates the batches again. Routers with their own streams are one part each.
+ * Returns the parts of each of the scenario's layers that `workers` threads share, slowest first; all layers have the
+ * same parts. One thread has a single part per layer. With more, a layer is divided if that finishes first: the optima
+ * and the biases in hindsight are separate parts, and the routers are dealt to several; each part generates the batches
+ * again. Routers with their own streams are one part each.
  */
 export function shareParts(scenario: Scenario, workers: number): SimulationPart[] {
   const ofOneThread = wholeParts(scenario);
+  const layers = scenario.layers?.length ?? 1;
   if (workers === 1 || hasOwnStreams(scenario)) return longestFirst(scenario, ofOneThread);
   const [whole] = ofOneThread;
   const others = [
@@ -85,7 +87,8 @@ export function shareParts(scenario: Scenario, workers: number): SimulationPart[
   const shares = range(1, Math.min(workers, whole.routers.length) + 1).map((groups) =>
     longestFirst(scenario, [...dealRouters(scenario, groups), ...others]),
   );
-  return least(shares, (a, b) => timeOf(scenario, a, workers) - timeOf(scenario, b, workers))!;
+  const candidates = layers === 1 ? shares : [ofOneThread, ...shares];
+  return least(candidates, (a, b) => timeOf(scenario, a, layers, workers) - timeOf(scenario, b, layers, workers))!;
 }
 
 /** The steps whose batches a part needs. */
@@ -111,16 +114,22 @@ export function neededSteps(
   };
 }
 
-/** Returns how long `workers` threads take for `parts` if each thread starts the next part when it finishes one. */
-function timeOf(scenario: Scenario, parts: readonly SimulationPart[], workers: number): number {
+/**
+ * Returns how long `workers` threads take for `parts` of each of `layers` if each thread starts the next part when it
+ * finishes one, the slowest parts first.
+ */
+function timeOf(scenario: Scenario, parts: readonly SimulationPart[], layers: number, workers: number): number {
   const busy = new Float64Array(workers);
-  for (const part of parts) busy[minIndex(busy)] += partWork(scenario, part);
+  for (const part of parts) {
+    const work = partWork(scenario, part);
+    for (let layer = 0; layer < layers; layer++) busy[minIndex(busy)] += work;
+  }
   return max(busy)!;
 }
 
 /** Returns how long one thread takes for a whole scenario, in the unit of {@link partWork}. */
 export function scenarioWork(scenario: Scenario): number {
-  return sum(wholeParts(scenario), (part) => partWork(scenario, part));
+  return (scenario.layers?.length ?? 1) * sum(wholeParts(scenario), (part) => partWork(scenario, part));
 }
 
 /** Returns the relative cost of a part, as the number of logits that plain top-k routes in the same time. */

@@ -5,8 +5,7 @@ import { createDualFunction } from "../metrics/dual-function.ts";
 import { createDualRegretMeter, type DualRegretState } from "../metrics/dual-regret.ts";
 import { createBatchFacts } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
-import { createRandom } from "../random.ts";
-import type { Scenario } from "../scenario/scenario.ts";
+import { hasLayers, randomOf, type Scenario } from "../scenario/scenario.ts";
 import { streamKindOf } from "../streams/index.ts";
 import type { Stream, StreamState } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
@@ -26,8 +25,8 @@ import { createRouterRun, type RouterRun, type RouterRunState } from "./router-r
 import { neededSteps, type SimulationPart, wholeParts } from "./sharing.ts";
 
 /**
- * Routers on one token stream, batch by batch. All of them see the same batches; no router depends on the others or on
- * their order. It has no clock: whoever steps it decides when to pause, save, draw or stop.
+ * Routers on one token stream, batch by batch: one layer of a model. All of them see the same batches; no router depends
+ * on the others or on their order. Several layers are as many simulations, see `scenariosOfLayers`. It has no clock: whoever steps it decides when to pause, save, draw or stop.
  *
  *     const simulation = await createSimulation(scenario, { kernels });
  *     while (await simulation.step()) …;
@@ -85,11 +84,15 @@ export interface SimulationOptions {
   readonly from?: SimulationState | undefined;
 }
 
-/** Throws `InputError` if recorded data is bad or the sizes need more memory than the kernels can have. */
+/**
+ * Creates the simulation of a scenario of one layer. Throws `InputError` if recorded data is bad or the sizes need more
+ * memory than the kernels can have.
+ */
 export async function createSimulation(
   scenario: Scenario,
   { kernels, part = onlyPart(scenario), isMeasured = true, from }: SimulationOptions,
 ): Promise<Simulation> {
+  if (hasLayers(scenario)) throw new Error("This scenario has several layers: simulate each by itself.");
   const sample = measuredSteps(scenario);
   const needed = neededSteps(scenario, part, sample);
   const routers = part.routers.map((position) => scenario.routers[position]);
@@ -216,9 +219,10 @@ function sumOf({ logits, tokens, experts, hasDisabled }: TokenBatch, chosen: rea
 }
 
 /** Opens the scenario's stream at its first batch. */
-export function openStream({ seed, stream, folder, ...shape }: Scenario, kernels: Kernels): Promise<Stream> {
-  const random = createRandom(seed).derive(`stream/${stream.kind}`);
-  return streamKindOf(stream).create({ shape, kernels, random, folder }, stream.options);
+export function openStream(scenario: Scenario, kernels: Kernels): Promise<Stream> {
+  const { stream, folder, layers: [layer] = [], ...shape } = scenario;
+  const random = randomOf(scenario).derive(`stream/${stream.kind}`);
+  return streamKindOf(stream).create({ shape, layer, kernels, random, folder }, stream.options);
 }
 
 /** Runs `allocate`. Throws `InputError` if the scenario needs more memory than the kernels can have. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createNormalState, repeatRow } from "./parts/normal-source.ts";
-import { defineStreamKind } from "./stream.ts";
+import { defineStreamKind, layersOption } from "./stream.ts";
 
 const adversarialOptions = z.strictObject({
   strength: z
@@ -10,6 +10,7 @@ const adversarialOptions = z.strictObject({
     .default(2)
     .describe("Logits by which the most loaded expert exceeds the least loaded one; 0 leaves only the noise."),
   noise: z.number().min(0).max(1000).default(1).describe("Standard deviation of the noise on each logit."),
+  layers: layersOption,
 });
 
 const adversarialState = z.strictObject({

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { RandomSource } from "../random.ts";
 import { createMixtureStream } from "./parts/synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./parts/token-mixture.ts";
-import { defineStreamKind } from "./stream.ts";
+import { defineStreamKind, layersOption } from "./stream.ts";
 
 const burstyOptions = z.strictObject({
   ...mixtureFields,
@@ -18,6 +18,7 @@ const burstyOptions = z.strictObject({
     .max(1)
     .default(0.8)
     .describe("Fraction of tokens drawn only from the dominating cluster; the others follow the Zipf weights."),
+  layers: layersOption,
 });
 
 /**

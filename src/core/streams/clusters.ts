@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { createSyntheticStream, repeatOption } from "./parts/synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./parts/token-mixture.ts";
-import { defineStreamKind } from "./stream.ts";
+import { defineStreamKind, layersOption } from "./stream.ts";
 
-const clustersOptions = z.strictObject({ ...mixtureFields, repeat: repeatOption });
+const clustersOptions = z.strictObject({ ...mixtureFields, repeat: repeatOption, layers: layersOption });
 
 /**
  * Tokens of a stationary mixture of clusters with Zipf weights, seen through a random linear router; the formulas are

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { createMovingCentres, createMovingWeights } from "./parts/moving-mixture.ts";
 import { createMixtureStream } from "./parts/synthetic-stream.ts";
 import { createTokenMixture, mixtureFields } from "./parts/token-mixture.ts";
-import { defineStreamKind } from "./stream.ts";
+import { defineStreamKind, layersOption } from "./stream.ts";
 
 const driftOptions = z.strictObject({
   ...mixtureFields,
@@ -22,6 +22,7 @@ const driftOptions = z.strictObject({
     .default([])
     .describe("For shift: the steps, counted from 0, whose batch is the first after a shift."),
   period: z.number().int().min(2).max(1e9).default(100).describe("For periodic: steps until everything is back."),
+  layers: layersOption,
 });
 
 /**

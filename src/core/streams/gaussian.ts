@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { RandomSource } from "../random.ts";
 import { createNoiseSource, repeatRow } from "./parts/normal-source.ts";
 import { createSyntheticStream, repeatOption } from "./parts/synthetic-stream.ts";
-import { defineStreamKind } from "./stream.ts";
+import { defineStreamKind, layersOption } from "./stream.ts";
 
 const gaussianOptions = z.strictObject({
   popularity: z
@@ -29,6 +29,7 @@ const gaussianOptions = z.strictObject({
     .default(1)
     .describe("Standard deviation of the noise on each logit; 0 makes all tokens equal."),
   repeat: repeatOption,
+  layers: layersOption,
 });
 
 export type GaussianOptions = z.infer<typeof gaussianOptions>;

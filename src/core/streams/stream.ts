@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { Assignment } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { RandomSource } from "../random.ts";
@@ -11,7 +11,25 @@ export interface StreamShape {
   /** Maximum tokens in a batch; only the last batch of a recorded file may hold fewer. */
   readonly tokens: number;
   readonly experts: number;
+  /** For recorded data with layers: the model's ids of those that are read, rising. */
+  readonly layers?: readonly number[] | undefined;
+  /** Ids of layers that were asked for and have no logits, such as dense ones. */
+  readonly absentLayers?: readonly number[] | undefined;
 }
+
+/** Maximum layers of a synthetic stream. */
+const mostLayers = 1024;
+
+/** Option of synthetic streams. A scenario simulates the layers one by one; each has a stream of its own. */
+export const layersOption = z
+  .int()
+  .min(1)
+  .max(mostLayers)
+  .optional()
+  .describe(
+    "Layers of the model, 0, 1, …, each with a gate and random numbers of its own; the first is that of a stream of one " +
+      "layer. Default: 1.",
+  );
 
 /** Everything that a stream must remember between batches: JSON data, and arrays by name. */
 export interface StreamState {
@@ -55,6 +73,8 @@ export interface StreamContext {
   readonly shape: StreamShape;
   readonly kernels: Kernels;
   readonly random: RandomSource;
+  /** Id of the layer whose batches to return; absent for data without layers. */
+  readonly layer?: number | undefined;
   /** Folder that relative paths in the options are resolved against first; then the working directory. */
   readonly folder: string;
 }
@@ -64,7 +84,10 @@ export interface StreamKind<Options = unknown> {
   readonly kind: string;
   readonly summary: string;
   readonly source: string;
-  /** A strict zod object; each field has a `.describe()`, and a default if one makes sense. */
+  /**
+   * A strict zod object; each field has a `.describe()`, and a default if one makes sense. A kind that can have several
+   * layers takes {@link layersOption} as `layers`, or finds them in `shape()`.
+   */
   readonly options: z.ZodObject;
   /**
    * What the batches depend on besides the seed or a file: the router's `load` on earlier batches (the streams have

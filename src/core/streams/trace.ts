@@ -1,6 +1,11 @@
 import { z } from "zod";
-import { openTensor } from "../formats/open-tensor.ts";
-import { shapeText, type TensorReader } from "../formats/tensor-reader.ts";
+import {
+  type LogitRows,
+  logitAxes,
+  openRecordedLogits,
+  type RecordedLogits,
+  selectLayers,
+} from "../formats/recorded-logits.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { markDisabled } from "../token-batch.ts";
@@ -16,19 +21,39 @@ const traceOptions = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "Recorded logits: .npy or .safetensors, [steps × tokens × experts] or [tokens × experts]; .csv or .parquet, one " +
-        "token per row. A CSV header of names is skipped; one of numbers is a token. Relative paths are resolved against " +
-        "the scenario's folder, then the working directory.",
+      "Recorded logits: .npy or .safetensors, [tokens × experts], [steps × tokens × experts] or, of several layers, " +
+        "[steps × layers × tokens × experts]; .safetensors with a tensor per layer; .csv or .parquet, one token per row. " +
+        "A CSV header of names is skipped; one of numbers is a token. Relative paths are resolved against the scenario's " +
+        "folder, then the working directory.",
     ),
   batchTokens: z
     .int()
     .positive()
     .optional()
     .describe(
-      "Tokens per step of a [tokens × experts] file; the last step may hold fewer. Default: the scenario's tokens; " +
+      "Tokens per step of a file without steps; the last step may hold fewer. Default: the scenario's tokens; " +
         `without those, the whole file is one step, up to ${maxTokensUncut} tokens.`,
     ),
-  tensor: z.string().optional().describe("Tensor in a .safetensors file; optional if the file holds only one."),
+  axes: z
+    .array(z.enum(logitAxes))
+    .refine((axes) => new Set(axes).size === axes.length, "an axis is named twice")
+    .optional()
+    .describe(
+      "What the file's dimensions count, in their order, ending with experts: [layers, tokens, experts]. Default: tokens, " +
+        "experts; with 3 dimensions steps before them; with 4 steps and layers.",
+    ),
+  layers: z
+    .array(z.union([z.int().min(0), z.string().regex(/^\d+-\d+$/, "must be a range of ids such as 10-20")]))
+    .min(1)
+    .optional()
+    .describe("Ids of the layers to read: [0, 3, 10-20]. Default: all."),
+  tensor: z
+    .string()
+    .optional()
+    .describe(
+      "Tensor in a .safetensors file; optional if the file holds only one, or one per layer. * stands for the layer's id: " +
+        "layers.*.logits.",
+    ),
   column: z.string().optional().describe("List column in a .parquet file; optional if the file holds only one."),
 });
 
@@ -40,9 +65,11 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  *     [steps × tokens × experts]   one batch per step
  *     [tokens × experts]           cut into batches of `batchTokens`; the last one may be shorter
  *
+ * A file can hold several layers: as one more dimension, or as a tensor each. A stream reads one of them.
+ *
  * `steps` in the scenario may be fewer than in the file; the rest is not read. float64 logits are rounded to float32.
  * −∞, and anything below −1e30, disables the expert for the token. NaN and +∞ throw `InputError` when their batch is
- * read, with step, token (within its batch) and expert, all counted from 0. Integers are refused: recorded choices and
+ * read, with layer, step, token (within its batch) and expert, all counted from 0. Integers are refused: recorded choices and
  * loads have no logits to route again. CSV cells have no type and are read as logits.
  */
 export const traceKind = defineStreamKind({
@@ -51,81 +78,80 @@ export const traceKind = defineStreamKind({
   source: "recorded data",
   options: traceOptions,
   async shape(options, wanted, folder) {
-    const reader = await openLogits(options, folder);
+    const logits = await openLogits(options, folder);
     try {
-      return findShape(reader, options.batchTokens, wanted);
+      return findShape(logits, options, wanted);
     } finally {
-      await reader.close();
+      await logits.close();
     }
   },
-  async create({ shape, folder, kernels }, options) {
-    const reader = await openLogits(options, folder);
+  async create({ shape, layer, folder, kernels }, options) {
+    const file = await openLogits(options, folder);
     let found: StreamShape;
+    let rows: LogitRows;
     try {
-      found = findShape(reader, options.batchTokens, shape);
+      found = findShape(file, options, shape);
+      rows = await file.open(layer ?? null);
     } catch (error) {
-      await reader.close();
+      await file.close();
       throw error;
     }
     const { steps, tokens: batchTokens, experts } = found;
     const logits = kernels.allocateFloat32(batchTokens * experts);
+    const place = layer === undefined ? "" : `layer ${layer}, `;
     let step = 0;
     return {
       async next() {
         if (step === steps) return null;
-        const tokens = await reader.read(logits, batchTokens);
-        if (tokens === 0) throw new InputError(`${reader.file}: truncated: it ends before step ${step}`);
+        const tokens = await rows.read(logits, batchTokens);
+        if (tokens === 0) throw new InputError(`${file.file}: truncated: it ends before ${place}step ${step}`);
         const hasDisabled = markDisabled(logits, tokens * experts);
-        checkLogits(reader.file, logits, step, tokens, experts);
+        checkLogits(file.file, `${place}step ${step}`, logits, tokens, experts);
         return { step: step++, tokens, experts, logits, hasDisabled };
       },
-      close: () => reader.close(),
+      close: () => file.close(),
     };
   },
 });
 
-async function openLogits({ path, tensor, column }: TraceOptions, folder: string): Promise<TensorReader> {
-  const reader = await openTensor(await platform().open(path, folder), { tensor, column });
-  const { file, shape, dtype, kind } = reader;
-  let problem: string | null = null;
-  if (kind === "integer") {
-    problem =
-      `${dtype} ${shapeText(shape)} holds recorded choices or loads, not logits, and cannot be routed again; use ` +
-      "`moesim measure` for them. Logits are floats";
-  } else if (shape.length === 1) {
-    problem = `the shape [${shape[0]}] has 1 dimension; expected [steps, tokens, experts] or [tokens, experts]`;
-  }
-  if (problem === null) return reader;
-  await reader.close();
-  throw new InputError(`${file}: ${problem}`);
+/** Opens the recorded file that the options name. */
+async function openLogits({ path, tensor, column, axes }: TraceOptions, folder: string): Promise<RecordedLogits> {
+  return openRecordedLogits(await platform().open(path, folder), { tensor, column, axes });
 }
 
 /**
  * Returns the stream's sizes: those of the file, cut as asked. Throws `InputError` if they differ from those wanted.
  */
-function findShape(reader: TensorReader, batchTokens: number | undefined, wanted: Partial<StreamShape>): StreamShape {
-  const { file, shape, rows, columns: experts } = reader;
-  const printed = shapeText(shape);
+function findShape(
+  logits: RecordedLogits,
+  { batchTokens, layers: selection }: TraceOptions,
+  wanted: Partial<StreamShape>,
+): StreamShape {
+  const { file, description, experts } = logits;
   if (wanted.experts !== undefined && wanted.experts !== experts) {
-    throw new InputError(`${file}: ${printed} has ${experts} experts, but ${wanted.experts} are requested`);
+    throw new InputError(`${file}: ${description} has ${experts} experts, but ${wanted.experts} are requested`);
   }
   let tokens: number;
-  if (shape.length === 3) {
-    tokens = shape[1];
+  let stepsHeld: number;
+  if (logits.steps !== null) {
+    stepsHeld = logits.steps;
+    tokens = logits.tokens;
     if (batchTokens !== undefined) {
-      throw new InputError(`${file}: remove batchTokens, which cuts [tokens, experts] files; ${printed} has steps`);
+      throw new InputError(`${file}: remove batchTokens, which cuts files without steps; ${description} has steps`);
     }
     if (wanted.tokens !== undefined && wanted.tokens !== tokens) {
-      throw new InputError(`${file}: ${printed} has ${tokens} tokens per step, but ${wanted.tokens} are requested`);
+      throw new InputError(`${file}: ${description} has ${tokens} tokens per step, but ${wanted.tokens} are requested`);
     }
   } else {
+    const rows = logits.tokens;
     const named = batchTokens ?? wanted.tokens;
     if (named === undefined && rows > maxTokensUncut) {
       throw new InputError(
-        `${file}: ${printed} has ${rows} tokens; set batchTokens, since at most ${maxTokensUncut} make one step`,
+        `${file}: ${description} has ${rows} tokens; set batchTokens, since at most ${maxTokensUncut} make one step`,
       );
     }
     tokens = Math.min(named ?? rows, rows);
+    stepsHeld = Math.ceil(rows / tokens);
     if (wanted.tokens !== undefined && Math.min(wanted.tokens, rows) !== tokens) {
       throw new InputError(
         `${file}: batchTokens ${batchTokens} and tokens ${wanted.tokens} disagree; remove one, or make them equal`,
@@ -138,23 +164,22 @@ function findShape(reader: TensorReader, batchTokens: number | undefined, wanted
         "allowed in one step",
     );
   }
-  const stepsHeld = Math.ceil(rows / tokens);
   const steps = wanted.steps ?? stepsHeld;
   if (steps > stepsHeld) {
     throw new InputError(
-      `${file}: ${printed} has ${stepsHeld} steps of ${tokens} tokens, but ${steps} are requested; allowed: ` +
+      `${file}: ${description} has ${stepsHeld} steps of ${tokens} tokens, but ${steps} are requested; allowed: ` +
         `1 to ${stepsHeld}`,
     );
   }
-  return { steps, tokens, experts };
+  return { steps, tokens, experts, ...selectLayers(logits, selection) };
 }
 
-function checkLogits(file: string, logits: Float32Array, step: number, tokens: number, experts: number): void {
+function checkLogits(file: string, place: string, logits: Float32Array, tokens: number, experts: number): void {
   const values = tokens * experts;
   for (let i = 0; i < values; i++) {
     if (!(logits[i] < Number.POSITIVE_INFINITY)) {
       throw new InputError(
-        `${file}: the logit of step ${step}, token ${Math.floor(i / experts)} of that step, expert ${i % experts} is ` +
+        `${file}: the logit of ${place}, token ${Math.floor(i / experts)} of that step, expert ${i % experts} is ` +
           `${logits[i]}; logits must be finite as float32, or -inf for a disabled expert`,
       );
     }

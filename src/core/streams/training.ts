@@ -5,7 +5,7 @@ import { tensorBackendOf } from "../kernels/kernels.ts";
 import { withTensorMemory } from "../kernels/tensor/memory.ts";
 import { platform } from "../platform.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./parts/text-tokens.ts";
-import { defineStreamKind, type StreamContext, type StreamShape } from "./stream.ts";
+import { defineStreamKind, layersOption, type StreamContext, type StreamShape } from "./stream.ts";
 import { assign, createAdam } from "./training/adam.ts";
 import { createClustersTask } from "./training/clusters-task.ts";
 import { createDispatch, gatesOf } from "./training/dispatch.ts";
@@ -88,6 +88,7 @@ const trainingOptions = z.strictObject({
     ),
   ...taskFields.clusters,
   ...taskFields.text,
+  layers: layersOption,
 });
 
 export type TrainingOptions = z.infer<typeof trainingOptions>;
@@ -162,8 +163,12 @@ export const trainingKind = defineStreamKind({
   feedback: "training",
   evaluatedTokens: ({ evaluate }) => evaluate?.tokens ?? null,
   check(options, shape) {
-    const { task, path, shift } = options;
+    const { task, path, shift, layers } = options;
     const problems: { path: readonly string[]; message: string }[] = [];
+    if (layers !== undefined && layers > 1) {
+      const message = `a stream that trains has one layer; run ${layers} scenarios with seeds of their own instead`;
+      problems.push({ path: ["layers"], message });
+    }
     if (task === "text" && path === undefined) {
       problems.push({ path: ["path"], message: "is missing; task: text needs the path of a text file" });
     }

@@ -5,7 +5,7 @@ import { createSyntheticStream } from "./parts/synthetic-stream.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./parts/text-tokens.ts";
 import { createUniformSource } from "./parts/uniform-source.ts";
 import { zipfWeights } from "./parts/zipf.ts";
-import { defineStreamKind, type StreamContext } from "./stream.ts";
+import { defineStreamKind, layersOption, type StreamContext } from "./stream.ts";
 
 const zipfTextOptions = z.strictObject({
   path: z
@@ -31,6 +31,7 @@ const zipfTextOptions = z.strictObject({
     .max(1000)
     .default(0.5)
     .describe("Standard deviation of the noise (the context) on each logit; 0 gives equal tokens equal logits."),
+  layers: layersOption,
 });
 
 export type ZipfTextOptions = z.infer<typeof zipfTextOptions>;

@@ -26,8 +26,19 @@ import { randomLogits } from "../../support/random-logits.ts";
 import { runInProcess } from "../../support/run-in-process.ts";
 
 /** The columns that say whose row it is and how large its run was. */
-const places = ["scenario", "router", "kind", "seed", "step", "steps", "tokens", "experts", "top_k"];
-const summaryHeader = headerOf(summaryColumnsOf("evaluated"));
+const places = [
+  "scenario",
+  "router",
+  "kind",
+  "seed",
+  "step",
+  "steps",
+  "tokens",
+  "experts",
+  "top_k",
+  "max_vio_worst_layer",
+];
+const summaryHeader = headerOf(summaryColumnsOf("evaluated", true));
 const files = {
   summary: summaryHeader,
   steps: headerOf(stepColumnsOf("evaluated")),

@@ -67,7 +67,7 @@ describe("trace on [steps, tokens, experts]", () => {
     await expectInputError(
       () => shapeOf({ path, batchTokens: 1 }),
       path,
-      "remove batchTokens, which cuts [tokens, experts] files",
+      "remove batchTokens, which cuts files without steps",
     );
   });
 });
