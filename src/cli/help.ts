@@ -24,6 +24,7 @@ export function examples(commands: Readonly<Record<string, string>>): [string][]
 /** The files of one run, which `run` writes, and `sweep` for each cell. */
 export const runFiles = [
   "summary.csv      metrics of the run, a row per router",
+  "layers.csv       metrics of each layer, if there are several; summary.csv then has means",
   "steps.csv        metrics of each step, a row per router and step",
   "loads.csv        load of each expert, on up to `loadSamples` steps",
   "diagnostics.csv  further metrics of each step",

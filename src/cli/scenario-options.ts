@@ -1,12 +1,14 @@
 import path from "node:path";
 import type { Options } from "yargs";
-import { openTensor } from "../core/formats/open-tensor.ts";
+import { type LogitAxis, logitAxes, openRecordedLogits } from "../core/formats/recorded-logits.ts";
 import { InputError } from "../core/input-error.ts";
+import { platform } from "../core/platform.ts";
 import { resolveScenario } from "../core/scenario/load.ts";
 import { findModel } from "../core/scenario/models.ts";
 import { parseOverride, withOverrides } from "../core/scenario/overrides.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
+import { suggestion } from "../core/suggestion.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
 import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
 
@@ -78,6 +80,8 @@ export interface LogitsArguments {
   model?: string | undefined;
   tensor?: string | undefined;
   column?: string | undefined;
+  axes?: string | undefined;
+  layers?: string | undefined;
 }
 
 export const logitsOptions = {
@@ -86,7 +90,7 @@ export const logitsOptions = {
     group: optionGroups.input,
     demandOption: true,
     requiresArg: true,
-    describe: "File of logits: [tokens × experts] or [steps × tokens × experts]",
+    describe: "File of logits: [tokens × experts], with steps, and layers",
   },
   "top-k": {
     type: "number",
@@ -107,6 +111,20 @@ export const logitsOptions = {
     requiresArg: true,
     describe: "Name of the list column in a .parquet file",
   },
+  axes: {
+    type: "string",
+    group: optionGroups.input,
+    requiresArg: true,
+    describe: "What the dimensions are: layers,tokens,experts, …",
+    defaultDescription: "[[steps,][layers,]]tokens,experts",
+  },
+  layers: {
+    type: "string",
+    group: optionGroups.input,
+    requiresArg: true,
+    describe: "Ids of the layers to read: 0,3,10-20",
+    defaultDescription: "all",
+  },
 } as const satisfies Record<string, Options>;
 
 /** Options that set fields of the scenario, by the path of the field. */
@@ -117,22 +135,24 @@ const optionOfField: Readonly<Record<string, string>> = {
   "stream.path": "--logits",
   "stream.tensor": "--tensor",
   "stream.column": "--column",
+  "stream.axes": "--axes",
+  "stream.layers": "--layers",
 };
 
 /**
  * Returns the scenario that replays the file, with further `fields`, checked like any other under the name of `command`. A file
- * with two dimensions is one batch. Throws `InputError`, whose message names options instead of fields.
+ * without steps is one batch in each layer. Throws `InputError`, whose message names options instead of fields.
  */
 export async function scenarioOfLogits(
   command: string,
-  { logits, tensor, column, model, "top-k": topK }: LogitsArguments,
+  { logits, tensor, column, axes, layers, model, "top-k": topK }: LogitsArguments,
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
-  const reader = await openTensor(logits, { tensor, column });
-  const { shape } = reader;
-  await reader.close();
-  const hasSteps = shape.length === 3;
-  const experts = shape[shape.length - 1];
+  const named = axes?.split(",").map(checkAxis);
+  const file = await openRecordedLogits(await platform().open(logits), { tensor, column, axes: named });
+  const { steps, tokens, experts } = file;
+  await file.close();
+  const hasSteps = steps !== null;
   const published = findModel(model);
   if (published !== undefined && published.experts !== experts) {
     throw new InputError(
@@ -144,7 +164,15 @@ export async function scenarioOfLogits(
     name: command,
     model,
     topK: topK ?? published?.topK ?? Math.min(defaultTopK, experts),
-    stream: { kind: "trace", path: path.resolve(logits), tensor, column, batchTokens: hasSteps ? undefined : shape[0] },
+    stream: {
+      kind: "trace",
+      path: path.resolve(logits),
+      tensor,
+      column,
+      axes: named,
+      layers: layers?.split(",").map((item) => (/^\d+$/.test(item) ? Number(item) : item)),
+      batchTokens: hasSteps ? undefined : tokens,
+    },
     regret: { every: 0 },
     ...fields,
   };
@@ -156,11 +184,20 @@ export async function scenarioOfLogits(
   }
 }
 
+/** Returns `name`. Throws `InputError` if it is no axis. */
+function checkAxis(name: string): LogitAxis {
+  const axis = logitAxes.find((known) => known === name);
+  if (axis !== undefined) return axis;
+  throw new InputError(
+    `--axes: "${name}" is not an axis.${suggestion(name, logitAxes)} Allowed, with commas between: ${logitAxes.join(", ")}.`,
+  );
+}
+
 /** Replaces the scenario's field that `line` names, at its start or after the command, by the field's option. */
 function inOptions(line: string): string {
   return line.replace(/^(\w+: |)([\w.[\]]+)(?=: )/, (whole, start: string, field: string) => {
     const parameter = /^routers\[0\]\.(.+)$/.exec(field)?.[1];
-    const option = parameter === undefined ? optionOfField[field] : `--param ${parameter}`;
+    const option = parameter === undefined ? optionOfField[field.replace(/\[\d+\]$/, "")] : `--param ${parameter}`;
     return option === undefined ? whole : start + option;
   });
 }

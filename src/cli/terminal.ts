@@ -1,7 +1,8 @@
 import pc from "picocolors";
 import type { Colors } from "picocolors/types.js";
 import wrapAnsi from "wrap-ansi";
-import { counted, escapeUnprintable, escapeUnprintableInLines } from "../core/words.ts";
+import type { Scenario } from "../core/scenario/scenario.ts";
+import { counted, escapeUnprintable, escapeUnprintableInLines, rangesText } from "../core/words.ts";
 
 /** Returns the colours for `stream`: none unless it is a terminal that has them, and none if NO_COLOR is set (no-color.org). */
 export function colorsOf(stream: NodeJS.WriteStream): Colors {
@@ -64,4 +65,18 @@ export function printJson(value: object): void {
 /** Describes the size of a stream: `10 steps of 512 tokens, 16 experts`. */
 export function sizesText(steps: number, tokens: number, experts: number): string {
   return `${counted(steps, "step")} of ${counted(tokens, "token")}, ${counted(experts, "expert")}`;
+}
+
+/** Describes the layers of a scenario, for what comes before its sizes: `26 layers (1-26), `; empty if it has only one. */
+export function layersText({ layers = [] }: Pick<Scenario, "layers">): string {
+  return layers.length > 1 ? `${counted(layers.length, "layer")} (${rangesText(layers)}), ` : "";
+}
+
+/** Says which layers of a recording are absent; nothing if none is. */
+export function absentSentences({ absentLayers = [] }: Pick<Scenario, "absentLayers">): string[] {
+  if (absentLayers.length === 0) return [];
+  const isOne = absentLayers.length === 1;
+  return [
+    `${isOne ? "Layer" : "Layers"} ${rangesText(absentLayers)} ${isOne ? "has" : "have"} no logits: absent, and in no mean.`,
+  ];
 }

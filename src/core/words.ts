@@ -46,3 +46,14 @@ function escapeUnit(unit: number): string {
 export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
+
+/** Formats rising numbers, such as ids of layers, in a message: `0, 3, 10-20`. */
+export function rangesText(numbers: readonly number[]): string {
+  const ranges: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const range = ranges.at(-1);
+    if (range !== undefined && number === range[1] + 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return listedFirst(ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)));
+}

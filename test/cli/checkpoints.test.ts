@@ -113,6 +113,7 @@ describe("moesim run --checkpoint-every, killed again and again and resumed,", (
       },
       [2],
     ],
+    ["several layers", { stream: { kind: "clusters", layers: 3 }, routers: routers.slice(0, 4) }, [1, 2]],
     ["recorded logits", { stream: { kind: "trace", path: "logits.npy", batchTokens: 64 }, experts: 8 }, [1, 2]],
   ])("comes to the same bytes as a run that nothing stopped, with %s", async (_, fields, workers) => {
     const folder = folderOf(fields);
@@ -126,7 +127,16 @@ describe("moesim run --checkpoint-every, killed again and again and resumed,", (
     expect(code, stderr).toBe(0);
     expect(stderr).not.toContain("no checkpoint");
     expectSameBytes(folder, "out", "whole");
-    expect(listFiles(path.join(folder, "out"))).toEqual([...deterministicFiles, "run.json", "timing.csv"].sort());
+    const layersFiles = existsSync(path.join(folder, "whole/layers.csv")) ? ["layers.csv"] : [];
+    expect(listFiles(path.join(folder, "out"))).toEqual(
+      [...deterministicFiles, ...layersFiles, "run.json", "timing.csv"].sort(),
+    );
+    for (const file of layersFiles) {
+      const [resumed, whole] = ["out", "whole"].map((results) =>
+        readFileSync(path.join(folder, results, file), "utf8"),
+      );
+      expect(resumed).toBe(whole);
+    }
   });
 });
 

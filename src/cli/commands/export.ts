@@ -2,7 +2,7 @@ import type { CommandModule } from "yargs";
 import { InputError } from "../../core/input-error.ts";
 import { loadKernels } from "../../core/kernels/index.ts";
 import { printable } from "../../core/results/format.ts";
-import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
+import { hasLayers, type RouterChoice, type Scenario, scenariosOfLayers } from "../../core/scenario/scenario.ts";
 import { batchesOnly, hasOwnStreams } from "../../core/simulation/sharing.ts";
 import { createSimulation } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
@@ -26,7 +26,7 @@ import {
   type ScenarioArguments,
   scenarioOptions,
 } from "../scenario-options.ts";
-import { printJson, sizesText } from "../terminal.ts";
+import { layersText, printJson, sizesText } from "../terminal.ts";
 
 interface ExportArguments extends CommonArguments, ScenarioArguments {
   router?: string | undefined;
@@ -61,7 +61,9 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
             "$0 export training.yaml --router ssr --out logits.npy",
         }),
       )
-      .epilogue(epilogue(["--out  float32 [steps × tokens × experts]"])),
+      .epilogue(
+        epilogue(["--out  float32 [steps × tokens × experts], of several layers [steps × layers × tokens × experts]"]),
+      ),
   handler: exportLogits,
 };
 
@@ -71,18 +73,22 @@ async function exportLogits(options: ExportArguments): Promise<void> {
   const router = routerOf(scenario, options);
   checkTarget("out", options.out, await filesReadBy(options.scenario, [scenario]));
   const { name, steps, tokens, experts } = scenario;
-  const progress = createProgress(steps, "steps", options.quiet);
+  const layers = scenario.layers?.length ?? 1;
+  const shape = hasLayers(scenario) ? [steps, layers, tokens, experts] : [steps, tokens, experts];
+  const progress = createProgress(steps * layers, "steps", options.quiet);
   const write = async (file: string) => {
-    const writer = createNpyWriter(file, [steps, tokens, experts]);
+    const writer = createNpyWriter(file, shape);
     try {
       const part = router === null ? batchesOnly : { ...batchesOnly, routers: [scenario.routers.indexOf(router)] };
       const withoutRegret = { ...scenario, regret: { every: 0, gap: 0 } };
-      const simulation = await createSimulation(withoutRegret, { kernels: await loadKernels(backend), part });
-      for await (const _ of eachStep(simulation)) {
-        const batch = simulation.batch!;
-        checkWhole(scenario, batch);
-        writer.append(batch.logits, tokens * experts);
-        progress.update(simulation.steps);
+      for (const [layer, ofLayer] of scenariosOfLayers(withoutRegret).entries()) {
+        const simulation = await createSimulation(ofLayer, { kernels: await loadKernels(backend), part });
+        for await (const _ of eachStep(simulation)) {
+          const batch = simulation.batch!;
+          checkWhole(scenario, batch);
+          writer.append(batch.logits, tokens * experts, (batch.step * layers + layer) * tokens * experts);
+          progress.update(layer * steps + simulation.steps);
+        }
       }
     } finally {
       writer.close();
@@ -93,12 +99,12 @@ async function exportLogits(options: ExportArguments): Promise<void> {
   );
 
   if (options.json) {
-    printJson({ path: options.out, steps, tokens, experts });
+    printJson({ path: options.out, ...(hasLayers(scenario) && { layers: scenario.layers }), steps, tokens, experts });
     return;
   }
   if (options.quiet) return;
   process.stdout.write(
-    `${printable(name)}: ${sizesText(steps, tokens, experts)}, written to ${escapeUnprintable(options.out)}\n`,
+    `${printable(name)}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, written to ${escapeUnprintable(options.out)}\n`,
   );
 }
 

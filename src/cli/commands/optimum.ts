@@ -2,6 +2,7 @@ import type { CommandModule } from "yargs";
 import { scoreKinds } from "../../core/assignment.ts";
 import { InputError } from "../../core/input-error.ts";
 import { createKernels } from "../../core/kernels/index.ts";
+import { hasLayers, type Scenario, scenariosOfLayers } from "../../core/scenario/scenario.ts";
 import { batchesOnly } from "../../core/simulation/sharing.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { batchCapacity, excludeDisabled } from "../../core/token-batch.ts";
@@ -68,26 +69,32 @@ async function optimum(options: OptimumArguments): Promise<void> {
   }
   const kind = options.scores === "raw" ? "logits" : options.scores;
   const { tokens: most, experts, topK } = scenario;
-  const kernels = createKernels();
-  const { scores, solver, simulation } = await withMemoryFor(scenario, async () => ({
-    scores: kernels.allocateFloat64(most * experts),
-    solver: createAssignmentSolver(kernels, most, experts, topK, { gap }),
-    simulation: await createSimulation(scenario, { kernels, part: batchesOnly }),
-  }));
+  const isLayered = hasLayers(scenario);
   // Prints nothing if a later step of the file turns out to be bad.
   const lines: string[] = [];
-  for await (const _ of eachStep(simulation)) {
-    const batch = simulation.batch!;
-    const { logits, tokens } = batch;
-    kernels.affinities(logits, kind, tokens, experts, scores);
-    excludeDisabled(batch, scores);
-    // Each search starts from the prices of the previous one.
-    const { value, upperBound, exact } = solver.solve({
-      scores,
-      tokens,
-      capacity: capacity ?? batchCapacity(batch, scenario),
-    });
-    lines.push(`${JSON.stringify({ optimum: value, upper_bound: upperBound, exact })}\n`);
-  }
+  for (const ofLayer of scenariosOfLayers(scenario)) await solveLayer(ofLayer);
   process.stdout.write(lines.join(""));
+
+  async function solveLayer(scenario: Scenario): Promise<void> {
+    const kernels = createKernels();
+    const { scores, solver, simulation } = await withMemoryFor(scenario, async () => ({
+      scores: kernels.allocateFloat64(most * experts),
+      solver: createAssignmentSolver(kernels, most, experts, topK, { gap }),
+      simulation: await createSimulation(scenario, { kernels, part: batchesOnly }),
+    }));
+    const place = isLayered ? { layer: scenario.layers![0] } : {};
+    for await (const _ of eachStep(simulation)) {
+      const batch = simulation.batch!;
+      const { logits, tokens } = batch;
+      kernels.affinities(logits, kind, tokens, experts, scores);
+      excludeDisabled(batch, scores);
+      // Each search starts from the prices of the previous one.
+      const { value, upperBound, exact } = solver.solve({
+        scores,
+        tokens,
+        capacity: capacity ?? batchCapacity(batch, scenario),
+      });
+      lines.push(`${JSON.stringify({ ...place, optimum: value, upper_bound: upperBound, exact })}\n`);
+    }
+  }
 }

@@ -5,10 +5,10 @@ import { stopsEarly } from "../../core/results/warnings.ts";
 import { routerKindOf, routerKinds } from "../../core/routers/index.ts";
 import { findModel, modelNames } from "../../core/scenario/models.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
-import type { Scenario } from "../../core/scenario/scenario.ts";
+import { hasLayers, type Scenario, scenariosOfLayers } from "../../core/scenario/scenario.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
-import { escapeUnprintable } from "../../core/words.ts";
+import { escapeUnprintable, rangesText } from "../../core/words.ts";
 import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
 import { createAssignmentFile } from "../../node/files/write-results.ts";
 import { eachStep } from "../../node/run/run-scenario.ts";
@@ -23,7 +23,7 @@ import { epilogue, examples } from "../help.ts";
 import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
-import { printJson, sizesText, warn, writeLines } from "../terminal.ts";
+import { absentSentences, layersText, printJson, sizesText, warn, writeLines } from "../terminal.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
   router?: string | undefined;
@@ -102,7 +102,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       )
       .epilogue(
         epilogue([
-          "--out   step, token, slot, expert, gate: a row per token and selected expert",
+          "--out   step, token, slot, expert, gate: a row per token and selected expert; last the layer, if there are several",
           "--plan  float32 [tokens × experts] or [steps × tokens × experts]; rows sum to 1, or to 0 where scot has no mass",
         ]),
       ),
@@ -116,7 +116,13 @@ async function route(options: RouteArguments): Promise<void> {
   if (options.plan !== undefined) checkPlan(router);
   checkOutputs(options);
   const { scenario, hasSteps } = await scenarioFor(options, written);
-  const progress = createProgress(scenario.steps, "steps", options.quiet);
+  if (options.plan !== undefined && hasLayers(scenario)) {
+    throw new InputError(
+      `--plan: ${options.logits} has several layers, ${rangesText(scenario.layers!)}; choose one with --layers`,
+    );
+  }
+  const layers = scenario.layers?.length ?? 1;
+  const progress = createProgress(scenario.steps * layers, "steps", options.quiet);
   const write = (out: string, planWriter: NpyWriter | null) =>
     routeBatches(scenario, backend, out, planWriter, progress.update);
 
@@ -129,19 +135,21 @@ async function route(options: RouteArguments): Promise<void> {
         }),
   ).finally(() => progress.stop());
 
-  const missed = `the plan missed its tolerance on ${notConverged} of ${scenario.steps} steps`;
+  const missed = `the plan missed its tolerance on ${notConverged} of ${scenario.steps * layers} steps`;
   const isMeant = stopsEarly(scenario.routers[0]);
   const { out, plan = null } = options;
   const { steps, tokens, experts, topK } = scenario;
   if (options.json) {
     const missedSteps = routerKindOf({ kind: router }).plan === undefined ? null : notConverged;
-    printJson({ router, steps, tokens, experts, top_k: topK, not_converged_steps: missedSteps, out, plan });
+    const ids = hasLayers(scenario) ? { layers: scenario.layers } : {};
+    printJson({ router, ...ids, steps, tokens, experts, top_k: topK, not_converged_steps: missedSteps, out, plan });
   } else if (!options.quiet) {
     writeLines(
       process.stdout,
-      `${router}: ${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
+      `${router}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
         `${escapeUnprintable([out, ...(plan === null ? [] : [plan])].join(" and "))}`,
     );
+    for (const sentence of absentSentences(scenario)) writeLines(process.stdout, sentence);
     if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
   }
   if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
@@ -206,9 +214,18 @@ async function routeBatches(
   planWriter: NpyWriter | null,
   onProgress: (steps: number) => void,
 ): Promise<number> {
-  const assignments = createAssignmentFile(out);
+  const assignments = createAssignmentFile(out, hasLayers(scenario));
   let notConverged = 0;
+  let stepsDone = 0;
   try {
+    for (const ofLayer of scenariosOfLayers(scenario)) await routeLayer(ofLayer);
+  } finally {
+    assignments.close();
+    planWriter?.close();
+  }
+  return notConverged;
+
+  async function routeLayer(scenario: Scenario): Promise<void> {
     const kernels = await loadKernels(backend);
     const plan =
       planWriter &&
@@ -220,17 +237,14 @@ async function routeBatches(
     for await (const _ of eachStep(simulation)) {
       const batch = simulation.batch!;
       const { assignment, solver } = run.routed;
-      assignments.write(batch.step, batch.tokens, assignment, keepEmpty);
+      assignments.write(batch.step, batch.tokens, assignment, keepEmpty, scenario.layers?.[0]);
       if (plan !== null) {
         run.router.writePlan!(batch, plan);
         planWriter!.append(plan, plan.length);
       }
       if (solver !== undefined && !solver.converged) notConverged += 1;
-      onProgress(simulation.steps);
+      stepsDone += 1;
+      onProgress(stepsDone);
     }
-  } finally {
-    assignments.close();
-    planWriter?.close();
   }
-  return notConverged;
 }

@@ -1,13 +1,21 @@
 import path from "node:path";
+import { group, sum } from "d3-array";
 import type { CommandModule } from "yargs";
 import { formatNumber, printable } from "../../core/results/format.ts";
-import { convergenceMessages, dualRegretWarnings, sampledRegretWarnings } from "../../core/results/warnings.ts";
-import type { Scenario } from "../../core/scenario/scenario.ts";
+import type { SummaryRow } from "../../core/results/result-columns.ts";
+import {
+  convergenceMessages,
+  dualRegretWarnings,
+  type SampledRegret,
+  sampledRegretWarnings,
+} from "../../core/results/warnings.ts";
+import { hasLayers, type Scenario } from "../../core/scenario/scenario.ts";
+import type { RouterResult } from "../../core/simulation/result.ts";
 import { counted, escapeUnprintable, shellWord } from "../../core/words.ts";
-import { holdsCheckpoint, resultFiles, type Staging } from "../../node/files/results-folder.ts";
+import { filesOfRunWith, holdsCheckpoint, type Staging } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
 import { dualRegretBases, namingFile, openInput, runRecord } from "../../node/run/run-record.ts";
-import { openRunCheckpoint, type RouterProgress, runScenario, summaryRow } from "../../node/run/run-scenario.ts";
+import { openRunCheckpoint, type RouterProgress, type RunRow, runScenario } from "../../node/run/run-scenario.ts";
 import {
   type BackendName,
   backendOption,
@@ -27,7 +35,7 @@ import {
   type ScenarioArguments,
   scenarioOptions,
 } from "../scenario-options.ts";
-import { printJson, sizesText, tableStyle, warn, writeLines } from "../terminal.ts";
+import { absentSentences, layersText, printJson, sizesText, tableStyle, warn, writeLines } from "../terminal.ts";
 import { affinityLines, formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 
@@ -102,23 +110,24 @@ async function run(options: RunArguments): Promise<void> {
     const checkpoint = await openRunCheckpoint(staging, scenario, backend, every, workers);
     return namingFile(options.scenario, async () => {
       const input = await openInput(scenario);
-      const { results } = await runScenario(scenario, files, { workers, backend, onProgress, checkpoint });
+      const finished = await runScenario(scenario, files, { workers, backend, onProgress, checkpoint });
       const began = checkpoint?.start ?? start;
-      writeRunRecord(files, await runRecord("run", origin, scenario, input, backend, began, results));
-      return results;
+      writeRunRecord(files, await runRecord("run", origin, scenario, input, backend, began, finished.results));
+      return finished;
     });
   };
   const lost = () =>
     `interrupted after ${stepsDone()} steps; nothing is saved. Use --checkpoint-every N to be able to resume`;
   const resume = options.resume ? "run" : null;
-  const results = await withResultsFolder(folder, work, { resume, lost }).finally(stop);
+  const finished = await withResultsFolder(folder, work, { resume, lost }).finally(stop);
 
-  const rows = results.map((result) => ({
-    ...summaryRow(scenario, result),
-    timing: result.timing,
-    dualScores: result.dualRegret === null ? null : result.router.scores,
-  }));
-  const convergence = convergenceMessages(rows, scenario.routers);
+  const { results } = finished;
+  const rows = finished.rows.map((row, index) => {
+    const router = scenario.routers[index];
+    const hasDual = results.some((result) => result.router === router && result.dualRegret !== null);
+    return { ...row, dualScores: hasDual ? router.scores : null };
+  });
+  const convergence = convergenceMessages(withPlanTotals(rows, results), scenario.routers);
   const samples = results.map(({ router, summary, regrets, solvedWithRegret }) => ({
     router: router.name,
     steps: scenario.steps,
@@ -128,21 +137,26 @@ async function run(options: RunArguments): Promise<void> {
   }));
   const warnings = [
     ...convergence.warnings,
-    ...sampledRegretWarnings(samples),
+    ...sampledRegretWarnings(samplesOfRouters(samples)),
     ...dualRegretWarnings(dualRegretBases(results)),
   ];
   // Loading the statistics takes a moment that other commands should not wait for.
   const { balanceSentences, verdictOfRun } = await import("../../core/results/verdict.ts");
   const verdict = verdictOfRun(rows);
   const { name, steps, tokens, experts, topK, seed } = scenario;
+  const written = filesOfRunWith(hasLayers(scenario));
   if (options.json) {
     const pareto = verdict.pareto.map((position) => verdict.contenders[position].name);
-    printJson({ name, out: folder, files: resultFiles, seed, routers: rows.map(runObject), pareto });
+    const layers = {
+      ...(hasLayers(scenario) && { layers: scenario.layers, absent_layers: scenario.absentLayers ?? [] }),
+    };
+    printJson({ name, out: folder, files: written, seed, ...layers, routers: rows.map(runObject), pareto });
   } else if (!options.quiet) {
     const table = formatRunTable(rows, tableStyle(options.wide));
     const leftOut = leftOutSentence(table);
     const say = (text: string) => writeLines(process.stdout, text);
-    say(`${printable(name)}: ${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);
+    say(`${printable(name)}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);
+    for (const sentence of absentSentences(scenario)) say(sentence);
     if (sweepSize !== null) {
       say(
         `This is one run with seed ${seed}. The scenario's ${sweepSize.names.join(" and ")} ` +
@@ -155,15 +169,38 @@ async function run(options: RunArguments): Promise<void> {
     say(`\n${affinityLines(rows, scenario.measure.scores).join("\n")}`);
     const sentences = [...balanceSentences(verdict), ...convergence.notes.map((note) => `Note: ${note}.`)];
     if (sentences.length > 0) say(sentences.join("\n"));
-    say(`\nWritten to ${escapeUnprintable(folder)}: ${resultFiles.join(", ")}`);
+    say(`\nWritten to ${escapeUnprintable(folder)}: ${written.join(", ")}`);
     if (replaced !== null) say(`Replaced there: ${replaced}`);
   }
   for (const warning of warnings) warn(warning);
 }
 
+/** Returns `rows` in which the steps with a plan, and those whose plan missed its tolerance, are those of all layers. */
+function withPlanTotals(rows: readonly RunRow[], results: readonly RouterResult[]): SummaryRow[] {
+  const ofRouter = group(results, ({ router }) => router.name);
+  return rows.map((row) => {
+    const layers = ofRouter.get(row.source.router)!;
+    const solverSteps = sum(layers, ({ summary }) => summary.solverSteps ?? 0);
+    const notConvergedSteps = sum(layers, ({ summary }) => summary.notConvergedSteps ?? 0);
+    return { ...row, summary: { ...row.summary, solverSteps, notConvergedSteps } };
+  });
+}
+
+/** Sums the samples of each router over its layers; as they are if one is a single step, which no sum shows. */
+function samplesOfRouters(samples: readonly SampledRegret[]): readonly SampledRegret[] {
+  if (samples.some(({ steps, measured }) => measured === 1 && steps > 1)) return samples;
+  return Array.from(group(samples, ({ router }) => router)).map(([router, layers]) => ({
+    router,
+    steps: sum(layers, ({ steps }) => steps),
+    solved: sum(layers, ({ solved }) => solved),
+    measured: sum(layers, ({ measured }) => measured),
+    solvedWithRegret: sum(layers, ({ solvedWithRegret }) => solvedWithRegret),
+  }));
+}
+
 /** Creates the live line of a run: its progress, and the MaxVio of each router's latest batch. */
-function createRunProgress({ steps, routers }: Scenario, quiet: boolean) {
-  const total = steps * routers.length;
+function createRunProgress({ steps, routers, layers = [0] }: Scenario, quiet: boolean) {
+  const total = steps * routers.length * layers.length;
   let done = 0;
   const latest = new Map<string, number>();
   const progress = createLiveLine(

@@ -8,6 +8,7 @@ import { formatInterval, formatNumber, printable } from "../../core/results/form
 import type { Interval } from "../../core/results/interval.ts";
 import {
   intervalColumn,
+  isMeanOfLayers,
   objectOf,
   type SummaryRow,
   summaryColumnsOf,
@@ -44,7 +45,7 @@ interface ResultsColumn {
 /** Columns up to this rank, loss and balance, stay on any terminal. */
 const lastKeptRank = 2;
 /** Ranks of table columns that are not in any file, among those of the metrics. */
-const [sparklineRank, solverStepsRank] = [8.5, 14];
+const [worstLayerRank, sparklineRank, solverStepsRank] = [5.6, 8.5, 14];
 
 /** The metrics of summary.csv that a terminal shows. */
 const shownMetrics = derivedFrom([metricColumns], () => metricColumns.filter(({ header }) => header !== undefined));
@@ -79,6 +80,11 @@ export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}):
         rows.map(({ source }) => source.router),
       ),
       ...columns,
+      ...numberColumn(
+        "worst\nlayer",
+        worstLayerRank,
+        rows.map(({ worstLayer }) => worstLayer ?? null),
+      ),
       ...maxVioLines(rows),
       ...numberColumn(
         "solver\nsteps",
@@ -134,7 +140,7 @@ export function runObject(row: RunTableRow): object {
     .flatMap((metric) => metric.timing ?? [])
     .find(({ column }) => column === "train_ms_median")!;
   return {
-    ...objectOf(summaryColumnsOf(trainingFiguresOf([row])), row),
+    ...objectOf(summaryColumnsOf(trainingFiguresOf([row]), isMeanOfLayers(row)), row),
     [routeTime.column]: routeMsOf(row),
     ...(timing !== null && timing.trainMs !== null && { [trainTime.column]: trainTime.value(timing) }),
   };

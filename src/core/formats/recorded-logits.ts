@@ -1,6 +1,6 @@
 import { InputError } from "../input-error.ts";
 import { closeOnError, type Source } from "../source.ts";
-import { listedFirst } from "../words.ts";
+import { listedFirst, rangesText } from "../words.ts";
 import { openTensor } from "./open-tensor.ts";
 import type { NamedTensor } from "./safetensors.ts";
 import { quoteName, shapeText, type TensorOptions, type TensorReader } from "./tensor-reader.ts";
@@ -281,15 +281,4 @@ export function selectLayers(
     );
   }
   return { layers: selected, absentLayers: absentLayers.filter((layer) => wanted.has(layer)) };
-}
-
-/** Formats rising layer ids: `0, 3, 10-20`. */
-export function rangesText(layers: readonly number[]): string {
-  const ranges: [first: number, last: number][] = [];
-  for (const layer of layers) {
-    const range = ranges.at(-1);
-    if (range !== undefined && layer === range[1] + 1) range[1] = layer;
-    else ranges.push([layer, layer]);
-  }
-  return listedFirst(ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)));
 }

@@ -1,7 +1,8 @@
 import { InputError } from "../input-error.ts";
 import type { KernelBackend } from "../kernels/index.ts";
 import type { RunSummary } from "../metrics/run-summary.ts";
-import { type LayerRow, meanOfLayers } from "../results/layers.ts";
+import { meanOfLayers } from "../results/layers.ts";
+import type { LayerRow } from "../results/result-columns.ts";
 import { hasLayers, type RouterChoice, type Scenario, scenarioOfLayer } from "../scenario/scenario.ts";
 import { type RouterResult, routerResults } from "../simulation/result.ts";
 import { wholeParts } from "../simulation/sharing.ts";

@@ -1,12 +1,6 @@
 import { max, mean } from "d3-array";
 import type { RunSummary, RunTiming } from "../metrics/run-summary.ts";
-import type { SummaryRow } from "./result-columns.ts";
-
-/** What a router did in one layer: a row of layers.csv. */
-export interface LayerRow extends SummaryRow {
-  /** The model's id of the layer. */
-  readonly layer: number;
-}
+import type { LayerRow, SummaryRow } from "./result-columns.ts";
 
 /**
  * Returns a router's row of summary.csv from its `rows` of layers.csv, one per layer: the mean over the layers of each

@@ -54,10 +54,14 @@ export interface SummaryRow {
   readonly source: RowSource;
   readonly sizes: RunSizes;
   readonly summary: RunSummary;
-  /** The layer that the row is of; absent in summary.csv. */
-  readonly layer?: number | undefined;
   /** With several layers, the one with the largest MaxVio of the run; null if none has any. */
   readonly worstLayer?: number | null | undefined;
+}
+
+/** What a router did in one layer: a row of layers.csv. */
+export interface LayerRow extends SummaryRow {
+  /** The model's id of the layer. */
+  readonly layer: number;
 }
 
 /** The columns of summary.csv before the metrics. */
@@ -88,9 +92,9 @@ export function summaryColumnsOf(training: TrainingFigures, hasLayers = false): 
 }
 
 /** Returns `columns` and, last, the id of the layer, for files with rows of several layers. */
-export function withLayer<Row extends { readonly layer?: number | undefined }>(
+export function withLayer<Row>(
   columns: readonly Column<Row>[],
-): readonly Column<Row>[] {
+): readonly Column<Row & { readonly layer?: number | undefined }>[] {
   return [...columns, { name: "layer", value: ({ layer }) => layer ?? null }];
 }
 
@@ -118,6 +122,11 @@ export function isTrained({ summary }: SummaryRow): boolean {
 export function trainingFiguresOf(rows: readonly SummaryRow[]): TrainingFigures {
   if (rows.some(({ summary }) => summary.evalLoss !== null)) return "evaluated";
   return rows.some(isTrained) ? "trained" : "none";
+}
+
+/** Whether the row holds means over several layers. */
+export function isMeanOfLayers({ worstLayer }: SummaryRow): boolean {
+  return worstLayer !== undefined;
 }
 
 export interface StepRow {
@@ -198,9 +207,17 @@ export function metricOfColumn(column: string): string {
   return column.endsWith(intervalEnd) ? column.slice(0, -intervalEnd.length) : column;
 }
 
-/** Returns summary.csv: a row per router, with the columns of training and of evaluation if one has them. */
+/**
+ * Returns summary.csv: a row per router, with the columns of training and of evaluation if one has them, and those of the
+ * worst layer if the rows are means over layers.
+ */
 export function summaryTable(rows: readonly SummaryRow[]): ResultTable {
-  return tableOf("summary.csv", summaryColumnsOf(trainingFiguresOf(rows)), rows);
+  return tableOf("summary.csv", summaryColumnsOf(trainingFiguresOf(rows), rows.some(isMeanOfLayers)), rows);
+}
+
+/** Returns layers.csv: a row per router and layer, with the columns of training and of evaluation if one has them. */
+export function layersTable(rows: readonly LayerRow[]): ResultTable {
+  return tableOf("layers.csv", withLayer(summaryColumnsOf(trainingFiguresOf(rows))), rows);
 }
 
 /** Returns timing.csv: a row per router, with the columns of training if one trained. */

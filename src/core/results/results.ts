@@ -19,6 +19,14 @@ export interface LoadSeries {
   readonly load: readonly number[];
 }
 
+/** The loads of one router in several layers. */
+export interface LayerLoads {
+  /** Steps whose loads were kept. */
+  readonly steps: number;
+  /** By rising id; `load` `[experts]` is summed over the steps. */
+  readonly layers: readonly { readonly layer: number; readonly load: readonly number[] }[];
+}
+
 /**
  * What a run left besides its rows in the summary: known because it was just computed, or read on demand. Each method throws
  * `InputError` if the file that it reads is malformed.
@@ -32,8 +40,12 @@ export interface RunFiles {
   stepColumns(): Promise<readonly string[]>;
   /** Columns of steps.csv by router; none if the file is missing. It must have those `required`, and may lack those `optional`. */
   stepSeries(required: readonly string[], optional: readonly string[]): Promise<ReadonlyMap<string, StepSeries>>;
-  /** loads.csv by router; none if it is missing. */
+  /** loads.csv by router; none if it is missing, or of several layers. */
   loadSeries(): Promise<ReadonlyMap<string, LoadSeries>>;
+  /** loads.csv by router if it is of several layers; else none. */
+  layerLoads(): Promise<ReadonlyMap<string, LayerLoads>>;
+  /** layers.csv; null if it is missing, as in a run of one layer. */
+  layers(): ResultTable | null;
   /** Median over the steps of the milliseconds to route a batch, by router, from timing.csv; null if not recorded. */
   routeMs(): ReadonlyMap<string, number | null>;
   /** Precision of the dual regret of each router that has one, from run.json; none if it does not say. */
@@ -75,10 +87,10 @@ export interface CellSummary {
 
 /**
  * Joins the summaries of a sweep's cells: their rows one after the other, with the swept values in further columns named by
- * `parameters`. Cells that do not train lack the columns of those that do, which are then empty.
+ * `parameters`. Cells that do not train, or have one layer, lack the columns of those that do, which are then empty.
  */
 export function joinSummaries(cells: readonly CellSummary[], parameters: readonly string[]): ResultTable {
-  const columns = headerOf(summaryColumnsOf("evaluated")).filter((column) =>
+  const columns = headerOf(summaryColumnsOf("evaluated", true)).filter((column) =>
     cells.some(({ summary }) => summary.columns.includes(column)),
   );
   const rows = cells.flatMap(({ summary, values }) => {

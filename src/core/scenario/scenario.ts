@@ -1,8 +1,8 @@
 import type { ScoreKind } from "../assignment.ts";
-import { rangesText } from "../formats/recorded-logits.ts";
 import { InputError } from "../input-error.ts";
 import type { CapacityPolicy } from "../metrics/drops.ts";
 import { createRandom, type RandomSource } from "../random.ts";
+import { rangesText } from "../words.ts";
 
 /** One router of a scenario: its kind, its name, and the options as its kind's schema returned them. */
 export interface RouterChoice {

@@ -10,15 +10,16 @@ import {
   stepColumnsOf,
   summaryColumnsOf,
   variantColumns,
+  withLayer,
 } from "../../core/results/result-columns.ts";
 import { cellsIn, sweepFiles } from "../files/results-folder.ts";
 
-const summaryHeader = headerOf(summaryColumnsOf("evaluated"));
+const summaryHeader = headerOf(summaryColumnsOf("evaluated", true));
 
 /** The files whose numbers are the same on every run, with all columns they can have. */
 const checkedColumns = {
   "summary.csv": summaryHeader,
-  "layers.csv": [...summaryHeader, "layer"],
+  "layers.csv": headerOf(withLayer(summaryColumnsOf("evaluated"))),
   "steps.csv": headerOf(stepColumnsOf("evaluated")),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns()),

@@ -1,13 +1,16 @@
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { endianness } from "node:os";
 
 /** NumPy aligns the data in its files to this many bytes. */
 const alignment = 64;
 
-/** Writes a float32 `.npy` file from front to back, so that memory does not grow with it. */
+/** Writes a float32 `.npy` file in pieces, so that memory does not grow with it. */
 export interface NpyWriter {
-  /** Appends the first `count` values of `values`. Throws `RangeError` if the shape does not have room for them. */
-  append(values: Float32Array, count: number): void;
+  /**
+   * Appends the first `count` values of `values`, or writes them at the `first`-th value of the shape. Throws `RangeError`
+   * if the shape does not have room for them.
+   */
+  append(values: Float32Array, count: number, first?: number): void;
   close(): void;
 }
 
@@ -16,18 +19,23 @@ export function createNpyWriter(path: string, shape: readonly number[]): NpyWrit
   const promised = shape.reduce((product, length) => product * length, 1);
   const descriptor = openSync(path, "w");
   let written = 0;
-  writeFileSync(descriptor, npyHeader(shape));
+  const header = npyHeader(shape);
+  writeFully(descriptor, header, 0);
   return {
-    append(values, count) {
-      written += count;
+    append(values, count, first = written) {
+      written = first + count;
       if (written > promised) throw new RangeError(`${path}: ${written} values for the shape [${shape.join(", ")}]`);
-      writeFileSync(
-        descriptor,
-        new Uint8Array(values.buffer, values.byteOffset, count * Float32Array.BYTES_PER_ELEMENT),
-      );
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, count * Float32Array.BYTES_PER_ELEMENT);
+      writeFully(descriptor, bytes, header.length + first * Float32Array.BYTES_PER_ELEMENT);
     },
     close: () => closeSync(descriptor),
   };
+}
+
+/** Writes all of `bytes` at `position`; the system may take fewer at once. */
+function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(descriptor, bytes, done, bytes.length - done, position + done);
 }
 
 function npyHeader(shape: readonly number[]): Buffer {

@@ -7,6 +7,7 @@ import { InputError } from "../../core/input-error.ts";
 import { headerOf, type ResultTable, summaryColumnsOf } from "../../core/results/result-columns.ts";
 import {
   cellOf,
+  type LayerLoads,
   type LoadSeries,
   parseNumber,
   type Results,
@@ -98,7 +99,7 @@ function descriptionIn(record: unknown): string {
  */
 export function checkPluginsLoaded(folder: string): void {
   const record = readRunRecord(folder) ?? readRunRecord(path.join(folder, "cells", "0"));
-  const known = headerOf(summaryColumnsOf("evaluated"));
+  const known = headerOf(summaryColumnsOf("evaluated", true));
   const missing = pluginColumnsIn(record).find((column) => !known.includes(column));
   if (missing === undefined) return;
   throw new InputError(`${folder}: ${missing} is a metric of a plugin; give the plugin with --plugin FILE.mjs`);
@@ -116,7 +117,9 @@ function pluginColumnsIn(record: unknown): string[] {
 
 /** The files of the run in `folder`, read on demand; `results` is the folder of all runs. */
 export function filesOfRun(folder: string, results: string): RunFiles {
-  const [steps, loads, timing] = ["steps.csv", "loads.csv", "timing.csv"].map((name) => path.join(folder, name));
+  const [steps, loads, layers, timing] = ["steps.csv", "loads.csv", "layers.csv", "timing.csv"].map((name) =>
+    path.join(folder, name),
+  );
   return {
     recordPath: path.join(folder, "run.json"),
     record: () => readRunJson(folder),
@@ -128,6 +131,8 @@ export function filesOfRun(folder: string, results: string): RunFiles {
     },
     stepSeries: (required, optional) => readStepSeries(steps, required, optional),
     loadSeries: () => readLoadSeries(loads),
+    layerLoads: () => readLayerLoads(loads),
+    layers: () => (existsSync(layers) ? readTable(layers, ["router", "layer", "max_vio_global"]) : null),
     routeMs() {
       if (!existsSync(timing)) return new Map();
       return routeMsIn(readTable(timing, ["router", "route_ms_median"]));
@@ -244,7 +249,8 @@ export async function openRows(
 
 /**
  * Reads the per-step columns `required` of a run's steps.csv or diagnostics.csv, by router, in pieces: memory grows with
- * the numbers asked for. Empty if there is no such file. Throws `InputError` if it is malformed.
+ * the numbers asked for. With several layers, the values of a step are means over those that have one. Empty if there is
+ * no such file. Throws `InputError` if it is malformed.
  *
  * @param optional further columns, which some files lack
  */
@@ -255,23 +261,89 @@ export async function readStepSeries(
 ): Promise<ReadonlyMap<string, StepSeries>> {
   const columns = [...required, ...optional];
   const series = new Map<string, { step: number[]; columns: Record<string, number[]> }>();
-  await readRows(file, ["router", "step", ...required], optional, (router, [step, ...values]) => {
+  /** With several layers, by router: the place of each step, and how many layers have a value there, by column. */
+  const layered = new Map<string, { place: Map<number, number>; counts: number[][] }>();
+  await readRows(file, ["router", "step", ...required], [...optional, "layer"], (router, [step, ...values]) => {
+    const layer = values.pop()!;
     let entry = series.get(router);
     if (entry === undefined) {
       entry = { step: [], columns: Object.fromEntries(columns.map((column) => [column, []])) };
       series.set(router, entry);
+      if (!Number.isNaN(layer)) layered.set(router, { place: new Map(), counts: columns.map(() => []) });
     }
-    entry.step.push(step);
-    for (const [position, column] of columns.entries()) entry.columns[column].push(values[position]);
+    const layers = layered.get(router);
+    const at = layers?.place.get(step) ?? entry.step.length;
+    const isNew = at === entry.step.length;
+    if (isNew) {
+      entry.step.push(step);
+      layers?.place.set(step, at);
+    }
+    for (const [position, column] of columns.entries()) {
+      const value = values[position];
+      const own = entry.columns[column];
+      if (isNew) own.push(value);
+      else if (!Number.isNaN(value)) own[at] = Number.isNaN(own[at]) ? value : own[at] + value;
+      if (layers === undefined) continue;
+      const counts = layers.counts[position];
+      counts[at] = (counts[at] ?? 0) + (Number.isNaN(value) ? 0 : 1);
+    }
   });
+  for (const [router, { counts }] of layered) {
+    for (const [position, column] of columns.entries()) {
+      const values = series.get(router)!.columns[column];
+      for (const [at, count] of counts[position].entries()) values[at] /= count;
+    }
+  }
   return series;
 }
 
 /**
- * Reads a run's loads.csv, by router. Empty if there is no such file. Throws `InputError` if it is malformed, a
+ * Reads the loads of each layer from a run's loads.csv, summed over the steps there, by router. Empty if there is no such
+ * file, or only one layer. Throws `InputError` if it is malformed.
+ */
+async function readLayerLoads(file: string): Promise<ReadonlyMap<string, LayerLoads>> {
+  const found = new Map<string, { steps: Set<number>; layers: Map<number, number[]> }>();
+  if (!(await hasLayerColumn(file))) return new Map();
+  await readRows(file, ["router", "step", "expert", "load", "layer"], [], (router, [step, expert, load, layer]) => {
+    const entry = found.get(router) ?? { steps: new Set(), layers: new Map<number, number[]>() };
+    found.set(router, entry);
+    entry.steps.add(step);
+    const ofLayer = entry.layers.get(layer) ?? [];
+    entry.layers.set(layer, ofLayer);
+    if (!Number.isInteger(expert) || expert < 0 || expert > ofLayer.length || !(load >= 0) || Number.isNaN(layer)) {
+      throw new InputError(
+        `${file}: router ${JSON.stringify(router)}, layer ${layer}, step ${step}: the loads are not those of the experts ` +
+          "0, 1, … in order",
+      );
+    }
+    ofLayer[expert] = (ofLayer[expert] ?? 0) + load;
+  });
+  return new Map(
+    Array.from(found, ([router, { steps, layers }]): [string, LayerLoads] => [
+      router,
+      {
+        steps: steps.size,
+        layers: Array.from(layers, ([layer, load]) => ({ layer, load })).sort((a, b) => a.layer - b.layer),
+      },
+    ]),
+  );
+}
+
+/** Whether the rows of `file` are of several layers; false if it is missing. */
+async function hasLayerColumn(file: string): Promise<boolean> {
+  if (!existsSync(file)) return false;
+  const reader = await openRows(file, ["router"]);
+  reader.close();
+  return reader.columns.includes("layer");
+}
+
+/**
+ * Reads a run's loads.csv, by router. Empty if there is no such file, or if it has several layers, whose experts are
+ * different ones. Throws `InputError` if it is malformed, a
  * load is empty or negative, or the steps of a router do not all list the experts 0, 1, … in order.
  */
 export async function readLoadSeries(file: string): Promise<ReadonlyMap<string, LoadSeries>> {
+  if (await hasLayerColumn(file)) return new Map();
   const series = new Map<string, { step: number[]; load: number[]; experts: number; next: number }>();
   const incomplete = (router: string) =>
     new InputError(`${file}: the loads of router ${JSON.stringify(router)} are not those of all experts on each step`);

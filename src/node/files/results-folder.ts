@@ -41,7 +41,10 @@ import { openRegularFile, readSmallFile } from "./input-file.ts";
  * to read it, completes the commit. Until then summary.csv is missing, so nothing takes a mixed folder for results.
  */
 
-/** The names of the files that a run writes. */
+/** The file of a run of several layers, a row per router and layer. */
+const layersFile = "layers.csv";
+
+/** The names of the files that every run writes. */
 export const resultFiles = [
   "summary.csv",
   "steps.csv",
@@ -55,7 +58,13 @@ export const resultFiles = [
 export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 
 /** The names of all files that run, sweep or measure write. */
-export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, ...sweepFiles]));
+export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, layersFile, ...sweepFiles]));
+
+/** Returns the names of the files that a run writes, in one layer or several. */
+export function filesOfRunWith(hasLayers: boolean): readonly string[] {
+  const [summary, ...others] = resultFiles;
+  return hasLayers ? [summary, layersFile, ...others] : resultFiles;
+}
 
 /** The page that `report` writes into a folder of results unless told otherwise. */
 export const pageFile = "report.html";
@@ -156,7 +165,7 @@ function obsoleteOfCell(folder: string, cell: string): string[] {
 }
 
 function isRunFile(name: string): boolean {
-  return (resultFiles as readonly string[]).includes(name);
+  return filesOfRunWith(true).includes(name);
 }
 
 function isCellFile(folder: string, name: string): boolean {

@@ -5,6 +5,7 @@ import { stringify } from "csv-stringify/sync";
 import type { Assignment } from "../../core/assignment.ts";
 import type { TrainingFigures } from "../../core/metrics/catalogue.ts";
 import {
+  type Column,
   type CsvValue,
   cellsOf,
   cellText,
@@ -15,8 +16,9 @@ import {
   type RowSource,
   type StepRow,
   stepColumnsOf,
+  withLayer,
 } from "../../core/results/result-columns.ts";
-import type { RouterChoice, Scenario } from "../../core/scenario/scenario.ts";
+import { hasLayers, type RouterChoice, type Scenario } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { loadSteps } from "../../core/simulation/router-run.ts";
 import { trainingFigures } from "../../core/simulation/sharing.ts";
@@ -78,28 +80,33 @@ export function writeTable(folder: string, { file, columns, rows }: ResultTable)
   csv.close();
 }
 
-/** Writes steps.csv, loads.csv and diagnostics.csv, the rows of one router after those of another. */
+/** Writes steps.csv, loads.csv and diagnostics.csv, the rows of one router (and layer) after those of another. */
 export interface StepFiles {
   write(row: StepRow): void;
-  /** Writes the `load` `[experts]` of a step to loads.csv. */
-  writeLoad(source: RowSource, step: number, load: ArrayLike<number>): void;
+  /** Writes the `load` `[experts]` of a step, of `layer` if there are several, to loads.csv. */
+  writeLoad(source: RowSource, step: number, load: ArrayLike<number>, layer?: number): void;
   close(): void;
 }
 
-/** @param training the training metrics for which steps.csv has columns */
-export function createStepFiles(folder: string, training: TrainingFigures): StepFiles {
-  const [columns, ofDiagnostics] = [stepColumnsOf(training), diagnosticColumns()];
-  const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(columns));
-  const loads = createCsvFile(path.join(folder, "loads.csv"), loadHeader);
-  const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(ofDiagnostics));
+/**
+ * @param training the training metrics for which steps.csv has columns
+ * @param hasLayers whether there are several layers, so that the last column of each file is the layer's id
+ */
+export function createStepFiles(folder: string, training: TrainingFigures, hasLayers = false): StepFiles {
+  const ofLayers = (columns: readonly Column<StepRow>[]) => (hasLayers ? withLayer(columns) : columns);
+  const [stepColumns, furtherColumns] = [stepColumnsOf(training), diagnosticColumns()].map(ofLayers);
+  const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(stepColumns));
+  const loads = createCsvFile(path.join(folder, "loads.csv"), [...loadHeader, ...(hasLayers ? ["layer"] : [])]);
+  const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(furtherColumns));
   return {
     write(row) {
-      steps.write(cellsOf(columns, row));
-      diagnostics.write(cellsOf(ofDiagnostics, row));
+      steps.write(cellsOf(stepColumns, row));
+      diagnostics.write(cellsOf(furtherColumns, row));
     },
-    writeLoad({ scenario, router, seed }, step, load) {
+    writeLoad({ scenario, router, seed }, step, load, layer) {
+      const place = hasLayers ? [layer!] : [];
       for (let expert = 0; expert < load.length; expert++) {
-        loads.write([scenario, router, seed, step, expert, load[expert]]);
+        loads.write([scenario, router, seed, step, expert, load[expert], ...place]);
       }
     },
     close() {
@@ -111,20 +118,20 @@ export function createStepFiles(folder: string, training: TrainingFigures): Step
 /** Rows written before a signal or a progress bar gets its turn. */
 const rowsPerTurn = 512;
 
-/** Writes steps.csv, loads.csv and diagnostics.csv of a run. */
+/** Writes steps.csv, loads.csv and diagnostics.csv of a run, in the order of `results`. */
 export async function writeSteps(folder: string, scenario: Scenario, results: readonly RouterResult[]): Promise<void> {
-  const files = createStepFiles(folder, trainingFigures(scenario));
+  const files = createStepFiles(folder, trainingFigures(scenario), hasLayers(scenario));
   const sampled = loadSteps(scenario);
   const { experts } = scenario;
   try {
-    for (const { router, steps, series, figureAt } of results) {
+    for (const { router, layer, steps, series, figureAt } of results) {
       const source = rowSource(scenario, router);
       for (let step = 0; step < steps; step++) {
-        files.write({ source, step, figure: (column) => figureAt(step, column) });
+        files.write({ source, step, layer, figure: (column) => figureAt(step, column) });
         if (step % rowsPerTurn === 0) await setImmediate();
       }
       for (const [row, step] of sampled.entries()) {
-        files.writeLoad(source, step, series.loads.subarray(row * experts, (row + 1) * experts));
+        files.writeLoad(source, step, series.loads.subarray(row * experts, (row + 1) * experts), layer);
       }
     }
   } finally {
@@ -144,18 +151,23 @@ export function writeRunRecord(folder: string, record: object): void {
 
 /** Writes the file of `route --out`, a row per slot. */
 export interface AssignmentFile {
-  /** @param keepEmpty whether to write slots without an expert, as expert −1 with gate 0 */
-  write(step: number, tokens: number, assignment: Assignment, keepEmpty: boolean): void;
+  /**
+   * @param keepEmpty whether to write slots without an expert, as expert −1 with gate 0
+   * @param layer the layer's id, if there are several
+   */
+  write(step: number, tokens: number, assignment: Assignment, keepEmpty: boolean, layer?: number): void;
   close(): void;
 }
 
-export function createAssignmentFile(name: string): AssignmentFile {
-  const file = createCsvFile(name, ["step", "token", "slot", "expert", "gate"]);
+/** @param hasLayers whether there are several layers, so that the last column is the layer's id */
+export function createAssignmentFile(name: string, hasLayers = false): AssignmentFile {
+  const file = createCsvFile(name, ["step", "token", "slot", "expert", "gate", ...(hasLayers ? ["layer"] : [])]);
   return {
-    write(step, tokens, { slots, expert, gate }, keepEmpty) {
+    write(step, tokens, { slots, expert, gate }, keepEmpty, layer) {
+      const place = hasLayers ? [layer!] : [];
       for (let pair = 0; pair < tokens * slots; pair++) {
         if (expert[pair] < 0 && !keepEmpty) continue;
-        file.write([step, Math.floor(pair / slots), pair % slots, expert[pair], gate[pair]]);
+        file.write([step, Math.floor(pair / slots), pair % slots, expert[pair], gate[pair], ...place]);
       }
     },
     close: file.close,

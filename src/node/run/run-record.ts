@@ -66,15 +66,30 @@ export async function runRecord(
     backend,
     ...pluginsOf(),
     dualRegret: dualRegretBases(results),
+    ...layersRecord(scenario),
     ...provenance(start, hasTensors(scenario, backend) ? await tensorVersions() : {}),
   };
 }
 
-/** Returns the precision of the dual regret of each router that has one. */
+/** The layers of a run, and those of its recording that have no logits. */
+function layersRecord({ layers, absentLayers }: Scenario): object {
+  return { ...(layers !== undefined && { layers }), ...(absentLayers !== undefined && { absentLayers }) };
+}
+
+/** Returns the precision of the dual regret of each router that has one; with several layers, the poorest. */
 export function dualRegretBases(results: readonly RouterResult[]): DualRegretBasis[] {
-  return results.flatMap(({ router, dualRegret }) =>
-    dualRegret === null ? [] : [{ router: router.name, gap: dualRegret.gap, keptFraction: dualRegret.keptFraction }],
-  );
+  const bases = new Map<string, DualRegretBasis>();
+  for (const { router, dualRegret } of results) {
+    if (dualRegret === null) continue;
+    const { gap, keptFraction } = dualRegret;
+    const known = bases.get(router.name) ?? { gap, keptFraction };
+    bases.set(router.name, {
+      router: router.name,
+      gap: Math.max(known.gap, gap),
+      keptFraction: Math.min(known.keptFraction, keptFraction),
+    });
+  }
+  return Array.from(bases.values());
 }
 
 /** The record's field of plugins; none without any. */

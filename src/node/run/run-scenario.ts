@@ -4,11 +4,19 @@ import { setImmediate } from "node:timers/promises";
 import { deserialize, serialize } from "node:v8";
 import { InputError } from "../../core/input-error.ts";
 import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
+import type { RunTiming } from "../../core/metrics/run-summary.ts";
 import type { StepRecord } from "../../core/metrics/step-record.ts";
 import { figuresOf } from "../../core/metrics/step-series.ts";
-import { type ResultTable, type SummaryRow, summaryTable, timingTable } from "../../core/results/result-columns.ts";
-import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
-import { type PartResult, type RouterResult, routerResults } from "../../core/simulation/result.ts";
+import { meanOfLayers, timingOfLayers } from "../../core/results/layers.ts";
+import {
+  layersTable,
+  type ResultTable,
+  type SummaryRow,
+  summaryTable,
+  timingTable,
+} from "../../core/results/result-columns.ts";
+import { hasLayers, type Scenario, scenariosOfLayers, toScenarioFile } from "../../core/scenario/scenario.ts";
+import { layerResults, type PartResult, type RouterResult } from "../../core/simulation/result.ts";
 import { type SimulationPart, shareParts } from "../../core/simulation/sharing.ts";
 import { createSimulation, type Simulation, type SimulationState } from "../../core/simulation/simulation.ts";
 import { version } from "../../core/version.ts";
@@ -35,25 +43,34 @@ export interface RunOptions {
   readonly checkpoint?: RunCheckpoint | null | undefined;
 }
 
+/** A router's row of summary.csv, and its times; with several layers, means over them and the times of all. */
+export type RunRow = SummaryRow & { readonly timing: RunTiming };
+
 /** What a run computed. */
 export interface FinishedRun {
-  /** In the scenario's order. */
+  /** In the scenario's order; with several layers, a result for each, those of a router together. */
   readonly results: readonly RouterResult[];
+  /** One per router, in the scenario's order. */
+  readonly rows: readonly RunRow[];
   readonly summary: ResultTable;
   readonly timing: ResultTable;
 }
 
 /**
- * Runs all routers of `scenario` and writes summary.csv, steps.csv, loads.csv, diagnostics.csv and timing.csv into
- * `folder`. All but timing.csv are the same bytes for the same scenario, seed and backend, for any number of workers: what
+ * Runs all routers of `scenario` in all its layers and writes summary.csv, steps.csv, loads.csv, diagnostics.csv and
+ * timing.csv, and with several layers layers.csv, into `folder`. All but timing.csv are the same bytes for the same scenario, seed and backend, for any number of workers: what
  * a router does, an optimum or a bias in hindsight depends on nothing else in its part.
  */
 export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<FinishedRun> {
   const { workers, backend, onProgress, checkpoint = null } = options;
-  const tasks = (checkpoint?.parts ?? shareParts(scenario, workers)).map(
-    (part, index): PartTask => ({
-      scenario,
-      part,
+  const layers = scenariosOfLayers(scenario);
+  // The slowest parts of all layers come first, so that none is left over for one thread.
+  const shared = (checkpoint?.parts ?? shareParts(scenario, workers)).flatMap((part) =>
+    layers.map((ofLayer) => ({ scenario: ofLayer, part })),
+  );
+  const tasks = shared.map(
+    (task, index): PartTask => ({
+      ...task,
       backend,
       checkpoint: checkpoint && {
         file: partFile(checkpoint.folder, index),
@@ -66,17 +83,22 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
   if (workers === 1) for (const task of tasks) parts.push(await runPart(task, onProgress));
   else parts.push(...(await runOnWorkers<PartTask, PartResult, RouterProgress>("part", tasks, workers, onProgress)));
 
-  const results = routerResults(scenario, parts);
+  const partsOfLayers = layers.map((_, layer) => parts.filter((_, index) => index % layers.length === layer));
+  const results = layerResults(scenario, partsOfLayers);
   await writeSteps(folder, scenario, results);
-  const summary = summaryTable(results.map((result) => summaryRow(scenario, result)));
-  const timing = timingTable(results.map(({ router, timing }) => ({ source: rowSource(scenario, router), timing })));
-  for (const table of [summary, timing]) writeTable(folder, table);
-  return { results, summary, timing };
-}
-
-/** A router's row of summary.csv. */
-export function summaryRow(scenario: Scenario, { router, summary }: RouterResult): SummaryRow {
-  return { source: rowSource(scenario, router), sizes: scenario, summary };
+  const ofLayers = results.map(({ router, layer = 0, summary, timing }) => {
+    return { source: rowSource(scenario, router), sizes: scenario, summary, layer, timing };
+  });
+  const rows = hasLayers(scenario)
+    ? scenario.routers.map(({ name }): RunRow => {
+        const own = ofLayers.filter(({ source }) => source.router === name);
+        return { ...meanOfLayers(own), timing: timingOfLayers(own.map(({ timing }) => timing)) };
+      })
+    : ofLayers;
+  const [summary, timing] = [summaryTable(rows), timingTable(rows)];
+  const tables = hasLayers(scenario) ? [summary, layersTable(ofLayers), timing] : [summary, timing];
+  for (const table of tables) writeTable(folder, table);
+  return { results, rows, summary, timing };
 }
 
 /** A part of a run, for one thread. Plain data. */
@@ -186,7 +208,7 @@ export interface RunCheckpoint {
   readonly folder: string;
   /** Steps of a part from one state to the next. */
   readonly every: number;
-  /** The parts of the run, whichever program does them. */
+  /** The parts of each layer, whichever program does them. */
   readonly parts: readonly SimulationPart[];
   /** When the first program began. */
   readonly start: Date;

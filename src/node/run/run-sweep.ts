@@ -8,13 +8,13 @@ import type { ResultTable } from "../../core/results/result-columns.ts";
 import { joinSummaries, type Results, type Run, routeMsIn } from "../../core/results/results.ts";
 import { intervalTable } from "../../core/results/variants.ts";
 import type { DualRegretBasis } from "../../core/results/warnings.ts";
-import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
+import { hasLayers, type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { SweepCell } from "../../core/scenario/sweep.ts";
 import { scenarioWork } from "../../core/simulation/sharing.ts";
 import { version } from "../../core/version.ts";
 import { openRegularFile } from "../files/input-file.ts";
 import { filesOfRun, readTable } from "../files/read-results.ts";
-import { keepCells, readRunRecord, removeWhole, resultFiles, type Staging } from "../files/results-folder.ts";
+import { filesOfRunWith, keepCells, readRunRecord, removeWhole, type Staging } from "../files/results-folder.ts";
 import { writeRunRecord, writeTable } from "../files/write-results.ts";
 import { dualRegretBases, namingFile, openInput, pluginsOf, runRecord } from "./run-record.ts";
 import { type RouterProgress, runScenario } from "./run-scenario.ts";
@@ -147,8 +147,8 @@ interface FinishedCell {
 }
 
 /** The work in a cell, to compare with others: logits to route, over all steps and routers. */
-function cellWork({ steps, tokens, experts, routers }: Scenario): number {
-  return steps * tokens * experts * routers.length;
+function cellWork({ steps, tokens, experts, routers, layers = [0] }: Scenario): number {
+  return layers.length * steps * tokens * experts * routers.length;
 }
 
 /** Runs a cell and writes the files of a run into its folder. */
@@ -167,7 +167,11 @@ export async function runCell(
       const record = await runRecord("sweep", scenarioFile, scenario, input, backend, start, run.results);
       return { record, run };
     });
-    writeRunRecord(files, { ...record, ...(rerun !== undefined && { rerun }), sha256: await cellDigests(files) });
+    writeRunRecord(files, {
+      ...record,
+      ...(rerun !== undefined && { rerun }),
+      sha256: await cellDigests(files, scenario),
+    });
     mkdirSync(path.dirname(folder), { recursive: true });
     renameSync(files, folder);
     onProgress({ work: 0, cells: 1 });
@@ -186,9 +190,9 @@ export async function runCell(
  * The SHA-256 of each file of the cell in `folder`, as hexadecimal digits, except run.json, which records them. They tell
  * whether a file has been truncated or changed since. Rejects if one is missing.
  */
-async function cellDigests(folder: string): Promise<Record<string, string>> {
+async function cellDigests(folder: string, scenario: Scenario): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};
-  for (const name of resultFiles.filter((file) => file !== "run.json")) {
+  for (const name of filesOfRunWith(hasLayers(scenario)).filter((file) => file !== "run.json")) {
     const hash = createHash("sha256");
     await pipeline(createReadStream("", { fd: openRegularFile(path.join(folder, name)) }), hash);
     digests[name] = hash.digest("hex");
@@ -201,7 +205,7 @@ async function cellDigests(folder: string): Promise<Record<string, string>> {
  * or its files have changed since.
  */
 async function readFinished({ scenario, backend }: CellTask, folder: string): Promise<FinishedCell | null> {
-  if (resultFiles.some((name) => !existsSync(path.join(folder, name)))) return null;
+  if (filesOfRunWith(hasLayers(scenario)).some((name) => !existsSync(path.join(folder, name)))) return null;
   try {
     const record = readRunRecord(folder);
     if (record === undefined) return null;
@@ -209,7 +213,7 @@ async function readFinished({ scenario, backend }: CellTask, folder: string): Pr
     const expected = [toScenarioFile(scenario), backend, version, input, pluginsOf().plugins ?? null];
     const found = [record.scenario, record.backend, record.versions.moesim, record.input, record.plugins ?? null];
     if (JSON.stringify(found) !== JSON.stringify(expected)) return null;
-    if (JSON.stringify(record.sha256) !== JSON.stringify(await cellDigests(folder))) return null;
+    if (JSON.stringify(record.sha256) !== JSON.stringify(await cellDigests(folder, scenario))) return null;
     const [summary, timing] = ["summary.csv", "timing.csv"].map((name) => readTable(path.join(folder, name), []));
     return { folder, summary, timing, dualRegret: filesOfRun(folder, folder).dualRegret() };
   } catch {

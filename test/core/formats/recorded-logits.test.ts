@@ -1,11 +1,7 @@
 import { describe, expect, test } from "vitest";
-import {
-  type LogitsOptions,
-  openRecordedLogits,
-  rangesText,
-  selectLayers,
-} from "../../../src/core/formats/recorded-logits.ts";
+import { type LogitsOptions, openRecordedLogits, selectLayers } from "../../../src/core/formats/recorded-logits.ts";
 import { platform } from "../../../src/core/platform.ts";
+import { rangesText } from "../../../src/core/words.ts";
 import {
   expectInputError,
   float32Npy,

@@ -132,6 +132,7 @@ describe("the direction of a metric", () => {
     "max_column_cardinality",
     "seeds",
     "bias_spread",
+    "max_vio_worst_layer",
   ];
 
   it("is known for every column of the result files, and is none for those without a better way", () => {

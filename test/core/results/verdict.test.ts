@@ -14,7 +14,7 @@ import {
 } from "../../../src/core/results/verdict.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import { openResults } from "../../../src/node/files/read-results.ts";
-import { runScenario, summaryRow } from "../../../src/node/run/run-scenario.ts";
+import { runScenario } from "../../../src/node/run/run-scenario.ts";
 import { madeSweep } from "../../support/made-sweep.ts";
 import { temporaryFolder } from "../../support/program.ts";
 import { smallScenario } from "../pictures/parts/small-runs.ts";
@@ -132,13 +132,12 @@ it("is the same of a run as it ends and of its summary.csv, trained or not", asy
     const written = { ...smallScenario, ...(trains && training) };
     const scenario = await resolveScenario(written, "small");
     const folder = temporaryFolder();
-    const { results: ended } = await runScenario(scenario, folder, {
+    const { rows } = await runScenario(scenario, folder, {
       workers: 1,
       backend: "wasm",
       onProgress: () => undefined,
     });
     const results = openResults(folder);
-    const rows = ended.map((result) => summaryRow(scenario, result));
     const verdict = verdictOfRun(rows);
     // Regret is sampled here; between seeds, of which there is one, nothing is known of its spread.
     const errors = rows.map(({ summary }) => (trains ? null : summary.regretSe));
