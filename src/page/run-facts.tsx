@@ -2,6 +2,7 @@ import { z } from "zod";
 import { formatNumber } from "../core/results/format.ts";
 import { commandLine } from "../core/results/recommendation.ts";
 import type { Results } from "../core/results/results.ts";
+import { rangesText } from "../core/words.ts";
 import { Command } from "./page.tsx";
 
 export const factsId = "what-was-run";
@@ -54,6 +55,8 @@ const recordSchema = z.object({
   file: z.string().optional().catch(undefined),
   ranks: z.number().optional().catch(undefined),
   backend: z.string().optional().catch(undefined),
+  layers: z.array(z.number()).optional().catch(undefined),
+  absentLayers: z.array(z.number()).optional().catch(undefined),
   versions: z.record(z.string(), z.string()).default({}).catch({}),
   plugins: z
     .array(z.object({ file: z.string(), sha256: z.string() }))
@@ -91,6 +94,8 @@ function runFacts({ summary, parameters, runs }: Results): Fact[] {
   const record = recordSchema.catch(recordSchema.parse({})).parse(runs[0].files.record() ?? {});
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["Model", parameters.includes("model") ? undefined : record.scenario.model],
+    ["Layers", record.layers && rangesText(record.layers)],
+    ["Layers without logits", record.absentLayers && rangesText(record.absentLayers)],
     ["Steps", distinct("steps")],
     ["Tokens in a step", distinct("tokens")],
     ["Experts", distinct("experts")],

@@ -1,4 +1,5 @@
 import { dualRegretPicture, regretPicture } from "./makers/cumulative-picture.ts";
+import { layerGainPicture, layerLoadsPicture, layerMaxVioPicture } from "./makers/layers.ts";
 import { loadCurvesPicture } from "./makers/load-curves.ts";
 import { loadsPicture } from "./makers/loads.ts";
 import { paretoPicture, taskLossBalancePicture } from "./makers/points.ts";
@@ -10,13 +11,16 @@ import type { ReportData } from "./parts/report-data.ts";
 import { type Picture, type PictureMaker, pictureWidth } from "./picture.ts";
 
 /**
- * Every kind of picture, in the order of a reader's questions: what balance costs, how it evolves over the steps, which
+ * Every kind of picture, in the order of a reader's questions: what balance costs, which layers lack it, how it evolves over the steps, which
  * experts work and which do not, what is lost, what slows down, how the plans were found, and how training went.
  */
 const pictureMakers: readonly PictureMaker[] = [
   paretoPicture,
   taskLossBalancePicture,
   sweepPicture,
+  layerMaxVioPicture,
+  layerGainPicture,
+  layerLoadsPicture,
   maxVioPicture,
   loadsPicture,
   loadCurvesPicture,

@@ -1,27 +1,11 @@
 import { max, mean, quantile, range, sum } from "d3-array";
-import type { EChartsOption, HeatmapSeriesOption } from "echarts";
 import type { LoadSeries } from "../../results/results.ts";
-import { horizontal, vertical, verticalName } from "../parts/axes.ts";
 import { firstSeedNotes, leftOutNotes, rangeSentence, subjectShown } from "../parts/findings.ts";
-import { type PanelLayout, placePanels } from "../parts/panels.ts";
+import { cellsWidth, type HeatMapPanel, heatMap } from "../parts/heat-map.ts";
 import type { ReportData } from "../parts/report-data.ts";
-import { drawnName, textWidth } from "../parts/text.ts";
-import { themes } from "../parts/theme.ts";
+import { drawnName } from "../parts/text.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
 
-const leastPanelHeight = 128;
-const labelSize = 10;
-const labelledRows = 8;
-/** Pixels between the labels of columns. */
-const labelGap = 16;
-const margins = { left: 58, right: 26, below: 44, foot: 48 } as const;
-/** Minimum readable width of a panel with its margins. */
-const leastPanelWidth = 280;
-const titleSize = 12;
-const titleLine = 14;
-const titleGap = 8;
-/** A longer name ends in an ellipsis. */
-const mostTitleLines = 3;
 /** The colour scale ends at this quantile of the cells, but not below twice the mean load. */
 const scaleQuantile = 0.98;
 const leastTop = 200;
@@ -31,29 +15,12 @@ const scaleStep = 50;
 export function loadsPicture(data: ReportData, width = pictureWidth): Picture | null {
   const drawn = data.variants.flatMap(({ name, loads }) => (loads === null ? [] : [{ name: drawnName(name), loads }]));
   if (drawn.length === 0) return null;
-  const most = drawn.length === 4 ? 2 : Math.min(3, drawn.length);
-  const columns = Math.max(1, Math.min(most, Math.floor(width / leastPanelWidth)));
-  const plotWidth = Math.floor(width / columns) - margins.left - margins.right;
+  const plotWidth = cellsWidth(drawn.length, width);
   const panels = drawn.map(({ name, loads }) => ({ name, ...loadPanel(loads, drawn.length, plotWidth) }));
-  const longest = max(panels, ({ name }) => textWidth(name, titleSize, true))!;
-  // Lines break between words, before they are full.
-  const titleLines = longest <= plotWidth ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / plotWidth));
   const grouped = max(panels, ({ groupSize }) => groupSize)!;
   const binned = max(panels, ({ binSize }) => binSize)!;
-  const layout: PanelLayout = {
-    ...margins,
-    columns,
-    leastWidth: leastPanelWidth,
-    above: titleLines * titleLine + titleGap,
-    plotHeight: max(panels, ({ firstExperts }) => heightOf(firstExperts.length))!,
-    cells: panels.map(({ firstSteps, firstExperts }) => ({
-      across: firstSteps.length,
-      height: heightOf(firstExperts.length),
-    })),
-  };
   const percents = panels.flatMap(({ percent }) => percent);
   const top = Math.max(leastTop, Math.ceil(quantile(percents, scaleQuantile)! / scaleStep) * scaleStep);
-  const option = heatmapOption(panels, plotWidth, top);
   return {
     id: "loads",
     title: "Loads of the experts",
@@ -77,112 +44,29 @@ export function loadsPicture(data: ReportData, width = pictureWidth): Picture | 
       subjectShown("The share of idle experts, in percent, over the steps in loads.csv,", data, "first"),
       drawn.map(({ name, loads }) => ({ name, value: 100 * mean(loads.load, (load) => Number(load === 0))! })),
     ),
-    panels: layout,
-    option,
-    height: placePanels({ option, panels: layout }, width).height,
+    ...heatMap(panels.map(drawnPanel), width, {
+      dimensions: ["step", "expert", "load, % of the mean"],
+      top,
+      topLabel: `≥ ${top} % of the mean load`,
+      zeroLabel: "0 %",
+      marked: { isMarked: (percent) => percent === 0, range: { value: 0 }, label: "idle: no token" },
+    }),
+  };
+}
+
+function drawnPanel(panel: LoadPanel & { readonly name: string }): HeatMapPanel {
+  const { name, firstSteps, lastSteps, firstExperts, groupSize, experts, percent } = panel;
+  return {
+    title: name,
+    columns: firstSteps.map((first, column) => rangeText(first, lastSteps[column])),
+    rows: firstExperts.map((first) => rangeText(first, Math.min(first + groupSize, experts) - 1)),
+    values: percent,
   };
 }
 
 /** Axis name of a row or a column: the steps or the experts that it covers. */
 function rangeText(first: number, last: number): string {
   return first === last ? String(first) : `${first}–${last}`;
-}
-
-/** Whole pixels per row, enough to make the panel high enough. */
-function heightOf(rows: number): number {
-  return rows * Math.ceil(leastPanelHeight / rows);
-}
-
-/** Returns the option without the places of the panels, which are about `width` pixels wide. */
-function heatmapOption(panels: readonly (LoadPanel & { name: string })[], width: number, top: number): EChartsOption {
-  const axisLine = { show: false };
-  const axisTick = { show: false };
-  const shared = { axisLine, axisTick, type: "category" } as const;
-  const steps = panels.map(({ firstSteps, lastSteps }) =>
-    firstSteps.map((first, column) => rangeText(first, lastSteps[column])),
-  );
-  return {
-    title: panels.map(({ name }) => ({
-      text: name,
-      padding: 0,
-      textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold", lineHeight: titleLine },
-    })),
-    xAxis: steps.map((data, gridIndex) => ({
-      ...horizontal,
-      ...shared,
-      name: "step",
-      nameGap: 22,
-      gridIndex,
-      data,
-      axisLabel: {
-        ...horizontal.axisLabel,
-        fontSize: labelSize,
-        interval: Math.ceil((data.length * (max(data, (text) => textWidth(text, labelSize))! + labelGap)) / width) - 1,
-      },
-    })),
-    yAxis: panels.map(({ firstExperts, groupSize, experts }, gridIndex) => ({
-      ...vertical,
-      ...shared,
-      ...verticalName,
-      name: "expert",
-      splitLine: { show: false },
-      gridIndex,
-      data: firstExperts.map((first) => rangeText(first, Math.min(first + groupSize, experts) - 1)),
-      axisLabel: {
-        ...vertical.axisLabel,
-        fontSize: labelSize,
-        interval: Math.ceil(firstExperts.length / labelledRows) - 1,
-      },
-    })),
-    tooltip: { trigger: "item" },
-    visualMap: [
-      {
-        type: "continuous",
-        seriesIndex: panels.map((_, panel) => 2 * panel),
-        dimension: 2,
-        min: 0,
-        max: top,
-        orient: "horizontal",
-        itemWidth: 14,
-        itemHeight: 120,
-        text: [`≥ ${top} % of the mean load`, "0 %"],
-        textStyle: { color: "@mutedText" },
-        inRange: { color: themes.light.scale.map((_, position) => `@scale${position}`) },
-        // Idle experts are not in this series; loads above the scale are.
-        outOfRange: { color: `@scale${themes.light.scale.length - 1}` },
-      },
-      {
-        type: "piecewise",
-        seriesIndex: panels.map((_, panel) => 2 * panel + 1),
-        dimension: 2,
-        pieces: [{ value: 0, label: "idle: no token", color: "@idle" }],
-        orient: "horizontal",
-        itemSymbol: "rect",
-        textStyle: { color: "@mutedText" },
-      },
-    ],
-    series: panels.flatMap(({ name, percent, firstExperts }, panel): HeatmapSeriesOption[] => {
-      const rows = firstExperts.length;
-      const cells = percent.map((value, position) => [Math.floor(position / rows), position % rows, value]);
-      const place: HeatmapSeriesOption = {
-        name,
-        type: "heatmap",
-        // The scale has the colours; without a name of its own ECharts would look one up by the series' name.
-        color: "@scale0",
-        xAxisIndex: panel,
-        yAxisIndex: panel,
-        dimensions: ["step", "expert", "load, % of the mean"],
-        encode: { x: 0, y: 1, tooltip: [0, 1, 2] },
-        // Drawn in one go: without a browser there is no second frame.
-        progressive: 0,
-        emphasis: { disabled: true },
-      };
-      return [
-        { ...place, data: cells.filter(([, , value]) => value > 0) },
-        { ...place, data: cells.filter(([, , value]) => value === 0) },
-      ];
-    }),
-  };
 }
 
 /** Maximum cells of all panels together, to keep a page small. */

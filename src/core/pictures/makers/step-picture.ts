@@ -183,6 +183,9 @@ function stepPicture(written: ReportData, width: number, options: StepPictureOpt
   const draw = lines.length > mostTogether ? apart : together;
   return {
     notes: [
+      ...(data.variants.some(({ layers }) => layers !== null)
+        ? ["Each step's value is the mean over the layers."]
+        : []),
       ...(radius > 0 ? [`Lines are running means over ${2 * radius + 1} steps.`] : []),
       ...(noise.length > 0 ? ["The faint lines behind them are the individual steps."] : []),
       ...(dots.length > 0

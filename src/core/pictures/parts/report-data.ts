@@ -1,6 +1,15 @@
-import { ascending } from "d3-array";
+import { ascending, mean } from "d3-array";
 import { paretoFront, priceOf } from "../../results/recommendation.ts";
-import type { LoadSeries, Results, StepSeries } from "../../results/results.ts";
+import type { ResultTable } from "../../results/result-columns.ts";
+import {
+  cellOf,
+  type LayerLoads,
+  type LoadSeries,
+  numberOf,
+  type Results,
+  type RunFiles,
+  type StepSeries,
+} from "../../results/results.ts";
 import { metricOf, type Variant, variantsOf } from "../../results/variants.ts";
 
 /** Columns of every steps.csv that pictures show. */
@@ -23,8 +32,22 @@ export interface VariantData extends Variant {
   readonly isFeatured: boolean;
   /** One per seed that has a steps.csv; empty if the variant is not featured. */
   readonly series: readonly StepSeries[];
-  /** Loads of the first seed; null if loads.csv is missing or the variant is not featured. */
+  /** Loads of the first seed; null if loads.csv is missing or of several layers, or the variant is not featured. */
   readonly loads: LoadSeries | null;
+  /** By rising id; null if the run has one layer, or the variant is not featured. */
+  readonly layers: readonly LayerData[] | null;
+}
+
+/** What is known of one layer of a variant. */
+export interface LayerData {
+  /** The model's id. */
+  readonly layer: number;
+  /** MaxVio of the run, mean over the seeds; null if the layer has no load. */
+  readonly maxVio: number | null;
+  /** `[experts]`, summed over the steps in loads.csv of the first seed; null if the file is missing. */
+  readonly load: readonly number[] | null;
+  /** Number of those steps. */
+  readonly steps: number;
 }
 
 /** Everything pictures are made from. */
@@ -48,6 +71,8 @@ export async function readReportData(results: Results, further: readonly string[
   const featured = featuredVariants(results, variants);
   const steps = new Map<Variant, StepSeries[]>();
   const loads = new Map<Variant, LoadSeries>();
+  const layerLoads = new Map<Variant, LayerLoads>();
+  const layerTables = new Map(results.runs.map(({ files }) => [files, files.layers()]));
   for (const run of results.runs) {
     const taking = featured.filter(({ members }) => members.some((member) => member.run === run));
     if (taking.length === 0) continue;
@@ -58,10 +83,11 @@ export async function readReportData(results: Results, further: readonly string[
     }
     const first = taking.filter(({ members }) => members[0].run === run);
     if (first.length === 0) continue;
-    const loadSeries = await run.files.loadSeries();
+    const [loadSeries, loadsByLayer] = [await run.files.loadSeries(), await run.files.layerLoads()];
     for (const variant of first) {
-      const series = loadSeries.get(variant.router);
+      const [series, ofLayers] = [loadSeries.get(variant.router), loadsByLayer.get(variant.router)];
       if (series !== undefined) loads.set(variant, series);
+      if (ofLayers !== undefined) layerLoads.set(variant, ofLayers);
     }
   }
   const ordered = Array.from(new Set([...featured, ...variants]));
@@ -73,8 +99,34 @@ export async function readReportData(results: Results, further: readonly string[
       isFeatured: featured.includes(variant),
       series: steps.get(variant) ?? [],
       loads: loads.get(variant) ?? null,
+      layers: featured.includes(variant) ? layersOf(variant, layerTables, layerLoads.get(variant)) : null,
     })),
   };
+}
+
+/** Joins what layers.csv of a variant's seeds and loads.csv of the first say of each layer; null if there is no layers.csv. */
+function layersOf(
+  { router, members }: Variant,
+  tables: ReadonlyMap<RunFiles, ResultTable | null>,
+  loads: LayerLoads | undefined,
+): LayerData[] | null {
+  const found = new Map<number, number[]>();
+  for (const { run } of members) {
+    const table = tables.get(run.files) ?? null;
+    for (let row = 0; row < (table?.rows.length ?? 0); row++) {
+      if (cellOf(table!, row, "router") !== router) continue;
+      const layer = numberOf(table!, row, "layer")!;
+      const maxVio = numberOf(table!, row, "max_vio_global");
+      found.set(layer, [...(found.get(layer) ?? []), ...(maxVio === null ? [] : [maxVio])]);
+    }
+  }
+  if (found.size === 0) return null;
+  return Array.from(found, ([layer, values]) => ({
+    layer,
+    maxVio: mean(values) ?? null,
+    load: loads?.layers.find((one) => one.layer === layer)?.load ?? null,
+    steps: loads?.steps ?? 0,
+  })).sort((a, b) => ascending(a.layer, b.layer));
 }
 
 /** Up to this many variants, each has its own line in pictures. */

@@ -45,6 +45,7 @@ export function plainData(results: Results, seriesOf: (name: string) => readonly
       isFeatured: true,
       series: seriesOf(variant.name),
       loads: null,
+      layers: null,
     }),
   );
   return { results, variants };
