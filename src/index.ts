@@ -18,6 +18,7 @@ export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } f
 export {
   createSimulation,
   type DualRegretCertificate,
+  type LayerMeans,
   type RouterOutcome,
   type RouterRun,
   type SimulateOptions,

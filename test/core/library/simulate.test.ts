@@ -251,3 +251,57 @@ it("lets timers have their turn, so that a signal can end a simulation that wait
   const endless: ScenarioInput = { ...scenario, steps: 1_000_000, regret: { every: 0 } };
   await expect(simulate(endless, { signal })).rejects.toThrow(/timeout/i);
 });
+
+const layered: ScenarioInput = {
+  ...scenario,
+  steps: 4,
+  stream: { kind: "bursty", layers: 3 },
+  routers: [{ kind: "topk" }, { kind: "noisy-topk" }],
+};
+
+it("simulates layers as the command line does: a run per router and layer, and the means", async () => {
+  const out = path.join(temporaryFolder(), "layers");
+  expect(moesim(["run", written(layered), "--out", out, "--quiet"]).code).toBe(0);
+  const seen: string[] = [];
+  const { runs, means } = await simulate(layered, {
+    onStep: ({ name }, { layer, step }) => void (step === 0 && seen.push(`${layer} ${name}`)),
+  });
+  expect(seen).toEqual([0, 1, 2].flatMap((layer) => [`${layer} topk`, `${layer} noisy-topk`]));
+  const who = ["scenario", "router", "kind", "seed", "steps", "tokens", "experts", "top_k"];
+  const rows = readCsv(path.join(out, "layers.csv"));
+  expect(runs.map(({ name, layer }) => [name, String(layer)])).toEqual(
+    rows.map(({ router, layer }) => [router, layer]),
+  );
+  for (const [index, fields] of asFields(rows, [...who, "layer"]).entries()) {
+    expect(runs[index].summary).toMatchObject(fields);
+    expect(runs[index].steps.map(({ layer }) => layer)).toEqual(Array(4).fill(runs[index].layer));
+  }
+  const summary = asFields(readCsv(path.join(out, "summary.csv")), who);
+  for (const [index, { maxVioWorstLayer, ...fields }] of summary.entries()) {
+    expect(means![index].summary).toMatchObject(fields);
+    expect(means![index].worstLayer).toBe(maxVioWorstLayer);
+  }
+});
+
+it("steps one layer, and resumes it", async () => {
+  const { runs } = await simulate(layered);
+  const simulation = await createSimulation(layered, { layer: 2 });
+  expect(simulation.layer).toBe(2);
+  await simulation.step();
+  const from = structuredClone(simulation.state());
+  await simulation.close();
+  const resumed = await createSimulation(simulation.scenario, { from });
+  const rows = await stepAll(resumed);
+  expect(rows.map(([, noisy]) => noisy.load)).toEqual(
+    runs
+      .find(({ name, layer }) => name === "noisy-topk" && layer === 2)!
+      .steps.slice(1)
+      .map(({ load }) => load),
+  );
+  expect((await resumed.result()).map(({ layer }) => layer)).toEqual([2, 2]);
+  await resumed.close();
+  await expect(createSimulation(layered, { layer: 1, from })).rejects.toThrow("the state of layer 2, not of layer 1");
+  await expect(createSimulation(layered)).rejects.toThrow("layer: missing; the scenario has the layers 0-2");
+  await expect(createSimulation(layered, { layer: 3 })).rejects.toThrow("layer: 3; the scenario has the layers 0-2");
+  await expect(createSimulation(scenario, { layer: 1 })).rejects.toThrow("the scenario has one layer");
+});

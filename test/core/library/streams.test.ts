@@ -62,3 +62,14 @@ it.each([
   expect(error).toBeInstanceOf(InputError);
   expect((error as Error).message).toMatch(message);
 });
+
+it("reads one layer of a stream of several, and asks which", async () => {
+  const layered: StreamInput = { kind: "bursty", layers: 2 };
+  const [first, second] = [
+    await all(await streams.open(layered, { ...sizes, layer: 0 })),
+    await all(await streams.open(layered, { ...sizes, layer: 1 })),
+  ];
+  expect(first).toEqual(await all(await streams.open({ kind: "bursty" }, sizes)));
+  expect(second[0]).not.toEqual(first[0]);
+  await expect(streams.open(layered, sizes)).rejects.toThrow("layer: missing; the scenario has the layers 0-1");
+});
