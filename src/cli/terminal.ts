@@ -72,11 +72,23 @@ export function layersText({ layers = [] }: Pick<Scenario, "layers">): string {
   return layers.length > 1 ? `${counted(layers.length, "layer")} (${rangesText(layers)}), ` : "";
 }
 
-/** Says which layers of a recording are absent; nothing if none is. */
-export function absentSentences({ absentLayers = [] }: Pick<Scenario, "absentLayers">): string[] {
-  if (absentLayers.length === 0) return [];
-  const isOne = absentLayers.length === 1;
+/**
+ * Says which layers of a recording are absent: those without logits, and those `silent` ones in which no expert got a
+ * token; nothing if none is.
+ */
+export function absentSentences(
+  { absentLayers = [] }: Pick<Scenario, "absentLayers">,
+  silent: readonly number[] = [],
+): string[] {
+  const sentence = (layers: readonly number[], [one, several]: readonly [string, string]) =>
+    layers.length === 0
+      ? []
+      : [
+          `${layers.length === 1 ? "Layer" : "Layers"} ${rangesText(layers)} ${layers.length === 1 ? one : several}: ` +
+            "absent, and in no mean.",
+        ];
   return [
-    `${isOne ? "Layer" : "Layers"} ${rangesText(absentLayers)} ${isOne ? "has" : "have"} no logits: absent, and in no mean.`,
+    ...sentence(absentLayers, ["has no logits", "have no logits"]),
+    ...sentence(silent, ["sends no token to any expert", "send no token to any expert"]),
   ];
 }

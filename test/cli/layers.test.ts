@@ -187,6 +187,25 @@ describe("a run of several layers", () => {
     expect(values(path.join(out, "steps.csv"), 3)).toEqual(expected);
   });
 
+  it("leaves a layer out of every mean in which all experts are disabled, and says so once", async () => {
+    const masked = logits.map((logit, i) =>
+      Math.floor(i / (tokens * experts)) % layers === 1 ? Number.NEGATIVE_INFINITY : logit,
+    );
+    writeFileSync(path.join(folder, "masked.npy"), npyBytes([steps, layers, tokens, experts], masked));
+    const scenario = path.join(folder, "masked.json");
+    const stream = { kind: "trace", path: "masked.npy" };
+    writeFileSync(scenario, JSON.stringify({ name: "masked", routers: [{ kind: "topk" }], stream }));
+    const out = path.join(folder, "masked");
+    const { stdout, code } = await runInProcess(["run", scenario, "--out", out]);
+    expect(code).toBe(0);
+    expect(stdout.match(/Layer 1 sends no token to any expert: absent, and in no mean\./g)).toHaveLength(1);
+    const own = rowsOf(path.join(out, "layers.csv")).filter(({ layer }) => layer !== "1");
+    const [summary] = rowsOf(path.join(out, "summary.csv"));
+    for (const column of ["max_vio_global", "load_entropy", "idle_fraction_mean", "dead_experts"]) {
+      expect(Number(summary[column]), column).toBeCloseTo(mean(own, (row) => Number(row[column]))!, 12);
+    }
+  });
+
   it("runs again from its record to the same bytes", async () => {
     const again = path.join(folder, "again");
     const { code, stderr } = await runInProcess([

@@ -2,6 +2,7 @@ import path from "node:path";
 import { group, sum } from "d3-array";
 import type { CommandModule } from "yargs";
 import { formatNumber, printable } from "../../core/results/format.ts";
+import { isAbsent } from "../../core/results/layers.ts";
 import type { SummaryRow } from "../../core/results/result-columns.ts";
 import {
   convergenceMessages,
@@ -156,7 +157,7 @@ async function run(options: RunArguments): Promise<void> {
     const leftOut = leftOutSentence(table);
     const say = (text: string) => writeLines(process.stdout, text);
     say(`${printable(name)}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, top-${topK}, seed ${seed}`);
-    for (const sentence of absentSentences(scenario)) say(sentence);
+    for (const sentence of absentSentences(scenario, silentLayers(results))) say(sentence);
     if (sweepSize !== null) {
       say(
         `This is one run with seed ${seed}. The scenario's ${sweepSize.names.join(" and ")} ` +
@@ -173,6 +174,14 @@ async function run(options: RunArguments): Promise<void> {
     if (replaced !== null) say(`Replaced there: ${replaced}`);
   }
   for (const warning of warnings) warn(warning);
+}
+
+/** Returns the layers in which no router put a token on an expert, because all are disabled. */
+function silentLayers(results: readonly RouterResult[]): number[] {
+  const layers = Array.from(group(results, ({ layer }) => layer));
+  return layers.flatMap(([layer, ofLayer]) =>
+    layer !== undefined && ofLayer.every(({ summary }) => isAbsent(summary)) ? [layer] : [],
+  );
 }
 
 /** Returns `rows` in which the steps with a plan, and those whose plan missed its tolerance, are those of all layers. */

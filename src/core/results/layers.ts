@@ -4,15 +4,18 @@ import type { LayerRow, SummaryRow } from "./result-columns.ts";
 
 /**
  * Returns a router's row of summary.csv from its `rows` of layers.csv, one per layer: the mean over the layers of each
- * metric, over those to which it applies, and the layer with the largest MaxVio of the run, the first of several. Give it
- * only layers that are present: a dense layer has no balance. Experts of different layers are never added up.
+ * metric, over those to which it applies, and the layer with the largest MaxVio of the run, the first of several. A layer
+ * without a pair, such as a dense one, is absent and in no mean, unless all are. Experts of different layers are never
+ * added up.
  */
-export function meanOfLayers(rows: readonly LayerRow[]): SummaryRow {
+export function meanOfLayers(all: readonly LayerRow[]): SummaryRow {
+  const present = all.filter(({ summary }) => !isAbsent(summary));
+  const rows = present.length === 0 ? all : present;
   const [{ source, sizes, summary: first }] = rows;
   const values = Object.keys(first)
     .filter((key) => !handled.has(key))
     .map((key) => [key, meanOf(rows.map(({ summary }) => summary[key as keyof RunSummary] as number | null))]);
-  const known = rows.filter(({ summary }) => isNumber(summary.maxVioGlobal));
+  const known = present.filter(({ summary }) => isNumber(summary.maxVioGlobal));
   const worst = known.reduce<LayerRow | null>(
     (worst, row) => (worst === null || row.summary.maxVioGlobal! > worst.summary.maxVioGlobal! ? row : worst),
     null,
@@ -38,6 +41,11 @@ export function meanOfLayers(rows: readonly LayerRow[]): SummaryRow {
     },
     worstLayer: worst?.layer ?? null,
   };
+}
+
+/** Whether every expert was idle on every step, so that the layer has no balance. */
+export function isAbsent({ idleFractionMean }: { readonly idleFractionMean: number | null }): boolean {
+  return !isNumber(idleFractionMean) || idleFractionMean === 1;
 }
 
 /** The fields of a summary that are not the mean over the layers. */

@@ -132,7 +132,8 @@ export function filesOfRun(folder: string, results: string): RunFiles {
     stepSeries: (required, optional) => readStepSeries(steps, required, optional),
     loadSeries: () => readLoadSeries(loads),
     layerLoads: () => readLayerLoads(loads),
-    layers: () => (existsSync(layers) ? readTable(layers, ["router", "layer", "max_vio_global"]) : null),
+    layers: () =>
+      existsSync(layers) ? readTable(layers, ["router", "layer", "max_vio_global", "idle_fraction_mean"]) : null,
     routeMs() {
       if (!existsSync(timing)) return new Map();
       return routeMsIn(readTable(timing, ["router", "route_ms_median"]));

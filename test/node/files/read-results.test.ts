@@ -256,6 +256,66 @@ describe("series of steps", () => {
   });
 });
 
+describe("results of several layers", () => {
+  function written(name: string, text: string): string {
+    const file = path.join(temporaryFolder(), name);
+    writeFileSync(file, text);
+    return file;
+  }
+
+  it("give each step the mean over the layers that have a value there", async () => {
+    const file = written(
+      "steps.csv",
+      "router,step,max_vio,regret,layer\na,0,1,,3\na,1,2,0.5,3\na,0,3,,7\na,1,,1.5,7\nb,0,4,,3\nb,0,6,,7\n",
+    );
+    const series = await readStepSeries(file, ["max_vio"], ["regret", "churn"]);
+    const nothing = [Number.NaN, Number.NaN];
+    expect(series.get("a")).toEqual({
+      step: [0, 1],
+      columns: { max_vio: [2, 2], regret: [Number.NaN, 1], churn: nothing },
+    });
+    expect(series.get("b")!.columns.max_vio).toEqual([5]);
+  });
+
+  it("have loads by layer, summed over the steps, and none over experts of different layers", async () => {
+    const folder = temporaryFolder();
+    writeSummary(folder, [summaryRow({ router: "a", max_vio_global: 1 })]);
+    const rows = [3, 7].flatMap((layer) =>
+      [0, 5].flatMap((step) =>
+        [0, 1].map((expert) => `made,a,1,${step},${expert},${layer * (expert + step)},${layer}`),
+      ),
+    );
+    writeFileSync(path.join(folder, "loads.csv"), `scenario,router,seed,step,expert,load,layer\n${rows.join("\n")}\n`);
+    const [{ files }] = openResults(folder).runs;
+    expect(await files.loadSeries()).toEqual(new Map());
+    expect((await files.layerLoads()).get("a")).toEqual({
+      steps: 2,
+      layers: [
+        { layer: 3, load: [15, 21] },
+        { layer: 7, load: [35, 49] },
+      ],
+    });
+    expect(files.layers()).toBeNull();
+  });
+
+  it("refuse loads that are not those of all experts in order", async () => {
+    const folder = temporaryFolder();
+    writeSummary(folder, [summaryRow({ router: "a", max_vio_global: 1 })]);
+    writeFileSync(path.join(folder, "loads.csv"), "scenario,router,seed,step,expert,load,layer\nmade,a,1,0,2,4,3\n");
+    const [{ files }] = openResults(folder).runs;
+    await expect(files.layerLoads()).rejects.toThrow(/loads\.csv: router "a", layer 3, step 0: the loads are not/);
+  });
+
+  it("of one layer have no loads by layer", async () => {
+    const folder = temporaryFolder();
+    writeSummary(folder, [summaryRow({ router: "a", max_vio_global: 1 })]);
+    writeFileSync(path.join(folder, "loads.csv"), "scenario,router,seed,step,expert,load\nmade,a,1,0,0,4\n");
+    const [{ files }] = openResults(folder).runs;
+    expect((await files.layerLoads()).size).toBe(0);
+    expect((await files.loadSeries()).get("a")!.load).toEqual([4]);
+  });
+});
+
 describe("the precision of dual regret", () => {
   const rows = [{ router: "a" }];
   const basis = { router: "a", gap: 0, keptFraction: 1 };

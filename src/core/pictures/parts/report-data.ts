@@ -1,4 +1,5 @@
 import { ascending, mean } from "d3-array";
+import { isAbsent } from "../../results/layers.ts";
 import { paretoFront, priceOf } from "../../results/recommendation.ts";
 import type { ResultTable } from "../../results/result-columns.ts";
 import {
@@ -116,7 +117,8 @@ function layersOf(
     for (let row = 0; row < (table?.rows.length ?? 0); row++) {
       if (cellOf(table!, row, "router") !== router) continue;
       const layer = numberOf(table!, row, "layer")!;
-      const maxVio = numberOf(table!, row, "max_vio_global");
+      const idleFractionMean = numberOf(table!, row, "idle_fraction_mean");
+      const maxVio = isAbsent({ idleFractionMean }) ? null : numberOf(table!, row, "max_vio_global");
       found.set(layer, [...(found.get(layer) ?? []), ...(maxVio === null ? [] : [maxVio])]);
     }
   }
