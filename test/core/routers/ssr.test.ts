@@ -1,7 +1,9 @@
 import type { Scalar, Tensor, Tensor2D, Tensor3D } from "@tensorflow/tfjs-core";
 import { describe, expect, it } from "vitest";
+import { createKernels } from "../../../src/core/kernels/index.ts";
 import { maxVio } from "../../../src/core/metrics/load.ts";
 import { createRandom } from "../../../src/core/random.ts";
+import { clustersKind } from "../../../src/core/streams/clusters.ts";
 import { loadTensors } from "../../../src/node/tensors.ts";
 import { backends } from "../../support/backends.ts";
 import {
@@ -15,6 +17,7 @@ import {
 } from "../../support/plain.ts";
 import { randomLogits, skewedLogits } from "../../support/random-logits.ts";
 import { createRouterUnderTest, type Decision, type RouterSetting } from "../../support/router-under-test.ts";
+import { generate } from "../streams/stream-context.ts";
 
 const gateTolerance = 2e-6;
 // At ε = 0.05 costs between 0 and 1 have exponents of up to 20, of which float32 entries of the Gibbs kernel have a relative
@@ -278,6 +281,22 @@ describe("ssr's gradient", () => {
     // TensorFlow.js computes in float32: some hundred roundings of 6e-8 of terms as large as 1/ε.
     expect(largestDifference([Array.from(gradient)], [Array.from(expected)])).toBeLessThan(1e-5 / epsilon);
   });
+});
+
+it.each([
+  [8, 2048],
+  [32, 1024],
+  [128, 512],
+])("meets its tolerance by default on clusters, with %d experts and %d tokens", async (experts, tokens) => {
+  const wide = { tokens, experts, topK: 2, capacityFactor: 1 };
+  const router = createRouterUnderTest("ssr", wide, { kernels: createKernels("wasm"), options: always });
+  for (const batch of await generate(clustersKind, {}, { steps: 3, tokens, experts })) {
+    const { solver } = router.route(batch);
+    expect(solver!.converged).toBe(true);
+    // Of the plan that it writes, whose entries are float32: an error of up to 6e-8 in each column's share.
+    expect(columnError(router.plan())).toBeLessThanOrEqual(1e-4 + 2e-6);
+    expect(Math.abs(columnError(router.plan()) - solver!.marginalError)).toBeLessThan(2e-6);
+  }
 });
 
 describe("ssr on the other steps", () => {
