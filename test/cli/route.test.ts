@@ -3,6 +3,7 @@ import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../src/core/random.ts";
 import { npyBytes, readNpy } from "../support/npy.ts";
+import { toMatrix } from "../support/plain.ts";
 import { listFiles, moesim, readCsv, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -154,12 +155,17 @@ describe("moesim route", () => {
     }
   });
 
-  it("reads gates from the plan on the steps that ssr selects", async () => {
-    const always = ["--param", "select={mode: every, n: 1}", "maxIterations=5", "tolerance=0"];
+  it.each([
+    ["its softmax", [], 0.05],
+    ["the logits", ["cost=logits", "epsilon=1"], 1],
+  ] as const)("reads gates from the plan of %s on the steps that ssr selects", async (_, further, epsilon) => {
+    const always = ["--param", "select={mode: every, n: 1}", "maxIterations=5", "tolerance=0", ...further];
     expect(
       (await route("ssr", ["--logits", "batch.npy", ...always, "--out", "ssr.csv", "--plan", "ssr.npy"])).code,
     ).toBe(0);
-    const plan = sinkhornPlan(logits.subarray(0, tokens * experts), 1, 5);
+    const rows = toMatrix(logits, tokens, experts);
+    const cost = Float32Array.from((epsilon === 1 ? rows : rows.map(softmax)).flat());
+    const plan = sinkhornPlan(cost, epsilon, 5);
     for (const { token, expert, gate, slot } of assignmentsOf("ssr.csv")) {
       const chosen = largest(plan[token], topK);
       expect(expert).toBe(chosen[slot]);

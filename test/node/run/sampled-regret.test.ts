@@ -8,7 +8,7 @@ const sizes = { name: "sampled", seed: 4, steps: 403, tokens: 48, experts: 8, to
 const routers = [
   { kind: "topk" },
   { kind: "alf-lb", updateEvery: 10 },
-  { kind: "ssr", select: { mode: "every", n: 10 } },
+  { kind: "ssr", select: { mode: "every", n: 10 }, cost: "logits", epsilon: 1 },
 ];
 
 function scenarioOf(fields: object): Promise<Scenario> {
