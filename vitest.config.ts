@@ -19,7 +19,7 @@ const slowTests = [
   "test/core/simulation/pass.test.ts",
   "test/core/streams/training/training.test.ts",
   "test/theory/{approximate-balance,logarithmic-regret,monotone-improvement}.test.ts",
-  "test/core/transport/*/{exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",
+  "test/core/transport/*/{column-optimum,exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",
 ];
 
 /** These take longest: half a minute each, or more. */

@@ -39,28 +39,36 @@ describe.each(["wasm", "reference"] as const)("kernels, %s", async (backend) => 
     kernels.selectTopK(logits, "softmax", null, tokens, experts, topK, expert, load);
     kernels.gates(logits, "softmax", true, expert, tokens, experts, topK, gate);
   });
+  const mass = kernels.allocateFloat64(tokens * topK);
+  const potential = kernels.allocateFloat64(experts);
+  bench("sparse rows of a transport plan, top-8", () => {
+    columnSum.fill(0);
+    kernels.sparseRows(logits, potential, 1, tokens, experts, topK, expert, mass, columnSum);
+  });
   bench("fill-normal", () => kernels.fillNormal(generator, out, tokens * experts));
 });
 
 describe("routers, one batch, wasm", async () => {
   const kernels = createKernels("wasm");
   const logits = await logitsOf(kernels);
-  // scot takes seconds at this size; `timing.csv` of a run at the size of interest says how many.
-  for (const kind of [
-    "topk",
-    "noisy-topk",
-    "grouped-topk",
-    "alf-lb",
-    "aux-loss",
-    "sinkhorn",
-    "expert-choice",
-    "hash",
+  const adam = { solver: "adam", maxIterations: 20 };
+  for (const { kind, label, options } of [
+    ...["topk", "noisy-topk", "grouped-topk", "alf-lb", "aux-loss", "sinkhorn", "expert-choice", "hash"].map(
+      (kind) => ({
+        kind,
+        label: kind,
+        options: {},
+      }),
+    ),
+    { kind: "scot", label: "scot: tokens, 20 steps of Adam", options: { sparsity: "tokens", ...adam } },
+    { kind: "scot", label: "scot: experts, 20 steps of Adam", options: adam },
+    { kind: "scot", label: "scot: experts", options: {} },
   ]) {
     const routerKind = findRouterKind(kind)!;
     const context = { shape, scores: "softmax" as const, kernels, trained: false, random: createRandom(kind) };
-    const router = routerKind.create(context, routerKind.options.parse({}));
+    const router = routerKind.create(context, routerKind.options.parse(options));
     let step = 0;
-    bench(kind, () => {
+    bench(label, () => {
       router.route({ step: step++, tokens, experts, logits });
     });
   }

@@ -84,3 +84,120 @@ export function highsSharedOptimum(scores: Matrix, weights: number[], topK: numb
   const shares = solveTransport(colCost, weights, [topK, topK], [share, share]);
   return shares.reduce((sum, x, column) => sum + x * colCost[column], 0);
 }
+
+/** min ⟨−S, P⟩ + (γ/2)·‖P‖² over plans with at most k non-zeros a column: a lower bound and the best plan's value. */
+export interface SparseColumnsOptimum {
+  /** No plan is worth less, up to {@link highsTolerance} and the options below. */
+  readonly bound: number;
+  /** Of a plan that was found; ∞ if there is none. */
+  readonly value: number;
+}
+
+/**
+ * The mixed-integer optimum of sparsity-constrained transport, by outer approximation (Duran & Grossmann 1986): HiGHS
+ * solves a mixed-integer linear program with p² replaced by q ≥ 2a·p − a²·z, the tangents of its perspective, z ∈ {0, 1}
+ * whether an entry is in the support; `solveSupport` gives the best plan on the support found, if it can, whose entries
+ * are the next a, as those of the program's own plan are. Ends when the bound is within `gap` of the best plan.
+ */
+export function highsSparseColumns(
+  affinity: Matrix,
+  k: number,
+  gamma: number,
+  gap: number,
+  solveSupport: (isIn: (t: number, e: number) => boolean) => Matrix | undefined,
+): SparseColumnsOptimum {
+  const [tokens, experts] = [affinity.length, affinity[0].length];
+  const entries = tokens * experts;
+  const [p, q, z] = [0, entries, 2 * entries];
+  const pairs = Array.from({ length: entries }, (_, i) => ({ t: Math.floor(i / experts), e: i % experts }));
+  const tangents = pairs.map(() => new Set([0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1]));
+  let best = Number.POSITIVE_INFINITY;
+
+  function solveMaster(): { bound: number; plan: Matrix; support: boolean[] } | undefined {
+    const rows: { lower: number; upper: number; entries: [number, number][] }[] = [];
+    const inf = highs.infinity;
+    for (let t = 0; t < tokens; t++) {
+      const row = pairs.flatMap((pair, i): [number, number][] => (pair.t === t ? [[p + i, 1]] : []));
+      rows.push({ lower: 1, upper: 1, entries: row });
+    }
+    for (let e = 0; e < experts; e++) {
+      const own = pairs.flatMap((pair, i) => (pair.e === e ? [i] : []));
+      rows.push({ lower: tokens / experts, upper: tokens / experts, entries: own.map((i) => [p + i, 1]) });
+      rows.push({ lower: 0, upper: k, entries: own.map((i) => [z + i, 1]) });
+    }
+    pairs.forEach((_, i) => {
+      rows.push({
+        lower: -inf,
+        upper: 0,
+        entries: [
+          [p + i, 1],
+          [z + i, -1],
+        ],
+      });
+      for (const a of tangents[i]) {
+        rows.push({
+          lower: 0,
+          upper: inf,
+          entries: [
+            [q + i, 1],
+            [p + i, -2 * a],
+            [z + i, a * a],
+          ],
+        });
+      }
+    });
+    const columns = Array.from({ length: 3 * entries }, (): [number, number][] => []);
+    rows.forEach((row, r) => {
+      for (const [column, weight] of row.entries) columns[column].push([r, weight]);
+    });
+    const starts = [0];
+    for (const column of columns) starts.push(starts[starts.length - 1] + column.length);
+    const { continuous, integer } = highs.constants.variableType;
+    const model = {
+      numRows: rows.length,
+      numCols: 3 * entries,
+      colCost: columns.map((_, c) => (c < q ? -affinity[pairs[c].t][pairs[c].e] : c < z ? gamma / 2 : 0)),
+      colLower: columns.map(() => 0),
+      colUpper: columns.map(() => 1),
+      rowLower: rows.map(({ lower }) => lower),
+      rowUpper: rows.map(({ upper }) => upper),
+      matrix: {
+        format: "csc" as const,
+        numRows: rows.length,
+        numCols: 3 * entries,
+        starts,
+        indices: columns.flatMap((column) => column.map(([r]) => r)),
+        values: columns.flatMap((column) => column.map(([, weight]) => weight)),
+      },
+      integrality: columns.map((_, c) => (c < z ? continuous : integer)),
+    };
+    return highs.withModel(model, (solver) => {
+      solver.options.set({ output_flag: false, mip_rel_gap: 0, mip_abs_gap: gap / 4 });
+      solver.run();
+      if (solver.getModelStatus() !== highs.constants.modelStatus.optimal) return undefined;
+      const values = Array.from(solver.getSolution().colValue as ArrayLike<number>);
+      return {
+        bound: solver.getObjectiveValue() - gap / 4,
+        plan: affinity.map((row, t) => row.map((_, e) => values[p + t * experts + e])),
+        support: pairs.map((_, i) => values[z + i] > 0.5),
+      };
+    });
+  }
+
+  for (let round = 0; round < 60; round++) {
+    const found = solveMaster();
+    if (found === undefined) return { bound: best, value: best };
+    for (const plan of [found.plan, solveSupport((t, e) => found.support[t * experts + e])]) {
+      if (plan === undefined) continue;
+      best = Math.min(
+        best,
+        plan.flat().reduce((sum, mass, i) => sum - affinity.flat()[i] * mass + (gamma / 2) * mass * mass, 0),
+      );
+      plan.flat().forEach((mass, i) => {
+        if (mass > 1e-9) tangents[i].add(mass);
+      });
+    }
+    if (best - found.bound <= gap) return { bound: found.bound, value: best };
+  }
+  throw new Error("the outer approximation did not close");
+}

@@ -1,3 +1,4 @@
+import { range } from "d3-array";
 import type { Kernels } from "../../kernels/kernels.ts";
 import { type AssignmentSolver, createAssignmentSolver } from "../assignment/exact-assignment.ts";
 import { betaScale, type Potentials } from "../entropic/potentials.ts";
@@ -27,6 +28,30 @@ const blockTokens = 16;
 
 const maxRounds = 8;
 
+const maxExchangedEntries = 64;
+/** Supports that step 5 solves at most, and how many in a row that are no better. */
+const maxTrials = 400;
+const maxFailures = 120;
+/** The most experts whose every order the north-west corner rule is tried with. */
+const maxOrderedExperts = 4;
+/** What counts as a lower value, relatively. */
+const improvement = 1e-9;
+
+/** All orders of 0 … n − 1. */
+function permutations(n: number): number[][] {
+  if (n === 0) return [[]];
+  return permutations(n - 1).flatMap((order) => range(n).map((place) => order.toSpliced(place, 0, n - 1)));
+}
+
+/** A neighbour of a support: tokens `first` and `second` change places in some columns. */
+interface Exchange {
+  readonly columns: readonly number[];
+  readonly first: number;
+  readonly second: number;
+  /** An estimate of the change of the primal value. */
+  readonly change: number;
+}
+
 /**
  * Where the cardinality binds, transport is not a convex problem and its dual has a kink at the optimum: the columns p
  * taken there leave rows empty. The search finds a plan of another support:
@@ -38,7 +63,14 @@ const maxRounds = 8;
  *  4. entries with no mass give way to the ones outside with the largest α − c_e + β_e > 0, up to k a column, and 3 is
  *     repeated while the primal value falls.
  *
- * Last, rows are divided by their sums.
+ *  5. supports of up to {@link maxExchangedEntries} entries, where single tokens matter most, are exchanged for neighbours
+ *     that carry a plan of lower primal value: two tokens change places in all columns, which changes the value by no more
+ *     than the exchange of their masses does, or in one or two. Where u takes the place of t in column e, the dual at the
+ *     potentials changes by (γ/2)·P_te² − [α_u + β_e − C_ue]_+²/(2γ). The most promising are tried first. Where no plan was
+ *     found, the search begins at the best north-west corner plan that has at most k tokens a column: tokens stand in the
+ *     order of their columns, and columns in any order if there are at most {@link maxOrderedExperts}.
+ *
+ * Rows are divided by their sums. It remains a heuristic: `docs/scot.md` compares it with the mixed-integer optimum.
  */
 export function createSupportSearch(
   kernels: Kernels,
@@ -60,6 +92,11 @@ export function createSupportSearch(
   const scores = kernels.allocateFloat64(alpha.length * experts);
   const dual = createSupportDual(costs, potentials, gamma, mostEntries);
   const memberCount = new Int32Array(experts);
+  // Of the best plan, for step 5.
+  const support = new Uint8Array(experts * alpha.length);
+  const bestAlpha = new Float64Array(alpha.length);
+  const bestBeta = new Float64Array(experts);
+  const cornerOrders = experts <= maxOrderedExperts ? permutations(experts) : [range(experts)];
   const variables = new Float64Array(alpha.length + experts);
   const gradientScale = new Float64Array(alpha.length + experts);
 
@@ -77,6 +114,12 @@ export function createSupportSearch(
     const admitted = keepLargest(selection, others, count);
     for (let i = 0; i < admitted; i++) isMember[column + selection.token[i]] = 1;
     return admitted;
+  }
+
+  function countMembers(e: number): number {
+    let members = 0;
+    for (let t = 0; t < costs.tokens; t++) members += isMember[e * costs.tokens + t];
+    return members;
   }
 
   function writeSupport(): void {
@@ -162,6 +205,134 @@ export function createSupportSearch(
     return iterations;
   }
 
+  /**
+   * Writes the support of the north-west corner rule with the experts in this order and the tokens in that of their best
+   * experts; returns whether it has at most k tokens in each column.
+   */
+  function writeCorner(k: number, expertOrder: readonly number[]): boolean {
+    const { tokens } = costs;
+    const home = new Int32Array(tokens);
+    for (let t = 0; t < tokens; t++) {
+      for (let place = 1; place < experts; place++) {
+        const [best, e] = [expertOrder[home[t]], expertOrder[place]];
+        if (cost[e * tokens + t] - bestBeta[e] < cost[best * tokens + t] - bestBeta[best]) home[t] = place;
+      }
+    }
+    const order = Array.from(home.keys()).sort((a, b) => home[a] - home[b] || a - b);
+    isMember.fill(0, 0, experts * tokens);
+    for (let place = 0; place < experts; place++) {
+      const [first, end] = [Math.floor((place * tokens) / experts), Math.ceil(((place + 1) * tokens) / experts)];
+      if (end - first > k) return false;
+      for (const t of order.slice(first, end)) isMember[expertOrder[place] * tokens + t] = 1;
+    }
+    for (let e = 0; e < experts; e++) admit(e, k - countMembers(e), Number.NEGATIVE_INFINITY);
+    writeSupport();
+    return true;
+  }
+
+  /** The neighbours of the best plan's support, the most promising first. */
+  function listExchanges(): Exchange[] {
+    const { tokens } = costs;
+    const { columnStart, token, mass } = plan;
+    const dense = new Float64Array(experts * tokens);
+    for (let e = 0; e < experts; e++) {
+      for (let i = columnStart[e]; i < columnStart[e + 1]; i++) dense[e * tokens + token[i]] = mass[i];
+    }
+    const exchanges: Exchange[] = [];
+    const every = range(experts);
+
+    /** What it changes the dual at the potentials if `leaver` gives way to `joiner` in column e. */
+    function changeOf(e: number, leaver: number, joiner: number): number {
+      const slack = Math.max(0, bestAlpha[joiner] + bestBeta[e] - cost[e * tokens + joiner]);
+      return (gamma / 2) * dense[e * tokens + leaver] ** 2 - (slack * slack) / (2 * gamma);
+    }
+
+    for (let first = 0; first < tokens; first++) {
+      for (let second = 0; second < first; second++) {
+        let change = 0;
+        for (let column = 0; column < experts * tokens; column += tokens) {
+          change += (cost[column + first] - cost[column + second]) * (dense[column + second] - dense[column + first]);
+        }
+        exchanges.push({ columns: every, first, second, change });
+        const own = every.filter((e) => support[e * tokens + first] > support[e * tokens + second]);
+        const others = every.filter((e) => support[e * tokens + first] < support[e * tokens + second]);
+        for (const e of own) exchanges.push({ columns: [e], first, second, change: changeOf(e, first, second) });
+        for (const f of others) {
+          const other = changeOf(f, second, first);
+          exchanges.push({ columns: [f], first, second, change: other });
+          for (const e of own) {
+            exchanges.push({ columns: [e, f], first, second, change: changeOf(e, first, second) + other });
+          }
+        }
+      }
+    }
+    return exchanges.sort((a, b) => a.change - b.change);
+  }
+
+  /** Makes the candidate's support that of the best plan with tokens exchanged. */
+  function applyExchange({ columns, first, second }: Exchange): void {
+    const { tokens } = costs;
+    isMember.set(support.subarray(0, experts * tokens));
+    for (const e of columns) {
+      isMember[e * tokens + first] = support[e * tokens + second];
+      isMember[e * tokens + second] = support[e * tokens + first];
+    }
+    writeSupport();
+  }
+
+  /** Keeps the candidate as the best plan, with its support and potentials. */
+  function keepCandidate(): void {
+    const { columnStart, token } = candidate;
+    copySparsePlan(candidate, plan);
+    support.fill(0);
+    for (let e = 0; e < experts; e++) {
+      for (let i = columnStart[e]; i < columnStart[e + 1]; i++) support[e * costs.tokens + token[i]] = 1;
+    }
+    bestAlpha.set(alpha);
+    bestBeta.set(beta);
+  }
+
+  /** Step 5, from the best plan, whose error and primal value are given. */
+  function exchangeSupports(k: number, options: LbfgsOptions, found: SupportSearchReport, value: number) {
+    let { iterations, marginalError } = found;
+    let primal = value;
+    const tolerance = 2 * options.tolerance;
+
+    /** Solves the candidate; keeps it if it carries a plan that is better. */
+    function tryCandidate(): boolean {
+      iterations += solveCandidate(options);
+      const nextError = normaliseRows(candidate, costs.tokens);
+      if (nextError > tolerance) return false;
+      const nextPrimal = primalValue(candidate, costs, gamma);
+      if (marginalError <= tolerance && nextPrimal >= primal - improvement * Math.abs(primal)) return false;
+      marginalError = nextError;
+      primal = nextPrimal;
+      keepCandidate();
+      return true;
+    }
+
+    if (marginalError > tolerance) {
+      for (const order of cornerOrders) {
+        alpha.fill(0);
+        beta.fill(0);
+        if (writeCorner(k, order)) tryCandidate();
+      }
+    }
+    let failures = 0;
+    let exchanges = listExchanges();
+    for (let trial = 0, next = 0; trial < maxTrials && failures < maxFailures && next < exchanges.length; trial++) {
+      applyExchange(exchanges[next++]);
+      alpha.set(bestAlpha);
+      beta.set(bestBeta);
+      failures += 1;
+      if (!tryCandidate()) continue;
+      failures = 0;
+      next = 0;
+      exchanges = listExchanges();
+    }
+    return { iterations, marginalError };
+  }
+
   return {
     plan,
     search(k, options) {
@@ -171,7 +342,7 @@ export function createSupportSearch(
       let iterations = solveCandidate(options);
       let marginalError = normaliseRows(candidate, tokens);
       let primal = primalValue(candidate, costs, gamma);
-      copySparsePlan(candidate, plan);
+      keepCandidate();
       // Half of the error of a plan is in its rows until they are divided by their sums.
       const tolerance = 2 * options.tolerance;
       for (let round = 0; round < maxRounds && marginalError <= tolerance && exchangeEntries(k); round++) {
@@ -181,9 +352,11 @@ export function createSupportSearch(
         if (nextError > tolerance || nextPrimal >= primal) break;
         marginalError = nextError;
         primal = nextPrimal;
-        copySparsePlan(candidate, plan);
+        keepCandidate();
       }
-      return { iterations, marginalError };
+      const found = { iterations, marginalError };
+      const isSmall = k * experts <= maxExchangedEntries && options.maxIterations > 0;
+      return isSmall ? exchangeSupports(k, options, found, primal) : found;
     },
   };
 }
