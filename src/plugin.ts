@@ -26,7 +26,14 @@ export type {
 } from "./core/scenario/plugin-guards.ts";
 export type { Plugin } from "./core/scenario/plugins.ts";
 export type { PlanKind, SolverReport } from "./core/solver-report.ts";
-export type { Stream, StreamContext, StreamKind, StreamShape, StreamState } from "./core/streams/stream.ts";
+export {
+  layersOption,
+  type Stream,
+  type StreamContext,
+  type StreamKind,
+  type StreamShape,
+  type StreamState,
+} from "./core/streams/stream.ts";
 export type { TokenBatch } from "./core/token-batch.ts";
 
 /** Returns `kind`, its functions typed by its `options`. */

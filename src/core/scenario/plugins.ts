@@ -158,7 +158,7 @@ function namesOf(kinds: readonly { readonly kind: string }[]): string[] {
 /** Names of columns and fields of results that are not metrics. */
 const reservedNames = [
   ...["scenario", "router", "kind", "seed", "step", "steps", "tokens", "experts", "top_k", "seeds"],
-  ...["expert", "load", "layer", "max_vio_batches", "solver_steps"],
+  ...["expert", "load", "layer", "max_vio_batches", "max_vio_worst_layer", "solver_steps"],
 ];
 
 /** Lines about names in the `list` of a plugin that are taken, or there twice. */

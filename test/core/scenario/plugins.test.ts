@@ -7,7 +7,7 @@ import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import type { PluginAssignment, PluginMetric, PluginRouterKind } from "../../../src/core/scenario/plugin-guards.ts";
 import { addPlugin } from "../../../src/core/scenario/plugins.ts";
 import { streamKinds } from "../../../src/core/streams/index.ts";
-import type { StreamKind } from "../../../src/core/streams/stream.ts";
+import { layersOption, type StreamContext, type StreamKind } from "../../../src/core/streams/stream.ts";
 import type { TokenBatch } from "../../../src/core/token-batch.ts";
 import { createSimulation, type RouterInput, type ScenarioInput, simulate } from "../../../src/index.ts";
 
@@ -415,6 +415,21 @@ describe("a plugin's stream", () => {
       expect(text).toContain(`step 0: token 2, expert 1: the logit ${logit} is not allowed`);
     },
   );
+
+  it("can have layers, each created with its own id and random numbers", async () => {
+    const made: (readonly [number | undefined, number])[] = [];
+    const kind = streamKind("layered", () => batch, {
+      options: z.object({ layers: layersOption }),
+      create: async ({ layer, random }: StreamContext) => {
+        made.push([layer, random.uniform()]);
+        return { next: async () => batch, close: async () => {} };
+      },
+    });
+    addPlugin({ streams: [kind] }, "p.mjs");
+    await simulate(scenarioOf("in-turn", { stream: { kind: "layered", layers: 3 } }));
+    expect(made.map(([layer]) => layer)).toEqual([0, 1, 2]);
+    expect(new Set(made.map(([, number]) => number)).size).toBe(3);
+  });
 
   it("that reacts to the load must have state, restore and observe", async () => {
     addPlugin({ streams: [streamKind("reacting", () => batch, { feedback: "load" })] }, "p.mjs");
