@@ -6,6 +6,7 @@ declare module "csv-parse/browser/esm/sync" {
     options: {
       trim: boolean;
       relax_column_count: boolean;
+      delimiter: string;
       record_delimiter?: string;
       on_record: (record: string[]) => null;
     },

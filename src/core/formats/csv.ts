@@ -88,8 +88,26 @@ function joined(first: Uint8Array<ArrayBuffer>, second: Uint8Array<ArrayBuffer>)
   return all;
 }
 
+/** What may separate the cells of a row. */
+type Delimiter = "," | "\t" | ";" | " ";
+
+/** Returns the separator of the first row: the first of comma, tab and semicolon that it has; spaces between numbers. */
+async function delimiterOf(file: Source): Promise<Delimiter> {
+  for await (const { bytes, rowEnd } of piecesOfRows(file)) {
+    const text = new TextDecoder().decode(bytes);
+    for (const row of text.split(rowEnd ?? "\n")) {
+      const unquoted = row.replace(/"[^"]*"?/g, "").trim();
+      if (unquoted === "" && !row.includes('"')) continue;
+      const found = ([",", "\t", ";"] as const).find((delimiter) => unquoted.includes(delimiter));
+      const words = unquoted.split(" ");
+      return found ?? (words.length > 1 && words.every((word) => parseCell(word) !== null) ? " " : ",");
+    }
+  }
+  return ",";
+}
+
 /** Yields the records of `file`, including those before a malformed one. Throws `InputError`. */
-async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly string[])[]> {
+async function* csvRecords(file: Source, delimiter: Delimiter): AsyncGenerator<readonly (readonly string[])[]> {
   let row = 0;
   for await (const { bytes, rowEnd } of piecesOfRows(file)) {
     const records: (readonly string[])[] = [];
@@ -98,6 +116,7 @@ async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly stri
       parse(bytes, {
         trim: true,
         relax_column_count: true,
+        delimiter,
         ...(rowEnd !== null && { record_delimiter: rowEnd }),
         on_record: (record) => {
           records.push(record);
@@ -116,57 +135,140 @@ async function* csvRecords(file: Source): AsyncGenerator<readonly (readonly stri
   }
 }
 
-/**
- * Yields the rows of numbers of a CSV file. Skips a first row without a single number as a header, and blank lines.
- * Each yielded array is overwritten by the next row.
- */
-async function* csvRows(file: Source): AsyncGenerator<Float64Array> {
-  let line = 0;
-  let numbers: Float64Array | null = null;
-  let headerLength: number | null = null;
-  for await (const records of csvRecords(file)) {
-    for (const cells of records) {
-      line++;
-      if (cells.length === 1 && cells[0] === "") continue;
-      if (numbers === null) {
-        if (headerLength === null && cells.every((cell) => cell !== "" && parseCell(cell) === null)) {
-          headerLength = cells.length;
-          continue;
-        }
-        numbers = new Float64Array(headerLength ?? cells.length);
-      }
-      if (cells.length !== numbers.length) {
-        throw new InputError(`${file.name}: row ${line} has ${cells.length} columns; expected ${numbers.length}`);
-      }
-      for (let column = 0; column < cells.length; column++) {
-        const number = parseCell(cells[column]);
-        if (number === null) {
-          throw new InputError(
-            `${file.name}: row ${line}, column ${column + 1}: ${JSON.stringify(cells[column].slice(0, 40))} is not a number; ` +
-              "every cell must be a number, except in a header, which is a first row of names only",
-          );
-        }
-        numbers[column] = number;
-      }
-      yield numbers;
-    }
-  }
+/** What a column is by its name. Only `value` columns hold experts or their numbers. */
+export type ColumnRole = "index" | "step" | "layer" | "token" | "expert" | "count" | "choice" | "other" | "value";
+
+const roles: readonly (readonly [ColumnRole, RegExp])[] = [
+  ["index", /^(unnamed: ?\d+|index|)$/],
+  ["step", /^(steps?|step_id|iter|iteration|forward_pass(_id)?|pass|batch|batch_id)$/],
+  ["layer", /^(layers?|layer_(id|idx|index|no)|moe_layer)$/],
+  ["token", /^(tokens?|token_(id|idx|index|pos|position)|pos|position|row)$/],
+  ["expert", /^(expert|expert_(id|idx|index|no))$/],
+  ["choice", /^(e|expert_?|expert_id_?|topk_?(id_?|ids_?)?|slot_?|choice_?|selected_?)\d+$/],
+  [
+    "other",
+    /^(n|w\d+|(topk_)?(weight|prob|gate|score)s?_?\d*|rank|seq|sample|request|request_id|doc|doc_id|text|prompt)$/,
+  ],
+  ["count", /^(counts?|loads?|num_tokens|n_tokens|.*(count|load|freq|frequency|activations|popularity))$/],
+];
+
+/** Returns what a column is, by its name in a header. */
+export function roleOf(name: string): ColumnRole {
+  const plain = name.trim().toLowerCase();
+  return roles.find(([, pattern]) => pattern.test(plain))?.[0] ?? "value";
+}
+
+/** A text file of rows. */
+export interface CsvTable {
+  /** Names of the columns; null if there is no header. */
+  readonly names: readonly string[] | null;
+  readonly columns: number;
+  /** Whether the header was 0, 1, 2, …, as data frames without names write it. */
+  readonly hasNumberedHeader: boolean;
+  /**
+   * Yields the numbers in `columns` of each row; other cells are not looked at. The array is overwritten by the next row.
+   * Throws `InputError`, naming row and column, if a cell is not a number or a row is longer or shorter than the others.
+   */
+  rows(columns: readonly number[]): AsyncGenerator<Float64Array>;
+}
+
+function isBlank(cells: readonly string[]): boolean {
+  return cells.length === 1 && cells[0] === "";
+}
+
+/** Whether the cells are 0, 1, 2, …, at least two of them. */
+function isNumbered(cells: readonly string[]): boolean {
+  return cells.length > 1 && cells.every((cell, i) => cell === String(i));
+}
+
+/** Whether a first row is a header: of names only, or of names of ids and 0, 1, 2, …, or of these alone. */
+function isHeader(cells: readonly string[]): boolean {
+  const isName = (cell: string) => parseCell(cell) === null;
+  if (cells.every((cell) => isName(cell)) && cells.some((cell) => cell !== "")) return true;
+  const others = cells.filter((cell) => !isName(cell) || roleOf(cell) === "value");
+  return isNumbered(others) && cells.every((cell) => !isName(cell) || roleOf(cell) !== "value");
 }
 
 /**
- * Opens a CSV file of numbers: one token per row, one expert per column, separated by commas, with an optional header.
- * Rows are counted from 1, including the header and blank lines. One pass counts and checks the rows, so the shape is
- * known before the first is read. Throws `InputError`, naming row and column, if a cell is not a number or a row is
- * longer or shorter than the others.
+ * Opens a text file of rows of numbers, separated by commas, tabs, semicolons or single spaces, with an optional header.
+ * Rows are counted from 1, including the header and blank lines. Throws `InputError` if it is malformed.
+ */
+export async function openCsvTable(file: Source): Promise<CsvTable> {
+  const delimiter = await delimiterOf(file);
+  let first: readonly string[] | null = null;
+  for await (const records of csvRecords(file, delimiter)) {
+    first = records.find((cells) => !isBlank(cells)) ?? null;
+    if (first !== null) break;
+  }
+  if (first === null) throw new InputError(`${file.name}: empty stream: the file has no rows of numbers`);
+  const names = isHeader(first) ? first : null;
+  const columns = first.length;
+
+  async function* rows(chosen: readonly number[]): AsyncGenerator<Float64Array> {
+    const numbers = new Float64Array(chosen.length);
+    let line = 0;
+    let isFirst = names !== null;
+    for await (const records of csvRecords(file, delimiter)) {
+      for (const cells of records) {
+        line++;
+        if (isBlank(cells)) continue;
+        if (isFirst) {
+          isFirst = false;
+          continue;
+        }
+        if (cells.length !== columns) {
+          throw new InputError(`${file.name}: row ${line} has ${cells.length} columns; expected ${columns}`);
+        }
+        for (const [i, column] of chosen.entries()) {
+          const number = parseCell(cells[column]);
+          if (number === null) throw new InputError(notANumberText(file.name, line, column, cells[column]));
+          numbers[i] = number;
+        }
+        yield numbers;
+      }
+    }
+  }
+
+  return {
+    names,
+    columns,
+    hasNumberedHeader: names !== null && isNumbered(names.filter((name) => roleOf(name) === "value")),
+    rows,
+  };
+}
+
+/** Maximum characters of a cell that a message shows: more may be a prompt, which is not to be shown. */
+const maxShownCharacters = 16;
+
+function notANumberText(file: string, line: number, column: number, cell: string): string {
+  const shown = cell.length > maxShownCharacters ? `a text of ${cell.length} characters` : JSON.stringify(cell);
+  return (
+    `${file}: row ${line}, column ${column + 1}: ${shown} is not a number; ` +
+    "every cell must be a number, except in a header, which is a first row of names only"
+  );
+}
+
+/**
+ * Opens a CSV file of numbers: one token per row, one expert per column, with an optional header. Columns that the header
+ * names as an index or as numbers of tokens are left out. One pass counts and checks the rows, so the shape is known before
+ * the first is read. Throws `InputError` as {@link openCsvTable} does, and if the header names steps or layers.
  */
 export async function openCsv(file: Source): Promise<TensorReader> {
   const { name } = file;
-  let rows = 0;
-  let columns = 0;
-  for await (const numbers of csvRows(file)) {
-    rows++;
-    columns = numbers.length;
+  const table = await openCsvTable(file);
+  const axis = table.names?.find((each) => ["step", "layer"].includes(roleOf(each)));
+  if (axis !== undefined) {
+    throw new InputError(
+      `${name}: its column ${JSON.stringify(axis)} numbers steps or layers, which this table of tokens cannot have; ` +
+        "`moesim measure` reads such tables",
+    );
   }
+  const chosen = Array.from({ length: table.columns }, (_, column) => column).filter(
+    (column) => table.names === null || !["index", "token"].includes(roleOf(table.names[column])),
+  );
+  let rows = 0;
+  for await (const _ of table.rows(chosen)) rows++;
+  const columns = chosen.length;
   if (rows === 0) throw new InputError(`${name}: empty stream: the file has no rows of numbers`);
   const shape = [rows, columns];
   tensorSize(name, shape);
@@ -180,7 +282,7 @@ export async function openCsv(file: Source): Promise<TensorReader> {
     rows,
     columns,
     async read(into, count) {
-      source ??= csvRows(file);
+      source ??= table.rows(chosen);
       let row = 0;
       for (; row < count; row++) {
         const { value, done } = await source.next();

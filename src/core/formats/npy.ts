@@ -1,14 +1,16 @@
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { readPackedTensor } from "./packed-tensor.ts";
+import { checkPacked, readPackedTensor } from "./packed-tensor.ts";
+import { packedStrides, type StoredTensor } from "./stored-tensor.ts";
 import { quoteName, shorten, type TensorReader } from "./tensor-reader.ts";
 
 const magic = "\x93NUMPY";
 /** NumPy itself refuses headers over 10,000 bytes by default; a header with three dimensions takes about 100. */
 const maxHeaderBytes = 1 << 16;
 
-const elementsByCode: Readonly<Record<string, ElementType>> = {
+/** The number types of NumPy by code, without the byte order. */
+export const npyElements: Readonly<Record<string, ElementType>> = {
   f2: elementTypes.float16,
   f4: elementTypes.float32,
   f8: elementTypes.float64,
@@ -36,6 +38,14 @@ export async function openNpy(file: Source): Promise<TensorReader> {
   const { text, dataOffset } = await readHeaderText(file);
   const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
   return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.byteLength });
+}
+
+/** Returns where the array of a `.npy` file lies, in the formats that {@link openNpy} reads. Throws `InputError`. */
+export async function storedNpy(file: Source): Promise<StoredTensor> {
+  const { text, dataOffset } = await readHeaderText(file);
+  const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
+  checkPacked(file.name, { element, shape, begin: dataOffset, end: file.byteLength });
+  return { source: file, element, littleEndian, shape, strides: packedStrides(shape), begin: dataOffset };
 }
 
 async function readHeaderText(file: Source): Promise<{ text: string; dataOffset: number }> {
@@ -138,12 +148,12 @@ function parseNpyHeader(file: string, text: string): NpyHeader {
     throw malformed("expected the keys descr, fortran_order and shape, once each");
   }
 
-  const element = elementsByCode[descr.slice(1)];
+  const element = npyElements[descr.slice(1)];
   const order = descr[0];
-  if (!Object.hasOwn(elementsByCode, descr.slice(1)) || !(order === "<" || order === ">" || order === "|")) {
+  if (!Object.hasOwn(npyElements, descr.slice(1)) || !(order === "<" || order === ">" || order === "|")) {
     throw new InputError(
       `${file}: dtype '${shorten(descr)}' is not supported; < or > followed by one of ` +
-        `${Object.keys(elementsByCode).join(", ")} is`,
+        `${Object.keys(npyElements).join(", ")} is`,
     );
   }
   if (order === "|" && element.bytes > 1) throw malformed(`dtype '${shorten(descr)}' needs a byte order, < or >`);

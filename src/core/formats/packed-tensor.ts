@@ -16,22 +16,26 @@ export interface PackedLayout {
   readonly end: number;
 }
 
+/** Returns the bytes that the tensor takes. Throws `InputError` if they are not exactly those from `begin` to `end`. */
+export function checkPacked(file: string, { element, shape, begin, end }: Omit<PackedLayout, "littleEndian">): number {
+  const needed = shape.reduce((product, length) => product * length, 1) * element.bytes;
+  const held = end - begin;
+  if (needed === held) return needed;
+  const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
+  throw new InputError(
+    `${file}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which takes ${needed} bytes, but the ` +
+      `file has ${held}`,
+  );
+}
+
 /**
  * Reads a tensor of contiguous numbers through one buffer of at most 1 MiB. Owns `file` from then on. Throws
  * `InputError` if the bytes from `begin` to `end` are not exactly those that the shape needs.
  */
 export function readPackedTensor(file: Source, layout: PackedLayout): TensorReader {
-  const { element, littleEndian, shape, begin, end } = layout;
+  const { element, littleEndian, shape, begin } = layout;
   const { rows, columns } = tensorSize(file.name, shape);
-  const needed = rows * columns * element.bytes;
-  const held = end - begin;
-  if (needed !== held) {
-    const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
-    throw new InputError(
-      `${file.name}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which takes ` +
-        `${needed} bytes, but the file has ${held}`,
-    );
-  }
+  const needed = checkPacked(file.name, layout);
 
   const piece = new ArrayBuffer(Math.min(pieceBytes, needed));
   const valuesPerPiece = piece.byteLength / element.bytes;

@@ -40,6 +40,8 @@ export function createPageMemory(limit: number): PageMemory {
 export interface ColumnCursor {
   /** Writes the next `count` values to `into[start]`, `into[start + stride]`, … Throws `InputError`. */
   copy(into: Float32Array | Float64Array, start: number, stride: number, count: number): Promise<void>;
+  /** Length of the inner lists of a list of lists, once its first row has been read. */
+  innerLength(): number;
 }
 
 /**
@@ -61,6 +63,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
   // Bytes of `memory` that the page and the dictionary take.
   let pageMemory = 0;
   let dictionaryMemory = 0;
+  let inner: number | null = null;
   const levels = (column.isList ? 1 : 0) + (column.maxDefinitionLevel > 0 ? 1 : 0);
   const decodingBytes = column.dtype === "float16" ? float16Bytes : valueBytes;
 
@@ -113,7 +116,19 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
     }
     if (!column.isList) return;
     for (let i = 0; i < repetition.length; i++) {
-      if ((repetition[i] === 0) !== ((valuesRead + i) % valuesPerRow === 0)) {
+      const place = (valuesRead + i) % valuesPerRow;
+      if (column.depth === 2 && place > 0 && repetition[i] > 0) {
+        // The first inner list has the length of all.
+        if (repetition[i] === 1) inner ??= place;
+        const isStart = inner !== null && place % inner === 0;
+        if ((repetition[i] === 1) !== isStart) {
+          throw new InputError(
+            `${file.name}: column ${quoteName(column.name)}: row ${Math.floor((valuesRead + i) / valuesPerRow)} has lists of ` +
+              "different lengths; all must have the same",
+          );
+        }
+      }
+      if ((repetition[i] === 0) !== (place === 0)) {
         const row = Math.floor((valuesRead + i - 1) / valuesPerRow);
         throw new InputError(
           `${file.name}: column ${quoteName(column.name)}: row ${row} has ${repetition[i] === 0 ? "fewer" : "more"} than ` +
@@ -197,6 +212,7 @@ export function readColumn(file: Source, column: NumberColumn, valuesPerRow: num
   }
 
   return {
+    innerLength: () => inner ?? valuesPerRow,
     async copy(into, start, stride, count) {
       for (let done = 0; done < count; ) {
         if (position === page.length) {

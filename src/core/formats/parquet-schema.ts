@@ -10,13 +10,15 @@ import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/sche
 import { InputError } from "../input-error.ts";
 import { listNames, quoteName } from "./tensor-reader.ts";
 
-/** A column of numbers as stored: one value per row, or a list of them. */
+/** A column of numbers as stored: one value per row, a list of them, or a list of lists. */
 export interface NumberColumn {
   readonly name: string;
   /** `float32`, `int64`, … */
   readonly dtype: string;
   readonly kind: "float" | "integer";
   readonly isList: boolean;
+  /** 0 for one value per row, 1 for a list, 2 for a list of lists. */
+  readonly depth: 0 | 1 | 2;
   /** The level at which a value exists; below it the value, the list or the row is null or empty. */
   readonly maxDefinitionLevel: number;
   readonly element: SchemaElement;
@@ -46,16 +48,38 @@ export function checkSchemaSize(schema: readonly SchemaElement[]): void {
   if (schema.length === 0 || open.some((left) => left > 0)) throw new Error("its schema lacks elements");
 }
 
+/** Returns the columns of numbers, and the names of all others. Throws `InputError` if row groups lack one. */
+export function numberColumns(file: string, metadata: FileMetaData): { columns: NumberColumn[]; others: string[] } {
+  const root = parquetSchema(metadata);
+  const chunksByPath = chunksOf(metadata);
+  const columns: NumberColumn[] = [];
+  const others: string[] = [];
+  for (const child of root.children) {
+    const column = describeColumn(file, chunksByPath, root, child);
+    if (column === null) others.push(child.element.name);
+    else columns.push(column);
+  }
+  return { columns, others };
+}
+
+function chunksOf(metadata: FileMetaData): ReadonlyMap<string | undefined, ColumnChunk>[] {
+  return metadata.row_groups.map(
+    ({ columns }) => new Map(columns.map((chunk) => [chunk.meta_data?.path_in_schema.join("."), chunk])),
+  );
+}
+
 /**
  * Returns the columns that hold the experts: `column`, or the only list column, or else all columns, one number each.
  * Throws `InputError`, listing the columns of the file, if there are none or several ways to choose.
  */
 export function chooseNumberColumns(file: string, metadata: FileMetaData, column?: string): NumberColumn[] {
   const root = parquetSchema(metadata);
-  const chunksByPath = metadata.row_groups.map(
-    ({ columns }) => new Map(columns.map((chunk) => [chunk.meta_data?.path_in_schema.join("."), chunk])),
-  );
-  const readable = root.children.map((child) => describeColumn(file, chunksByPath, root, child));
+  const chunksByPath = chunksOf(metadata);
+  // Lists of lists hold the experts of several layers.
+  const readable = root.children.map((child) => {
+    const column = describeColumn(file, chunksByPath, root, child);
+    return column?.depth === 2 ? null : column;
+  });
   const list = listNames(
     root.children.map(
       ({ element }, i) =>
@@ -108,7 +132,7 @@ function describeColumn(
   }
   const type = numberType(node.element);
   const repetition = getMaxRepetitionLevel(schemaPath);
-  if (type === null || repetition > 1 || (repetition === 0 && schemaPath.length > 2)) return null;
+  if (type === null || repetition > 2 || (repetition === 0 && schemaPath.length > 2)) return null;
   const path = node.path.join(".");
   const chunks = chunksByPath.map((byPath, group) => {
     const chunk = byPath.get(path);
@@ -122,7 +146,8 @@ function describeColumn(
   return {
     name: child.element.name,
     ...type,
-    isList: repetition === 1,
+    isList: repetition > 0,
+    depth: repetition as NumberColumn["depth"],
     maxDefinitionLevel: getMaxDefinitionLevel(schemaPath),
     element: node.element,
     schemaPath,

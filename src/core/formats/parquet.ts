@@ -2,11 +2,13 @@ import { type FileMetaData, parquetMetadata } from "hyparquet";
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
-import { checkSchemaSize, chooseNumberColumns, type NumberColumn } from "./parquet-schema.ts";
+import { checkSchemaSize, chooseNumberColumns, type NumberColumn, numberColumns } from "./parquet-schema.ts";
 import { checkThrift } from "./parquet-thrift.ts";
 import { quoteName, type TensorReader, tensorSize } from "./tensor-reader.ts";
 
 const magic = "PAR1";
+/** Values read at once from a table. */
+const blockValues = 1 << 16;
 const maxMetadataBytes = 1 << 26;
 /** Maximum bytes of a file's decoded pages: the first number or four times the file, but never more than the second. */
 const [leastPageMemory, mostPageMemory] = [1 << 27, 1 << 30];
@@ -53,6 +55,84 @@ export async function openParquet(file: Source, column?: string): Promise<Tensor
       return rowsNow;
     },
     close: async () => file.close?.(),
+  };
+}
+
+/** The columns of numbers of a Parquet file. */
+export interface ParquetTable {
+  readonly rows: number;
+  readonly columns: readonly ParquetColumn[];
+  /** Names of the columns of anything else. */
+  readonly others: readonly string[];
+  /** Yields the numbers of `columns` in each row, side by side. The array is overwritten by the next row. */
+  values(columns: readonly ParquetColumn[]): AsyncGenerator<Float64Array>;
+}
+
+/** A column of numbers, or of lists of them, all of one length. */
+export interface ParquetColumn {
+  readonly name: string;
+  readonly dtype: string;
+  readonly kind: "float" | "integer";
+  /** Numbers in a row. */
+  readonly width: number;
+  /** Lengths of the lists in a row: none, one, or the outer and the inner one. */
+  readonly shape: readonly number[];
+}
+
+/** Opens a Parquet file as a table. Throws `InputError` as {@link openParquet} does. */
+export async function openParquetTable(file: Source): Promise<ParquetTable> {
+  const { metadata, dataEnd } = await readMetadata(file);
+  const rows = Number(metadata.num_rows);
+  const found = new Map<ParquetColumn, NumberColumn>();
+  let others: string[];
+  const createMemory = () => createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.byteLength)));
+  try {
+    const described = numberColumns(file.name, metadata);
+    others = described.others;
+    checkExtents(file, described.columns, dataEnd);
+    for (const column of described.columns) {
+      const { name, dtype, kind, depth } = column;
+      if (rows === 0) break;
+      const [, width] = findShape(file.name, metadata, [column]);
+      let shape: number[] = [];
+      if (depth === 1) shape = [width];
+      if (depth === 2) {
+        const cursor = readColumn(file, column, width, createMemory());
+        await cursor.copy(new Float64Array(width), 0, 1, width);
+        shape = [width / cursor.innerLength(), cursor.innerLength()];
+      }
+      found.set({ name, dtype, kind, width: depth === 0 ? 1 : width, shape }, column);
+    }
+  } catch (error) {
+    throw asInputError(file.name, error);
+  }
+  if (rows === 0) throw new InputError(`${file.name}: empty stream: the file has no rows`);
+  return {
+    rows,
+    columns: [...found.keys()],
+    others,
+    async *values(columns) {
+      const memory = createMemory();
+      const cursors = columns.map((each) => readColumn(file, found.get(each)!, each.width, memory));
+      const width = columns.reduce((sum, each) => sum + each.width, 0);
+      const most = Math.max(1, Math.floor(blockValues / width));
+      const block = new Float64Array(Math.min(most, rows) * width);
+      const list = new Float64Array(block.length);
+      for (let row = 0; row < rows; row += most) {
+        const count = Math.min(most, rows - row);
+        let at = 0;
+        for (const [i, cursor] of cursors.entries()) {
+          const own = columns[i].width;
+          if (own === 1) await cursor.copy(block, at, width, count);
+          else {
+            await cursor.copy(list, 0, 1, count * own);
+            for (let j = 0; j < count; j++) block.set(list.subarray(j * own, (j + 1) * own), j * width + at);
+          }
+          at += own;
+        }
+        for (let j = 0; j < count; j++) yield block.subarray(j * width, (j + 1) * width);
+      }
+    },
   };
 }
 

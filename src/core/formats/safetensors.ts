@@ -1,7 +1,8 @@
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { readPackedTensor } from "./packed-tensor.ts";
+import { checkPacked, readPackedTensor } from "./packed-tensor.ts";
+import { packedStrides, type StoredTensor } from "./stored-tensor.ts";
 import { listNames, quoteName, type TensorReader } from "./tensor-reader.ts";
 
 /** About 200,000 tensors, more than any model has. The format's own reader accepts six times as many bytes. */
@@ -66,6 +67,28 @@ export interface NamedTensor {
 export async function listSafetensors(file: Source): Promise<NamedTensor[]> {
   const { entries } = await readHeader(file);
   return Array.from(entries, ([name, { shape }]) => ({ name, shape }));
+}
+
+/** Whether a file of `byteLength` bytes that begins with `head` is a `.safetensors` file, as far as that tells. */
+export function isSafetensors(head: Uint8Array, byteLength: number): boolean {
+  if (head.length < 10 || head[8] !== "{".charCodeAt(0)) return false;
+  const length = new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
+  return length >= 2n && length <= BigInt(byteLength - 8);
+}
+
+/** Returns where the tensors of numbers of a `.safetensors` file lie, by name. Throws `InputError`. */
+export async function storedSafetensors(file: Source): Promise<Map<string, StoredTensor>> {
+  const { entries, dataOffset } = await readHeader(file);
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
+    if (!Object.hasOwn(elementsByCode, dtype)) continue;
+    const element = elementsByCode[dtype];
+    const [begin, end] = offsets;
+    checkPacked(`${file.name}: tensor ${quoteName(name)}`, { element, shape, begin, end });
+    const strides = packedStrides(shape);
+    tensors.set(name, { source: file, element, littleEndian: true, shape, strides, begin: dataOffset + begin });
+  }
+  return tensors;
 }
 
 async function readHeader(file: Source): Promise<{ entries: Map<string, Entry>; dataOffset: number }> {

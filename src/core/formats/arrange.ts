@@ -1,0 +1,392 @@
+/** How arrays become layers: by their axes, by their names, and by what their numbers look like. */
+import { InputError } from "../input-error.ts";
+import { listNames, quoteName, shapeText } from "./message-parts.ts";
+import type { Content, LayerParts, Part } from "./recorded-layer.ts";
+import { type Axis, axisNames, type Found, type RecordingOptions } from "./recording.ts";
+import { rowsOf, type StoredTensor, selected, tensorOf, transposed, valuesOf } from "./stored-tensor.ts";
+
+/** An array with its name in the file. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly tensor: StoredTensor;
+}
+
+/** Dimensions of an array that does not name them, by their number, if it holds several layers or none. */
+const defaultAxes: Readonly<Record<Arrayed, readonly (readonly Axis[])[]>> = {
+  logits: [[], ["tokens", "experts"], ["steps", "tokens", "experts"], ["steps", "layers", "tokens", "experts"]],
+  selections: [[], ["tokens", "topK"], ["steps", "tokens", "topK"], ["steps", "layers", "tokens", "topK"]],
+  loads: [["experts"], ["steps", "experts"], ["steps", "layers", "experts"]],
+};
+
+const columnAxis = { logits: "experts", selections: "topK", loads: "experts" } as const;
+
+/** One array as layers. */
+interface Arranged {
+  /** By position. */
+  readonly layers: readonly (readonly Part[])[];
+  readonly hasLayers: boolean;
+  readonly hasSteps: boolean;
+  readonly columns: number;
+}
+
+/**
+ * Returns the layers of an array. Throws `InputError` if the axes do not fit it.
+ *
+ * @param axes its dimensions; by default those that are usual
+ * @param step of its first rows
+ * @param isLayer whether it is only one layer of several
+ */
+export function arrange(
+  tensor: StoredTensor,
+  content: Arrayed,
+  axes: readonly Axis[] | undefined,
+  { step = 0, isLayer = false, expertOf }: { step?: number; isLayer?: boolean; expertOf?: Int32Array } = {},
+): Arranged {
+  const { name } = tensor.source;
+  const { shape } = tensor;
+  const printed = shapeText(shape);
+  const named =
+    isLayer && axes !== undefined && axes.length === shape.length + 1 ? axes.filter((axis) => axis !== "layers") : axes;
+  const chosen = named ?? defaultAxes[content][shape.length - 1];
+  if (chosen === undefined || chosen.length === 0) {
+    const known = defaultAxes[content].filter((each) => each.length > 0).map((each) => `[${each.join(", ")}]`);
+    throw new InputError(
+      `${name}: ${printed} has ${shape.length} dimensions; expected ${known.join(" or ")}, or name its axes`,
+    );
+  }
+  const last = columnAxis[content];
+  const allowed = axisNames.filter((axis) => (axis === "experts" || axis === "topK" ? axis === last : true));
+  if (
+    chosen.length !== shape.length ||
+    new Set(chosen).size !== chosen.length ||
+    !chosen.every((axis) => allowed.includes(axis) && !(content === "loads" && axis === "tokens")) ||
+    !chosen.includes(last)
+  ) {
+    throw new InputError(
+      `${name}: the axes ${chosen.join(",")} do not fit ${content} ${printed}; name each of its ${shape.length} dimensions once: ` +
+        `${last}, and of the others ${allowed.filter((axis) => axis !== last && !(content === "loads" && axis === "tokens")).join(", ")}`,
+    );
+  }
+  if (shape.includes(0)) {
+    throw new InputError(`${name}: empty stream: the shape ${printed} has no values; every dimension must be ≥ 1`);
+  }
+  const place = (axis: Axis) => chosen.indexOf(axis);
+  const order = [place("steps"), place("tokens"), place(last)].filter((dimension) => dimension >= 0);
+  const layersAt = place("layers");
+  const count = layersAt < 0 ? 1 : shape[layersAt];
+  if (count > maxLayers) throw new InputError(`${name}: ${printed} has ${count} layers; the maximum is ${maxLayers}`);
+  const hasSteps = place("steps") >= 0;
+  const rowsPerStep =
+    content === "loads" ? 1 : hasSteps ? Math.max(1, place("tokens") < 0 ? 1 : shape[place("tokens")]) : null;
+  const layers = Array.from({ length: count }, (_, layer) => {
+    // Dimensions keep their places until the layer has gone.
+    const kept = layersAt < 0 ? tensor : selected(tensor, layersAt, layer);
+    const rows = rowsOf(
+      transposed(
+        kept,
+        order.map((dimension) => (layersAt >= 0 && dimension > layersAt ? dimension - 1 : dimension)),
+      ),
+    );
+    return [
+      { rows, step, rowsPerStep: rowsPerStep ?? Math.max(1, rows.rows), ...(expertOf !== undefined && { expertOf }) },
+    ];
+  });
+  return { layers, hasLayers: layersAt >= 0, hasSteps, columns: shape[place(last)] };
+}
+
+/** Maximum number of layers: more are a mistaken axis. */
+const maxLayers = 4096;
+
+/** Adds the parts of `more` to those of `layers`, by position. */
+export function addParts(layers: Map<number, Part[]>, more: readonly (readonly Part[])[]): void {
+  more.forEach((parts, id) => {
+    const own = layers.get(id) ?? [];
+    own.push(...parts);
+    layers.set(id, own);
+  });
+}
+
+/** Returns the layers of a map. */
+export function layersOf(parts: ReadonlyMap<number, readonly Part[]>): LayerParts[] {
+  return Array.from(parts, ([id, each]) => ({ id, parts: each }));
+}
+
+/** Layer in a name, and the name with `*` in its place: `model.layers.3.gate`, `L3_idx`, `blk.3.ffn`, `3`. */
+export function layerInName(name: string): { layer: number | null; stem: string } {
+  const match =
+    /^()(\d+)()$/.exec(name) ?? /^(.*?(?:^|[^a-z])(?:layers?|blocks?|blk|l|h)[._\- ]?)(\d+)(?!\d)(.*)$/i.exec(name);
+  if (match === null) return { layer: null, stem: name };
+  return { layer: Number(match[2]), stem: `${match[1]}*${match[3]}` };
+}
+
+const hints: readonly (readonly [Content | "weights", RegExp])[] = [
+  [
+    "selections",
+    /top_?k_?(id|idx|ind|expert)|expert_?(id|idx|ind)|indices|idx|ids$|selected|selection|routed_?expert|choice|assign/i,
+  ],
+  ["loads", /count|load|tpe|per_expert|freq|histogram|usage|popularity/i],
+  ["weights", /weight|prob|score|gates?$|gate_?val|affinit/i],
+  ["logits", /logit|router|gate/i],
+];
+
+/** Returns what a name says that an array holds; null if it says nothing. */
+function hintOf(name: string): Content | "weights" | null {
+  return hints.find(([, pattern]) => pattern.test(name))?.[0] ?? null;
+}
+
+/** Rows that are looked at to tell choices from loads. */
+export const rowsLookedAt = 256;
+/** Maximum experts per token. More integers in a row are the loads of experts. */
+const maxTopK = 64;
+
+/** An array to find out about. */
+export interface Unknown {
+  readonly file: string;
+  readonly name: string;
+  readonly dtype: string;
+  /** `number` for text, whose numbers have no type. */
+  readonly kind: "float" | "integer" | "number";
+  readonly shape: readonly number[];
+  /** Returns some rows of it, in one array. */
+  first(): Promise<Float64Array>;
+}
+
+type Arrayed = Exclude<Content, "balancedness">;
+
+/**
+ * Returns what an array holds: as the options say, or its name, or its numbers. Integers are choices if no row has one twice
+ * (rows of zeros, from layers without experts, aside), and loads otherwise; whole floats are loads; other floats are logits.
+ * Throws `InputError` if the options contradict the type.
+ */
+export async function contentOf(array: Unknown, options: RecordingOptions): Promise<Arrayed> {
+  const { file, name, dtype, kind, shape } = array;
+  const described = `${file}: ${dtype} ${shapeText(shape)}`;
+  const { as } = options;
+  if (as === "balancedness") throw new InputError(`${described}: an array is no log of balancedness`);
+  if (as === "logits" && kind === "integer") {
+    throw new InputError(
+      `${described} holds recorded choices or loads, not logits, and cannot be routed again; use \`moesim measure\` for them. ` +
+        "Logits are floats",
+    );
+  }
+  if (as === "logits" || as === "loads") return as;
+  if (as === undefined) {
+    const hint = hintOf(name);
+    if (hint === "loads" || (hint === "selections" && kind !== "float")) return hint;
+    if (hint === "logits" && kind === "float") return hint;
+  }
+  if (shape.length === 0 || shape.includes(0)) return kind === "integer" ? "loads" : "logits";
+  const rows = await array.first();
+  const isWhole = rows.every(Number.isInteger);
+  if (as === "selections") {
+    if (kind === "integer" || isWhole) return as;
+    throw new InputError(`${described}: selections [tokens, topK] are integers; floats are logits, to be routed`);
+  }
+  if (!isWhole) return "logits";
+  if (kind === "float")
+    return rows.some((value) => value > 0) && rows.every((value) => value >= 0) ? "loads" : "logits";
+  return areChoices(rows, shape, options.experts) ? "selections" : "loads";
+}
+
+function areChoices(rows: Float64Array, shape: readonly number[], experts: number | undefined): boolean {
+  const columns = shape[shape.length - 1];
+  if (shape.length === 4) return true;
+  if (columns > maxTopK || shape.length === 1 || columns === experts) return false;
+  for (let row = 0; row < rows.length; row += columns) {
+    const values = rows.subarray(row, row + columns);
+    if (values.includes(-1)) return true;
+    if (values.some((value) => value < 0 || value >= (experts ?? 65_536))) return false;
+    if (values.some((value) => value !== 0) && new Set(values).size < columns) return false;
+  }
+  return true;
+}
+
+function unknownTensor(name: string, tensor: StoredTensor): Unknown {
+  const { element, source, shape } = tensor;
+  return { file: source.name, name, dtype: element.name, kind: element.kind, shape, first: () => firstRowsOf(tensor) };
+}
+
+/** Returns some rows of a tensor from its middle, in the order in which they are stored. */
+async function firstRowsOf(tensor: StoredTensor): Promise<Float64Array> {
+  let part = tensor;
+  while (part.shape.length > 2) part = selected(part, 0, Math.floor(part.shape[0] / 2));
+  const rows = rowsOf(part);
+  const count = Math.min(rowsLookedAt, rows.rows);
+  const values = new Float64Array(count * rows.columns);
+  await rows.read(values, 0, 0, count);
+  return values;
+}
+
+/**
+ * Returns what arrays with names hold together: one array, one of each layer, or one of each sample
+ * `[tokens, layers, topK]`. Throws `InputError` if there are several ways to choose, listing the names.
+ *
+ * @param what the kind of file, for the description
+ */
+export async function foundInTensors(
+  what: string,
+  file: string,
+  tensors: readonly NamedTensor[],
+  options: RecordingOptions,
+): Promise<Found> {
+  if (tensors.length === 0) throw new InputError(`${file}: empty stream: the file has no tensors`);
+  const { chosen, leftOut } = chooseTensors(file, tensors, options);
+  const notes = leftOut.length === 0 ? [] : [`Left out of the file: ${listNames(leftOut.map(quoteName))}.`];
+  const [first] = chosen;
+  if (chosen.length === 1 && layerInName(first.name).layer === null) {
+    const content = await contentOf(unknownTensor(first.name, first.tensor), options);
+    const arranged = arrange(first.tensor, content, options.axes);
+    const layers = arranged.layers.map((parts, id) => ({ id, parts }));
+    return foundOf(what, content, layers, arranged, notes);
+  }
+  if (chosen.some(({ name }) => layerInName(name).layer === null))
+    return foundInSamples(what, file, chosen, options, notes);
+  const content = await contentOf(unknownTensor(first.name, first.tensor), options);
+  const layers: LayerParts[] = [];
+  let arranged: Arranged | null = null;
+  for (const { name, tensor } of chosen) {
+    const own = arrange(tensor, content, options.axes, { isLayer: true });
+    if (own.hasLayers) throw new InputError(`${file}: ${quoteName(name)} is one layer, but its axes have layers`);
+    if (arranged !== null && (arranged.hasSteps !== own.hasSteps || arranged.columns !== own.columns)) {
+      throw new InputError(
+        `${file}: ${quoteName(first.name)} ${shapeText(first.tensor.shape)} and ${quoteName(name)} ${shapeText(tensor.shape)} ` +
+          "cannot both be layers of one model; select one with --tensor",
+      );
+    }
+    arranged = own;
+    layers.push({ id: layerInName(name).layer!, parts: own.layers[0] });
+  }
+  return foundOf(what, content, layers, { ...arranged!, hasLayers: true }, notes);
+}
+
+function foundOf(
+  what: string,
+  content: Content,
+  layers: readonly LayerParts[],
+  { hasLayers, hasSteps, columns }: Pick<Arranged, "hasLayers" | "hasSteps" | "columns">,
+  notes: readonly string[],
+): Found {
+  const [experts, topK] = content === "selections" ? [null, columns] : [columns, null];
+  return { what, content, layers, hasLayers, hasSteps: hasSteps || content === "loads", experts, topK, notes };
+}
+
+/** Several arrays `[tokens, layers, topK]`, one per sample. */
+function foundInSamples(
+  what: string,
+  file: string,
+  tensors: readonly NamedTensor[],
+  options: RecordingOptions,
+  notes: readonly string[],
+): Found {
+  const layers = new Map<number, Part[]>();
+  let columns = 0;
+  for (const { tensor } of tensors) {
+    const arranged = arrange(tensor, "selections", options.axes ?? ["tokens", "layers", "topK"]);
+    if (columns !== 0 && (arranged.columns !== columns || arranged.layers.length !== layers.size)) {
+      throw new InputError(`${file}: samples differ in their layers or experts per token: ${shapeText(tensor.shape)}`);
+    }
+    columns = arranged.columns;
+    addParts(layers, arranged.layers);
+  }
+  const sizes = { hasLayers: true, hasSteps: false, columns };
+  return foundOf(`${what} of ${tensors.length} samples`, "selections", layersOf(layers), sizes, notes);
+}
+
+/** Arrays whose names differ in the layer only. */
+interface Group {
+  readonly stem: string;
+  readonly tensors: readonly NamedTensor[];
+  readonly hasLayers: boolean;
+}
+
+function groupsOf(tensors: readonly NamedTensor[]): Group[] {
+  const groups = new Map<string, NamedTensor[]>();
+  for (const each of tensors) {
+    const { stem } = layerInName(each.name);
+    const group = groups.get(stem) ?? [];
+    group.push(each);
+    groups.set(stem, group);
+  }
+  return Array.from(groups, ([stem, own]) => ({
+    stem,
+    tensors: own,
+    hasLayers: layerInName(own[0].name).layer !== null,
+  }));
+}
+
+function chooseTensors(
+  file: string,
+  tensors: readonly NamedTensor[],
+  options: RecordingOptions,
+): { chosen: readonly NamedTensor[]; leftOut: readonly string[] } {
+  const names = tensors.map(({ name }) => name);
+  const list = listNames(names.map(quoteName));
+  if (options.tensor !== undefined) {
+    const wanted = options.tensor;
+    const chosen = tensors.filter(({ name }) => name === wanted || layerInName(name).stem === wanted);
+    if (chosen.length === 0) throw new InputError(`${file}: no tensor ${quoteName(wanted)}; the file has ${list}`);
+    return { chosen, leftOut: [] };
+  }
+  if (tensors.length === 1) return { chosen: tensors, leftOut: [] };
+  // Masks, ids of documents and numbers of slots are no routes.
+  let groups = groupsOf(tensors.filter(({ tensor }) => valuesOf(tensor.shape) > 1));
+  const isSample = ({ tensor: { shape, element } }: NamedTensor, { shape: other }: StoredTensor) =>
+    shape.length === 3 && element.kind === "integer" && shape[1] === other[1] && shape[2] === other[2];
+  if (groups.every(({ hasLayers }) => !hasLayers) && tensors.every((each) => isSample(each, tensors[0].tensor))) {
+    return { chosen: tensors, leftOut: [] };
+  }
+  const prefer = (condition: (group: Group) => boolean) => {
+    const preferred = groups.filter(condition);
+    if (preferred.length > 0) groups = preferred;
+  };
+  prefer(({ hasLayers }) => hasLayers);
+  const { as } = options;
+  if (as !== undefined) prefer(({ stem }) => hintOf(stem) === as);
+  prefer(({ stem }) => hintOf(stem) !== "weights");
+  if (groups.length > 1 && as !== "logits") {
+    // Ids beside their weights.
+    prefer(({ tensors: [{ tensor }] }) => tensor.element.kind === "integer" && tensor.shape.length > 1);
+    if (groups.length > 1) prefer(({ stem }) => hintOf(stem) === "selections");
+  } else if (groups.length > 1) {
+    prefer(({ tensors: [{ tensor }] }) => tensor.element.kind === "float");
+  }
+  if (groups.length !== 1) {
+    throw new InputError(`${file}: the file has ${names.length} tensors; select one with "tensor": ${list}`);
+  }
+  const [{ tensors: chosen }] = groups;
+  const taken = new Set(chosen.map(({ name }) => name));
+  return { chosen, leftOut: names.filter((name) => !taken.has(name)) };
+}
+
+/** Maximum dimensions of nested lists. */
+const maxDimensions = 4;
+
+/**
+ * Returns nested lists of numbers, each of the same length, as a tensor in memory; null if they are anything else.
+ *
+ * @param name of the file
+ */
+export function denseTensor(value: unknown, name: string): StoredTensor | null {
+  const shape: number[] = [];
+  for (let level = value; Array.isArray(level); level = level[0]) {
+    shape.push(level.length);
+    if (shape.length > maxDimensions || level.length === 0) return null;
+  }
+  if (shape.length === 0) return null;
+  const size = valuesOf(shape);
+  if (!(size <= maxDenseValues)) return null;
+  const values = new Float64Array(size);
+  let at = 0;
+  const fill = (level: unknown, depth: number): boolean => {
+    if (depth === shape.length) {
+      if (typeof level !== "number" && typeof level !== "bigint") return false;
+      values[at++] = Number(level);
+      return true;
+    }
+    return Array.isArray(level) && level.length === shape[depth] && level.every((each) => fill(each, depth + 1));
+  };
+  return fill(value, 0) ? tensorOf(values, shape, name) : null;
+}
+
+/** Maximum numbers of nested lists: 1 GiB. */
+const maxDenseValues = 2 ** 27;
