@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { brotliDecompressSync, unzipSync } from "node:zlib";
+import { brotliDecompressSync, crc32, unzipSync } from "node:zlib";
 import { installPlatform } from "../core/platform.ts";
 import { openInputFile } from "./files/input-file.ts";
 import { checkCanTrain, loadTensors } from "./tensors.ts";
@@ -22,6 +22,7 @@ installPlatform({
   kernels: readKernels,
   loadTensors,
   checkCanTrain,
+  crc32,
   decompressors: {
     GZIP: (input, length) => unzipSync(input, { maxOutputLength: Math.max(1, length) }),
     BROTLI: (input, length) => brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),

@@ -1,9 +1,9 @@
 /** How arrays become layers: by their axes, by their names, and by what their numbers look like. */
 import { InputError } from "../input-error.ts";
-import { listNames, quoteName, shapeText } from "./message-parts.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import { type Axis, axisNames, type Found, type RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredTensor, selected, tensorOf, transposed, valuesOf } from "./stored-tensor.ts";
+import { listNames, quoteName, shapeText } from "./tensor-reader.ts";
 
 /** An array with its name in the file. */
 export interface NamedTensor {
@@ -175,13 +175,13 @@ export async function contentOf(array: Unknown, options: RecordingOptions): Prom
     if (hint === "loads" || (hint === "selections" && kind !== "float")) return hint;
     if (hint === "logits" && kind === "float") return hint;
   }
+  if (as === "selections") {
+    if (kind !== "float") return as;
+    throw new InputError(`${described}: selections [tokens, topK] are integers; floats are logits, to be routed`);
+  }
   if (shape.length === 0 || shape.includes(0)) return kind === "integer" ? "loads" : "logits";
   const rows = await array.first();
   const isWhole = rows.every(Number.isInteger);
-  if (as === "selections") {
-    if (kind === "integer" || isWhole) return as;
-    throw new InputError(`${described}: selections [tokens, topK] are integers; floats are logits, to be routed`);
-  }
   if (!isWhole) return "logits";
   if (kind === "float")
     return rows.some((value) => value > 0) && rows.every((value) => value >= 0) ? "loads" : "logits";

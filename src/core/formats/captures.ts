@@ -1,11 +1,11 @@
 /** What engines and tools save as dictionaries and lists, in pickles and in JSON alike. */
 import { InputError } from "../input-error.ts";
 import { addParts, arrange, denseTensor, foundInTensors, layersOf, type NamedTensor } from "./arrange.ts";
-import { shapeText } from "./message-parts.ts";
 import { Tensor } from "./pickle.ts";
 import type { LayerParts, Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredTensor, selected, tensorOf } from "./stored-tensor.ts";
+import { shapeText } from "./tensor-reader.ts";
 
 /** One file's contents. */
 export interface Capture {

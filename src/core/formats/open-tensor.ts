@@ -14,11 +14,8 @@ const openers: Readonly<Record<string, (file: Source, options: TensorOptions) =>
   ".safetensors": async (file, { tensor }) => (await import("./safetensors.ts")).openSafetensors(file, tensor),
 };
 
-/** Contents of a recorded file: logits, or integers such as choices and loads, which stay as they are. */
-export type RecordedContent = "logits" | "integers";
-
 /** By extension: how to convert the file at `path` to `.npy` in Python. */
-const conversions: Readonly<Record<string, (path: string, content: RecordedContent) => string>> = {
+const conversions: Readonly<Record<string, (path: string) => string>> = {
   ".pt": torchConversion,
   ".pth": torchConversion,
   ".bin": torchConversion,
@@ -28,10 +25,9 @@ const conversions: Readonly<Record<string, (path: string, content: RecordedConte
   },
 };
 
-function torchConversion(path: string, content: RecordedContent): string {
+function torchConversion(path: string): string {
   // NumPy has no bfloat16.
-  const cast = content === "logits" ? ".float()" : "";
-  return `import numpy, torch; numpy.save(${npyName(path)}, torch.load(${pythonText(path)}, weights_only=True)${cast}.numpy())`;
+  return `import numpy, torch; numpy.save(${npyName(path)}, torch.load(${pythonText(path)}, weights_only=True).float().numpy())`;
 }
 
 function npyName(path: string): string {
@@ -52,20 +48,14 @@ function extensionOf(name: string): string {
  * Opens a recorded file by its extension, in upper or lower case: a source, or the file that the platform finds at a
  * path. Sizes and type are known and checked against the file's size before any data is read. Throws `InputError` if
  * the file is missing, malformed or of an unknown kind, or if an option is given that its format does not have.
- *
- * @param content decides what the error for a file of an unknown kind advises
  */
-export async function openTensor(
-  file: Source | string,
-  options: TensorOptions = {},
-  content: RecordedContent = "logits",
-): Promise<TensorReader> {
+export async function openTensor(file: Source | string, options: TensorOptions = {}): Promise<TensorReader> {
   const source = typeof file === "string" ? await platform().open(file) : file;
   return closeOnError(source, async () => {
     const { name } = source;
     const extension = extensionOf(name).toLowerCase();
     if (!Object.hasOwn(openers, extension)) {
-      const way = Object.hasOwn(conversions, extension) ? conversions[extension](name, content) : undefined;
+      const way = Object.hasOwn(conversions, extension) ? conversions[extension](name) : undefined;
       throw new InputError(
         `${shorten(name)}: ${extension === "" ? "the file name has no extension" : `files that end with "${shorten(extension)}" cannot be read`}; ` +
           `${Object.keys(openers).join(", ")} can${way === undefined ? "" : `. To convert it, in Python: ${way}`}`,

@@ -2,9 +2,9 @@ import pickleparser from "pickleparser";
 import { InputError } from "../input-error.ts";
 import { bytesSource, readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { shorten } from "./message-parts.ts";
 import { npyElements } from "./npy.ts";
 import { checkedTensor, packedStrides, type StoredTensor } from "./stored-tensor.ts";
+import { shorten } from "./tensor-reader.ts";
 import { type ArchivedFile, openZip } from "./zip.ts";
 
 /** Maximum bytes of a pickle, which is read whole; what PyTorch saves has its numbers outside of it. */
@@ -232,12 +232,17 @@ function parsePickle(name: string, bytes: Uint8Array, persistent?: (identifier: 
         persistent === undefined ? fail("it refers to storages outside of it") : persistent(identifier),
     },
   });
+  // The library warns of numbers beyond 2^53 by printing them. They are no counts, and nothing of a file is to be printed.
+  const { warn } = console;
+  console.warn = () => {};
   try {
     return filled(parser.read(new ForwardReader(bytes)), { left: 4 * bytes.length + 64 });
   } catch (error) {
     if (error instanceof InputError) throw error.message.startsWith(name) ? error : error.within(`${name}: `);
     // Whatever a damaged pickle makes of its pieces ends here: the parser checks none of them.
     throw new InputError(`${name}: malformed pickle: ${shorten((error as Error).message)}`);
+  } finally {
+    console.warn = warn;
   }
 }
 

@@ -1,10 +1,10 @@
 import { InputError } from "../input-error.ts";
+import { createKernels } from "../kernels/index.ts";
 import type { Source } from "../source.ts";
-import { openTensor } from "./open-tensor.ts";
-import { shapeText, type TensorReader } from "./tensor-reader.ts";
+import { markDisabled } from "../token-batch.ts";
+import type { LayerReader, RecordedRows } from "./recorded-layer.ts";
+import { openRecording, type Recording } from "./recording.ts";
 
-/** Rows converted at once. */
-const pieceValues = 1 << 16;
 /** Maximum load in an `Int32Array`. */
 const maxLoad = 2 ** 31 - 1;
 
@@ -12,13 +12,13 @@ const maxLoad = 2 ** 31 - 1;
 export interface RecordedStep {
   /** Counted from 0. */
   readonly step: number;
-  /** Tokens of the step; null if only loads were recorded. */
+  /** Tokens of the step, without padding; null if only loads were recorded. */
   readonly tokens: number | null;
-  /** `[experts]`, (token, expert) pairs on each expert. Overwritten by the next step. */
-  readonly load: Int32Array;
+  /** `[experts]`, (token, expert) pairs on each expert, or shares of all pairs. Overwritten by the next step. */
+  readonly load: Int32Array | Float64Array;
 }
 
-/** Recorded choices or loads, step by step. */
+/** Recorded choices or loads of one layer, step by step. */
 export interface RecordedChoices {
   readonly file: string;
   readonly steps: number;
@@ -27,132 +27,215 @@ export interface RecordedChoices {
   readonly tokens: number | null;
   /** Slots per token; null if only loads were recorded. */
   readonly topK: number | null;
+  /** Whether loads are shares of all pairs instead of counts. */
+  readonly hasShares: boolean;
   /** Returns the next step, or null after the last. Throws `InputError` if the data is bad. */
   next(): Promise<RecordedStep | null>;
   close(): Promise<void>;
 }
 
+export interface ChoiceOptions {
+  readonly experts: number;
+  /** Experts per token, for logits: plain top-k chooses them. */
+  readonly topK?: number | undefined;
+  /** Tokens per step, if the files have no steps; default: all. */
+  readonly batchTokens?: number | undefined;
+}
+
 /**
- * Opens the experts that a model chose: integers `[tokens × topK]`, −1 = no expert, cut into steps of `batchTokens`
- * (default: the whole file is one step), or `[steps × tokens × topK]`. Throws `InputError` at once for floats, for a
- * `topK` above `experts` and for `batchTokens` with three dimensions; and, with token (within the file, from 0) and
- * slot, if a value is not an expert or a token has an expert twice.
+ * Returns a function that opens a layer of a recording as the loads of each step: counted from choices, in which −1 is no
+ * expert and a row of −1 no token; as they are; or of the experts with the K largest logits of each token, ties to the lowest.
+ * Throws `InputError` if there are more slots than experts, and, when a layer is read, with token (within the layer, from 0)
+ * and slot, if a value is not an expert or a token has an expert twice; with step and expert if a load is no count; with step,
+ * token and expert if a logit is NaN or +∞.
+ *
+ * In files with layers, a token with K times expert 0, K > 1, has no expert: so engines fill the layers without experts, and
+ * tokens whose experts were not recorded.
+ */
+export function choicesByLayer(recording: Recording, options: ChoiceOptions): (id: number) => RecordedChoices {
+  const { name, holds, hasShares } = recording;
+  const { experts, batchTokens } = options;
+  let count: CountTopK | null = null;
+  if (holds === "balancedness") throw new InputError(`${name}: a log of balancedness has no loads of experts`);
+  const topK = holds === "selections" ? recording.topK : holds === "logits" ? (options.topK ?? null) : null;
+  if (holds === "logits" && topK === null)
+    throw new InputError(`${name}: logits are measured by top-k; say how many experts per token`);
+  if (topK !== null && topK > experts) {
+    throw new InputError(`${name}: ${topK} experts per token, but there are only ${experts} experts`);
+  }
+  return (id) => {
+    const reader = recording.layer(id, batchTokens);
+    const common = { file: name, steps: reader.steps, experts, tokens: reader.tokens, topK, hasShares };
+    const close = () => recording.close();
+    if (holds === "loads") return { ...common, next: () => nextLoads(name, reader, experts, hasShares), close };
+    if (holds === "selections") return { ...common, next: countSelections(recording, reader, experts), close };
+    count ??= topKCounter(experts, topK!, reader.columns);
+    return { ...common, next: countLogits(name, reader, experts, count), close };
+  };
+}
+
+async function nextLoads(
+  name: string,
+  reader: LayerReader,
+  experts: number,
+  hasShares: boolean,
+): Promise<RecordedStep | null> {
+  const piece = await reader.next();
+  if (piece === null) return null;
+  const { step, values } = piece;
+  for (let expert = 0; expert < experts; expert++) {
+    const count = values[expert];
+    if (hasShares ? count >= 0 : Number.isInteger(count) && count >= 0 && count <= maxLoad) continue;
+    throw new InputError(
+      `${name}: ${placeOf(reader)}step ${step}, expert ${expert}: ${count} is not a load; expected ${hasShares ? "a share ≥ 0" : `an integer from 0 to ${maxLoad}`}`,
+    );
+  }
+  const load = hasShares
+    ? Float64Array.from(values.subarray(0, experts))
+    : Int32Array.from(values.subarray(0, experts));
+  return { step, tokens: null, load };
+}
+
+/** Returns the layer for a message; nothing for files without layers, all of which have layer 0. */
+function placeOf({ id }: LayerReader): string {
+  return id === 0 ? "" : `layer ${id}, `;
+}
+
+function countSelections(
+  { name, hasLayers }: Recording,
+  reader: LayerReader,
+  experts: number,
+): RecordedChoices["next"] {
+  const { columns: slots } = reader;
+  const load = new Int32Array(experts);
+  /** `[experts]`, the last token that chose each expert. */
+  const lastToken = new Float64Array(experts).fill(-1);
+  let token = 0;
+
+  /** Counts the choices of some tokens, and returns how many of these are none. */
+  function countPiece({ rows, values }: RecordedRows): number {
+    let padding = 0;
+    for (let row = 0; row < rows; row++, token++) {
+      const choice = values.subarray(row * slots, (row + 1) * slots);
+      if (
+        choice.every((expert) => expert === -1) ||
+        (hasLayers && slots > 1 && choice.every((expert) => expert === 0))
+      ) {
+        padding++;
+        continue;
+      }
+      for (let slot = 0; slot < slots; slot++) {
+        const expert = choice[slot];
+        if (expert === -1) continue;
+        if (!(Number.isInteger(expert) && expert >= 0 && expert < experts)) {
+          throw new InputError(
+            `${name}: ${placeOf(reader)}token ${token}, slot ${slot}: ${expert} is not an expert; expected an integer from 0 to ` +
+              `${experts - 1}, or −1 for none`,
+          );
+        }
+        if (lastToken[expert] === token) {
+          throw new InputError(
+            `${name}: ${placeOf(reader)}token ${token}, slot ${slot}: expert ${expert} appears twice; a token's experts must be distinct`,
+          );
+        }
+        lastToken[expert] = token;
+        load[expert]++;
+      }
+    }
+    return padding;
+  }
+
+  return async () => {
+    load.fill(0);
+    let tokens = 0;
+    for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
+      tokens += piece.rows - countPiece(piece);
+      if (piece.endsStep) return { step: piece.step, tokens, load };
+    }
+    return null;
+  };
+}
+
+/** Adds the loads of the top-k of `rows` tokens' logits. */
+type CountTopK = (piece: RecordedRows, load: Int32Array) => void;
+
+function topKCounter(experts: number, topK: number, columns: number): CountTopK {
+  const kernels = createKernels();
+  const most = Math.max(1, Math.floor((1 << 16) / Math.max(1, columns)));
+  const logits = kernels.allocateFloat32(most * experts);
+  const expert = kernels.allocateInt32(most * topK);
+  const own = kernels.allocateInt32(experts);
+  return ({ rows, values }, load) => {
+    logits.set(values.subarray(0, rows * experts));
+    markDisabled(logits, rows * experts);
+    kernels.selectTopK(logits, "logits", null, rows, experts, topK, expert, own);
+    for (let e = 0; e < experts; e++) load[e] += own[e];
+  };
+}
+
+function countLogits(name: string, reader: LayerReader, experts: number, count: CountTopK): RecordedChoices["next"] {
+  const load = new Int32Array(experts);
+  return async () => {
+    load.fill(0);
+    let tokens = 0;
+    for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
+      const { step, rows, values } = piece;
+      for (let i = 0; i < rows * experts; i++) {
+        if (values[i] < Number.POSITIVE_INFINITY) continue;
+        throw new InputError(
+          `${name}: ${placeOf(reader)}the logit of step ${step}, token ${tokens + Math.floor(i / experts)} of that step, expert ` +
+            `${i % experts} is ${values[i]}; logits must be finite as float32, or -inf for a disabled expert`,
+        );
+      }
+      count(piece, load);
+      tokens += rows;
+      if (piece.endsStep) return { step, tokens, load };
+    }
+    return null;
+  };
+}
+
+/** Returns the largest expert of any choice, plus one: the least number of experts that a model with these choices has. */
+export async function leastExperts(recording: Recording): Promise<number> {
+  let most = -1;
+  for (const id of recording.layers) {
+    const reader = recording.layer(id);
+    for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
+      for (let i = 0; i < piece.rows * reader.columns; i++) if (piece.values[i] > most) most = piece.values[i];
+    }
+  }
+  return most + 1;
+}
+
+/**
+ * Opens the experts that a model chose in one layer: integers `[tokens × topK]`, −1 = no expert, cut into steps of
+ * `batchTokens` (default: the whole file is one step), or `[steps × tokens × topK]`. Throws `InputError` as
+ * {@link openRecording} and {@link choicesByLayer} do, and if the file holds several layers.
  */
 export async function openSelections(
   recorded: Source | string,
   experts: number,
   batchTokens?: number,
 ): Promise<RecordedChoices> {
-  const reader = await openIntegers(recorded, "selections [tokens, topK]", (shape) => {
-    if (shape.length < 2 || shape.length > 3) return "expected [tokens, topK] or [steps, tokens, topK]";
-    if (shape.length === 3 && batchTokens !== undefined) return "the file is already in steps; remove batchTokens";
-    const topK = shape[shape.length - 1];
-    return topK > experts ? `${topK} experts per token, but there are only ${experts} experts` : null;
-  });
-  const { file, shape, rows, columns: topK } = reader;
-  const tokensPerStep = shape.length === 3 ? shape[1] : Math.min(batchTokens ?? rows, rows);
-  const steps = Math.ceil(rows / tokensPerStep);
-  const load = new Int32Array(experts);
-  const pieceRows = Math.max(1, Math.floor(pieceValues / topK));
-  const piece = new Float64Array(pieceRows * topK);
-  /** `[experts]`, the last token that chose each expert. */
-  const lastToken = new Float64Array(experts).fill(-1);
-  let step = 0;
-  let token = 0;
-
-  function countPiece(tokens: number): void {
-    for (let i = 0; i < tokens * topK; i++) {
-      const expert = piece[i];
-      if (expert === -1) continue;
-      const at = token + Math.floor(i / topK);
-      if (!(Number.isInteger(expert) && expert >= 0 && expert < experts)) {
-        throw new InputError(
-          `${file}: token ${at}, slot ${i % topK}: ${expert} is not an expert; expected an integer from 0 to ${experts - 1}, ` +
-            "or −1 for none",
-        );
-      }
-      if (lastToken[expert] === at) {
-        throw new InputError(
-          `${file}: token ${at}, slot ${i % topK}: expert ${expert} appears twice; a token's experts must be distinct`,
-        );
-      }
-      lastToken[expert] = at;
-      load[expert]++;
-    }
-  }
-
-  return {
-    file,
-    steps,
-    experts,
-    tokens: tokensPerStep,
-    topK,
-    async next() {
-      if (step === steps) return null;
-      load.fill(0);
-      const tokens = Math.min(tokensPerStep, rows - token);
-      for (let left = tokens; left > 0; ) {
-        const read = await reader.read(piece, Math.min(left, pieceRows));
-        if (read === 0) throw new InputError(`${file}: truncated: it ends before token ${token}`);
-        countPiece(read);
-        token += read;
-        left -= read;
-      }
-      return { step: step++, tokens, load };
-    },
-    close: () => reader.close(),
-  };
+  return oneLayer(await openRecording(recorded, { as: "selections", experts }), { experts, batchTokens });
 }
 
 /**
- * Opens the number of tokens that a model sent to each expert: integers ≥ 0, `[steps × experts]`, or `[experts]` for
- * one step. Throws `InputError` at once for floats and if there are not `experts` columns; and, with step and expert,
- * if a value is not a count.
+ * Opens the number of tokens that a model sent to each expert of one layer: whole numbers ≥ 0, `[steps × experts]`, or
+ * `[experts]` for one step. Throws `InputError` as {@link openSelections} does.
  */
 export async function openLoads(recorded: Source | string, experts: number): Promise<RecordedChoices> {
-  const reader = await openIntegers(recorded, "load counts [steps, experts]", (shape) => {
-    if (shape.length > 2) return "expected [steps, experts] or [experts]";
-    const columns = shape[shape.length - 1];
-    return columns === experts ? null : `the file has ${columns} columns; expected one for each of ${experts} experts`;
-  });
-  const { file, rows: steps } = reader;
-  const counts = new Float64Array(experts);
-  const load = new Int32Array(experts);
-  let step = 0;
-  return {
-    file,
-    steps,
-    experts,
-    tokens: null,
-    topK: null,
-    async next() {
-      if (step === steps) return null;
-      if ((await reader.read(counts, 1)) === 0) throw new InputError(`${file}: truncated: it ends before step ${step}`);
-      for (let expert = 0; expert < experts; expert++) {
-        const count = counts[expert];
-        if (!(Number.isInteger(count) && count >= 0 && count <= maxLoad)) {
-          throw new InputError(
-            `${file}: step ${step}, expert ${expert}: ${count} is not a load; expected an integer from 0 to ${maxLoad}`,
-          );
-        }
-        load[expert] = count;
-      }
-      return { step: step++, tokens: null, load };
-    },
-    close: () => reader.close(),
-  };
+  return oneLayer(await openRecording(recorded, { as: "loads", experts }), { experts });
 }
 
-/** Opens `recorded`; throws for floats, and if `problemWith` finds something wrong with the shape. */
-async function openIntegers(
-  recorded: Source | string,
-  what: string,
-  problemWith: (shape: readonly number[]) => string | null,
-): Promise<TensorReader> {
-  const reader = await openTensor(recorded, {}, "integers");
-  const { file, dtype, shape, kind } = reader;
-  const problem = kind === "float" ? `${what} are integers; floats are logits, to be routed` : problemWith(shape);
-  if (problem === null) return reader;
-  await reader.close();
-  throw new InputError(`${file}: ${dtype} ${shapeText(shape)}: ${problem}`);
+async function oneLayer(recording: Recording, options: ChoiceOptions): Promise<RecordedChoices> {
+  try {
+    const { layers, name } = recording;
+    if (layers.length > 1)
+      throw new InputError(`${name}: it holds ${layers.length} layers, of which one can be measured at a time`);
+    return choicesByLayer(recording, options)(layers[0]);
+  } catch (error) {
+    await recording.close();
+    throw error;
+  }
 }

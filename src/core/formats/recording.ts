@@ -6,7 +6,6 @@
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { readBytes, type Source } from "../source.ts";
-import { listNames, quoteName, shorten } from "./message-parts.ts";
 import {
   type Content,
   type InputKind,
@@ -15,6 +14,7 @@ import {
   openLayer,
   type RecordedRows,
 } from "./recorded-layer.ts";
+import { listNames, quoteName, shorten } from "./tensor-reader.ts";
 
 export {
   type Content,
@@ -242,7 +242,9 @@ async function recordingOf(
   if (layers.length === 0) throw new InputError(`${name}: ${found.what} without a layer`);
   const experts = content === "balancedness" ? null : (found.experts ?? options.experts ?? null);
   if (options.experts !== undefined && experts !== options.experts && content !== "balancedness") {
-    throw new InputError(`${name}: it has ${experts} experts; ${options.experts} are named`);
+    throw new InputError(
+      `${name}: the file has ${experts} columns; expected one for each of ${options.experts} experts`,
+    );
   }
   const open = (id: number, batchTokens?: number) => {
     const layer = byId.get(id);

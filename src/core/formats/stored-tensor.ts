@@ -1,7 +1,7 @@
 import { InputError } from "../input-error.ts";
 import { bytesSource, fillBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes, toMachineOrder } from "./element-type.ts";
-import { shapeText } from "./message-parts.ts";
+import { shapeText } from "./tensor-reader.ts";
 
 /** Maximum bytes read at once, unless one row is longer. */
 const pieceBytes = 1 << 20;

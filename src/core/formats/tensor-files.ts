@@ -4,13 +4,13 @@ import { readBytes, type Source } from "../source.ts";
 import { foundInTensors, type NamedTensor } from "./arrange.ts";
 import { type Capture, entriesOf, foundInCaptures } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
-import { quoteName } from "./message-parts.ts";
 import { storedNpy } from "./npy.ts";
 import { openPickle, openTorch, torchPickle } from "./pickle.ts";
 import type { LayerParts, Part } from "./recorded-layer.ts";
 import { type Family, type Found, type RecordingOptions, refuseOption } from "./recording.ts";
 import { storedSafetensors } from "./safetensors.ts";
 import { rowsOf } from "./stored-tensor.ts";
+import { quoteName } from "./tensor-reader.ts";
 import { type ArchivedFile, openZip } from "./zip.ts";
 
 /** Returns the name of a file without folder and ending. */
