@@ -38,8 +38,8 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/route.ts")).routeCommand,
   ),
   command(
-    "measure",
-    "Measure a real model's balance from recorded choices or loads",
+    "measure [paths..]",
+    "Measure a real model's balance, by layer, from a file of any system",
     async () => (await import("./commands/measure.ts")).measureCommand,
   ),
   command(

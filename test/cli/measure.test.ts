@@ -1,5 +1,7 @@
+import { rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { npyBytes, npyHeader } from "../core/formats/recorded-files.ts";
 import { listFiles, moesim, projectPath, readCsv, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -51,7 +53,7 @@ describe("moesim measure", () => {
     expect(loads.reduce((sum, { load }) => sum + Number(load), 0)).toBe(27 * 6);
   });
 
-  it("reports counts, a layer where a step stands", async () => {
+  it("reports counts as steps", async () => {
     const folder = temporaryFolder();
     const { code } = await runInProcess([
       "measure",
@@ -77,8 +79,108 @@ describe("moesim measure", () => {
     expect(Number(step.dropped_fraction)).toBeCloseTo(dropped, 12);
   });
 
+  it("measures layers apart, and says in no mean which are absent", async () => {
+    // Two steps, three layers, four experts: a dense layer, one collapsed, one balanced; the third step is a place of a ring
+    // buffer that was not filled.
+    const collapsed = [8, 0, 0, 0];
+    const [dense, balanced] = [0, 2].map((count) => Array(4).fill(count));
+    const counts = [dense, collapsed, balanced, dense, collapsed, balanced, dense, dense, dense].flat();
+    const folder = temporaryFolder();
+    const file = path.join(folder, "recorder.npy");
+    writeFileSync(file, npyBytes(npyHeader("<i4", [3, 3, 4]), new Uint8Array(Int32Array.from(counts).buffer)));
+    const { code, stdout } = await runInProcess(["measure", "recorder.npy"], folder);
+    expect(code).toBe(0);
+    expect(stdout).toContain("Taken for: NumPy array: loads, 3 steps × 3 layers × 4 experts");
+    expect(stdout).toContain("Layer 0 has no load (dense layers, or not recorded): absent, and in no mean.");
+    expect(stdout).toContain("1 step without a load: empty, and in no mean.");
+    const out = path.join(folder, "results/recorder");
+    const files = ["diagnostics.csv", "layers.csv", "loads.csv", "run.json", "steps.csv", "summary.csv"];
+    expect(listFiles(out)).toEqual(files);
+    const layers = readCsv(path.join(out, "layers.csv"));
+    expect(
+      layers.map(({ layer, steps, max_vio_global, dead_experts, idle_streak_max }) => [
+        layer,
+        steps,
+        max_vio_global,
+        dead_experts,
+        idle_streak_max,
+      ]),
+    ).toEqual([
+      ["1", "2", "3", "3", "2"],
+      ["2", "2", "0", "0", "0"],
+    ]);
+    const [summary] = readCsv(path.join(out, "summary.csv"));
+    expect(summary).toMatchObject({ max_vio_global: "1.5", max_vio_worst: "3", max_vio_worst_layer: "1", steps: "2" });
+    const steps = readCsv(path.join(out, "steps.csv"));
+    expect(steps.map(({ layer, step, max_vio }) => [layer, step, max_vio])).toEqual([
+      ["1", "0", "3"],
+      ["1", "1", "3"],
+      ["2", "0", "0"],
+      ["2", "1", "0"],
+    ]);
+    expect(readCsv(path.join(out, "loads.csv"))).toHaveLength(2 * 2 * 4);
+  });
+
+  it("gives scripts what it took the file for", async () => {
+    const folder = temporaryFolder();
+    const { stdout } = await runInProcess(["measure", "--json", loads, "--out", "out", "--skip", "30"], folder);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({
+      name: "made-loads",
+      recording: "NumPy array: loads, 2 steps × 8 experts",
+      notes: [],
+    });
+    expect(result.routers).toMatchObject([{ router: "recorded", steps: 2, experts: 8 }]);
+    expect(result.layers).toBeUndefined();
+  });
+
+  it("reads a folder and a pattern, files in the order of their numbers", async () => {
+    const folder = temporaryFolder();
+    for (const layer of [10, 9]) {
+      const counts = Int32Array.from({ length: 8 }, (_, i) => layer * (i % 2));
+      writeFileSync(
+        path.join(folder, `layer_${layer}.npy`),
+        npyBytes(npyHeader("<i4", [2, 4]), new Uint8Array(counts.buffer)),
+      );
+    }
+    for (const named of [".", "layer_*.npy", path.join(folder, "layer_?*.npy")]) {
+      const { code, stdout, stderr } = await runInProcess(["measure", named, "--out", "out", "--json"], folder);
+      expect([code, stderr]).toEqual([0, ""]);
+      expect(JSON.parse(stdout)).toMatchObject({
+        recording: "2 NumPy arrays: loads, 2 steps × 2 layers × 4 experts",
+        layers: [9, 10],
+      });
+      rmSync(path.join(folder, "out"), { recursive: true });
+    }
+  });
+
+  it("measures logits by top-k, and logs by their balancedness", async () => {
+    const folder = temporaryFolder();
+    const logits = Float32Array.from([3.5, 2, 1, 0, 0, 1, 2, 3.5, 3.5, 2, 1, 0]);
+    writeFileSync(path.join(folder, "gate.npy"), npyBytes(npyHeader("<f4", [3, 4]), new Uint8Array(logits.buffer)));
+    await runInProcess(["measure", "gate.npy", "--top-k", "1", "--batch-tokens", "2"], folder);
+    const written = readCsv(path.join(folder, "results/gate/loads.csv")).map(({ load }) => Number(load));
+    expect(written).toEqual([1, 0, 0, 1, 1, 0, 0, 0]);
+    const lines = ["INFO EPLB step: balancedness=0.25", "another line", "INFO EPLB step: balancedness=0.5"];
+    writeFileSync(path.join(folder, "server.log"), lines.join("\n"));
+    const { code, stdout } = await runInProcess(["measure", "server.log", "--json", "--skip", "1"], folder);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).balancedness).toEqual({ steps: 1, mean: 0.5, min: 0.5, max: 0.5 });
+    expect(listFiles(path.join(folder, "results"))).toEqual(expect.not.arrayContaining(["server"]));
+  });
+
   it.each([
-    [["--experts", "64"], /--selections or --loads/],
+    [["--experts", "64"], /no file given; name one, or use --selections or --loads/],
+    [[loads, "--selections", selections, "--experts", "64"], /not both/],
+    [[loads, "--axes", "steps,expert"], /"expert" is not an axis\. Did you mean "experts"/],
+    [[loads, "--axes", "tokens,experts"], /axes tokens,experts do not fit loads \[32, 8\]/],
+    [[loads, "--as", "logits"], /holds recorded choices or loads, not logits/],
+    [[loads, "--skip", "-1"], /--skip: -1 is not allowed/],
+    [[loads, "--divide", "0"], /--divide: 0 is not allowed/],
+    [[loads, "--tensor", "x"], /no tensor "x"/],
+    [[projectPath("scenarios/traces/collapse.npy")], /it holds logits .*; give --top-k/],
+    [["nowhere/*.pt"], /nowhere\/\*\.pt: no file has a name like this/],
+    [["nowhere.pt"], /nowhere\.pt: no such file/],
     [["--selections", selections], /experts/],
     [["--selections", selections, "--loads", loads, "--experts", "64"], /mutually exclusive/],
     [["--selections", selections, "--experts", "32"], /token \d+, slot \d+: \d+ is not an expert/],

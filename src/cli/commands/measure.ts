@@ -1,14 +1,26 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { mostExperts } from "../../core/assignment.ts";
-import { openLoads, openSelections, type RecordedChoices } from "../../core/formats/recorded-choices.ts";
+import { compareWithLogits, leastExperts } from "../../core/formats/recorded-choices.ts";
+import {
+  type Axis,
+  axisNames,
+  type Content,
+  contents,
+  type InputKind,
+  inputKinds,
+  type Recording,
+} from "../../core/formats/recording.ts";
 import { InputError } from "../../core/input-error.ts";
-import { printable } from "../../core/results/format.ts";
+import { formatNumber, printable } from "../../core/results/format.ts";
+import type { LayerRow } from "../../core/results/result-columns.ts";
 import { beginsAsFormula, formulaProblem } from "../../core/scenario/schema.ts";
-import { counted, escapeUnprintable } from "../../core/words.ts";
-import { resultFiles } from "../../node/files/results-folder.ts";
+import { suggestion } from "../../core/suggestion.ts";
+import { counted, escapeUnprintable, rangesText } from "../../core/words.ts";
+import { findRecordedFiles, openRecordedFiles } from "../../node/files/recorded-files.ts";
+import { filesOfRunWith } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
-import { measureRecorded } from "../../node/run/measure-recorded.ts";
+import { type MeasuredRecording, measureRecorded } from "../../node/run/measure-recorded.ts";
 import { provenance } from "../../node/run/run-record.ts";
 import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOption } from "../common-options.ts";
 import { epilogue, examples, runFiles } from "../help.ts";
@@ -19,49 +31,83 @@ import { formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 
 interface MeasureArguments extends CommonArguments {
+  paths?: string[] | undefined;
   selections?: string | undefined;
   loads?: string | undefined;
-  experts: number;
+  as?: Content | undefined;
+  axes?: string | undefined;
+  experts?: number | undefined;
+  "top-k"?: number | undefined;
+  tensor?: string | undefined;
+  column?: string | undefined;
+  input?: InputKind | undefined;
+  divide?: number | undefined;
+  skip?: number | undefined;
   "batch-tokens"?: number | undefined;
   ranks: number;
   out?: string | undefined;
   wide: boolean;
 }
 
+/** An option that takes one value and says something about the recorded files. */
+const inputOption = { group: optionGroups.input, requiresArg: true } as const;
+
 export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = {
   builder: (yargs) =>
     yargs
-      .option("selections", {
+      .positional("paths", {
         type: "string",
-        group: optionGroups.input,
-        requiresArg: true,
+        array: true,
+        describe: "Files, a folder of rank files, or a quoted pattern",
+      })
+      .option("selections", {
+        ...inputOption,
+        type: "string",
         describe: "File of experts [tokens × topK]; −1 means no expert",
       })
-      .option("loads", {
-        type: "string",
-        group: optionGroups.input,
-        requiresArg: true,
-        describe: "File of counts [steps × experts]",
-      })
+      .option("loads", { ...inputOption, type: "string", describe: "File of counts [steps × experts]" })
       .conflicts("selections", "loads")
-      .option("experts", {
-        type: "number",
-        group: optionGroups.input,
-        requiresArg: true,
-        demandOption: true,
-        describe: "Number of experts of the model",
+      .option("as", {
+        ...inputOption,
+        choices: contents,
+        describe: "What the files hold, if it is not what they look like",
       })
-      .option("batch-tokens", {
+      .option("axes", {
+        ...inputOption,
+        type: "string",
+        describe: "What the dimensions of an array are: steps,layers,experts, …",
+        defaultDescription: "by their number",
+      })
+      .option("experts", {
+        ...inputOption,
         type: "number",
-        group: optionGroups.input,
-        requiresArg: true,
-        describe: "Tokens per step, for --selections",
+        describe: "Number of experts of the model",
+        defaultDescription: "as the files say, or the last one chosen",
+      })
+      .option("top-k", { ...inputOption, type: "number", describe: "Experts per token, for logits" })
+      .option("tensor", { ...inputOption, type: "string", describe: "Name of the tensor; * stands for the layer" })
+      .option("column", { ...inputOption, type: "string", describe: "Name of the column of a table" })
+      .option("input", {
+        ...inputOption,
+        choices: inputKinds,
+        describe: "What logits are",
+        defaultDescription: "logits",
+      })
+      .option("divide", {
+        ...inputOption,
+        type: "number",
+        describe: "Divide loads: so many ranks counted the same tokens",
+      })
+      .option("skip", { ...inputOption, type: "number", describe: "Leave out so many steps at the beginning" })
+      .option("batch-tokens", {
+        ...inputOption,
+        type: "number",
+        describe: "Tokens per step, if the files have no steps",
         defaultDescription: "all in one step",
       })
       .option("ranks", {
+        ...inputOption,
         type: "number",
-        group: optionGroups.input,
-        requiresArg: true,
         default: 1,
         describe: "Number of ranks (devices) of expert parallelism",
       })
@@ -69,6 +115,9 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
       .option("wide", wideOption)
       .example(
         examples({
+          "Measure what SGLang recorded, in all layers": "$0 measure expert_distribution_recorder_1.pt",
+          "Measure the files of all ranks": '$0 measure "dump/router_trace_rank*.jsonl"',
+          "Measure the top-8 of recorded logits": "$0 measure router_logits.pt --top-k 8",
           "Measure each token's experts, in batches":
             "$0 measure --selections chosen.npy --experts 64 --batch-tokens 4096",
           "Measure loads, with the experts on 4 ranks": "$0 measure --loads loads.npy --experts 8 --ranks 4",
@@ -79,64 +128,229 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
 };
 
 async function measure(options: MeasureArguments): Promise<void> {
-  const experts = positiveInteger("experts", options.experts, mostExperts);
   const ranks = positiveInteger("ranks", options.ranks);
-  if (experts % ranks !== 0)
-    throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts; choose a divisor`);
-  const recorded = await open(options, experts);
-  const name = path.parse(recorded.file).name;
-  if (beginsAsFormula(name)) {
-    throw new InputError(`${recorded.file}: ${formulaProblem}; rename the file, because the results take its name`);
-  }
-  const folder = options.out ?? path.join("results", name);
-  const progress = createProgress(recorded.steps, "steps", options.quiet);
-  const start = new Date();
+  const { files, name } = await chooseFiles(options);
+  const recording = await openRecordedFiles(files, recordingOptions(options));
   try {
-    checkKept(folder, [{ name: options.selections === undefined ? "--loads" : "--selections", file: recorded.file }]);
-    const replaced = describeResults(folder);
-    const row = await withResultsFolder(folder, async ({ files }) => {
-      const measured = await measureRecorded(recorded, files, { name, ranks, onProgress: progress.update });
-      writeRunRecord(files, {
-        command: "measure",
-        file: options.selections ?? options.loads,
-        experts,
-        batchTokens: options["batch-tokens"] ?? null,
-        ranks,
-        ...provenance(start),
-      });
-      return { ...measured, timing: null, dualScores: null };
-    }).finally(() => progress.stop());
-    const written = resultFiles.filter((file) => file !== "timing.csv");
-    if (options.json) {
-      printJson({ name, out: folder, files: written, seed: null, routers: [runObject(row)] });
-      return;
-    }
-    if (options.quiet) return;
-    process.stdout.write(
-      `${printable(name)}: ${counted(recorded.steps, "recorded step")}, ${counted(experts, "expert")}\n\n`,
-    );
-    const table = formatRunTable([row], tableStyle(options.wide));
-    const leftOut = leftOutSentence(table);
-    process.stdout.write(`${table.text}\n`);
-    if (leftOut !== null) writeLines(process.stdout, leftOut);
-    writeLines(process.stdout, `\nWritten to ${escapeUnprintable(folder)}: ${written.join(", ")}`);
-    if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
+    if (recording.holds === "balancedness") await measureBalancedness(recording, name, options);
+    else await measureLayers(recording, files, name, ranks, options);
   } finally {
-    await recorded.close();
+    await recording.close();
   }
 }
 
-async function open(options: MeasureArguments, experts: number): Promise<RecordedChoices> {
-  const { selections, loads, "batch-tokens": batchTokens } = options;
-  if (selections !== undefined) {
-    return openSelections(
-      selections,
-      experts,
-      batchTokens === undefined ? undefined : positiveInteger("batch-tokens", batchTokens),
+/** Returns the files to read, and the name that the results take from the first path. */
+async function chooseFiles(options: MeasureArguments): Promise<{ files: readonly string[]; name: string }> {
+  const { paths = [], selections, loads } = options;
+  const short = selections ?? loads;
+  if (short !== undefined && paths.length > 0) {
+    throw new InputError(
+      "measure: name the files either with --selections or --loads, or before the options, not both",
     );
   }
-  if (loads === undefined) throw new InputError("measure: no file given; name one with --selections or --loads");
-  if (batchTokens !== undefined)
-    throw new InputError("--batch-tokens: loads already have steps; leave it out, or use --selections");
-  return openLoads(loads, experts);
+  const named = short === undefined ? paths : [short];
+  if (named.length === 0) throw new InputError("measure: no file given; name one, or use --selections or --loads");
+  if (short !== undefined && options.as !== undefined)
+    throw new InputError("--as: --selections and --loads say that already");
+  if (short !== undefined && options.experts === undefined) {
+    throw new InputError("--experts: --selections and --loads need the number of experts of the model");
+  }
+  const files = await findRecordedFiles(named);
+  const name = path.parse(path.resolve(/[*?[]/.test(named[0]) ? files[0] : named[0])).name;
+  if (beginsAsFormula(name)) {
+    throw new InputError(`${named[0]}: ${formulaProblem}; rename the file, because the results take its name`);
+  }
+  return { files, name };
+}
+
+function recordingOptions(options: MeasureArguments) {
+  const { selections, loads, experts, skip, divide, tensor, column, input, "top-k": topK } = options;
+  if (skip !== undefined && !(Number.isInteger(skip) && skip >= 0)) {
+    throw new InputError(`--skip: ${skip} is not allowed; give an integer of at least 0`);
+  }
+  return {
+    as: selections !== undefined ? ("selections" as const) : loads !== undefined ? ("loads" as const) : options.as,
+    axes: options.axes?.split(",").map(checkAxis),
+    experts: experts === undefined ? undefined : positiveInteger("experts", experts, mostExperts),
+    topK: topK === undefined ? undefined : positiveInteger("top-k", topK, mostExperts),
+    divide: divide === undefined ? undefined : positiveInteger("divide", divide),
+    skip,
+    tensor,
+    column,
+    input,
+  };
+}
+
+/** Returns `name`. Throws `InputError` if it is no axis. */
+function checkAxis(name: string): Axis {
+  const axis = axisNames.find((known) => known === name);
+  if (axis !== undefined) return axis;
+  throw new InputError(
+    `--axes: "${name}" is not an axis.${suggestion(name, axisNames)} Allowed, with commas between: ${axisNames.join(", ")}.`,
+  );
+}
+
+async function measureLayers(
+  recording: Recording,
+  read: readonly string[],
+  name: string,
+  ranks: number,
+  options: MeasureArguments,
+): Promise<void> {
+  const { holds } = recording;
+  if (options["batch-tokens"] !== undefined && (holds === "loads" || recording.hasSteps)) {
+    throw new InputError(`--batch-tokens: ${recording.name} already has steps; leave it out`);
+  }
+  if (holds === "logits" && options["top-k"] === undefined) {
+    throw new InputError(
+      `${recording.name}: it holds logits (${recording.description}); give --top-k, the experts per token`,
+    );
+  }
+  const batchTokens =
+    options["batch-tokens"] === undefined ? undefined : positiveInteger("batch-tokens", options["batch-tokens"]);
+  const notes = [...recording.notes];
+  let experts = recording.experts;
+  if (experts === null) {
+    experts = await leastExperts(recording);
+    notes.push(
+      `The files do not say how many experts there are: ${experts}, up to the last one chosen. --experts says so.`,
+    );
+    if (!(experts >= 1 && experts <= mostExperts))
+      throw new InputError(`${recording.name}: no token has an expert; give --experts`);
+  }
+  if (experts % ranks !== 0)
+    throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts; choose a divisor`);
+  const folder = options.out ?? path.join("results", name);
+  const steps = recording.layers.reduce((sum, layer) => sum + recording.layer(layer, batchTokens).steps, 0);
+  const progress = createProgress(steps, "steps", options.quiet);
+  const start = new Date();
+  const option = options.selections !== undefined ? "--selections" : options.loads !== undefined ? "--loads" : "PATH";
+  checkKept(
+    folder,
+    read.map((file) => ({ name: option, file })),
+  );
+  const replaced = describeResults(folder);
+  const measured = await withResultsFolder(folder, async ({ files }) => {
+    const found = await measureRecorded(recording, files, {
+      name,
+      experts,
+      topK: options["top-k"],
+      batchTokens,
+      ranks,
+      onProgress: progress.update,
+    });
+    writeRunRecord(files, {
+      command: "measure",
+      file: read.length === 1 ? read[0] : read,
+      recording: recording.description,
+      experts,
+      batchTokens: batchTokens ?? null,
+      ranks,
+      ...provenance(start),
+    });
+    return found;
+  }).finally(() => progress.stop());
+  const difference = await compareWithLogits(recording);
+  if (difference !== null) {
+    notes.push(
+      `The recorded choices are measured. Of their ${difference.pairs} pairs, ${difference.differing} are not among the largest ` +
+        "of the logits recorded beside them, which were rounded.",
+    );
+  }
+  const hasLayers = recording.layers.length > 1;
+  const written = filesOfRunWith(hasLayers).filter((file) => file !== "timing.csv");
+  const row = { ...measured.row, timing: null, dualScores: null };
+  if (options.json) {
+    printJson({
+      name,
+      out: folder,
+      files: written,
+      seed: null,
+      recording: recording.description,
+      notes,
+      ...(hasLayers && { layers: measured.layers.map(({ layer }) => layer), absent_layers: measured.absentLayers }),
+      routers: [runObject(row)],
+    });
+    return;
+  }
+  if (options.quiet) return;
+  const say = (text: string) => writeLines(process.stdout, text);
+  say(`${printable(name)}: ${counted(measured.row.sizes.steps, "recorded step")}, ${counted(experts, "expert")}`);
+  say(`Taken for: ${escapeUnprintable(recording.description)}`);
+  for (const note of [...notes, ...gapSentences(measured)]) say(escapeUnprintable(note));
+  if (hasLayers) say(`\nMean over ${counted(measured.layers.length, "layer")}:`);
+  const table = formatRunTable([row], tableStyle(options.wide));
+  const leftOut = leftOutSentence(table);
+  process.stdout.write(`\n${table.text}\n`);
+  if (leftOut !== null) say(leftOut);
+  if (hasLayers) printLayers(measured.layers, options.wide);
+  say(`\nWritten to ${escapeUnprintable(folder)}: ${written.join(", ")}`);
+  if (replaced !== null) say(`Replaced there: ${replaced}`);
+}
+
+/** Says which layers and steps are in no mean. */
+function gapSentences({ absentLayers, emptySteps }: MeasuredRecording): string[] {
+  const isOne = absentLayers.length === 1;
+  return [
+    ...(absentLayers.length === 0
+      ? []
+      : [
+          `${isOne ? "Layer" : "Layers"} ${rangesText(absentLayers)} ${isOne ? "has" : "have"} no load (dense layers, or not ` +
+            "recorded): absent, and in no mean.",
+        ]),
+    ...(emptySteps === 0 ? [] : [`${counted(emptySteps, "step")} without a load: empty, and in no mean.`]),
+  ];
+}
+
+/** Layers that the terminal shows; layers.csv has them all. */
+const shownLayers = 12;
+
+/** Prints the layers with the largest MaxVio. */
+function printLayers(layers: readonly LayerRow[], wide: boolean): void {
+  const worst = layers.toSorted((a, b) => b.summary.maxVioGlobal - a.summary.maxVioGlobal).slice(0, shownLayers);
+  const rows = worst.map((row) => ({ ...row, timing: null, dualScores: null }));
+  const table = formatRunTable(rows, tableStyle(wide), { title: "layer", nameOf: ({ layer }) => String(layer) });
+  const others = layers.length - worst.length;
+  const title =
+    others > 0
+      ? `The ${worst.length} worst layers; layers.csv has the other ${others} too:`
+      : "Layers, the worst first:";
+  writeLines(process.stdout, `\n${title}\n`);
+  process.stdout.write(`${table.text}\n`);
+}
+
+/** Prints the balancedness that a log has of each step. There are no loads to measure, so nothing is written. */
+async function measureBalancedness(recording: Recording, name: string, options: MeasureArguments): Promise<void> {
+  if (options.out !== undefined) {
+    throw new InputError(
+      `--out: ${recording.name}: a log of balancedness has no loads to write files of; leave it out`,
+    );
+  }
+  const [layer] = recording.layers;
+  const reader = recording.layer(layer);
+  let [steps, sum, least, most] = [0, 0, Number.POSITIVE_INFINITY, 0];
+  for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
+    for (let row = 0; row < piece.rows; row++) {
+      const value = piece.values[row];
+      steps += 1;
+      sum += value;
+      least = Math.min(least, value);
+      most = Math.max(most, value);
+    }
+  }
+  const mean = sum / steps;
+  if (options.json) {
+    const balancedness = { steps, mean, min: least, max: most };
+    printJson({ name, recording: recording.description, notes: recording.notes, balancedness });
+    return;
+  }
+  if (options.quiet) return;
+  const say = (text: string) => writeLines(process.stdout, text);
+  say(`${printable(name)}: ${counted(steps, "logged step")}`);
+  say(`Taken for: ${escapeUnprintable(recording.description)}`);
+  for (const note of recording.notes) say(escapeUnprintable(note));
+  say(
+    `\nBalancedness (mean load of a rank / largest): mean ${formatNumber(mean)}, from ${formatNumber(least)} to ${formatNumber(most)}.`,
+  );
+  say("There are no loads to measure, so nothing is written.");
 }

@@ -54,9 +54,13 @@ const routeTime = metrics.flatMap(({ timing = [] }) => timing).find(({ header })
 /**
  * Formats the comparison of a run's routers for the terminal: a row per router with the main metrics, the most important first.
  * It leaves out metrics that apply to no router, and those that do not fit into `width` characters. The best of each column is
- * coloured.
+ * coloured. The first column names the rows: by router, unless they are the layers of one.
  */
-export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}): FittedTable {
+export function formatRunTable<Row extends RunTableRow>(
+  rows: readonly Row[],
+  style: Style = {},
+  { title, nameOf } = { title: "router", nameOf: ({ source }: Row) => source.router },
+): FittedTable {
   const dualScores = new Set(rows.map((row) => row.dualScores).filter((scores) => scores !== null));
   const columns = shownMetrics().flatMap((metric) => {
     const error = metricColumns.find(({ errorOf }) => errorOf === metric.column);
@@ -75,10 +79,7 @@ export function formatRunTable(rows: readonly RunTableRow[], style: Style = {}):
   });
   return fitted(
     [
-      textColumn(
-        "router",
-        rows.map(({ source }) => source.router),
-      ),
+      textColumn(title, rows.map(nameOf)),
       ...columns,
       ...numberColumn(
         "worst\nlayer",
@@ -192,7 +193,9 @@ export function affinityLines(rows: readonly RunTableRow[], measured: ScoreKind)
 }
 
 function valueIn({ summary }: RunTableRow, { column }: MetricColumn): number | null {
-  return summary[camelCase(column) as keyof RunSummary] as number | null;
+  const value = summary[camelCase(column) as keyof RunSummary] as number | null;
+  // Not known, as the drops of a recording that holds shares.
+  return Number.isNaN(value) ? null : value;
 }
 
 function routeMsOf({ timing }: RunTableRow): number | null {

@@ -8,6 +8,9 @@ import { openRecording, type Recording } from "./recording.ts";
 /** Maximum load in an `Int32Array`. */
 const maxLoad = 2 ** 31 - 1;
 
+/** Logits that a layer's reader returns at once, at most. */
+const pieceValues = 1 << 16;
+
 /** What a real model did in one step. */
 export interface RecordedStep {
   /** Counted from 0. */
@@ -161,7 +164,7 @@ type CountTopK = (piece: RecordedRows, load: Int32Array) => void;
 
 function topKCounter(experts: number, topK: number, columns: number): CountTopK {
   const kernels = createKernels();
-  const most = Math.max(1, Math.floor((1 << 16) / Math.max(1, columns)));
+  const most = Math.max(1, Math.floor(pieceValues / Math.max(1, columns)));
   const logits = kernels.allocateFloat32(most * experts);
   const expert = kernels.allocateInt32(most * topK);
   const own = kernels.allocateInt32(experts);
@@ -205,6 +208,58 @@ export async function leastExperts(recording: Recording): Promise<number> {
     }
   }
   return most + 1;
+}
+
+/**
+ * Compares the recorded choices of a recording with the K largest of the logits beside them, over all layers. Returns the number
+ * of pairs, and of those that top-k would not have chosen; null if there are no logits beside. They differ where logits were
+ * rounded when they were written, and where the model added a bias.
+ */
+export async function compareWithLogits(recording: Recording): Promise<{ pairs: number; differing: number } | null> {
+  const { beside, topK } = recording;
+  if (beside === null || beside.holds !== "logits" || recording.holds !== "selections" || topK === null) return null;
+  const experts = beside.experts!;
+  const kernels = createKernels();
+  const most = Math.max(1, Math.floor(pieceValues / experts));
+  const copied = kernels.allocateFloat32(most * experts);
+  const selected = kernels.allocateInt32(most * topK);
+  const load = kernels.allocateInt32(experts);
+  let [pairs, differing] = [0, 0];
+  for (const id of recording.layers.filter((layer) => beside.layers.includes(layer))) {
+    const logits = beside.layer(id);
+    const nextChoice = rowByRow(recording.layer(id));
+    for (let piece = await logits.next(); piece !== null; piece = await logits.next()) {
+      copied.set(piece.values.subarray(0, piece.rows * experts));
+      markDisabled(copied, piece.rows * experts);
+      kernels.selectTopK(copied, "logits", null, piece.rows, experts, topK, selected, load);
+      for (let row = 0; row < piece.rows; row++) {
+        const choice = await nextChoice();
+        if (choice === null) break;
+        const own = selected.subarray(row * topK, (row + 1) * topK);
+        for (const expert of choice) {
+          if (expert < 0) continue;
+          pairs += 1;
+          if (!own.includes(expert)) differing += 1;
+        }
+      }
+    }
+  }
+  return { pairs, differing };
+}
+
+/** Returns a function that returns the next row of a layer, or null after the last. */
+function rowByRow(reader: LayerReader): () => Promise<RecordedRows["values"] | null> {
+  let piece: RecordedRows | null = null;
+  let row = 0;
+  return async () => {
+    if (piece === null || row === piece.rows) {
+      piece = await reader.next();
+      row = 0;
+    }
+    if (piece === null) return null;
+    row += 1;
+    return piece.values.subarray((row - 1) * reader.columns, row * reader.columns);
+  };
 }
 
 /**

@@ -347,7 +347,7 @@ async function lookAtNumbers(
     }
     const at = row.findIndex((value) => !Number.isInteger(value));
     throw new InputError(
-      `${name}: layer ${id}, expert ${at}: ${row[at]} is not a load; expected whole numbers ≥ 0, or shares whose sum is 1`,
+      `${name}: layer ${id}, expert ${at}: ${row[at]} is not a load; expected whole numbers ≥ 0, or shares whose sum is 1; other floats are logits`,
     );
   }
   return nothing;

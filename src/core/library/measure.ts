@@ -25,7 +25,7 @@ export interface RecordedInput {
 export interface Measurement {
   /** For the whole recording. */
   readonly summary: RunSummary;
-  /** One row per recorded step. */
+  /** One row per recorded step with a load; steps of zeros, or of padding alone, are left out. */
   readonly steps: readonly StepResult[];
 }
 
@@ -40,8 +40,8 @@ const recordedInput = z
   .refine(({ experts, ranks }) => experts % ranks === 0, { path: ["ranks"], message: "it must divide the experts" });
 
 /**
- * Returns the load, idle and rank metrics of what a real model did, as `moesim measure` does, from a `.npy`, `.csv`,
- * `.parquet` or `.safetensors` file. Throws `InputError` if the file or its data is wrong.
+ * Returns the load, idle and rank metrics of what a real model did, as `moesim measure` does, from a file of any of the
+ * formats that `moesim measure` reads, with one layer. Throws `InputError` if the file or its data is wrong.
  */
 export async function measure(recorded: RecordedInput): Promise<Measurement> {
   const { selections, loads, experts, batchTokens, ranks } = checked("measure", recordedInput, recorded);
@@ -56,8 +56,9 @@ export async function measure(recorded: RecordedInput): Promise<Measurement> {
     : openSelections(selections, experts, batchTokens));
   const steps: StepResult[] = [];
   try {
-    const summary = await measureChoices(choices, ranks, (record) => steps.push(stepResultOf(record)));
-    return { summary, steps };
+    const measured = await measureChoices(choices, ranks, (record) => steps.push(stepResultOf(record)));
+    if (measured === null) throw new InputError(`${choices.file}: empty stream: no step has a load`);
+    return { summary: measured.summary, steps };
   } finally {
     await choices.close();
   }

@@ -229,7 +229,9 @@ export function createRunSummary(
     },
     summary(maxVios, regret = noRegret) {
       const { solverSteps, notConverged } = state;
-      const facts = { totalLoad, ranks, maxVios, idle, deadWindow, regret, plan, solverSteps, notConverged };
+      // Steps without a token are not observed, so there may be fewer.
+      const window = Math.min(deadWindow, state.steps);
+      const facts = { totalLoad, ranks, maxVios, idle, deadWindow: window, regret, plan, solverSteps, notConverged };
       const values = {
         ...Object.fromEntries(others.map(({ key }, i) => [key, takenValue(i)])),
         ...Object.fromEntries(windowed.map(({ key }, i) => [key, windowMean(i)])),

@@ -1,4 +1,4 @@
-import { openLoads } from "../../../../src/core/formats/recorded-choices.ts";
+import { openRecording } from "../../../../src/core/formats/recording.ts";
 import { type ReportData, readReportData } from "../../../../src/core/pictures/parts/report-data.ts";
 import { resolveScenario } from "../../../../src/core/scenario/load.ts";
 import { sweepCells } from "../../../../src/core/scenario/sweep.ts";
@@ -53,8 +53,8 @@ export async function dataOfSweep(written: object): Promise<ReportData> {
 /** What measuring the recorded loads of a model with 8 experts leaves. */
 export async function dataOfMeasure(): Promise<ReportData> {
   const folder = temporaryFolder();
-  const recorded = await openLoads(projectPath("scenarios/traces/made-loads.npy"), 8);
-  await measureRecorded(recorded, folder, { name: "recorded", ranks: 1, onProgress: () => undefined });
-  await recorded.close();
+  const recording = await openRecording(projectPath("scenarios/traces/made-loads.npy"));
+  await measureRecorded(recording, folder, { name: "recorded", experts: 8, ranks: 1, onProgress: () => undefined });
+  await recording.close();
   return readReportData(openResults(folder));
 }
