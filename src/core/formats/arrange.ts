@@ -362,7 +362,7 @@ function chooseTensors(
 const maxDimensions = 4;
 
 /**
- * Returns nested lists of numbers, each of the same length, as a tensor in memory; null if they are anything else.
+ * Returns nested lists of numbers, each of the same length, as a tensor in memory, of integers if all are; null if they are anything else.
  *
  * @param name of the file
  */
@@ -385,7 +385,9 @@ export function denseTensor(value: unknown, name: string): StoredTensor | null {
     }
     return Array.isArray(level) && level.length === shape[depth] && level.every((each) => fill(each, depth + 1));
   };
-  return fill(value, 0) ? tensorOf(values, shape, name) : null;
+  if (!fill(value, 0)) return null;
+  const isInteger = values.every((each) => Number.isInteger(each) && Math.abs(each) < 2 ** 31);
+  return tensorOf(isInteger ? Int32Array.from(values) : values, shape, name);
 }
 
 /** Maximum numbers of nested lists: 1 GiB. */

@@ -77,7 +77,8 @@ export async function foundInCaptures(
   }
   const { value: single } = oneOf(captures);
   if (Array.isArray(single) && single.length > 0) {
-    if (single.every((each) => countsOf(each) !== null && entriesOf(each) !== null)) return openCounts(captures);
+    if (single.every((each) => countsOf(each) !== null && entriesOf(each) !== null))
+      return openCounts(captures, options);
     if (single.every((each) => Array.isArray(each) && each.every((one) => one instanceof Tensor))) {
       return openGenerated(what, file, single as Tensor[][], options);
     }
@@ -388,8 +389,10 @@ function countsOf(value: unknown): Map<number, number> | null {
 function loadsOfCounts(
   file: string,
   counts: readonly (readonly [number, Map<number, number>])[],
+  named: number | undefined,
 ): { layers: LayerParts[]; experts: number } {
-  const experts = counts.reduce((most, [, each]) => Math.max(most, ...each.keys()), 0) + 1;
+  const last = counts.reduce((most, [, each]) => Math.max(most, ...each.keys()), 0);
+  const experts = Math.max(last + 1, named ?? 0);
   if (experts * counts.length > maxMapValues)
     throw new InputError(`${file}: it names expert ${experts - 1}; no model has so many`);
   const layers = counts.map(([id, each]) => {
@@ -401,7 +404,7 @@ function loadsOfCounts(
 }
 
 /** Counters by layer: a list of them, as OLMoE's scripts write it, or a dictionary. Experts that are not named have 0. */
-function openCounts(captures: readonly Capture[]): Found {
+function openCounts(captures: readonly Capture[], options: RecordingOptions): Found {
   const { file, value } = oneOf(captures);
   const isListed = Array.isArray(value);
   const named = isListed
@@ -410,14 +413,16 @@ function openCounts(captures: readonly Capture[]): Found {
   const { layers, experts } = loadsOfCounts(
     file,
     named.map(([id, each]) => [id, countsOf(each)!] as const),
+    options.experts,
   );
   const positions = "The file does not name its layers: 0, 1, … are their places in it.";
   const last = `The experts are those up to the last one with a count, ${experts - 1}.`;
-  return loadsByLayer("counters of experts by layer", layers, experts, isListed ? [positions, last] : [last]);
+  const notes = [...(isListed ? [positions] : []), ...(options.experts === undefined ? [last] : [])];
+  return loadsByLayer("counters of experts by layer", layers, experts, notes);
 }
 
 /** ESFT's summary of expert scores: `{"token_scores": {layer: {expert: share}}, "gate_scores": …}`. */
-function openEsftSummary(captures: readonly Capture[]): Found {
+function openEsftSummary(captures: readonly Capture[], options: RecordingOptions): Found {
   const { file, value } = oneOf(captures);
   const entries = entriesOf(value)!;
   const key = entries.has("token_scores") ? "token_scores" : "gate_scores";
@@ -428,7 +433,7 @@ function openEsftSummary(captures: readonly Capture[]): Found {
   if (named.length === 0 || named.some(([id, each]) => id === null || each === null)) {
     throw new InputError(`${file}: its ${key} are not shares of experts by layer`);
   }
-  const { layers, experts } = loadsOfCounts(file, named as [number, Map<number, number>][]);
+  const { layers, experts } = loadsOfCounts(file, named as [number, Map<number, number>][], options.experts);
   const notes =
     entries.has("gate_scores") && key === "token_scores" ? ["gate_scores, the means of the gates, are left out."] : [];
   return loadsByLayer(`expert scores of ESFT (${key})`, layers, experts, notes);

@@ -70,5 +70,11 @@ function recordOf(
   const pairs = tokens === null || topK === null ? sum(Array.from(load)) : tokens * topK;
   const capacity = expertCapacity(pairs, { tokens: pairs, experts: load.length, topK: 1, capacityFactor: 1 });
   const metrics = loadMetrics(load, capacity, pairs, rankLoad);
-  return { step, tokens, load, metrics: hasShares ? { ...metrics, droppedFraction: Number.NaN } : metrics, regret: null };
+  return {
+    step,
+    tokens,
+    load,
+    metrics: hasShares ? { ...metrics, droppedFraction: Number.NaN } : metrics,
+    regret: null,
+  };
 }

@@ -405,12 +405,63 @@ describe.skipIf(!existsSync(cases))("small inputs from the field", () => {
   });
 });
 
+describe("archives and pickles", () => {
+  const fixture = (name: string) => projectPath("test/fixtures/recorded", name);
+  const loads = [
+    [9, 6, 1, 0],
+    [3, 4, 5, 4],
+  ];
+
+  it.each<[string, string, readonly number[]]>([
+    ["stat.pt", "SGLang expert distribution (stat): loads, 2 steps × 3 layers × 4 experts", [1, 2]],
+    ["layers.npz", "NumPy archive: loads, 2 steps × 2 layers × 4 experts", [1, 2]],
+    ["counters.pkl", "counters of experts by layer: loads, 1 step × 2 layers × 4 experts", [0, 1]],
+  ])("give one answer: %s", async (name, description, layers) => {
+    const recording = await open(fixture(name));
+    expect(recording.description).toBe(description);
+    const counted = await count(recording, 4);
+    expect(counted.map(({ layer }) => layer)).toEqual(layers);
+    expect(counted.map(({ load }) => Array.from(load))).toEqual(loads);
+  });
+
+  it("are refused if a byte of the data has changed", async () => {
+    const bytes = readFileSync(fixture("stat.pt"));
+    // The loads of expert 0: 5 in the first step.
+    const at = bytes.indexOf(Buffer.from(Int32Array.of(5, 2, 1, 0).buffer));
+    expect(at).toBeGreaterThan(0);
+    bytes[at] = 6;
+    const changed = bytesSource(new Uint8Array(bytes), "stat.pt");
+    await expectInputError(() => openRecording(changed), "stat.pt", "damaged", "checksum");
+  });
+
+  it("are refused if they name what no routing data needs, whatever the name would do", async () => {
+    // cos\nsystem\n(S'true'\ntR. — `os.system('true')` in protocol 0, behind a header of protocol 2.
+    const hostile = Buffer.concat([Buffer.from([0x80, 2]), Buffer.from("cos\nsystem\n(S'true'\ntR.")]);
+    const file = bytesSource(new Uint8Array(hostile), "hostile.pkl");
+    await expectInputError(() => openRecording(file), "hostile.pkl", "it names os.system", "Nothing was executed");
+  });
+});
+
 it("has the checksum of archives without Node too", () => {
   const bytes = Uint8Array.from({ length: 1000 }, (_, i) => (i * i) % 251);
   for (const cut of [0, 1, 500, 1000]) {
     const computed = plainCrc32(bytes.subarray(cut), plainCrc32(bytes.subarray(0, cut), 0));
     expect(computed).toBe(crc32(bytes));
   }
+});
+
+it.each<[string, string, RecordingOptions?]>([
+  ["[[0, 1], [2, 3], [-1, -1]]", "JSON: selections, 3 tokens × top-2"],
+  ["[[0.5, 1], [2, 3]]", "JSON: logits, 2 tokens × 2 experts"],
+  ['{"3": {"0": 5, "2": 1}, "5": {"1": 2}}', "counters of experts by layer: loads, 1 step × 2 layers × 3 experts"],
+  ['{"3": {"0": 5}}', "counters of experts by layer: loads, 1 step × 1 layer × 8 experts", { experts: 8 }],
+  ['{"logical_count": [[[1, 0], [2, 2]]]}', "SGLang expert distribution (stat): loads, 1 step × 2 layers × 2 experts"],
+  ['{"router_logits": [[0.5, 1], [2, 3]]}', "JSON: logits, 2 tokens × 2 experts"],
+  ['{\n  "layer_1": [[4, 4]],\n  "layer_4": [[4, 4]]\n}', "JSON: loads, 1 step × 2 layers × 2 experts"],
+])("reads JSON by what is in it: %s", async (content, description, options) => {
+  const recording = await openRecording(text(content), options);
+  expect(recording.description).toBe(description);
+  await recording.close();
 });
 
 /** A text file, as it is dropped onto a page. */
