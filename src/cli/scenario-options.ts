@@ -103,13 +103,13 @@ export const logitsOptions = {
     type: "string",
     group: optionGroups.input,
     requiresArg: true,
-    describe: "Name of the tensor in a .safetensors file",
+    describe: "Name of the tensor, of several; * stands for the layer",
   },
   column: {
     type: "string",
     group: optionGroups.input,
     requiresArg: true,
-    describe: "Name of the list column in a .parquet file",
+    describe: "Name of the column of a table",
   },
   axes: {
     type: "string",

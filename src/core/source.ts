@@ -5,7 +5,7 @@ import { InputError } from "./input-error.ts";
  * they run wherever bytes do. It is hyparquet's `AsyncBuffer` with a name.
  */
 export interface Source {
-  /** Name in messages; its extension decides the format. */
+  /** Name in messages. What the source is, its bytes decide. */
   readonly name: string;
   readonly byteLength: number;
   /**

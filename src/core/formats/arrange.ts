@@ -125,7 +125,7 @@ const hints: readonly (readonly [Content | "weights", RegExp])[] = [
     /top_?k_?(id|idx|ind|expert)|expert_?(id|idx|ind)|indices|idx|ids$|selected|selection|routed_?expert|choice|assign/i,
   ],
   ["loads", /count|load|tpe|per_expert|freq|histogram|usage|popularity/i],
-  ["weights", /weight|prob|score|gates?$|gate_?val|affinit/i],
+  ["weights", /weight|prob|score|gates$|gate_?val|affinit/i],
   ["logits", /logit|router|gate/i],
 ];
 
@@ -241,10 +241,17 @@ export async function foundInTensors(
   }
   if (chosen.some(({ name }) => layerInName(name).layer === null))
     return foundInSamples(what, file, chosen, options, notes);
-  const content = await contentOf(unknownTensor(first.name, first.tensor), options);
+  const filled = chosen.find(({ tensor }) => !tensor.shape.includes(0));
+  if (filled === undefined) throw new InputError(`${file}: empty stream: the tensor of every layer has no rows`);
+  const content = await contentOf(unknownTensor(filled.name, filled.tensor), options);
   const layers: LayerParts[] = [];
   let arranged: Arranged | null = null;
   for (const { name, tensor } of chosen) {
+    if (tensor.shape.includes(0)) {
+      // A layer without a row is absent.
+      layers.push({ id: layerInName(name).layer!, parts: [] });
+      continue;
+    }
     const own = arrange(tensor, content, options.axes, { isLayer: true });
     if (own.hasLayers) throw new InputError(`${file}: ${quoteName(name)} is one layer, but its axes have layers`);
     if (arranged !== null && (arranged.hasSteps !== own.hasSteps || arranged.columns !== own.columns)) {
@@ -310,7 +317,8 @@ function groupsOf(tensors: readonly NamedTensor[]): Group[] {
   return Array.from(groups, ([stem, own]) => ({
     stem,
     tensors: own,
-    hasLayers: layerInName(own[0].name).layer !== null,
+    // One name with a number is a name.
+    hasLayers: own.length > 1 && layerInName(own[0].name).layer !== null,
   }));
 }
 
@@ -329,7 +337,7 @@ function chooseTensors(
   }
   if (tensors.length === 1) return { chosen: tensors, leftOut: [] };
   // Masks, ids of documents and numbers of slots are no routes.
-  let groups = groupsOf(tensors.filter(({ tensor }) => valuesOf(tensor.shape) > 1));
+  let groups = groupsOf(tensors).filter((group) => group.tensors.some(({ tensor }) => valuesOf(tensor.shape) > 1));
   const isSample = ({ tensor: { shape, element } }: NamedTensor, { shape: other }: StoredTensor) =>
     shape.length === 3 && element.kind === "integer" && shape[1] === other[1] && shape[2] === other[2];
   if (groups.every(({ hasLayers }) => !hasLayers) && tensors.every((each) => isSample(each, tensors[0].tensor))) {

@@ -51,6 +51,11 @@ export interface LayerReader {
   readonly columns: number;
   /** Returns the next rows, or null after the last. Steps without rows are left out. Throws `InputError` if data is bad. */
   next(): Promise<RecordedRows | null>;
+  /**
+   * Reads the next rows into the front of `into`, `[count × columns]`, and returns how many there were: `count`, or fewer at
+   * the end of a step or of the layer, and 0 after it. Use this or {@link next}, not both. Throws `InputError` if data is bad.
+   */
+  read(into: Float32Array | Float64Array, count: number): Promise<number>;
 }
 
 /** How to cut and convert the rows of a layer. */
@@ -145,13 +150,13 @@ export function openLayer(layer: LayerParts, options: LayerOptions): LayerReader
     );
   }
   const { skip } = options;
-  const next = options.content === "loads" ? loadsReader : rowsReader;
+  const open = options.content === "loads" ? loadsReader : rowsReader;
   return {
     id: layer.id,
     steps: Math.max(0, steps - skip),
     tokens: options.content === "loads" ? null : tokens,
     columns,
-    next: next(runsOf(parts, options, steps), columns, options),
+    ...open(runsOf(parts, options, steps), columns, options),
   };
 }
 
@@ -160,47 +165,69 @@ function rowsReader(
   runs: Generator<Run>,
   columns: number,
   { content, skip, input }: LayerOptions,
-): LayerReader["next"] {
+): Pick<LayerReader, "next" | "read"> {
   const most = Math.max(1, Math.floor(pieceValues / Math.max(1, columns)));
   let values: Float32Array | Float64Array | null = null;
   let run: Run | undefined;
-  let following: Run | undefined;
   let done = 0;
-  const advance = (): Run | undefined => {
-    for (;;) {
-      const { value, done: isOver } = runs.next();
-      if (isOver || value === undefined) return undefined;
-      if (value.step >= skip) return value;
+  let hasBegun = false;
+
+  function advance(): void {
+    const { value, done: isOver } = runs.next();
+    run = isOver ? undefined : value;
+    done = 0;
+  }
+
+  /** Reads up to `count` rows of one step into `into`; null after the last step. */
+  async function readRun(
+    into: Float32Array | Float64Array,
+    count: number,
+  ): Promise<{ step: number; rows: number; endsStep: boolean } | null> {
+    if (!hasBegun) {
+      hasBegun = true;
+      advance();
+      while (run !== undefined && run.step < skip) advance();
     }
-  };
-  return async () => {
-    if (run === undefined) {
-      run = following ?? advance();
-      if (run === undefined) return null;
-      following = advance();
-      done = 0;
+    if (run === undefined) return null;
+    const { step } = run;
+    let rows = 0;
+    let endsStep = false;
+    while (rows < count && !endsStep) {
+      const now = Math.min(count - rows, run.rows - done);
+      await run.part.rows.read(into, rows * columns, run.row + done, now);
+      rows += now;
+      done += now;
+      if (done < run.rows) break;
+      advance();
+      endsStep = run?.step !== step;
+      if (run === undefined) break;
     }
-    values ??= content === "logits" ? new Float32Array(most * columns) : new Float64Array(most * columns);
-    const { part, step } = run;
-    const rows = Math.min(most, run.rows - done);
-    await part.rows.read(values, 0, run.row + done, rows);
-    if (input !== "logits" && content === "logits") toLogits(values, rows * columns, input);
-    done += rows;
-    const endsRun = done === run.rows;
-    if (endsRun) run = undefined;
-    return { step: step - skip, rows, values, endsStep: endsRun && following?.step !== step };
+    if (input === "probabilities" && content === "logits") toLogits(into, rows * columns);
+    return { step: step - skip, rows, endsStep };
+  }
+
+  return {
+    read: async (into, count) => (await readRun(into, count))?.rows ?? 0,
+    async next() {
+      values ??= content === "logits" ? new Float32Array(most * columns) : new Float64Array(most * columns);
+      const piece = await readRun(values, most);
+      return piece === null ? null : { ...piece, values };
+    },
   };
 }
 
-/** Turns probabilities or their logarithms into logits with the same softmax, in place. */
-function toLogits(values: Float32Array | Float64Array, count: number, input: InputKind): void {
-  if (input !== "probabilities") return;
+/** Turns probabilities into logits with the same softmax, in place. Their logarithms are such logits. */
+function toLogits(values: Float32Array | Float64Array, count: number): void {
   // A probability of 0 is one that was rounded, not a disabled expert.
   for (let i = 0; i < count; i++) values[i] = values[i] === 0 ? leastLogit : Math.log(values[i]);
 }
 
 /** Reads loads: all rows of a step are added up, as ranks and microbatches are. */
-function loadsReader(runs: Generator<Run>, experts: number, { skip, divide }: LayerOptions): LayerReader["next"] {
+function loadsReader(
+  runs: Generator<Run>,
+  experts: number,
+  { skip, divide }: LayerOptions,
+): Pick<LayerReader, "next" | "read"> {
   const values = new Float64Array(experts);
   let row = new Float64Array(0);
   let run: Run | undefined;
@@ -222,7 +249,7 @@ function loadsReader(runs: Generator<Run>, experts: number, { skip, divide }: La
     }
   }
 
-  return async () => {
+  async function next(): Promise<RecordedRows | null> {
     run ??= runs.next().value as Run | undefined;
     while (run !== undefined && run.step < skip) run = runs.next().value as Run | undefined;
     if (run === undefined) return null;
@@ -244,5 +271,16 @@ function loadsReader(runs: Generator<Run>, experts: number, { skip, divide }: La
       }
     }
     return { step: step - skip, rows: 1, values, endsStep: true };
+  }
+
+  return {
+    next,
+    async read(into, count) {
+      if (count === 0) return 0;
+      const piece = await next();
+      if (piece === null) return 0;
+      into.set(piece.values);
+      return 1;
+    },
   };
 }

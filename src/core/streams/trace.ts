@@ -6,6 +6,7 @@ import {
   type RecordedLogits,
   selectLayers,
 } from "../formats/recorded-logits.ts";
+import { inputKinds } from "../formats/recording.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { markDisabled } from "../token-batch.ts";
@@ -21,10 +22,9 @@ const traceOptions = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "Recorded logits: .npy or .safetensors, [tokens × experts], [steps × tokens × experts] or, of several layers, " +
-        "[steps × layers × tokens × experts]; .safetensors with a tensor per layer; .csv or .parquet, one token per row. " +
-        "A CSV header of names is skipped; one of numbers is a token. Relative paths are resolved against the scenario's " +
-        "folder, then the working directory.",
+      "Recorded logits: .npy, .npz, .safetensors or .pt, [tokens × experts], [steps × tokens × experts] or, of several " +
+        "layers, [steps × layers × tokens × experts] or a tensor per layer; .csv or .parquet, one token per row. Relative " +
+        "paths are resolved against the scenario's folder, then the working directory.",
     ),
   batchTokens: z
     .int()
@@ -51,10 +51,17 @@ const traceOptions = z.strictObject({
     .string()
     .optional()
     .describe(
-      "Tensor in a .safetensors file; optional if the file holds only one, or one per layer. * stands for the layer's id: " +
-        "layers.*.logits.",
+      "Tensor of a file with several; optional if there is only one of logits, or one per layer. * stands for the layer's " +
+        "id: layers.*.logits.",
     ),
-  column: z.string().optional().describe("List column in a .parquet file; optional if the file holds only one."),
+  column: z
+    .string()
+    .optional()
+    .describe("Column of a table; optional if it holds only one list, or one column per expert."),
+  input: z
+    .enum(inputKinds)
+    .optional()
+    .describe("What the numbers are: logits (default), or probabilities or their logarithms, which become logits."),
 });
 
 export type TraceOptions = z.infer<typeof traceOptions>;
@@ -74,7 +81,7 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  */
 export const traceKind = defineStreamKind({
   kind: "trace",
-  summary: "recorded router logits from a .npy, .csv, .parquet or .safetensors file",
+  summary: "recorded router logits from a file of NumPy, PyTorch or another system",
   source: "recorded data",
   options: traceOptions,
   async shape(options, wanted, folder) {
@@ -91,7 +98,7 @@ export const traceKind = defineStreamKind({
     let rows: LogitRows;
     try {
       found = findShape(file, options, shape);
-      rows = await file.open(layer ?? null);
+      rows = file.open(layer ?? null);
     } catch (error) {
       await file.close();
       throw error;
@@ -115,8 +122,11 @@ export const traceKind = defineStreamKind({
 });
 
 /** Opens the recorded file that the options name. */
-async function openLogits({ path, tensor, column, axes }: TraceOptions, folder: string): Promise<RecordedLogits> {
-  return openRecordedLogits(await platform().open(path, folder), { tensor, column, axes });
+async function openLogits(
+  { path, tensor, column, axes, input }: TraceOptions,
+  folder: string,
+): Promise<RecordedLogits> {
+  return openRecordedLogits(await platform().open(path, folder), { tensor, column, axes, input });
 }
 
 /**

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type LogitsOptions, openRecordedLogits, selectLayers } from "../../../src/core/formats/recorded-logits.ts";
 import { platform } from "../../../src/core/platform.ts";
@@ -42,7 +44,7 @@ async function open(path: string, options: LogitsOptions = {}) {
 async function valuesOf(path: string, layer: number | null, options: LogitsOptions = {}, rowsAtOnce = 3) {
   const file = await open(path, options);
   try {
-    const rows = await file.open(layer);
+    const rows = file.open(layer);
     const piece = new Float32Array(rowsAtOnce * file.experts);
     const values: number[] = [];
     for (let read = await rows.read(piece, rowsAtOnce); read > 0; read = await rows.read(piece, rowsAtOnce)) {
@@ -93,12 +95,8 @@ describe("recorded logits with layers", () => {
 
   test("refuses axes that do not fit", async () => {
     const path = fileOf(orders[0]);
-    await expectInputError(() => open(path, { axes: ["tokens", "experts"] }), path, "4 dimensions", "axes names 2");
-    await expectInputError(
-      () => open(path, { axes: ["steps", "layers", "experts", "tokens"] }),
-      path,
-      "end with experts",
-    );
+    await expectInputError(() => open(path, { axes: ["tokens", "experts"] }), path, "tokens,experts", "4 dimensions");
+    await expectInputError(() => open(path, { axes: ["steps", "layers", "experts", "tokens"] }), path, "transposed");
     const flat = write("flat-axes.npy", float32Npy([4], [1, 2, 3, 4]));
     await expectInputError(() => open(flat), flat, "1 dimension");
     const integers = write("layers-i4.npy", npyBytes(npyHeader("<i4", [2, 1, 2, 2]), new Uint8Array(32)));
@@ -136,7 +134,7 @@ describe("recorded logits with a tensor per layer", () => {
   test("reads one tensor if it is named, and those of a pattern", async () => {
     expect(await valuesOf(perLayer, null, { tensor: "model.layers.10.gate2.logits" })).toEqual([1, 2, 3, 4]);
     expect(await valuesOf(perLayer, 3, { tensor: "model.layers.*.gate2.logits" })).toEqual([5, 6, 7, 8]);
-    await expectInputError(() => open(perLayer, { tensor: "layer.*" }), perLayer, "no tensor is named", "layers.10");
+    await expectInputError(() => open(perLayer, { tensor: "layer.*" }), perLayer, 'no tensor "layer.*"', "layers.10");
   });
 
   test("refuses layers of different shape, and other tensors besides", async () => {
@@ -144,12 +142,47 @@ describe("recorded logits with a tensor per layer", () => {
       "uneven.safetensors",
       safetensorsBytes({ "l.0": tensor([1, 2], 0), "l.1": tensor([2, 2], 8) }, floats(1, 2, 3, 4, 5, 6)),
     );
-    await expectInputError(() => open(uneven), uneven, "differ in shape", "[1, 2]", "[2, 2]");
+    await expectInputError(
+      () => open(uneven),
+      uneven,
+      "differ in shape",
+      "layer 0 has 1 × 1 tokens",
+      "layer 1 has 1 × 2 tokens",
+    );
     const mixed = write(
       "mixed.safetensors",
-      safetensorsBytes({ gate: tensor([1, 2], 0), "l.1": tensor([1, 2], 8) }, floats(1, 2, 3, 4)),
+      safetensorsBytes({ other: tensor([1, 2], 0), "l.1": tensor([1, 2], 8) }, floats(1, 2, 3, 4)),
     );
     await expectInputError(() => open(mixed), mixed, "2 tensors", "select one");
+  });
+});
+
+/** Files of real systems; they are not part of the project. */
+const small = join(import.meta.dirname, "../../../../shared/formats/made-small");
+
+describe.skipIf(!existsSync(small))("recorded logits of real systems (skipped without ../shared/formats)", () => {
+  test("are the same in an archive of NumPy and a file of PyTorch, and by position there", async () => {
+    const archive = await open(join(small, "logits.npz"));
+    expect(archive).toMatchObject({ layers: [1, 2, 4, 5], absentLayers: [], steps: null, tokens: 192, experts: 32 });
+    await archive.close();
+    const torch = await open(join(small, "router_logits.pt"));
+    expect(torch).toMatchObject({ layers: [0, 1, 2, 3], steps: null, tokens: 192, experts: 32 });
+    await torch.close();
+    const values = await valuesOf(join(small, "logits.npz"), 4, {}, 50);
+    expect(values).toHaveLength(192 * 32);
+    expect(await valuesOf(join(small, "router_logits.pt"), 2, {}, 7)).toEqual(values);
+  });
+});
+
+describe("probabilities", () => {
+  test("become logits with the same softmax, also those that were rounded to 0", async () => {
+    const path = write("probabilities.npy", float32Npy([2, 2], [0.25, 0.75, 0, 1]));
+    const [first, second, third, fourth] = await valuesOf(path, null, { input: "probabilities" });
+    expect(Math.exp(first - second)).toBeCloseTo(1 / 3, 6);
+    expect(fourth).toBe(0);
+    expect(Number.isFinite(third) && third < -100).toBe(true);
+    const logarithms = write("logarithms.npy", float32Npy([1, 2], [-1, -2]));
+    expect(await valuesOf(logarithms, null, { input: "log-probabilities" })).toEqual([-1, -2]);
   });
 });
 

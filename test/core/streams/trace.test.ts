@@ -182,19 +182,27 @@ describe("trace on data that cannot be routed", () => {
     await expectInputError(() => shapeOf({ path: "flat.npy" }), "flat.npy", "1 dimension");
   });
 
-  test("refuses a missing file, a folder, and an extension it does not know", async () => {
+  test("refuses a missing file, a folder, and bytes of no kind that it knows", async () => {
     await expectInputError(() => shapeOf({ path: "none.npy" }), "none.npy", "no such file", folder, process.cwd());
     mkdirSync(join(folder, "folder.npy"));
     await expectInputError(() => shapeOf({ path: "folder.npy" }), "folder.npy", "this is a folder");
     mkdirSync(join(folder, "plain"));
     await expectInputError(() => shapeOf({ path: "plain" }), "plain", "this is a folder");
-    write("logits.txt", "1,2");
-    await expectInputError(() => shapeOf({ path: "logits.txt" }), "logits.txt", ".npy, .csv, .parquet, .safetensors");
+    write("logits.bin", Uint8Array.of(1, 0, 2, 0));
+    await expectInputError(
+      () => shapeOf({ path: "logits.bin" }),
+      "logits.bin",
+      "of no known kind",
+      ".safetensors, .pt",
+    );
+    // The name decides nothing.
+    write("logits.txt", "1.5,2");
+    expect(await shapeOf({ path: "logits.txt" })).toMatchObject({ steps: 1, tokens: 1, experts: 2 });
   });
 
   test("refuses options that the format does not have, and unknown ones", async () => {
-    await expectInputError(() => shapeOf({ path: "steps.npy", tensor: "gate" }), "steps.npy", ".safetensors");
-    await expectInputError(() => shapeOf({ path: "steps.npy", column: "logits" }), "steps.npy", ".parquet");
+    await expectInputError(() => shapeOf({ path: "steps.npy", tensor: "gate" }), "steps.npy", "a .npy file has none");
+    await expectInputError(() => shapeOf({ path: "steps.npy", column: "logits" }), "steps.npy", "a .npy file has none");
     expect(() => traceKind.options.parse({ path: "steps.npy", batchToken: 2 })).toThrow("batchToken");
   });
 });
