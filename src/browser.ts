@@ -7,7 +7,12 @@ import { InputError } from "./core/input-error.ts";
 import { installPlatform, type Platform } from "./core/platform.ts";
 import { blobSource } from "./core/source.ts";
 
-export { openTensor } from "./core/formats/open-tensor.ts";
+export {
+  type LayerReader,
+  openRecording,
+  type Recording,
+  type RecordingOptions,
+} from "./core/formats/recording.ts";
 export { InputError } from "./core/input-error.ts";
 export { measure } from "./core/library/measure.ts";
 export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } from "./core/library/scenario-input.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { openTensor } from "../../src/core/formats/open-tensor.ts";
+import { openRecording } from "../../src/core/formats/recording.ts";
 import { type ScenarioInput, type SimulationResult, simulate } from "../../src/index.ts";
 import { projectPath } from "../support/program.ts";
 import { findChromium } from "./browser.ts";
@@ -76,23 +76,25 @@ describe.skipIf(executablePath === undefined)("the core in a browser", () => {
           const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
           const blob = new Blob([bytesOf(npy)]);
           moesim.install({ kernels: bytesOf(kernels), files: new Map([["balanced.npy", blob]]) });
-          const reader = await moesim.openTensor(moesim.blobSource(blob, "balanced.npy"));
-          const values = new Float64Array(reader.rows * reader.columns);
-          await reader.read(values, reader.rows);
+          const recording = await moesim.openRecording(moesim.blobSource(blob, "balanced.npy"));
+          const reader = recording.layer(0);
+          const values = new Float32Array(reader.tokens! * reader.columns);
+          await reader.read(values, reader.tokens!);
           const figures: Record<string, string> = {};
           for (const [name, scenario] of Object.entries(scenarios)) {
             const { runs } = await moesim.simulate(scenario);
             figures[name] = JSON.stringify(runs.map(({ routeMs: _, trainMs: __, ...run }) => run));
           }
-          return { shape: reader.shape, values: Array.from(values), figures };
+          return { description: recording.description, values: Array.from(values), figures };
         },
         { kernels, npy: npy.toString("base64"), scenarios },
       );
-      const reader = await openTensor(projectPath("scenarios/traces/balanced.npy"));
-      const values = new Float64Array(reader.rows * reader.columns);
-      await reader.read(values, reader.rows);
-      await reader.close();
-      expect(found.shape).toEqual(reader.shape);
+      const recording = await openRecording(projectPath("scenarios/traces/balanced.npy"));
+      const reader = recording.layer(0);
+      const values = new Float32Array(reader.tokens! * reader.columns);
+      await reader.read(values, reader.tokens!);
+      await recording.close();
+      expect(found.description).toEqual(recording.description);
       expect(found.values).toEqual(Array.from(values));
       for (const [name, scenario] of Object.entries(scenarios)) {
         const path = projectPath("scenarios/traces/balanced.npy");

@@ -62,9 +62,6 @@ export function readPackedTensor(file: Source, layout: PackedLayout): TensorRead
       row += rowsNow;
       return rowsNow;
     },
-    seek(to) {
-      row = to;
-    },
     close: async () => file.close?.(),
   };
 }

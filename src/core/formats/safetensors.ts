@@ -57,18 +57,6 @@ export async function openSafetensors(file: Source, tensor?: string): Promise<Te
   });
 }
 
-/** A tensor of a `.safetensors` file, as its header describes it. */
-export interface NamedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
-
-/** Returns every tensor of a `.safetensors` file, in the header's order. Throws `InputError` if the header is malformed. */
-export async function listSafetensors(file: Source): Promise<NamedTensor[]> {
-  const { entries } = await readHeader(file);
-  return Array.from(entries, ([name, { shape }]) => ({ name, shape }));
-}
-
 /** Whether a file of `byteLength` bytes that begins with `head` is a `.safetensors` file, as far as that tells. */
 export function isSafetensors(head: Uint8Array, byteLength: number): boolean {
   if (head.length < 10 || head[8] !== "{".charCodeAt(0)) return false;

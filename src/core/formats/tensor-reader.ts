@@ -31,8 +31,6 @@ export interface TensorReader {
    * `InputError` if the data is malformed.
    */
   read(into: Float32Array | Float64Array, count: number): Promise<number>;
-  /** Makes `row`, from 0 to `rows`, the next row that {@link read} returns; formats that only read in order lack it. */
-  seek?(row: number): void;
   close(): Promise<void>;
 }
 
