@@ -27,6 +27,7 @@ export async function record(scenario) {
   for (let batch = await stream.next(); batch !== null; batch = await stream.next()) {
     logits.set(batch.logits, batch.step * tokens * experts);
   }
+  await stream.close?.();
   kernels.logSumExpRows(logits, steps * tokens, experts, logSumExp);
   return { kernels, logits, logSumExp };
 }
