@@ -270,11 +270,57 @@ describe("the layers of a synthetic stream", () => {
       true,
       true,
     ]);
+    const perLayer = rowsOf(path.join(out, "layers.csv"));
+    expect(perLayer).toEqual(
+      [2, 3].flatMap((cell) =>
+        rowsOf(path.join(out, `cells/${cell}/layers.csv`)).map((row) => ({ ...row, "stream.layers": "3" })),
+      ),
+    );
     const resumed = await runInProcess(["sweep", file, "--out", out, "--resume", "--quiet"]);
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(rowsOf(path.join(out, "summary.csv"))).toEqual(summary);
+    expect(rowsOf(path.join(out, "layers.csv"))).toEqual(perLayer);
     const check = await runInProcess(["check", out, "--baseline", out, "--fail-on", "different"]);
     expect(check.code, check.stderr).toBe(0);
+  });
+});
+
+describe("commands on results of several layers", () => {
+  it("check compares each layer, and a gate can name one", async () => {
+    const [whole, changed] = ["whole", "changed"].map((name) => path.join(folder, name));
+    await run("changed");
+    const file = path.join(changed, "layers.csv");
+    const [row] = rowsOfLayer(file, 2);
+    const text = readFileSync(file, "utf8");
+    // The first row of layer 2 is top-k's.
+    const worse = text.replace(`,${row.max_vio_global},`, `,${Number(row.max_vio_global) + 1},`);
+    expect(worse).not.toBe(text);
+    writeFileSync(file, worse);
+    const check = await runInProcess(["check", changed, "--baseline", whole]);
+    expect(check.code).toBe(1);
+    expect(check.stdout).toMatch(/worse +layers\.csv +topk +2 +max_vio_global/);
+
+    const gate = path.join(folder, "gate.yaml");
+    writeFileSync(gate, `- { metric: max_vio_global, router: topk, layer: 2, max: ${row.max_vio_global} }\n`);
+    expect((await runInProcess(["check", whole, "--gate", gate])).code).toBe(0);
+    expect((await runInProcess(["check", changed, "--gate", gate])).code).toBe(1);
+  });
+
+  it("compare shows the means, and report the layers", async () => {
+    const [whole, pair] = [path.join(folder, "whole"), await run("compared", { layers: [0, 2] })];
+    const compared = await runInProcess(["compare", whole, pair, "--json"]);
+    expect(compared.code, compared.stderr).toBe(0);
+    expect(compared.stdout).toContain("max_vio_worst");
+    const { stdout, code, stderr } = await runInProcess(["report", whole]);
+    expect(code, stderr).toBe(0);
+    const [topk] = rowsOf(path.join(whole, "summary.csv"));
+    const page = readFileSync(path.join(whole, "report.html"), "utf8");
+    for (const id of ["layer-max-vio", "layer-gain", "layer-loads"]) expect(page).toContain(`id="${id}"`);
+    // What would add up experts of different layers is not drawn.
+    for (const id of ["loads", "load-curves"]) expect(page).not.toContain(`id="${id}"`);
+    expect(page).toContain("<dt>Layers</dt><dd>0-3</dd>");
+    expect(page).toContain("Each step's value is the mean over the layers.");
+    expect(stdout).toMatch(new RegExp(`MaxVio by layer: .*topk in layer ${topk.max_vio_worst_layer} `));
   });
 });
 

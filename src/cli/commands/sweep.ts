@@ -2,9 +2,10 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { printable } from "../../core/results/format.ts";
 import { parseOverride, withOverrides } from "../../core/scenario/overrides.ts";
+import { hasLayers } from "../../core/scenario/scenario.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
 import { escapeUnprintable } from "../../core/words.ts";
-import { type Staging, sweepFiles } from "../../node/files/results-folder.ts";
+import { filesOfSweepWith, type Staging } from "../../node/files/results-folder.ts";
 import { readScenarioFile } from "../../node/files/scenario-file.ts";
 import {
   type BackendName,
@@ -115,14 +116,15 @@ async function sweep(options: SweepArguments): Promise<void> {
   const resume = options.resume ? "sweep" : null;
   const results = await withResultsFolder(folder, work, { cells: cells.length, resume, lost }).finally(progress.stop);
 
+  const files = filesOfSweepWith(scenarios.some(hasLayers));
   const outcome = sweepOutcome(results, cells, maxVioLimit, given);
   if (options.json) {
-    printJson({ name, out: folder, files: sweepFiles, cells: cells.length, ...outcome.object() });
+    printJson({ name, out: folder, files, cells: cells.length, ...outcome.object() });
   } else if (!options.quiet) {
     process.stdout.write(`${printable(name)}: ${outcome.text(tableStyle(options.wide))}\n\n`);
     writeLines(
       process.stdout,
-      `Written to ${escapeUnprintable(folder)}: ${sweepFiles.join(", ")}, and each cell's files in cells`,
+      `Written to ${escapeUnprintable(folder)}: ${files.join(", ")}, and each cell's files in cells`,
     );
     if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
   }

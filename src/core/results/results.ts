@@ -1,5 +1,5 @@
 import { InputError } from "../input-error.ts";
-import { headerOf, type ResultTable, summaryColumnsOf } from "./result-columns.ts";
+import { headerOf, type ResultTable, summaryColumnsOf, withLayer } from "./result-columns.ts";
 import type { DualRegretBasis } from "./warnings.ts";
 
 /** What one router did, step by step. */
@@ -79,9 +79,9 @@ export interface Results {
 /** Sizes that have a column in every summary, and a second one after it if they are swept. */
 export const sweptSizes = ["steps", "tokens", "experts"];
 
-/** A cell of a sweep: its summary, and its swept values as texts, in the order of the parameters. */
-export interface CellSummary {
-  readonly summary: ResultTable;
+/** A table of a cell of a sweep, and the cell's swept values as texts, in the order of the parameters. */
+export interface CellTable {
+  readonly table: ResultTable;
   readonly values: readonly string[];
 }
 
@@ -89,15 +89,27 @@ export interface CellSummary {
  * Joins the summaries of a sweep's cells: their rows one after the other, with the swept values in further columns named by
  * `parameters`. Cells that do not train, or have one layer, lack the columns of those that do, which are then empty.
  */
-export function joinSummaries(cells: readonly CellSummary[], parameters: readonly string[]): ResultTable {
-  const columns = headerOf(summaryColumnsOf("evaluated", true)).filter((column) =>
-    cells.some(({ summary }) => summary.columns.includes(column)),
-  );
-  const rows = cells.flatMap(({ summary, values }) => {
-    const positions = columns.map((column) => summary.columns.indexOf(column));
-    return summary.rows.map((row) => [...positions.map((position) => row[position] ?? ""), ...values]);
+export function joinSummaries(cells: readonly CellTable[], parameters: readonly string[]): ResultTable {
+  return joined("summary.csv", headerOf(summaryColumnsOf("evaluated", true)), cells, parameters);
+}
+
+/** Joins the layers.csv of a sweep's cells in the same way; those of one layer have none, and no rows. */
+export function joinLayers(cells: readonly CellTable[], parameters: readonly string[]): ResultTable {
+  return joined("layers.csv", headerOf(withLayer(summaryColumnsOf("evaluated"))), cells, parameters);
+}
+
+function joined(
+  file: string,
+  known: readonly string[],
+  cells: readonly CellTable[],
+  parameters: readonly string[],
+): ResultTable {
+  const columns = known.filter((column) => cells.some(({ table }) => table.columns.includes(column)));
+  const rows = cells.flatMap(({ table, values }) => {
+    const positions = columns.map((column) => table.columns.indexOf(column));
+    return table.rows.map((row) => [...positions.map((position) => row[position] ?? ""), ...values]);
   });
-  return { file: "summary.csv", columns: [...columns, ...parameters], rows };
+  return { file, columns: [...columns, ...parameters], rows };
 }
 
 /** Returns the median milliseconds to route a batch that timing.csv tells, by router; null if not recorded. */

@@ -37,7 +37,7 @@ export function openResults(folder: string): Results {
   const runs = openCells(folder, summary) ?? [
     { folder, rows: summary.rows.map((_, row) => row), files: filesOfRun(folder, folder) },
   ];
-  const known = [...headerOf(summaryColumnsOf("evaluated")), ...pluginColumnsIn(runs[0].files.record())];
+  const known = [...headerOf(summaryColumnsOf("evaluated", true)), ...pluginColumnsIn(runs[0].files.record())];
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),

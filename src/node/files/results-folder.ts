@@ -60,6 +60,12 @@ export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 /** The names of all files that run, sweep or measure write. */
 export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, layersFile, ...sweepFiles]));
 
+/** Returns the names of the files that a sweep writes besides those of its cells, of which some have several layers or none. */
+export function filesOfSweepWith(hasLayers: boolean): readonly string[] {
+  const [summary, ...others] = sweepFiles;
+  return hasLayers ? [summary, layersFile, ...others] : sweepFiles;
+}
+
 /** Returns the names of the files that a run writes, in one layer or several. */
 export function filesOfRunWith(hasLayers: boolean): readonly string[] {
   const [summary, ...others] = resultFiles;

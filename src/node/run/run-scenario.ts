@@ -53,13 +53,16 @@ export interface FinishedRun {
   /** One per router, in the scenario's order. */
   readonly rows: readonly RunRow[];
   readonly summary: ResultTable;
+  /** Null if there is one layer. */
+  readonly layers: ResultTable | null;
   readonly timing: ResultTable;
 }
 
 /**
  * Runs all routers of `scenario` in all its layers and writes summary.csv, steps.csv, loads.csv, diagnostics.csv and
- * timing.csv, and with several layers layers.csv, into `folder`. All but timing.csv are the same bytes for the same scenario, seed and backend, for any number of workers: what
- * a router does, an optimum or a bias in hindsight depends on nothing else in its part.
+ * timing.csv, and with several layers layers.csv, into `folder`. All but timing.csv are the same bytes for the same
+ * scenario, seed and backend, for any number of workers: what a router does, an optimum or a bias in hindsight depends on
+ * nothing else in its part.
  */
 export async function runScenario(scenario: Scenario, folder: string, options: RunOptions): Promise<FinishedRun> {
   const { workers, backend, onProgress, checkpoint = null } = options;
@@ -96,9 +99,9 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
       })
     : ofLayers;
   const [summary, timing] = [summaryTable(rows), timingTable(rows)];
-  const tables = hasLayers(scenario) ? [summary, layersTable(ofLayers), timing] : [summary, timing];
-  for (const table of tables) writeTable(folder, table);
-  return { results, rows, summary, timing };
+  const byLayer = hasLayers(scenario) ? layersTable(ofLayers) : null;
+  for (const table of [summary, byLayer, timing]) if (table !== null) writeTable(folder, table);
+  return { results, rows, summary, layers: byLayer, timing };
 }
 
 /** A part of a run, for one thread. Plain data. */

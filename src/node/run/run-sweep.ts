@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { sum } from "d3-array";
 import type { KernelBackend } from "../../core/kernels/index.ts";
 import type { ResultTable } from "../../core/results/result-columns.ts";
-import { joinSummaries, type Results, type Run, routeMsIn } from "../../core/results/results.ts";
+import { joinLayers, joinSummaries, type Results, type Run, routeMsIn } from "../../core/results/results.ts";
 import { intervalTable } from "../../core/results/variants.ts";
 import type { DualRegretBasis } from "../../core/results/warnings.ts";
 import { hasLayers, type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
@@ -43,8 +43,8 @@ export interface SweepProgress {
 
 /**
  * Runs the cells of a sweep and stages its files: cells/0, 1, …, each of which appears whole or not at all and is kept if
- * the sweep is interrupted; summary.csv, a row per cell and router with the swept parameters as further columns; and
- * intervals.csv, a row per variant. Cells that are resumed from the output folder stay there. Returns the results that are in
+ * the sweep is interrupted; summary.csv, a row per cell and router with the swept parameters as further columns; layers.csv,
+ * the same by layer, if a cell has several; and intervals.csv, a row per variant. Cells that are resumed from the output folder stay there. Returns the results that are in
  * the output folder once the staged files are. Throws `InputError` if recorded data is bad or changes before the last cell
  * is done, or if something else is in a cell's place.
  */
@@ -94,14 +94,21 @@ export async function runSweep(
   }
   for (const input of inputs) await input?.checkSame();
   const results = sweepResults(cells, finished, staging.folder);
-  for (const table of [results.summary, intervalTable(results)]) writeTable(staging.files, table);
+  const layers = finished.flatMap(({ layers }, cell) =>
+    layers === null ? [] : [{ table: layers, values: cells[cell].parameters.map(valueText) }],
+  );
+  const ofLayers = layers.length === 0 ? [] : [joinLayers(layers, results.parameters)];
+  for (const table of [results.summary, ...ofLayers, intervalTable(results)]) writeTable(staging.files, table);
   return results;
 }
 
 /** The results of a sweep in `folder` whose cells are `finished`. */
 function sweepResults(cells: readonly SweepCell[], finished: readonly FinishedCell[], folder: string): Results {
   const parameters = cells[0].parameters.map(({ path: parameter }) => parameter);
-  const summaries = finished.map(({ summary }, cell) => ({ summary, values: cells[cell].parameters.map(valueText) }));
+  const summaries = finished.map(({ summary }, cell) => ({
+    table: summary,
+    values: cells[cell].parameters.map(valueText),
+  }));
   let row = 0;
   const runs = finished.map(({ summary, timing, dualRegret }, cell): Run => {
     const place = path.join(folder, "cells", String(cell));
@@ -142,6 +149,8 @@ export interface CellProgress {
 interface FinishedCell {
   readonly folder: string;
   readonly summary: ResultTable;
+  /** Null if the cell has one layer. */
+  readonly layers: ResultTable | null;
   readonly timing: ResultTable;
   readonly dualRegret: readonly DualRegretBasis[];
 }
@@ -175,7 +184,8 @@ export async function runCell(
     mkdirSync(path.dirname(folder), { recursive: true });
     renameSync(files, folder);
     onProgress({ work: 0, cells: 1 });
-    return { folder, summary: run.summary, timing: run.timing, dualRegret: dualRegretBases(run.results) };
+    const { summary, layers, timing } = run;
+    return { folder, summary, layers, timing, dualRegret: dualRegretBases(run.results) };
   } catch (error) {
     try {
       rmSync(files, { recursive: true, force: true });
@@ -214,8 +224,10 @@ async function readFinished({ scenario, backend }: CellTask, folder: string): Pr
     const found = [record.scenario, record.backend, record.versions.moesim, record.input, record.plugins ?? null];
     if (JSON.stringify(found) !== JSON.stringify(expected)) return null;
     if (JSON.stringify(record.sha256) !== JSON.stringify(await cellDigests(folder, scenario))) return null;
-    const [summary, timing] = ["summary.csv", "timing.csv"].map((name) => readTable(path.join(folder, name), []));
-    return { folder, summary, timing, dualRegret: filesOfRun(folder, folder).dualRegret() };
+    const read = (name: string) => readTable(path.join(folder, name), []);
+    const layers = hasLayers(scenario) ? read("layers.csv") : null;
+    const [summary, timing] = ["summary.csv", "timing.csv"].map(read);
+    return { folder, summary, layers, timing, dualRegret: filesOfRun(folder, folder).dualRegret() };
   } catch {
     // A cell that cannot be read is run again.
     return null;
