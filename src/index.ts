@@ -14,7 +14,13 @@ export { type Measurement, measure, type RecordedInput } from "./core/library/me
 export * as metrics from "./core/library/metrics.ts";
 export * as models from "./core/library/models.ts";
 export * as routers from "./core/library/routers.ts";
-export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } from "./core/library/scenario-input.ts";
+export {
+  expandSweep,
+  type MeasureInput,
+  type RouterInput,
+  type ScenarioInput,
+  type StreamInput,
+} from "./core/library/scenario-input.ts";
 export {
   createSimulation,
   type DualRegretCertificate,
@@ -31,8 +37,9 @@ export {
 export type { StepResult } from "./core/library/step-result.ts";
 export * as streams from "./core/library/streams.ts";
 export * as transport from "./core/library/transport.ts";
+export type { AuxLossRule, AuxLossScope } from "./core/metrics/aux-loss.ts";
 export type { Better, MetricDescription, RunValues, StepMetrics, StepValues } from "./core/metrics/catalogue.ts";
-export type { CapacityPolicy } from "./core/metrics/drops.ts";
+export type { CapacityPolicy, DropRanking } from "./core/metrics/drops.ts";
 export type { RegretSummary, RunSummary } from "./core/metrics/run-summary.ts";
 export type { RouterState } from "./core/routers/router.ts";
 export type { RouterChoice, Scenario, StreamChoice } from "./core/scenario/scenario.ts";

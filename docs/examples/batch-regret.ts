@@ -21,6 +21,6 @@ for await (const { logits } of await streams.open({ kind: "clusters" }, { steps:
     const router = await routers.create({ kind }, { tokens, experts, topK });
     const meter = await metrics.createMeter({ tokens, experts, topK });
     const { regret, maxVio } = meter.measure(logits, router.route(logits));
-    console.log(`${kind}: regret ${regret?.toFixed(4)} a pair, MaxVio ${maxVio.toFixed(2)}`);
+    console.log(`${kind}: regret ${regret?.toFixed(4)} a pair, MaxVio ${maxVio?.toFixed(2)}`);
   }
 }

@@ -22,13 +22,14 @@ const { runs } = await simulate({
 for (const { name, summary } of runs) {
   const { maxVioBatchMean, score, regretMean } = summary;
   console.log(
-    `${name}: MaxVio ${maxVioBatchMean.toFixed(2)}, score ${score?.toFixed(3)}, regret ${regretMean?.toFixed(4)}`,
+    `${name}: MaxVio ${maxVioBatchMean?.toFixed(2)}, score ${score?.toFixed(3)}, regret ${regretMean?.toFixed(4)}`,
   );
 }
 
 // MaxVio of selective Sinkhorn on the steps with a plan, and on the others.
 const ssr = runs[2].steps;
-const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const mean = (values: (number | null)[]) =>
+  values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / values.length;
 const planned = ssr.filter((step) => step.solverIterations !== null);
 const others = ssr.filter((step) => step.solverIterations === null);
 console.log(`ssr, MaxVio with the plan: ${mean(planned.map((step) => step.maxVio)).toFixed(2)}`);

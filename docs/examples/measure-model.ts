@@ -8,11 +8,11 @@ const { summary, steps } = await measure({
   batchTokens: 256,
   ranks: 8,
 });
-console.log(`all tokens: MaxVio ${summary.maxVioGlobal.toFixed(4)}, CV ${summary.loadCv.toFixed(4)}`);
+console.log(`all tokens: MaxVio ${summary.maxVioGlobal?.toFixed(4)}, CV ${summary.loadCv?.toFixed(4)}`);
 console.log(
-  `a batch: MaxVio ${summary.maxVioBatchMean.toFixed(2)} on average, ${summary.maxVioBatchMax.toFixed(2)} at most`,
+  `a batch: MaxVio ${summary.maxVioBatchMean?.toFixed(2)} on average, ${summary.maxVioBatchMax?.toFixed(2)} at most`,
 );
-console.log(`8 devices: ${summary.stepTimeMean.toFixed(2)} times slower than in perfect balance`);
+console.log(`8 devices: ${summary.stepTimeMean?.toFixed(2)} times slower than in perfect balance`);
 
 // A load is an array of counts, and every metric of a load takes one.
 const total = steps[0].load.map((_, expert) => steps.reduce((sum, { load }) => sum + load[expert], 0));

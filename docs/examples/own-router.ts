@@ -30,6 +30,6 @@ for (const capacityFactor of [1, 1.25, 1.5, 2, 4]) {
   const { score, regretMean, maxVioBatchMax, churn } = meter.summary();
   console.log(
     `factor ${capacityFactor}: score ${score?.toFixed(4)}, regret ${regretMean?.toFixed(4)}, ` +
-      `MaxVio ${maxVioBatchMax.toFixed(2)}, spilled ${((churn ?? 0) * 100).toFixed(1)} %`,
+      `MaxVio ${maxVioBatchMax?.toFixed(2)}, spilled ${((churn ?? 0) * 100).toFixed(1)} %`,
   );
 }

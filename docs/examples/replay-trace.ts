@@ -17,6 +17,6 @@ for (const { name, summary, steps } of runs) {
   const last = steps[steps.length - 1];
   const idle = last.load.filter((pairs) => pairs === 0).length;
   console.log(
-    `${name}: MaxVio ${summary.maxVioBatchMean.toFixed(2)}, last step ${last.maxVio.toFixed(2)} with ${idle} idle experts`,
+    `${name}: MaxVio ${summary.maxVioBatchMean?.toFixed(2)}, last step ${last.maxVio?.toFixed(2)} with ${idle} idle experts`,
   );
 }

@@ -19,11 +19,11 @@ while (balanced < 5) {
   const routers = await simulation.step();
   if (routers === null) break;
   const [, biased] = routers;
-  balanced = biased.maxVio < 0.2 ? balanced + 1 : 0;
+  balanced = biased.maxVio !== null && biased.maxVio < 0.2 ? balanced + 1 : 0;
 }
 console.log(`balanced after ${simulation.steps} steps`);
 for (const { name, summary } of await simulation.result()) {
-  console.log(`${name}: MaxVio ${summary.maxVioBatchMean.toFixed(2)} on average until then`);
+  console.log(`${name}: MaxVio ${summary.maxVioBatchMean?.toFixed(2)} on average until then`);
 }
 
 // The state is plain data: another simulation resumes from it, later or in another thread.
@@ -33,5 +33,7 @@ const resumed = await createSimulation(simulation.scenario, { from: structuredCl
 for (let more = 0; more < 50; more++) await resumed.step();
 const [, alfLb] = await resumed.result();
 const later = alfLb.summary.maxVioBatches.slice(state.steps);
-console.log(`the ${later.length} steps after it: MaxVio at most ${Math.max(...later).toFixed(2)}`);
+console.log(
+  `the ${later.length} steps after it: MaxVio at most ${Math.max(...later.map((maxVio) => maxVio ?? 0)).toFixed(2)}`,
+);
 await resumed.close();

@@ -31,7 +31,7 @@ export interface RoutingShape {
   readonly experts: number;
   /** Experts per token, 1 ≤ topK ≤ experts. */
   readonly topK: number;
-  /** ≥ 1; see {@link expertCapacity}. */
+  /** > 0; see {@link expertCapacity}. */
   readonly capacityFactor: number;
 }
 

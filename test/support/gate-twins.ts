@@ -73,9 +73,17 @@ export function projectedGates(potential: readonly number[], gamma: number, scor
   };
 }
 
-/** The Switch loss coefficient · E · Σ_e f_e·p_e of fractions f `[experts]` that do not depend on Z. */
-export function switchLoss(logits: Matrix, fraction: readonly number[], coefficient: number): number {
-  const probability = logits.map(softmax);
+/**
+ * The Switch loss coefficient · E · Σ_e f_e·p_e of fractions f `[experts]` that do not depend on Z, p the mean of the rows'
+ * affinities divided by their sums.
+ */
+export function switchLoss(
+  logits: Matrix,
+  fraction: readonly number[],
+  coefficient: number,
+  scores: ScoreKind = "softmax",
+): number {
+  const probability = scores === "logits" ? logits.map(softmax) : affinities(logits, scores).map(normalised);
   const products = fraction.map(
     (share, e) => (share * probability.reduce((sum, row) => sum + row[e], 0)) / probability.length,
   );

@@ -64,7 +64,7 @@ export function writeTrainedRun(folder: string, training: MadeTraining): void {
   const rows = routers.map((made) => {
     const source = { scenario: "trained", router: made.router, kind: made.router, seed };
     const summary = createRunSummary({ experts, ranks: 1, deadWindow: Math.min(100, steps) });
-    const maxVioBatches: number[] = [];
+    const maxVioBatches: (number | null)[] = [];
     const sampled = loadSteps({ steps, loadSamples: 10, seed });
     for (const record of madeRecords(made, training)) {
       summary.observe(record);

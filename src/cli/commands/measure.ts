@@ -218,8 +218,8 @@ async function measureLayers(
     if (!(experts >= 1 && experts <= mostExperts))
       throw new InputError(`${recording.name}: no token has an expert; give --experts`);
   }
-  if (experts % ranks !== 0)
-    throw new InputError(`--ranks: ${ranks} does not divide the ${experts} experts; choose a divisor`);
+  if (ranks > experts)
+    throw new InputError(`--ranks: ${ranks} ranks for ${experts} experts; at most ${experts} are allowed`);
   const folder = options.out ?? path.join("results", name);
   const steps = recording.layers.reduce((sum, layer) => sum + recording.layer(layer, batchTokens).steps, 0);
   const progress = createProgress(steps, "steps", options.quiet);
@@ -307,7 +307,7 @@ const shownLayers = 12;
 
 /** Prints the layers with the largest MaxVio. */
 function printLayers(layers: readonly LayerRow[], wide: boolean): void {
-  const worst = layers.toSorted((a, b) => b.summary.maxVioGlobal - a.summary.maxVioGlobal).slice(0, shownLayers);
+  const worst = layers.toSorted((a, b) => b.summary.maxVioGlobal! - a.summary.maxVioGlobal!).slice(0, shownLayers);
   const rows = worst.map((row) => ({ ...row, timing: null, dualScores: null }));
   const table = formatRunTable(rows, tableStyle(wide), { title: "layer", nameOf: ({ layer }) => String(layer) });
   const others = layers.length - worst.length;

@@ -67,7 +67,7 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
         type: "number",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Capacity as a multiple of an equal share, at least 1",
+        describe: "Capacity as a multiple of an equal share, above 0",
         defaultDescription: "1",
       })
       .option("seed", {

@@ -222,7 +222,7 @@ function createRunProgress({ steps, routers, layers = [0] }: Scenario, quiet: bo
   );
   return {
     onProgress({ router, steps: more, maxVio }: RouterProgress): void {
-      latest.set(router, maxVio);
+      if (maxVio !== null) latest.set(router, maxVio);
       done += more;
       progress.update(done, total);
     },

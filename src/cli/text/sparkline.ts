@@ -12,16 +12,16 @@ export interface Sparklines {
 
 /**
  * Draws each of `series`, non-negative values over the steps, in at most 20 characters. If there are more steps, each character
- * shows the mean of neighbouring steps.
+ * shows the mean of neighbouring steps. Null, a step without a value, is in no mean; a space shows that there is none.
  */
-export function sparklines(series: readonly (readonly number[])[]): Sparklines {
+export function sparklines(series: readonly (readonly (number | null)[])[]): Sparklines {
   const binned = series.map((values) => binMeans(values, Math.min(values.length, sparklineWidth)));
   const top = max(binned, (bins) => max(bins)) ?? 0;
   return { lines: binned.map((bins) => sparkly(bins, { minimum: 0, maximum: top })), top };
 }
 
-/** Returns the means of `count` groups of neighbours, whose sizes differ by at most one. */
-export function binMeans(values: readonly number[], count: number): number[] {
+/** Returns the means of `count` groups of neighbours, whose sizes differ by at most one; NaN for a group without a value. */
+export function binMeans(values: readonly (number | null)[], count: number): number[] {
   const edge = (bin: number) => Math.floor((bin * values.length) / count);
-  return range(count).map((bin) => mean(values.slice(edge(bin), edge(bin + 1)))!);
+  return range(count).map((bin) => mean(values.slice(edge(bin), edge(bin + 1))) ?? Number.NaN);
 }

@@ -29,18 +29,19 @@ export function rowsOf(where: string, values: ArrayLike<number>, columns: number
 
 /**
  * Copies `values` `[rows × columns]` into `into`, which is at least as long. Throws `InputError`, naming row and
- * column, if an entry is not finite in the precision of `into`.
+ * `column`, if an entry is not finite in the precision of `into`.
  */
 export function copyFinite(
   where: string,
   values: ArrayLike<number>,
   columns: number,
   into: Float32Array | Float64Array,
+  column = "expert",
 ): void {
   into.set(values);
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(into[i])) {
-      const place = `token ${Math.floor(i / columns)}, expert ${i % columns}`;
+      const place = `token ${Math.floor(i / columns)}, ${column} ${i % columns}`;
       throw new InputError(`${where}: ${place}: ${values[i]} is not allowed; expected a finite number`);
     }
   }

@@ -1,7 +1,7 @@
 import type { ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { createKernels } from "../kernels/index.ts";
-import type { CapacityPolicy } from "../metrics/drops.ts";
+import type { CapacityPolicy, DropRanking } from "../metrics/drops.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createFeasibleScore, createRegretMeter } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummary, summarizeRegret } from "../metrics/run-summary.ts";
@@ -11,7 +11,7 @@ import { createAssignmentBuffers } from "../routers/parts/assignment-buffers.ts"
 import { resolveScenario } from "../scenario/load.ts";
 import { createOptima, measuredSteps } from "../simulation/optima.ts";
 import { withMemoryFor } from "../simulation/simulation.ts";
-import { copyLogits, rowsOf } from "./checked.ts";
+import { copyFinite, copyLogits, rowsOf } from "./checked.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
 /** Settings of a meter; the fields are those of a scenario. */
@@ -25,11 +25,15 @@ export interface MeterSizes {
   readonly slots?: number | undefined;
   /** Affinities that score and regret use; default `softmax`. */
   readonly scores?: ScoreKind | undefined;
-  /** ≥ 1, default 1. */
+  /** > 0, default 1. */
   readonly capacityFactor?: number | undefined;
-  /** Which pairs over capacity the score excludes; default `none`. */
+  /** What happens to pairs over capacity; default `none`. */
   readonly capacity?: CapacityPolicy | undefined;
-  /** Must divide `experts`; default 1. */
+  /** What `capacity: "drop"` ranks pairs by; default `gates`, which the choices must then have. */
+  readonly dropBy?: DropRanking | undefined;
+  /** Maximum number of further experts that `capacity: "reroute"` tries for a pair; default: all. */
+  readonly rerouteDepth?: number | undefined;
+  /** At most `experts`; default 1. */
   readonly ranks?: number | undefined;
   /** Maximum number of batches; if absent, regret's last stratum of steps may end before its drawn step comes. */
   readonly steps?: number | undefined;
@@ -45,6 +49,8 @@ export interface Choice {
   readonly expert: ArrayLike<number>;
   /** Slots per token; default topK. */
   readonly slots?: number | undefined;
+  /** `[tokens × slots]`, weight of each slot's expert; needed only to drop by gates. */
+  readonly gate?: ArrayLike<number> | undefined;
 }
 
 /** Measures any one router, step by step. */
@@ -66,7 +72,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
   const where = "metrics.createMeter";
   const routers = [{ kind: "topk" }];
   const scenario = await resolveScenario({ ...sizes, name: where, stream: { kind: "gaussian" }, routers }, where);
-  const { tokens: mostTokens, experts, topK, capacity, ranks } = scenario;
+  const { tokens: mostTokens, experts, topK, ranks, capacity, dropBy } = scenario;
   const maxSlots = mostSlots ?? topK;
   if (!(Number.isInteger(maxSlots) && maxSlots > 0 && maxSlots <= experts)) {
     throw new InputError(`${where}: slots: ${maxSlots} is not allowed. Allowed: 1 to ${experts}.`);
@@ -78,7 +84,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
     logits: kernels.allocateFloat32(mostTokens * experts),
     facts: createBatchFacts(kernels, scenario),
     optima: createOptima(kernels, scenario, sample, sample.strata === 0 ? [] : [{ first: 0, end: sample.strata }]),
-    meter: createStepMeter(kernels, scenario, scenario.measure.scores, capacity, ranks, maxSlots),
+    meter: createStepMeter(kernels, scenario, maxSlots),
     buffers: createAssignmentBuffers(kernels, { ...scenario, topK: maxSlots }),
   }));
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
@@ -100,6 +106,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       }
       const hasDisabled = copyLogits("logits", given, experts, logits);
       readChoice(choice.expert, tokens, slots, buffers.expert, buffers.load);
+      if (capacity === "drop" && dropBy === "gates") readGates(choice.gate, tokens, slots, buffers.gate);
       const batch = { step: records.length, tokens, experts, logits, hasDisabled };
       const assignment = { ...buffers, slots };
       facts.observe(batch);
@@ -110,9 +117,11 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
         step: batch.step,
         tokens,
         load: buffers.load.slice(),
+        ...(facts.assignable !== null && { enabled: facts.assignable.enabled }),
         metrics: meter.measure(batch, facts, assignment),
+        rankLoad: meter.rankLoad.slice(),
         regret:
-          optimum === null || affinities === null
+          optimum === null || affinities === null || facts.assignable?.pairs === 0
             ? null
             : regret.measure(optimum, feasibleScore(affinities, assignment, tokens, facts.capacity), tokens),
       };
@@ -125,7 +134,7 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       const summary = createRunSummary({
         experts,
         ranks,
-        deadWindow: defaultDeadWindow(records.length),
+        deadWindow: Math.min(defaultDeadWindow, records.length),
       });
       for (const record of records) summary.observe(record);
       const measured = records.flatMap((record) => record.regret ?? []);
@@ -138,6 +147,17 @@ export async function createMeter({ slots: mostSlots, ...sizes }: MeterSizes): P
       return summary.summary(maxVioBatches, summarizeRegret(series, records.length, scenario.regret.every));
     },
   };
+}
+
+/** Copies the gates of a choice into `gate`. Throws `InputError` if they are missing or not finite. */
+function readGates(given: ArrayLike<number> | undefined, tokens: number, slots: number, gate: Float32Array): void {
+  if (given === undefined) {
+    throw new InputError('gate: missing; `capacity: "drop"` needs the gates, or `dropBy: "scores"`');
+  }
+  if (given.length !== tokens * slots) {
+    throw new InputError(`gate: ${given.length} entries; expected ${tokens} tokens × ${slots} slots`);
+  }
+  copyFinite("gate", given, slots, gate, "slot");
 }
 
 /** Copies a choice into `expert` and counts `load` `[experts]`. Throws `InputError` if the choice is not valid. */

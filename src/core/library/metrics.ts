@@ -25,11 +25,11 @@ const capacitySizes = z.object({
   tokens: z.int().nonnegative(),
   experts: z.int().positive(),
   topK: z.int().positive(),
-  capacityFactor: z.number().min(1).default(1),
+  capacityFactor: z.number().positive().default(1),
 });
 
 /**
- * Returns the pairs an expert may hold in a batch, ⌈capacityFactor · tokens · topK / experts⌉; the factor is ≥ 1,
+ * Returns the pairs an expert may hold in a batch, ⌈capacityFactor · tokens · topK / experts⌉; the factor is > 0,
  * default 1. Throws `InputError` if the sizes are not valid.
  */
 export function capacity(sizes: {
@@ -78,19 +78,19 @@ export function countLoad(chosen: ArrayLike<number>, experts: number): Int32Arra
 }
 
 /**
- * Returns the load `[experts]` summed over `ranks` equal contiguous groups of experts. Throws `InputError` if `ranks`
- * does not divide the experts.
+ * Returns the load `[experts]` summed over `ranks` contiguous groups of experts, the first of which hold one expert more if
+ * `ranks` does not divide the experts. Throws `InputError` if `ranks` is not an integer from 1 to the experts.
  */
 export function loadPerRank(load: ArrayLike<number>, ranks: number): Float64Array {
-  if (!(Number.isInteger(ranks) && ranks > 0 && load.length % ranks === 0)) {
-    throw new InputError(`ranks: ${ranks} does not divide the ${load.length} experts`);
+  if (!(Number.isInteger(ranks) && ranks > 0 && ranks <= load.length)) {
+    throw new InputError(`ranks: ${ranks} is not allowed. Allowed: 1 to ${load.length}.`);
   }
   return sumPerRank(load, ranks, new Float64Array(ranks));
 }
 
 /**
  * Returns the fraction of pairs that differ between two choices `[tokens × topK]` of the same tokens, in any order
- * within a token; in [0, 1]. Slots with −1 count as differing. Throws `InputError` if the lengths differ or an entry is
+ * within a token; in [0, 1]. Slots with −1 count as differing unless both leave them empty. Throws `InputError` if the lengths differ or an entry is
  * not an expert.
  */
 export function churn(

@@ -31,7 +31,7 @@ export interface RouterSizes {
   readonly experts: number;
   /** Experts per token, at most `experts`; default 2. */
   readonly topK?: number | undefined;
-  /** ≥ 1, default 1; for routers with a capacity. */
+  /** > 0, default 1; for routers with a capacity. */
   readonly capacityFactor?: number | undefined;
   /** Seed of all random numbers, default 0. A scenario with this seed gives the router the same numbers. */
   readonly seed?: number | undefined;

@@ -1,11 +1,31 @@
 import type { ScoreKind } from "../assignment.ts";
-import type { CapacityPolicy } from "../metrics/drops.ts";
+import type { AuxLossScope } from "../metrics/aux-loss.ts";
+import type { CapacityPolicy, DropRanking } from "../metrics/drops.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import type { RouterInput, StreamInput } from "../scenario/schema.ts";
 import { defaultMaxCells, type SweepCell, sweepCells } from "../scenario/sweep.ts";
 
 export type { RouterInput, StreamInput };
+
+/** How a scenario measures. */
+export interface MeasureInput {
+  /**
+   * Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default: the
+   * scenario's `scores`, else `softmax`.
+   */
+  readonly scores?: ScoreKind | undefined;
+  /** Scope of the metric `aux_loss`; default `batch`. */
+  readonly auxLoss?:
+    | {
+        readonly scope?: AuxLossScope | undefined;
+        /** Tokens of a sequence, with scope `sequence`; default 4096. */
+        readonly sequenceTokens?: number | undefined;
+        /** Last batches that f is summed over, with scope `global`; default 8. */
+        readonly globalBatches?: number | undefined;
+      }
+    | undefined;
+}
 
 /**
  * A scenario as plain data: the fields of a scenario file. Relative paths are resolved against the working directory.
@@ -33,24 +53,25 @@ export interface ScenarioInput {
   readonly topK?: number | undefined;
   /** How logits become affinities; default: as each router's kind says. */
   readonly scores?: ScoreKind | undefined;
-  /** Capacity of an expert: ⌈capacityFactor · tokens · topK / experts⌉ pairs; ≥ 1, default 1. */
+  /** Capacity of an expert: ⌈capacityFactor · tokens · topK / experts⌉ pairs; > 0, default 1. */
   readonly capacityFactor?: number | undefined;
   /** What happens to pairs over capacity; default `none`. */
   readonly capacity?: CapacityPolicy | undefined;
-  /** Devices of expert parallelism; must divide `experts`; default 1. */
+  /** What `capacity: "drop"` ranks pairs by; default `gates`. */
+  readonly dropBy?: DropRanking | undefined;
+  /** Maximum number of further experts that `capacity: "reroute"` tries for a pair; default: all. */
+  readonly rerouteDepth?: number | undefined;
+  /** Devices of expert parallelism, at most `experts`; default 1. */
   readonly ranks?: number | undefined;
-  /** An expert without a token in this many last steps is dead; default: min(100, steps). */
+  /** An expert without a token in this many last steps is dead; default: 100. Shorter runs take all their steps. */
   readonly deadWindow?: number | undefined;
   /** Maximum number of steps in loads.csv; results in memory have the loads of all steps. */
   readonly loadSamples?: number | undefined;
   readonly stream: StreamInput;
   /** At least one, unless there is a model, whose router is then used; all see the same batches. */
   readonly routers?: readonly RouterInput[] | undefined;
-  /**
-   * Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default:
-   * `scores`, else `softmax`.
-   */
-  readonly measure?: { readonly scores?: ScoreKind | undefined } | undefined;
+  /** How metrics are measured, the same for all routers. */
+  readonly measure?: MeasureInput | undefined;
   /**
    * The optimum is computed on one step drawn from every `every` (default 1; 0 turns it off), to within `gap` per pair
    * (default 0). If absent, it is off with more than 512 experts.

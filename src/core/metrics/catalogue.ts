@@ -6,14 +6,13 @@
  */
 import { sum } from "d3-array";
 import { derivedFrom } from "../registry.ts";
-import { meanPairScore } from "./drops.ts";
+import { meanPairScore, unroutedFraction } from "./drops.ts";
 import {
   biasSpread,
   idleFraction,
   loadCv,
   loadEntropy,
   loadGini,
-  loadPerRank,
   maxVio,
   minVio,
   quantileOf,
@@ -30,7 +29,8 @@ export type TrainingFigures = "none" | "trained" | "evaluated";
 export type Better = "lower" | "higher" | null;
 
 /**
- * How a run's value is computed from those of its steps; steps without a value are left out. Token means weight steps
+ * How a run's value is computed from those of its steps; steps without a value are left out, and a run without any has
+ * none. Token means weight steps
  * by their tokens, because each token has K pairs; windows are the last `deadWindow` steps.
  */
 export type Taken = "mean" | "token mean" | "window token mean" | "largest" | "last";
@@ -50,8 +50,6 @@ interface Column {
 interface RunColumn extends Column {
   readonly taken?: Taken;
   readonly value?: (run: RunFacts) => number | null;
-  /** Value if there is nothing to take a mean of; null by default. */
-  readonly ifEmpty?: number;
   /** The column whose standard error this is; tables show the two as one. */
   readonly errorOf?: string;
   /** The column after which it stands in the file, if that is not its place among the metrics. */
@@ -109,6 +107,11 @@ export function isFigureOf({ training }: Pick<Metric, "training">, figures: Trai
   return training === undefined || figures === "evaluated" || training === figures;
 }
 
+/** Returns a metric of a run's load; null if no expert could have a token. */
+function ifAny(load: Float64Array, metric: (load: Float64Array) => number): number | null {
+  return load.length === 0 ? null : metric(load);
+}
+
 const notNegative = () => [0, Number.POSITIVE_INFINITY] as const;
 const unit = () => [0, 1] as const;
 const anything = () => [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
@@ -135,7 +138,7 @@ const entries = [
         label: "MaxVio of the run",
         header: "MaxVio\nrun",
         rank: 5,
-        value: ({ totalLoad }) => maxVio(totalLoad),
+        value: ({ totalLoad }) => ifAny(totalLoad, maxVio),
       },
       {
         column: "max_vio_batch_mean",
@@ -149,7 +152,10 @@ const entries = [
         label: "MaxVio of a batch, 95th percentile",
         header: "MaxVio\np95",
         rank: 13,
-        value: ({ maxVios }) => quantileOf(maxVios, 0.95),
+        value({ maxVios }) {
+          const p95 = quantileOf(maxVios, 0.95);
+          return Number.isNaN(p95) ? null : p95;
+        },
       },
       { column: "max_vio_batch_max", label: "MaxVio of a batch, largest", taken: "largest" },
     ],
@@ -181,7 +187,7 @@ const entries = [
         label: "load CV",
         header: "load\nCV",
         rank: 17,
-        value: ({ totalLoad }) => loadCv(totalLoad),
+        value: ({ totalLoad }) => ifAny(totalLoad, loadCv),
       },
     ],
   },
@@ -195,7 +201,7 @@ const entries = [
     definition: "Gini coefficient of A",
     source: "Gini 1912",
     step: { file: "diagnostics", measure: ({ load }) => loadGini(load) },
-    run: [{ column: "load_gini", label: "load Gini", value: ({ totalLoad }) => loadGini(totalLoad) }],
+    run: [{ column: "load_gini", label: "load Gini", value: ({ totalLoad }) => ifAny(totalLoad, loadGini) }],
   },
   {
     id: "load_entropy",
@@ -207,7 +213,7 @@ const entries = [
     definition: "−Σ q ln q / ln E, q = A / ΣA; 1 is balanced",
     source: "Shannon 1948, normalised",
     step: { file: "steps", measure: ({ load }) => loadEntropy(load) },
-    run: [{ column: "load_entropy", label: "load entropy", value: ({ totalLoad }) => loadEntropy(totalLoad) }],
+    run: [{ column: "load_entropy", label: "load entropy", value: ({ totalLoad }) => ifAny(totalLoad, loadEntropy) }],
   },
   {
     id: "idle_fraction",
@@ -237,7 +243,9 @@ const entries = [
     better: "lower",
     range: "[0, steps]",
     bounds: ({ steps }) => [0, steps],
-    definition: "longest run of steps in which any one expert has no token",
+    definition:
+      "longest run of steps in which any one expert has no token, without steps that are empty or on which the expert is " +
+      "disabled for every token",
     source: "common practice",
     run: [
       { column: "idle_streak_max", label: "longest idle streak, steps", value: ({ idle }) => idle.longestStreak() },
@@ -250,7 +258,9 @@ const entries = [
     better: "lower",
     range: "[0, E]",
     bounds: ({ experts }) => [0, experts],
-    definition: "experts without a token in the last deadWindow steps",
+    definition:
+      "experts without a token in their last deadWindow steps, without those that are empty or on which the expert is " +
+      "disabled for every token",
     source: "common practice",
     run: [
       {
@@ -271,7 +281,7 @@ const entries = [
     bounds: ({ experts, topK }) => [0, experts / topK],
     definition: "pairs over the capacity C and pairs that were not routed, / (T·K), under every capacity policy",
     source: "Fedus et al. 2021, arXiv 2101.03961",
-    step: { file: "steps", measure: ({ dropped, pairs }) => (pairs === 0 ? 0 : dropped / pairs) },
+    step: { file: "steps", measure: ({ dropped, pairs }) => dropped / pairs },
     run: [
       {
         column: "dropped_fraction",
@@ -279,7 +289,6 @@ const entries = [
         header: "dropped\n%",
         rank: 8,
         taken: "token mean",
-        ifEmpty: 0,
       },
     ],
   },
@@ -421,7 +430,8 @@ const entries = [
     better: null,
     range: "[0, 1]",
     bounds: unit,
-    definition: "fraction of pairs that differ from plain top-k's choice on the same batch",
+    definition:
+      "fraction of pairs that differ from plain top-k's choice on the same batch; slots that both leave empty are no pairs",
     source: "common practice",
     step: { file: "steps", measure: ({ routed }) => routed?.churn() ?? null },
     run: [{ column: "churn", label: "churn", header: "churn\n%", rank: 16, taken: "token mean" }],
@@ -433,14 +443,16 @@ const entries = [
     better: "lower",
     range: "[0, R − 1]",
     bounds: ({ ranks }) => [0, ranks - 1],
-    definition: "MaxVio of the loads summed over each of R ranks",
+    definition:
+      "MaxVio of the loads summed over each of R ranks, after the capacity policy; if R does not divide E, the first ranks " +
+      "hold one expert more than the others",
     source: "expert parallelism, arXiv 2412.19437",
     step: { file: "steps", measure: ({ rankLoad }) => maxVio(rankLoad) },
     run: [
       {
         column: "rank_max_vio",
         label: "MaxVio of ranks",
-        value: ({ totalLoad, ranks }) => maxVio(loadPerRank(totalLoad, ranks, new Float64Array(ranks))),
+        value: ({ totalLoad, totalRankLoad }) => (totalLoad.length === 0 ? null : maxVio(totalRankLoad)),
       },
     ],
   },
@@ -449,9 +461,10 @@ const entries = [
     label: "step time",
     unit: "1",
     better: "lower",
-    range: "≥ 1 if every pair is routed",
+    range: "≥ 1 if every pair is routed and none is dropped",
     bounds: notNegative,
-    definition: "max over ranks of the rank's load / (T·K / R): the slowdown relative to perfect balance",
+    definition:
+      "max over ranks of the rank's load, after the capacity policy, / (T·K / R): the slowdown relative to perfect balance",
     source: "expert parallelism, arXiv 2412.19437",
     step: { file: "steps", measure: ({ rankLoad, pairs }) => stepTime(rankLoad, pairs) },
     run: [{ column: "step_time_mean", label: "step time, mean", header: "step\ntime", rank: 11, taken: "mean" }],
@@ -806,6 +819,36 @@ const entries = [
       },
     ],
   },
+  {
+    id: "unrouted_fraction",
+    label: "unrouted fraction",
+    unit: "fraction",
+    better: "lower",
+    range: "[0, 1]",
+    bounds: unit,
+    definition: "tokens to which the router gave no expert / T, before drops; empty for recorded choices",
+    source: "Zhou et al. 2022, arXiv 2202.09368, section 4.5",
+    step: {
+      file: "diagnostics",
+      measure: ({ routed }) =>
+        routed && unroutedFraction(routed.assignment.expert, routed.assignment.slots, routed.batch.tokens),
+    },
+    run: [{ column: "unrouted_fraction", label: "unrouted tokens, fraction", taken: "token mean" }],
+  },
+  {
+    id: "aux_loss",
+    label: "auxiliary loss",
+    unit: "1",
+    better: "lower",
+    range: "≥ 0",
+    bounds: notNegative,
+    definition:
+      "E·Σ f·p̄ with f = A / (T·K) before drops and p̄ the mean over tokens of S / Σ S (softmax for scores: logits), S by the " +
+      "scenario's measure.scores; in the scope of measure.auxLoss; 1 if balanced",
+    source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4; global scope: arXiv 2501.11873",
+    step: { file: "diagnostics", measure: ({ routed }) => routed?.auxLoss ?? null },
+    run: [{ column: "aux_loss", label: "auxiliary loss", taken: "token mean" }],
+  },
 ] as const satisfies readonly Metric[];
 
 type Entry = (typeof entries)[number];
@@ -824,26 +867,20 @@ type StepValue<E> = E extends {
 }
   ? Returned<F>
   : never;
-/** Means, largest and last values come from the steps, at least one; token means may have no tokens. */
-type RunValue<E, C> = C extends { readonly value: infer F }
-  ? Returned<F>
-  : C extends { readonly ifEmpty: number }
-    ? number
-    : C extends { readonly taken: "mean" | "largest" | "last" }
-      ? StepValue<E>
-      : number | null;
+/** Means, largest and last values are null if no step has a value. */
+type RunValue<C> = C extends { readonly value: infer F } ? Returned<F> : number | null;
 type Measured = Extract<Entry, { readonly step: { readonly measure: unknown } }>;
 type Stepped = Extract<Entry, { readonly step: object }>;
 
-/** What is measured on each step, keyed by column in camel case. Null if a metric does not apply. */
-export type StepMetrics = { readonly [E in Measured as CamelCase<E["id"]>]: StepValue<E> };
+/** What is measured on each step, keyed by column in camel case. Null if a metric does not apply, or the step is empty. */
+export type StepMetrics = { readonly [E in Measured as CamelCase<E["id"]>]: StepValue<E> | null };
 
 /** The metrics of steps.csv and diagnostics.csv, in camel case. Null if one does not apply. */
-export type StepValues = { readonly [E in Stepped as CamelCase<E["id"]>]: StepValue<E> };
+export type StepValues = { readonly [E in Stepped as CamelCase<E["id"]>]: StepValue<E> | null };
 
 /** The metrics of summary.csv, in camel case. Null if one does not apply. */
 export type RunValues = {
-  readonly [P in NamedRunColumn as CamelCase<P[1]["column"]>]: RunValue<P[0], P[1]>;
+  readonly [P in NamedRunColumn as CamelCase<P[1]["column"]>]: RunValue<P[1]>;
 };
 
 const registered: Metric[] = [...entries];
@@ -862,10 +899,10 @@ const measured = derivedFrom([metrics], () =>
   ),
 );
 
-/** Measures everything that can be measured on a step. */
+/** Measures everything that can be measured on a step; nothing can on one without pairs. */
 export function measureStep(facts: StepFacts): StepMetrics {
   const values: Record<string, number | null> = {};
-  for (const { key, measure } of measured()) values[key] = measure(facts);
+  for (const { key, measure } of measured()) values[key] = facts.pairs === 0 ? null : measure(facts);
   return values as StepMetrics;
 }
 

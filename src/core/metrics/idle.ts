@@ -1,7 +1,5 @@
-/** Default number of last steps without a token after which an expert is dead. */
-export function defaultDeadWindow(steps: number): number {
-  return Math.min(100, steps);
-}
+/** Default number of last steps without a token after which an expert is dead; of a shorter run, all steps. */
+export const defaultDeadWindow = 100;
 
 /** State of an {@link IdleTracker}. Plain data. */
 export interface IdleState {
@@ -12,8 +10,11 @@ export interface IdleState {
 
 /** Tracks how long experts stay without a token. */
 export interface IdleTracker {
-  /** Takes the load `[experts]` of the next step. */
-  observe(load: ArrayLike<number>): void;
+  /**
+   * Takes the load `[experts]` of the next step with tokens. The step does not count for experts with a 0 in `enabled`
+   * `[experts]`, which no token could have.
+   */
+  observe(load: ArrayLike<number>, enabled?: Uint8Array): void;
   /** Returns the longest run of steps with zero load of any expert. */
   longestStreak(): number;
   /** Returns the number of experts with no token in the last `window` steps; at most as many as were observed. */
@@ -29,8 +30,9 @@ export function emptyIdleState(experts: number): IdleState {
 export function createIdleTracker(experts: number, state: IdleState = emptyIdleState(experts)): IdleTracker {
   const { streak } = state;
   return {
-    observe(load) {
+    observe(load, enabled) {
       for (let expert = 0; expert < experts; expert++) {
+        if (enabled !== undefined && enabled[expert] === 0) continue;
         streak[expert] = load[expert] === 0 ? streak[expert] + 1 : 0;
         if (streak[expert] > state.longest) state.longest = streak[expert];
       }

@@ -39,12 +39,14 @@ export function loadGini(load: ArrayLike<number>): number {
 export function loadEntropy(load: ArrayLike<number>): number {
   const total = totalLoad(load);
   if (load.length === 1 || total === 0) return 1;
+  // The rounded sum of a balanced load can fall short of 1.
+  if (isBalanced(load)) return 1;
   let entropy = 0;
   for (let expert = 0; expert < load.length; expert++) {
     const share = load[expert] / total;
     if (share > 0) entropy -= share * Math.log(share);
   }
-  // Rounding in the sum of a balanced load can exceed 1.
+  // Rounding can take a nearly balanced load above 1.
   return Math.min(1, entropy / Math.log(load.length));
 }
 
@@ -56,19 +58,25 @@ export function idleFraction(load: ArrayLike<number>): number {
 }
 
 /**
- * Sums the load `[experts]` over `ranks` equal contiguous groups of experts into `rankLoad` `[ranks]`: the pairs each
- * device computes under expert parallelism. `ranks` divides the number of experts.
+ * Sums the load `[experts]` over contiguous groups of experts, one per rank, into `rankLoad` `[ranks]`: the pairs each
+ * device computes under expert parallelism. If `ranks` ≤ E does not divide E, the first E mod `ranks` ranks hold one
+ * expert more than the others: 30 experts on 8 ranks are 4, 4, 4, 4, 4, 4, 3, 3.
  */
 export function loadPerRank(load: ArrayLike<number>, ranks: number, rankLoad: Float64Array): Float64Array {
-  const expertsPerRank = load.length / ranks;
-  rankLoad.fill(0);
-  for (let expert = 0; expert < load.length; expert++) rankLoad[Math.floor(expert / expertsPerRank)] += load[expert];
+  const least = Math.floor(load.length / ranks);
+  const larger = load.length % ranks;
+  let expert = 0;
+  for (let rank = 0; rank < ranks; rank++) {
+    const end = expert + least + (rank < larger ? 1 : 0);
+    rankLoad[rank] = 0;
+    for (; expert < end; expert++) rankLoad[rank] += load[expert];
+  }
   return rankLoad;
 }
 
 /**
  * Slowdown of a step relative to perfect balance: max over ranks of its load / (`pairs` / R) with `pairs` = tokens ·
- * topK. At least 1 unless the router left pairs unassigned; 1 if there are no pairs.
+ * topK. At least 1 unless pairs were dropped or left unassigned; 1 if there are no pairs.
  */
 export function stepTime(rankLoad: Float64Array, pairs: number): number {
   return pairs === 0 ? 1 : (largest(rankLoad) * rankLoad.length) / pairs;
@@ -100,6 +108,11 @@ export function quantileOf(values: ArrayLike<number>, p: number): number {
   while (end > 0 && Number.isNaN(sorted[end - 1])) end -= 1;
   const known: ArrayLike<number> = sorted.subarray(0, end);
   return end === 0 ? Number.NaN : quantileSorted(known as number[], p)!;
+}
+
+function isBalanced(load: ArrayLike<number>): boolean {
+  for (let expert = 1; expert < load.length; expert++) if (load[expert] !== load[0]) return false;
+  return true;
 }
 
 function meanLoad(load: ArrayLike<number>): number {

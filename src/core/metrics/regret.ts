@@ -49,7 +49,7 @@ export function createOptimumFinder(kernels: Kernels, shape: RoutingShape, gap: 
 
 /** Distance of one router from the optimum. */
 export interface StepRegret {
-  /** (OPT − F) / (tokens · topK) ≥ 0, by the upper bound if OPT is not exact; see {@link createRegretMeter}. */
+  /** (OPT − F) / (tokens · topK) ≥ 0, NaN for an empty step, by the upper bound if OPT is not exact; see {@link createRegretMeter}. */
   readonly regret: number;
   /** Σ of `regret` over the measured steps up to this one: a sum over the sample if steps are sampled. */
   readonly regretCumulative: number;
@@ -74,7 +74,7 @@ export interface RegretMeter {
   /** Changes with every step. */
   readonly state: RegretState;
   /**
-   * `feasibleScore` is the router's on a batch of `tokens`. Throws `Error` if it exceeds what the optimum's bound
+   * `feasibleScore` is the router's on a batch of `tokens`; `regret` is NaN if there are none. Throws `Error` if it exceeds what the optimum's bound
    * allows, which is a bug in one of them.
    */
   measure(optimum: Optimum, feasibleScore: number, tokens: number): StepRegret;
@@ -91,6 +91,7 @@ export function createRegretMeter(topK: number, state: RegretState = { regretCum
     state,
     measure({ upperBound, gap }, feasibleScore, tokens) {
       const missed = upperBound - feasibleScore;
+      if (tokens === 0) return { regret: Number.NaN, regretCumulative: state.regretCumulative, optimumGap: gap };
       if (missed < -1e-9 * upperBound) throw new Error("A router scored more than the proven optimum.");
       // Two sums of the same scores in different orders differ by this much.
       const regret = missed <= roundingError * upperBound ? 0 : missed / (tokens * topK);

@@ -3,9 +3,9 @@ import type { PlanKind } from "../solver-report.ts";
 import { estimateMean } from "../stratified-sample.ts";
 import { camelCase, metricColumns, type RunValues, stepColumns, type Taken } from "./catalogue.ts";
 import { createIdleTracker, emptyIdleState, type IdleState, type IdleTracker } from "./idle.ts";
-import { largest } from "./load.ts";
+import { largest, loadPerRank } from "./load.ts";
 import type { RegretSeries } from "./regret.ts";
-import type { StepRecord } from "./step-record.ts";
+import { isEmptyStep, type StepRecord } from "./step-record.ts";
 
 /**
  * The metrics of one router over a whole run, keyed by column of summary.csv in camel case; null if one does not apply.
@@ -13,8 +13,8 @@ import type { StepRecord } from "./step-record.ts";
  * pairs.
  */
 export interface RunSummary extends RunValues {
-  /** `[steps]`, MaxVio of every batch. */
-  readonly maxVioBatches: readonly number[];
+  /** `[steps]`, MaxVio of every batch; null if it is empty. */
+  readonly maxVioBatches: readonly (number | null)[];
   /** Steps on which a transport solver ran; null for routers without a plan. */
   readonly solverSteps: number | null;
 }
@@ -33,10 +33,11 @@ export interface RegretSummary {
 
 /** Inputs of a run's metrics, besides what is taken from its steps. */
 export interface RunFacts {
-  /** `[experts]`, summed over all steps. */
+  /** Loads summed over all steps, of the experts that some token could have; empty if no step had a pair. */
   readonly totalLoad: Float64Array;
-  readonly ranks: number;
-  /** `[steps]`, MaxVio of every batch. */
+  /** `[ranks]`, what capacity policies left, summed over all steps. */
+  readonly totalRankLoad: Float64Array;
+  /** `[steps]`, MaxVio of every batch; NaN if it is empty. */
   readonly maxVios: ArrayLike<number>;
   readonly idle: IdleTracker;
   readonly deadWindow: number;
@@ -71,6 +72,9 @@ export interface RunSummaryShape {
 export interface RunSummaryState {
   steps: number;
   readonly totalLoad: Float64Array;
+  readonly totalRankLoad: Float64Array;
+  /** `[experts]`, 1 for experts that some token could have so far. */
+  readonly enabled: Uint8Array;
   readonly idle: IdleState;
   /**
    * `[taken columns × 2]`: for means Σ value · weight and Σ weight, else the value and the number of steps that had
@@ -89,16 +93,15 @@ export interface RunSummaryState {
 interface TakenColumn {
   readonly key: string;
   readonly taken: Taken;
-  readonly ifEmpty: number | null;
   readonly value: (record: StepRecord) => number | null;
 }
 
 /** Columns of summary.csv that are taken from the steps. */
 function takenColumns(): TakenColumn[] {
-  return metricColumns.flatMap(({ column, metric, taken, ifEmpty = null }) => {
+  return metricColumns.flatMap(({ column, metric, taken }) => {
     if (taken === undefined) return [];
     const { value } = stepColumns.find(({ name }) => name === metric.id)!;
-    return [{ key: camelCase(column), taken, ifEmpty, value }];
+    return [{ key: camelCase(column), taken, value }];
   });
 }
 
@@ -116,10 +119,12 @@ const columnsOfSummary = derivedFrom([metricColumns], () => {
   };
 });
 
-function emptyState(experts: number): RunSummaryState {
+function emptyState({ experts, ranks }: Pick<RunSummaryShape, "experts" | "ranks">): RunSummaryState {
   return {
     steps: 0,
     totalLoad: new Float64Array(experts),
+    totalRankLoad: new Float64Array(ranks),
+    enabled: new Uint8Array(experts),
     idle: emptyIdleState(experts),
     taken: new Float64Array(2 * columnsOfSummary().others.length),
     window: new Float64Array(0),
@@ -136,25 +141,25 @@ export interface RunSummaryBuilder {
   /**
    * Needs at least one step.
    *
-   * @param maxVios `[steps]`, MaxVio of every batch, for exact quantiles
+   * @param maxVios `[steps]`, MaxVio of every batch, for exact quantiles; NaN or null if it is empty
    */
-  summary(maxVios: ArrayLike<number>, regret?: RegretSummary): RunSummary;
+  summary(maxVios: ArrayLike<number | null>, regret?: RegretSummary): RunSummary;
 }
 
 /** @param state of another builder of the same shape, to resume from */
 export function createRunSummary(
   { experts, ranks, deadWindow, plan }: RunSummaryShape,
-  state: RunSummaryState = emptyState(experts),
+  state: RunSummaryState = emptyState({ experts, ranks }),
 ): RunSummaryBuilder {
-  const { totalLoad, taken } = state;
+  const { totalLoad, totalRankLoad, enabled, taken } = state;
   const { windowed, others, rowLength, computed } = columnsOfSummary();
+  const rankLoadOf = new Float64Array(ranks);
   const idle = createIdleTracker(experts, state.idle);
 
   function take(record: StepRecord, tokens: number): void {
     for (let i = 0; i < others.length; i++) {
       const value = others[i].value(record);
-      // A batch without any pair, each of whose experts is disabled, has no balance.
-      if (value === null || Number.isNaN(value)) continue;
+      if (value === null) continue;
       const [at, count] = [2 * i, 2 * i + 1];
       switch (others[i].taken) {
         case "mean":
@@ -191,9 +196,9 @@ export function createRunSummary(
   }
 
   function takenValue(i: number): number | null {
-    const { taken: how, ifEmpty } = others[i];
+    const { taken: how } = others[i];
     const [value, count] = [taken[2 * i], taken[2 * i + 1]];
-    if (count === 0) return ifEmpty;
+    if (count === 0) return null;
     return how === "mean" || how === "token mean" ? value / count : value;
   }
 
@@ -215,9 +220,15 @@ export function createRunSummary(
   return {
     state,
     observe(record) {
-      const { tokens, load, solver } = record;
-      for (let expert = 0; expert < experts; expert++) totalLoad[expert] += load[expert];
-      idle.observe(load);
+      const { tokens, load, rankLoad = loadPerRank(load, ranks, rankLoadOf), solver } = record;
+      if (!isEmptyStep(record)) {
+        for (let expert = 0; expert < experts; expert++) {
+          totalLoad[expert] += load[expert];
+          if (record.enabled === undefined || record.enabled[expert] === 1) enabled[expert] = 1;
+        }
+        for (let rank = 0; rank < ranks; rank++) totalRankLoad[rank] += rankLoad[rank];
+        idle.observe(load, record.enabled);
+      }
       // Every token has topK pairs, so weighting steps by tokens is weighting them by pairs.
       take(record, tokens ?? 1);
       takeWindow(record, state.steps, tokens ?? 1);
@@ -230,8 +241,17 @@ export function createRunSummary(
     summary(maxVios, regret = noRegret) {
       const { solverSteps, notConverged } = state;
       // Steps without a token are not observed, so there may be fewer.
-      const window = Math.min(deadWindow, state.steps);
-      const facts = { totalLoad, ranks, maxVios, idle, deadWindow: window, regret, plan, solverSteps, notConverged };
+      const facts = {
+        totalLoad: totalLoad.filter((_, expert) => enabled[expert] === 1),
+        totalRankLoad,
+        maxVios: Float64Array.from(maxVios, (value) => value ?? Number.NaN),
+        idle,
+        deadWindow: Math.min(deadWindow, state.steps),
+        regret,
+        plan,
+        solverSteps,
+        notConverged,
+      };
       const values = {
         ...Object.fromEntries(others.map(({ key }, i) => [key, takenValue(i)])),
         ...Object.fromEntries(windowed.map(({ key }, i) => [key, windowMean(i)])),
@@ -239,7 +259,7 @@ export function createRunSummary(
       };
       return {
         ...(values as unknown as RunValues),
-        maxVioBatches: Array.from(maxVios),
+        maxVioBatches: Array.from(facts.maxVios, (value) => (Number.isNaN(value) ? null : value)),
         solverSteps: plan === undefined ? null : solverSteps,
       };
     },
@@ -260,11 +280,13 @@ export function summarizeRegret(
   steps: number,
   every: number,
 ): RegretSummary {
-  const estimate = estimateMean(regret, steps, every);
+  // Empty steps have no regret.
+  const known = Array.from(regret).filter((value) => !Number.isNaN(value));
+  const estimate = estimateMean(known, steps, every);
   return {
     regretMean: estimate?.mean ?? null,
     regretSe: estimate?.standardError ?? null,
-    regretCumulative: regretCumulative[regretCumulative.length - 1] ?? null,
-    optimumGapMax: optimumGap.length === 0 ? null : largest(optimumGap),
+    regretCumulative: estimate && regretCumulative[regretCumulative.length - 1],
+    optimumGapMax: estimate && largest(optimumGap),
   };
 }

@@ -8,11 +8,11 @@ import type { BatchFacts } from "./step-metrics.ts";
 
 /** What one router's metrics on a step are measured from. Valid until the next step is measured. */
 export interface StepFacts {
-  /** `[experts]`, before drops. */
+  /** `[experts that some token can have]`, before drops. */
   readonly load: ArrayLike<number>;
-  /** `[ranks]`, the load summed over each rank's experts. */
+  /** `[ranks]`, the load that the capacity policy leaves, summed over each rank's experts. */
   readonly rankLoad: Float64Array;
-  /** Tokens · topK. */
+  /** Tokens · topK; fewer if tokens have fewer than topK enabled experts. */
   readonly pairs: number;
   /** Pairs over capacity, plus those that the router left unassigned. */
   readonly dropped: number;
@@ -33,6 +33,8 @@ export interface RoutedFacts {
   readonly bias: Float64Array | null;
   /** Whether the stream learns from the batch. */
   readonly trains: boolean;
+  /** Load-balancing loss of the choice before drops, in the measured scope. */
+  readonly auxLoss: number;
   /** Fraction of pairs that differ from plain top-k's choice. */
   churn(): number;
 }
@@ -52,6 +54,10 @@ export interface StepReport {
   readonly tokens: number | null;
   /** `[experts]`, overwritten by the next step. */
   readonly load: ArrayLike<number>;
+  /** `[experts]`, 1 for experts that some token can have; absent if these are all. */
+  readonly enabled?: Uint8Array;
+  /** `[ranks]`, the loads of ranks that a capacity policy leaves; absent without one. Overwritten by the next step. */
+  readonly rankLoad?: Float64Array;
   /** Present on steps on which a transport solver ran. */
   readonly solver?: SolverReport;
   /** Present if the stream trains. */
@@ -63,4 +69,9 @@ export interface StepReport {
 /** What one router did on one step, as the summary and the files take it. */
 export interface StepRecord extends StepReport, JoinedFigures {
   readonly metrics: StepMetrics;
+}
+
+/** Whether a step has no pair: no token, or none that can have an expert. Such steps are in no mean. */
+export function isEmptyStep({ metrics }: StepRecord): boolean {
+  return metrics.maxVio === null;
 }

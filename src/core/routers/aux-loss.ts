@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { createLoadFractions, sequenceLength } from "../metrics/aux-loss.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
-import { createScoreGradient } from "./parts/score-gradient.ts";
+import { createScoreGradient, logScoreSlope } from "./parts/score-gradient.ts";
+import { auxLossFields } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
 const auxLossOptions = z.strictObject({
@@ -11,10 +13,19 @@ const auxLossOptions = z.strictObject({
     .nonnegative()
     .default(10)
     .describe("Step size of the offsets, in logits per unit of gradient; without effect where a gate is trained."),
+  ...auxLossFields,
   ...scoreGateFields(true),
 });
 
-const auxLossState = z.strictObject({ offset: z.array(z.number()) });
+const counts = z.array(z.number().int().nonnegative());
+const auxLossState = z.strictObject({
+  offset: z.array(z.number()),
+  loads: counts,
+  pairs: counts,
+  total: counts,
+  totalPairs: z.number().int().nonnegative(),
+  batches: z.number().int().nonnegative(),
+});
 
 /**
  * Top-k balanced by the Switch auxiliary loss. A simulator has no weights to train, so the loss moves what its gradient
@@ -25,36 +36,118 @@ const auxLossState = z.strictObject({ offset: z.array(z.number()) });
  *     gate_t   = affinities of Z'_t at expert_t, divided by their sum when `renormalize`, times `gateScale`
  *     o        = o − learningRate · ∂(coefficient · E · Σ_e f_e·p_e)/∂o, after the batch was routed
  *
- * f_e = A_e / Σ A is the share of the batch's pairs on expert e, held constant (top-k has no gradient; Switch, eq. 5), and
- * p_e the mean over the tokens of the softmax of Z', so that
+ * f_e = A_e / (T·K) is the share of the batch's pairs on expert e, held constant (top-k has no gradient; Switch, eq. 5), and
+ * p_e the mean over the tokens of p_te = S'_te / Σ_j S'_tj, with S' the affinities of Z' (their softmax for `scores:
+ * logits`, which can be negative), so that
  *
- *     ∂loss/∂o_j = coefficient · E/T · Σ_t p_tj · (f_j − Σ_e f_e · p_te)
+ *     ∂loss/∂o_j = coefficient · E/T · Σ_t p_tj · (∂log S'_tj/∂Z'_tj) · (f_j − Σ_e f_e · p_te)
  *
- * Where a gate is trained the loss acts on what it was made for: the offsets stay as they are, and `backward` adds
- * ∂loss/∂Z_tj, the summand of the same sum, to the gradient of the gates. Elsewhere `backward` adds the gates' alone.
+ * The slope ∂log S'/∂Z' is 1 for a softmax. With `scope: sequence` the loss is the mean of those of the batch's sequences,
+ * each with its own f, p and T; with `scope: global` f is that of the last `globalBatches` batches together (arXiv
+ * 2501.11873).
+ *
+ * If a gate is trained, the loss acts on what it was made for: the offsets stay as they are, and `backward` adds
+ * ∂loss/∂Z_tj, the summand of the same sum, to the gradient of the gates. Otherwise `backward` adds the gates' alone.
  */
 export const auxLossKind = defineRouterKind({
   kind: "aux-loss",
   summary: "top-k with logit offsets that descend the Switch load-balancing loss",
   source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4-6",
   options: auxLossOptions,
-  create({ shape, scores, kernels, trained }, { coefficient, learningRate, ...gateOptions }) {
+  create({ shape, scores, kernels, trained }, { coefficient, learningRate, renormalize, gateScale, ...rule }) {
     const { experts, topK } = shape;
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, load } = assignment;
-    const gates = createScoreGates(kernels, experts, scores, gateOptions);
+    const gates = createScoreGates(kernels, experts, scores, { renormalize, gateScale });
+    const isSoftmax = scores === "softmax" || scores === "logits";
     const { ofScores: ofProbabilities, addRow: addProbabilityGradient } = createScoreGradient(experts, "softmax");
     const offset = kernels.allocateFloat64(experts);
     const gradient = kernels.allocateFloat64(experts);
     const corrected = kernels.allocateFloat32(shape.tokens * experts);
+    const affinity = kernels.allocateFloat64(experts);
+    const share = new Float64Array(experts);
+    const sequenceLoad = kernels.allocateInt32(experts);
+    const fractions = createLoadFractions(shape, rule);
 
-    /** Of the Switch loss, whose ∂loss/∂p_te = coefficient · E/T · f_e. */
-    function addLossGradient(tokens: number, logitGradient: Float32Array): void {
-      const weight = (coefficient * experts) / (tokens * tokens * topK);
-      for (let row = 0; row < tokens * experts; row += experts) {
-        for (let e = 0; e < experts; e++) ofProbabilities[e] = weight * load[e];
-        addProbabilityGradient(corrected, row, logitGradient);
+    /**
+     * Calls `take` with the tokens `first` … `end` − 1 of each sequence, its loads, and sequences · T · pairs. The loss's
+     * gradient is coefficient · E times that of Σ_te A_e·p_te, divided by this.
+     */
+    function eachSequence(
+      tokens: number,
+      take: (first: number, end: number, load: Int32Array, divisor: number) => void,
+    ): void {
+      const length = sequenceLength(rule, tokens);
+      const sequences = Math.ceil(tokens / length);
+      for (let first = 0; first < tokens; first += length) {
+        const end = Math.min(first + length, tokens);
+        let pairs = (end - first) * topK;
+        let own = load;
+        if (rule.scope === "sequence") {
+          own = sequenceLoad.fill(0);
+          for (let slot = first * topK; slot < end * topK; slot++) if (expert[slot] >= 0) own[expert[slot]] += 1;
+        } else if (rule.scope === "global") {
+          own = sequenceLoad;
+          own.set(fractions.state.total);
+          pairs = fractions.state.totalPairs;
+        }
+        take(first, end, own, sequences * (end - first) * pairs);
       }
+    }
+
+    /** Adds ∂loss/∂Z' of the token at `row` to `into` from `start` on, for affinities that are no softmax. */
+    function addRowGradient(
+      row: number,
+      own: Int32Array,
+      weight: number,
+      into: Float32Array | Float64Array,
+      start: number,
+    ): void {
+      kernels.affinities(corrected.subarray(row, row + experts), scores, 1, experts, affinity);
+      let sum = 0;
+      for (let e = 0; e < experts; e++) sum += affinity[e];
+      if (sum === 0) return;
+      let mean = 0;
+      for (let e = 0; e < experts; e++) {
+        share[e] = affinity[e] / sum;
+        mean += own[e] * share[e];
+      }
+      for (let e = 0; e < experts; e++) {
+        if (share[e] === 0) continue;
+        into[start + e] += weight * share[e] * logScoreSlope(corrected[row + e], scores) * (own[e] - mean);
+      }
+    }
+
+    /** Adds ∂loss/∂Z of every token. */
+    function addLossGradient(tokens: number, logitGradient: Float32Array): void {
+      eachSequence(tokens, (first, end, own, divisor) => {
+        const weight = (coefficient * experts) / divisor;
+        for (let row = first * experts; row < end * experts; row += experts) {
+          if (!isSoftmax) {
+            addRowGradient(row, own, weight, logitGradient, row);
+            continue;
+          }
+          for (let e = 0; e < experts; e++) ofProbabilities[e] = weight * own[e];
+          addProbabilityGradient(corrected, row, logitGradient);
+        }
+      });
+    }
+
+    /** Moves the offsets by the loss's gradient. */
+    function descend(tokens: number): void {
+      eachSequence(tokens, (first, end, own, divisor) => {
+        const rate = (learningRate * coefficient * experts) / divisor;
+        if (isSoftmax) {
+          const rows = corrected.subarray(first * experts, end * experts);
+          kernels.loadGradient(rows, own, end - first, experts, gradient);
+        } else {
+          gradient.fill(0);
+          for (let row = first * experts; row < end * experts; row += experts) {
+            addRowGradient(row, own, 1, gradient, 0);
+          }
+        }
+        for (let e = 0; e < experts; e++) offset[e] -= rate * gradient[e];
+      });
     }
 
     return {
@@ -64,24 +157,39 @@ export const auxLossKind = defineRouterKind({
         // The offset as a bias, and not the corrected logits: those were rounded to float32, which can make ties.
         kernels.selectTopK(logits, "logits", offset, tokens, experts, topK, expert, load);
         gates.write({ ...batch, logits: corrected }, assignment);
-
-        if (trained) return { assignment };
-        kernels.loadGradient(corrected, load, tokens, experts, gradient);
-        const rate = (learningRate * coefficient * experts) / (tokens * tokens * topK);
-        for (let e = 0; e < experts; e++) offset[e] -= rate * gradient[e];
+        if (rule.scope === "global") fractions.observe(assignment, tokens, Float64Array.of(tokens * topK));
+        if (!trained) descend(tokens);
         return { assignment };
       },
       backward(batch, gateGradient, logitGradient) {
         gates.addGradient({ ...batch, logits: corrected }, assignment, gateGradient, logitGradient);
         if (trained) addLossGradient(batch.tokens, logitGradient);
       },
-      state: () => ({ offset: Array.from(offset) }),
+      state: () => ({
+        offset: Array.from(offset),
+        loads: Array.from(fractions.state.loads),
+        pairs: Array.from(fractions.state.pairs),
+        total: Array.from(fractions.state.total),
+        totalPairs: fractions.state.totalPairs,
+        batches: fractions.state.batches,
+      }),
       restore(state) {
         const saved = auxLossState.parse(state);
+        const { loads, pairs, total } = fractions.state;
         if (saved.offset.length !== experts) {
           throw new RangeError(`The saved offsets have ${saved.offset.length} experts, this router has ${experts}.`);
         }
+        if (saved.loads.length !== loads.length || saved.pairs.length !== pairs.length) {
+          throw new RangeError(
+            `The saved loads are of ${saved.pairs.length} batches, this router has ${pairs.length}.`,
+          );
+        }
         offset.set(saved.offset);
+        loads.set(saved.loads);
+        pairs.set(saved.pairs);
+        total.set(saved.total);
+        fractions.state.totalPairs = saved.totalPairs;
+        fractions.state.batches = saved.batches;
       },
     };
   },

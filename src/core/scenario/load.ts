@@ -65,10 +65,15 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     topK: fields.topK,
     capacityFactor: fields.capacityFactor,
     capacity: fields.capacity,
+    dropBy: fields.dropBy,
+    rerouteDepth: fields.rerouteDepth ?? shape.experts,
     ranks: fields.ranks,
-    deadWindow: fields.deadWindow ?? defaultDeadWindow(shape.steps),
+    deadWindow: Math.min(fields.deadWindow ?? defaultDeadWindow, shape.steps),
     loadSamples: fields.loadSamples,
-    measure: { scores: fields.measure?.scores ?? fields.scores ?? "softmax" },
+    measure: {
+      scores: fields.measure.scores ?? fields.scores ?? "softmax",
+      auxLoss: fields.measure.auxLoss,
+    },
     regret: fields.regret ?? { every: shape.experts > defaultRegretExperts ? 0 : 1, gap: 0 },
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,
@@ -146,11 +151,8 @@ function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape)
       `regret: the optimum takes at most ${mostAssignmentExperts} experts, not ${shape.experts}. Allowed: every: 0.`,
     );
   }
-  if (shape.experts % fields.ranks !== 0) {
-    problems.push(`ranks: ${fields.ranks} does not divide the ${shape.experts} experts.`);
-  }
-  if (fields.deadWindow !== undefined && fields.deadWindow > shape.steps) {
-    problems.push(`deadWindow: ${fields.deadWindow} is more than the ${shape.steps} steps.`);
+  if (fields.ranks > shape.experts) {
+    problems.push(`ranks: ${fields.ranks} is more than the ${shape.experts} experts. Allowed: 1 to ${shape.experts}.`);
   }
   return problems;
 }

@@ -1,6 +1,7 @@
 import type { ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
-import type { CapacityPolicy } from "../metrics/drops.ts";
+import type { AuxLossRule } from "../metrics/aux-loss.ts";
+import type { CapacityPolicy, DropRanking } from "../metrics/drops.ts";
 import { createRandom, type RandomSource } from "../random.ts";
 import { rangesText } from "../words.ts";
 
@@ -34,11 +35,14 @@ export interface Scenario {
   readonly topK: number;
   readonly capacityFactor: number;
   readonly capacity: CapacityPolicy;
+  readonly dropBy: DropRanking;
+  /** Maximum number of further experts that `capacity: reroute` tries for a pair. */
+  readonly rerouteDepth: number;
   readonly ranks: number;
   readonly deadWindow: number;
   readonly loadSamples: number;
-  /** Affinities in which score, optimum and regret of all routers are measured, whatever each router selects by. */
-  readonly measure: { readonly scores: ScoreKind };
+  /** `scores`: affinities in which score, optimum and regret of all routers are measured, whatever each router selects by. */
+  readonly measure: { readonly scores: ScoreKind; readonly auxLoss: AuxLossRule };
   /** The optimum is computed on one random step of every `every` (never if 0), and to within `gap` per pair. */
   readonly regret: { readonly every: number; readonly gap: number };
   readonly stream: StreamChoice;

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { mostExperts, type ScoreKind, scoreKinds } from "../assignment.ts";
-import { capacityPolicies } from "../metrics/drops.ts";
+import { capacityPolicies, dropRankings } from "../metrics/drops.ts";
 import { derivedFrom } from "../registry.ts";
 import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
+import { auxLossFields } from "../routers/parts/shared-options.ts";
 import { type KnownStreamKind, streamKinds } from "../streams/index.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 import { modelNames } from "./models.ts";
@@ -95,27 +96,43 @@ export const scenarioSchema = derivedFrom([routerKinds, streamKinds], () =>
     scores: scoresField,
     capacityFactor: z
       .number()
-      .min(1)
+      .positive()
       .default(1)
       .describe("Capacity of an expert: ⌈capacityFactor · tokens · topK / experts⌉ pairs."),
     capacity: z
       .enum(capacityPolicies)
       .default("none")
-      .describe("What happens to pairs over capacity: nothing, drop the lowest score, or drop the last to arrive."),
+      .describe(
+        "What happens to pairs over capacity: nothing, drop the lowest, drop the last to arrive, or reroute the lowest scores " +
+          "to other experts.",
+      ),
+    dropBy: z
+      .enum(dropRankings)
+      .default("gates")
+      .describe("What `capacity: drop` ranks pairs by: their gates, or their measured affinities."),
+    rerouteDepth: z
+      .number()
+      .int()
+      .positive()
+      .optional()
+      .describe("Maximum number of further experts that `capacity: reroute` tries for a pair; default: all."),
     ranks: z
       .number()
       .int()
       .positive()
       .default(1)
       .describe(
-        "Devices of expert parallelism, each with an equal contiguous group of experts; must divide `experts`.",
+        "Devices of expert parallelism, at most `experts`, each with a contiguous group of experts; if they do not divide the " +
+          "experts, the first ones hold one more.",
       ),
     deadWindow: z
       .number()
       .int()
       .positive()
       .optional()
-      .describe("An expert without a token in this many last steps is dead; default: min(100, steps)."),
+      .describe(
+        "An expert without a token in this many last steps is dead; default: 100. Shorter runs take all their steps.",
+      ),
     loadSamples: z
       .number()
       .int()
@@ -131,12 +148,15 @@ export const scenarioSchema = derivedFrom([routerKinds, streamKinds], () =>
       .min(1)
       .describe("Routers to compare, in place of the model's; all see the same batches."),
     measure: z
-      .strictObject({ scores: scoresField })
-      .optional()
-      .describe(
-        "Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default: " +
-          "the scenario's `scores`, else softmax.",
-      ),
+      .strictObject({
+        scores: scoresField.describe(
+          "Affinities in which score, optimum and regret of all routers are measured, whatever each selects by; default: " +
+            "the scenario's `scores`, else softmax.",
+        ),
+        auxLoss: z.strictObject(auxLossFields).prefault({}).describe("Scope of the metric aux_loss."),
+      })
+      .prefault({})
+      .describe("How metrics are measured, the same for all routers."),
     regret: z
       .strictObject({
         every: z

@@ -142,6 +142,10 @@ export function createOptima(
       scores = affinities;
       if (finder === null || !parts.some((part) => isIn(part, problem))) return;
       if (problem % chain === 0) finder.restart();
+      if (count === 0) {
+        optimum = { upperBound: 0, gap: 0 };
+        return;
+      }
       optimum = finder.find(affinities, count, batchCapacity(batch, scenario));
     },
     scores: () => scores,

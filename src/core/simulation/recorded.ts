@@ -21,7 +21,7 @@ export interface MeasuredChoices {
  * Measures what a real model did in one layer, step by step; null if no step has a pair, as in a layer without experts.
  * Throws `InputError` if the data is bad.
  *
- * @param ranks devices of expert parallelism; divides the experts
+ * @param ranks devices of expert parallelism, at most as many as experts
  * @param onRecord called after each step with a pair; the load of its record is overwritten by the next
  */
 export async function measureChoices(
@@ -31,8 +31,8 @@ export async function measureChoices(
 ): Promise<MeasuredChoices | null> {
   const { experts, topK, hasShares } = choices;
   const rankLoad = new Float64Array(ranks);
-  const maxVios: number[] = [];
-  const summary = createRunSummary({ experts, ranks, deadWindow: defaultDeadWindow(choices.steps) });
+  const maxVios: (number | null)[] = [];
+  const summary = createRunSummary({ experts, ranks, deadWindow: defaultDeadWindow });
   let emptySteps = 0;
   let tokens: number | null = null;
   for (let step = await choices.next(); step !== null; step = await choices.next()) {

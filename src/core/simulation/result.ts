@@ -139,7 +139,7 @@ function resultOf(
       if (column.join === undefined) return figureAt(series.figures, step, column);
       const measured = sample.stratumOf(step);
       return column.join({
-        regret: measured < 0 ? null : regretAt(measured),
+        regret: measured < 0 || Number.isNaN(regrets.regret[measured]) ? null : regretAt(measured),
         ...(dualRegret !== null && { dualRegretCumulative: dualRegret.cumulative[step] }),
       });
     },
@@ -151,7 +151,7 @@ function regretsOf({ topK }: Scenario, { regret: measured, feasible }: RunSeries
   const regret = measured ?? missedBy(topK, feasible!, optima);
   let sum = 0;
   const regretCumulative = regret.map((step) => {
-    sum += step;
+    if (!Number.isNaN(step)) sum += step;
     return sum;
   });
   return { regret, regretCumulative, optimumGap: optima.gap.subarray(0, regret.length) };

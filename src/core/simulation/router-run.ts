@@ -1,4 +1,6 @@
+import type { Assignment } from "../assignment.ts";
 import type { Kernels } from "../kernels/kernels.ts";
+import type { LoadFractionsState } from "../metrics/aux-loss.ts";
 import type { DualFunction } from "../metrics/dual-function.ts";
 import { createFeasibleScore, createRegretMeter, type Optimum, type RegretState } from "../metrics/regret.ts";
 import { createRunSummary, type RunSummaryState } from "../metrics/run-summary.ts";
@@ -54,6 +56,8 @@ export interface RouterRunState {
   readonly router: RouterState;
   readonly summary: RunSummaryState;
   readonly regret: RegretState;
+  /** Loads that the auxiliary loss of the next steps depends on. */
+  readonly loads: LoadFractionsState;
   readonly tokens: number;
   readonly series: RunSeries;
 }
@@ -126,8 +130,7 @@ export function createRouterRun(
   const router = createRouter(scenario, choice, kernels);
   if (from !== undefined) router.restore(from.router);
   const maxSlots = kind.maxSlots?.(scenario) ?? topK;
-  const { measure, capacity, ranks } = scenario;
-  const meter = createStepMeter(kernels, scenario, measure.scores, capacity, ranks, maxSlots);
+  const meter = createStepMeter(kernels, scenario, maxSlots, from?.loads);
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
   const regretMeter = createRegretMeter(topK, from?.regret);
   const summary = createRunSummary({ ...scenario, plan: kind.plan }, from?.summary);
@@ -153,6 +156,13 @@ export function createRouterRun(
   let stepsSampled = (saved?.loads.length ?? 0) / experts;
   let stepsMeasured = (saved?.regret ?? saved?.feasible?.score)?.length ?? 0;
   let routed: RoutedStep;
+  /** Of batches without a token, which routers are not given. */
+  const noAssignment: Assignment = {
+    slots: topK,
+    expert: kernels.allocateInt32(0),
+    gate: kernels.allocateFloat32(0),
+    load: new Int32Array(experts),
+  };
   const heldBackTokens = evaluatedTokens(scenario);
   // A router of its own, so that evaluations leave no trace in the one that trains.
   const evaluated =
@@ -178,12 +188,14 @@ export function createRouterRun(
   }
 
   function measureRegret(
-    { step, tokens }: TokenBatch,
-    { capacity }: BatchFacts,
+    batch: TokenBatch,
+    { capacity, assignable }: BatchFacts,
     affinities: Float64Array,
     optimum: Optimum | null,
   ) {
-    const score = feasibleScore(affinities, routed.assignment, tokens, capacity);
+    const { step } = batch;
+    const tokens = assignable?.pairs === 0 ? 0 : batch.tokens;
+    const score = feasibleScore(affinities, routed.assignment, batch.tokens, capacity);
     const measured = sample.stratumOf(step);
     stepsMeasured = measured + 1;
     if (series.feasible !== null) {
@@ -193,7 +205,7 @@ export function createRouterRun(
     if (optimum === null || series.regret === null) return null;
     const regret = regretMeter.measure(optimum, score, tokens);
     series.regret[measured] = regret.regret;
-    return regret;
+    return tokens === 0 ? null : regret;
   }
 
   /** Covers the steps done so far; shares memory with `series`. */
@@ -219,12 +231,13 @@ export function createRouterRun(
     route(batch) {
       if (series.duals !== null) series.duals[batch.step] = dual!.value(dual!.keep(batch), router.bias!);
       const start = performance.now();
-      routed = router.route(batch);
+      routed = batch.tokens === 0 ? { assignment: noAssignment } : router.route(batch);
       series.routeMs[batch.step] = performance.now() - start;
       tokens += batch.tokens;
       stepsDone = batch.step + 1;
     },
     provenOptimum(batch) {
+      if (batch.tokens === 0) return { upperBound: 0, gap: 0 };
       const { value, upperBound } = routed.optimum!;
       return { upperBound, gap: (upperBound - value) / (batch.tokens * topK) };
     },
@@ -238,6 +251,8 @@ export function createRouterRun(
         step: batch.step,
         tokens: batch.tokens,
         load: assignment.load,
+        ...(facts.assignable !== null && { enabled: facts.assignable.enabled }),
+        rankLoad: meter.rankLoad,
         metrics,
         regret,
         ...(solver !== undefined && { solver }),
@@ -257,6 +272,7 @@ export function createRouterRun(
       router: router.state(),
       summary: summary.state,
       regret: regretMeter.state,
+      loads: meter.state,
       tokens,
       series: doneSeries(),
     }),

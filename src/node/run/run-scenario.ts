@@ -130,7 +130,7 @@ export interface RouterProgress {
   /** Steps since the last report. */
   readonly steps: number;
   /** Of the last of them. */
-  readonly maxVio: number;
+  readonly maxVio: number | null;
 }
 
 /** More frequent reports would queue up between threads. */
@@ -199,7 +199,7 @@ function wholeProgress({ steps, routers }: Scenario, { runs }: PartResult): Rout
   return runs.map(({ position, series }) => ({
     router: routers[position].name,
     steps,
-    maxVio: figuresOf(series.figures, "max_vio").at(-1)!,
+    maxVio: figuresOf(series.figures, "max_vio").at(-1) ?? null,
   }));
 }
 

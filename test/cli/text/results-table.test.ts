@@ -17,7 +17,7 @@ import { madeRecords } from "../../support/trained-run.ts";
 
 function rowOf(router: string, loss: number, trains: boolean): RunTableRow {
   const summary = createRunSummary({ experts: 8, ranks: 1, deadWindow: 4 });
-  const maxVios: number[] = [];
+  const maxVios: (number | null)[] = [];
   for (const record of madeRecords(
     { router, loss, skew: 0.1 },
     { routers: [], steps: 9, seed: 1, hasClusters: true },

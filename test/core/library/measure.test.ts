@@ -38,7 +38,7 @@ it.each<[RecordedInput, RegExp]>([
   [{ experts: 8 }, /give one file/],
   [{ experts: 8, loads, selections }, /give one file/],
   [{ experts: 8, loads, batchTokens: 4 }, /use it only with selections/],
-  [{ experts: 8, loads, ranks: 3 }, /ranks: 3 is not allowed: it must divide the experts/],
+  [{ experts: 8, loads, ranks: 9 }, /ranks: 9 is not allowed: it is more than the experts/],
   [{ experts: 0, loads }, /experts: 0/],
   [{ experts: 9, loads }, /the file has 8 columns/],
   [{ experts: 8, loads: "nowhere.npy" }, /nowhere\.npy: no such file/],

@@ -69,7 +69,7 @@ describe("a meter", () => {
     expect(short.summary()).toMatchObject({ regretSe: null });
   });
 
-  it.each([{ topK: 7 }, { ranks: 4 }, { slots: 7 }, { slots: 0 }, { scores: "tanh" as "softmax" }, { tokens: 0 }])(
+  it.each([{ topK: 7 }, { ranks: 7 }, { slots: 7 }, { slots: 0 }, { scores: "tanh" as "softmax" }, { tokens: 0 }])(
     "refuses the sizes %j",
     async (wrong) => {
       await expect(metrics.createMeter({ ...sizes, ...wrong })).rejects.toThrow(InputError);
@@ -97,9 +97,10 @@ it("counts loads, sums them over ranks, and knows the capacity", () => {
   const load = metrics.countLoad([0, 3, -1, 3, 2, 3], 4);
   expect(Array.from(load)).toEqual([1, 0, 1, 3]);
   expect(Array.from(metrics.loadPerRank(load, 2))).toEqual([1, 4]);
+  expect(Array.from(metrics.loadPerRank(load, 3))).toEqual([1, 1, 3]);
   expect(metrics.maxVio(load)).toBeCloseTo(3 / (5 / 4) - 1, 12);
   expect(() => metrics.countLoad([0, 4], 4)).toThrow(/entry 1: 4 is not an expert/);
-  expect(() => metrics.loadPerRank(load, 3)).toThrow(/3 does not divide the 4 experts/);
+  expect(() => metrics.loadPerRank(load, 5)).toThrow(/ranks: 5 is not allowed. Allowed: 1 to 4/);
   expect(metrics.capacity({ tokens: 10, experts: 4, topK: 2 })).toBe(5);
   expect(metrics.capacity({ tokens: 10, experts: 4, topK: 2, capacityFactor: 1.1 })).toBe(6);
 });
@@ -108,7 +109,7 @@ it("refuses affinities, sizes and numbers of experts that are none, and computes
   expect(() => metrics.affinities([1, 2], 2, "tanh" as "softmax")).toThrow(/"tanh" is not allowed. Allowed: softmax/);
   for (const experts of [0, -1, 1.5]) expect(() => metrics.countLoad([0], experts)).toThrow(InputError);
   const sizes = { tokens: 10, experts: 4, topK: 2 };
-  const wrong = [{ experts: 0 }, { tokens: -1 }, { topK: 0.5 }, { capacityFactor: 0.5 }, { tokens: undefined }];
+  const wrong = [{ experts: 0 }, { tokens: -1 }, { topK: 0.5 }, { capacityFactor: 0 }, { tokens: undefined }];
   for (const size of wrong) {
     expect(() => metrics.capacity({ ...sizes, ...size } as typeof sizes), JSON.stringify(size)).toThrow(InputError);
   }
@@ -118,6 +119,7 @@ it("counts the pairs on which two choices differ, whatever their order in a toke
   const sizes = { experts: 4, topK: 2 };
   expect(metrics.churn([0, 1, 2, 3], [1, 0, 3, 2], sizes)).toBe(0);
   expect(metrics.churn([0, 1, 2, 3], [0, 2, -1, 3], sizes)).toBe(0.5);
+  expect(metrics.churn([0, 1, 3, -1], [0, 2, -1, 3], sizes)).toBeCloseTo(1 / 3, 15);
   expect(() => metrics.churn([0, 1], [0, 1, 2, 3], sizes)).toThrow(InputError);
   expect(() => metrics.churn([0, 1], [0, 9], sizes)).toThrow(InputError);
 });

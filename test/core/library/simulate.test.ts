@@ -185,6 +185,8 @@ it("has a field for every field of a scenario file, and no other", () => {
     scores: true,
     capacityFactor: true,
     capacity: true,
+    dropBy: true,
+    rerouteDepth: true,
     ranks: true,
     deadWindow: true,
     loadSamples: true,

@@ -22,6 +22,7 @@ import {
 } from "../../../src/core/results/result-columns.ts";
 import { routers, simulate } from "../../../src/index.ts";
 import { measuredColumns } from "../../../src/node/check/checked-files.ts";
+import { measureRule } from "../../support/measure-rule.ts";
 import { randomLogits } from "../../support/random-logits.ts";
 import { runInProcess } from "../../support/run-in-process.ts";
 
@@ -189,10 +190,10 @@ describe("the range of a metric", () => {
 
   it("holds for what a trained gate and a bias are measured by", () => {
     const [tokens, experts, topK, ranks] = [24, 6, 2, 3];
-    const shape = { tokens, experts, topK, capacityFactor: 1 };
+    const shape = { tokens, experts, topK, capacityFactor: 1, ...measureRule({ ranks }) };
     const kernels = createReferenceKernels();
     const facts = createBatchFacts(kernels, shape);
-    const meter = createStepMeter(kernels, shape, "softmax", "none", ranks, topK);
+    const meter = createStepMeter(kernels, shape, topK);
     const logits = kernels.allocateFloat32(tokens * experts);
     const expert = kernels.allocateInt32(tokens * topK);
     const gate = kernels.allocateFloat32(tokens * topK);

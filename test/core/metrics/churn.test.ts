@@ -67,6 +67,13 @@ describe("churn", () => {
     expect(meter.measure(Int32Array.of(0), 1, Int32Array.of(1), 1, 1)).toBe(1);
   });
 
+  it("takes slots that plain top-k leaves empty too for no pairs", () => {
+    const meter = createChurnMeter(3);
+    expect(meter.measure(Int32Array.of(0, -1, 1, 2), 2, Int32Array.of(0, -1, 2, 1), 2, 2)).toBe(0);
+    expect(meter.measure(Int32Array.of(0, -1, 1, -1), 2, Int32Array.of(0, -1, 2, 1), 2, 2)).toBeCloseTo(1 / 3, 15);
+    expect(meter.measure(Int32Array.of(-1), 1, Int32Array.of(-1), 1, 1)).toBe(0);
+  });
+
   it("reads only the tokens of a shorter batch", () => {
     expect(createChurnMeter(3).measure(Int32Array.of(0, 1, 2), 1, Int32Array.of(0, 2, 0), 1, 2)).toBe(0.5);
   });

@@ -1,10 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { pairsOverCapacity } from "../../../src/core/assignment.ts";
-import { type CapacityPolicy, dropOverCapacity, unassignedPairs } from "../../../src/core/metrics/drops.ts";
+import {
+  dropOverCapacity,
+  rerouteOverCapacity,
+  unassignedPairs,
+  unroutedFraction,
+} from "../../../src/core/metrics/drops.ts";
 import { countLoad, type Matrix, toMatrix } from "../../support/plain.ts";
+import { randomLogits } from "../../support/random-logits.ts";
 
-type Policy = Exclude<CapacityPolicy, "none">;
+type Policy = "drop" | "drop-position";
 
 function drop(chosen: Matrix, score: Matrix, experts: number, capacity: number, policy: Policy): Matrix {
   const tokens = chosen.length;
@@ -143,4 +149,113 @@ describe("dropOverCapacity", () => {
     expect(assignment).toEqual(before);
     expect(Array.from(score)).toEqual([0.3, 0.1, 0.2]);
   });
+});
+
+/** Drops by score, then moves what was dropped. `logits` also rank the pairs: S rises with the logit. */
+function reroute(chosen: Matrix, logits: Matrix, capacity: number, depth = 99): Matrix {
+  const [tokens, slots, experts] = [chosen.length, chosen[0].length, logits[0].length];
+  const score = chosen.map((row, token) => row.map((e) => (e < 0 ? 0 : logits[token][e])));
+  const kept = Int32Array.from(drop(chosen, score, experts, capacity, "drop").flat());
+  const assignment = {
+    slots,
+    expert: Int32Array.from(chosen.flat()),
+    gate: new Float32Array(tokens * slots),
+    load: Int32Array.from(countLoad(chosen, experts)),
+  };
+  const batch = { step: 0, tokens, experts, logits: Float32Array.from(logits.flat()) };
+  rerouteOverCapacity(
+    batch,
+    assignment,
+    capacity,
+    depth,
+    Float64Array.from(score.flat()),
+    kept,
+    new Float64Array(experts),
+  );
+  return toMatrix(kept, tokens, slots);
+}
+
+describe("rerouteOverCapacity", () => {
+  it("moves the lowest pairs to the token's next best expert with room", () => {
+    // All want expert 0, which takes two; tokens 1 and 0 are its lowest. Each prefers expert 1, which has room for both.
+    const logits = [
+      [6, 5, 1],
+      [5, 4, 3],
+      [9, 1, 0],
+      [8, 1, 0],
+    ];
+    expect(reroute([[0], [0], [0], [0]], logits, 2)).toEqual([[1], [1], [0], [0]]);
+  });
+
+  it("serves the lowest pair first where there is room for one", () => {
+    const logits = [
+      [6, 5, 1, 0],
+      [5, 4, 3, 0],
+      [9, 1, 0, 0],
+    ];
+    // Expert 1 goes to token 1, whose pair is the lowest; token 0 takes its next best.
+    expect(reroute([[0], [0], [0]], logits, 1)).toEqual([[2], [1], [0]]);
+  });
+
+  it("drops a pair that finds no room among the next `depth` experts", () => {
+    const logits = [
+      [6, 5, 1, 0],
+      [5, 4, 3, 0],
+      [9, 1, 0, 0],
+    ];
+    expect(reroute([[0], [0], [0]], logits, 1, 1)).toEqual([[-1], [1], [0]]);
+    expect(reroute([[0], [0], [0]], logits, 1, 2)).toEqual([[2], [1], [0]]);
+    // One expert at capacity 1 has no room for others at all.
+    expect(reroute([[0], [0]], [[2], [1]], 1)).toEqual([[0], [-1]]);
+  });
+
+  it("gives a token no expert twice, none that is disabled, and breaks ties to the lower index", () => {
+    const logits = [
+      [5, 4, 1, 1, Number.NEGATIVE_INFINITY],
+      [6, 5, 0, 0, 0],
+      [7, -1, 0, 0, 0],
+    ];
+    const chosen = [
+      [0, 1],
+      [0, 1],
+      [0, 2],
+    ];
+    // Expert 0 keeps tokens 1 and 2; token 0's next best with room are 2 and 3, which tie.
+    expect(reroute(chosen, logits, 2)).toEqual([
+      [2, 1],
+      [0, 1],
+      [0, 2],
+    ]);
+  });
+
+  it("keeps every load within the capacity, moves only what is over it, and drops only without room", () => {
+    fc.assert(
+      fc.property(cases, fc.nat(), ({ chosen, experts, capacity }, seed) => {
+        const logits = toMatrix(randomLogits(`reroute ${seed}`, chosen.length, experts), chosen.length, experts);
+        const kept = reroute(chosen, logits, capacity);
+        const [before, after] = [countLoad(chosen, experts), countLoad(kept, experts)];
+        expect(after.every((load, e) => load <= capacity && load >= Math.min(before[e], capacity))).toBe(true);
+        for (const [token, row] of kept.entries()) {
+          const held = row.filter((e) => e >= 0);
+          expect(new Set(held).size).toBe(held.length);
+          for (const [slot, e] of row.entries()) {
+            if (e === chosen[token][slot]) continue;
+            expect(before[chosen[token][slot]]).toBeGreaterThan(capacity);
+            if (e >= 0) {
+              expect(chosen[token]).not.toContain(e);
+              continue;
+            }
+            const free = after.flatMap((load, other) => (load < capacity ? [other] : []));
+            expect(free.filter((other) => !held.includes(other) && !chosen[token].includes(other))).toEqual([]);
+          }
+        }
+      }),
+      { seed: 1 },
+    );
+  });
+});
+
+it("counts the tokens without any expert", () => {
+  expect(unroutedFraction(Int32Array.of(0, -1, -1, -1, -1, 2, -1, -1), 2, 4)).toBe(0.5);
+  expect(unroutedFraction(Int32Array.of(0, -1, -1, -1), 2, 1)).toBe(0);
 });

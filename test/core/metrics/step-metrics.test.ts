@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { expertCapacity, type RoutingShape, type ScoreKind } from "../../../src/core/assignment.ts";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
-import type { CapacityPolicy } from "../../../src/core/metrics/drops.ts";
+import type { CapacityRule } from "../../../src/core/metrics/drops.ts";
 import { createBatchFacts, createStepMeter, loadMetrics } from "../../../src/core/metrics/step-metrics.ts";
+import { measureRule } from "../../support/measure-rule.ts";
 import { affinities, countLoad, largestIndices, type Matrix, toMatrix } from "../../support/plain.ts";
 import { randomLogits } from "../../support/random-logits.ts";
 
@@ -16,17 +17,18 @@ const topKRows = logitRows.map((row) => largestIndices(row, shape.topK));
 
 interface MeterSetting {
   readonly scores?: ScoreKind;
-  readonly policy?: CapacityPolicy;
+  readonly rule?: Partial<CapacityRule>;
   readonly ranks?: number;
   readonly shape?: RoutingShape;
 }
 
-function measure(chosen: Matrix, { scores = "softmax", policy = "none", ranks = 2, ...setting }: MeterSetting = {}) {
+function measure(chosen: Matrix, { scores = "softmax", rule = {}, ranks = 2, ...setting }: MeterSetting = {}) {
   const of = setting.shape ?? shape;
   const kernels = createReferenceKernels();
   const slots = chosen[0].length;
-  const facts = createBatchFacts(kernels, of);
-  const meter = createStepMeter(kernels, of, scores, policy, ranks, slots);
+  const measured = { ...of, ...measureRule({ scores, ranks, ...rule }) };
+  const facts = createBatchFacts(kernels, measured);
+  const meter = createStepMeter(kernels, measured, slots);
   const buffer = kernels.allocateFloat32(logits.length);
   buffer.set(logits);
   const expert = kernels.allocateInt32(of.tokens * slots);
@@ -50,7 +52,7 @@ function scoreOf(chosen: Matrix, scores: ScoreKind): number {
 
 describe("createBatchFacts", () => {
   const kernels = createReferenceKernels();
-  const facts = createBatchFacts(kernels, shape);
+  const facts = createBatchFacts(kernels, { ...shape, ...measureRule() });
   const buffer = kernels.allocateFloat32(logits.length);
 
   it("has no router_z before the first batch", () => {
@@ -111,9 +113,9 @@ describe("loadMetrics", () => {
     expect(loadMetrics([5, 5, 5, 5], 5, 16, new Float64Array(2)).stepTime).toBe(1.25);
   });
 
-  it("drops nothing and takes no longer in a batch without pairs", () => {
-    const { droppedFraction, stepTime } = loadMetrics([0, 0], 1, 0, new Float64Array(2));
-    expect({ droppedFraction, stepTime }).toEqual({ droppedFraction: 0, stepTime: 1 });
+  it("measures nothing in a batch without pairs", () => {
+    const metrics = loadMetrics([0, 0], 1, 0, new Float64Array(2));
+    expect(Object.values(metrics).every((value) => value === null)).toBe(true);
   });
 });
 
@@ -135,11 +137,16 @@ describe("createStepMeter", () => {
 
   const onTwo = logitRows.map((_, token) => (token % 3 === 0 ? [0, 2] : [0, 1]));
 
-  it("reports the load before drops whatever the policy", () => {
+  it("reports the load of experts before drops, and that of ranks after them", () => {
     const none = measure(onTwo);
-    for (const policy of ["drop", "drop-position"] as const) {
-      expect({ ...measure(onTwo, { policy }), score: null }).toEqual({ ...none, score: null });
+    for (const capacity of ["drop", "drop-position"] as const) {
+      const dropping = measure(onTwo, { rule: { capacity } });
+      // What is left of the loads 12, 8, 4, 0 is 6, 6, 4, 0, and 24 pairs were asked for.
+      expect({ ...dropping, score: null }).toEqual({ ...none, score: null, rankMaxVio: 0.5, stepTime: 1 });
     }
+    // Four pairs move to the last expert with room on the second rank, as far as tokens have further experts there.
+    const rerouting = measure(onTwo, { rule: { capacity: "reroute" } });
+    expect({ ...rerouting, score: null }).toEqual({ ...none, score: null, rankMaxVio: 0, stepTime: 1 });
     // Loads 12, 8, 4, 0 of 24 pairs with a capacity of 6: 6 and 2 are over it, 20 are on the first of two ranks.
     expect(none.maxVio).toBe(1);
     expect(none.droppedFraction).toBe(8 / 24);
@@ -169,14 +176,28 @@ describe("createStepMeter", () => {
       }
     }
     expect(kept.flat().filter((expert) => expert === -1)).toHaveLength(8);
-    expect(measure(onTwo, { policy: "drop" }).score).toBeCloseTo(scoreOf(kept, "softmax"), scoreDigits);
+    expect(measure(onTwo, { rule: { capacity: "drop", dropBy: "scores" } }).score).toBeCloseTo(
+      scoreOf(kept, "softmax"),
+      scoreDigits,
+    );
+  });
+
+  it("drops the pairs with the lowest gates unless `dropBy` says otherwise", () => {
+    // All gates are equal here, so that the earlier tokens stay.
+    const byGates = measure(onTwo, { rule: { capacity: "drop" } });
+    const byPosition = measure(onTwo, { rule: { capacity: "drop-position" } });
+    expect(byGates).toEqual(byPosition);
+    expect(byGates.score).not.toBe(measure(onTwo, { rule: { capacity: "drop", dropBy: "scores" } }).score);
   });
 
   it("scores only the earliest pairs of each expert under `drop-position`", () => {
     const capacity = expertCapacity(shape.tokens, shape);
     const seen = new Array(shape.experts).fill(0);
     const kept = onTwo.map((row) => row.map((expert) => (++seen[expert] > capacity ? -1 : expert)));
-    expect(measure(onTwo, { policy: "drop-position" }).score).toBeCloseTo(scoreOf(kept, "softmax"), scoreDigits);
+    expect(measure(onTwo, { rule: { capacity: "drop-position" } }).score).toBeCloseTo(
+      scoreOf(kept, "softmax"),
+      scoreDigits,
+    );
   });
 
   it("counts unrouted tokens as dropped and as differing from top-k, and scores them 0", () => {
@@ -184,6 +205,7 @@ describe("createStepMeter", () => {
     const metrics = measure(halfRouted, { shape: { ...shape, capacityFactor: 4 } });
     expect(metrics.droppedFraction).toBe(0.5);
     expect(metrics.churn).toBe(0.5);
+    expect(metrics.unroutedFraction).toBe(0.5);
     expect(metrics.score).toBeCloseTo(scoreOf(halfRouted, "softmax"), scoreDigits);
   });
 

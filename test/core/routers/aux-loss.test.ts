@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { ScoreKind } from "../../../src/core/assignment.ts";
 import { switchLoss } from "../../support/gate-twins.ts";
 import {
   affinities,
@@ -32,6 +33,7 @@ function differences(
   offset: readonly number[],
   fraction: readonly number[],
   coefficient: number,
+  scores: ScoreKind = "softmax",
 ): number[] {
   const step = 1e-5;
   return offset.map((_, e) => {
@@ -43,6 +45,7 @@ function differences(
         ),
         fraction,
         coefficient,
+        scores,
       );
     return (at(step) - at(-step)) / (2 * step);
   });
@@ -74,6 +77,58 @@ describe("aux-loss", () => {
     expect(Math.max(...offset.map(Math.abs))).toBeGreaterThan(0.1);
   });
 
+  it.each(["sigmoid", "sqrt-softplus", "logits"] as const)(
+    "takes p of %s affinities divided by their sum",
+    (scores) => {
+      const { route, router } = createRouterUnderTest("aux-loss", shape, {
+        options: { coefficient, learningRate },
+        scores,
+      });
+      const fraction = normalised(countLoad(route(batches[0]).expert, shape.experts));
+      const slope = differences(batchRows[0], new Array(shape.experts).fill(0), fraction, coefficient, scores);
+      const { offset } = router.state() as { offset: number[] };
+      const expected = slope.map((value) => -learningRate * value);
+      expect(largestDifference([offset], [expected])).toBeLessThan(learningRate * coefficient * gradientTolerance);
+      expect(Math.max(...offset.map(Math.abs))).toBeGreaterThan(0.01);
+    },
+  );
+
+  it.each(["softmax", "sigmoid"] as const)("takes the mean of the losses of sequences, by %s", (scores) => {
+    const options = { coefficient, learningRate, scope: "sequence", sequenceTokens: 16 };
+    const { route, router } = createRouterUnderTest("aux-loss", shape, { options, scores });
+    const { expert } = route(batches[0]);
+    const none = new Array(shape.experts).fill(0);
+    const slopes = [0, 16, 32].map((first) => {
+      const part = expert.slice(first, first + 16);
+      const rows = batchRows[0].slice(first, first + 16);
+      return differences(rows, none, normalised(countLoad(part, shape.experts)), coefficient, scores);
+    });
+    const expected = none.map((_, e) => (-learningRate * slopes.reduce((sum, slope) => sum + slope[e], 0)) / 3);
+    const { offset } = router.state() as { offset: number[] };
+    expect(largestDifference([offset], [expected])).toBeLessThan(learningRate * coefficient * gradientTolerance);
+  });
+
+  it("takes f of the last batches together in the global scope, and resumes with them", () => {
+    const options = { coefficient, learningRate, scope: "global", globalBatches: 3 };
+    const { route, router } = createRouterUnderTest("aux-loss", shape, { options });
+    const other = createRouterUnderTest("aux-loss", shape, { options });
+    const chosen: Matrix[] = [];
+    let offset = new Array<number>(shape.experts).fill(0);
+    batches.forEach((batch, step) => {
+      if (step === 4) other.router.restore(JSON.parse(JSON.stringify(router.state())));
+      chosen.push(route(batch).expert);
+      const fraction = normalised(countLoad(chosen.slice(-3).flat(), shape.experts));
+      const slope = differences(batchRows[step], offset, fraction, coefficient);
+      offset = offset.map((value, e) => value - learningRate * slope[e]);
+      const state = router.state() as { offset: number[] };
+      const tolerance = (step + 1) * learningRate * coefficient * gradientTolerance;
+      expect(largestDifference([state.offset], [offset])).toBeLessThan(tolerance);
+      if (step < 4) return;
+      other.route(batch);
+      expect(other.router.state()).toEqual(state);
+    });
+  });
+
   it("stays where a balanced batch leaves it", () => {
     const even = { tokens: 2, experts: 2, topK: 1, capacityFactor: 1 };
     const { route, router } = createRouterUnderTest("aux-loss", even, { options: { coefficient, learningRate } });
@@ -102,7 +157,9 @@ describe("aux-loss", () => {
 
   it("refuses the state of a router of another size", () => {
     const { router } = createRouterUnderTest("aux-loss", shape);
-    expect(() => router.restore({ offset: [0, 0] })).toThrow(RangeError);
+    const state = router.state();
+    expect(() => router.restore({ ...state, offset: [0, 0] })).toThrow(RangeError);
+    expect(() => router.restore({ ...state, loads: [1], pairs: [1] })).toThrow(RangeError);
     expect(() => router.restore({})).toThrow();
   });
 });

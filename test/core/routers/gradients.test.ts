@@ -184,7 +184,7 @@ function noisyCase(shape: RoutingShape): Case {
 
 /** Offsets learned from a few batches, or the loss itself where a gate is trained. */
 function auxLossCases(trained: boolean): Case[] {
-  const coefficient = 0.5;
+  const coefficient = 1;
   return scoreCases("aux-loss", { coefficient, learningRate: 2 }).map((scored) => ({
     ...scored,
     title: `${scored.title}${trained ? ", trained" : ""}`,
@@ -202,7 +202,7 @@ function auxLossCases(trained: boolean): Case[] {
     ...(trained && {
       ownLoss: ({ decision }: Routed) => {
         const fraction = normalised(decision.load);
-        return (logits: Matrix) => switchLoss(logits, fraction, coefficient);
+        return (logits: Matrix) => switchLoss(logits, fraction, coefficient, scored.setting.scores);
       },
       vanishes: false,
     }),

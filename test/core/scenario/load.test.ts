@@ -110,10 +110,9 @@ describe("a refused scenario", () => {
     expect(await problemOf({ experts: undefined })).toContain("experts: missing");
     expect(await problemOf({ name: "a/b" })).toContain('name: "a/b" is not allowed: must be usable as a folder name');
     expect(await problemOf({ name: ".." })).toContain("name:");
-    expect(await problemOf({ ranks: 3 })).toContain("ranks: 3 does not divide the 8 experts");
-    expect(await problemOf({ capacityFactor: 0.5 })).toContain("capacityFactor: 0.5 is not allowed");
+    expect(await problemOf({ ranks: 9 })).toContain("ranks: 9 is more than the 8 experts. Allowed: 1 to 8.");
+    expect(await problemOf({ capacityFactor: 0 })).toContain("capacityFactor: 0 is not allowed");
     expect(await problemOf({ routers: [] })).toContain("routers");
-    expect(await problemOf({ steps: 10, deadWindow: 11 })).toContain("deadWindow: 11 is more than the 10 steps");
     expect(await problemOf({ seed: Number.NaN })).toContain("seed: NaN is not allowed");
   });
 
@@ -135,10 +134,10 @@ describe("a refused scenario", () => {
   });
 
   it("lists all its problems at once", async () => {
-    const message = await problemOf({ topK: 9, ranks: 3 });
+    const message = await problemOf({ topK: 9, ranks: 10 });
     expect(message).toContain("2 problems");
     expect(message).toContain("\n  topK: 9");
-    expect(message).toContain("\n  ranks: 3");
+    expect(message).toContain("\n  ranks: 10");
   });
 });
 

@@ -83,7 +83,7 @@ it("hands over what the capacity policy leaves", async () => {
   );
   for (const [step, { expert, load }] of seen.entries()) {
     const dropped = expert.filter((e) => e < 0).length;
-    expect(dropped).toBe(records[step].metrics.droppedFraction * 2 * tokens);
+    expect(dropped).toBe(records[step].metrics.droppedFraction! * 2 * tokens);
     for (let e = 0; e < experts; e++) {
       expect(expert.filter((other) => other === e)).toHaveLength(Math.min(load[e], 12));
     }

@@ -42,7 +42,7 @@ describe("the affinity in which routers are measured", () => {
         expect(summaries[index].regretMean).toBeCloseTo(regret, 6);
       }
       expect(summaries[1].regretMean).toBeLessThan(summaries[0].regretMean!);
-      expect(summaries[1].maxVioBatchMean).toBeLessThan(summaries[0].maxVioBatchMean);
+      expect(summaries[1].maxVioBatchMean).toBeLessThan(summaries[0].maxVioBatchMean!);
     }
   });
 
