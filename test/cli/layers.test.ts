@@ -371,7 +371,7 @@ describe("commands on a file with layers", () => {
       "6 layers (0-5), 4 steps",
     );
     const refused: readonly (readonly [string[], string])[] = [
-      [["--axes", "layers,tokens,experts"], "4 dimensions, but axes names 3"],
+      [["--axes", "layers,tokens,experts"], "the axes layers,tokens,experts do not fit logits [6, 4, 48, 8]"],
       [["--axes", "layer,tokens"], 'Did you mean "layers"?'],
       [["--layers", "9"], "there is no layer 9; the file has 0-3"],
       [["--layers", "x"], '--layers: "x" is not allowed'],

@@ -23,7 +23,7 @@ export interface RecordedLogits {
   readonly file: string;
   /** What the file is and its sizes, for messages. */
   readonly description: string;
-  /** The model's ids of the layers with logits, rising; null if the file has only one. */
+  /** The model's ids of the layers with logits, rising; null if the file has only one, and the options name no layers. */
   readonly layers: readonly number[] | null;
   /** The ids of layers without a row, such as dense ones. */
   readonly absentLayers: readonly number[];
@@ -60,10 +60,15 @@ export async function openRecordedLogits(source: Source, options: LogitsOptions 
       const sizeOf = (layer: LayerReader) => `layer ${layer.id} has ${layer.steps} × ${layer.tokens} tokens`;
       throw new InputError(`${name}: the layers differ in shape: ${sizeOf(first)}, ${sizeOf(odd)}`);
     }
+    // A single layer is one of a model's only if somebody asks for layers: it then has that layer's random numbers.
+    const isLayered =
+      recording.layers.length > 1 ||
+      options.tensor?.includes("*") === true ||
+      options.axes?.includes("layers") === true;
     return {
       file: name,
       description,
-      layers: recording.layers.length === 1 ? null : present.map(({ id }) => id),
+      layers: isLayered ? present.map(({ id }) => id) : null,
       absentLayers: sizes.filter((layer) => layer.steps === 0).map(({ id }) => id),
       steps: hasSteps ? steps : null,
       tokens: tokens ?? 0,
