@@ -1,6 +1,6 @@
 // Makes the results of the training scenarios again: their means and intervals in results/training, and from these the
-// tables and the pictures of docs/training.md. Takes about half an hour on two cores. With a folder for an argument the
-// sweeps stay there, and one that was stopped goes on. `npm run results:training`
+// tables and the pictures of docs/training.md. Takes about an hour on two cores. With a folder for an argument the sweeps
+// stay there, and an interrupted one resumes; names of scenarios after it make only these. `npm run results:training`
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,19 +20,25 @@ const idle = { name: "idle %", column: "idle_fraction_mean", digits: 1, factor: 
 const dead = { name: "dead", column: "dead_experts", digits: 1 };
 const regret = { name: "regret", column: "regret_mean", digits: 4 };
 const specialisation = { name: "specialisation", column: "specialisation", digits: 2 };
+const evalLoss = { name: "eval loss", column: "eval_loss", digits: 3 };
+const evalMaxVio = { name: "eval MaxVio", column: "eval_max_vio", digits: 2 };
+const evalIdle = { name: "eval idle %", column: "eval_idle_fraction", digits: 1, factor: 100 };
 const similarity = { name: "similarity", column: "expert_similarity", digits: 2 };
 
-const scenarios = [
+const selective = [evalLoss, evalMaxVio, evalIdle, loss, batch];
+const all = [
   { name: "training-clusters", columns: [loss, batch, run, idle, regret, specialisation], timed: true },
   { name: "training-text", columns: [loss, batch, run, idle, regret, similarity], timed: true, picture: "task-loss-balance" },
   { name: "training-collapse", columns: [loss, batch, idle, dead, specialisation], picture: "idle" },
   { name: "training-bias-rate", columns: [loss, batch, run, idle] },
   { name: "training-aux-weight", columns: [loss, batch, run, idle] },
-  { name: "training-ssr", columns: [loss, batch, run, idle] },
+  { name: "training-ssr-clusters", columns: selective, heads: ["p", "cost", "gradient"] },
+  { name: "training-ssr-text", columns: selective, heads: ["p", "cost", "gradient"] },
   { name: "training-shift", columns: [loss, batch, run, idle], picture: "max-vio" },
 ];
 
-const given = process.argv[2];
+const [given, ...names] = process.argv.slice(2);
+const scenarios = all.filter(({ name }) => names.length === 0 || names.includes(name));
 const folder = given ?? mkdtempSync(path.join(tmpdir(), "moesim-training-"));
 mkdirSync(records, { recursive: true });
 for (const { name, picture, timed } of scenarios) {
@@ -55,24 +61,28 @@ if (given === undefined) rmSync(folder, { recursive: true });
 const read = (file) => parse(readFileSync(path.join(records, file)), { columns: true });
 const page = path.join(root, "docs/training.md");
 let text = readFileSync(page, "utf8");
-for (const { name, columns, timed } of scenarios) {
+for (const { name, columns, timed, heads } of scenarios) {
   const between = new RegExp(`(<!-- ${name}:begin -->\n)[^]*(<!-- ${name}:end -->)`);
-  text = text.replace(between, `$1${tableOf(read(`${name}.csv`), columns, timed ? read(`${name}-timing.csv`) : null)}\n$2`);
+  const timing = timed ? read(`${name}-timing.csv`) : null;
+  text = text.replace(between, `$1${tableOf(read(`${name}.csv`), columns, timing, heads)}\n$2`);
 }
 writeFileSync(page, text);
 
-/** Rows are routers, or the values of what was swept. */
-function tableOf(rows, columns, timing) {
+/** Rows are routers, the words of their labels under `words`, or the values of what was swept. */
+function tableOf(rows, columns, timing, words) {
   const parameters = Object.keys(rows[0]).filter((column) => column.startsWith("routers."));
-  const heads = [...(parameters.length > 0 ? parameters.map((name) => name.split(".").at(-1)) : [""])];
+  const heads = words ?? (parameters.length > 0 ? parameters.map((name) => name.split(".").at(-1)) : [""]);
+  const firstOf = (row) => {
+    if (words !== undefined) return words.map((_, i) => row.router.replace("p=", "").split(" ")[i] ?? "");
+    return parameters.length > 0 ? parameters.map((name) => row[name]) : [`\`${row.router}\``];
+  };
   const names = [...heads, ...columns.map(({ name }) => name), ...(timing === null ? [] : ["route ms", "train ms"])];
   const lines = rows.map((row) => {
-    const first = parameters.length > 0 ? parameters.map((name) => row[name]) : [`\`${row.router}\``];
     const time = timing?.find(({ router }) => router === row.router);
     const times = timing === null ? [] : [time.route_ms_median, time.train_ms_median].map((ms) => Number(ms).toPrecision(2));
-    return `| ${[...first, ...columns.map((column) => cellOf(row, column)), ...times].join(" | ")} |`;
+    return `| ${[...firstOf(row), ...columns.map((column) => cellOf(row, column)), ...times].join(" | ")} |`;
   });
-  return [`| ${names.join(" | ")} |`, `|---|${"---:|".repeat(names.length - 1)}`, ...lines].join("\n");
+  return [`| ${names.join(" | ")} |`, `|${"---|".repeat(heads.length)}${"---:|".repeat(names.length - heads.length)}`, ...lines].join("\n");
 }
 
 /** Mean and half the width of the 95 % interval. */

@@ -14,7 +14,7 @@ import { projectPath, temporaryFolder } from "../../support/program.ts";
 const isUpdate = process.env.UPDATE_GOLDEN !== undefined;
 
 // Training takes most of the time; a quick check makes one such run.
-const isLong = (name: string) => name.startsWith("training-") && name !== "training-ssr.yaml";
+const isLong = (name: string) => name.startsWith("training-") && name !== "training-ssr-clusters.yaml";
 const scenarios = readdirSync(projectPath("scenarios"))
   .filter((name) => name.endsWith(".yaml"))
   .filter((name) => process.env.QUICK_TESTS !== "1" || !isLong(name));
