@@ -15,6 +15,7 @@ const slowTests = [
   "test/core/library/{docs,examples,package,simulate}.test.ts",
   "test/page/report-page.test.ts",
   "test/core/pictures/index.test.ts",
+  "test/core/placement/balanced.test.ts",
   "test/core/routers/tensor-kernels.test.ts",
   "test/core/simulation/pass.test.ts",
   "test/core/streams/training/training.test.ts",

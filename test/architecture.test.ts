@@ -18,6 +18,7 @@ type Room = keyof typeof mayImport;
 const floors = [
   "kernels",
   "transport",
+  "placement",
   "metrics",
   "routers",
   "formats",

@@ -201,3 +201,78 @@ export function highsSparseColumns(
   }
   throw new Error("the outer approximation did not close");
 }
+
+/**
+ * The least load of the heaviest of `gpus` GPUs over all placements of `load` `[experts]` in `slots` slots, as a mixed-integer
+ * program: binary z_en = 1 if expert e has n replicas, integer y_eng of them on GPU g, Σ_g y_eng = n·z_en. GPUs are in the order
+ * of their loads, as any solution can be. `known`, the load of some placement, only shortens the search.
+ */
+export function highsPlacement(load: readonly number[], gpus: number, slots: number, known: number): number {
+  const mostReplicas = slots - load.length + 1;
+  const rowLower: number[] = [];
+  const rowUpper: number[] = [];
+  const row = (lower: number, upper: number) => {
+    rowUpper.push(upper);
+    return rowLower.push(lower) - 1;
+  };
+  const each = <Row>(count: number, make: () => Row) => Array.from({ length: count }, make);
+  const numberOf = each(load.length, () => row(1, 1));
+  const filled = each(gpus, () => row(slots / gpus, slots / gpus));
+  const loaded = each(gpus, () => row(-highs.infinity, 0));
+  const ordered = each(gpus - 1, () => row(0, highs.infinity));
+  const columns: { upper: number; isInteger: boolean; entries: [row: number, value: number][] }[] = [
+    { upper: known * (1 + 1e-6), isInteger: false, entries: loaded.map((at) => [at, -1]) },
+  ];
+  for (const [e, expertLoad] of load.entries()) {
+    for (let n = 1; n <= mostReplicas; n++) {
+      const linked = row(0, 0);
+      columns.push({
+        upper: 1,
+        isInteger: true,
+        entries: [
+          [numberOf[e], 1],
+          [linked, -n],
+        ],
+      });
+      for (let gpu = 0; gpu < gpus; gpu++) {
+        const entries: [number, number][] = [
+          [linked, 1],
+          [filled[gpu], 1],
+          [loaded[gpu], expertLoad / n],
+        ];
+        if (gpu < gpus - 1) entries.push([ordered[gpu], expertLoad / n]);
+        if (gpu > 0) entries.push([ordered[gpu - 1], -expertLoad / n]);
+        columns.push({ upper: Math.min(n, slots / gpus), isInteger: true, entries });
+      }
+    }
+  }
+  const [numRows, numCols] = [rowLower.length, columns.length];
+  const { integer, continuous } = highs.constants.variableType;
+  const starts = [0];
+  for (const { entries } of columns) starts.push(starts[starts.length - 1] + entries.length);
+  const model = {
+    numRows,
+    numCols,
+    sense: highs.constants.objectiveSense.minimize,
+    colCost: columns.map((_, column) => (column === 0 ? 1 : 0)),
+    colLower: new Array<number>(numCols).fill(0),
+    colUpper: columns.map(({ upper }) => upper),
+    rowLower,
+    rowUpper,
+    integrality: columns.map(({ isInteger }) => (isInteger ? integer : continuous)),
+    matrix: {
+      format: "csc" as const,
+      numRows,
+      numCols,
+      starts,
+      indices: columns.flatMap(({ entries }) => entries.map(([at]) => at)),
+      values: columns.flatMap(({ entries }) => entries.map(([, value]) => value)),
+    },
+  };
+  return highs.withModel(model, (solver) => {
+    solver.options.set({ output_flag: false, mip_rel_gap: 0, mip_abs_gap: 1e-6 });
+    solver.run();
+    if (solver.getModelStatus() !== highs.constants.modelStatus.optimal) throw new Error("HiGHS found no optimum");
+    return (solver.getSolution().colValue as ArrayLike<number>)[0];
+  });
+}
