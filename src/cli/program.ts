@@ -48,6 +48,11 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/optimum.ts")).optimumCommand,
   ),
   command(
+    "place <path>",
+    "Place experts on GPUs, with replicas; print the slowdown and a proven bound",
+    async () => (await import("./commands/place.ts")).placeCommand,
+  ),
+  command(
     "compare <folders..>",
     "Compare the metrics of two or more results side by side",
     async () => (await import("./commands/compare.ts")).compareCommand,

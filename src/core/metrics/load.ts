@@ -115,7 +115,8 @@ function isBalanced(load: ArrayLike<number>): boolean {
   return true;
 }
 
-function meanLoad(load: ArrayLike<number>): number {
+/** Returns the mean of at least one value. */
+export function meanLoad(load: ArrayLike<number>): number {
   return totalLoad(load) / load.length;
 }
 

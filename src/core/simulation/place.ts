@@ -1,0 +1,151 @@
+import { largest, loadPerRank, meanLoad } from "../metrics/load.ts";
+import { createBalancedPlacer } from "../placement/balanced.ts";
+import { createPlacer, type PlacementMethod } from "../placement/index.ts";
+import { type PlacementShape, placedLoad, replicaCounts } from "../placement/placement.ts";
+
+/** The loads of one layer, from its first step to its last. */
+export interface LayerLoads {
+  /** Returns the next step's load `[experts]`, overwritten by the one after; null after the last. */
+  next(): Promise<ArrayLike<number> | null>;
+  close(): Promise<void>;
+}
+
+/** A layer whose loads can be read more than once. */
+export interface LoadedLayer {
+  readonly layer: number;
+  readonly steps: number;
+  open(): Promise<LayerLoads>;
+}
+
+/** What a placement does to the loads of some steps; loads in pairs. */
+export interface PlacementFigures {
+  readonly steps: number;
+  /** Largest and mean load of a GPU, summed over the steps. */
+  readonly maxRankLoad: number;
+  readonly meanRankLoad: number;
+  /** Mean / largest, in (0, 1]. */
+  readonly balancedness: number;
+  /** Mean over the steps of the largest load of a GPU / the mean: what each step waits for, ≥ 1. */
+  readonly stepTime: number;
+  /** No placement of the same shape has a smaller largest load on these steps. */
+  readonly lowerBound: number;
+  /** `maxRankLoad` / `lowerBound` − 1. */
+  readonly gap: number;
+  /** The same of the experts in contiguous groups without replicas, as a model starts. */
+  readonly unplaced: { readonly maxRankLoad: number; readonly stepTime: number };
+}
+
+/** A placement of one layer, fitted to its first steps and judged on all. */
+export interface PlacedLayer {
+  readonly layer: number;
+  /** `[slots]`, the expert in each slot, GPU by GPU. */
+  readonly expertOfSlot: Int32Array;
+  /** `[experts]`. */
+  readonly replicas: Int32Array;
+  /** On the steps that it was fitted to, or, of a given placement, on as many. */
+  readonly fitted: PlacementFigures;
+  /** On the steps after; null if there are none. */
+  readonly later: PlacementFigures | null;
+}
+
+/** @param given a placement to judge instead of fitting one */
+export type LayerPlacer = (layer: LoadedLayer, given?: Int32Array) => Promise<PlacedLayer | null>;
+
+export interface PlaceOptions {
+  readonly shape: PlacementShape;
+  readonly method: PlacementMethod;
+  /** At which the search stops, ≥ 0. */
+  readonly gap: number;
+  /** Share of the steps that the placement is fitted to, in (0, 1]; at least one step. */
+  readonly split: number;
+}
+
+/** A stretch of steps, and sums over those with load. */
+interface Window {
+  readonly load: Float64Array;
+  steps: number;
+  stepTime: number;
+  unplacedStepTime: number;
+}
+
+/**
+ * Returns a function that places layers, and judges placements that are given. It reads a layer twice, so that memory does
+ * not grow with the steps. It returns null for a layer without any load: the model has none there.
+ *
+ * Steps without load are in no mean. If all load is in the later steps, the placement is fitted to these.
+ */
+export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): LayerPlacer {
+  const { experts, gpus } = shape;
+  const place = createPlacer(shape, method, gap);
+  const balance = createBalancedPlacer(shape, gap);
+  const rankLoad = new Float64Array(gpus);
+  const fitted = emptyWindow();
+  const later = emptyWindow();
+
+  function emptyWindow(): Window {
+    return { load: new Float64Array(experts), steps: 0, stepTime: 0, unplacedStepTime: 0 };
+  }
+
+  async function eachStep(layer: LoadedLayer, visit: (load: ArrayLike<number>, window: Window) => void): Promise<void> {
+    const fittedSteps = Math.max(1, Math.round(split * layer.steps));
+    const loads = await layer.open();
+    let step = 0;
+    for (let load = await loads.next(); load !== null; load = await loads.next()) {
+      const window = step < fittedSteps ? fitted : later;
+      if (largest(load) > 0) visit(load, window);
+      step += 1;
+    }
+    await loads.close();
+  }
+
+  function slowdown(): number {
+    return largest(rankLoad) / meanLoad(rankLoad);
+  }
+
+  function figuresOf(window: Window, expertOfSlot: Int32Array, replicas: Int32Array): PlacementFigures {
+    const { load, steps, stepTime, unplacedStepTime } = window;
+    const unplaced = largest(loadPerRank(load, gpus, rankLoad));
+    placedLoad(load, expertOfSlot, replicas, rankLoad);
+    const maxRankLoad = largest(rankLoad);
+    const meanRankLoad = meanLoad(rankLoad);
+    const lowerBound = Math.min(maxRankLoad, balance(load).lowerBound);
+    return {
+      steps,
+      maxRankLoad,
+      meanRankLoad,
+      balancedness: meanRankLoad / maxRankLoad,
+      stepTime: stepTime / steps,
+      lowerBound,
+      gap: maxRankLoad / lowerBound - 1,
+      unplaced: { maxRankLoad: unplaced, stepTime: unplacedStepTime / steps },
+    };
+  }
+
+  return async (layer, given) => {
+    for (const window of [fitted, later]) {
+      window.load.fill(0);
+      window.steps = window.stepTime = window.unplacedStepTime = 0;
+    }
+    await eachStep(layer, (load, window) => {
+      window.steps += 1;
+      for (let e = 0; e < experts; e++) window.load[e] += load[e];
+    });
+    const first = fitted.steps > 0 ? fitted : later;
+    if (first.steps === 0) return null;
+    const expertOfSlot = given ?? place(first.load);
+    const replicas = replicaCounts(expertOfSlot, experts);
+    await eachStep(layer, (load, window) => {
+      loadPerRank(load, gpus, rankLoad);
+      window.unplacedStepTime += slowdown();
+      placedLoad(load, expertOfSlot, replicas, rankLoad);
+      window.stepTime += slowdown();
+    });
+    return {
+      layer: layer.layer,
+      expertOfSlot,
+      replicas,
+      fitted: figuresOf(first, expertOfSlot, replicas),
+      later: first === fitted && later.steps > 0 ? figuresOf(later, expertOfSlot, replicas) : null,
+    };
+  };
+}

@@ -1,0 +1,149 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { moesim, temporaryFolder } from "../support/program.ts";
+import { runInProcess } from "../support/run-in-process.ts";
+
+/** Experts 0 and 1 are busy in the first two steps, 0 and 2 in the others. */
+const steps = [
+  [4, 4, 1, 1],
+  [4, 4, 1, 1],
+  [4, 1, 4, 1],
+  [4, 1, 4, 1],
+];
+
+function loadsFile(rows: readonly (readonly number[])[] = steps): string {
+  const file = path.join(temporaryFolder(), "counts.csv");
+  writeFileSync(file, `${rows.map((row) => row.join(",")).join("\n")}\n`);
+  return file;
+}
+
+async function place(...words: string[]) {
+  const { code, stdout, stderr } = await runInProcess(["place", ...words, "--json"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return JSON.parse(stdout);
+}
+
+async function refusal(...words: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runInProcess(["place", ...words]);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  return stderr;
+}
+
+describe("moesim place", () => {
+  it("fits to the first half of the steps and judges on both, as a process", () => {
+    const { code, stdout } = moesim(["place", loadsFile(), "--gpus", "2", "--json"]);
+    expect(code).toBe(0);
+    const plan = JSON.parse(stdout);
+    expect(plan).toMatchObject({ method: "balanced", experts: 4, gpus: 2, slots: 4, absent_layers: [] });
+    // Experts 0 and 2 share a GPU: balanced while 1 is busy, and 8 of 10 pairs when 2 is.
+    expect(plan.layers).toEqual([
+      {
+        layer: 0,
+        steps: 2,
+        max_rank_load: 10,
+        mean_rank_load: 10,
+        balancedness: 1,
+        step_time: 1,
+        lower_bound: 10,
+        gap: 0,
+        unplaced: { max_rank_load: 16, step_time: 1.6 },
+        later: {
+          steps: 2,
+          max_rank_load: 16,
+          mean_rank_load: 10,
+          balancedness: 0.625,
+          step_time: 1.6,
+          lower_bound: 10,
+          gap: 0.6,
+          unplaced: { max_rank_load: 10, step_time: 1 },
+        },
+        replicas: [1, 1, 1, 1],
+        physical_to_logical: [0, 2, 1, 3],
+      },
+    ]);
+  });
+
+  it("fits to all steps with --split 1", async () => {
+    const [layer] = (await place(loadsFile(), "--gpus", "2", "--split", "1")).layers;
+    expect(layer).toMatchObject({ steps: 4, later: null, max_rank_load: 20, lower_bound: 20 });
+    // Experts 0 and 3 share a GPU, so that 0 shares none with 1 or 2.
+    expect(layer.step_time).toBe(1);
+  });
+
+  it("leaves empty steps out of the mean", async () => {
+    const [layer] = (await place(loadsFile([...steps.slice(0, 2), [0, 0, 0, 0], steps[3]]), "--gpus", "2")).layers;
+    expect(layer.later).toMatchObject({ steps: 1, step_time: 1.6 });
+  });
+
+  it("replicates", async () => {
+    const [layer] = (await place(loadsFile([[6, 1, 1]]), "--gpus", "2", "--slots", "4")).layers;
+    expect(layer).toMatchObject({ replicas: [2, 1, 1], max_rank_load: 4, step_time: 1, later: null });
+  });
+
+  it.each(["contiguous", "striped", "eplb"])("places by %s", async (method) => {
+    const expected = { contiguous: [0, 1, 2, 3], striped: [0, 2, 1, 3], eplb: [0, 2, 1, 3] };
+    const [layer] = (await place(loadsFile(), "--gpus", "2", "--method", method)).layers;
+    expect(layer.physical_to_logical).toEqual(expected[method as keyof typeof expected]);
+    expect(layer.lower_bound).toBe(10);
+  });
+
+  it("prints a table of the layers and what it means", async () => {
+    const { code, stdout } = await runInProcess(["place", loadsFile(), "--gpus", "2"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("1 layer, 4 experts in 4 slots on 2 GPUs, balanced");
+    expect(stdout).toContain(
+      "On the steps it was fitted to, a step waits 0.00 % longer than in perfect balance; unplaced it waits 60.00 %.",
+    );
+    expect(stdout).toContain(
+      "On the steps after these, a step waits 60.00 % longer than in perfect balance; unplaced it waits 0.00 %.",
+    );
+  });
+
+  it.each(["sglang", "tensorrt-llm", "vllm-ascend"])("writes a map for %s, and judges it again", async (format) => {
+    const loads = loadsFile();
+    const out = path.join(temporaryFolder(), "map");
+    const plan = await place(loads, "--gpus", "2", "--slots", "6", "--out", out, "--format", format);
+    const judged = await place(loads, "--gpus", "2", "--map", out);
+    expect(judged).toMatchObject({ method: null, map: out, slots: 6 });
+    expect(judged.layers).toEqual(plan.layers);
+  });
+
+  it("writes the plan as it prints it", async () => {
+    const out = path.join(temporaryFolder(), "plan.json");
+    const plan = await place(loadsFile(), "--gpus", "2", "--out", out);
+    expect(JSON.parse(readFileSync(out, "utf8"))).toEqual(plan);
+  });
+
+  it("says what is wrong, where, and what to do", async () => {
+    const loads = loadsFile();
+    expect(await refusal(loads)).toContain("--gpus is missing");
+    expect(await refusal(loads, "--gpus", "0")).toContain("--gpus: 0 is not allowed");
+    expect(await refusal(loads, "--gpus", "2", "--slots", "2")).toContain("--slots: 2 slots for 4 experts");
+    expect(await refusal(loads, "--gpus", "4", "--slots", "6")).toContain(
+      "--slots: 6 slots do not divide evenly over 4 GPUs; give e.g. 8",
+    );
+    expect(await refusal(loads, "--gpus", "2", "--nodes", "3")).toContain(
+      "--nodes: 2 GPUs do not divide evenly over 3 nodes",
+    );
+    expect(await refusal(loads, "--gpus", "2", "--groups", "3")).toContain(
+      "--groups: 4 experts do not divide evenly into 3 groups",
+    );
+    expect(await refusal(loads, "--gpus", "2", "--gap", "-1")).toContain("--gap: -1 is not allowed");
+    expect(await refusal(loads, "--gpus", "2", "--split", "0")).toContain("--split: 0 is not allowed");
+    expect(await refusal(loads, "--gpus", "2", "--format", "sglang")).toContain("--out");
+    expect(await refusal(loads, "--gpus", "2", "--out", loads)).toContain("--out and PATH name the same file");
+    expect(await refusal(loadsFile([[0, 0]]), "--gpus", "2")).toContain("no layer has any load");
+    expect(await refusal(path.join(temporaryFolder(), "none.csv"), "--gpus", "2")).toContain("no such file");
+  });
+
+  it("refuses a map that does not fit", async () => {
+    const loads = loadsFile();
+    const map = path.join(temporaryFolder(), "map.json");
+    writeFileSync(map, JSON.stringify({ physical_to_logical_map: [[0, 1, 2, 2]] }));
+    expect(await refusal(loads, "--gpus", "2", "--map", map)).toContain("layer 0: no slot for expert 3");
+    expect(await refusal(loads, "--gpus", "2", "--slots", "6", "--map", map)).toContain("the map has 4 slots");
+    writeFileSync(map, "[]");
+    expect(await refusal(loads, "--gpus", "2", "--map", map)).toContain("not an expert map");
+  });
+});
