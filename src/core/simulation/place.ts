@@ -29,7 +29,7 @@ export interface PlacementFigures {
   readonly stepTime: number;
   /** No placement of the same shape has a smaller largest load on these steps. */
   readonly lowerBound: number;
-  /** `maxRankLoad` / `lowerBound` − 1. */
+  /** (`maxRankLoad` − `lowerBound`) / `lowerBound`. */
   readonly gap: number;
   /** The same of the experts in contiguous groups without replicas, as a model starts. */
   readonly unplaced: { readonly maxRankLoad: number; readonly stepTime: number };
@@ -116,7 +116,7 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
       balancedness: meanRankLoad / maxRankLoad,
       stepTime: stepTime / steps,
       lowerBound,
-      gap: maxRankLoad / lowerBound - 1,
+      gap: (maxRankLoad - lowerBound) / lowerBound,
       unplaced: { maxRankLoad: unplaced, stepTime: unplacedStepTime / steps },
     };
   }
