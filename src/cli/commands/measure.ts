@@ -307,7 +307,9 @@ const shownLayers = 12;
 
 /** Prints the layers with the largest MaxVio. */
 function printLayers(layers: readonly LayerRow[], wide: boolean): void {
-  const worst = layers.toSorted((a, b) => b.summary.maxVioGlobal! - a.summary.maxVioGlobal!).slice(0, shownLayers);
+  const worst = layers
+    .toSorted((a, b) => (b.summary.maxVioGlobal ?? 0) - (a.summary.maxVioGlobal ?? 0))
+    .slice(0, shownLayers);
   const rows = worst.map((row) => ({ ...row, timing: null, dualScores: null }));
   const table = formatRunTable(rows, tableStyle(wide), { title: "layer", nameOf: ({ layer }) => String(layer) });
   const others = layers.length - worst.length;

@@ -9,6 +9,7 @@ import type { Interval } from "../../core/results/interval.ts";
 import {
   intervalColumn,
   isMeanOfLayers,
+  isPlacedRow,
   objectOf,
   type SummaryRow,
   summaryColumnsOf,
@@ -141,7 +142,7 @@ export function runObject(row: RunTableRow): object {
     .flatMap((metric) => metric.timing ?? [])
     .find(({ column }) => column === "train_ms_median")!;
   return {
-    ...objectOf(summaryColumnsOf(trainingFiguresOf([row]), isMeanOfLayers(row)), row),
+    ...objectOf(summaryColumnsOf(trainingFiguresOf([row]), isMeanOfLayers(row), isPlacedRow(row)), row),
     [routeTime.column]: routeMsOf(row),
     ...(timing !== null && timing.trainMs !== null && { [trainTime.column]: trainTime.value(timing) }),
   };

@@ -1,6 +1,7 @@
 import type { ScoreKind } from "../assignment.ts";
 import type { AuxLossScope } from "../metrics/aux-loss.ts";
 import type { CapacityPolicy, DropRanking } from "../metrics/drops.ts";
+import type { PlacementMethod } from "../placement/index.ts";
 import { resolveScenario } from "../scenario/load.ts";
 import { type Scenario, toScenarioFile } from "../scenario/scenario.ts";
 import type { RouterInput, StreamInput } from "../scenario/schema.ts";
@@ -25,6 +26,26 @@ export interface MeasureInput {
         readonly globalBatches?: number | undefined;
       }
     | undefined;
+}
+
+/** Where the experts are, and how often they are placed again. */
+export interface PlacementInput {
+  /** GPUs that share the experts of a layer: the ranks of expert parallelism. */
+  readonly gpus: number;
+  /** Nodes with equally many GPUs; default 1. */
+  readonly nodes?: number | undefined;
+  /** Experts on all GPUs together, with replicas; default: one per expert, rounded up to a multiple of `gpus`. */
+  readonly slots?: number | undefined;
+  /** Groups of experts; each stays on a node if `nodes` divides them. Default 1. */
+  readonly groups?: number | undefined;
+  /** How to place; default `balanced`. */
+  readonly method?: PlacementMethod | undefined;
+  /** Last steps whose loads a placement is fitted to; default 1000. */
+  readonly window?: number | undefined;
+  /** Steps between two placements; default 3000. */
+  readonly interval?: number | undefined;
+  /** Time to move one expert, in balanced steps; default 0. */
+  readonly moveCost?: number | undefined;
 }
 
 /**
@@ -63,6 +84,8 @@ export interface ScenarioInput {
   readonly rerouteDepth?: number | undefined;
   /** Devices of expert parallelism, at most `experts`; default 1. */
   readonly ranks?: number | undefined;
+  /** Experts on GPUs, with replicas, placed again as loads change; default: in order on `ranks`. */
+  readonly placement?: PlacementInput | undefined;
   /** An expert without a token in this many last steps is dead; default: 100. Shorter runs take all their steps. */
   readonly deadWindow?: number | undefined;
   /** Maximum number of steps in loads.csv; results in memory have the loads of all steps. */

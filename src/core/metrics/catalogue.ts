@@ -8,11 +8,13 @@ import { sum } from "d3-array";
 import { derivedFrom } from "../registry.ts";
 import { meanPairScore, unroutedFraction } from "./drops.ts";
 import {
+  balancedness,
   biasSpread,
   idleFraction,
   loadCv,
   loadEntropy,
   loadGini,
+  loadPerRank,
   maxVio,
   minVio,
   quantileOf,
@@ -33,7 +35,7 @@ export type Better = "lower" | "higher" | null;
  * none. Token means weight steps
  * by their tokens, because each token has K pairs; windows are the last `deadWindow` steps.
  */
-export type Taken = "mean" | "token mean" | "window token mean" | "largest" | "last";
+export type Taken = "mean" | "token mean" | "window token mean" | "largest" | "last" | "sum";
 
 /** Name and place of a metric's column. */
 interface Column {
@@ -85,6 +87,8 @@ export interface Metric {
   readonly source: string;
   /** The training figures that it is one of; absent if it exists for every stream. */
   readonly training?: "trained" | "evaluated";
+  /** Present if the metric exists only for scenarios that place experts. */
+  readonly placed?: true;
   /** Present if the metric exists only for results of several layers. */
   readonly layered?: true;
   /**
@@ -92,7 +96,12 @@ export interface Metric {
    * stream, or joined from optima and biases that another thread may find.
    */
   readonly step?:
-    | { readonly file: StepFile; readonly measure: (facts: StepFacts) => number | null }
+    | {
+        readonly file: StepFile;
+        /** The file if the scenario places experts; default: the same. */
+        readonly placedFile?: StepFile;
+        readonly measure: (facts: StepFacts) => number | null;
+      }
     | { readonly file: StepFile; readonly report: (report: StepReport) => number | null }
     | { readonly file: StepFile; readonly join: (joined: JoinedFigures) => number | null };
   /** Its values for a whole run. */
@@ -102,9 +111,15 @@ export interface Metric {
 
 export type StepFile = "steps" | "diagnostics";
 
-/** Whether a run with these training figures has the metric. */
-export function isFigureOf({ training }: Pick<Metric, "training">, figures: TrainingFigures): boolean {
-  return training === undefined || figures === "evaluated" || training === figures;
+/** Whether a run with these training figures has the metric; `isPlaced` says whether its scenario places experts. */
+export function isFigureOf(
+  { training, placed }: Pick<Metric, "training" | "placed">,
+  figures: TrainingFigures,
+  isPlaced = false,
+): boolean {
+  return (
+    (training === undefined || figures === "evaluated" || training === figures) && (placed === undefined || isPlaced)
+  );
 }
 
 /** Returns a metric of a run's load; null if no expert could have a token. */
@@ -464,9 +479,13 @@ const entries = [
     range: "≥ 1 if every pair is routed and none is dropped",
     bounds: notNegative,
     definition:
-      "max over ranks of the rank's load, after the capacity policy, / (T·K / R): the slowdown relative to perfect balance",
+      "max over ranks of the rank's load, after the capacity policy, / (T·K / R): the slowdown relative to perfect balance; " +
+      "with a placement, plus moveCost for each expert that moved",
     source: "expert parallelism, arXiv 2412.19437",
-    step: { file: "steps", measure: ({ rankLoad, pairs }) => stepTime(rankLoad, pairs) },
+    step: {
+      file: "steps",
+      measure: ({ rankLoad, pairs, placed }) => stepTime(rankLoad, pairs) + (placed?.moveTime ?? 0),
+    },
     run: [{ column: "step_time_mean", label: "step time, mean", header: "step\ntime", rank: 11, taken: "mean" }],
   },
   {
@@ -797,29 +816,6 @@ const entries = [
     ],
   },
   {
-    id: "max_vio_worst",
-    label: "MaxVio of the worst layer",
-    unit: "1",
-    better: "lower",
-    range: "[0, E − 1]",
-    bounds: ({ experts }) => [0, experts - 1],
-    definition:
-      "with several layers, the largest MaxVio of the run of any layer, which max_vio_worst_layer names; the other metrics " +
-      "are means over the layers",
-    source: "this program",
-    layered: true,
-    run: [
-      {
-        column: "max_vio_worst",
-        label: "MaxVio of the run, worst layer",
-        header: "MaxVio\nworst",
-        rank: 5.5,
-        // One layer has no worst one; `meanOfLayers` knows it.
-        value: (): number | null => null,
-      },
-    ],
-  },
-  {
     id: "unrouted_fraction",
     label: "unrouted fraction",
     unit: "fraction",
@@ -848,6 +844,138 @@ const entries = [
     source: "Fedus et al. 2021, arXiv 2101.03961, eq. 4; global scope: arXiv 2501.11873",
     step: { file: "diagnostics", measure: ({ routed }) => routed?.auxLoss ?? null },
     run: [{ column: "aux_loss", label: "auxiliary loss", taken: "token mean" }],
+  },
+  {
+    id: "balancedness",
+    label: "balancedness",
+    unit: "1",
+    better: "higher",
+    range: "(0, 1]",
+    bounds: unit,
+    definition: "mean / largest load of a rank, after the capacity policy; empty on one rank",
+    source: "vLLM and SGLang",
+    step: {
+      file: "diagnostics",
+      placedFile: "steps",
+      measure: ({ rankLoad }) => (rankLoad.length === 1 ? null : balancedness(rankLoad)),
+    },
+    run: [{ column: "balancedness", label: "balancedness, mean", taken: "mean" }],
+  },
+  {
+    id: "ranks_per_token",
+    label: "ranks per token",
+    unit: "ranks",
+    better: "lower",
+    range: "[1, min(R, K)]; up to R if tokens have more than K experts",
+    bounds: ({ ranks }) => [1, ranks],
+    definition:
+      "mean over tokens of the distinct ranks that their experts are on, after the capacity policy; empty on one rank. Pair i " +
+      "of the batch takes replica i modulo their number",
+    source: "all-to-all of expert parallelism, arXiv 2412.19437",
+    step: { file: "diagnostics", placedFile: "steps", measure: ({ routed }) => routed?.spread()?.ranks ?? null },
+    run: [{ column: "ranks_per_token", label: "ranks per token", taken: "token mean" }],
+  },
+  {
+    id: "moves",
+    label: "moved experts",
+    unit: "experts",
+    better: "lower",
+    range: "≥ 0",
+    bounds: notNegative,
+    definition:
+      "with a placement, how often a GPU got an expert that it did not have, before the step; in the summary, the sum",
+    source: "this program",
+    placed: true,
+    step: { file: "steps", report: ({ moves }) => moves ?? null },
+    run: [{ column: "moves", label: "moved experts", taken: "sum" }],
+  },
+  {
+    id: "nodes_per_token",
+    label: "nodes per token",
+    unit: "nodes",
+    better: "lower",
+    range: "≥ 1",
+    bounds: ({ ranks }) => [1, ranks],
+    definition:
+      "with a placement, mean over tokens of the distinct nodes that their experts are on, as ranks_per_token",
+    source: "all-to-all of expert parallelism, arXiv 2412.19437",
+    placed: true,
+    step: { file: "steps", measure: ({ routed, placed }) => (placed && routed?.spread()?.nodes) ?? null },
+    run: [{ column: "nodes_per_token", label: "nodes per token", taken: "token mean" }],
+  },
+  {
+    id: "unplaced_step_time",
+    label: "step time without placement",
+    unit: "1",
+    better: null,
+    range: "≥ 1 if every pair is routed and none is dropped",
+    bounds: notNegative,
+    definition: "step time with the experts in order on the GPUs and without replicas",
+    source: "this program",
+    placed: true,
+    step: {
+      file: "steps",
+      measure: ({ keptLoad, placed, rankLoad: { length }, pairs }) =>
+        placed && stepTime(loadPerRank(keptLoad, length, new Float64Array(length)), pairs),
+    },
+    run: [{ column: "unplaced_step_time_mean", label: "step time without placement, mean", taken: "mean" }],
+  },
+  {
+    id: "stale_step_time",
+    label: "step time of the first placement",
+    unit: "1",
+    better: null,
+    range: "≥ 1 if every pair is routed and none is dropped",
+    bounds: notNegative,
+    definition: "step time if the first placement that was fitted had stayed; before it, of the experts in order",
+    source: "this program",
+    placed: true,
+    step: {
+      file: "steps",
+      measure: ({ keptLoad, placed, rankLoad, pairs }) =>
+        placed && (placed.staleLoad(keptLoad) * rankLoad.length) / pairs,
+    },
+    run: [{ column: "stale_step_time_mean", label: "step time of the first placement, mean", taken: "mean" }],
+  },
+  {
+    id: "step_time_bound",
+    label: "bound of the step time",
+    unit: "1",
+    better: null,
+    range: "≥ 1 if every pair is routed and none is dropped",
+    bounds: notNegative,
+    definition: "proven lower bound on the step time of any placement, even one fitted to the loads of the step itself",
+    source: "this program",
+    placed: true,
+    step: {
+      file: "steps",
+      measure: ({ keptLoad, placed, rankLoad, pairs }) =>
+        placed && (placed.leastLoad(keptLoad) * rankLoad.length) / pairs,
+    },
+    run: [{ column: "step_time_bound_mean", label: "bound of the step time, mean", taken: "mean" }],
+  },
+  {
+    id: "max_vio_worst",
+    label: "MaxVio of the worst layer",
+    unit: "1",
+    better: "lower",
+    range: "[0, E − 1]",
+    bounds: ({ experts }) => [0, experts - 1],
+    definition:
+      "with several layers, the largest MaxVio of the run of any layer, which max_vio_worst_layer names; the other metrics " +
+      "are means over the layers",
+    source: "this program",
+    layered: true,
+    run: [
+      {
+        column: "max_vio_worst",
+        label: "MaxVio of the run, worst layer",
+        header: "MaxVio\nworst",
+        rank: 5.5,
+        // One layer has no worst one; `meanOfLayers` knows it.
+        value: (): number | null => null,
+      },
+    ],
   },
 ] as const satisfies readonly Metric[];
 
@@ -912,18 +1040,27 @@ export interface StepColumn {
   readonly file: StepFile;
   /** As of its metric. */
   readonly training?: "trained" | "evaluated";
+  readonly placed?: true;
+  /** The file if the scenario places experts. */
+  readonly placedFile: StepFile;
   readonly value: (record: StepRecord) => number | null;
   /** Present if the value is joined from what other threads may find. */
   readonly join?: (joined: JoinedFigures) => number | null;
 }
 
-function stepColumnsIn({ id, step, training }: Metric): StepColumn[] {
+function stepColumnsIn({ id, step, training, placed }: Metric): StepColumn[] {
   if (step === undefined) return [];
   const key = camelCase(id) as keyof StepMetrics;
-  const column = { name: id, ...(training !== undefined && { training }) };
-  if ("join" in step) return [{ ...column, file: step.file, value: step.join, join: step.join }];
-  const value = "report" in step ? step.report : ({ metrics }: StepRecord) => metrics[key];
-  return [{ ...column, file: step.file, value }];
+  const { file } = step;
+  const column = {
+    name: id,
+    file,
+    placedFile: "measure" in step ? (step.placedFile ?? file) : file,
+    ...(training !== undefined && { training }),
+    ...(placed !== undefined && { placed }),
+  };
+  if ("join" in step) return [{ ...column, value: step.join, join: step.join }];
+  return [{ ...column, value: "report" in step ? step.report : ({ metrics }: StepRecord) => metrics[key] }];
 }
 
 const registeredStepColumns = registered.flatMap(stepColumnsIn);
@@ -1005,6 +1142,7 @@ export const describeMetrics = derivedFrom([metrics], (): readonly MetricDescrip
     columns: [
       ...run.map(({ column }) => `summary ${column}`),
       ...(step === undefined ? [] : [`${step.file} ${id}`]),
+      ...(step !== undefined && "placedFile" in step ? [`${step.placedFile} ${id}`] : []),
       ...timing.map(({ column }) => `timing ${column}`),
     ],
     source,

@@ -82,6 +82,12 @@ export function stepTime(rankLoad: Float64Array, pairs: number): number {
   return pairs === 0 ? 1 : (largest(rankLoad) * rankLoad.length) / pairs;
 }
 
+/** Mean / largest load of a rank, in (0, 1]: the share of the step in which a rank computes, on average. 1 without load. */
+export function balancedness(rankLoad: Float64Array): number {
+  const most = largest(rankLoad);
+  return most === 0 ? 1 : meanLoad(rankLoad) / most;
+}
+
 /** max b − min b ≥ 0 of a bias b `[experts]`, in the unit of the affinities; null if there is no bias. */
 export function biasSpread(bias: ArrayLike<number> | null): number | null {
   if (bias === null) return null;

@@ -8,6 +8,19 @@ export interface ExpertRanks {
   readonly rankOf: Int32Array;
 }
 
+/** Where the experts are on one step of a router. */
+export interface PlacedStep {
+  readonly ranks: ExpertRanks;
+  /** Time that moving experts before the step took, in balanced steps. */
+  readonly moveTime: number;
+  /** Sums the load `[experts]` over the ranks of the placement into `rankLoad` `[ranks]`, which it returns. */
+  rankLoad(load: ArrayLike<number>, rankLoad: Float64Array): Float64Array;
+  /** The largest load of a rank, in pairs, if the first placement that was fitted had stayed. */
+  staleLoad(load: ArrayLike<number>): number;
+  /** A proven lower bound on the largest load of a rank, in pairs, if the load had been known. */
+  leastLoad(load: ArrayLike<number>): number;
+}
+
 /** Returns the ranks of `experts` in contiguous groups without replicas; the first groups are larger if they differ. */
 export function contiguousRanks(experts: number, ranks: number): ExpertRanks {
   const [least, larger] = [Math.floor(experts / ranks), experts % ranks];

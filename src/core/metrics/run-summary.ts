@@ -170,6 +170,10 @@ export function createRunSummary(
           taken[at] += value * tokens;
           taken[count] += tokens;
           break;
+        case "sum":
+          taken[at] += value;
+          taken[count] += 1;
+          break;
         case "largest":
           taken[at] = taken[count] === 0 ? value : Math.max(taken[at], value);
           taken[count] += 1;

@@ -13,6 +13,7 @@ import { measureStep, type StepMetrics } from "./catalogue.ts";
 import { createChurnMeter } from "./churn.ts";
 import { type CapacityRule, dropOverCapacity, rerouteOverCapacity, unassignedPairs } from "./drops.ts";
 import { loadPerRank } from "./load.ts";
+import { contiguousRanks, type ExpertRanks, type PlacedStep, type Spread, spreadOfTokens } from "./ranks.ts";
 import type { RoutedFacts } from "./step-record.ts";
 
 /** What a scenario measures, and how. */
@@ -26,7 +27,8 @@ export interface MeasureRule extends CapacityRule {
  * Returns the metrics of a step that only need the load `[experts]`; the others are null, and so are all of a step with
  * no pairs. `pairs` = tokens · topK. Pairs that the router left unassigned count as dropped, like those over `capacity`.
  * Balance is that of the experts with a 1 in `enabled`, `[experts]`; of all experts if it is absent. `rankLoad`
- * `[ranks]` is set to the loads of the ranks, from `keptLoad` `[experts]`, what a capacity policy leaves.
+ * `[ranks]` is set to the loads of the ranks, from `keptLoad` `[experts]`, what a capacity policy leaves. Experts are in
+ * order on the ranks unless they are `placed`.
  */
 export function loadMetrics(
   load: ArrayLike<number>,
@@ -36,11 +38,13 @@ export function loadMetrics(
   routed: RoutedFacts | null = null,
   enabled?: Uint8Array,
   keptLoad: ArrayLike<number> = load,
+  placed: PlacedStep | null = null,
 ): StepMetrics {
-  loadPerRank(keptLoad, rankLoad.length, rankLoad);
+  if (placed === null) loadPerRank(keptLoad, rankLoad.length, rankLoad);
+  else placed.rankLoad(keptLoad, rankLoad);
   const dropped = pairsOverCapacity(load, capacity) + unassignedPairs(load, pairs);
   const counted = enabled === undefined ? load : Array.from(load).filter((_, e) => enabled[e] === 1);
-  return measureStep({ load: counted, rankLoad, pairs, dropped, routed });
+  return measureStep({ load: counted, rankLoad, keptLoad, placed, pairs, dropped, routed });
 }
 
 /** What all routers of a scenario share on one batch; computed once. */
@@ -114,6 +118,7 @@ export interface StepMeter {
    * @param shared of this batch
    * @param bias `[experts]`, the router's after the batch; null if it has none
    * @param trains whether the stream learns from the batch
+   * @param placed where the experts are; null if they are in order on the ranks
    */
   measure(
     batch: TokenBatch,
@@ -121,6 +126,7 @@ export interface StepMeter {
     assignment: Assignment,
     bias?: Float64Array | null,
     trains?: boolean,
+    placed?: PlacedStep | null,
   ): StepMetrics;
   /** `[tokens × slots]`, the experts that the capacity policy leaves in the last measured assignment, −1 = none. */
   remaining(): Int32Array;
@@ -149,17 +155,27 @@ export function createStepMeter(
   const rankLoad = new Float64Array(ranks);
   const churn = createChurnMeter(shape.experts);
   const fractions = createLoadFractions(shape, shape.measure.auxLoss, from);
+  const inOrder = contiguousRanks(shape.experts, ranks);
   let remaining: Int32Array;
+
+  /** Two metrics take it. */
+  function spreadOf(expert: Int32Array, slots: number, tokens: number, where: ExpertRanks): Spread | null {
+    if (spread === undefined) spread = ranks === 1 ? null : spreadOfTokens(expert, slots, tokens, where);
+    return spread;
+  }
+  let spread: Spread | null | undefined;
+
   return {
     state: fractions.state,
     rankLoad,
     remaining: () => remaining,
-    measure(batch, shared, assignment, bias = null, trains = false) {
+    measure(batch, shared, assignment, bias = null, trains = false, placed = null) {
       const { tokens, experts, logits } = batch;
       const { expert, slots, load, gate } = assignment;
       const { assignable, capacity, meanAffinities } = shared;
       kernels.pairScores(logits, scores, shared.logSumExp, expert, tokens, experts, slots, pairScore);
       remaining = expert;
+      spread = undefined;
       if (policy !== "none") {
         const rank = policy === "drop" && dropBy === "gates" ? gate : pairScore;
         const dropping = policy === "reroute" ? "drop" : policy;
@@ -187,10 +203,12 @@ export function createStepMeter(
           bias,
           trains,
           auxLoss: auxLoss(fractions.fraction, meanAffinities),
+          spread: () => spreadOf(remaining, slots, tokens, placed?.ranks ?? inOrder),
           churn: () => churn.measure(expert, slots, shared.topKExpert, shape.topK, tokens),
         },
         assignable?.enabled,
         policy === "none" ? load : keptLoad,
+        placed,
       );
     },
   };

@@ -3,6 +3,7 @@ import type { SolverReport } from "../solver-report.ts";
 import type { TokenBatch } from "../token-batch.ts";
 import type { Evaluation, TrainingStep } from "../training-step.ts";
 import type { StepMetrics } from "./catalogue.ts";
+import type { PlacedStep, Spread } from "./ranks.ts";
 import type { StepRegret } from "./regret.ts";
 import type { BatchFacts } from "./step-metrics.ts";
 
@@ -12,6 +13,10 @@ export interface StepFacts {
   readonly load: ArrayLike<number>;
   /** `[ranks]`, the load that the capacity policy leaves, summed over each rank's experts. */
   readonly rankLoad: Float64Array;
+  /** `[experts]`, what the capacity policy leaves. */
+  readonly keptLoad: ArrayLike<number>;
+  /** Null if the experts are in order on the ranks. */
+  readonly placed: PlacedStep | null;
   /** Tokens · topK; fewer if tokens have fewer than topK enabled experts. */
   readonly pairs: number;
   /** Pairs over capacity, plus those that the router left unassigned. */
@@ -35,6 +40,8 @@ export interface RoutedFacts {
   readonly trains: boolean;
   /** Load-balancing loss of the choice before drops, in the measured scope. */
   readonly auxLoss: number;
+  /** Ranks and nodes per token, after the capacity policy; null on one rank, and if no token has an expert. */
+  spread(): Spread | null;
   /** Fraction of pairs that differ from plain top-k's choice. */
   churn(): number;
 }
@@ -58,6 +65,8 @@ export interface StepReport {
   readonly enabled?: Uint8Array;
   /** `[ranks]`, the loads of ranks that a capacity policy leaves; absent without one. Overwritten by the next step. */
   readonly rankLoad?: Float64Array;
+  /** Experts that moved before the step; present if the scenario places them. */
+  readonly moves?: number;
   /** Present on steps on which a transport solver ran. */
   readonly solver?: SolverReport;
   /** Present if the stream trains. */

@@ -9,23 +9,27 @@ import type { StepRecord } from "./step-record.ts";
 export interface StepSeries {
   /** The training metrics that it includes. */
   readonly training: TrainingFigures;
+  /** Whether it includes the metrics of scenarios that place experts. */
+  readonly isPlaced: boolean;
   /** `[steps × values per step]`, NaN for a value that does not apply. */
   readonly figures: Float64Array;
 }
 
 const seriesColumns = (training: TrainingFigures) =>
-  derivedFrom([stepColumns], () =>
-    stepColumns.filter((column) => column.join === undefined && isFigureOf(column, training)),
+  [false, true].map((isPlaced) =>
+    derivedFrom([stepColumns], () =>
+      stepColumns.filter((column) => column.join === undefined && isFigureOf(column, training, isPlaced)),
+    ),
   );
 
-const columnsBy: Readonly<Record<TrainingFigures, () => readonly StepColumn[]>> = {
+const columnsBy: Readonly<Record<TrainingFigures, readonly (() => readonly StepColumn[])[]>> = {
   none: seriesColumns("none"),
   trained: seriesColumns("trained"),
   evaluated: seriesColumns("evaluated"),
 };
 
-function columnsOf({ training }: Pick<StepSeries, "training">): readonly StepColumn[] {
-  return columnsBy[training]();
+function columnsOf({ training, isPlaced }: Pick<StepSeries, "training" | "isPlaced">): readonly StepColumn[] {
+  return columnsBy[training][Number(isPlaced)]();
 }
 
 /**
@@ -33,10 +37,15 @@ function columnsOf({ training }: Pick<StepSeries, "training">): readonly StepCol
  *
  * @param written the first steps, from a series of the same router
  */
-export function createStepSeries(steps: number, training: TrainingFigures, written?: StepSeries): StepSeries {
-  const figures = new Float64Array(steps * columnsOf({ training }).length);
+export function createStepSeries(
+  steps: number,
+  training: TrainingFigures,
+  isPlaced: boolean,
+  written?: StepSeries,
+): StepSeries {
+  const figures = new Float64Array(steps * columnsOf({ training, isPlaced }).length);
   if (written !== undefined) figures.set(written.figures);
-  return { training, figures };
+  return { training, isPlaced, figures };
 }
 
 /** Returns the first `steps` steps; shares memory with `series`. */

@@ -84,10 +84,15 @@ function writtenColumns(): MetricColumn[] {
 }
 
 /**
- * The columns of summary.csv, one row per router; those of the worst layer only if there are several layers.
+ * The columns of summary.csv, one row per router; those of the worst layer only if there are several layers, and those of
+ * placements only if the scenario places experts.
  */
-export function summaryColumnsOf(training: TrainingFigures, hasLayers = false): readonly Column<SummaryRow>[] {
-  const measured = writtenColumns().filter(({ metric }) => !metric.layered && isFigureOf(metric, training));
+export function summaryColumnsOf(
+  training: TrainingFigures,
+  hasLayers = false,
+  isPlaced = false,
+): readonly Column<SummaryRow>[] {
+  const measured = writtenColumns().filter(({ metric }) => !metric.layered && isFigureOf(metric, training, isPlaced));
   return [...sizeColumns, ...measured.map(summaryColumn), ...(hasLayers ? worstColumns() : [])];
 }
 
@@ -124,6 +129,11 @@ export function trainingFiguresOf(rows: readonly SummaryRow[]): TrainingFigures 
   return rows.some(isTrained) ? "trained" : "none";
 }
 
+/** Whether the row is of a scenario that places experts. */
+export function isPlacedRow({ summary }: SummaryRow): boolean {
+  return summary.moves !== null;
+}
+
 /** Whether the row holds means over several layers. */
 export function isMeanOfLayers({ worstLayer }: SummaryRow): boolean {
   return worstLayer !== undefined;
@@ -138,26 +148,28 @@ export interface StepRow {
 }
 
 /** The columns of a file with a row per router and step. */
-function columnsOfSteps(file: StepFile, training: TrainingFigures): readonly Column<StepRow>[] {
+function columnsOfSteps(file: StepFile, training: TrainingFigures, isPlaced: boolean): readonly Column<StepRow>[] {
   return [
     { name: "scenario", value: ({ source }) => source.scenario },
     { name: "router", value: ({ source }) => source.router },
     { name: "seed", value: ({ source }) => source.seed },
     { name: "step", value: ({ step }) => step },
     ...stepColumns
-      .filter((column) => column.file === file && isFigureOf(column, training))
+      .filter(
+        (column) => (isPlaced ? column.placedFile : column.file) === file && isFigureOf(column, training, isPlaced),
+      )
       .map((column): Column<StepRow> => ({ name: column.name, value: ({ figure }) => figure(column) })),
   ];
 }
 
 /** The columns of steps.csv. */
-export function stepColumnsOf(training: TrainingFigures): readonly Column<StepRow>[] {
-  return columnsOfSteps("steps", training);
+export function stepColumnsOf(training: TrainingFigures, isPlaced = false): readonly Column<StepRow>[] {
+  return columnsOfSteps("steps", training, isPlaced);
 }
 
 /** The columns of diagnostics.csv: per step, what the other files do not have. */
-export function diagnosticColumns(): readonly Column<StepRow>[] {
-  return columnsOfSteps("diagnostics", "none");
+export function diagnosticColumns(isPlaced = false): readonly Column<StepRow>[] {
+  return columnsOfSteps("diagnostics", "none", isPlaced);
 }
 
 /** The header of loads.csv. */
@@ -212,12 +224,17 @@ export function metricOfColumn(column: string): string {
  * worst layer if the rows are means over layers.
  */
 export function summaryTable(rows: readonly SummaryRow[]): ResultTable {
-  return tableOf("summary.csv", summaryColumnsOf(trainingFiguresOf(rows), rows.some(isMeanOfLayers)), rows);
+  const columns = summaryColumnsOf(trainingFiguresOf(rows), rows.some(isMeanOfLayers), rows.some(isPlacedRow));
+  return tableOf("summary.csv", columns, rows);
 }
 
 /** Returns layers.csv: a row per router and layer, with the columns of training and of evaluation if one has them. */
 export function layersTable(rows: readonly LayerRow[]): ResultTable {
-  return tableOf("layers.csv", withLayer(summaryColumnsOf(trainingFiguresOf(rows))), rows);
+  return tableOf(
+    "layers.csv",
+    withLayer(summaryColumnsOf(trainingFiguresOf(rows), false, rows.some(isPlacedRow))),
+    rows,
+  );
 }
 
 /** Returns timing.csv: a row per router, with the columns of training if one trained. */

@@ -90,12 +90,12 @@ export interface CellTable {
  * `parameters`. Cells that do not train, or have one layer, lack the columns of those that do, which are then empty.
  */
 export function joinSummaries(cells: readonly CellTable[], parameters: readonly string[]): ResultTable {
-  return joined("summary.csv", headerOf(summaryColumnsOf("evaluated", true)), cells, parameters);
+  return joined("summary.csv", headerOf(summaryColumnsOf("evaluated", true, true)), cells, parameters);
 }
 
 /** Joins the layers.csv of a sweep's cells in the same way; those of one layer have none, and no rows. */
 export function joinLayers(cells: readonly CellTable[], parameters: readonly string[]): ResultTable {
-  return joined("layers.csv", headerOf(withLayer(summaryColumnsOf("evaluated"))), cells, parameters);
+  return joined("layers.csv", headerOf(withLayer(summaryColumnsOf("evaluated", false, true))), cells, parameters);
 }
 
 function joined(

@@ -2,6 +2,7 @@ import type { RoutingShape, ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { metrics } from "../metrics/catalogue.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
+import { shapeProblem } from "../placement/placement.ts";
 import { routerKindOf, routerKinds } from "../routers/index.ts";
 import { streamKindOf, streamKinds } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
@@ -9,7 +10,7 @@ import { suggestion } from "../suggestion.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
 import { withModel } from "./models.ts";
 import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
-import type { RouterChoice, Scenario } from "./scenario.ts";
+import type { PlacementRule, RouterChoice, Scenario } from "./scenario.ts";
 import { type RouterFields, type ScenarioFields, scenarioSchema } from "./schema.ts";
 
 const defaultSteps = 100;
@@ -42,8 +43,13 @@ export async function resolveScenario(written: unknown, where: string, folder = 
   const shape = { ...streamShape, topK: fields.topK, capacityFactor: fields.capacityFactor };
 
   const routers = fields.routers.map((router) => chooseRouter(router, fields.scores));
+  const placement = fields.placement && {
+    ...fields.placement,
+    slots: fields.placement.slots ?? Math.ceil(shape.experts / fields.placement.gpus) * fields.placement.gpus,
+  };
   const problems = [
     ...sizeProblems(fields, shape),
+    ...placementProblems(fields.ranks, shape.experts, placement),
     ...(streamKind.check?.(streamOptions, streamShape) ?? []).map(
       ({ path: inside, message }) => `${formatPath(["stream", ...inside])}: ${message}`,
     ),
@@ -67,7 +73,8 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     capacity: fields.capacity,
     dropBy: fields.dropBy,
     rerouteDepth: fields.rerouteDepth ?? shape.experts,
-    ranks: fields.ranks,
+    ranks: placement?.gpus ?? fields.ranks,
+    ...(placement !== undefined && { placement }),
     deadWindow: Math.min(fields.deadWindow ?? defaultDeadWindow, shape.steps),
     loadSamples: fields.loadSamples,
     measure: {
@@ -108,6 +115,17 @@ function layersOf(
 ): Pick<Scenario, "layers" | "absentLayers"> {
   if (layers !== undefined) return { layers, ...(absentLayers.length > 0 && { absentLayers }) };
   return typeof made === "number" && made > 1 ? { layers: Array.from({ length: made }, (_, layer) => layer) } : {};
+}
+
+function placementProblems(ranks: number, experts: number, placement: PlacementRule | undefined): string[] {
+  if (placement === undefined) return [];
+  const problem = shapeProblem({ ...placement, experts });
+  return [
+    ...(ranks === 1 || ranks === placement.gpus
+      ? []
+      : [`ranks: ${ranks}, but placement has ${placement.gpus} GPUs, which are the ranks. Leave ranks out.`]),
+    ...(problem === null ? [] : [`placement.${problem.field}: ${problem.message}`]),
+  ];
 }
 
 async function shapeOf(

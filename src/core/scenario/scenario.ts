@@ -2,8 +2,19 @@ import type { ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import type { AuxLossRule } from "../metrics/aux-loss.ts";
 import type { CapacityPolicy, DropRanking } from "../metrics/drops.ts";
+import type { RefitRule } from "../placement/refitted.ts";
 import { createRandom, type RandomSource } from "../random.ts";
 import { rangesText } from "../words.ts";
+
+/** Where a scenario's experts are, and how often they are placed again. `gpus` are its ranks. */
+export interface PlacementRule extends RefitRule {
+  readonly gpus: number;
+  readonly nodes: number;
+  readonly slots: number;
+  readonly groups: number;
+  /** Time to move one expert, in balanced steps. */
+  readonly moveCost: number;
+}
 
 /** One router of a scenario: its kind, its name, and the options as its kind's schema returned them. */
 export interface RouterChoice {
@@ -39,6 +50,8 @@ export interface Scenario {
   /** Maximum number of further experts that `capacity: reroute` tries for a pair. */
   readonly rerouteDepth: number;
   readonly ranks: number;
+  /** Where the experts are; absent if they are in order on `ranks`. */
+  readonly placement?: PlacementRule | undefined;
   readonly deadWindow: number;
   readonly loadSamples: number;
   /** `scores`: affinities in which score, optimum and regret of all routers are measured, whatever each router selects by. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { mostExperts, type ScoreKind, scoreKinds } from "../assignment.ts";
 import { capacityPolicies, dropRankings } from "../metrics/drops.ts";
+import { placementMethods } from "../placement/index.ts";
 import { derivedFrom } from "../registry.ts";
 import { type KnownRouterKind, routerKinds } from "../routers/index.ts";
 import { auxLossFields } from "../routers/parts/shared-options.ts";
@@ -57,6 +58,27 @@ function routerSchema() {
   );
   return z.discriminatedUnion("kind", nonEmpty(branches));
 }
+
+const count = z.number().int().positive();
+
+const placementSchema = z.strictObject({
+  gpus: count.describe("GPUs that share the experts of a layer: the ranks of expert parallelism."),
+  nodes: count.default(1).describe("Nodes with equally many GPUs."),
+  slots: count
+    .optional()
+    .describe(
+      "Experts on all GPUs together, with replicas; default: one per expert, rounded up to a multiple of `gpus`.",
+    ),
+  groups: count.default(1).describe("Groups of experts; each stays on a node if `nodes` divides them."),
+  method: z.enum(placementMethods).default("balanced").describe("How to place, see `moesim place`."),
+  window: count.default(1000).describe("Last steps whose loads a placement is fitted to."),
+  interval: count.default(3000).describe("Steps between two placements; until the first, experts are in order."),
+  moveCost: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe("Time to move one expert, in balanced steps; added to the step time of the step before which it moves."),
+});
 
 /**
  * Returns what a scenario file may contain, with every kind of router and stream there is. The JSON Schema, the documentation and
@@ -125,6 +147,9 @@ export const scenarioSchema = derivedFrom([routerKinds, streamKinds], () =>
         "Devices of expert parallelism, at most `experts`, each with a contiguous group of experts; if they do not divide the " +
           "experts, the first ones hold one more.",
       ),
+    placement: placementSchema
+      .optional()
+      .describe("Experts on GPUs, with replicas, placed again as loads change; default: in order on `ranks`."),
     deadWindow: z
       .number()
       .int()

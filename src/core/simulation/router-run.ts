@@ -7,6 +7,7 @@ import { createRunSummary, type RunSummaryState } from "../metrics/run-summary.t
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { createStepSeries, firstSteps, type StepSeries, writeStep } from "../metrics/step-series.ts";
+import type { RefittedState } from "../placement/refitted.ts";
 import { createRandom } from "../random.ts";
 import { routerKindOf } from "../routers/index.ts";
 import type { RoutedStep, Router, RouterState } from "../routers/router.ts";
@@ -16,6 +17,7 @@ import type { Stream } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
 import type { Evaluation, TrainingStep } from "../training-step.ts";
 import { hasDualRegret } from "./optima.ts";
+import { createPlacementRun } from "./placement-run.ts";
 import { evaluatedTokens, trainingFigures, trains } from "./sharing.ts";
 
 /** The feasible score F on each measured step, and the tokens of its batch. */
@@ -59,6 +61,8 @@ export interface RouterRunState {
   /** Loads that the auxiliary loss of the next steps depends on. */
   readonly loads: LoadFractionsState;
   readonly tokens: number;
+  /** Null if the scenario does not place experts. */
+  readonly placement: RefittedState | null;
   readonly series: RunSeries;
 }
 
@@ -134,10 +138,13 @@ export function createRouterRun(
   const feasibleScore = createFeasibleScore(scenario, maxSlots);
   const regretMeter = createRegretMeter(topK, from?.regret);
   const summary = createRunSummary({ ...scenario, plan: kind.plan }, from?.summary);
+  const placement = scenario.placement
+    ? createPlacementRun(scenario.placement, experts, from?.placement ?? undefined)
+    : null;
   const sampled = new Map(loadSteps(scenario).map((step, index) => [step, index]));
   const saved = from?.series;
   const series: RunSeries = {
-    figures: createStepSeries(steps, trainingFigures(scenario), saved?.figures),
+    figures: createStepSeries(steps, trainingFigures(scenario), placement !== null, saved?.figures),
     routeMs: room(steps, saved?.routeMs),
     trainMs: trains(scenario) ? room(steps, saved?.trainMs) : null,
     loads: new Int32Array(sampled.size * experts),
@@ -244,7 +251,10 @@ export function createRouterRun(
     measure(batch, facts, affinities, optimum, stream) {
       const { assignment, solver } = routed;
       const regret = affinities === null ? null : measureRegret(batch, facts, affinities, optimum);
-      const metrics = meter.measure(batch, facts, assignment, router.bias, stream.learn !== undefined);
+      const moves = placement?.advance();
+      const placed = placement?.placed ?? null;
+      const metrics = meter.measure(batch, facts, assignment, router.bias, stream.learn !== undefined, placed);
+      placement?.observe(assignment.load);
       const training = learn(batch, stream);
       const evaluation = evaluate(stream);
       const record: StepRecord = {
@@ -253,6 +263,7 @@ export function createRouterRun(
         load: assignment.load,
         ...(facts.assignable !== null && { enabled: facts.assignable.enabled }),
         rankLoad: meter.rankLoad,
+        ...(moves !== undefined && { moves }),
         metrics,
         regret,
         ...(solver !== undefined && { solver }),
@@ -273,6 +284,7 @@ export function createRouterRun(
       summary: summary.state,
       regret: regretMeter.state,
       loads: meter.state,
+      placement: placement?.state ?? null,
       tokens,
       series: doneSeries(),
     }),

@@ -14,13 +14,13 @@ import {
 } from "../../core/results/result-columns.ts";
 import { cellsIn, sweepFiles } from "../files/results-folder.ts";
 
-const summaryHeader = headerOf(summaryColumnsOf("evaluated", true));
+const summaryHeader = headerOf(summaryColumnsOf("evaluated", true, true));
 
 /** The files whose numbers are the same on every run, with all columns they can have. */
 const checkedColumns = {
   "summary.csv": summaryHeader,
-  "layers.csv": headerOf(withLayer(summaryColumnsOf("evaluated"))),
-  "steps.csv": headerOf(stepColumnsOf("evaluated")),
+  "layers.csv": headerOf(withLayer(summaryColumnsOf("evaluated", false, true))),
+  "steps.csv": headerOf(stepColumnsOf("evaluated", true)),
   "loads.csv": loadHeader,
   "diagnostics.csv": headerOf(diagnosticColumns()),
   "intervals.csv": [...variantColumns, ...measuredIntervalColumns(metricColumns)],

@@ -37,7 +37,7 @@ export function openResults(folder: string): Results {
   const runs = openCells(folder, summary) ?? [
     { folder, rows: summary.rows.map((_, row) => row), files: filesOfRun(folder, folder) },
   ];
-  const known = [...headerOf(summaryColumnsOf("evaluated", true)), ...pluginColumnsIn(runs[0].files.record())];
+  const known = [...headerOf(summaryColumnsOf("evaluated", true, true)), ...pluginColumnsIn(runs[0].files.record())];
   return {
     folder,
     name: cellOf(summary, 0, "scenario"),
@@ -99,7 +99,7 @@ function descriptionIn(record: unknown): string {
  */
 export function checkPluginsLoaded(folder: string): void {
   const record = readRunRecord(folder) ?? readRunRecord(path.join(folder, "cells", "0"));
-  const known = headerOf(summaryColumnsOf("evaluated", true));
+  const known = headerOf(summaryColumnsOf("evaluated", true, true));
   const missing = pluginColumnsIn(record).find((column) => !known.includes(column));
   if (missing === undefined) return;
   throw new InputError(`${folder}: ${missing} is a metric of a plugin; give the plugin with --plugin FILE.mjs`);

@@ -91,10 +91,16 @@ export interface StepFiles {
 /**
  * @param training the training metrics for which steps.csv has columns
  * @param hasLayers whether there are several layers, so that the last column of each file is the layer's id
+ * @param isPlaced whether the scenario places experts, so that steps.csv has the columns of placements
  */
-export function createStepFiles(folder: string, training: TrainingFigures, hasLayers = false): StepFiles {
+export function createStepFiles(
+  folder: string,
+  training: TrainingFigures,
+  hasLayers = false,
+  isPlaced = false,
+): StepFiles {
   const ofLayers = (columns: readonly Column<StepRow>[]) => (hasLayers ? withLayer(columns) : columns);
-  const [stepColumns, furtherColumns] = [stepColumnsOf(training), diagnosticColumns()].map(ofLayers);
+  const [stepColumns, furtherColumns] = [stepColumnsOf(training, isPlaced), diagnosticColumns(isPlaced)].map(ofLayers);
   const steps = createCsvFile(path.join(folder, "steps.csv"), headerOf(stepColumns));
   const loads = createCsvFile(path.join(folder, "loads.csv"), [...loadHeader, ...(hasLayers ? ["layer"] : [])]);
   const diagnostics = createCsvFile(path.join(folder, "diagnostics.csv"), headerOf(furtherColumns));
@@ -120,7 +126,12 @@ const rowsPerTurn = 512;
 
 /** Writes steps.csv, loads.csv and diagnostics.csv of a run, in the order of `results`. */
 export async function writeSteps(folder: string, scenario: Scenario, results: readonly RouterResult[]): Promise<void> {
-  const files = createStepFiles(folder, trainingFigures(scenario), hasLayers(scenario));
+  const files = createStepFiles(
+    folder,
+    trainingFigures(scenario),
+    hasLayers(scenario),
+    scenario.placement !== undefined,
+  );
   const sampled = loadSteps(scenario);
   const { experts } = scenario;
   try {

@@ -188,6 +188,7 @@ it("has a field for every field of a scenario file, and no other", () => {
     dropBy: true,
     rerouteDepth: true,
     ranks: true,
+    placement: true,
     deadWindow: true,
     loadSamples: true,
     stream: true,

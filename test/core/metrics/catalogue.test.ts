@@ -39,10 +39,10 @@ const places = [
   "top_k",
   "max_vio_worst_layer",
 ];
-const summaryHeader = headerOf(summaryColumnsOf("evaluated", true));
+const summaryHeader = headerOf(summaryColumnsOf("evaluated", true, true));
 const files = {
   summary: summaryHeader,
-  steps: headerOf(stepColumnsOf("evaluated")),
+  steps: headerOf(stepColumnsOf("evaluated", true)),
   diagnostics: headerOf(diagnosticColumns()),
   timing: headerOf(timingColumnsOf(true)),
 };
@@ -134,6 +134,12 @@ describe("the direction of a metric", () => {
     "seeds",
     "bias_spread",
     "max_vio_worst_layer",
+    "unplaced_step_time",
+    "unplaced_step_time_mean",
+    "stale_step_time",
+    "stale_step_time_mean",
+    "step_time_bound",
+    "step_time_bound_mean",
   ];
 
   it("is known for every column of the result files, and is none for those without a better way", () => {
@@ -167,10 +173,19 @@ describe("the range of a metric", () => {
       steps: fc.integer({ min: 1, max: 6 }),
       ranks: fc.constantFrom(1, 2, 6),
       seed: fc.nat(1000),
+      isPlaced: fc.boolean(),
     });
     await fc.assert(
-      fc.asyncProperty(run, async ({ kind, stream, capacity, scores, ...sizes }) => {
-        const scenario = { name: "random", experts: 6, capacity, scores, ...sizes } as const;
+      fc.asyncProperty(run, async ({ kind, stream, capacity, scores, isPlaced, ...sizes }) => {
+        const placement = isPlaced && { gpus: sizes.ranks, slots: 12, interval: 2, window: 3 };
+        const scenario = {
+          name: "random",
+          experts: 6,
+          capacity,
+          scores,
+          ...sizes,
+          ...(placement && { placement }),
+        } as const;
         const { runs } = await simulate({ ...scenario, stream: { kind: stream }, routers: [{ kind }] } as Parameters<
           typeof simulate
         >[0]);
@@ -213,7 +228,7 @@ describe("the range of a metric", () => {
         const record = { step: 0, tokens, load, metrics: measured, regret: null };
         for (const { name, value } of stepColumns) {
           const metric = metrics.find(({ id }) => id === name)!;
-          if ("measure" in metric.step!) expect(value(record), name).not.toBeNull();
+          if ("measure" in metric.step! && !metric.placed) expect(value(record), name).not.toBeNull();
           expectWithin(metric, value(record), { experts, topK, ranks, steps: 1 });
         }
       }),

@@ -84,6 +84,10 @@ describe("a simulation that resumes from the state of another", () => {
       { stream: { kind: "training", width: 6, hidden: 6 }, capacity: "drop", routers: [{ kind: "noisy-topk" }] },
     ],
     ["optima within a gap, each sought from the last", { stream: { kind: "bursty" }, regret: { every: 1, gap: 1e-3 } }],
+    [
+      "experts that are placed again",
+      { stream: { kind: "drift" }, placement: { gpus: 4, slots: 12, window: 5, interval: 3, moveCost: 0.1 } },
+    ],
     ["no regret", { stream: { kind: "zipf-text" }, regret: { every: 0 } }],
   ])("comes to the same, with %s", async (_, fields) => {
     const scenario = await scenarioOf(fields);

@@ -1,0 +1,56 @@
+import { largest } from "../metrics/load.ts";
+import { type ExpertRanks, type PlacedStep, placedRanks } from "../metrics/ranks.ts";
+import { lowerBound } from "../placement/lower-bound.ts";
+import { type PlacementShape, placedLoad, replicaCounts } from "../placement/placement.ts";
+import { createRefittedPlacement, type RefittedState } from "../placement/refitted.ts";
+import type { PlacementRule } from "../scenario/scenario.ts";
+
+/** The placement of one router's experts, step by step. */
+export interface PlacementRun {
+  /** Changes with every step. */
+  readonly state: RefittedState;
+  /** Where the experts are on the current step. */
+  readonly placed: PlacedStep;
+  /** Places the experts for the next step, and returns how many move. */
+  advance(): number;
+  /** Takes the loads `[experts]` of the step, before drops. */
+  observe(load: ArrayLike<number>): void;
+}
+
+/** @param from the state of a run of the same router, to resume from */
+export function createPlacementRun(rule: PlacementRule, experts: number, from?: RefittedState): PlacementRun {
+  const shape: PlacementShape = { ...rule, experts };
+  const { gpus, nodes, slots, moveCost } = rule;
+  const placement = createRefittedPlacement(shape, rule, 0, from);
+  const { expertOfSlot, first } = placement.state;
+  const staleRankLoad = new Float64Array(gpus);
+  let replicas = replicaCounts(expertOfSlot, experts);
+  let staleReplicas = replicaCounts(first, experts);
+  let ranks = placedRanks(expertOfSlot, experts, gpus, nodes);
+  let moveTime = 0;
+  return {
+    state: placement.state,
+    placed: {
+      get ranks(): ExpertRanks {
+        return ranks;
+      },
+      get moveTime(): number {
+        return moveTime;
+      },
+      rankLoad: (load, rankLoad) => placedLoad(load, expertOfSlot, replicas, rankLoad),
+      staleLoad: (load) => largest(placedLoad(load, first, staleReplicas, staleRankLoad)),
+      leastLoad: (load) => lowerBound(load, gpus, slots),
+    },
+    advance() {
+      const moves = placement.advance();
+      moveTime = moveCost * moves;
+      if (moves > 0) {
+        replicas = replicaCounts(expertOfSlot, experts);
+        staleReplicas = replicaCounts(first, experts);
+        ranks = placedRanks(expertOfSlot, experts, gpus, nodes);
+      }
+      return moves;
+    },
+    observe: (load) => placement.observe(load),
+  };
+}
