@@ -40,6 +40,8 @@ export interface PlacementInput {
   readonly groups?: number | undefined;
   /** How to place; default `balanced`. */
   readonly method?: PlacementMethod | undefined;
+  /** Stop placing when proven to be within this of the best; default 0. */
+  readonly gap?: number | undefined;
   /** Last steps whose loads a placement is fitted to; default 1000. */
   readonly window?: number | undefined;
   /** Steps between two placements; default 3000. */

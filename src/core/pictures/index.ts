@@ -2,6 +2,7 @@ import { dualRegretPicture, regretPicture } from "./makers/cumulative-picture.ts
 import { layerGainPicture, layerLoadsPicture, layerMaxVioPicture } from "./makers/layers.ts";
 import { loadCurvesPicture } from "./makers/load-curves.ts";
 import { loadsPicture } from "./makers/loads.ts";
+import { placementPicture } from "./makers/placement.ts";
 import { paretoPicture, taskLossBalancePicture } from "./makers/points.ts";
 import { rankSlowdownPicture } from "./makers/rank-slowdown.ts";
 import { solverPicture } from "./makers/solver.ts";
@@ -28,6 +29,7 @@ const pictureMakers: readonly PictureMaker[] = [
   regretPicture,
   dualRegretPicture,
   rankSlowdownPicture,
+  placementPicture,
   solverPicture,
   taskLossPicture,
 ];

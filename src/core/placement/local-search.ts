@@ -15,13 +15,15 @@ export interface SearchLimits {
  * Improves placements of `experts` on `gpus` equal GPUs with `slots` slots, by
  *
  *     descent     while it lowers the heaviest GPU: swap one of its slots with the slot of another GPU that lowers the larger
- *                 of both loads most; if no swap helps, give a slot of a replicated expert to another expert, so that one
- *                 of the heaviest GPU's experts is lighter
- *     annealing   on the numbers of replicas: move a random replica from one expert to another, pack again or descend, and
- *                 keep the result if it lowers Σ over GPUs of (load − bound)², 0 if below, or with a probability that falls
+ *                 of both loads most
+ *     annealing   swap two random slots, descend, and keep the result if it lowers Σ over GPUs of (load − bound)², 0 if below,
+ *                 or with a probability that falls
+ *     replicas    if the largest load is still {@link splitMargin} above the bound: the same with moves that give a slot of a
+ *                 replicated expert to another expert, so that one of the heaviest GPU's experts is lighter, or at random
  *
- * With two slots per GPU, packing again is optimal: the heaviest replica with the lightest, and so on inwards. Otherwise
- * descent repairs the packing. All arrays are allocated once per shape.
+ * Numbers of replicas change last because those of DeepSeek's balancer, which split the heaviest experts most, hold up best on
+ * later loads. With two slots per GPU, annealing moves replicas and packs again, which is optimal there: the heaviest replica with
+ * the lightest, and so on inwards. All arrays are allocated once per shape.
  */
 export interface PlacementSearch {
   /** Changes `expertOfSlot` `[slots]` so that the largest load, which it returns, is never larger than before. */
@@ -30,6 +32,9 @@ export interface PlacementSearch {
 
 /** A change must lower the heaviest GPU by more than its load times this, so that rounding never keeps a descent going. */
 const leastGain = 1e-12;
+
+/** A gap, relative to the bound, that is worth other numbers of replicas. */
+const splitMargin = 0.002;
 
 /** First and last temperature, relative to the energy. */
 const temperatures = [0.02, 0.001] as const;
@@ -143,7 +148,6 @@ export function createPlacementSearch(experts: number, gpus: number, slots: numb
   }
 
   function moveReplica(heavy: number): boolean {
-    if (slots === experts) return false;
     indexSlots();
     let best = gpuLoad[heavy] * (1 - leastGain);
     let [bestSlot, bestExpert] = [-1, -1];
@@ -227,10 +231,10 @@ export function createPlacementSearch(experts: number, gpus: number, slots: numb
   }
 
   /** Starts from the current placement; leaves the best in `best`, whose largest load it returns. */
-  function anneal(limits: SearchLimits, best: Int32Array, largest: number): number {
+  function anneal(limits: SearchLimits, best: Int32Array, largest: number, movesReplicas: boolean): number {
     const random = createRandom("placement");
     const below = (count: number) => Math.floor(random.uniform() * count);
-    const repacks = slotsPerGpu === 2 && slots > experts;
+    const repacks = movesReplicas && slotsPerGpu === 2;
     const { bound } = limits;
     const enough = bound * (1 + Math.max(limits.gap, provenError));
     const start = work;
@@ -242,7 +246,7 @@ export function createPlacementSearch(experts: number, gpus: number, slots: numb
       const slot = below(slots);
       const giver = expertOfSlot[slot];
       const expert = below(experts);
-      if (replicas[giver] > 1 && expert !== giver) {
+      if (movesReplicas && replicas[giver] > 1 && expert !== giver) {
         if (repacks) {
           setReplicas(giver, replicas[giver] - 1);
           setReplicas(expert, replicas[expert] + 1);
@@ -272,12 +276,20 @@ export function createPlacementSearch(experts: number, gpus: number, slots: numb
       load = loads;
       work = 0;
       place(placed);
-      const largest = descend(limits, true);
+      const first = { ...limits, work: limits.work / 2 };
+      let largest = descend(first, false);
       placed.set(expertOfSlot);
       if (gpus === 1 || slotsPerGpu === 1) return largest;
       // The order left by the last search would change how much work this one counts.
       for (let e = 0; e < experts; e++) expertOrder[e] = e;
-      return anneal(limits, placed, largest);
+      largest = anneal(first, placed, largest, false);
+      const movesReplicas = slots > experts && largest > limits.bound * (1 + Math.max(limits.gap, splitMargin));
+      place(placed);
+      if (movesReplicas) {
+        largest = descend(limits, true);
+        placed.set(expertOfSlot);
+      }
+      return anneal(limits, placed, largest, movesReplicas);
     },
   };
 }

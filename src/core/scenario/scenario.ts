@@ -12,6 +12,8 @@ export interface PlacementRule extends RefitRule {
   readonly nodes: number;
   readonly slots: number;
   readonly groups: number;
+  /** Relative gap to the lower bound at which `balanced` stops. */
+  readonly gap: number;
   /** Time to move one expert, in balanced steps. */
   readonly moveCost: number;
 }

@@ -71,6 +71,11 @@ const placementSchema = z.strictObject({
     ),
   groups: count.default(1).describe("Groups of experts; each stays on a node if `nodes` divides them."),
   method: z.enum(placementMethods).default("balanced").describe("How to place, see `moesim place`."),
+  gap: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe("Stop placing when proven to be within this of the best, e.g. 0.01."),
   window: count.default(1000).describe("Last steps whose loads a placement is fitted to."),
   interval: count.default(3000).describe("Steps between two placements; until the first, experts are in order."),
   moveCost: z

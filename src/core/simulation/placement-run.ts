@@ -20,8 +20,8 @@ export interface PlacementRun {
 /** @param from the state of a run of the same router, to resume from */
 export function createPlacementRun(rule: PlacementRule, experts: number, from?: RefittedState): PlacementRun {
   const shape: PlacementShape = { ...rule, experts };
-  const { gpus, nodes, slots, moveCost } = rule;
-  const placement = createRefittedPlacement(shape, rule, 0, from);
+  const { gpus, nodes, slots, gap, moveCost } = rule;
+  const placement = createRefittedPlacement(shape, rule, gap, from);
   const { expertOfSlot, first } = placement.state;
   const staleRankLoad = new Float64Array(gpus);
   let replicas = replicaCounts(expertOfSlot, experts);

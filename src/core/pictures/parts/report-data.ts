@@ -24,6 +24,8 @@ const stepColumns = [
 ] as const;
 /** Columns of steps.csv if the stream trains. */
 const trainingColumns = ["task_loss"] as const;
+/** Columns of steps.csv if the scenario places experts: without a placement, with the first, with that in force, and the bound. */
+export const placementColumns = ["unplaced_step_time", "stale_step_time", "step_time", "step_time_bound"] as const;
 
 /** A variant with its step-by-step data. */
 export interface VariantData extends Variant {
@@ -66,7 +68,7 @@ export interface ReportData {
  */
 export async function readReportData(results: Results, further: readonly string[] = []): Promise<ReportData> {
   const variants = variantsOf(results);
-  const optional = Array.from(new Set([...trainingColumns, ...further])).filter(
+  const optional = Array.from(new Set([...trainingColumns, ...placementColumns, ...further])).filter(
     (column) => !(stepColumns as readonly string[]).includes(column),
   );
   const featured = featuredVariants(results, variants);
