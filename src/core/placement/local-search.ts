@@ -282,7 +282,8 @@ export function createPlacementSearch(experts: number, gpus: number, slots: numb
       if (gpus === 1 || slotsPerGpu === 1) return largest;
       // The order left by the last search would change how much work this one counts.
       for (let e = 0; e < experts; e++) expertOrder[e] = e;
-      largest = anneal(first, placed, largest, false);
+      // Of two slots per GPU, no swap beats the balancer's packing.
+      if (slotsPerGpu > 2 || slots === experts) largest = anneal(first, placed, largest, false);
       const movesReplicas = slots > experts && largest > limits.bound * (1 + Math.max(limits.gap, splitMargin));
       place(placed);
       if (movesReplicas) {

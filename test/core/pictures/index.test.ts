@@ -26,6 +26,9 @@ const sweep = drawPictures(
 );
 const oneStep = drawPictures(await dataOfRun({ ...smallScenario, steps: 1, routers: [routers[0], routers[1]] }));
 const measured = drawPictures(await dataOfMeasure());
+const placed = drawPictures(
+  await dataOfRun({ ...smallScenario, steps: 40, placement: { gpus: 2, slots: 10, interval: 10, window: 5 } }),
+);
 const named = drawPictures(
   await dataOfRun({ ...smallScenario, routers: [{ ...routers[0], label: hostile }, routers[1], routers[2]] }),
 );
@@ -37,7 +40,7 @@ async function picturesOfTraining(folder: Promise<string>): Promise<Picture[]> {
 const trained = await picturesOfTraining(trainedRun({ steps: 90 }));
 const trainedOnce = await picturesOfTraining(trainedRun({ steps: 1 }));
 const trainedCells = await picturesOfTraining(trainedSweep());
-const results = { run, sweep, oneStep, measured, named, trained, trainedOnce, trainedCells };
+const results = { run, sweep, oneStep, measured, placed, named, trained, trainedOnce, trainedCells };
 const everyPicture = Object.entries(results).flatMap(([name, pictures]) =>
   pictures.map((picture) => ({ name: `${name}: ${picture.id}`, picture })),
 );
