@@ -36,12 +36,13 @@ const longestTests = [
 /** Run in shared processes: loading the core again for each file takes longer than most of them. */
 const sharedTests = ["test/core/**/*.test.ts", "test/theory/**/*.test.ts"];
 
-/** Need a process of their own: they start programs, measure memory, or choose the process's TensorFlow.js backend. */
+/** Need a process of their own: they start programs, measure memory, add plugins, or choose the TensorFlow.js backend. */
 const isolatedTests = [
   "test/core/formats/{damaged-files,parquet}.test.ts",
   "test/core/kernels/tensor.test.ts",
   "test/core/library/**",
   "test/core/routers/tensor-kernels.test.ts",
+  "test/core/scenario/plugins.test.ts",
   "test/{browser,cli,node,page}/**/*.test.ts",
   "test/*.test.ts",
 ];

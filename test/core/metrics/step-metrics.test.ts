@@ -139,14 +139,17 @@ describe("createStepMeter", () => {
 
   it("reports the load of experts before drops, and that of ranks after them", () => {
     const none = measure(onTwo);
+    // Which ranks a token reaches follows from the pairs that are left; its own tests have the values.
+    const apart = { score: null, ranksPerToken: null };
     for (const capacity of ["drop", "drop-position"] as const) {
       const dropping = measure(onTwo, { rule: { capacity } });
       // What is left of the loads 12, 8, 4, 0 is 6, 6, 4, 0, and 24 pairs were asked for.
-      expect({ ...dropping, score: null }).toEqual({ ...none, score: null, rankMaxVio: 0.5, stepTime: 1 });
+      const ofRanks = { rankMaxVio: 0.5, stepTime: 1, balancedness: 8 / 12 };
+      expect({ ...dropping, ...apart }).toEqual({ ...none, ...apart, ...ofRanks });
     }
     // Four pairs move to the last expert with room on the second rank, as far as tokens have further experts there.
     const rerouting = measure(onTwo, { rule: { capacity: "reroute" } });
-    expect({ ...rerouting, score: null }).toEqual({ ...none, score: null, rankMaxVio: 0, stepTime: 1 });
+    expect({ ...rerouting, ...apart }).toEqual({ ...none, ...apart, rankMaxVio: 0, stepTime: 1, balancedness: 1 });
     // Loads 12, 8, 4, 0 of 24 pairs with a capacity of 6: 6 and 2 are over it, 20 are on the first of two ranks.
     expect(none.maxVio).toBe(1);
     expect(none.droppedFraction).toBe(8 / 24);
