@@ -191,12 +191,11 @@ export function filesOfResults(folder: string): ReadFile[] {
 /** Lists `scenarioFile`, and the files that its `scenarios` read. */
 export async function filesReadBy(scenarioFile: string, scenarios: readonly Scenario[]): Promise<ReadFile[]> {
   // Commands that only read results need no scenarios.
-  const { inputFileOf } = await import("../node/run/run-record.ts");
-  const inputs = new Set(await Promise.all(scenarios.map(inputFileOf)));
-  inputs.delete(null);
+  const { inputFilesOf } = await import("../node/run/run-record.ts");
+  const inputs = new Set((await Promise.all(scenarios.map(inputFilesOf))).flat());
   return [
     { name: "the scenario", file: scenarioFile },
-    ...Array.from(inputs, (file) => ({ name: `${scenarioFile}: stream.path`, file: file! })),
+    ...Array.from(inputs, (file) => ({ name: `${scenarioFile}: a file of its stream`, file })),
   ];
 }
 

@@ -82,7 +82,15 @@ export interface LogitsArguments {
   column?: string | undefined;
   axes?: string | undefined;
   layers?: string | undefined;
+  "padding-mask"?: string | undefined;
 }
+
+export const paddingMaskOption = {
+  type: "string",
+  group: optionGroups.input,
+  requiresArg: true,
+  describe: "File that marks padding: one boolean per token, 1 = padding",
+} as const satisfies Options;
 
 export const logitsOptions = {
   logits: {
@@ -125,6 +133,7 @@ export const logitsOptions = {
     describe: "Ids of the layers to read: 0,3,10-20",
     defaultDescription: "all",
   },
+  "padding-mask": paddingMaskOption,
 } as const satisfies Record<string, Options>;
 
 /** Options that set fields of the scenario, by the path of the field. */
@@ -137,6 +146,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   "stream.column": "--column",
   "stream.axes": "--axes",
   "stream.layers": "--layers",
+  "stream.paddingMask": "--padding-mask",
 };
 
 /**
@@ -145,7 +155,7 @@ const optionOfField: Readonly<Record<string, string>> = {
  */
 export async function scenarioOfLogits(
   command: string,
-  { logits, tensor, column, axes, layers, model, "top-k": topK }: LogitsArguments,
+  { logits, tensor, column, axes, layers, model, "top-k": topK, "padding-mask": mask }: LogitsArguments,
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const named = axes?.split(",").map(checkAxis);
@@ -172,6 +182,7 @@ export async function scenarioOfLogits(
       axes: named,
       layers: layers?.split(",").map((item) => (/^\d+$/.test(item) ? Number(item) : item)),
       batchTokens: hasSteps ? undefined : tokens,
+      paddingMask: mask === undefined ? undefined : path.resolve(mask),
     },
     regret: { every: 0 },
     ...fields,

@@ -73,7 +73,10 @@ export async function readText(source: Source, most: number): Promise<string> {
 }
 
 /** Runs `use` on `source` and closes it if that throws; if it succeeds, the result owns the source. */
-export async function closeOnError<Result>(source: Source, use: (source: Source) => Promise<Result>): Promise<Result> {
+export async function closeOnError<Opened extends Pick<Source, "close">, Result>(
+  source: Opened,
+  use: (source: Opened) => Promise<Result>,
+): Promise<Result> {
   try {
     return await use(source);
   } catch (error) {

@@ -4,7 +4,10 @@ import { expertCapacity, type RoutingShape } from "./assignment.ts";
 export interface TokenBatch {
   /** Step number, counted from 0. */
   readonly step: number;
-  /** Tokens in this batch. The last batch of a recorded file may be shorter than the others. */
+  /**
+   * Tokens in this batch, 0 if all of its tokens are padding. The last batch of a recorded file may be shorter than the
+   * others, as are those with padding.
+   */
   readonly tokens: number;
   readonly experts: number;
   /**
@@ -12,6 +15,11 @@ export interface TokenBatch {
    * than `tokens · experts`, and the next batch overwrites it; routers read it and never write to it.
    */
   readonly logits: Float32Array;
+  /**
+   * `[tokens]`, the place of each token in its step of the recording, if padding was left out; absent if none was. May be
+   * longer than `tokens`.
+   */
+  readonly position?: Int32Array;
   /** `[tokens]`, the id of each token in its vocabulary, if the stream knows it. May be longer than `tokens`. */
   readonly tokenId?: Int32Array;
   /** Whether a logit may be −∞; default false. */

@@ -31,6 +31,49 @@ describe("moesim measure", () => {
     expect(pairs).toBe(6162);
   });
 
+  it("counts padding, rows of −1 or what a mask marks, nowhere", async () => {
+    const folder = temporaryFolder();
+    // A first row of 0, 1 would be a header.
+    const tokens = Array.from({ length: 8 }, (_, token) => `${(token + 3) % 8},${(token + 4) % 8}`);
+    writeFileSync(path.join(folder, "unpadded.csv"), `${tokens.join("\n")}\n`);
+    writeFileSync(path.join(folder, "padded.csv"), `${[...tokens, ...tokens.map(() => "-1,-1")].join("\n")}\n`);
+    writeFileSync(path.join(folder, "filled.csv"), `${[...tokens, ...tokens.map(() => "0,0")].join("\n")}\n`);
+    writeFileSync(path.join(folder, "mask.csv"), `${[...tokens.map(() => 0), ...tokens.map(() => 1)].join("\n")}\n`);
+    const rows = [];
+    for (const [name, ...mask] of [["unpadded"], ["padded"], ["filled", "--padding-mask", "mask.csv"]]) {
+      const words = [
+        "measure",
+        "--selections",
+        `${name}.csv`,
+        "--experts",
+        "8",
+        "--ranks",
+        "2",
+        "--out",
+        name,
+        ...mask,
+      ];
+      const { code, stderr } = await runInProcess(words, folder);
+      expect(code, stderr).toBe(0);
+      const [{ scenario, ...row }] = readCsv(path.join(folder, name, "summary.csv"));
+      rows.push(row);
+    }
+    expect(rows[0]).toMatchObject({
+      tokens: "8",
+      max_vio_global: "0",
+      rank_max_vio: "0",
+      step_time_mean: "1",
+      dropped_fraction: "0",
+    });
+    expect(rows[1]).toEqual(rows[0]);
+    expect(rows[2]).toEqual(rows[0]);
+    const { code, stderr } = await runInProcess(
+      ["measure", "--loads", loads, "--experts", "8", "--padding-mask", "mask.csv"],
+      folder,
+    );
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/--padding-mask: .* holds loads, which have no tokens/)]);
+  });
+
   it("cuts choices into batches, the last one shorter", async () => {
     const folder = temporaryFolder();
     await runInProcess([
@@ -186,7 +229,7 @@ describe("moesim measure", () => {
     [["--selections", selections, "--experts", "32"], /token \d+, slot \d+: \d+ is not an expert/],
     [["--loads", loads, "--experts", "9"], /8 columns/],
     [["--loads", loads, "--experts", "1000000000"], /an integer from 1 to 65536/],
-    [["--loads", loads, "--experts", "8", "--ranks", "3"], /3 does not divide/],
+    [["--loads", loads, "--experts", "8", "--ranks", "9"], /--ranks: 9 ranks for 8 experts; at most 8/],
     [["--loads", loads, "--experts", "8", "--batch-tokens", "3"], /batch-tokens/],
     [["--loads", projectPath("scenarios/traces/collapse.npy"), "--experts", "16"], /floats/],
   ])("refuses %j and writes nothing", async (words, message) => {

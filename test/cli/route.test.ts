@@ -287,3 +287,90 @@ describe("moesim route", () => {
     expect(listFiles(folder)).toEqual(before);
   });
 });
+
+describe("padding", () => {
+  /** Every third token, and all of the last step. */
+  const isPadding = (step: number, token: number) => step === steps - 1 || token % 3 === 1;
+  const places = Array.from({ length: steps * tokens }, (_, i) => ({
+    step: Math.floor(i / tokens),
+    token: i % tokens,
+  }));
+
+  it.each(["topk", "expert-choice", "base", "ssr", "quantile"])("is routed nowhere by %s", async (router) => {
+    writeFileSync(
+      path.join(folder, "mask.csv"),
+      places.map(({ step, token }) => (isPadding(step, token) ? "1\n" : "0\n")).join(""),
+    );
+    // The same tokens without the padding, the last step left out.
+    const real = places.filter(({ step, token }) => !isPadding(step, token));
+    const rows = real.flatMap(({ step, token }) =>
+      Array.from(logits.subarray((step * tokens + token) * experts, (step * tokens + token + 1) * experts)),
+    );
+    writeFileSync(path.join(folder, "real.npy"), npyBytes([steps - 1, real.length / (steps - 1), experts], rows));
+    const plan = router === "ssr" ? ["--param", "select.mode=every", "select.n=1"] : [];
+    const masked = await route(router, [
+      "--logits",
+      "steps.npy",
+      "--padding-mask",
+      "mask.csv",
+      "--out",
+      "masked.csv",
+      ...plan,
+    ]);
+    expect(masked.code, masked.stderr).toBe(0);
+    await route(router, ["--logits", "real.npy", "--out", "real.csv", ...plan]);
+    const tokenOf = real.filter(({ step }) => step === 0).map(({ token }) => token);
+    expect(assignmentsOf("masked.csv")).toEqual(
+      assignmentsOf("real.csv").map((row) => ({ ...row, token: tokenOf[row.token] })),
+    );
+  });
+
+  it("has a plan of zeros, each other token the row of its place", async () => {
+    const words = ["--param", "select.mode=every", "select.n=1", "--plan"];
+    await route("ssr", ["--logits", "steps.npy", "--padding-mask", "mask.csv", "--out", "m.csv", ...words, "m.npy"]);
+    await route("ssr", ["--logits", "real.npy", "--out", "r.csv", ...words, "r.npy"]);
+    const [masked, real] = ["m.npy", "r.npy"].map((file) => readNpy(path.join(folder, file)));
+    expect(masked.shape).toEqual([steps, tokens, experts]);
+    let next = 0;
+    for (const [i, { step, token }] of places.entries()) {
+      const row = Array.from(masked.values.subarray(i * experts, (i + 1) * experts));
+      if (isPadding(step, token)) expect(row).toEqual(new Array(experts).fill(0));
+      else {
+        expect(row).toEqual(Array.from(real.values.subarray(next, next + experts)));
+        next += experts;
+      }
+    }
+  });
+
+  it("is in no metric of a run, and in no optimum", async () => {
+    const scenario = (file: string, mask: object) => ({
+      name: "padding",
+      topK,
+      stream: { kind: "trace", path: file, ...mask },
+      routers: [{ kind: "topk" }, { kind: "base" }, { kind: "alf-lb" }],
+    });
+    writeFileSync(path.join(folder, "m.json"), JSON.stringify(scenario("steps.npy", { paddingMask: "mask.csv" })));
+    writeFileSync(path.join(folder, "r.json"), JSON.stringify(scenario("real.npy", {})));
+    for (const name of ["m", "r"]) {
+      const { code, stderr } = await runInProcess(["run", `${name}.json`, "--out", `${name}-out`], folder);
+      expect(code, stderr).toBe(0);
+    }
+    const [masked, real] = ["m", "r"].map((name) => readCsv(path.join(folder, `${name}-out`, "summary.csv")));
+    for (const [index, row] of masked.entries()) {
+      const { steps: all, tokens: most, ...others } = row;
+      const { steps: _, tokens: __, ...expected } = real[index];
+      expect(others).toEqual(expected);
+      expect([all, most]).toEqual([String(steps), String(tokens)]);
+    }
+    const last = readCsv(path.join(folder, "m-out", "steps.csv")).filter(({ step }) => step === String(steps - 1));
+    for (const { max_vio, score, regret, dropped_fraction } of last) {
+      expect([max_vio, score, regret, dropped_fraction]).toEqual(["", "", "", ""]);
+    }
+    const optimumOf = (words: string[]) =>
+      runInProcess(["optimum", "--logits", ...words, "--top-k", String(topK)], folder);
+    const ofMasked = await optimumOf(["steps.npy", "--padding-mask", "mask.csv"]);
+    const ofReal = await optimumOf(["real.npy"]);
+    const none = '{"optimum":0,"upper_bound":0,"exact":true}\n';
+    expect(ofMasked.stdout).toBe(`${ofReal.stdout}${none}`);
+  });
+});

@@ -26,6 +26,7 @@ import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOpt
 import { epilogue, examples, runFiles } from "../help.ts";
 import { checkKept, describeResults, withResultsFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";
+import { paddingMaskOption } from "../scenario-options.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
 import { formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
@@ -44,6 +45,7 @@ interface MeasureArguments extends CommonArguments {
   divide?: number | undefined;
   skip?: number | undefined;
   "batch-tokens"?: number | undefined;
+  "padding-mask"?: string | undefined;
   ranks: number;
   out?: string | undefined;
   wide: boolean;
@@ -63,7 +65,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
       .option("selections", {
         ...inputOption,
         type: "string",
-        describe: "File of experts [tokens × topK]; −1 means no expert",
+        describe: "File of experts [tokens × topK]; −1 means no expert, a row of −1 padding",
       })
       .option("loads", { ...inputOption, type: "string", describe: "File of counts [steps × experts]" })
       .conflicts("selections", "loads")
@@ -105,6 +107,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
         describe: "Tokens per step, if the files have no steps",
         defaultDescription: "all in one step",
       })
+      .option("padding-mask", paddingMaskOption)
       .option("ranks", {
         ...inputOption,
         type: "number",
@@ -206,6 +209,9 @@ async function measureLayers(
       `${recording.name}: it holds logits (${recording.description}); give --top-k, the experts per token`,
     );
   }
+  const { "padding-mask": paddingMask } = options;
+  if (paddingMask !== undefined && holds === "loads")
+    throw new InputError(`--padding-mask: ${recording.name} holds loads, which have no tokens; leave it out`);
   const batchTokens =
     options["batch-tokens"] === undefined ? undefined : positiveInteger("batch-tokens", options["batch-tokens"]);
   const notes = [...recording.notes];
@@ -225,10 +231,10 @@ async function measureLayers(
   const progress = createProgress(steps, "steps", options.quiet);
   const start = new Date();
   const option = options.selections !== undefined ? "--selections" : options.loads !== undefined ? "--loads" : "PATH";
-  checkKept(
-    folder,
-    read.map((file) => ({ name: option, file })),
-  );
+  checkKept(folder, [
+    ...read.map((file) => ({ name: option, file })),
+    ...(paddingMask === undefined ? [] : [{ name: "--padding-mask", file: paddingMask }]),
+  ]);
   const replaced = describeResults(folder);
   const measured = await withResultsFolder(folder, async ({ files }) => {
     const found = await measureRecorded(recording, files, {
@@ -236,6 +242,7 @@ async function measureLayers(
       experts,
       topK: options["top-k"],
       batchTokens,
+      paddingMask,
       ranks,
       onProgress: progress.update,
     });
@@ -245,6 +252,7 @@ async function measureLayers(
       recording: recording.description,
       experts,
       batchTokens: batchTokens ?? null,
+      ...(paddingMask !== undefined && { paddingMask }),
       ranks,
       ...provenance(start),
     });

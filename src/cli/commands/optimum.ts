@@ -86,6 +86,10 @@ async function optimum(options: OptimumArguments): Promise<void> {
     for await (const _ of eachStep(simulation)) {
       const batch = simulation.batch!;
       const { logits, tokens } = batch;
+      if (tokens === 0) {
+        lines.push(`${JSON.stringify({ ...place, optimum: 0, upper_bound: 0, exact: true })}\n`);
+        continue;
+      }
       kernels.affinities(logits, kind, tokens, experts, scores);
       excludeDisabled(batch, scores);
       // Each search starts from the prices of the previous one.

@@ -8,6 +8,7 @@ import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
 import { hasLayers, type Scenario, scenariosOfLayers } from "../../core/scenario/scenario.ts";
 import { createSimulation, withMemoryFor } from "../../core/simulation/simulation.ts";
 import { suggestion } from "../../core/suggestion.ts";
+import type { TokenBatch } from "../../core/token-batch.ts";
 import { escapeUnprintable, rangesText } from "../../core/words.ts";
 import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
 import { createAssignmentFile } from "../../node/files/write-results.ts";
@@ -102,8 +103,10 @@ export const routeCommand: CommandModule<CommonArguments, RouteArguments> = {
       )
       .epilogue(
         epilogue([
-          "--out   step, token, slot, expert, gate: a row per token and selected expert; last the layer, if there are several",
-          "--plan  float32 [tokens × experts] or [steps × tokens × experts]; rows sum to 1, or to 0 where scot has no mass",
+          "--out   step, token, slot, expert, gate: a row per token and selected expert, none for padding; last the layer, if there " +
+            "are several",
+          "--plan  float32 [tokens × experts] or [steps × tokens × experts]; rows sum to 1, or to 0 for padding and where scot has " +
+            "no mass",
         ]),
       ),
   handler: route,
@@ -165,10 +168,11 @@ function checkPlan(router: string): void {
 }
 
 /** Throws `InputError` if an output would overwrite the logits, the other output, or results. */
-function checkOutputs({ logits, out, plan }: RouteArguments): void {
-  const source = { name: "--logits", file: logits };
-  checkTarget("out", out, [source]);
-  if (plan !== undefined) checkTarget("plan", plan, [source, { name: "--out", file: out }]);
+function checkOutputs({ logits, out, plan, "padding-mask": mask }: RouteArguments): void {
+  const sources = [{ name: "--logits", file: logits }];
+  if (mask !== undefined) sources.push({ name: "--padding-mask", file: mask });
+  checkTarget("out", out, sources);
+  if (plan !== undefined) checkTarget("plan", plan, [...sources, { name: "--out", file: out }]);
 }
 
 /** Returns the router that `--router` names, or else the one of `--model`. Throws `InputError` if neither is given. */
@@ -206,6 +210,18 @@ function checkParameter(router: string, name: string, parameters: readonly strin
   );
 }
 
+/** Moves the rows of a `plan` `[tokens × experts]` to the tokens' places in the recording; those of padding become 0. */
+function spreadRows(plan: Float32Array, { tokens, experts, position }: TokenBatch): void {
+  let end = plan.length;
+  for (let token = tokens - 1; token >= 0; token--) {
+    const row = position![token] * experts;
+    plan.copyWithin(row, token * experts, (token + 1) * experts);
+    plan.fill(0, row + experts, end);
+    end = row;
+  }
+  plan.fill(0, 0, end);
+}
+
 /** Routes and writes all batches. Returns how many plans missed their tolerance. */
 async function routeBatches(
   scenario: Scenario,
@@ -237,9 +253,10 @@ async function routeBatches(
     for await (const _ of eachStep(simulation)) {
       const batch = simulation.batch!;
       const { assignment, solver } = run.routed;
-      assignments.write(batch.step, batch.tokens, assignment, keepEmpty, scenario.layers?.[0]);
+      assignments.write(batch, assignment, keepEmpty, scenario.layers?.[0]);
       if (plan !== null) {
-        run.router.writePlan!(batch, plan);
+        if (batch.tokens > 0) run.router.writePlan!(batch, plan);
+        if (batch.position !== undefined) spreadRows(plan, batch);
         planWriter!.append(plan, plan.length);
       }
       if (solver !== undefined && !solver.converged) notConverged += 1;

@@ -203,7 +203,8 @@ function areChoices(rows: Float64Array, shape: readonly number[], experts: numbe
 
 function unknownTensor(name: string, tensor: StoredTensor): Unknown {
   const { element, source, shape } = tensor;
-  return { file: source.name, name, dtype: element.name, kind: element.kind, shape, first: () => firstRowsOf(tensor) };
+  const kind = element.kind === "float" ? "float" : "integer";
+  return { file: source.name, name, dtype: element.name, kind, shape, first: () => firstRowsOf(tensor) };
 }
 
 /** Returns some rows of a tensor from its middle, in the order in which they are stored. */

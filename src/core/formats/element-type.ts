@@ -6,7 +6,7 @@ type Decode = (raw: ArrayBuffer, count: number, into: Float32Array | Float64Arra
 export interface ElementType {
   readonly name: string;
   readonly bytes: number;
-  readonly kind: "float" | "integer";
+  readonly kind: "float" | "integer" | "boolean";
   /** Converts the first `count` numbers of `raw`, in the machine's byte order, to `into[start …]`. */
   readonly decode: Decode;
 }
@@ -50,6 +50,7 @@ export const elementTypes = {
   int16: { name: "int16", bytes: 2, kind: "integer", decode: fromNumbers(Int16Array) },
   int32: { name: "int32", bytes: 4, kind: "integer", decode: fromNumbers(Int32Array) },
   int64: { name: "int64", bytes: 8, kind: "integer", decode: fromHalves(Int32Array) },
+  bool: { name: "bool", bytes: 1, kind: "boolean", decode: fromNumbers(Uint8Array) },
   uint8: { name: "uint8", bytes: 1, kind: "integer", decode: fromNumbers(Uint8Array) },
   uint16: { name: "uint16", bytes: 2, kind: "integer", decode: fromNumbers(Uint16Array) },
   uint32: { name: "uint32", bytes: 4, kind: "integer", decode: fromNumbers(Uint32Array) },

@@ -18,6 +18,7 @@ export const npyElements: Readonly<Record<string, ElementType>> = {
   i2: elementTypes.int16,
   i4: elementTypes.int32,
   i8: elementTypes.int64,
+  b1: elementTypes.bool,
   u1: elementTypes.uint8,
   u2: elementTypes.uint16,
   u4: elementTypes.uint32,
@@ -31,13 +32,13 @@ interface NpyHeader {
 }
 
 /**
- * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`) or
- * integers (`i1` … `i8`, `u1` … `u8`). Throws `InputError` for any other file, before reading data.
+ * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`),
+ * integers (`i1` … `i8`, `u1` … `u8`) or booleans (`b1`). Throws `InputError` for any other file, before reading data.
  */
-export async function openNpy(file: Source): Promise<TensorReader> {
+export async function openNpy(file: Source, isFlat = false): Promise<TensorReader> {
   const { text, dataOffset } = await readHeaderText(file);
   const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
-  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.byteLength });
+  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.byteLength, isFlat });
 }
 
 /** Returns where the array of a `.npy` file lies, in the formats that {@link openNpy} reads. Throws `InputError`. */
@@ -45,6 +46,11 @@ export async function storedNpy(file: Source): Promise<StoredTensor> {
   const { text, dataOffset } = await readHeaderText(file);
   const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
   checkPacked(file.name, { element, shape, begin: dataOffset, end: file.byteLength });
+  if (element.kind === "boolean") {
+    throw new InputError(
+      `${file.name}: booleans are no logits, choices or loads; a padding mask goes beside a recording`,
+    );
+  }
   return { source: file, element, littleEndian, shape, strides: packedStrides(shape), begin: dataOffset };
 }
 

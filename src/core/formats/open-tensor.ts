@@ -8,10 +8,11 @@ import { shorten, type TensorOptions, type TensorReader } from "./tensor-reader.
  * decompressors of .parquet reserve memory.
  */
 const openers: Readonly<Record<string, (file: Source, options: TensorOptions) => Promise<TensorReader>>> = {
-  ".npy": async (file) => (await import("./npy.ts")).openNpy(file),
+  ".npy": async (file, { flat }) => (await import("./npy.ts")).openNpy(file, flat),
   ".csv": async (file) => (await import("./csv.ts")).openCsv(file),
   ".parquet": async (file, { column }) => (await import("./parquet.ts")).openParquet(file, column),
-  ".safetensors": async (file, { tensor }) => (await import("./safetensors.ts")).openSafetensors(file, tensor),
+  ".safetensors": async (file, { tensor, flat }) =>
+    (await import("./safetensors.ts")).openSafetensors(file, tensor, flat),
 };
 
 /** By extension: how to convert the file at `path` to `.npy` in Python. */

@@ -14,6 +14,8 @@ export interface PackedLayout {
   /** First byte of the data, and the first byte after it. */
   readonly begin: number;
   readonly end: number;
+  /** Whether each number is a row of its own, whatever the shape. */
+  readonly isFlat?: boolean;
 }
 
 /** Returns the bytes that the tensor takes. Throws `InputError` if they are not exactly those from `begin` to `end`. */
@@ -33,8 +35,9 @@ export function checkPacked(file: string, { element, shape, begin, end }: Omit<P
  * `InputError` if the bytes from `begin` to `end` are not exactly those that the shape needs.
  */
 export function readPackedTensor(file: Source, layout: PackedLayout): TensorReader {
-  const { element, littleEndian, shape, begin } = layout;
-  const { rows, columns } = tensorSize(file.name, shape);
+  const { element, littleEndian, shape, begin, isFlat = false } = layout;
+  const size = tensorSize(file.name, shape);
+  const { rows, columns } = isFlat ? { rows: size.rows * size.columns, columns: 1 } : size;
   const needed = checkPacked(file.name, layout);
 
   const piece = new ArrayBuffer(Math.min(pieceBytes, needed));

@@ -1,7 +1,9 @@
 import { InputError } from "../input-error.ts";
 import { createKernels } from "../kernels/index.ts";
+import { platform } from "../platform.ts";
 import type { Source } from "../source.ts";
 import { markDisabled } from "../token-batch.ts";
+import { openPaddingMask, type PaddingMask } from "./padding-mask.ts";
 import type { LayerReader, RecordedRows } from "./recorded-layer.ts";
 import { openRecording, type Recording } from "./recording.ts";
 
@@ -43,11 +45,13 @@ export interface ChoiceOptions {
   readonly topK?: number | undefined;
   /** Tokens per step, if the files have no steps; default: all. */
   readonly batchTokens?: number | undefined;
+  /** File that marks padding among the tokens of every layer, see {@link openPaddingMask}. */
+  readonly paddingMask?: string | undefined;
 }
 
 /**
  * Returns a function that opens a layer of a recording as the loads of each step: counted from choices, in which −1 is no
- * expert and a row of −1 no token; as they are; or of the experts with the K largest logits of each token, ties to the lowest.
+ * expert and a row of −1 no token, as are those that `paddingMask` marks; as they are; or of the experts with the K largest logits of each token, ties to the lowest.
  * Throws `InputError` if there are more slots than experts, and, when a layer is read, with token (within the layer, from 0)
  * and slot, if a value is not an expert or a token has an expert twice; with step and expert if a load is no count; with step,
  * token and expert if a logit is NaN or +∞.
@@ -57,7 +61,9 @@ export interface ChoiceOptions {
  */
 export function choicesByLayer(recording: Recording, options: ChoiceOptions): (id: number) => RecordedChoices {
   const { name, holds, hasShares } = recording;
-  const { experts, batchTokens } = options;
+  const { experts, batchTokens, paddingMask } = options;
+  if (paddingMask !== undefined && holds === "loads")
+    throw new InputError(`${name}: a padding mask is one of tokens, and loads have none; leave it out`);
   let count: CountTopK | null = null;
   if (holds === "balancedness") throw new InputError(`${name}: a log of balancedness has no loads of experts`);
   const topK = holds === "selections" ? recording.topK : holds === "logits" ? (options.topK ?? null) : null;
@@ -69,11 +75,15 @@ export function choicesByLayer(recording: Recording, options: ChoiceOptions): (i
   return (id) => {
     const reader = recording.layer(id, batchTokens);
     const common = { file: name, steps: reader.steps, experts, tokens: reader.tokens, topK, hasShares };
-    const close = () => recording.close();
+    const mask = paddingMask === undefined ? null : maskReader(paddingMask, () => recording.layer(id, batchTokens));
+    const close = async () => {
+      await mask?.close();
+      await recording.close();
+    };
     if (holds === "loads") return { ...common, next: () => nextLoads(name, reader, experts, hasShares), close };
-    if (holds === "selections") return { ...common, next: countSelections(recording, reader, experts), close };
+    if (holds === "selections") return { ...common, next: countSelections(recording, reader, experts, mask), close };
     count ??= topKCounter(experts, topK!, reader.columns);
-    return { ...common, next: countLogits(name, reader, experts, count), close };
+    return { ...common, next: countLogits(name, reader, experts, count, mask), close };
   };
 }
 
@@ -99,6 +109,33 @@ async function nextLoads(
   return { step, tokens: null, load };
 }
 
+/** The padding among the rows of one layer. */
+interface MaskReader {
+  /** Returns the flags of the next `rows` rows, 1 for padding; overwritten by the next. */
+  next(rows: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Opens the mask when the first rows are read, to be as long as the layer that `counted` reads. */
+function maskReader(file: string, counted: () => LayerReader): MaskReader {
+  let mask: PaddingMask | null = null;
+  let isPadding = new Uint8Array(0);
+  return {
+    async next(rows) {
+      if (mask === null) {
+        let tokens = 0;
+        const reader = counted();
+        for (let piece = await reader.next(); piece !== null; piece = await reader.next()) tokens += piece.rows;
+        mask = await openPaddingMask(await platform().open(file), tokens);
+      }
+      if (isPadding.length < rows) isPadding = new Uint8Array(rows);
+      await mask.read(isPadding, rows);
+      return isPadding;
+    },
+    close: async () => mask?.close(),
+  };
+}
+
 /** Returns the layer for a message; nothing for files without layers, all of which have layer 0. */
 function placeOf({ id }: LayerReader): string {
   return id === 0 ? "" : `layer ${id}, `;
@@ -108,6 +145,7 @@ function countSelections(
   { name, hasLayers }: Recording,
   reader: LayerReader,
   experts: number,
+  mask: MaskReader | null,
 ): RecordedChoices["next"] {
   const { columns: slots } = reader;
   const load = new Int32Array(experts);
@@ -116,11 +154,12 @@ function countSelections(
   let token = 0;
 
   /** Counts the choices of some tokens, and returns how many of these are none. */
-  function countPiece({ rows, values }: RecordedRows): number {
+  function countPiece({ rows, values }: RecordedRows, isPadding: Uint8Array | null): number {
     let padding = 0;
     for (let row = 0; row < rows; row++, token++) {
       const choice = values.subarray(row * slots, (row + 1) * slots);
       if (
+        isPadding?.[row] === 1 ||
         choice.every((expert) => expert === -1) ||
         (hasLayers && slots > 1 && choice.every((expert) => expert === 0))
       ) {
@@ -152,7 +191,7 @@ function countSelections(
     load.fill(0);
     let tokens = 0;
     for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
-      tokens += piece.rows - countPiece(piece);
+      tokens += piece.rows - countPiece(piece, (await mask?.next(piece.rows)) ?? null);
       if (piece.endsStep) return { step: piece.step, tokens, load };
     }
     return null;
@@ -176,22 +215,38 @@ function topKCounter(experts: number, topK: number, columns: number): CountTopK 
   };
 }
 
-function countLogits(name: string, reader: LayerReader, experts: number, count: CountTopK): RecordedChoices["next"] {
+function countLogits(
+  name: string,
+  reader: LayerReader,
+  experts: number,
+  count: CountTopK,
+  mask: MaskReader | null,
+): RecordedChoices["next"] {
   const load = new Int32Array(experts);
   return async () => {
     load.fill(0);
     let tokens = 0;
+    /** Rows of the step, including padding. */
+    let seen = 0;
     for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
       const { step, rows, values } = piece;
+      const isPadding = (await mask?.next(rows)) ?? null;
+      let real = 0;
+      for (let row = 0; row < rows && isPadding !== null; row++) {
+        if (isPadding[row] === 1) values.fill(Number.NEGATIVE_INFINITY, row * experts, (row + 1) * experts);
+        else real += 1;
+      }
       for (let i = 0; i < rows * experts; i++) {
         if (values[i] < Number.POSITIVE_INFINITY) continue;
         throw new InputError(
-          `${name}: ${placeOf(reader)}the logit of step ${step}, token ${tokens + Math.floor(i / experts)} of that step, expert ` +
+          `${name}: ${placeOf(reader)}the logit of step ${step}, token ${seen + Math.floor(i / experts)} of that step, expert ` +
             `${i % experts} is ${values[i]}; logits must be finite as float32, or -inf for a disabled expert`,
         );
       }
+      // Every expert is disabled for padding, which thus gets none.
       count(piece, load);
-      tokens += rows;
+      tokens += isPadding === null ? rows : real;
+      seen += rows;
       if (piece.endsStep) return { step, tokens, load };
     }
     return null;
@@ -271,8 +326,10 @@ export async function openSelections(
   recorded: Source | string,
   experts: number,
   batchTokens?: number,
+  paddingMask?: string,
 ): Promise<RecordedChoices> {
-  return oneLayer(await openRecording(recorded, { as: "selections", experts }), { experts, batchTokens });
+  const recording = await openRecording(recorded, { as: "selections", experts });
+  return oneLayer(recording, { experts, batchTokens, paddingMask });
 }
 
 /**

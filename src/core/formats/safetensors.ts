@@ -19,6 +19,7 @@ const elementsByCode: Readonly<Record<string, ElementType>> = {
   I16: elementTypes.int16,
   I32: elementTypes.int32,
   I64: elementTypes.int64,
+  BOOL: elementTypes.bool,
   U8: elementTypes.uint8,
   U16: elementTypes.uint16,
   U32: elementTypes.uint32,
@@ -36,9 +37,9 @@ interface Entry {
  * Opens one tensor of a `.safetensors` file: an 8-byte little-endian length, that many bytes of JSON, then the data.
  * `tensor` names it and is optional if there is exactly one. Throws `InputError`, before reading data, if the header is
  * malformed, if the tensors do not cover the rest of the file without gap or overlap, or if the tensor's type is not
- * F16, BF16, F32, F64 or an integer.
+ * F16, BF16, F32, F64, BOOL or an integer.
  */
-export async function openSafetensors(file: Source, tensor?: string): Promise<TensorReader> {
+export async function openSafetensors(file: Source, tensor?: string, isFlat = false): Promise<TensorReader> {
   const { entries, dataOffset } = await readHeader(file);
   const { name, entry } = chooseTensor(file.name, entries, tensor);
   if (!Object.hasOwn(elementsByCode, entry.dtype)) {
@@ -54,6 +55,7 @@ export async function openSafetensors(file: Source, tensor?: string): Promise<Te
     shape: entry.shape,
     begin: dataOffset + begin,
     end: dataOffset + end,
+    isFlat,
   });
 }
 
@@ -69,7 +71,7 @@ export async function storedSafetensors(file: Source): Promise<Map<string, Store
   const { entries, dataOffset } = await readHeader(file);
   const tensors = new Map<string, StoredTensor>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
-    if (!Object.hasOwn(elementsByCode, dtype)) continue;
+    if (!Object.hasOwn(elementsByCode, dtype) || elementsByCode[dtype].kind === "boolean") continue;
     const element = elementsByCode[dtype];
     const [begin, end] = offsets;
     checkPacked(`${file.name}: tensor ${quoteName(name)}`, { element, shape, begin, end });

@@ -7,6 +7,8 @@ export interface TensorOptions {
   readonly tensor?: string | undefined;
   /** List column to read from a `.parquet` file; optional if the file holds exactly one. */
   readonly column?: string | undefined;
+  /** Whether each number of a `.npy` or `.safetensors` file is a row, so that one long row is read in pieces too. */
+  readonly flat?: boolean | undefined;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface TensorReader {
   /** Type of the numbers according to the header, e.g. `float16`, `int64`; `text` for CSV. */
   readonly dtype: string;
   /** `number` for CSV, whose cells have no type. */
-  readonly kind: "float" | "integer" | "number";
+  readonly kind: "float" | "integer" | "boolean" | "number";
   /** One to four dimensions, each ≥ 1. */
   readonly shape: readonly number[];
   readonly rows: number;

@@ -17,6 +17,11 @@ export interface RecordedInput {
   readonly experts: number;
   /** Tokens per step, for selections `[tokens × topK]`; default: the whole file. */
   readonly batchTokens?: number | undefined;
+  /**
+   * File that marks padding, for selections: one boolean, 0 or 1 per token, 1 for padding. Tokens that are −1 in every slot
+   * are padding without it.
+   */
+  readonly paddingMask?: string | undefined;
   /** Devices of expert parallelism, at most `experts`; default 1. */
   readonly ranks?: number | undefined;
 }
@@ -35,6 +40,7 @@ const recordedInput = z
     loads: z.string().min(1).optional(),
     experts: z.int().positive().max(mostExperts),
     batchTokens: z.int().positive().optional(),
+    paddingMask: z.string().min(1).optional(),
     ranks: z.int().positive().default(1),
   })
   .refine(({ experts, ranks }) => ranks <= experts, { path: ["ranks"], message: "it is more than the experts" });
@@ -44,16 +50,19 @@ const recordedInput = z
  * formats that `moesim measure` reads, with one layer. Throws `InputError` if the file or its data is wrong.
  */
 export async function measure(recorded: RecordedInput): Promise<Measurement> {
-  const { selections, loads, experts, batchTokens, ranks } = checked("measure", recordedInput, recorded);
+  const { selections, loads, experts, batchTokens, paddingMask, ranks } = checked("measure", recordedInput, recorded);
   if ((selections === undefined) === (loads === undefined)) {
     throw new InputError("measure: give one file, either as selections or as loads");
   }
   if (loads !== undefined && batchTokens !== undefined) {
     throw new InputError("measure: batchTokens: loads are already in steps; use it only with selections");
   }
+  if (loads !== undefined && paddingMask !== undefined) {
+    throw new InputError("measure: paddingMask: loads have no tokens; use it only with selections");
+  }
   const choices = await (selections === undefined
     ? openLoads(loads!, experts)
-    : openSelections(selections, experts, batchTokens));
+    : openSelections(selections, experts, batchTokens, paddingMask));
   const steps: StepResult[] = [];
   try {
     const measured = await measureChoices(choices, ranks, (record) => steps.push(stepResultOf(record)));

@@ -44,9 +44,11 @@ export const hashKind = defineRouterKind({
     };
     return {
       route(batch) {
-        const { logits, tokens, tokenId } = batch;
+        const { logits, tokens, tokenId, position } = batch;
         if (by === "logits" && tokenId === undefined) kernels.hashRows(logits, seed, tokens, experts, rowHash);
-        else for (let t = 0; t < tokens; t++) rowHash[t] = mixWord(seed ^ (by === "position" ? t : tokenId![t]));
+        else
+          for (let t = 0; t < tokens; t++)
+            rowHash[t] = mixWord(seed ^ (by === "position" ? (position?.[t] ?? t) : tokenId![t]));
         load.fill(0);
         for (let t = 0; t < tokens; t++) {
           hash = rowHash[t];

@@ -100,7 +100,6 @@ const metricSchema = z
             rank: z.number().optional(),
             taken: z.enum(["mean", "token mean", "window token mean", "largest", "last"]).optional(),
             value: callable.optional(),
-            ifEmpty: z.number().optional(),
           })
           .refine(({ taken, value }) => (taken === undefined) !== (value === undefined), "must have taken or value")
           .refine(({ header, rank }) => (header === undefined) === (rank === undefined), "must have header with rank"),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { openPaddingMask, type PaddingMask } from "../formats/padding-mask.ts";
 import {
   type LogitRows,
   logitAxes,
@@ -9,7 +10,7 @@ import {
 import { inputKinds } from "../formats/recording.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
-import { markDisabled } from "../token-batch.ts";
+import { markDisabled, type TokenBatch } from "../token-batch.ts";
 import { defineStreamKind, type StreamShape } from "./stream.ts";
 
 /** A two-dimensional file of up to this many tokens is one batch unless the scenario says how to cut it. */
@@ -62,6 +63,14 @@ const traceOptions = z.strictObject({
     .enum(inputKinds)
     .optional()
     .describe("What the numbers are: logits (default), or probabilities or their logarithms, which become logits."),
+  paddingMask: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "File that says which tokens are padding, and so are left out: a boolean, 0 or 1 for each token, 1 for padding (an " +
+        "attention mask is the other way round).",
+    ),
 });
 
 export type TraceOptions = z.infer<typeof traceOptions>;
@@ -78,6 +87,9 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  * −∞, and anything below −1e30, disables the expert for the token. NaN and +∞ throw `InputError` when their batch is
  * read, with layer, step, token (within its batch) and expert, all counted from 0. Integers are refused: recorded choices and
  * loads have no logits to route again. CSV cells have no type and are read as logits.
+ *
+ * Tokens that `paddingMask` marks are cut out of their step after it was cut out of the file: the batch holds the other
+ * tokens, in order, and their places in its `position`. Their logits are not looked at.
  */
 export const traceKind = defineStreamKind({
   kind: "trace",
@@ -87,7 +99,9 @@ export const traceKind = defineStreamKind({
   async shape(options, wanted, folder) {
     const logits = await openLogits(options, folder);
     try {
-      return findShape(logits, options, wanted);
+      const found = findShape(logits, options, wanted);
+      await (await openMask(options, folder, logits))?.close();
+      return found;
     } finally {
       await logits.close();
     }
@@ -96,9 +110,11 @@ export const traceKind = defineStreamKind({
     const file = await openLogits(options, folder);
     let found: StreamShape;
     let rows: LogitRows;
+    let mask: PaddingMask | null;
     try {
       found = findShape(file, options, shape);
       rows = file.open(layer ?? null);
+      mask = await openMask(options, folder, file);
     } catch (error) {
       await file.close();
       throw error;
@@ -106,20 +122,51 @@ export const traceKind = defineStreamKind({
     const { steps, tokens: batchTokens, experts } = found;
     const logits = kernels.allocateFloat32(batchTokens * experts);
     const place = layer === undefined ? "" : `layer ${layer}, `;
+    const isPadding = new Uint8Array(mask === null ? 0 : batchTokens);
+    const position = new Int32Array(isPadding.length);
     let step = 0;
+
+    /** Moves the tokens that are no padding to the front, and returns their number. */
+    function leavePaddingOut(tokens: number): number {
+      let count = 0;
+      for (let token = 0; token < tokens; token++) {
+        if (isPadding[token] === 1) continue;
+        logits.copyWithin(count * experts, token * experts, (token + 1) * experts);
+        position[count++] = token;
+      }
+      return count;
+    }
+
     return {
       async next() {
         if (step === steps) return null;
-        const tokens = await rows.read(logits, batchTokens);
-        if (tokens === 0) throw new InputError(`${file.file}: truncated: it ends before ${place}step ${step}`);
+        const read = await rows.read(logits, batchTokens);
+        if (read === 0) throw new InputError(`${file.file}: truncated: it ends before ${place}step ${step}`);
+        await mask?.read(isPadding, read);
+        const tokens = mask === null ? read : leavePaddingOut(read);
         const hasDisabled = markDisabled(logits, tokens * experts);
-        checkLogits(file.file, `${place}step ${step}`, logits, tokens, experts);
-        return { step: step++, tokens, experts, logits, hasDisabled };
+        const batch = { step, tokens, experts, logits, hasDisabled, ...(mask !== null && { position }) };
+        checkLogits(file.file, `${place}step ${step}`, batch);
+        step += 1;
+        return batch;
       },
-      close: () => file.close(),
+      async close() {
+        await file.close();
+        await mask?.close();
+      },
     };
   },
 });
+
+/** Opens the padding mask of a recording, one for all of its layers; null if there is none. */
+async function openMask(
+  { paddingMask }: TraceOptions,
+  folder: string,
+  { steps, tokens }: RecordedLogits,
+): Promise<PaddingMask | null> {
+  if (paddingMask === undefined) return null;
+  return openPaddingMask(await platform().open(paddingMask, folder), (steps ?? 1) * tokens);
+}
 
 /** Opens the recorded file that the options name. */
 async function openLogits(
@@ -184,12 +231,13 @@ function findShape(
   return { steps, tokens, experts, ...selectLayers(logits, selection) };
 }
 
-function checkLogits(file: string, place: string, logits: Float32Array, tokens: number, experts: number): void {
+function checkLogits(file: string, place: string, { logits, tokens, experts, position }: TokenBatch): void {
   const values = tokens * experts;
   for (let i = 0; i < values; i++) {
     if (!(logits[i] < Number.POSITIVE_INFINITY)) {
+      const row = Math.floor(i / experts);
       throw new InputError(
-        `${file}: the logit of ${place}, token ${Math.floor(i / experts)} of that step, expert ${i % experts} is ` +
+        `${file}: the logit of ${place}, token ${position?.[row] ?? row} of that step, expert ${i % experts} is ` +
           `${logits[i]}; logits must be finite as float32, or -inf for a disabled expert`,
       );
     }

@@ -22,6 +22,7 @@ import { hasLayers, type RouterChoice, type Scenario } from "../../core/scenario
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { loadSteps } from "../../core/simulation/router-run.ts";
 import { trainingFigures } from "../../core/simulation/sharing.ts";
+import type { TokenBatch } from "../../core/token-batch.ts";
 
 const bytesPerWrite = 2 ** 16;
 /** Such text is the same in a CSV file; all other text may need quotes. */
@@ -163,10 +164,12 @@ export function writeRunRecord(folder: string, record: object): void {
 /** Writes the file of `route --out`, a row per slot. */
 export interface AssignmentFile {
   /**
+   * Writes the rows of a batch, each token at its place in the step of the recording; padding has no rows.
+   *
    * @param keepEmpty whether to write slots without an expert, as expert −1 with gate 0
    * @param layer the layer's id, if there are several
    */
-  write(step: number, tokens: number, assignment: Assignment, keepEmpty: boolean, layer?: number): void;
+  write(batch: TokenBatch, assignment: Assignment, keepEmpty: boolean, layer?: number): void;
   close(): void;
 }
 
@@ -174,11 +177,12 @@ export interface AssignmentFile {
 export function createAssignmentFile(name: string, hasLayers = false): AssignmentFile {
   const file = createCsvFile(name, ["step", "token", "slot", "expert", "gate", ...(hasLayers ? ["layer"] : [])]);
   return {
-    write(step, tokens, { slots, expert, gate }, keepEmpty, layer) {
+    write({ step, tokens, position }, { slots, expert, gate }, keepEmpty, layer) {
       const place = hasLayers ? [layer!] : [];
       for (let pair = 0; pair < tokens * slots; pair++) {
         if (expert[pair] < 0 && !keepEmpty) continue;
-        file.write([step, Math.floor(pair / slots), pair % slots, expert[pair], gate[pair], ...place]);
+        const token = Math.floor(pair / slots);
+        file.write([step, position?.[token] ?? token, pair % slots, expert[pair], gate[pair], ...place]);
       }
     },
     close: file.close,

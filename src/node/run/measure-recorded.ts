@@ -22,6 +22,8 @@ export interface MeasureOptions {
   readonly topK?: number | undefined;
   /** Tokens per step, if the recording has no steps. */
   readonly batchTokens?: number | undefined;
+  /** File that marks padding. */
+  readonly paddingMask?: string | undefined;
   /** Devices of expert parallelism; divides the experts. */
   readonly ranks: number;
   /** Called with the number of steps measured so far, of all layers. */
@@ -47,11 +49,11 @@ export interface MeasuredRecording {
 export async function measureRecorded(
   recording: Recording,
   folder: string,
-  { name, experts, topK, batchTokens, ranks, onProgress }: MeasureOptions,
+  { name, experts, topK, batchTokens, paddingMask, ranks, onProgress }: MeasureOptions,
 ): Promise<MeasuredRecording> {
   const source: RowSource = { scenario: name, router: "recorded", kind: "recorded", seed: null };
   const hasLayers = recording.layers.length > 1;
-  const layerOf = choicesByLayer(recording, { experts, topK, batchTokens });
+  const layerOf = choicesByLayer(recording, { experts, topK, batchTokens, paddingMask });
   const files = createStepFiles(folder, "none", hasLayers);
   const layers: LayerRow[] = [];
   const absentLayers: number[] = [];

@@ -16,6 +16,13 @@ export async function inputFileOf({ stream, folder }: Scenario): Promise<string 
   return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
 }
 
+/** Lists all files that a scenario's stream reads. Throws `InputError` if one is gone. */
+export async function inputFilesOf({ stream, folder }: Scenario): Promise<string[]> {
+  const { path, paddingMask } = stream.options;
+  const named = [path, paddingMask].filter((file): file is string => typeof file === "string");
+  return Promise.all(named.map((file) => findInputFile(file, folder)));
+}
+
 /** The file that a scenario's stream reads, as it was when the run began. */
 export interface RunInput {
   /** Goes into run.json, so that a later program can tell whether the file is the same. */

@@ -245,3 +245,54 @@ function topTwoLoad(logits: Float32Array, tokens: number, experts: number): Int3
   }
   return load;
 }
+
+describe("trace with a padding mask", () => {
+  const bools = (shape: readonly number[], values: readonly number[]) =>
+    npyBytes(npyHeader("|b1", shape), Uint8Array.from(values));
+  write("mask-5.npy", bools([5], [0, 1, 0, 1, 1]));
+  write("mask-3x2.npy", bools([3, 2], [1, 1, 0, 0, 0, 1]));
+
+  test("leaves padding out after the steps are cut, and says where the tokens were", async () => {
+    expect(await batchesOf({ path: "tokens.npy", batchTokens: 3, paddingMask: "mask-5.npy" })).toEqual([
+      { step: 0, tokens: 2, experts: 2, logits: [0, 0.25, 1, 1.25] },
+      { step: 1, tokens: 0, experts: 2, logits: [] },
+    ]);
+    const stream = await open({ path: "tokens.npy", batchTokens: 3, paddingMask: "mask-5.npy" });
+    const batch = await stream.next();
+    expect(Array.from(batch!.position!.subarray(0, 2))).toEqual([0, 2]);
+    await stream.close();
+  });
+
+  test("takes masks of any shape, of integers and as CSV", async () => {
+    const expected = [
+      { step: 0, tokens: 0, experts: 2, logits: [] },
+      { step: 1, tokens: 2, experts: 2, logits: [1, 1.25, 1.5, 1.75] },
+      { step: 2, tokens: 1, experts: 2, logits: [2, 2.25] },
+    ];
+    write("mask.csv", "1\n1\n0\n0\n0\n1\n");
+    write("mask-u1.npy", npyBytes(npyHeader("|u1", [6]), Uint8Array.of(1, 1, 0, 0, 0, 1)));
+    for (const paddingMask of ["mask-3x2.npy", "mask.csv", "mask-u1.npy"]) {
+      expect(await batchesOf({ path: "steps.npy", paddingMask })).toEqual(expected);
+    }
+  });
+
+  test("does not look at the logits of padding, and names a bad token by its place in the step", async () => {
+    write("bad.npy", float32Npy([3, 2], [Number.NaN, 1, 2, 3, 4, Number.NaN]));
+    write("mask-first.npy", bools([3], [1, 0, 0]));
+    write("mask-both.npy", bools([3], [1, 0, 1]));
+    const [batch] = await batchesOf({ path: "bad.npy", paddingMask: "mask-both.npy" });
+    expect(batch.logits).toEqual([2, 3]);
+    await expectInputError(() => batchesOf({ path: "bad.npy", paddingMask: "mask-first.npy" }), "token 2 of that step");
+  });
+
+  test("refuses masks of another length, of floats and of other values", async () => {
+    const mask = (name: string) => () => batchesOf({ path: "steps.npy", paddingMask: name });
+    await expectInputError(mask("mask-5.npy"), "mask-5.npy", "there are 6 tokens, not 5");
+    write("floats.npy", float32Npy([6], [0, 0, 0, 0, 0, 1]));
+    await expectInputError(mask("floats.npy"), "floats.npy", "booleans, or integers that are 0 or 1");
+    write("twos.npy", npyBytes(npyHeader("|u1", [6]), Uint8Array.of(0, 0, 0, 2, 0, 0)));
+    await expectInputError(mask("twos.npy"), "twos.npy", "token 3: 2 is not allowed; 1 is padding");
+    await expectInputError(mask("none.npy"), "none.npy", "no such file");
+    await expectInputError(() => batchesOf({ path: "mask-3x2.npy" }), "booleans are no logits");
+  });
+});
