@@ -1,7 +1,7 @@
 import type { CommandModule } from "yargs";
 import { InputError } from "../../core/input-error.ts";
 import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
-import { stopsEarly } from "../../core/results/warnings.ts";
+import { adviceWarnings, stopsEarly } from "../../core/results/warnings.ts";
 import { routerKindOf, routerKinds } from "../../core/routers/index.ts";
 import { findModel, modelNames } from "../../core/scenario/models.ts";
 import { parseOverride, withOverride } from "../../core/scenario/overrides.ts";
@@ -155,6 +155,7 @@ async function route(options: RouteArguments): Promise<void> {
     for (const sentence of absentSentences(scenario)) writeLines(process.stdout, sentence);
     if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
   }
+  for (const warning of adviceWarnings(scenario.routers)) warn(warning);
   if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
 }
 

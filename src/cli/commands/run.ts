@@ -5,6 +5,7 @@ import { formatNumber, printable } from "../../core/results/format.ts";
 import { isAbsent } from "../../core/results/layers.ts";
 import type { SummaryRow } from "../../core/results/result-columns.ts";
 import {
+  adviceWarnings,
   convergenceMessages,
   dualRegretWarnings,
   type SampledRegret,
@@ -137,6 +138,7 @@ async function run(options: RunArguments): Promise<void> {
     solvedWithRegret,
   }));
   const warnings = [
+    ...adviceWarnings(scenario.routers),
     ...convergence.warnings,
     ...sampledRegretWarnings(samplesOfRouters(samples)),
     ...dualRegretWarnings(dualRegretBases(results)),

@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
 import { printable } from "../../core/results/format.ts";
+import { adviceWarnings } from "../../core/results/warnings.ts";
 import { resolveScenario } from "../../core/scenario/load.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
 import { escapeUnprintable } from "../../core/words.ts";
@@ -8,7 +9,7 @@ import { readScenarioFile } from "../../node/files/scenario-file.ts";
 import { type CommonArguments, positiveInteger, scenarioPositional } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { maxCellsOption } from "../scenario-options.ts";
-import { printJson, sizesText } from "../terminal.ts";
+import { printJson, sizesText, warn } from "../terminal.ts";
 
 interface ValidateArguments extends CommonArguments {
   scenario: string;
@@ -43,6 +44,7 @@ async function validate(options: ValidateArguments): Promise<void> {
     printJson({ valid: true, name, stream: stream.kind, ...sizes, cells: cells.length, routers: kinds });
     return;
   }
+  for (const warning of adviceWarnings(routers)) warn(warning);
   if (options.quiet) return;
   const count = cells.length === 1 ? "" : `, ${cells.length} cells`;
   process.stdout.write(

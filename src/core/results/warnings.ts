@@ -39,6 +39,14 @@ export function convergenceMessages(
   };
 }
 
+/** Returns one line per router whose options are allowed but not as published. */
+export function adviceWarnings(routers: readonly RouterChoice[]): string[] {
+  return routers.flatMap((router) => {
+    const advice = routerKindOf(router).advice?.(router.options, router.scores) ?? null;
+    return advice === null ? [] : [`${printable(router.name)}: ${advice}`];
+  });
+}
+
 /**
  * Whether a router is told to stop before it can meet its tolerance: after fewer iterations than its kind's default, or
  * at a tolerance of 0.

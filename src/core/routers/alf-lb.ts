@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createExpertBias, expertBiasFields, expertBiasProblems } from "./parts/expert-bias.ts";
+import { createExpertBias, expertBiasFields, expertBiasProblems, expertBiasVectors } from "./parts/expert-bias.ts";
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
 
@@ -20,6 +20,7 @@ export const alfLbKind = defineRouterKind({
   options: alfLbOptions,
   defaultScores: "sigmoid",
   hasBias: true,
+  vectors: expertBiasVectors,
   check: expertBiasProblems,
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
-import { createExpertBias, expertBiasFields, expertBiasProblems } from "./parts/expert-bias.ts";
+import { createExpertBias, expertBiasFields, expertBiasProblems, expertBiasVectors } from "./parts/expert-bias.ts";
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind, type OptionProblem } from "./router.ts";
 
@@ -46,6 +46,11 @@ export const groupedTopkKind = defineRouterKind({
   options: groupedTopkOptions,
   defaultScores: "sigmoid",
   hasBias: true,
+  vectors: expertBiasVectors,
+  advice: ({ groupScore }, scores) =>
+    scores === "sigmoid" || groupScore === "max"
+      ? null
+      : `selects by ${scores}, but DeepSeek-V3 publishes this router with sigmoid; set its scores: sigmoid to follow it`,
   check({ groups, topGroups, quota, ...bias }, { experts, topK }) {
     const problems: OptionProblem[] = expertBiasProblems(bias, { experts });
     if (experts % groups !== 0) {

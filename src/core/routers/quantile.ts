@@ -1,8 +1,14 @@
 import { z } from "zod";
 import { assignableOf, excludeDisabled, type TokenBatch } from "../token-batch.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
+import { expertBiasFields, expertBiasProblems, expertBiasVectors, setInitialBias } from "./parts/expert-bias.ts";
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
+
+/** Far more than the prices need to settle. */
+const mostIterations = 10_000;
+/** A histogram per expert is kept in memory. */
+const mostBins = 65_536;
 
 const quantileOptions = z.strictObject({
   ema: z.number().min(0).lt(1).default(0).describe("Share of the old prices that an update keeps."),
@@ -12,11 +18,18 @@ const quantileOptions = z.strictObject({
     .describe(
       "Which batch is routed by the prices that a batch leads to: the next one, or the same after `iterations` updates.",
     ),
-  iterations: z.number().int().positive().default(4).describe("Updates on each batch with apply: same."),
+  iterations: z
+    .number()
+    .int()
+    .positive()
+    .max(mostIterations)
+    .default(4)
+    .describe("Updates on each batch with apply: same."),
   histogramBins: z
     .number()
     .int()
     .nonnegative()
+    .max(mostBins)
     .default(0)
     .describe(
       "Take the experts' quantiles from a histogram of this many bins, as ranks that share no tokens can; 0 for the exact ones.",
@@ -27,6 +40,7 @@ const quantileOptions = z.strictObject({
     .positive()
     .default(1)
     .describe("Update by the mean of the prices that this many batches lead to."),
+  initialBias: expertBiasFields.initialBias,
   ...scoreGateFields(true),
 });
 
@@ -38,7 +52,7 @@ const quantileState = z.strictObject({
 });
 
 /**
- * Quantile balancing: a price β_e per expert, zero at first, at which just as many tokens want the expert as it is to have.
+ * Quantile balancing: a price β_e per expert, −`initialBias` at first, at which just as many tokens want the expert as it is to have.
  *
  *     expert_t = the K largest of S_t − β
  *     gate_t   = S_t[expert_t], without β, divided by its sum when `renormalize`, times `gateScale`
@@ -69,10 +83,14 @@ export const quantileKind = defineRouterKind({
   source: "Kimi K3, arXiv 2607.24653, section 2.3.3; BIP, arXiv 2502.15451",
   options: quantileOptions,
   hasBias: true,
+  vectors: expertBiasVectors,
   relativeCost: 4,
-  check({ apply, updateEvery }) {
-    if (apply === "next" || updateEvery === 1) return [];
-    return [{ path: ["updateEvery"], message: "must be 1 with apply: same, which updates on every batch" }];
+  check({ apply, updateEvery, initialBias }, { experts }) {
+    const problems = expertBiasProblems({ initialBias }, { experts });
+    if (apply === "same" && updateEvery > 1) {
+      problems.push({ path: ["updateEvery"], message: "must be 1 with apply: same, which updates on every batch" });
+    }
+    return problems;
   },
   create({ shape, scores, kernels }, options) {
     const { experts, topK } = shape;
@@ -82,6 +100,9 @@ export const quantileKind = defineRouterKind({
     const gates = createScoreGates(kernels, experts, scores, options);
     const bias = kernels.allocateFloat64(experts);
     const price = kernels.allocateFloat64(experts);
+    setInitialBias(bias, options);
+    // Not −0 where there is no initial bias.
+    for (let e = 0; e < experts; e++) price[e] = 0 - bias[e];
     // A histogram needs all affinities; the exact quantiles only those near them.
     const affinity = kernels.allocateFloat64(histogramBins > 0 ? shape.tokens * experts : 0);
     const excess = kernels.allocateFloat32(histogramBins > 0 ? 0 : shape.tokens * experts);

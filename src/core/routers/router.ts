@@ -89,6 +89,13 @@ export interface RouterKind<Options = unknown> {
   /** Whether its routers have a `bias`, and so dual regret. */
   readonly hasBias?: boolean;
   /**
+   * Options that hold one number per expert, or name a file of them. Whoever resolves the scenario replaces the file by its
+   * numbers, so that `check` and `create` do not see it.
+   */
+  readonly vectors?: readonly string[];
+  /** Returns what a user should know about affinities and options that are allowed but not as published; null if nothing. */
+  advice?(options: Options, scores: ScoreKind): string | null;
+  /**
    * How far its `optimum`, per pair, can be from the truth; absent for kinds that find none. The optimum is of the
    * router's own affinities and the scenario's capacity.
    */

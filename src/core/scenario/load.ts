@@ -1,8 +1,11 @@
 import type { RoutingShape, ScoreKind } from "../assignment.ts";
+import { openTensor } from "../formats/open-tensor.ts";
+import { shapeText } from "../formats/tensor-reader.ts";
 import { InputError } from "../input-error.ts";
 import { metrics } from "../metrics/catalogue.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { shapeProblem } from "../placement/placement.ts";
+import { platform } from "../platform.ts";
 import { routerKindOf, routerKinds } from "../routers/index.ts";
 import { streamKindOf, streamKinds } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
@@ -42,7 +45,10 @@ export async function resolveScenario(written: unknown, where: string, folder = 
   const streamShape = await shapeOf(fields, streamOptions, folder, where);
   const shape = { ...streamShape, topK: fields.topK, capacityFactor: fields.capacityFactor };
 
-  const routers = fields.routers.map((router) => chooseRouter(router, fields.scores));
+  const routers: RouterChoice[] = [];
+  for (const router of fields.routers) {
+    routers.push(chooseRouter(await withVectors(router, folder, shape.experts), fields.scores));
+  }
   const placement = fields.placement && {
     ...fields.placement,
     slots: fields.placement.slots ?? Math.ceil(shape.experts / fields.placement.gpus) * fields.placement.gpus,
@@ -146,6 +152,37 @@ async function shapeOf(
   }
   if (experts === undefined) throw new InputError(`${where}: experts: missing; expected a positive integer.`);
   return { steps: steps ?? defaultSteps, tokens: tokens ?? defaultTokens, experts };
+}
+
+/** Returns the router with the numbers of the files that its options name. Throws `InputError` if one is not fit for them. */
+async function withVectors(router: RouterFields, folder: string, experts: number): Promise<RouterFields> {
+  const read = { ...router };
+  for (const name of routerKindOf(router).vectors ?? []) {
+    const written = router[name];
+    if (typeof written === "string") read[name] = await readVector(name, written, folder, experts);
+  }
+  return read;
+}
+
+/** Reads one finite number per expert from a file of any shape. */
+async function readVector(name: string, path: string, folder: string, experts: number): Promise<number[]> {
+  const reader = await openTensor(await platform().open(path, folder), { flat: true });
+  try {
+    const { file, shape, rows, columns } = reader;
+    if (rows * columns !== experts) {
+      throw new InputError(
+        `${file}: ${shapeText(shape)} holds ${rows * columns} numbers; ${name} needs one for each of ${experts} experts`,
+      );
+    }
+    const values = new Float64Array(experts);
+    await reader.read(values, rows);
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0)
+      throw new InputError(`${file}: the number of expert ${bad} is ${values[bad]}; ${name} must be finite`);
+    return Array.from(values);
+  } finally {
+    await reader.close();
+  }
 }
 
 /** Returns the affinities that a router uses: its own `scores`, else the scenario's, else its kind's default. */

@@ -1,10 +1,15 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/core/input-error.ts";
+import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
+import { adviceWarnings } from "../../../src/core/results/warnings.ts";
 import { resolveScenario } from "../../../src/core/scenario/load.ts";
 import { toScenarioFile } from "../../../src/core/scenario/scenario.ts";
+import { createRouter } from "../../../src/core/simulation/router-run.ts";
 import { loadScenario } from "../../../src/node/files/scenario-file.ts";
-import { projectPath } from "../../support/program.ts";
+import { npyBytes } from "../../support/npy.ts";
+import { projectPath, temporaryFolder } from "../../support/program.ts";
 
 const minimal = { name: "small", experts: 8, stream: { kind: "gaussian" }, routers: [{ kind: "topk" }] };
 
@@ -139,6 +144,52 @@ describe("a refused scenario", () => {
     expect(message).toContain("\n  topK: 9");
     expect(message).toContain("\n  ranks: 10");
   });
+});
+
+describe("an initial bias in a file", () => {
+  const kinds = ["alf-lb", "grouped-topk", "quantile"] as const;
+  const folder = temporaryFolder();
+  const bias = [0.5, -0.25, 0, 1, 0.125, 2, -1, 0.75];
+  writeFileSync(path.join(folder, "bias.npy"), npyBytes([8], bias));
+  writeFileSync(path.join(folder, "row.csv"), `${bias.join(",")}\n`);
+  writeFileSync(path.join(folder, "column.csv"), `${bias.join("\n")}\n`);
+  const withBias = (initialBias: unknown) => ({ ...minimal, routers: kinds.map((kind) => ({ kind, initialBias })) });
+
+  it.each(["bias.npy", "row.csv", "column.csv"])("is that of its numbers, read from %s", async (file) => {
+    const read = await resolveScenario(withBias(file), "s.yaml", folder);
+    expect(read.routers).toEqual((await resolveScenario(withBias(bias), "s.yaml", folder)).routers);
+    for (const router of read.routers) {
+      const { bias: first } = createRouter(read, router, createReferenceKernels());
+      expect(Array.from(first!)).toEqual(bias);
+    }
+  });
+
+  it("has one finite number for each expert", async () => {
+    const problemIn = (file: string) =>
+      resolveScenario(withBias(file), "s.yaml", folder).then(String, (error: Error) => error.message);
+    writeFileSync(path.join(folder, "short.csv"), "1,2,3\n");
+    writeFileSync(path.join(folder, "nan.csv"), "1,2,3,nan,5,6,7,8\n");
+    expect(await problemIn("short.csv")).toMatch(/short\.csv: .* holds 3 numbers; initialBias needs one for each of 8/);
+    expect(await problemIn("nan.csv")).toMatch(/nan\.csv: the number of expert 3 is NaN; initialBias must be finite/);
+    expect(await problemIn("none.npy")).toMatch(/none\.npy: no such file/);
+    expect(await problemOf(withBias([1, 2]))).toContain("routers[2].initialBias: 2 numbers for 8 experts");
+  });
+});
+
+it("warns of grouped-topk that does not score as DeepSeek-V3 does", async () => {
+  const routers = [
+    { kind: "grouped-topk" },
+    { kind: "grouped-topk", label: "soft", scores: "softmax" },
+    { kind: "grouped-topk", label: "V2", scores: "softmax", groupScore: "max" },
+  ];
+  expect(adviceWarnings((await resolveScenario({ ...minimal, routers }, "s.yaml")).routers)).toEqual([
+    "soft: selects by softmax, but DeepSeek-V3 publishes this router with sigmoid; set its scores: sigmoid to follow it",
+  ]);
+});
+
+it("bounds the work and memory of quantile's options", async () => {
+  expect(await problemOf({ routers: [{ kind: "quantile", iterations: 10_001 }] })).toContain("routers[0].iterations");
+  expect(await problemOf({ routers: [{ kind: "quantile", histogramBins: 65_537 }] })).toContain("histogramBins");
 });
 
 describe("loadScenario", () => {

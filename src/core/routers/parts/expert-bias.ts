@@ -35,22 +35,34 @@ export const expertBiasFields = {
     .optional()
     .describe("Batches after which the bias stays as it is, as in DeepSeek-V3's last phase; never when absent."),
   initialBias: z
-    .array(z.number())
+    .union([z.array(z.number()), z.string().min(1)])
     .optional()
-    .describe("The bias before the first batch, a number an expert, such as a trained model's; 0 when absent."),
+    .describe(
+      "Bias before the first batch, such as a trained model's: one number per expert, or the .npy, .csv, .parquet or " +
+        ".safetensors file that holds them; default: 0.",
+    ),
 };
 
 const expertBiasOptions = z.strictObject(expertBiasFields);
 
 export type ExpertBiasOptions = z.infer<typeof expertBiasOptions>;
 
+/** Option names of {@link expertBiasFields} that can name a file of one number per expert. */
+export const expertBiasVectors = ["initialBias"] as const;
+
 /** What of the options does not suit the number of experts. */
 export function expertBiasProblems(
   { initialBias }: Pick<ExpertBiasOptions, "initialBias">,
   { experts }: Pick<RoutingShape, "experts">,
 ): OptionProblem[] {
-  if (initialBias === undefined || initialBias.length === experts) return [];
+  if (initialBias === undefined || typeof initialBias === "string" || initialBias.length === experts) return [];
   return [{ path: ["initialBias"], message: `${initialBias.length} numbers for ${experts} experts` }];
+}
+
+/** Sets `bias` `[experts]` to the initial bias, if there is one. Its file must have been read: see `RouterKind.vectors`. */
+export function setInitialBias(bias: Float64Array, { initialBias }: Pick<ExpertBiasOptions, "initialBias">): void {
+  if (typeof initialBias === "string") throw new Error(`${initialBias}: the file of the initial bias was not read.`);
+  if (initialBias !== undefined) bias.set(initialBias);
 }
 
 const expertBiasState = z.strictObject({
@@ -92,7 +104,7 @@ export function createExpertBias(kernels: Kernels, shape: RoutingShape, options:
   const { experts, topK } = shape;
   const { updateRule, updateRate, kappa, momentum, schedule, decaySteps, center, updateEvery, freezeAfter } = options;
   const values = kernels.allocateFloat64(experts);
-  if (options.initialBias !== undefined) values.set(options.initialBias);
+  setInitialBias(values, options);
   const velocity = new Float64Array(experts);
   const step = new Float64Array(experts);
   const pendingLoad = new Float64Array(experts);
