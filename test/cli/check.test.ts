@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { listFiles, moesim, projectPath, temporaryFolder } from "../support/program.ts";
@@ -381,6 +381,25 @@ describe("moesim check --update", () => {
     expect(code).toBe(0);
     expect(listFiles(baseline)).toEqual(["diagnostics.csv", "loads.csv", "run.json", "steps.csv", "summary.csv"]);
     expect((await checkAny(results, baseline)).code).toBe(0);
+  });
+
+  it("refuses a figure that is no finite number, and options that would have no effect", async () => {
+    const baseline = path.join(temporaryFolder(), "baseline");
+    const [header, row] = readFileSync(path.join(results, "summary.csv"), "utf8").split("\n");
+    const cells = row.split(",");
+    cells[header.split(",").indexOf("score")] = "1e400";
+    const huge = changed("summary.csv", (text) => text.replace(row, cells.join(",")));
+    const refused = await check(huge, baseline, "--update");
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringMatching(/summary.csv: row 2, score: "1e400" is not/),
+    ]);
+    const useless = await check(results, baseline, "--update", "--tolerance", "5%");
+    expect([useless.code, useless.stderr]).toEqual([
+      2,
+      expect.stringContaining("--tolerance: has no effect with --update"),
+    ]);
+    expect(existsSync(baseline)).toBe(false);
   });
 
   it("replaces the files that the baseline has, and leaves others alone", async () => {

@@ -166,14 +166,17 @@ function checkConflicts(options: CheckArguments): void {
       "--update: accepts the results without checking them; leave out --gate, --junit, --github and --json",
     );
   }
+  const rules = { "fail-on": options["fail-on"], tolerance, metric: metric.at(0), strict: strict || undefined };
+  const given = Object.entries(rules).find(([, value]) => value !== undefined)?.[0];
+  if (update && given !== undefined) {
+    throw new InputError(`--${given}: has no effect with --update, which accepts the results without checking them`);
+  }
   if (baseline !== undefined) return;
   if (update) throw new InputError("--update: no baseline given; name the one to replace or create with --baseline");
   if (gate === undefined)
     throw new InputError("check: nothing to check against; give --baseline DIR, --gate FILE or both");
-  const given = { "fail-on": options["fail-on"], tolerance, metric: metric.at(0), strict: strict || undefined };
-  const useless = Object.entries(given).find(([, value]) => value !== undefined);
-  if (useless !== undefined)
-    throw new InputError(`--${useless[0]}: has no effect without a baseline; name one with --baseline`);
+  if (given !== undefined)
+    throw new InputError(`--${given}: has no effect without a baseline; name one with --baseline`);
 }
 
 /** Prints `text` so that GitHub takes nothing in it for a workflow command, and then the annotations. */

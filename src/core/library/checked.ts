@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { InputError } from "../input-error.ts";
 import { type KernelBackend, type Kernels, kernelBackends, loadKernels } from "../kernels/index.ts";
 import { describeIssues, problemsError } from "../scenario/problems.ts";
+import { suggestion } from "../suggestion.ts";
 import { markDisabled } from "../token-batch.ts";
 
 /** Parses `value` with `schema`. Throws one `InputError` that begins with `where` and lists all problems. */
@@ -9,6 +10,18 @@ export function checked<Schema extends z.ZodType>(where: string, schema: Schema,
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw problemsError(where, describeIssues(parsed.error, schema, value));
+}
+
+/** Throws `InputError` if `options` is not an object, or has an option that is not `known`. */
+export function checkOptions(where: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new InputError(`${where}: options: ${String(options)} is not allowed; expected an object, or nothing`);
+  }
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new InputError(
+    `${where}: ${unknown}: unknown option.${suggestion(unknown, known)} Allowed: ${known.join(", ")}.`,
+  );
 }
 
 /** Returns kernels with their own memory. Throws `InputError` if the name is not a backend, or if it does not load. */

@@ -11,7 +11,7 @@ import {
   type SimulationState as PartState,
   type Simulation as SimulatedPart,
 } from "../simulation/simulation.ts";
-import { kernelsOf } from "./checked.ts";
+import { checkOptions, kernelsOf } from "./checked.ts";
 import { resolveInput, type ScenarioInput } from "./scenario-input.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
 
@@ -130,8 +130,10 @@ export interface Simulation {
  */
 export async function createSimulation(
   scenario: ScenarioInput | Scenario,
-  { backend, from, layer: wanted }: SimulationOptions = {},
+  options: SimulationOptions = {},
 ): Promise<Simulation> {
+  checkOptions("createSimulation", options, ["backend", "from", "layer"]);
+  const { backend, from, layer: wanted } = options;
   const resolved = await resolveInput(scenario);
   if (from !== undefined) checkState(from, resolved);
   const layer = wanted ?? from?.layer;
@@ -199,8 +201,10 @@ const turnMs = 50;
  */
 export async function simulate(
   scenario: ScenarioInput | Scenario,
-  { onStep, signal, backend }: SimulateOptions = {},
+  options: SimulateOptions = {},
 ): Promise<SimulationResult> {
+  checkOptions("simulate", options, ["backend", "onStep", "signal"]);
+  const { onStep, signal, backend } = options;
   signal?.throwIfAborted();
   const resolved = await resolveInput(scenario);
   const { routers } = resolved;
@@ -269,7 +273,8 @@ function outcomeOf({ router, layer, summary, timing, dualRegret }: RouterResult)
 }
 
 /** Throws `InputError` if `state` is not of a simulation of `scenario`. */
-function checkState({ scenario: saved, parts }: SimulationState, scenario: Scenario): void {
+function checkState(state: SimulationState, scenario: Scenario): void {
+  const { scenario: saved, parts }: Partial<SimulationState> = state ?? {};
   if (!Array.isArray(parts)) throw new InputError("from: this is not the state of a simulation");
   if (JSON.stringify(saved) === JSON.stringify(scenario)) return;
   throw new InputError("from: this is the state of another scenario; resume it with its own `scenario`");

@@ -141,10 +141,14 @@ export function parseNumber(cell: string, file: string, row: number, column: str
   throw new InputError(`${file}: row ${row + 2}, ${column}: ${JSON.stringify(cell.slice(0, 40))} is not a number`);
 }
 
-/** Returns the finite number in a cell; null if it holds anything else. */
+/** As CSV files write numbers: JavaScript would also read 0x10 and 0b1. */
+const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** Returns the finite decimal number in a cell; null if it holds anything else. */
 export function numberIn(cell: string): number | null {
-  const number = Number(cell);
-  return cell.trim() !== "" && Number.isFinite(number) ? number : null;
+  const text = cell.trim();
+  const number = decimal.test(text) ? Number(text) : Number.NaN;
+  return Number.isFinite(number) ? number : null;
 }
 
 /** Columns that identify a row. */

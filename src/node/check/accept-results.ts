@@ -1,7 +1,9 @@
 import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
-import { openResults } from "../files/read-results.ts";
+import { metricColumns } from "../../core/metrics/catalogue.ts";
+import { numberOf } from "../../core/results/results.ts";
+import { openResults, readTable } from "../files/read-results.ts";
 import { beginsAsResults, cellsIn, completeCommit, isStagingName, ownResultFiles } from "../files/results-folder.ts";
 import { checkedFilesIn, checkedNames } from "./checked-files.ts";
 
@@ -15,11 +17,13 @@ export interface Acceptance {
 /**
  * Plans how the results in `folder` replace `baseline`: the kinds of files that the baseline has, or all that are checked
  * if there is no baseline yet, and each run.json, which says where the figures come from. A baseline never has timing.csv,
- * because times differ on every run. Throws `InputError` if `folder` has no results or lacks one of those files, or if
- * `baseline` holds something else.
+ * because times differ on every run. Throws `InputError` if `folder` has no results, lacks one of those files, or has a
+ * figure in its summary that is no finite number, with which nothing can be compared, or if `baseline` holds something
+ * else.
  */
 export function planAcceptance(folder: string, baseline: string): Acceptance {
   openResults(folder);
+  checkFigures(path.join(folder, "summary.csv"));
   const exists = existsSync(baseline);
   if (exists && !statSync(baseline).isDirectory()) throw new InputError(`${baseline}: is no folder`);
   if (exists) completeCommit(baseline);
@@ -48,6 +52,15 @@ export function planAcceptance(folder: string, baseline: string): Acceptance {
     ownResultFiles(path.join(baseline, part)).map((name) => path.join(part, name)),
   );
   return { files, surplus: Array.from(new Set([...had, ...own])).filter((file) => !files.includes(file)) };
+}
+
+/** Throws `InputError` if a metric in a summary is no finite number, such as 1e400. */
+function checkFigures(summary: string): void {
+  const table = readTable(summary, []);
+  for (const { column } of metricColumns) {
+    if (!table.columns.includes(column)) continue;
+    for (let row = 0; row < table.rows.length; row++) numberOf(table, row, column);
+  }
 }
 
 /** The records of the run and of `cells` that `folder` holds, relative to it. */

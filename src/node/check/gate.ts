@@ -237,6 +237,13 @@ export function judgeGate(
         ? pairs.flatMap((one) => judgeWorseBy(entry, bound.tolerance, one))
         : ofResults.flatMap((one) => judgeLimit(entry, bound.kind, bound.limit, one));
     const notJudged = bound.kind === "worse-by" ? unjudgedRows(entry, pairs, unpaired.filter(isMatched)) : [];
+    if (bound.kind !== "worse-by" && results.length > 0) {
+      // If all rows were empty, the entry would judge nothing, which is an error.
+      const empty = ofResults.filter((one) => one.meanOf(metric) === null);
+      notJudged.push(
+        ...empty.map(({ router, row }): UnjudgedRow => ({ entry, router, row, lackedBy: "results", what: "metric" })),
+      );
+    }
     if (results.length > 0 || notJudged.some(({ lackedBy }) => lackedBy === "results")) return { results, notJudged };
     if (notJudged.length > 0) {
       throw new InputError(`${where}: judges nothing: ${missingText(notJudged)}; ${remedy}`);

@@ -132,6 +132,18 @@ it.each([[null], [undefined], [3], ["scenarios/quickstart.yaml"], [[]]])(
   },
 );
 
+it("refuses options that do not exist, and null for them or for a state", async () => {
+  const wrong = { onstep: () => undefined } as object;
+  await expect(simulate(scenario, wrong)).rejects.toThrow('simulate: onstep: unknown option. Did you mean "onStep"?');
+  await expect(createSimulation(scenario, wrong)).rejects.toThrow(/createSimulation: onstep: unknown option/);
+  await expect(createSimulation(scenario, null as unknown as object)).rejects.toThrow(/options: null is not allowed/);
+  const none = { from: null } as unknown as object;
+  await expect(createSimulation(scenario, none)).rejects.toThrow("from: this is not the state of a simulation");
+  for (const options of [wrong, none]) {
+    await expect(createSimulation(scenario, options)).rejects.toBeInstanceOf(InputError);
+  }
+});
+
 it("refuses a backend that does not exist", async () => {
   await expect(simulate(scenario, { backend: "cuda" as "wasm" })).rejects.toThrow(
     /^backend: "cuda" is not allowed. Allowed: wasm, reference, tfjs, tfjs-gpu\.$/,

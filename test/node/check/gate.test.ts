@@ -56,6 +56,14 @@ describe("a gate", () => {
     expect((await checked("- {metric: score, max: 0.499999}")).passed).toBe(false);
   });
 
+  it("says which rows it does not judge because they have no such metric", async () => {
+    const check = await checked("- {metric: regret_mean, max: 1}");
+    expect(check.passed).toBe(true);
+    expect(check.gate).toMatchObject([{ router: "b", value: 0.5, passed: true }]);
+    expect(check.notJudged).toMatchObject([{ router: "a", lackedBy: "results", what: "metric" }]);
+    expect(reasonOf(check.notJudged[0])).toBe("the results have no regret_mean");
+  });
+
   it("judges one layer, as JSON too, and the routers that have the metric", async () => {
     const ofLayer = await checked("- {metric: score, router: a, layer: 3, max: 0.25}");
     expect(ofLayer.gate).toMatchObject([{ router: "a", row: { scenario: "s", layer: "3" }, passed: false }]);
