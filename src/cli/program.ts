@@ -48,7 +48,7 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/optimum.ts")).optimumCommand,
   ),
   command(
-    "place <path>",
+    "place <paths..>",
     "Place experts on GPUs, with replicas; print the slowdown and a proven bound",
     async () => (await import("./commands/place.ts")).placeCommand,
   ),

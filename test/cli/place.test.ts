@@ -71,6 +71,25 @@ describe("moesim place", () => {
     expect(layer.step_time).toBe(1);
   });
 
+  it("reads every layer of a recording, and says which have no load", async () => {
+    const file = path.join(temporaryFolder(), "long.csv");
+    const rows = [4, 4, 1, 1].map((count, expert) => `3,${expert},${count}`);
+    writeFileSync(file, ["layer_id,expert_id,count", "1,0,0", ...rows, "5,3,6", "5,0,2"].join("\n"));
+    const plan = await place(file, "--gpus", "2");
+    expect(plan).toMatchObject({ experts: 4, absent_layers: [1] });
+    expect(plan.layers.map(({ layer, max_rank_load }: Record<string, number>) => [layer, max_rank_load])).toEqual([
+      [3, 5],
+      [5, 6],
+    ]);
+  });
+
+  it("counts the pairs of recorded choices", async () => {
+    const file = path.join(temporaryFolder(), "chosen.csv");
+    writeFileSync(file, "1,3\n0,1\n0,1\n0,2\n");
+    const [layer] = (await place(file, "--as", "selections", "--gpus", "2", "--experts", "4")).layers;
+    expect(layer).toMatchObject({ mean_rank_load: 4, max_rank_load: 4, unplaced: { max_rank_load: 6 } });
+  });
+
   it("leaves empty steps out of the mean", async () => {
     const [layer] = (await place(loadsFile([...steps.slice(0, 2), [0, 0, 0, 0], steps[3]]), "--gpus", "2")).layers;
     expect(layer.later).toMatchObject({ steps: 1, step_time: 1.6 });
@@ -133,7 +152,18 @@ describe("moesim place", () => {
     expect(await refusal(loads, "--gpus", "2", "--split", "0")).toContain("--split: 0 is not allowed");
     expect(await refusal(loads, "--gpus", "2", "--format", "sglang")).toContain("--out");
     expect(await refusal(loads, "--gpus", "2", "--out", loads)).toContain("--out and PATH name the same file");
-    expect(await refusal(loadsFile([[0, 0]]), "--gpus", "2")).toContain("no layer has any load");
+    expect(
+      await refusal(
+        loadsFile([
+          [0, 0],
+          [0, 0],
+        ]),
+        "--as",
+        "loads",
+        "--gpus",
+        "2",
+      ),
+    ).toContain("no layer has any load");
     expect(await refusal(path.join(temporaryFolder(), "none.csv"), "--gpus", "2")).toContain("no such file");
   });
 

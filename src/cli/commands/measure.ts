@@ -2,57 +2,36 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { mostExperts } from "../../core/assignment.ts";
 import { compareWithLogits, leastExperts } from "../../core/formats/recorded-choices.ts";
-import {
-  type Axis,
-  axisNames,
-  type Content,
-  contents,
-  type InputKind,
-  inputKinds,
-  type Recording,
-} from "../../core/formats/recording.ts";
+import type { Content, Recording } from "../../core/formats/recording.ts";
 import { InputError } from "../../core/input-error.ts";
 import { formatNumber, printable } from "../../core/results/format.ts";
 import type { LayerRow } from "../../core/results/result-columns.ts";
 import { beginsAsFormula, formulaProblem } from "../../core/scenario/schema.ts";
-import { suggestion } from "../../core/suggestion.ts";
 import { counted, escapeUnprintable, rangesText } from "../../core/words.ts";
 import { findRecordedFiles, openRecordedFiles } from "../../node/files/recorded-files.ts";
 import { filesOfRunWith } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
 import { type MeasuredRecording, measureRecorded } from "../../node/run/measure-recorded.ts";
 import { provenance } from "../../node/run/run-record.ts";
-import { type CommonArguments, optionGroups, outOption, positiveInteger, wideOption } from "../common-options.ts";
+import { type CommonArguments, outOption, positiveInteger, wideOption } from "../common-options.ts";
 import { epilogue, examples, runFiles } from "../help.ts";
 import { checkKept, describeResults, withResultsFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";
+import { inputOption, type RecordingArguments, readingOptions, recordingOptions } from "../recording-options.ts";
 import { paddingMaskOption } from "../scenario-options.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
 import { formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 
-interface MeasureArguments extends CommonArguments {
+interface MeasureArguments extends CommonArguments, RecordingArguments {
   paths?: string[] | undefined;
   selections?: string | undefined;
   loads?: string | undefined;
-  as?: Content | undefined;
-  axes?: string | undefined;
-  experts?: number | undefined;
-  "top-k"?: number | undefined;
-  tensor?: string | undefined;
-  column?: string | undefined;
-  input?: InputKind | undefined;
-  divide?: number | undefined;
-  skip?: number | undefined;
-  "batch-tokens"?: number | undefined;
   "padding-mask"?: string | undefined;
   ranks: number;
   out?: string | undefined;
   wide: boolean;
 }
-
-/** An option that takes one value and says something about the recorded files. */
-const inputOption = { group: optionGroups.input, requiresArg: true } as const;
 
 export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = {
   builder: (yargs) =>
@@ -69,44 +48,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
       })
       .option("loads", { ...inputOption, type: "string", describe: "File of counts [steps × experts]" })
       .conflicts("selections", "loads")
-      .option("as", {
-        ...inputOption,
-        choices: contents,
-        describe: "What the files hold, if it is not what they look like",
-      })
-      .option("axes", {
-        ...inputOption,
-        type: "string",
-        describe: "What the dimensions of an array are: steps,layers,experts, …",
-        defaultDescription: "by their number",
-      })
-      .option("experts", {
-        ...inputOption,
-        type: "number",
-        describe: "Number of experts of the model",
-        defaultDescription: "as the files say, or the last one chosen",
-      })
-      .option("top-k", { ...inputOption, type: "number", describe: "Experts per token, for logits" })
-      .option("tensor", { ...inputOption, type: "string", describe: "Name of the tensor; * stands for the layer" })
-      .option("column", { ...inputOption, type: "string", describe: "Name of the column of a table" })
-      .option("input", {
-        ...inputOption,
-        choices: inputKinds,
-        describe: "What logits are",
-        defaultDescription: "logits",
-      })
-      .option("divide", {
-        ...inputOption,
-        type: "number",
-        describe: "Divide loads: so many ranks counted the same tokens",
-      })
-      .option("skip", { ...inputOption, type: "number", describe: "Leave out so many steps at the beginning" })
-      .option("batch-tokens", {
-        ...inputOption,
-        type: "number",
-        describe: "Tokens per step, if the files have no steps",
-        defaultDescription: "all in one step",
-      })
+      .options(recordingOptions)
       .option("padding-mask", paddingMaskOption)
       .option("ranks", {
         ...inputOption,
@@ -133,7 +75,7 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
 async function measure(options: MeasureArguments): Promise<void> {
   const ranks = positiveInteger("ranks", options.ranks);
   const { files, name } = await chooseFiles(options);
-  const recording = await openRecordedFiles(files, recordingOptions(options));
+  const recording = await openRecordedFiles(files, readingOptions({ ...options, as: contentOf(options) }));
   try {
     if (recording.holds === "balancedness") await measureBalancedness(recording, name, options);
     else await measureLayers(recording, files, name, ranks, options);
@@ -166,31 +108,9 @@ async function chooseFiles(options: MeasureArguments): Promise<{ files: readonly
   return { files, name };
 }
 
-function recordingOptions(options: MeasureArguments) {
-  const { selections, loads, experts, skip, divide, tensor, column, input, "top-k": topK } = options;
-  if (skip !== undefined && !(Number.isInteger(skip) && skip >= 0)) {
-    throw new InputError(`--skip: ${skip} is not allowed; give an integer of at least 0`);
-  }
-  return {
-    as: selections !== undefined ? ("selections" as const) : loads !== undefined ? ("loads" as const) : options.as,
-    axes: options.axes?.split(",").map(checkAxis),
-    experts: experts === undefined ? undefined : positiveInteger("experts", experts, mostExperts),
-    topK: topK === undefined ? undefined : positiveInteger("top-k", topK, mostExperts),
-    divide: divide === undefined ? undefined : positiveInteger("divide", divide),
-    skip,
-    tensor,
-    column,
-    input,
-  };
-}
-
-/** Returns `name`. Throws `InputError` if it is no axis. */
-function checkAxis(name: string): Axis {
-  const axis = axisNames.find((known) => known === name);
-  if (axis !== undefined) return axis;
-  throw new InputError(
-    `--axes: "${name}" is not an axis.${suggestion(name, axisNames)} Allowed, with commas between: ${axisNames.join(", ")}.`,
-  );
+/** Returns what the files hold, if an option says so. */
+function contentOf({ selections, loads, as }: MeasureArguments): Content | undefined {
+  return selections !== undefined ? "selections" : loads !== undefined ? "loads" : as;
 }
 
 async function measureLayers(

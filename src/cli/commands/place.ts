@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
+import { mostExperts } from "../../core/assignment.ts";
 import {
   checkExperts,
   type ExpertMap,
@@ -7,7 +8,8 @@ import {
   expertMapText,
   parseExpertMap,
 } from "../../core/formats/expert-map.ts";
-import { openTensor } from "../../core/formats/open-tensor.ts";
+import { choicesByLayer, leastExperts } from "../../core/formats/recorded-choices.ts";
+import type { Recording } from "../../core/formats/recording.ts";
 import { InputError } from "../../core/input-error.ts";
 import { type PlacementMethod, placementMethods } from "../../core/placement/index.ts";
 import { isHierarchical, type PlacementShape, shapeProblem } from "../../core/placement/placement.ts";
@@ -19,18 +21,20 @@ import {
 } from "../../core/simulation/place.ts";
 import { counted, escapeUnprintable, listed } from "../../core/words.ts";
 import { readSmallFile } from "../../node/files/input-file.ts";
+import { findRecordedFiles, openRecordedFiles } from "../../node/files/recorded-files.ts";
 import { type CommonArguments, optionGroups, positiveInteger, wideOption } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
+import { type RecordingArguments, readingOptions, recordingOptions } from "../recording-options.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
 import { formatTable } from "../text/table.ts";
 
 /** A map of 61 layers × 1,000 slots takes half a megabyte. */
 const mostMapBytes = 64 * 1024 * 1024;
 
-interface PlaceArguments extends CommonArguments {
-  path: string;
+interface PlaceArguments extends CommonArguments, RecordingArguments {
+  paths: string[];
   gpus?: number | undefined;
   nodes: number;
   slots?: number | undefined;
@@ -47,7 +51,13 @@ interface PlaceArguments extends CommonArguments {
 export const placeCommand: CommandModule<CommonArguments, PlaceArguments> = {
   builder: (yargs) =>
     yargs
-      .positional("path", { type: "string", demandOption: true, describe: "File of recorded loads" })
+      .positional("paths", {
+        type: "string",
+        array: true,
+        demandOption: true,
+        describe: "Recorded files, a folder of rank files, or a quoted pattern",
+      })
+      .options(recordingOptions)
       .option("gpus", {
         type: "number",
         group: optionGroups.input,
@@ -128,19 +138,32 @@ export const placeCommand: CommandModule<CommonArguments, PlaceArguments> = {
 };
 
 async function place(options: PlaceArguments): Promise<void> {
-  const { path, out, format, map: mapFile, method } = options;
+  const files = await findRecordedFiles(options.paths);
+  checkOptions(options, files);
+  const recording = await openRecordedFiles(files, readingOptions(options));
+  try {
+    await placeLayers(recording, options);
+  } finally {
+    await recording.close();
+  }
+}
+
+function checkOptions(options: PlaceArguments, files: readonly string[]): void {
+  const { out, format, map } = options;
   checkFractions(options);
   if (format !== undefined && out === undefined) {
     throw new InputError(`--format: ${format} says how to write the map; name its file with --out`);
   }
   if (out !== undefined) {
-    checkTarget("out", out, [
-      { name: "PATH", file: path },
-      ...(mapFile === undefined ? [] : [{ name: "--map", file: mapFile }]),
-    ]);
+    const inputs = files.map((file) => ({ name: "PATH", file }));
+    checkTarget("out", out, map === undefined ? inputs : [...inputs, { name: "--map", file: map }]);
   }
+}
+
+async function placeLayers(recording: Recording, options: PlaceArguments): Promise<void> {
+  const { out, format, map: mapFile, method } = options;
   const map = mapFile === undefined ? null : readMap(mapFile);
-  const { layers, experts } = await openLayers(path);
+  const { layers, experts, notes } = await layersOf(recording, options);
   const shape = shapeOf(options, experts, map);
   if (map !== null) checkExperts(map, experts, escapeUnprintable(mapFile!));
   const placer = createLayerPlacer({ shape, method, gap: options.gap, split: options.split });
@@ -159,8 +182,8 @@ async function place(options: PlaceArguments): Promise<void> {
     progress.stop();
   }
   if (placed.length === 0)
-    throw new InputError(`${escapeUnprintable(path)}: no layer has any load, so there is nothing to place`);
-  const plan = planOf(options, shape, placed, absent);
+    throw new InputError(`${recording.name}: no layer has any load, so there is nothing to place`);
+  const plan = planOf(recording, options, shape, placed, absent);
   if (out !== undefined) {
     const { gpus } = shape;
     const text =
@@ -173,7 +196,7 @@ async function place(options: PlaceArguments): Promise<void> {
     await withOutputFile(out, async (staged) => writeFileSync(staged, text));
   }
   if (options.json) printJson(plan);
-  else if (!options.quiet) printPlan(options, shape, placed, absent);
+  else if (!options.quiet) printPlan(recording, options, shape, placed, absent, notes);
 }
 
 function checkFractions({ gap, split }: PlaceArguments): void {
@@ -220,20 +243,39 @@ function placementOf(map: ExpertMap, layer: number, index: number, count: number
   );
 }
 
-/** Opens loads `[steps × experts]` of one layer. */
-async function openLayers(path: string): Promise<{ layers: LoadedLayer[]; experts: number }> {
-  const reader = await openTensor(path, {}, "integers");
-  await reader.close();
-  const { rows, columns } = reader;
-  const open = async () => {
-    const opened = await openTensor(path, {}, "integers");
-    const load = new Float64Array(columns);
-    return {
-      next: async () => ((await opened.read(load, 1)) === 0 ? null : load),
-      close: () => opened.close(),
-    };
-  };
-  return { layers: [{ layer: 0, steps: rows, open }], experts: columns };
+/** Returns the layers of a recording, whose loads can be read again and again, and what to say about it. */
+async function layersOf(
+  recording: Recording,
+  options: PlaceArguments,
+): Promise<{ layers: LoadedLayer[]; experts: number; notes: string[] }> {
+  const { name, description, holds, hasSteps } = recording;
+  const { "top-k": topK, "batch-tokens": batchTokens } = options;
+  if (holds === "logits" && topK === undefined) {
+    throw new InputError(`${name}: it holds logits (${description}); give --top-k, the experts per token`);
+  }
+  if (batchTokens !== undefined && (holds === "loads" || hasSteps)) {
+    throw new InputError(`--batch-tokens: ${name} already has steps; leave it out`);
+  }
+  const notes = [...recording.notes];
+  if (recording.experts === null) notes.push("The files do not say how many experts there are. --experts says so.");
+  const experts = recording.experts ?? (await leastExperts(recording));
+  if (!(experts >= 1 && experts <= mostExperts)) {
+    throw new InputError(`${name}: no token has an expert; give --experts`);
+  }
+  const layerOf = choicesByLayer(recording, {
+    experts,
+    topK,
+    batchTokens: batchTokens === undefined ? undefined : positiveInteger("batch-tokens", batchTokens),
+  });
+  const layers = recording.layers.map((layer) => ({
+    layer,
+    steps: layerOf(layer).steps,
+    open() {
+      const choices = layerOf(layer);
+      return { next: async () => (await choices.next())?.load ?? null };
+    },
+  }));
+  return { layers, experts, notes };
 }
 
 function figuresObject(figures: PlacementFigures): Record<string, unknown> {
@@ -250,15 +292,17 @@ function figuresObject(figures: PlacementFigures): Record<string, unknown> {
 }
 
 function planOf(
+  recording: Recording,
   options: PlaceArguments,
   shape: PlacementShape,
   placed: readonly PlacedLayer[],
   absent: number[],
 ): object {
   const { experts, gpus, nodes, slots, groups } = shape;
-  const { path, method, map, gap, split } = options;
+  const { method, map, gap, split } = options;
   return {
-    file: path,
+    file: recording.name,
+    recording: recording.description,
     method: map === undefined ? method : null,
     map: map ?? null,
     experts,
@@ -281,16 +325,20 @@ function planOf(
 }
 
 function printPlan(
-  { map, method, path, out, wide }: PlaceArguments,
+  recording: Recording,
+  { map, method, out, wide }: PlaceArguments,
   { experts, gpus, slots }: PlacementShape,
   placed: readonly PlacedLayer[],
   absent: readonly number[],
+  notes: readonly string[],
 ): void {
   const isJudged = map !== undefined;
   const hasLater = placed.some(({ later }) => later !== null);
   const what = isJudged ? `placement of ${escapeUnprintable(map)}` : method;
+  process.stdout.write(`Taken for: ${escapeUnprintable(recording.description)}\n`);
+  for (const note of notes) writeLines(process.stdout, escapeUnprintable(note));
   process.stdout.write(
-    `${escapeUnprintable(path)}: ${counted(placed.length, "layer")}, ${counted(experts, "expert")} in ${counted(slots, "slot")} ` +
+    `${escapeUnprintable(recording.name)}: ${counted(placed.length, "layer")}, ${counted(experts, "expert")} in ${counted(slots, "slot")} ` +
       `on ${counted(gpus, "GPU")}, ${what}\n\n`,
   );
   const columns = ["slowdown\nunplaced", "slowdown\nplaced", "max\n/ mean", "bound\n/ mean", "gap\n%"];

@@ -7,14 +7,13 @@ import { type PlacementShape, placedLoad, replicaCounts } from "../placement/pla
 export interface LayerLoads {
   /** Returns the next step's load `[experts]`, overwritten by the one after; null after the last. */
   next(): Promise<ArrayLike<number> | null>;
-  close(): Promise<void>;
 }
 
 /** A layer whose loads can be read more than once. */
 export interface LoadedLayer {
   readonly layer: number;
   readonly steps: number;
-  open(): Promise<LayerLoads>;
+  open(): LayerLoads;
 }
 
 /** What a placement does to the loads of some steps; loads in pairs. */
@@ -88,14 +87,13 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
 
   async function eachStep(layer: LoadedLayer, visit: (load: ArrayLike<number>, window: Window) => void): Promise<void> {
     const fittedSteps = Math.max(1, Math.round(split * layer.steps));
-    const loads = await layer.open();
+    const loads = layer.open();
     let step = 0;
     for (let load = await loads.next(); load !== null; load = await loads.next()) {
       const window = step < fittedSteps ? fitted : later;
       if (largest(load) > 0) visit(load, window);
       step += 1;
     }
-    await loads.close();
   }
 
   function slowdown(): number {
