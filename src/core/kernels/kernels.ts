@@ -147,6 +147,39 @@ export interface Kernels {
   ): number;
 
   /**
+   * The columns of a transport plan with at most k = `maxTokens` non-zeros each, at given potentials of the tokens. Column e
+   * takes the k largest of s_te = alpha[t] − cost[e·tokens + t], ties to the lower token, that are above −beta[e], and
+   * holds p_te = (s_te + beta[e]) / gamma at these (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466, eq. 9 and 11). With a
+   * `columnMass` b > 0 beta is an output: what makes the column sum to b, so that p is the projection of the k largest of
+   * s_e/gamma on the simplex of mass b (eq. 10 and 12). With null it is given.
+   *
+   * Writes how many non-zeros column e has into `count` `[experts]`, and them into `token` and `mass` from e·maxTokens on,
+   * tokens in ascending order; Σ_t gamma·p_te and Σ_t (gamma·p_te)² into `slackSum` and `slackSquares` `[experts]`; and adds
+   * Σ_e p_te to `rowSum` `[tokens]`.
+   *
+   * `near` `[experts × 2]` is where the search for each column's k-th largest value begins, and is overwritten by where the
+   * next should: NaN at first. It changes the time, never the result. Costs and potentials are finite, 1 ≤ k ≤ tokens, and
+   * `gamma` > 0 is in the unit of both.
+   */
+  sparseColumns(
+    cost: Float64Array,
+    alpha: Float64Array,
+    beta: Float64Array,
+    columnMass: number | null,
+    gamma: number,
+    tokens: number,
+    experts: number,
+    maxTokens: number,
+    near: Float64Array,
+    count: Int32Array,
+    token: Int32Array,
+    mass: Float64Array,
+    slackSum: Float64Array,
+    slackSquares: Float64Array,
+    rowSum: Float64Array,
+  ): void;
+
+  /**
    * `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64; −∞ for a token with every expert disabled,
    * else finite.
    */

@@ -9,6 +9,7 @@ import { columnQuantiles, priceQuantiles, selectByPrice } from "./reference/quan
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
 import { addOffsets, gatherRows, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
+import { sparseColumns } from "./reference/sparse-columns.ts";
 import { sparseRows } from "./reference/sparse-rows.ts";
 import { entropicPlan, gibbsSweep, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
 
@@ -51,6 +52,7 @@ export function createReferenceKernels(): Kernels {
 
     affinities,
     relaxedTopK,
+    sparseColumns,
     sparseRows,
 
     logSumExpRows(logits, tokens, experts, out) {

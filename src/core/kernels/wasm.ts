@@ -45,6 +45,25 @@ interface Assembly {
     curvature: number,
     scratch: number,
   ): number;
+  sparseColumnsScratch(tokens: number): number;
+  sparseColumns(
+    cost: number,
+    alpha: number,
+    beta: number,
+    columnMass: number,
+    gamma: number,
+    tokens: number,
+    experts: number,
+    maxTokens: number,
+    near: number,
+    count: number,
+    token: number,
+    mass: number,
+    slackSum: number,
+    slackSquares: number,
+    rowSum: number,
+    scratch: number,
+  ): void;
   sparseRowsScratch(experts: number): number;
   sparseRows(
     affinity: number,
@@ -405,6 +424,43 @@ export function createWasmKernels(): Kernels {
         addressOf(mass, experts),
         curvature === null ? 0 : addressOf(curvature, experts * experts),
         scratch(assembly.relaxedTopKScratch(experts, topK)),
+      );
+    },
+
+    sparseColumns(
+      cost,
+      alpha,
+      beta,
+      columnMass,
+      gamma,
+      tokens,
+      experts,
+      maxTokens,
+      near,
+      count,
+      token,
+      mass,
+      slackSum,
+      slackSquares,
+      rowSum,
+    ) {
+      assembly.sparseColumns(
+        addressOf(cost, tokens * experts),
+        addressOf(alpha, tokens),
+        addressOf(beta, experts),
+        columnMass ?? 0,
+        gamma,
+        tokens,
+        experts,
+        maxTokens,
+        addressOf(near, 2 * experts),
+        addressOf(count, experts),
+        addressOf(token, experts * maxTokens),
+        addressOf(mass, experts * maxTokens),
+        addressOf(slackSum, experts),
+        addressOf(slackSquares, experts),
+        addressOf(rowSum, tokens),
+        scratch(assembly.sparseColumnsScratch(tokens)),
       );
     },
 

@@ -1,3 +1,5 @@
+import type { Kernels } from "../../kernels/kernels.ts";
+
 /** The dual variables of a transport problem with T tokens, rows summing to 1, and E experts, columns summing to T/E. */
 export interface Potentials {
   /** `[tokens]`, α: the price of a row. */
@@ -15,10 +17,10 @@ export function betaScale(tokens: number, experts: number): number {
   return Math.sqrt(tokens / experts);
 }
 
-/** All zero, for up to `mostTokens` tokens. */
-export function createPotentials(mostTokens: number, experts: number): Potentials {
-  const alpha = new Float64Array(mostTokens);
-  const beta = new Float64Array(experts);
+/** All zero, for up to `mostTokens` tokens, in the kernels' memory. */
+export function createPotentials(kernels: Kernels, mostTokens: number, experts: number): Potentials {
+  const alpha = kernels.allocateFloat64(mostTokens);
+  const beta = kernels.allocateFloat64(experts);
   return {
     alpha,
     beta,

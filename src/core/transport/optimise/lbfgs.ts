@@ -5,17 +5,19 @@ export interface LbfgsOptions {
   readonly maxIterations: number;
   /** Stop when max_i |gradient_i| / gradientScale_i is at most this. */
   readonly tolerance: number;
-  /** When to give up at a kink; never by default. */
-  readonly stall?: Stall;
+  /** When to give up at a kink, any of these; never by default. */
+  readonly stalls?: readonly Stall[];
 }
 
-/** Stop when both hold: what happens at a kink, where the gradient jumps instead of becoming 0. */
+/** Stop when all hold: what happens at a kink, where the gradient jumps instead of becoming 0. */
 export interface Stall {
   /** A run of `steps` steps together lowered the value by at most `decrease`·|value|. */
   readonly steps: number;
   readonly decrease: number;
   /** Some |gradient_i| / gradientScale_i is still more than this. */
   readonly gradient: number;
+  /** Whether the point reached is where this may be a reason; everywhere by default. */
+  isHere?(): boolean;
 }
 
 export interface LbfgsReport {
@@ -155,7 +157,7 @@ export function createLbfgs(dimension: number): Lbfgs {
   }
 
   return {
-    minimize(f, x, gradientScale, { maxIterations, tolerance, stall }) {
+    minimize(f, x, gradientScale, { maxIterations, tolerance, stalls = [] }) {
       const n = x.length;
       const trialPoint = trial.subarray(0, n);
       const gradientAtTrial = trialGradient.subarray(0, n);
@@ -165,7 +167,7 @@ export function createLbfgs(dimension: number): Lbfgs {
       let newest = 0;
       let stored = 0;
 
-      let milestone = value;
+      const milestones = stalls.map(() => value);
 
       function isWithin(bound: number): boolean {
         for (let i = 0; i < n; i++) if (!(Math.abs(gradient[i]) <= bound * gradientScale[i])) return false;
@@ -173,10 +175,12 @@ export function createLbfgs(dimension: number): Lbfgs {
       }
 
       function isStalled(): boolean {
-        if (stall === undefined || iterations % stall.steps !== 0) return false;
-        const decrease = milestone - value;
-        milestone = value;
-        return decrease <= stall.decrease * Math.abs(value) && !isWithin(stall.gradient);
+        return stalls.some(({ steps, decrease, gradient: least, isHere = () => true }, index) => {
+          if (iterations % steps !== 0) return false;
+          const decreased = milestones[index] - value;
+          milestones[index] = value;
+          return decreased <= decrease * Math.abs(value) && !isWithin(least) && isHere();
+        });
       }
 
       /** Leaves the accepted point in `trial` and returns its value, or undefined when there is none. */

@@ -1,6 +1,7 @@
+import type { Kernels } from "../../kernels/kernels.ts";
 import { betaScale, type Potentials } from "../entropic/potentials.ts";
 import type { ColumnCosts } from "./column-costs.ts";
-import { type ColumnSelector, simplexThreshold } from "./column-selection.ts";
+import { simplexThreshold } from "./column-selection.ts";
 import type { SparsePlan } from "./sparse-plan.ts";
 
 /** The concave function that L-BFGS climbs, and the plan of its gradient. */
@@ -16,11 +17,16 @@ export interface CardinalityDual {
   writeZero(x: Float64Array): void;
   /** Minus the value at the variables `x`, with minus a supergradient; k ≥ 1. Leaves α and β in the potentials. */
   negativeValue(x: Float64Array, gradient: Float64Array, k: number): number;
+  /** The share of the columns that had k tokens with mass at the last `negativeValue`, in [0, 1]. */
+  bindingShare(k: number): number;
   /** Writes the plan of the potentials, the columns p below. Sets β in the semi-dual. */
   writePlan(plan: SparsePlan, k: number): void;
   /** The semi-dual at α, at least the dual there, of the costs as they were given: no plan has a lower primal value. */
   bound(k: number): number;
 }
+
+/** Tokens whose rows are read together, while a block of them is in cache. */
+const blockTokens = 16;
 
 /**
  * The dual functions of transport with at most k non-zeros a column (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466),
@@ -33,64 +39,82 @@ export interface CardinalityDual {
  *
  * By definition of β_e = −τ, the threshold of the projection, both are Σα + b·Σβ − Σ_e ‖γ·p_e‖²/(2γ): the semi-dual is
  * the dual at its best β. The gradient is by how much the rows of P exceed 1, and in the dual the columns T/E. Neither
- * function is differentiable where the k-th and the next largest entry of a column tie with mass.
+ * function is differentiable where the k-th and the next largest entry of a column tie with mass. An evaluation is one call
+ * of the kernel `sparseColumns`.
+ *
+ * @param mostEntries the largest k of a problem times experts
  */
 export function createCardinalityDual(
+  kernels: Kernels,
   costs: ColumnCosts,
   potentials: Potentials,
-  selector: ColumnSelector,
   formulation: "dual" | "semi-dual",
   gamma: number,
+  mostEntries: number,
 ): CardinalityDual {
   const { cost, experts } = costs;
   const { alpha, beta, read, write } = potentials;
-  const { token, value, scratch } = selector.selection;
-  const row = new Float64Array(experts);
+  const block = new Float64Array(blockTokens * experts);
+  const near = kernels.allocateFloat64(2 * experts);
+  const count = kernels.allocateInt32(experts);
+  const token = kernels.allocateInt32(mostEntries);
+  const mass = kernels.allocateFloat64(mostEntries);
+  const slackSum = kernels.allocateFloat64(experts);
+  const slackSquares = kernels.allocateFloat64(experts);
+  const rowSum = kernels.allocateFloat64(alpha.length);
+  const bestBeta = kernels.allocateFloat64(experts);
 
-  /** The best β_e for column e, of whose α − c_e the `count` = k largest are selected: it makes them sum to b. */
-  function bestPrice(count: number): number {
-    for (let i = 0; i < count; i++) scratch[i] = value[i];
-    return -simplexThreshold(scratch, count, (gamma * costs.tokens) / experts);
+  /** Writes the columns p at α and these prices, or at the best ones, which are written; adds them to `rowSum`. */
+  function selectTransport(k: number, prices: Float64Array, takesBest: boolean): void {
+    const { tokens } = costs;
+    const columnMass = takesBest ? tokens / experts : null;
+    kernels.sparseColumns(
+      cost,
+      alpha,
+      prices,
+      columnMass,
+      gamma,
+      tokens,
+      experts,
+      k,
+      near,
+      count,
+      token,
+      mass,
+      slackSum,
+      slackSquares,
+      rowSum,
+    );
   }
 
-  /** Selects column e's tokens with their values γ·p > 0; sets β_e in the semi-dual; returns how many there are. */
-  function selectTransport(e: number, k: number): number {
-    if (formulation === "dual") {
-      const count = selector.select(e, k, -beta[e]);
-      for (let i = 0; i < count; i++) value[i] += beta[e];
-      return count;
+  /** Writes the α at which each row alone, at β = 0, has mass 1. */
+  function writeRowPrices(): void {
+    const { tokens } = costs;
+    for (let first = 0; first < tokens; first += blockTokens) {
+      const end = Math.min(first + blockTokens, tokens);
+      for (let e = 0; e < experts; e++) {
+        for (let t = first; t < end; t++) block[(t - first) * experts + e] = -cost[e * tokens + t];
+      }
+      for (let t = first; t < end; t++) {
+        const from = (t - first) * experts;
+        alpha[t] = -simplexThreshold(block.subarray(from, from + experts), experts, gamma);
+      }
     }
-    const count = selector.select(e, k, Number.NEGATIVE_INFINITY);
-    beta[e] = bestPrice(count);
-    let kept = 0;
-    for (let i = 0; i < count; i++) {
-      const transported = value[i] + beta[e];
-      if (transported <= 0) continue;
-      token[kept] = token[i];
-      value[kept++] = transported;
-    }
-    return kept;
   }
 
   return {
     dimension: () => (formulation === "dual" ? costs.tokens + experts : costs.tokens),
     writeStart(x, k) {
-      const { tokens } = costs;
-      for (let t = 0; t < tokens; t++) {
-        for (let e = 0; e < experts; e++) row[e] = -cost[e * tokens + t];
-        alpha[t] = -simplexThreshold(row, experts, gamma);
-      }
-      selector.reset();
-      if (formulation === "dual") {
-        for (let e = 0; e < experts; e++) beta[e] = bestPrice(selector.select(e, k, Number.NEGATIVE_INFINITY));
-      }
-      write(x, tokens);
+      writeRowPrices();
+      near.fill(Number.NaN);
+      if (formulation === "dual") selectTransport(k, beta, true);
+      write(x, costs.tokens);
     },
     writeZero(x) {
       const { tokens } = costs;
       for (let t = 0; t < tokens; t++) alpha[t] = -costs.rowCost[t];
       beta.fill(0);
-      selector.reset();
+      near.fill(Number.NaN);
       write(x, tokens);
     },
     negativeValue(x, gradient, k) {
@@ -98,31 +122,25 @@ export function createCardinalityDual(
       const target = tokens / experts;
       const scale = betaScale(tokens, experts);
       read(x, tokens);
-      selector.follow();
       let negative = 0;
-      gradient.fill(-1, 0, tokens);
+      rowSum.fill(-1, 0, tokens);
       for (let t = 0; t < tokens; t++) negative -= alpha[t];
+      selectTransport(k, beta, formulation === "semi-dual");
+      for (let t = 0; t < tokens; t++) gradient[t] = rowSum[t];
       for (let e = 0; e < experts; e++) {
-        const count = selectTransport(e, k);
-        let squares = 0;
-        let sum = 0;
-        for (let i = 0; i < count; i++) {
-          squares += value[i] * value[i];
-          sum += value[i];
-          gradient[token[i]] += value[i] / gamma;
-        }
-        negative += squares / (2 * gamma) - target * beta[e];
-        if (formulation === "dual") gradient[tokens + e] = (sum / gamma - target) / scale;
+        negative += slackSquares[e] / (2 * gamma) - target * beta[e];
+        if (formulation === "dual") gradient[tokens + e] = (slackSum[e] / gamma - target) / scale;
       }
       return negative;
     },
+    bindingShare: (k) => count.reduce((full, tokens) => full + (tokens === k ? 1 : 0), 0) / experts,
     writePlan(plan, k) {
+      selectTransport(k, beta, formulation === "semi-dual");
       let entries = 0;
       for (let e = 0; e < experts; e++) {
-        const count = selectTransport(e, k);
-        for (let i = 0; i < count; i++) {
+        for (let i = e * k; i < e * k + count[e]; i++) {
           plan.token[entries] = token[i];
-          plan.mass[entries++] = value[i] / gamma;
+          plan.mass[entries++] = mass[i];
         }
         plan.columnStart[e + 1] = entries;
       }
@@ -131,13 +149,8 @@ export function createCardinalityDual(
       const { tokens } = costs;
       let sum = 0;
       for (let t = 0; t < tokens; t++) sum += alpha[t] + costs.rowCost[t];
-      for (let e = 0; e < experts; e++) {
-        const count = selector.select(e, k, Number.NEGATIVE_INFINITY);
-        const price = bestPrice(count);
-        let squares = 0;
-        for (let i = 0; i < count; i++) squares += Math.max(0, value[i] + price) ** 2;
-        sum += (tokens / experts) * price - squares / (2 * gamma);
-      }
+      selectTransport(k, bestBeta, true);
+      for (let e = 0; e < experts; e++) sum += (tokens / experts) * bestBeta[e] - slackSquares[e] / (2 * gamma);
       return sum;
     },
   };

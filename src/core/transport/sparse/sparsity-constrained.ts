@@ -7,7 +7,6 @@ import { createAdam } from "../optimise/adam.ts";
 import { createLbfgs } from "../optimise/lbfgs.ts";
 import { createCardinalityDual } from "./cardinality-dual.ts";
 import { createColumnCosts } from "./column-costs.ts";
-import { createColumnSelector } from "./column-selection.ts";
 import {
   copySparsePlan,
   countNonZeros,
@@ -201,8 +200,11 @@ function emptySolution(tokens: number, experts: number): SparsityConstrainedSolu
   };
 }
 
-// Where the constraint binds the steps become ever shorter at a kink; the search for a support needs no better start.
+// Where the constraint binds the steps become ever shorter at a kink.
 const stall = { steps: 20, decrease: 5e-5, gradient: 0.05 };
+/** If nearly all columns are at their limit, the plan will be that of a support, and the climb is for the bound alone. */
+const bindingStall = { steps: 10, decrease: 1e-3, gradient: 0.05 };
+const bindingShare = 0.9;
 
 /**
  * Sparsity-constrained optimal transport (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466): L-BFGS climbs the dual or
@@ -210,8 +212,9 @@ const stall = { steps: 20, decrease: 5e-5, gradient: 0.05 };
  * gradient is by how much the rows miss 1 and the columns T/E, and is measured against those.
  *
  * Plans of k ≥ T have no constraint and are the quadratically regularised ones (Blondel, Seguy & Rolet 2018). Where k
- * binds and the plan misses its marginals, `support-search.ts` looks for a better support, and its plan is returned when
- * its marginal error is smaller. Example: T = 48, E = 6, k = 12, γ = 0.5, where the dual's own plan misses its marginals
+ * binds and the plan misses its marginals, `support-search.ts` looks for a better support, and its plan is returned if
+ * its marginal error is smaller. If that support does not depend on the potentials, as by default, where k·E is a multiple
+ * of T, L-BFGS climbs for the bound alone and stops early. Example: T = 48, E = 6, k = 12, γ = 0.5, where the dual's own plan misses its marginals
  * by 0.2 and this one by 3e-6.
  *
  * @param mostTokens the most tokens of a problem
@@ -226,10 +229,9 @@ export function createSparsityConstrainedSolver(
 ): SparsityConstrainedSolver {
   const { formulation, solver, learningRate, gamma, maxIterations, tolerance } = options;
   const mostEntries = experts * Math.min(mostTokens, mostColumnTokens);
-  const costs = createColumnCosts(mostTokens, experts);
-  const potentials = createPotentials(mostTokens, experts);
-  const selector = createColumnSelector(costs, potentials.alpha);
-  const dual = createCardinalityDual(costs, potentials, selector, formulation, gamma);
+  const costs = createColumnCosts(kernels, mostTokens, experts);
+  const potentials = createPotentials(kernels, mostTokens, experts);
+  const dual = createCardinalityDual(kernels, costs, potentials, formulation, gamma, mostEntries);
   const lbfgs = createLbfgs(mostTokens + experts);
   const adam = createAdam(mostTokens + experts);
   const supports = createSupportSearch(kernels, costs, potentials, lbfgs, gamma, mostEntries);
@@ -240,8 +242,11 @@ export function createSparsityConstrainedSolver(
   // Dividing the rows by their sums moves their error to the columns: half for either.
   const lbfgsOptions = { maxIterations, tolerance: tolerance / 2 };
 
-  /** Climbs the dual and leaves the potentials there; returns the steps taken. */
-  function climbDual(k: number): number {
+  /**
+   * Climbs the dual and leaves the potentials there; returns the steps taken. If `isHasty`, it stops far from the top where
+   * nearly all columns are at their limit.
+   */
+  function climbDual(k: number, isHasty: boolean): number {
     const { tokens } = costs;
     const x = variables.subarray(0, dual.dimension());
     gradientScale.fill(1, 0, tokens).fill(betaScale(tokens, experts), tokens);
@@ -251,17 +256,16 @@ export function createSparsityConstrainedSolver(
       // A step of β is as long as one of α, though the variables hold β times a scale.
       adam.minimize(negativeValue, x, gradientScale.subarray(0, x.length), { maxIterations, learningRate });
       potentials.read(x, tokens);
-      selector.follow();
       return maxIterations;
     }
     dual.writeStart(x, k);
+    const haste = { ...bindingStall, isHere: () => dual.bindingShare(k) >= bindingShare };
     const { iterations } = lbfgs.minimize(negativeValue, x, gradientScale.subarray(0, x.length), {
       ...lbfgsOptions,
-      ...(k < tokens && { stall }),
+      ...(k < tokens && { stalls: isHasty ? [stall, haste] : [stall] }),
     });
     // The last call of the function need not have been at the point returned.
     potentials.read(x, tokens);
-    selector.follow();
     return iterations;
   }
 
@@ -269,23 +273,35 @@ export function createSparsityConstrainedSolver(
   const isSearchable = (k: number, tokens: number) =>
     k < tokens && k * experts >= tokens && experts <= mostAssignmentExperts;
 
+  /** Leaves the plan of the dual in `plan`, or that of a support if one is searched for and misses its marginals by less. */
+  function solveFromDual(k: number, isHasty: boolean, isSearched: boolean) {
+    const iterations = climbDual(k, isHasty);
+    dual.writePlan(plan, k);
+    const value = dual.bound(k);
+    let marginalError = normaliseRows(plan, costs.tokens);
+    let polishIterations = 0;
+    if (isSearched && marginalError > tolerance) {
+      const found = supports.search(k, lbfgsOptions);
+      polishIterations = found.iterations;
+      if (found.marginalError < marginalError) {
+        marginalError = found.marginalError;
+        copySparsePlan(supports.plan, plan);
+      }
+    }
+    return { iterations, polishIterations, marginalError, value };
+  }
+
   return {
     solve({ affinity, tokens, maxTokens }) {
       const k = Math.min(tokens, maxTokens);
       costs.read(affinity, tokens);
-      const iterations = climbDual(k);
-      dual.writePlan(plan, k);
-      const value = dual.bound(k);
-      let marginalError = normaliseRows(plan, tokens);
-      let polishIterations = 0;
-      if (solver === "lbfgs" && marginalError > tolerance && isSearchable(k, tokens)) {
-        const found = supports.search(k, lbfgsOptions);
-        polishIterations = found.iterations;
-        if (found.marginalError < marginalError) {
-          marginalError = found.marginalError;
-          copySparsePlan(supports.plan, plan);
-        }
-      }
+      const isSearched = solver === "lbfgs" && isSearchable(k, tokens);
+      const isHasty = isSearched && !supports.dependsOnStart(k);
+      let solved = solveFromDual(k, isHasty, isSearched);
+      // If no support carries a plan, the dual's own remains, which is best at the top.
+      if (isHasty && solved.iterations < maxIterations && solved.marginalError > tolerance)
+        solved = solveFromDual(k, false, true);
+      const { iterations, polishIterations, marginalError, value } = solved;
       const maxColumnCardinality = countNonZeros(plan, columnCardinality);
       const primal = primalValue(plan, costs, gamma);
       return {

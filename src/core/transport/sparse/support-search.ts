@@ -19,6 +19,11 @@ export interface SupportSearchReport {
 export interface SupportSearch {
   /** The plan found last. */
   readonly plan: SparsePlan;
+  /**
+   * Whether other potentials may lead to another plan: not if the exact assignment fills every column and no tokens are
+   * exchanged for others afterwards.
+   */
+  dependsOnStart(k: number): boolean;
   /** T/E ≤ k < T. */
   search(k: number, options: LbfgsOptions): SupportSearchReport;
 }
@@ -56,8 +61,7 @@ interface Exchange {
  * Where the cardinality binds, transport is not a convex problem and its dual has a kink at the optimum: the columns p
  * taken there leave rows empty. The search finds a plan of another support:
  *
- *  1. m = ⌊kE/T⌋ entries a row and at most ⌈mT/E⌉ ≤ k a column, of the least total cost: the exact assignment, whose
- *     prices are searched from −β. When E divides mT the plan of 1/m everywhere is feasible on it.
+ *  1. m = ⌊kE/T⌋ entries a row and at most ⌈mT/E⌉ ≤ k a column, of the least total cost: the exact assignment. When E divides mT the plan of 1/m everywhere is feasible on it.
  *  2. where E does not divide mT, columns with fewer than k are filled by their largest α − c_e.
  *  3. the quadratically regularised plan on that support, by its own smooth dual, of E·k entries.
  *  4. entries with no mass give way to the ones outside with the largest α − c_e + β_e > 0, up to k a column, and 3 is
@@ -158,8 +162,8 @@ export function createSupportSearch(
     const { tokens } = costs;
     const rowEntries = Math.floor((k * experts) / tokens);
     const assigner = assignerOf(rowEntries);
-    const largest = beta.reduce((most, own) => Math.max(most, own), Number.NEGATIVE_INFINITY);
-    for (let e = 0; e < experts; e++) assigner.price[e] = largest - beta[e];
+    // From 0 the search is shorter than from −β, whose loads are those of a plan that is spread.
+    assigner.price.fill(0);
     writeScores();
     const { expert } = assigner.solve({ scores, tokens, capacity: Math.ceil((rowEntries * tokens) / experts) });
     isMember.fill(0, 0, experts * tokens);
@@ -335,6 +339,7 @@ export function createSupportSearch(
 
   return {
     plan,
+    dependsOnStart: (k) => k * experts <= maxExchangedEntries || (k * experts) % costs.tokens !== 0,
     search(k, options) {
       const { tokens } = costs;
       gradientScale.fill(1, 0, tokens).fill(betaScale(tokens, experts), tokens);

@@ -81,15 +81,16 @@ describe("createLbfgs", () => {
       return 1 + Math.abs(at[0] - Math.SQRT2 * at[1]) + at[0] ** 2 / 10 + (at[1] - 1) ** 2 / 10;
     };
     const options = { maxIterations: 200, tolerance: 1e-12 };
-    const run = (gradient: number) =>
+    const run = (gradient: number, isHere = true) =>
       createLbfgs(2).minimize(kink, Float64Array.of(3, -2), ones(2), {
         ...options,
-        stall: { steps: 2, decrease: 0.01, gradient },
+        stalls: [{ steps: 2, decrease: 0.01, gradient, isHere: () => isHere }],
       });
     const patient = createLbfgs(2).minimize(kink, Float64Array.of(3, -2), ones(2), options);
     expect(run(0.5).iterations).toBeLessThan(patient.iterations);
     expect(run(0.5).converged).toBe(false);
     expect(run(100)).toEqual(patient);
+    expect(run(0.5, false)).toEqual(patient);
   });
 
   it("takes no more steps than allowed, and is the same when reused for a smaller problem", () => {

@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createKernels } from "../../../../src/core/kernels/index.ts";
 import { createPotentials } from "../../../../src/core/transport/entropic/potentials.ts";
 import { createCardinalityDual } from "../../../../src/core/transport/sparse/cardinality-dual.ts";
 import { createColumnCosts } from "../../../../src/core/transport/sparse/column-costs.ts";
-import { createColumnSelector } from "../../../../src/core/transport/sparse/column-selection.ts";
 import { randomLogits } from "../../../support/random-logits.ts";
 
+const kernels = createKernels();
 const formulations = ["dual", "semi-dual"] as const;
 
 /** The function, the costs it is of, and variables at which it is to be looked at. */
@@ -17,18 +18,12 @@ function arrange(
   gamma: number,
   seed: string,
 ) {
-  const costs = createColumnCosts(tokens, experts);
+  const costs = createColumnCosts(kernels, tokens, experts);
   costs.read(randomLogits(seed, tokens, experts), tokens);
-  const potentials = createPotentials(tokens, experts);
-  const dual = createCardinalityDual(
-    costs,
-    potentials,
-    createColumnSelector(costs, potentials.alpha),
-    formulation,
-    gamma,
-  );
+  const potentials = createPotentials(kernels, tokens, experts);
+  const dual = createCardinalityDual(kernels, costs, potentials, formulation, gamma, experts * k);
   const x = Float64Array.from(randomLogits(`${seed} x`, dual.dimension(), 1), (value) => 1 + value / 2);
-  // Starts the selector; the variables themselves are not those of the start.
+  // Begins the search in each column; the variables themselves are not those of the start.
   dual.writeStart(new Float64Array(dual.dimension()), k);
   return { costs, potentials, dual, x };
 }

@@ -1,12 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createColumnCosts } from "../../../../src/core/transport/sparse/column-costs.ts";
 import {
-  createColumnSelector,
+  createSelection,
+  keepLargest,
   kthLargest,
   simplexThreshold,
 } from "../../../../src/core/transport/sparse/column-selection.ts";
-import { randomLogits } from "../../../support/random-logits.ts";
 
 describe("kthLargest", () => {
   it("agrees with a full sort, ties included", () => {
@@ -41,46 +40,25 @@ describe("simplexThreshold", () => {
   });
 });
 
-describe("createColumnSelector", () => {
-  it("selects what sorting the whole column selects, however α has moved since the last time", () => {
-    const cases = fc.record({
-      tokens: fc.integer({ min: 1, max: 60 }),
-      k: fc.integer({ min: 1, max: 12 }),
-      // Few different values make ties; small moves keep the shortlists, large ones do not.
-      levels: fc.constantFrom(3, 1000),
-      reach: fc.constantFrom(0.01, 0.3, 10),
-      floor: fc.constantFrom(Number.NEGATIVE_INFINITY, 0, 1),
-      seed: fc.nat(1000),
-    });
+describe("keepLargest", () => {
+  it("keeps what a stable sort puts first, in ascending order of tokens", () => {
     fc.assert(
-      fc.property(cases, ({ tokens, k, levels, reach, floor, seed }) => {
-        const experts = 2;
-        const round = (value: number) => Math.round(levels * value) / levels;
-        const most = Math.min(k, tokens);
-        const costs = createColumnCosts(tokens, experts);
-        costs.read(randomLogits(`costs ${seed}`, tokens, experts).map(round), tokens);
-        const alpha = new Float64Array(tokens);
-        const selector = createColumnSelector(costs, alpha);
-        selector.reset();
-        for (let move = 0; move < 12; move++) {
-          randomLogits(`move ${move} ${seed}`, tokens, 1, reach).forEach((step, t) => {
-            alpha[t] += round(step);
-          });
-          selector.follow();
-          for (let e = 0; e < experts; e++) {
-            const expected = Array.from(alpha, (value, t) => ({ t, value: value - costs.cost[e * tokens + t] }))
-              .filter(({ value }) => value > floor)
-              .sort((a, b) => b.value - a.value || a.t - b.t)
-              .slice(0, most)
-              .sort((a, b) => a.t - b.t);
-            const count = selector.select(e, most, floor);
-            const { token, value } = selector.selection;
-            expect(Array.from(token.subarray(0, count))).toEqual(expected.map(({ t }) => t));
-            expect(Array.from(value.subarray(0, count))).toEqual(expected.map((entry) => entry.value));
-          }
-        }
+      fc.property(fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 40 }), fc.nat(45), (values, k) => {
+        const selection = createSelection(40);
+        values.forEach((value, i) => {
+          selection.token[i] = 3 * i;
+          selection.value[i] = value;
+        });
+        const expected = values
+          .map((value, i) => ({ token: 3 * i, value }))
+          .sort((a, b) => b.value - a.value)
+          .slice(0, k)
+          .sort((a, b) => a.token - b.token);
+        const count = keepLargest(selection, values.length, k);
+        expect(Array.from(selection.token.subarray(0, count))).toEqual(expected.map(({ token }) => token));
+        expect(Array.from(selection.value.subarray(0, count))).toEqual(expected.map(({ value }) => value));
       }),
-      { seed: 5, numRuns: 150 },
+      { seed: 5 },
     );
   });
 });

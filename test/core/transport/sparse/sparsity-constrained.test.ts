@@ -333,6 +333,33 @@ describe.each(formulations)("the sparsity-constrained plan by the %s", (formulat
   });
 });
 
+describe("a limit that leaves no room", () => {
+  it("ends the climb early, with a plan that meets its marginals", () => {
+    const [tokens, experts, k] = [256, 16, 32];
+    const affinity = randomLogits("no room", tokens, experts).map((value) => 0.2 * value);
+    const { iterations, converged, maxColumnCardinality, dualityGap } = solve(affinity, experts, k);
+    expect(iterations).toBeLessThanOrEqual(40);
+    expect(converged).toBe(true);
+    expect(maxColumnCardinality).toBe(k);
+    // Affinities have a deviation of 0.2 here, and the bound is within a hundredth of that per token.
+    expect(dualityGap).toBeGreaterThan(0);
+    expect(dualityGap).toBeLessThan(0.002 * tokens);
+    // A token of room in each column, and the climb is a long one.
+    expect(solve(affinity, experts, k + 1).iterations).toBeGreaterThan(iterations);
+  });
+
+  it("does not end the climb of a plan that the limit hardly touches", () => {
+    const [tokens, experts, k] = [256, 16, 32];
+    const affinity = randomLogits("no room", tokens, experts);
+    const tight = solve(affinity, experts, k, { gamma: 0.01 });
+    const free = solve(affinity, experts, tokens, { gamma: 0.01 });
+    expect(tight.converged).toBe(true);
+    expect(tight.polishIterations).toBe(0);
+    // Both plans meet their marginals to 1e-5, at potentials below 10.
+    expect(Math.abs(tight.primal - free.primal)).toBeLessThan(1e-4 * tokens);
+  });
+});
+
 describe("a support that cannot carry the plan", () => {
   it("is reported as missed: three columns of 5/3 cannot be filled by 2 entries each from 5 rows", () => {
     const { converged, marginalError, maxColumnCardinality } = solve(sines(5, 3, 0), 3, 2);

@@ -1,14 +1,17 @@
 import { expect, it } from "vitest";
+import { createKernels } from "../../../../src/core/kernels/index.ts";
 import { createPotentials } from "../../../../src/core/transport/entropic/potentials.ts";
 import { createColumnCosts } from "../../../../src/core/transport/sparse/column-costs.ts";
 import { createSupportDual } from "../../../../src/core/transport/sparse/support-dual.ts";
 import { randomLogits } from "../../../support/random-logits.ts";
 
+const kernels = createKernels();
+
 it("has the gradient of central differences, which its masses' marginals are", () => {
   const [tokens, experts, gamma] = [9, 3, 0.7];
-  const costs = createColumnCosts(tokens, experts);
+  const costs = createColumnCosts(kernels, tokens, experts);
   costs.read(randomLogits("support", tokens, experts), tokens);
-  const dual = createSupportDual(costs, createPotentials(tokens, experts), gamma, 12);
+  const dual = createSupportDual(costs, createPotentials(kernels, tokens, experts), gamma, 12);
   const support = {
     columnStart: Int32Array.of(0, 5, 8, 12),
     token: Int32Array.of(0, 1, 2, 5, 8, 3, 4, 5, 1, 6, 7, 8),
