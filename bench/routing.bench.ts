@@ -45,6 +45,36 @@ describe.each(["wasm", "reference"] as const)("kernels, %s", async (backend) => 
     columnSum.fill(0);
     kernels.sparseRows(logits, potential, 1, tokens, experts, topK, expert, mass, columnSum);
   });
+  const capacity = (tokens * topK) / experts;
+  const cost = kernels.allocateFloat64(tokens * experts);
+  for (let e = 0; e < experts; e++) {
+    for (let t = 0; t < tokens; t++) cost[e * tokens + t] = -logits[t * experts + e];
+  }
+  const alpha = kernels.allocateFloat64(tokens);
+  const near = kernels.allocateFloat64(2 * experts).fill(Number.NaN);
+  const slackSum = kernels.allocateFloat64(experts);
+  const slackSquares = kernels.allocateFloat64(experts);
+  const rowSum = kernels.allocateFloat64(tokens);
+  bench(`sparse columns of a transport plan, top-${capacity}`, () => {
+    rowSum.fill(0);
+    kernels.sparseColumns(
+      cost,
+      alpha,
+      potential,
+      null,
+      1,
+      tokens,
+      experts,
+      capacity,
+      near,
+      load,
+      expert,
+      mass,
+      slackSum,
+      slackSquares,
+      rowSum,
+    );
+  });
   bench("fill-normal", () => kernels.fillNormal(generator, out, tokens * experts));
 });
 
