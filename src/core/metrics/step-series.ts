@@ -4,7 +4,7 @@ import type { StepRecord } from "./step-record.ts";
 
 /**
  * The values of all steps of one router, flat, without those that are joined from what other threads find. Plain data.
- * Takes 136 bytes per step, 40 more if the stream trains, and 24 more if it evaluates.
+ * Takes 168 bytes per step, 40 more if the stream trains, 24 more if it evaluates, and 40 more if the scenario places experts.
  */
 export interface StepSeries {
   /** The training metrics that it includes. */
