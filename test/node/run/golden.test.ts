@@ -33,6 +33,8 @@ async function summaryOf(file: string): Promise<string> {
   // Shifts that come later than the few steps would be refused.
   if (file === "drift.yaml") overrides.push("stream.steps=[3, 6]");
   if (file === "training-shift.yaml") overrides.push("stream.shift=[4]");
+  // Longer than the few steps, there would be only the initial placement.
+  if (file === "placement.yaml") overrides.push("placement.interval=3", "placement.window=2");
   const scenario = await loadScenario(projectPath("scenarios", file), overrides);
   const folder = temporaryFolder();
   await runScenario(scenario, folder, { workers: 1, backend: "wasm", onProgress: () => undefined });
