@@ -17,6 +17,7 @@ export * as routers from "./core/library/routers.ts";
 export {
   expandSweep,
   type MeasureInput,
+  type PlacementInput,
   type RouterInput,
   type ScenarioInput,
   type StreamInput,
@@ -42,7 +43,7 @@ export type { Better, MetricDescription, RunValues, StepMetrics, StepValues } fr
 export type { CapacityPolicy, DropRanking } from "./core/metrics/drops.ts";
 export type { RegretSummary, RunSummary } from "./core/metrics/run-summary.ts";
 export type { RouterState } from "./core/routers/router.ts";
-export type { RouterChoice, Scenario, StreamChoice } from "./core/scenario/scenario.ts";
+export type { PlacementRule, RouterChoice, Scenario, StreamChoice } from "./core/scenario/scenario.ts";
 export { scenarioJsonSchema } from "./core/scenario/schema.ts";
 export type { SweepCell } from "./core/scenario/sweep.ts";
 export type { PlanKind, SolverReport } from "./core/solver-report.ts";

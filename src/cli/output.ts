@@ -195,7 +195,7 @@ export async function filesReadBy(scenarioFile: string, scenarios: readonly Scen
   const inputs = new Set((await Promise.all(scenarios.map(inputFilesOf))).flat());
   return [
     { name: "the scenario", file: scenarioFile },
-    ...Array.from(inputs, (file) => ({ name: `${scenarioFile}: a file of its stream`, file })),
+    ...Array.from(inputs, (file) => ({ name: `${scenarioFile}: a file that it reads`, file })),
   ];
 }
 

@@ -139,7 +139,7 @@ describe("a command line that cannot be parsed", () => {
     ],
     [
       ["measure", "--loads", "a"],
-      "measure: missing --experts; usage: moesim measure --experts … (see moesim measure --help)",
+      "--experts: --selections and --loads need the number of experts of the model",
     ],
     [[], "no command given; moesim --help lists them"],
   ])("%j is refused in one line that names what is wrong", async (words, message) => {

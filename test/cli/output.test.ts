@@ -80,9 +80,9 @@ describe("results", () => {
   it.each([
     [
       "run run-trace.json --out rt",
-      /run-trace\.json: stream\.path: the results in rt would overwrite \S+rt\/loads\.csv; .* --out/,
+      /run-trace\.json: a file that it reads: the results in rt would overwrite \S+rt\/loads\.csv; .* --out/,
     ],
-    ["run run-trace.json --out ./st/../rt", /stream\.path/],
+    ["run run-trace.json --out ./st/../rt", /a file that it reads/],
     ["run rs/run.json --out rs", /the scenario: the results in rs would overwrite rs\/run\.json;/],
     [
       "run results/small/run.json",
@@ -91,7 +91,7 @@ describe("results", () => {
     ["run cell-trace.json --out ct", /ct\/cells\/0\/steps\.csv/],
     [
       "sweep sweep-trace.json --out st",
-      /sweep-trace\.json: stream\.path: the results in st would overwrite \S+st\/summary\.csv;/,
+      /sweep-trace\.json: a file that it reads: the results in st would overwrite \S+st\/summary\.csv;/,
     ],
     ["sweep cell-trace.json --out ct", /ct\/cells\/0\/steps\.csv/],
     ["sweep rs/run.json --out rs", /the scenario: the results in rs would overwrite rs\/run\.json;/],

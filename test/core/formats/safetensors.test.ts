@@ -84,7 +84,7 @@ describe("openTensor on .safetensors", () => {
     ["bytes after the last tensor", f32([1, 2], [0, 8]), "8 bytes follow"],
     ["a shape that needs more than the offsets give", f32([4, 2], [0, 16]), "32 bytes", "but the file has 16"],
     ["a shape that needs less than the offsets give", f32([1, 2], [0, 16]), "8 bytes", "but the file has 16"],
-    ["four dimensions", f32([1, 1, 2, 2], [0, 16]), "4 dimensions"],
+    ["five dimensions", f32([1, 1, 1, 2, 2], [0, 16]), "5 dimensions"],
     [
       "overlapping tensors",
       {
