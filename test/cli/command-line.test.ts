@@ -137,10 +137,7 @@ describe("a command line that cannot be parsed", () => {
       ["route", "--router", "topk", "--logits", "a"],
       "route: missing --out; usage: moesim route --logits … --out … (see moesim route --help)",
     ],
-    [
-      ["measure", "--loads", "a"],
-      "--experts: --selections and --loads need the number of experts of the model",
-    ],
+    [["measure", "--loads", "a"], "--experts: --selections and --loads need the number of experts of the model"],
     [[], "no command given; moesim --help lists them"],
   ])("%j is refused in one line that names what is wrong", async (words, message) => {
     expect(await runInProcess(words)).toEqual({ code: 2, stdout: "", stderr: `moesim: ${message}\n` });
