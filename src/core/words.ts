@@ -57,3 +57,19 @@ export function rangesText(numbers: readonly number[]): string {
   }
   return listedFirst(ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)));
 }
+
+/**
+ * Replaces every string in plain data by the engine's one copy of that text, in place, and returns the data; arrays of numbers
+ * stay. Strings that come from a file or another thread are copies of their own. On Node 20 code that is compiled while such a
+ * copy is first used as a key sometimes finds it equal to nothing, so that `scores: softmax` was taken for logits.
+ */
+export function withOwnStrings<Data>(data: Data): Data {
+  if (typeof data === "string") return Object.keys({ [data]: null })[0] as Data;
+  if (typeof data !== "object" || data === null || ArrayBuffer.isView(data) || Object.isFrozen(data)) return data;
+  const entries = data as Record<string, unknown>;
+  for (const key of Object.keys(entries)) {
+    const value = entries[key];
+    if (typeof value === "string" || typeof value === "object") entries[key] = withOwnStrings(value);
+  }
+  return data;
+}

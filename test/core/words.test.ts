@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { counted, shellWord } from "../../src/core/words.ts";
+import { counted, shellWord, withOwnStrings } from "../../src/core/words.ts";
 
 it("has the singular for one thing alone", () => {
   expect([0, 1, 2, 1000].map((count) => counted(count, "row"))).toEqual(["0 rows", "1 row", "2 rows", "1000 rows"]);
@@ -32,5 +32,20 @@ describe("shellWord", () => {
     const plain = ["scenarios/my-run_2.yaml", "routers.alf-lb.updateRate=0.01", "a@b", "1,2", "x:y", "5%", "1e+21"];
     expect(plain.map(shellWord)).toEqual(plain);
     expect(["", "~", "it's", "[1]"].map(shellWord)).toEqual(["''", "'~'", "'it'\\''s'", "'[1]'"]);
+  });
+});
+
+describe("withOwnStrings", () => {
+  it("leaves plain data equal, and arrays of numbers the same", () => {
+    const numbers = Float64Array.of(1, 2);
+    const data = () => ({ kind: "topk", list: ["softmax", 3, null, { "a b": "" }], digits: "12", numbers });
+    expect(withOwnStrings(data())).toEqual(data());
+    expect(withOwnStrings(data()).numbers).toBe(numbers);
+    expect(withOwnStrings(Object.freeze({ kind: "topk" }))).toEqual({ kind: "topk" });
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        expect(withOwnStrings(structuredClone(value))).toEqual(value);
+      }),
+    );
   });
 });

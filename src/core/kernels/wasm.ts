@@ -333,6 +333,20 @@ export function createWasmKernels(): Kernels {
     return linear.addressOf(array);
   }
 
+  type Rows = (from: number, tokens: number, experts: number, to: number) => void;
+  // Looked up rather than compared one by one: a kind that is none of these then throws, instead of being taken for another.
+  const writeScores: Record<Exclude<ScoreKind, "logits">, Rows> = {
+    softmax: (from, tokens, experts, to) => assembly.softmaxScores(from, tokens, experts, to),
+    sigmoid: (from, tokens, experts, to) => assembly.sigmoidScores(from, tokens * experts, to),
+    "sqrt-softplus": (from, tokens, experts, to) => assembly.sqrtSoftplusScores(from, tokens * experts, to),
+  };
+  const writeAffinities: Record<ScoreKind, Rows> = {
+    logits: (from, tokens, experts, to) => assembly.logitAffinities(from, tokens * experts, to),
+    softmax: (from, tokens, experts, to) => assembly.softmaxAffinities(from, tokens, experts, to),
+    sigmoid: (from, tokens, experts, to) => assembly.sigmoidAffinities(from, tokens * experts, to),
+    "sqrt-softplus": (from, tokens, experts, to) => assembly.sqrtSoftplusAffinities(from, tokens * experts, to),
+  };
+
   return {
     backend: "wasm",
     allocateFloat32(length) {
@@ -395,20 +409,15 @@ export function createWasmKernels(): Kernels {
       const entries = tokens * experts;
       const from = addressOf(logits, entries);
       const to = addressOf(scores, entries);
-      if (kind === "softmax") assembly.softmaxScores(from, tokens, experts, to);
-      else if (kind === "sigmoid") assembly.sigmoidScores(from, entries, to);
-      else if (kind === "sqrt-softplus") assembly.sqrtSoftplusScores(from, entries, to);
-      else scores.set(logits.subarray(0, entries));
+      if (kind === "logits") scores.set(logits.subarray(0, entries));
+      else writeScores[kind](from, tokens, experts, to);
     },
 
     affinities(logits, kind, tokens, experts, out) {
       const entries = tokens * experts;
       const from = addressOf(logits, entries);
       const to = addressOf(out, entries);
-      if (kind === "softmax") assembly.softmaxAffinities(from, tokens, experts, to);
-      else if (kind === "sigmoid") assembly.sigmoidAffinities(from, entries, to);
-      else if (kind === "sqrt-softplus") assembly.sqrtSoftplusAffinities(from, entries, to);
-      else assembly.logitAffinities(from, entries, to);
+      writeAffinities[kind](from, tokens, experts, to);
     },
 
     relaxedTopK(scores, price, width, floor, tokens, experts, topK, threshold, mass, curvature) {

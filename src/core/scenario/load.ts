@@ -11,6 +11,7 @@ import { streamKindOf, streamKinds } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { suggestion } from "../suggestion.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
+import { withOwnStrings } from "../words.ts";
 import { withModel } from "./models.ts";
 import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
 import type { PlacementRule, RouterChoice, Scenario } from "./scenario.ts";
@@ -37,7 +38,7 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     throw problemsError(where, describeIssues({ issues: shown }, scenarioSchema(), whole));
   }
   // The unions are made from the registries, so their types do not know what each kind's own schema guarantees.
-  const fields = parsed.data as ScenarioFields;
+  const fields = withOwnStrings(parsed.data) as ScenarioFields;
 
   const streamKind = streamKindOf(fields.stream);
   const { kind: _, ...streamOptions } = fields.stream;

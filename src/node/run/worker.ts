@@ -1,6 +1,7 @@
 import "../platform.ts";
 import { parentPort } from "node:worker_threads";
 import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
+import { withOwnStrings } from "../../core/words.ts";
 import { loadPlugin } from "../plugins.ts";
 import { type PartTask, runPart } from "./run-scenario.ts";
 import { type CellTask, runCell } from "./run-sweep.ts";
@@ -16,7 +17,7 @@ async function loadPlugins(): Promise<void> {
 export async function part(task: PartTask): Promise<unknown> {
   const answer = await answerOf(async () => {
     await loadPlugins();
-    return runPart(task, (progress) => parentPort?.postMessage(progress));
+    return runPart(withOwnStrings(task), (progress) => parentPort?.postMessage(progress));
   });
   return move({ [transferableSymbol]: Array.from(new Set(buffersOf(answer))), [valueSymbol]: answer });
 }
@@ -25,7 +26,7 @@ export async function part(task: PartTask): Promise<unknown> {
 export function cell(task: CellTask): Promise<WorkerAnswer<unknown>> {
   return answerOf(async () => {
     await loadPlugins();
-    return runCell(task, (progress) => parentPort?.postMessage(progress));
+    return runCell(withOwnStrings(task), (progress) => parentPort?.postMessage(progress));
   });
 }
 
