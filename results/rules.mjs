@@ -11,6 +11,7 @@ import { createDualRegretMeter } from "../dist/core/metrics/dual-regret.js";
 import { createRouter } from "../dist/core/simulation/router-run.js";
 import { createSparseRowsSolver } from "../dist/core/transport/sparse/sparse-rows.js";
 import { loadScenario, metrics } from "../dist/index.js";
+import { table } from "./theory/output.mjs";
 import { record } from "./theory/recording.mjs";
 
 const file = fileURLToPath(new URL("../scenarios/rules.yaml", import.meta.url));
@@ -178,7 +179,7 @@ writeFileSync(new URL("rules.svg", import.meta.url), `${chart.renderToSVGString(
 chart.dispose();
 
 const lastTenth = (rows) => rows.slice(-rows.length / 10);
-const table = followed.map(({ title, rows, fixed, gap }) => {
+const tables = followed.map(({ title, rows, fixed, gap }) => {
   const lines = Object.keys(looks).map((rule) => {
     const own = rows.filter((row) => row.rule === rule);
     const late = lastTenth(own);
@@ -192,12 +193,12 @@ const table = followed.map(({ title, rows, fixed, gap }) => {
     `**${title}**, means over the last 10 steps; b* itself is ${short.format(mean(lastTenth(fixed)))} from the batches' own ` +
       `optima (proven to ${gap.toExponential(0)})`,
     "",
-    ...[head, head.map((_, at) => (at === 0 ? "---" : "---:")), ...lines].map((cells) => `| ${cells.join(" | ")} |`),
+    table(head, lines),
   ].join("\n");
 });
 const page = new URL("../docs/one-dual.md", import.meta.url);
 const between = /(<!-- rules:begin -->\n)[^]*(<!-- rules:end -->)/;
 writeFileSync(
   page,
-  readFileSync(page, "utf8").replace(between, (_, begin, end) => `${begin}\n${table.join("\n\n")}\n\n${end}`),
+  readFileSync(page, "utf8").replace(between, (_, begin, end) => `${begin}\n${tables.join("\n\n")}\n\n${end}`),
 );

@@ -1,6 +1,7 @@
 import type { Options, PositionalOptions } from "yargs";
 import { InputError } from "../core/input-error.ts";
 import type { KernelBackend } from "../core/kernels/index.ts";
+import { suggestion } from "../core/suggestion.ts";
 
 /** Options that every command takes. */
 export interface CommonArguments {
@@ -93,4 +94,15 @@ export function positiveInteger(option: string, value: number, most = Number.MAX
 export function positiveNumber(option: string, value: number): number {
   if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
   throw new InputError(`--${option}: ${value} is not allowed; give a number above 0`);
+}
+
+/** Returns the axes that the value of `--axes` names, of those `known`. Throws `InputError` if one is not among them. */
+export function parseAxes<Axis extends string>(value: string, known: readonly Axis[]): Axis[] {
+  return value.split(",").map((name) => {
+    const axis = known.find((each) => each === name);
+    if (axis !== undefined) return axis;
+    throw new InputError(
+      `--axes: "${name}" is not an axis.${suggestion(name, known)} Allowed, with commas between: ${known.join(", ")}.`,
+    );
+  });
 }

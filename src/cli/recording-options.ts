@@ -1,6 +1,5 @@
 import { mostExperts } from "../core/assignment.ts";
 import {
-  type Axis,
   axisNames,
   type Content,
   contents,
@@ -9,8 +8,7 @@ import {
   type RecordingOptions,
 } from "../core/formats/recording.ts";
 import { InputError } from "../core/input-error.ts";
-import { suggestion } from "../core/suggestion.ts";
-import { optionGroups, positiveInteger } from "./common-options.ts";
+import { optionGroups, parseAxes, positiveInteger } from "./common-options.ts";
 
 /** What the options of commands that read recorded files say about them. */
 export interface RecordingArguments {
@@ -78,7 +76,7 @@ export function readingOptions(options: RecordingArguments): RecordingOptions {
   }
   return {
     as: options.as,
-    axes: options.axes?.split(",").map(checkAxis),
+    axes: options.axes === undefined ? undefined : parseAxes(options.axes, axisNames),
     experts: experts === undefined ? undefined : positiveInteger("experts", experts, mostExperts),
     topK: topK === undefined ? undefined : positiveInteger("top-k", topK, mostExperts),
     divide: divide === undefined ? undefined : positiveInteger("divide", divide),
@@ -87,13 +85,4 @@ export function readingOptions(options: RecordingArguments): RecordingOptions {
     column,
     input,
   };
-}
-
-/** Returns `name`. Throws `InputError` if it is no axis. */
-function checkAxis(name: string): Axis {
-  const axis = axisNames.find((known) => known === name);
-  if (axis !== undefined) return axis;
-  throw new InputError(
-    `--axes: "${name}" is not an axis.${suggestion(name, axisNames)} Allowed, with commas between: ${axisNames.join(", ")}.`,
-  );
 }

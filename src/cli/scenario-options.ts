@@ -1,6 +1,6 @@
 import path from "node:path";
 import type { Options } from "yargs";
-import { type LogitAxis, logitAxes, openRecordedLogits } from "../core/formats/recorded-logits.ts";
+import { logitAxes, openRecordedLogits } from "../core/formats/recorded-logits.ts";
 import { InputError } from "../core/input-error.ts";
 import { platform } from "../core/platform.ts";
 import { resolveScenario } from "../core/scenario/load.ts";
@@ -8,9 +8,8 @@ import { findModel } from "../core/scenario/models.ts";
 import { parseOverride, withOverrides } from "../core/scenario/overrides.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
-import { suggestion } from "../core/suggestion.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
-import { optionGroups, scenarioPositional, setOption } from "./common-options.ts";
+import { optionGroups, parseAxes, scenarioPositional, setOption } from "./common-options.ts";
 
 /** Options of commands that take one scenario and can change it. */
 export interface ScenarioArguments {
@@ -158,7 +157,7 @@ export async function scenarioOfLogits(
   { logits, tensor, column, axes, layers, model, "top-k": topK, "padding-mask": mask }: LogitsArguments,
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
-  const named = axes?.split(",").map(checkAxis);
+  const named = axes === undefined ? undefined : parseAxes(axes, logitAxes);
   const file = await openRecordedLogits(await platform().open(logits), { tensor, column, axes: named });
   const { steps, tokens, experts } = file;
   await file.close();
@@ -193,15 +192,6 @@ export async function scenarioOfLogits(
     if (error instanceof InputError) throw error.mapLines(inOptions);
     throw error;
   }
-}
-
-/** Returns `name`. Throws `InputError` if it is no axis. */
-function checkAxis(name: string): LogitAxis {
-  const axis = logitAxes.find((known) => known === name);
-  if (axis !== undefined) return axis;
-  throw new InputError(
-    `--axes: "${name}" is not an axis.${suggestion(name, logitAxes)} Allowed, with commas between: ${logitAxes.join(", ")}.`,
-  );
 }
 
 /** Replaces the scenario's field that `line` names, at its start or after the command, by the field's option. */

@@ -112,7 +112,7 @@ export function layersOf(parts: ReadonlyMap<number, readonly Part[]>): LayerPart
 }
 
 /** Layer in a name, and the name with `*` in its place: `model.layers.3.gate`, `L3_idx`, `blk.3.ffn`, `3`. */
-export function layerInName(name: string): { layer: number | null; stem: string } {
+function layerInName(name: string): { layer: number | null; stem: string } {
   const match =
     /^()(\d+)()$/.exec(name) ?? /^(.*?(?:^|[^a-z])(?:layers?|blocks?|blk|l|h)[._\- ]?)(\d+)(?!\d)(.*)$/i.exec(name);
   if (match === null) return { layer: null, stem: name };

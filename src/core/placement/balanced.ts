@@ -2,7 +2,14 @@ import { nodeExperts, placeByEplb } from "./eplb.ts";
 import { searchExactly } from "./exact-search.ts";
 import { createPlacementSearch } from "./local-search.ts";
 import { lowerBound, provenError } from "./lower-bound.ts";
-import { isHierarchical, type PlacementShape, placedLoad, replicaCounts } from "./placement.ts";
+import {
+  expertsOfGroups,
+  isHierarchical,
+  loadOfGroups,
+  type PlacementShape,
+  placedLoad,
+  replicaCounts,
+} from "./placement.ts";
 
 /** A placement, and how much better another one could be. */
 export interface BalancedPlacement {
@@ -66,9 +73,7 @@ export function createBalancedPlacer(
   }
 
   function problemOf(load: ArrayLike<number>, members: readonly number[]): NodeProblem {
-    const experts = Int32Array.from(
-      members.flatMap((group) => Array.from({ length: groupSize }, (_, i) => group * groupSize + i)),
-    );
+    const experts = expertsOfGroups(members, groupSize);
     const nodeLoad = Float64Array.from(experts, (e) => load[e]);
     const bound = lowerBound(nodeLoad, nodeGpus, nodeSlots);
     return { experts, load: nodeLoad, bound, placed: null, largest: Number.POSITIVE_INFINITY };
@@ -108,11 +113,7 @@ export function createBalancedPlacer(
   return (load) => {
     let expertOfSlot = placeByEplb(load, shape);
     let largest = largestOf(load, expertOfSlot);
-    const groupLoad = Float64Array.from({ length: groups }, (_, group) => {
-      let sum = 0;
-      for (let i = 0; i < groupSize; i++) sum += load[group * groupSize + i];
-      return sum;
-    });
+    const groupLoad = loadOfGroups(load, groups);
     const looseBound =
       listed === null ? Math.max(lowerBound(load, gpus, slots), lowerBound(groupLoad, nodes, groups) / nodeGpus) : 0;
     const problems = new Map<string, NodeProblem>();

@@ -1,4 +1,4 @@
-import { isHierarchical, type PlacementShape } from "./placement.ts";
+import { expertsOfGroups, isHierarchical, loadOfGroups, type PlacementShape } from "./placement.ts";
 
 /**
  * DeepSeek's expert-parallelism load balancer, slot by slot as `deepseek-ai/EPLB` places them (DeepSeek-AI 2024, arXiv
@@ -29,15 +29,8 @@ export function placeByEplb(load: ArrayLike<number>, shape: PlacementShape): Int
 export function nodeExperts(load: ArrayLike<number>, shape: PlacementShape): Int32Array[] {
   const { experts } = shape;
   const [groups, nodes] = isHierarchical(shape) ? [shape.groups, shape.nodes] : [1, 1];
-  const groupSize = experts / groups;
-  const groupLoad = Float32Array.from({ length: groups }, (_, group) => {
-    let sum = 0;
-    for (let e = group * groupSize; e < (group + 1) * groupSize; e++) sum += load[e];
-    return sum;
-  });
-  return packEvenly(groupLoad, nodes).map((members) =>
-    Int32Array.from(members.flatMap((group) => Array.from({ length: groupSize }, (_, i) => group * groupSize + i))),
-  );
+  const groupLoad = Float32Array.from(loadOfGroups(load, groups));
+  return packEvenly(groupLoad, nodes).map((members) => expertsOfGroups(members, experts / groups));
 }
 
 function replicateAndPack(load: Float32Array, slots: number, gpus: number): number[] {

@@ -57,6 +57,23 @@ export function isHierarchical({ groups, nodes }: Pick<PlacementShape, "groups" 
   return groups % nodes === 0;
 }
 
+/** Returns the experts of `groups`, contiguous groups of `groupSize` experts each, in the order of the groups. */
+export function expertsOfGroups(groups: readonly number[], groupSize: number): Int32Array {
+  return Int32Array.from({ length: groups.length * groupSize }, (_, i) => {
+    return groups[Math.floor(i / groupSize)] * groupSize + (i % groupSize);
+  });
+}
+
+/** Returns the loads of contiguous groups of experts, `[groups]`, for `load` `[experts]`. */
+export function loadOfGroups(load: ArrayLike<number>, groups: number): Float64Array {
+  const groupSize = load.length / groups;
+  return Float64Array.from({ length: groups }, (_, group) => {
+    let sum = 0;
+    for (let e = group * groupSize; e < (group + 1) * groupSize; e++) sum += load[e];
+    return sum;
+  });
+}
+
 /** Returns how many slots each expert has, `[experts]`. */
 export function replicaCounts(expertOfSlot: ArrayLike<number>, experts: number): Int32Array {
   const counts = new Int32Array(experts);

@@ -187,7 +187,7 @@ async function readVector(name: string, path: string, folder: string, experts: n
 }
 
 /** Returns the affinities that a router uses: its own `scores`, else the scenario's, else its kind's default. */
-export function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | undefined): RouterChoice {
+function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | undefined): RouterChoice {
   const { kind, label, scores, ...options } = router;
   return {
     kind,

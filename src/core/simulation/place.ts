@@ -75,8 +75,9 @@ interface Window {
  */
 export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): LayerPlacer {
   const { experts, gpus } = shape;
-  const place = createPlacer(shape, method, gap);
   const balance = createBalancedPlacer(shape, gap);
+  // The search for `balanced` also gives the bound that every method is judged by.
+  const place = method === "balanced" ? null : createPlacer(shape, method, gap);
   const rankLoad = new Float64Array(gpus);
   const fitted = emptyWindow();
   const later = emptyWindow();
@@ -100,13 +101,13 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
     return largest(rankLoad) / meanLoad(rankLoad);
   }
 
-  function figuresOf(window: Window, expertOfSlot: Int32Array, replicas: Int32Array): PlacementFigures {
+  function figuresOf(window: Window, expertOfSlot: Int32Array, replicas: Int32Array, bound: number): PlacementFigures {
     const { load, steps, stepTime, unplacedStepTime } = window;
     const unplaced = largest(loadPerRank(load, gpus, rankLoad));
     placedLoad(load, expertOfSlot, replicas, rankLoad);
     const maxRankLoad = largest(rankLoad);
     const meanRankLoad = meanLoad(rankLoad);
-    const lowerBound = Math.min(maxRankLoad, balance(load).lowerBound);
+    const lowerBound = Math.min(maxRankLoad, bound);
     return {
       steps,
       maxRankLoad,
@@ -130,7 +131,8 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
     });
     const first = fitted.steps > 0 ? fitted : later;
     if (first.steps === 0) return null;
-    const expertOfSlot = given ?? place(first.load);
+    const balanced = balance(first.load);
+    const expertOfSlot = given ?? place?.(first.load) ?? balanced.expertOfSlot;
     const replicas = replicaCounts(expertOfSlot, experts);
     await eachStep(layer, (load, window) => {
       loadPerRank(load, gpus, rankLoad);
@@ -142,8 +144,11 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
       layer: layer.layer,
       expertOfSlot,
       replicas,
-      fitted: figuresOf(first, expertOfSlot, replicas),
-      later: first === fitted && later.steps > 0 ? figuresOf(later, expertOfSlot, replicas) : null,
+      fitted: figuresOf(first, expertOfSlot, replicas, balanced.lowerBound),
+      later:
+        first === fitted && later.steps > 0
+          ? figuresOf(later, expertOfSlot, replicas, balance(later.load).lowerBound)
+          : null,
     };
   };
 }

@@ -12,7 +12,7 @@ import { type PluginRecord, pluginRecords } from "../plugins.ts";
 import { tensorVersions } from "../tensors.ts";
 
 /** Returns the path of the file that a scenario's stream reads; null if it reads none. Throws `InputError` if it is missing. */
-export async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {
+async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {
   return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
 }
 

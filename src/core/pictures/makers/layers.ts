@@ -1,8 +1,8 @@
-import { ascending, descending, max, mean, quantile, range, sum } from "d3-array";
+import { ascending, descending, max, mean, range, sum } from "d3-array";
 import type { LineSeriesOption } from "echarts";
 import { horizontal, vertical } from "../parts/axes.ts";
 import { firstSeedNotes, leftOutNotes, rangeSentence, subjectShown } from "../parts/findings.ts";
-import { cellsWidth, type HeatMapPanel, heatMap } from "../parts/heat-map.ts";
+import { cellsWidth, type HeatMapPanel, heatMap, loadScale, rangeLabel } from "../parts/heat-map.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import type { LayerData, ReportData, VariantData } from "../parts/report-data.ts";
 import { drawnName, inWords, rounded } from "../parts/text.ts";
@@ -14,10 +14,6 @@ const plotHeight = 320;
 const mostCells = 40_000;
 const leastColumns = 16;
 const leastCellWidth = 2;
-/** The colour scale ends at this quantile of the cells, but not below twice the mean load. */
-const scaleQuantile = 0.98;
-const leastTop = 200;
-const scaleStep = 50;
 /** Maximum number of layers named as the worst of a router. */
 const mostNamed = 3;
 /** With more experts, panels stand below each other. */
@@ -112,15 +108,6 @@ export function layerLoadsPicture(data: ReportData, width = pictureWidth): Pictu
   );
   const groupSize = Math.ceil(experts / columns);
   const panels = variants.map((variant): HeatMapPanel => panelOf(variant, groupSize));
-  const top = Math.max(
-    leastTop,
-    Math.ceil(
-      quantile(
-        panels.flatMap(({ values }) => values),
-        scaleQuantile,
-      )! / scaleStep,
-    ) * scaleStep,
-  );
   const steps = max(variants, ({ layers }) => layers[0].steps)!;
   return {
     id: "layer-loads",
@@ -140,10 +127,7 @@ export function layerLoadsPicture(data: ReportData, width = pictureWidth): Pictu
     finding: worstSentence(variants[0]),
     ...heatMap(panels, width, {
       dimensions: ["expert", "layer", "load, % of the layer's mean"],
-      top,
-      topLabel: `≥ ${top} % of the mean load`,
-      zeroLabel: "0 %",
-      marked: { isMarked: (percent) => percent === 0, range: { value: 0 }, label: "idle: no token" },
+      ...loadScale(panels.flatMap(({ values }) => values)),
       isDownward: true,
       most: side,
     }),
@@ -165,10 +149,7 @@ function panelOf(variant: LayeredVariant, groupSize: number): HeatMapPanel {
   const [worst] = worstLayers(variant);
   return {
     title: [drawnName(name), ...(worst === undefined ? [] : [`worst: layer ${worst.layer}`])].join(" · "),
-    columns: firstExperts.map((first) => {
-      const last = Math.min(first + groupSize, experts) - 1;
-      return first === last ? `${first}` : `${first}–${last}`;
-    }),
+    columns: firstExperts.map((first) => rangeLabel(first, Math.min(first + groupSize, experts) - 1)),
     rows: layers.map(({ layer }) => String(layer)),
     values: firstExperts.flatMap((_, column) => percents.map((row) => row[column])),
   };

@@ -1,15 +1,10 @@
-import { max, mean, quantile, range, sum } from "d3-array";
+import { max, mean, range, sum } from "d3-array";
 import type { LoadSeries } from "../../results/results.ts";
 import { firstSeedNotes, leftOutNotes, rangeSentence, subjectShown } from "../parts/findings.ts";
-import { cellsWidth, type HeatMapPanel, heatMap } from "../parts/heat-map.ts";
+import { cellsWidth, type HeatMapPanel, heatMap, loadScale, rangeLabel } from "../parts/heat-map.ts";
 import type { ReportData } from "../parts/report-data.ts";
 import { drawnName } from "../parts/text.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
-
-/** The colour scale ends at this quantile of the cells, but not below twice the mean load. */
-const scaleQuantile = 0.98;
-const leastTop = 200;
-const scaleStep = 50;
 
 /** Loads of the experts over the steps, a panel per variant, on one colour scale; idle experts stand out. */
 export function loadsPicture(data: ReportData, width = pictureWidth): Picture | null {
@@ -19,8 +14,6 @@ export function loadsPicture(data: ReportData, width = pictureWidth): Picture | 
   const panels = drawn.map(({ name, loads }) => ({ name, ...loadPanel(loads, drawn.length, plotWidth) }));
   const grouped = max(panels, ({ groupSize }) => groupSize)!;
   const binned = max(panels, ({ binSize }) => binSize)!;
-  const percents = panels.flatMap(({ percent }) => percent);
-  const top = Math.max(leastTop, Math.ceil(quantile(percents, scaleQuantile)! / scaleStep) * scaleStep);
   return {
     id: "loads",
     title: "Loads of the experts",
@@ -46,10 +39,7 @@ export function loadsPicture(data: ReportData, width = pictureWidth): Picture | 
     ),
     ...heatMap(panels.map(drawnPanel), width, {
       dimensions: ["step", "expert", "load, % of the mean"],
-      top,
-      topLabel: `≥ ${top} % of the mean load`,
-      zeroLabel: "0 %",
-      marked: { isMarked: (percent) => percent === 0, range: { value: 0 }, label: "idle: no token" },
+      ...loadScale(panels.flatMap(({ percent }) => percent)),
     }),
   };
 }
@@ -58,15 +48,10 @@ function drawnPanel(panel: LoadPanel & { readonly name: string }): HeatMapPanel 
   const { name, firstSteps, lastSteps, firstExperts, groupSize, experts, percent } = panel;
   return {
     title: name,
-    columns: firstSteps.map((first, column) => rangeText(first, lastSteps[column])),
-    rows: firstExperts.map((first) => rangeText(first, Math.min(first + groupSize, experts) - 1)),
+    columns: firstSteps.map((first, column) => rangeLabel(first, lastSteps[column])),
+    rows: firstExperts.map((first) => rangeLabel(first, Math.min(first + groupSize, experts) - 1)),
     values: percent,
   };
-}
-
-/** Axis name of a row or a column: the steps or the experts that it covers. */
-function rangeText(first: number, last: number): string {
-  return first === last ? String(first) : `${first}–${last}`;
 }
 
 /** Maximum cells of all panels together, to keep a page small. */

@@ -3,7 +3,7 @@ import { stepAxis, vertical, verticalName } from "../parts/axes.ts";
 import { leftOutNotes } from "../parts/findings.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import { type Line, lineSeries, linesOf, runningMean } from "../parts/lines.ts";
-import { type PanelLayout, placePanels } from "../parts/panels.ts";
+import { type PanelLayout, panelTitles, placePanels } from "../parts/panels.ts";
 import { placementColumns, type ReportData, type VariantData } from "../parts/report-data.ts";
 import { drawnName, inWords } from "../parts/text.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
@@ -14,7 +14,6 @@ const names = ["no placement", "first placement, kept", "placed again", "best fo
 const mostVariants = 6;
 /** A running mean over this fraction of the steps smooths the noise of the batches, but not the course of a placement. */
 const smoothedPart = 1 / 60;
-const titleSize = 12;
 const titleLine = 14;
 
 /** Slowdown on each step without a placement, with the first one, with the one in force, and its bound; a plot a variant. */
@@ -44,11 +43,7 @@ export function placementPicture(data: ReportData, width = pictureWidth): Pictur
   const axis = stepAxis(panelsOf.flatMap((lines) => lines.flatMap(({ points }) => points.map(({ step }) => step))));
   const option = {
     legend,
-    title: variants.map(({ name }) => ({
-      text: drawnName(name),
-      padding: 0,
-      textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold" as const, lineHeight: titleLine },
-    })),
+    title: panelTitles(variants.map(({ name }) => drawnName(name))),
     xAxis: variants.map((_, gridIndex) => ({ ...axis, gridIndex })),
     yAxis: variants.map((_, gridIndex) => ({
       ...vertical,

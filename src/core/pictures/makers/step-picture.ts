@@ -6,9 +6,9 @@ import { fallingAxis, stepAxis, vertical, verticalName } from "../parts/axes.ts"
 import { type NamedValue, namedMetric, rangeSentence } from "../parts/findings.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import { type Line, type LinePoint, lineSeries, linesOf, runningMean } from "../parts/lines.ts";
-import { type PanelLayout, placePanels } from "../parts/panels.ts";
+import { type PanelLayout, panelTitles, placePanels, titlesHeight } from "../parts/panels.ts";
 import type { ReportData, VariantData } from "../parts/report-data.ts";
-import { capitalized, drawnName, inWords, rounded, textWidth } from "../parts/text.ts";
+import { capitalized, drawnName, inWords, rounded } from "../parts/text.ts";
 import { variantColor } from "../parts/theme.ts";
 import { type Picture, type PictureMaker, pictureWidth, plotHeightOf } from "../picture.ts";
 
@@ -121,10 +121,6 @@ const panelHeight = 130;
 const margins = { left: 66, right: 18, below: 46, foot: 4 } as const;
 /** Minimum readable width of a panel with its margins. */
 const leastPanelWidth = 280;
-const titleSize = 12;
-const titleLine = 14;
-/** A longer title ends in an ellipsis. */
-const mostTitleLines = 3;
 const axisTicks = 4;
 /** A running mean over this fraction of the steps smooths the noise of the batches, but not the run's course. */
 const smoothedPart = 1 / 30;
@@ -244,21 +240,15 @@ function apart(
   );
   const columns = Math.max(1, Math.min(3, Math.floor(width / leastPanelWidth)));
   const plotWidth = width / columns - margins.left - margins.right;
-  const longest = max(titles, (title) => textWidth(title, titleSize, true))!;
-  const titleLines = longest <= plotWidth ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / plotWidth));
   const panels: PanelLayout = {
     ...margins,
     columns,
     leastWidth: leastPanelWidth,
-    above: titleLines * titleLine + 12,
+    above: titlesHeight(titles, plotWidth) + 12,
     plotHeight: panelHeight,
   };
   const option: EChartsOption = {
-    title: titles.map((text) => ({
-      text,
-      padding: 0,
-      textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold", lineHeight: titleLine },
-    })),
+    title: panelTitles(titles),
     axisPointer: { link: [{ xAxisIndex: "all" }] },
     xAxis: lines.map((_, gridIndex) => ({ ...steps, gridIndex })),
     yAxis: lines.map((_, gridIndex) => ({

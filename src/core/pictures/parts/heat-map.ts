@@ -1,7 +1,7 @@
-import { max } from "d3-array";
+import { max, quantile } from "d3-array";
 import type { EChartsOption, HeatmapSeriesOption } from "echarts";
 import { horizontal, vertical, verticalName } from "./axes.ts";
-import { type PanelLayout, placePanels } from "./panels.ts";
+import { type PanelLayout, panelTitles, placePanels, titlesHeight } from "./panels.ts";
 import { textWidth } from "./text.ts";
 import { themes } from "./theme.ts";
 
@@ -13,11 +13,11 @@ const labelGap = 16;
 const margins = { left: 58, right: 26, below: 44, foot: 48 } as const;
 /** Minimum readable width of a panel with its margins. */
 const leastPanelWidth = 280;
-const titleSize = 12;
-const titleLine = 14;
 const titleGap = 8;
-/** A longer title ends in an ellipsis. */
-const mostTitleLines = 3;
+/** The scale of loads ends at this quantile of the cells, but not below twice the mean load. */
+const scaleQuantile = 0.98;
+const leastTop = 200;
+const scaleStep = 50;
 
 /** A panel of a heat map. */
 export interface HeatMapPanel {
@@ -52,6 +52,24 @@ export interface HeatMapStyle {
   readonly panelHeight?: number;
 }
 
+/** Returns the scale of cells that hold loads in percent of the mean load; idle experts, at 0, stand out. */
+export function loadScale(
+  percents: readonly number[],
+): Pick<HeatMapStyle, "top" | "topLabel" | "zeroLabel" | "marked"> {
+  const top = Math.max(leastTop, Math.ceil(quantile(percents, scaleQuantile)! / scaleStep) * scaleStep);
+  return {
+    top,
+    topLabel: `≥ ${top} % of the mean load`,
+    zeroLabel: "0 %",
+    marked: { isMarked: (percent) => percent === 0, range: { value: 0 }, label: "idle: no token" },
+  };
+}
+
+/** Returns the label of a row or a column that covers the steps or the experts `first` to `last`. */
+export function rangeLabel(first: number, last: number): string {
+  return first === last ? String(first) : `${first}–${last}`;
+}
+
 /** Returns the pixels that each of `panels` panels has for its cells across in a picture `width` pixels wide. */
 export function cellsWidth(panels: number, width: number, most = panels === 4 ? 2 : 3): number {
   const columns = Math.max(1, Math.min(most, panels, Math.floor(width / leastPanelWidth)));
@@ -69,14 +87,12 @@ export function heatMap(
   const heightOf = (rows: number) => rows * Math.ceil(panelHeight / rows);
   const columns = Math.max(1, Math.min(most, panels.length, Math.floor(width / leastPanelWidth)));
   const plotWidth = cellsWidth(panels.length, width, most);
-  const longest = max(panels, ({ title }) => textWidth(title, titleSize, true))!;
-  // Lines break between words, before they are full.
-  const titleLines = longest <= plotWidth ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / plotWidth));
+  const titles = panels.map(({ title }) => title);
   const layout: PanelLayout = {
     ...margins,
     columns,
     leastWidth: leastPanelWidth,
-    above: titleLines * titleLine + titleGap,
+    above: titlesHeight(titles, plotWidth) + titleGap,
     plotHeight: max(panels, ({ rows }) => heightOf(rows.length))!,
     cells: panels.map(({ columns, rows }) => ({ across: columns.length, height: heightOf(rows.length) })),
   };
@@ -92,11 +108,7 @@ function heatMapOption(panels: readonly HeatMapPanel[], width: number, style: He
   const axisTick = { show: false };
   const shared = { axisLine, axisTick, type: "category" } as const;
   return {
-    title: panels.map(({ title }) => ({
-      text: title,
-      padding: 0,
-      textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold", lineHeight: titleLine },
-    })),
+    title: panelTitles(panels.map(({ title }) => title)),
     xAxis: panels.map(({ columns: data }, gridIndex) => ({
       ...horizontal,
       ...shared,

@@ -1,4 +1,5 @@
 import type { EChartsOption, TitleComponentOption, VisualMapComponentOption } from "echarts";
+import { textWidth } from "./text.ts";
 
 /** Pixels around and between the plots of panels. */
 export interface PanelLayout {
@@ -23,6 +24,28 @@ export interface PanelLayout {
 export interface PanelPicture {
   readonly option: EChartsOption;
   readonly panels: PanelLayout;
+}
+
+const titleSize = 12;
+const titleLine = 14;
+/** A longer title ends in an ellipsis. */
+const mostTitleLines = 3;
+
+/** Returns the height in pixels of the titles of panels whose plots are `width` pixels wide. */
+export function titlesHeight(titles: readonly string[], width: number): number {
+  const longest = Math.max(...titles.map((title) => textWidth(title, titleSize, true)));
+  // Lines break between words, before they are full.
+  const lines = longest <= width ? 1 : Math.min(mostTitleLines, 1 + Math.ceil(longest / width));
+  return lines * titleLine;
+}
+
+/** Returns the titles of panels, without their places. */
+export function panelTitles(titles: readonly string[]): TitleComponentOption[] {
+  return titles.map((text) => ({
+    text,
+    padding: 0,
+    textStyle: { color: "@text", fontSize: titleSize, fontWeight: "bold", lineHeight: titleLine },
+  }));
 }
 
 /** Maximum width of a heat map cell. */

@@ -58,7 +58,7 @@ export function meanGateGradient(
  *
  * A row's softmax divided so is a softmax over the selected, so that the other logits have no gradient.
  */
-export function addNormalisedGateGradient(
+function addNormalisedGateGradient(
   logits: Float32Array,
   token: number,
   experts: number,
