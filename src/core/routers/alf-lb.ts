@@ -11,7 +11,7 @@ const alfLbOptions = z.strictObject({ ...expertBiasFields, ...scoreGateFields(tr
  *
  *     expert_t = the K largest of S_t + b
  *     gate_t   = S_t[expert_t], without b, divided by its sum when `renormalize`, times `gateScale`
- *     b        = moved by the batch's load, after the batch was routed (see `expert-bias.ts`)
+ *     b        = updated by the batch's load, after the batch was routed (see `expert-bias.ts`)
  */
 export const alfLbKind = defineRouterKind({
   kind: "alf-lb",

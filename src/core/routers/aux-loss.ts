@@ -28,8 +28,8 @@ const auxLossState = z.strictObject({
 });
 
 /**
- * Top-k balanced by the Switch auxiliary loss. A simulator has no weights to train, so the loss moves what its gradient
- * can reach here: one additive logit offset o_e per expert, zero at first.
+ * Top-k balanced by the Switch auxiliary loss. Without a gate to train, the gradient of the loss moves one additive logit
+ * offset o_e per expert, initially zero.
  *
  *     Z'_t     = Z_t + o
  *     expert_t = the K largest of Z'_t
@@ -42,12 +42,11 @@ const auxLossState = z.strictObject({
  *
  *     ∂loss/∂o_j = coefficient · E/T · Σ_t p_tj · (∂log S'_tj/∂Z'_tj) · (f_j − Σ_e f_e · p_te)
  *
- * The slope ∂log S'/∂Z' is 1 for a softmax. With `scope: sequence` the loss is the mean of those of the batch's sequences,
- * each with its own f, p and T; with `scope: global` f is that of the last `globalBatches` batches together (arXiv
- * 2501.11873).
+ * The slope ∂log S'/∂Z' is 1 for a softmax. With `scope: sequence` the loss is the mean of the sequences' losses, each with
+ * its own f, p and T. With `scope: global` f is measured over the last `globalBatches` batches (arXiv 2501.11873).
  *
- * If a gate is trained, the loss acts on what it was made for: the offsets stay as they are, and `backward` adds
- * ∂loss/∂Z_tj, the summand of the same sum, to the gradient of the gates. Otherwise `backward` adds the gates' alone.
+ * If a gate is trained, the loss acts on the gate, as published: the offsets stay zero, and `backward` adds ∂loss/∂Z_tj
+ * to the gradient that reaches Z through the gates. Otherwise `backward` adds only the latter.
  */
 export const auxLossKind = defineRouterKind({
   kind: "aux-loss",
@@ -95,7 +94,7 @@ export const auxLossKind = defineRouterKind({
       }
     }
 
-    /** Adds ∂loss/∂Z' of the token at `row` to `into` from `start` on, for affinities that are no softmax. */
+    /** Adds ∂loss/∂Z' of the token at `row` to `into`, beginning at `start`, for affinities other than a softmax. */
     function addRowGradient(
       row: number,
       own: Int32Array,

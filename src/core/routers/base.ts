@@ -23,9 +23,9 @@ const baseState = z.strictObject({ price: z.array(z.number().nonnegative()) });
  *     gate_t = S_t[expert_t], divided by its sum when `renormalize`, times `gateScale`
  *
  * A token's experts are in descending order of S, ties to the lower index. A slot stays empty (−1) only if filling it
- * would cost other tokens more than it gains: when every expert with room is the token's already, another token would
- * have to move there. Negative affinities, which only `scores: logits` has, are never
- * assigned, nor are disabled experts. The state is the prices, from which the next batch's search starts.
+ * would cost other tokens more than it gains: if the token already has every expert with room, another token would have to
+ * move. Disabled experts and negative affinities, which only `scores: logits` has, are never assigned. The state is the
+ * prices, from which the search for the next batch starts.
  */
 export const baseKind = defineRouterKind({
   kind: "base",
@@ -66,7 +66,7 @@ export const baseKind = defineRouterKind({
         gates.write(batch, assignment);
         return { assignment, optimum: { value: solution.value, upperBound: solution.upperBound } };
       },
-      /** Plain top-k of S, as BASE does at test time: the optimum would need the other tokens. */
+      /** Plain top-k of S, as BASE does at test time: the optimum depends on the other tokens. */
       routeAtInference(batch) {
         kernels.selectTopK(batch.logits, scoreKind, null, batch.tokens, experts, topK, expert, load);
         gates.write(batch, assignment);

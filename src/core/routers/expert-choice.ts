@@ -8,16 +8,16 @@ import { defineRouterKind } from "./router.ts";
 const expertChoiceOptions = z.strictObject(scoreGateFields(false));
 
 /**
- * Expert Choice: the experts choose their tokens, so every load is C and a token may get any number of experts.
+ * Expert Choice: each expert chooses C tokens, so that all loads are C and a token may get any number of experts.
  *
  *     C        = min(T, ⌈capacityFactor · T·K/E⌉)
  *     chosen_e = the C tokens with the largest S_te
  *     gate_te  = S_te, divided by the token's sum when `renormalize`, times `gateScale`
  *
- * Tokens that an expert is disabled for are not chosen, so that its load can be less than C.
+ * An expert never chooses a token that it is disabled for, so its load can be less than C.
  *
- * A token's slots hold its experts in ascending order, the rest is −1. A batch has as many slots as the most experts
- * that one of its tokens was given.
+ * A token's slots hold its experts in ascending order, then −1. A batch has as many slots as the largest number of
+ * experts of one of its tokens.
  */
 export const expertChoiceKind = defineRouterKind({
   kind: "expert-choice",
@@ -31,7 +31,7 @@ export const expertChoiceKind = defineRouterKind({
     const expert = kernels.allocateInt32(shape.tokens * experts);
     const gate = kernels.allocateFloat32(shape.tokens * experts);
     const load = kernels.allocateInt32(experts);
-    // Grown if disabled experts leave more to the others.
+    // Larger if disabled experts leave more tokens to the others.
     let chosen = kernels.allocateInt32(experts * Math.min(shape.tokens, expertCapacity(shape.tokens, shape)));
     const filled = new Int32Array(shape.tokens);
     const gates = createScoreGates(kernels, experts, scores, options);
@@ -70,7 +70,7 @@ export const expertChoiceKind = defineRouterKind({
         gates.write(batch, assignment);
         return { assignment };
       },
-      /** Plain top-k of S: experts that choose among tokens would need the other tokens, which follow later. */
+      /** Plain top-k of S: experts cannot choose among tokens that have not been generated yet. */
       routeAtInference(batch) {
         kernels.selectTopK(batch.logits, scores, null, batch.tokens, experts, topK, expert, load);
         const assignment = { slots: topK, expert, gate, load };

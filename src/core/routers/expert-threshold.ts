@@ -4,12 +4,7 @@ import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
 
 const expertThresholdOptions = z.strictObject({
-  decay: z
-    .number()
-    .min(0)
-    .lt(1)
-    .default(0.9)
-    .describe("Share of its old threshold that an expert keeps after a batch."),
+  decay: z.number().min(0).lt(1).default(0.9).describe("Weight of the old threshold in an update."),
   ...scoreGateFields(false),
 });
 
@@ -20,22 +15,22 @@ const expertThresholdState = z.strictObject({
 });
 
 /**
- * Expert threshold routing: an expert takes each token whose affinity is above its threshold θ_e, which follows the quantile
- * that would have given it T·K/E tokens of the batches before:
+ * Expert threshold routing: an expert takes each token whose affinity is above its threshold θ_e, a running mean of the
+ * thresholds that would have given it T·K/E tokens of each earlier batch:
  *
  *     q_e    = the (⌊T·K/E⌋ + 1)-th largest S_te of a batch of T tokens
  *     expert = all e with S_te > θ_e
  *     gate_te = S_te, divided by the token's sum when `renormalize`, times `gateScale`
  *     θ_e    = decay·θ_e + (1 − decay)·q_e, after the batch was routed
  *
- * So a token is routed by itself alone and may get any number of experts, K of them on average. No batch comes before the
- * first: it is routed by its own quantiles, from which θ begins. With K = E an expert takes every token.
+ * A token's experts do not depend on the other tokens of its batch, and it may get any number of them, K on average. The
+ * first batch is routed by its own quantiles, which are the initial θ. With K = E an expert takes every token.
  *
- * Tokens that an expert is disabled for are below its threshold. An expert with no more enabled tokens than T·K/E takes all
- * of them on such a batch if it has no threshold yet, which the batch does not change.
+ * An expert never takes a token that it is disabled for. If a batch has at most T·K/E tokens that an expert is enabled for,
+ * it does not change the expert's threshold; an expert without a threshold takes all of these tokens.
  *
- * A token's slots hold its experts in ascending order, the rest is −1. A batch has as many slots as the most experts that
- * one of its tokens was given.
+ * A token's slots hold its experts in ascending order, then −1. A batch has as many slots as the largest number of experts
+ * of one of its tokens.
  */
 export const expertThresholdKind = defineRouterKind({
   kind: "expert-threshold",

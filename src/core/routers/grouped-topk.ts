@@ -33,11 +33,11 @@ const groupedTopkOptions = z.strictObject({
  *     kept        = the `topGroups` groups with the largest score
  *     expert_t    = the K largest of S_te + b_e inside the kept groups, at most `quota` of each
  *     gate_t      = S_t[expert_t], without b, divided by its sum when `renormalize`, times `gateScale`
- *     b           = moved by the batch's load, after the batch was routed (see `expert-bias.ts`)
+ *     b           = updated by the batch's load, after the batch was routed (see `expert-bias.ts`)
  *
- * The choice is that of S + b in float64, so that affinities which float32 would saturate to the same value keep their
- * order; ties between groups and between experts go to the lower one. Disabled experts are in no group's score; a token
- * whose kept groups have fewer than K others has empty slots.
+ * S + b is compared in float64, so that affinities that float32 would round to the same value keep their order. Ties
+ * between groups and between experts go to the lower index. Disabled experts count for no group's score. A token whose kept
+ * groups have fewer than K enabled experts has empty slots.
  */
 export const groupedTopkKind = defineRouterKind({
   kind: "grouped-topk",

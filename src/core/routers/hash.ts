@@ -17,12 +17,12 @@ const hashOptions = z.strictObject({
 const hashState = z.strictObject({ seed: z.number().int().nonnegative() });
 
 /**
- * Hash routing: a fixed, seeded hash of the token chooses K distinct experts, gates 1/K. The paper hashes the token's id. A
- * stream that knows the ids hands them over. Elsewhere the bytes of the token's row of logits are hashed: equal rows always
- * go to equal experts, and rows that differ in any bit go to unrelated ones. With `by: position` the token's place in its
- * batch is hashed.
+ * Hash routing: a fixed, seeded hash of the token chooses K distinct experts, with gates of 1/K. The paper hashes the token's
+ * id; if the stream has no ids, the bytes of the token's row of logits are hashed, so that equal rows always go to the same
+ * experts, and rows that differ in any bit go to unrelated ones. With `by: position` the token's position in its batch is
+ * hashed.
  *
- * Experts that are disabled for a token are passed over: it gets those that its hash chooses next.
+ * Experts that are disabled for a token are skipped; it gets the next ones that its hash chooses.
  */
 export const hashKind = defineRouterKind({
   kind: "hash",

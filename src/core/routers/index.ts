@@ -37,7 +37,7 @@ const kinds = [
 
 const registry = createRegistry<RouterKind>("router", kinds);
 
-/** Every kind, those that plugins added included. */
+/** Every kind, including those that plugins added. */
 export const routerKinds = registry.kinds;
 
 /** The type of each kind, which knows its name and its options. */
@@ -46,7 +46,7 @@ export type KnownRouterKind = (typeof kinds)[number];
 export const {
   /** The kind of a scenario's router, which names one that exists. */
   kindOf: routerKindOf,
-  /** The algorithm of that name, undefined when there is none. */
+  /** The algorithm of that name; undefined if there is none. */
   find: findRouterKind,
   /** Adds a plugin's kind. */
   add: addRouterKind,

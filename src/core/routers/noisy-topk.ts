@@ -25,7 +25,7 @@ function softplus(x: number): number {
  *     expert_t = the K largest of H_t                                    (eq. 5)
  *     gate_t   = softmax of H_t over the selected                        (eq. 3)
  *
- * H is formed in float32, as the logits are. The router's `scores` do not enter.
+ * H is computed in float32, like the logits. `scores` has no effect.
  */
 export const noisyTopkKind = defineRouterKind({
   kind: "noisy-topk",
@@ -49,7 +49,7 @@ export const noisyTopkKind = defineRouterKind({
         gates.write({ ...batch, logits: noisy }, assignment);
         return { assignment };
       },
-      /** The same without noise. */
+      /** Top-k without noise. */
       routeAtInference(batch) {
         kernels.selectTopK(batch.logits, "logits", null, batch.tokens, experts, topK, expert, load);
         gates.write(batch, assignment);

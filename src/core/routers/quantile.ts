@@ -5,9 +5,9 @@ import { expertBiasFields, expertBiasProblems, expertBiasVectors, setInitialBias
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { defineRouterKind } from "./router.ts";
 
-/** Far more than the prices need to settle. */
+/** Far more updates than the prices need to converge. */
 const mostIterations = 10_000;
-/** A histogram per expert is kept in memory. */
+/** Bounds the memory: there is a histogram per expert. */
 const mostBins = 65_536;
 
 const quantileOptions = z.strictObject({
@@ -52,7 +52,7 @@ const quantileState = z.strictObject({
 });
 
 /**
- * Quantile balancing: a price β_e per expert, −`initialBias` at first, at which just as many tokens want the expert as it is to have.
+ * Quantile balancing: a price β_e per expert, initially −`initialBias`, at which the expert attracts its share of the tokens.
  *
  *     expert_t = the K largest of S_t − β
  *     gate_t   = S_t[expert_t], without β, divided by its sum when `renormalize`, times `gateScale`
@@ -68,12 +68,12 @@ const quantileState = z.strictObject({
  * `iterations` updates on the batch itself lead to, from the last batch's. With K = E there is nothing to balance and no
  * update.
  *
- * With `histogramBins` β̂_e is the middle of the bin of α_t − S_te in which the quantile is, of equal bins over [min b − 1,
- * max b + 1] with b = −β; what is outside counts in the bins at the ends.
+ * With `histogramBins` β̂_e is the middle of the bin of α_t − S_te that contains the quantile. The bins divide [min b − 1,
+ * max b + 1] equally, with b = −β; values outside count in the first or last bin.
  *
- * An expert that is disabled for a token does not count for its α nor the token for the expert's β̂. A token with at most K
- * experts has them at any price. T·K/E is then the mean load of the experts that some token can have; a price that no number
- * of tokens determines stays as it is, and so do those of experts that no token can have.
+ * A pair of a token and an expert that is disabled for it counts neither for α nor for β̂. A token with at most K enabled
+ * experts gets them at any price. T·K/E is then the mean load of the experts that are enabled for some token. A price that
+ * the batch does not determine stays as it is.
  *
  * `updateEvery` with `apply: same` is refused.
  */
@@ -150,7 +150,7 @@ export const quantileKind = defineRouterKind({
       }
     }
 
-    /** Selects at the present prices, and writes the β̂ that the batch leads to at them to `quantile`, NaN for none. */
+    /** Selects at the current prices, and writes the batch's β̂ at these prices to `quantile`, NaN for none. */
     function selectAndEstimate(batch: TokenBatch, rank: number): void {
       const { logits, tokens } = batch;
       const isDetermined = rank <= tokens;
@@ -171,7 +171,7 @@ export const quantileKind = defineRouterKind({
       }
     }
 
-    /** Moves the prices towards `target` `[experts]`, NaN where there is none. */
+    /** Moves the prices towards `target` `[experts]`; NaN leaves a price as it is. */
     function move(target: Float64Array): void {
       let sum = 0;
       let count = 0;
@@ -185,7 +185,7 @@ export const quantileKind = defineRouterKind({
       for (let e = 0; e < experts; e++) bias[e] = -price[e];
     }
 
-    /** {@link rankOf}, and the affinities where a histogram needs them. */
+    /** {@link rankOf}, and the affinities if a histogram needs them. */
     function prepare(batch: TokenBatch): number {
       if (histogramBins > 0) {
         kernels.affinities(batch.logits, scores, batch.tokens, experts, affinity);

@@ -8,7 +8,7 @@ const randomOptions = z.strictObject({});
 
 const randomRouterState = z.strictObject({ random: randomStateSchema });
 
-/** The baseline of balance by chance: K distinct experts uniformly at random for each token, gates 1/K. */
+/** Baseline of balance by chance: K distinct experts uniformly at random for each token, gates 1/K. */
 export const randomKind = defineRouterKind({
   kind: "random",
   summary: "K distinct experts uniformly at random, gates 1/K",

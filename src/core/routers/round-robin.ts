@@ -7,8 +7,8 @@ const roundRobinOptions = z.strictObject({});
 const roundRobinState = z.strictObject({ nextExpert: z.number().int().nonnegative() });
 
 /**
- * The baseline of perfect balance: slots are dealt to the experts in turn, whatever the logits, and the turn runs on
- * from batch to batch. Gates 1/K. An expert that is disabled for a token loses its turn.
+ * Baseline of perfect balance: slots go to the experts in turn, whatever the logits, and each batch continues where the
+ * last one ended. Gates 1/K. An expert that is disabled for a token loses its turn.
  */
 export const roundRobinKind = defineRouterKind({
   kind: "round-robin",

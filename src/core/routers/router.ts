@@ -9,46 +9,45 @@ export interface RoutedStep {
   readonly assignment: Assignment;
   /** Present on the steps on which a transport solver ran. */
   readonly solver?: SolverReport;
-  /** Of routers that solve the assignment problem which regret is measured against, so that nobody solves it again. */
+  /** The optimum that regret is measured against, from routers that solve for it, so that it is not computed twice. */
   readonly optimum?: OptimumCertificate;
 }
 
-/** How much any assignment within the capacity can score, and what the best one that was found does: Σ of affinities. */
+/** The score of the best assignment found within the capacity, and an upper bound for all of them: Σ of affinities. */
 export interface OptimumCertificate {
   readonly value: number;
   /** Proven. */
   readonly upperBound: number;
 }
 
-/** Everything a router must remember between batches, serialisable as JSON. */
+/** Everything that a router must remember between batches, serialisable as JSON. */
 export type RouterState = { readonly [field: string]: unknown };
 
 /** A router of one run. It is stateful: batches must come in the order of their steps. */
 export interface Router {
   route(batch: TokenBatch): RoutedStep;
   /**
-   * Routes `batch` as the trained model would at inference, where the experts of a token depend on no other token. It is
-   * called on a router that was restored from the state of the one in training, and may change that copy. Absent if
-   * inference is `route` itself: with the biases, prices or thresholds that training has come to, which a copy does not
-   * move any further.
+   * Routes `batch` as the trained model would at inference, where a token's experts do not depend on other tokens. It is
+   * called on a copy that was restored from the state of the router in training, and may change that copy. Absent if
+   * inference calls `route` itself, with the biases, prices or thresholds that training ended with.
    */
   routeAtInference?(batch: TokenBatch): Assignment;
   /**
-   * b `[experts]`, added to the affinities when the next batch is ranked; in their unit. Only routers that have such a
+   * b `[experts]`, added to the affinities when the next batch is ranked, in their unit. Only routers that have such a
    * bias.
    */
   readonly bias?: Float64Array;
   /**
-   * Writes the plan `[tokens × experts]` of `batch`, the one routed last, whose rows sum to 1 or are all zero. Only routers
+   * Writes the plan `[tokens × experts]` of `batch`, the last one routed; each row sums to 1 or is all zero. Only routers
    * that have a plan.
    */
   writePlan?(batch: TokenBatch, plan: Float32Array): void;
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the
-   * one routed last, comes to at its logits, and the gradient of the router's own loss if it has one. Which experts
-   * were selected is held fixed, and so is everything that the router remembers or drew. Slots without an expert have
-   * no gradient, whatever `gateGradient` holds there. Neither array need be the kernels', and either may be longer.
-   * Called while the batch and its assignment are unchanged; changes nothing of the router.
+   * Propagates `gateGradient` `[tokens × slots]`, ∂loss/∂gate of `batch`, the last one routed, to the logits: adds ∂loss/∂Z
+   * to `logitGradient` `[tokens × experts]`, including the gradient of the router's own loss, if it has one. The selected
+   * experts, the router's state and its random draws are held fixed. Slots without an expert have no gradient, whatever
+   * `gateGradient` holds there. The arrays need not be in the kernels' memory, and may be longer. Call it while the batch
+   * and its assignment are unchanged; it does not change the router.
    */
   backward(batch: TokenBatch, gateGradient: Float32Array, logitGradient: Float32Array): void;
   state(): RouterState;
@@ -67,7 +66,7 @@ export interface RouterContext {
   readonly random: RandomSource;
 }
 
-/** A problem with an option's value that only shows against the shape. `path` is inside the router's options. */
+/** A problem with an option's value that depends on the shape. `path` is inside the router's options. */
 export interface OptionProblem {
   readonly path: readonly string[];
   readonly message: string;
@@ -82,34 +81,34 @@ export interface RouterKind<Options = unknown> {
   readonly source: string;
   /** A strict zod object; each field has a default and a `.describe()`. */
   readonly options: z.ZodObject;
-  /** The affinities used when neither the router's options nor the scenario name any; `softmax` when absent. */
+  /** The affinities used if neither the router's options nor the scenario name any; default `softmax`. */
   readonly defaultScores?: ScoreKind;
   /** The transport plan its routers follow, and can write with `writePlan`; absent for routers without one. */
   readonly plan?: PlanKind;
-  /** Whether its routers have a `bias`, and so dual regret. */
+  /** Whether its routers have a `bias`, and hence dual regret. */
   readonly hasBias?: boolean;
   /**
-   * Options that hold one number per expert, or name a file of them. Whoever resolves the scenario replaces the file by its
-   * numbers, so that `check` and `create` do not see it.
+   * Options that hold one number per expert, or name a file of them. Loading a scenario replaces the file with its numbers,
+   * so `check` and `create` never see a file.
    */
   readonly vectors?: readonly string[];
-  /** Returns what a user should know about affinities and options that are allowed but not as published; null if nothing. */
+  /** Returns a warning if affinities and options are allowed but differ from the published ones; else null. */
   advice?(options: Options, scores: ScoreKind): string | null;
   /**
-   * How far its `optimum`, per pair, can be from the truth; absent for kinds that find none. The optimum is of the
+   * Largest possible error of its `optimum`, per pair; absent for kinds that find no optimum. The optimum is for the
    * router's own affinities and the scenario's capacity.
    */
   optimumGap?(options: Options): number;
-  /** About how many times as long as plain top-k one batch takes, to share out work evenly; 3 when absent. */
+  /** Approximate cost of a batch, relative to plain top-k, to share out work evenly; default 3. */
   readonly relativeCost?: number;
-  /** The most slots its assignments can have; `topK` when absent. */
+  /** The most slots that its assignments can have; default `topK`. */
   maxSlots?(shape: RoutingShape): number;
-  /** Problems that only show against the shape. */
+  /** Returns problems that depend on the shape. */
   check?(options: Options, shape: RoutingShape): OptionProblem[];
   create(context: RouterContext, options: Options): Router;
 }
 
-/** A kind whose type knows its name and its schema, from which the types of the library's inputs are made. */
+/** A kind with its name and schema in its type; the types of the library's inputs are derived from it. */
 export interface TypedRouterKind<Kind extends string, Schema extends z.ZodObject> extends RouterKind<z.output<Schema>> {
   readonly kind: Kind;
   readonly options: Schema;

@@ -46,17 +46,17 @@ const scotOptions = z.strictObject({
 
 export type ScotOptions = z.infer<typeof scotOptions>;
 
-/** A plan, as the slots of an assignment take it. */
+/** A plan, as the slots of an assignment need it. */
 interface SlotPlan {
   /**
    * Solves the batch; `affinities` `[tokens × experts]` are −∞ for disabled experts. Writes the K largest non-zeros of each
-   * row, in descending order, and their experts; slots that are left hold 0 and −1.
+   * row, in descending order, and their experts; the remaining slots hold 0 and −1.
    */
   select(batch: TokenBatch, affinities: Float32Array): SolverReport;
   /** Writes the plan of the last batch, whose rows sum to 1 or are all zero. */
   write(tokens: number, out: Float32Array): void;
   /**
-   * Writes into `slope` `[topK]` what `gateGradient` comes to at the affinities of the token's slots with mass, if
+   * Writes into `slope` `[topK]` the gradient at the affinities of the token's slots with mass, given `gateGradient`, if
    * its gates are its masses divided by their sum.
    */
   writeSlopes(token: number, gateGradient: Float32Array, slope: Float64Array): void;
@@ -65,7 +65,7 @@ interface SlotPlan {
 // Masses this close are the same up to the solver's accuracy.
 const massTolerance = 1e-5;
 
-/** A gamma beyond reason overflows the sums of squares; a gap between infinities is none. */
+/** A huge gamma overflows the sums of squares; the gap between infinities is not a number. */
 const gapField = (dualityGap: number) => (Number.isFinite(dualityGap) ? { dualityGap } : {});
 
 /** Columns of at most k non-zeros: see `sparsity-constrained.ts`. */
@@ -83,7 +83,7 @@ function createColumnPlan(
   let disabling: SparsityConstrainedSolver | undefined;
   let plan: SparsePlan | undefined;
 
-  /** Whether `mass` of expert e is to stand before the slot: more mass, and where that is the same a higher affinity. */
+  /** Whether `mass` of expert e comes before the slot: more mass or, if equal, a higher affinity. */
   function precedes(e: number, mass: number, slot: number, affinities: Float32Array, row: number): boolean {
     const difference = mass - slotMass[slot];
     if (Math.abs(difference) > massTolerance || expert[slot] < 0) return difference > 0;
@@ -211,21 +211,21 @@ function createRowPlan(
  *     gate_t   = S_t[expert_t], divided by its sum when `renormalize`           (gates: scores)
  *                P_t[expert_t] divided by its sum                               (gates: plan), both times `gateScale`
  *
- * These are the authors' two routers, TopItemsPerExpert and TopExpertsPerItem. Their settings are `solver: adam`,
- * `maxIterations: 20`, γ = 1: a plan that has not converged on purpose, which `not_converged_steps` counts and the loads
- * show. Only the rows' form then is K experts for each token by construction.
+ * These are the authors' two routers, TopItemsPerExpert and TopExpertsPerItem. The authors use `solver: adam`,
+ * `maxIterations: 20` and γ = 1, and so deliberately stop before the plan has converged: `not_converged_steps` counts these
+ * steps, and the loads show it. Only the rows' form then still gives each token K experts by construction.
  *
- * With `sparsity: experts`, entries that are equal within the solver's accuracy, as the halves of a token that two experts
- * share, are ordered by their affinity and then by the lower index. A row may have fewer than K non-zeros: the default
+ * With `sparsity: experts`, entries that are equal within the solver's accuracy, such as the halves of a token that two
+ * experts share, are ordered by affinity, then by index. A row may have fewer than K non-zeros: the default
  * γ = 1 fills nearly every row, since entries of a row differ by less than the differences of S, which are below 1; a
- * smaller γ gathers rows on one expert. Logits as cost want a γ of their own range.
+ * smaller γ concentrates rows on one expert. With `cost: logits`, choose γ for the range of the logits.
  *
- * With `fallback: topk` slots that the plan leaves empty get the largest S among the experts left; with `none` they
- * are −1 with gate 0. Their gates are affinities as those of the others; with `gates: plan` they are 0 beside entries of
- * the plan, and the affinities when the row is all zero. Loads count every slot that has an expert, and so are within k
- * only where the plan fills the slots. The plan itself is written without them: rows that are all zero stay so.
+ * With `fallback: topk` slots that the plan leaves empty get the remaining experts with the largest S; with `none` they
+ * are −1 with gate 0. The gates of these slots are affinities; with `gates: plan` they are 0 if the row has other entries in
+ * the plan, else affinities. Loads count every slot that has an expert, so they are within k only if the plan fills the
+ * slots. The plan is written without them: rows that are all zero stay all zero.
  *
- * `backward` through `gates: plan` takes potentials for constants: those of tokens α_t and experts τ_e in the columns'
+ * `backward` through `gates: plan` treats potentials as constants: those of tokens α_t and experts τ_e in the columns'
  * form, whose dual has kinks where the cardinality binds, and no derivative there; in the rows' form those of experts
  * alone, so that the projection of a row is differentiated. With A = S or Z as `cost` says, w = gateGradient times
  * `gateScale`, and for the columns P before rows are divided by their sums,
@@ -265,7 +265,7 @@ export const scotKind = defineRouterKind({
     });
     const { ofScores, addRow } = createScoreGradient(experts, scores);
     const slope = new Float64Array(topK);
-    // `gates: plan` writes the gates of affinities, of which only those of rows without mass are kept.
+    // `gates: plan` first writes affinities as gates; only those of rows without mass stay.
     const affinityGradient = new Float32Array(options.gates === "plan" ? shape.tokens * topK : 0);
 
     /** The affinities that the plan maximises, −∞ for disabled experts. */
@@ -335,7 +335,7 @@ export const scotKind = defineRouterKind({
         if (options.gates === "plan") writePlanGates(tokens);
         return { assignment, solver };
       },
-      /** Plain top-k of S: the plan would need the other tokens. */
+      /** Plain top-k of S: the plan depends on the other tokens. */
       routeAtInference(batch) {
         const { logits, tokens } = batch;
         kernels.selectTopK(logits, scores, null, tokens, experts, topK, plain.expert, plain.load);

@@ -40,7 +40,7 @@ export const sinkhornKind = defineRouterKind({
         gates.write(batch, assignment);
         return { assignment, solver: { iterations, marginalError, converged } };
       },
-      /** Plain top-k of S, as S-BASE does at test time: the plan would need the other tokens. */
+      /** Plain top-k of S, as S-BASE does at test time: the plan depends on the other tokens. */
       routeAtInference(batch) {
         kernels.selectTopK(batch.logits, scores, null, batch.tokens, experts, topK, expert, load);
         gates.write(batch, assignment);

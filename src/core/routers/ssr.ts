@@ -30,7 +30,7 @@ const selectOption = z
         .number()
         .nonnegative()
         .default(0.5)
-        .describe("A step is selected when max load / mean load − 1 of the batch before was above this."),
+        .describe("A step is selected if max load / mean load − 1 of the previous batch was above this."),
     }),
   ])
   .default({ mode: "probability", p: 0.01 })
@@ -69,7 +69,7 @@ const ssrState = z.strictObject({
   random: randomStateSchema,
   /** MaxVio of the last batch, null before the first. */
   lastMaxVio: z.number().nullable(),
-  /** The noise's generator; absent without noise. */
+  /** State of the noise's generator; absent without noise. */
   noise: z.array(z.number().int().nonnegative()).length(noiseWords).optional(),
 });
 
@@ -101,16 +101,15 @@ function writeNormalisedAffinities(batch: TokenBatch, scores: ScoreKind, plan: F
 interface PlanCost {
   /** Writes C of `batch` and returns the batch with C `[tokens × experts]` for its logits; −∞ for disabled experts. */
   write(batch: TokenBatch): TokenBatch;
-  /** Adds to `logitGradient` `[tokens × experts]` what `costGradient` `[tokens × experts]`, ∂loss/∂C, comes to at Z. */
+  /** Propagates `costGradient` `[tokens × experts]`, ∂loss/∂C, to Z: adds ∂loss/∂Z to `logitGradient` `[tokens × experts]`. */
   addGradient(batch: TokenBatch, costGradient: Float32Array, logitGradient: Float32Array): void;
   /** `[16]`, the state of the noise's generator. */
   readonly noise: Uint32Array;
 }
 
 /**
- * C = softmax(Z) or Z, plus noise · ξ with ξ_te ~ N(0, 1). The softmax is computed in float64 and rounded once, since its
- * error counts 1/ε times in the plan. The noise comes from a source of its own, so that it does not change which steps are
- * selected.
+ * C = softmax(Z) or Z, plus noise · ξ with ξ_te ~ N(0, 1). The softmax is computed in float64 and rounded once, because the
+ * plan magnifies its error by 1/ε. The noise has its own random source, so that it does not change which steps are selected.
  */
 function createPlanCost(
   { kernels, shape, random }: Pick<RouterContext, "kernels" | "shape" | "random">,
@@ -152,7 +151,7 @@ function createPlanCost(
 }
 
 /**
- * Selective Sinkhorn routing: a transport plan on some steps is enough to keep the experts balanced.
+ * Selective Sinkhorn routing: a transport plan on some steps, plain top-k on the others.
  *
  *     selected step:  C        = softmax(Z) or Z, plus noise · ξ, ξ_te ~ N(0, 1)
  *                     P        = argmax ⟨C, P⟩ + ε·H(P) with rows 1 and columns T/E     (see `entropic.ts`)
@@ -161,13 +160,13 @@ function createPlanCost(
  *     other steps:    expert_t = the K largest of S_t
  *                     gate_t   = S_t[expert_t], divided by its sum when `renormalize`, times `gateScale`
  *
- * With `gradient: plan`, `backward` of a selected step goes through the plan, including the sweeps or Newton steps that led
- * to it: with x = C/ε + g the gates are a softmax of x over the selected, and the gradient of g reaches all costs of the
- * batch (see `EntropicSolver.backward`), and from there the logits. The noise is held fixed. With `detached` the gates of
- * a selected step are constants, so that a gate learns nothing from it.
+ * With `gradient: plan`, `backward` of a selected step differentiates the plan, including the sweeps or Newton steps that
+ * computed it: with x = C/ε + g the gates are a softmax of x over the selected, and the gradient of g reaches all costs of
+ * the batch (see `EntropicSolver.backward`), and through them the logits. The noise is held fixed. With `detached` the gates
+ * of a selected step are constants, so the gate does not learn from it.
  *
- * Steps are those of the stream. With `probability` one number is drawn on every step, selected or not; with `threshold`
- * the first batch has no batch before it and is not selected. At inference no step is selected.
+ * Steps are the stream's. With `probability` one number is drawn on every step, selected or not. With `threshold` the first
+ * step is not selected. At inference no step is selected.
  */
 export const ssrKind = defineRouterKind({
   kind: "ssr",
@@ -243,7 +242,7 @@ export const ssrKind = defineRouterKind({
         lastMaxVio = maxVio(load);
         return { assignment, solver: { iterations, marginalError, converged } };
       },
-      /** No step is selected: plain top-k of S. */
+      /** Plain top-k of S: no step is selected. */
       routeAtInference(batch) {
         routePlain(batch);
         return assignment;

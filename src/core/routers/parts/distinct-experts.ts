@@ -1,12 +1,12 @@
 import type { Assignment } from "../../assignment.ts";
 import type { TokenBatch } from "../../token-batch.ts";
 
-/** Draws distinct experts without allocating: the beginning of a Fisher–Yates shuffle, undone afterwards. */
+/** Draws distinct experts without allocating: the first swaps of a Fisher–Yates shuffle, then undone. */
 export interface DistinctExperts {
   /**
    * Gives token `token` the first K experts of the shuffle that are not disabled for it, with gates of 1/K, and counts them
-   * in the load; slots that are left get −1 and gate 0. `draw` gives uniform 32-bit unsigned integers, one for each expert
-   * that is taken or passed over. Each expert's chance is uniform up to experts / 2³².
+   * in the load; the remaining slots get −1 and gate 0. `draw` returns uniform 32-bit unsigned integers and is called once
+   * for each expert that is taken or skipped. An expert's chance is uniform up to experts / 2³².
    */
   assign(draw: () => number, batch: TokenBatch, token: number, assignment: Assignment): void;
 }
@@ -38,7 +38,7 @@ export function createDistinctExperts(experts: number, topK: number): DistinctEx
       }
       expert.fill(-1, slot, first + topK);
       gate.fill(0, slot, first + topK);
-      // Back to the identity, so that a choice depends on its own draws alone.
+      // Back to the identity, so that a choice depends only on its own draws.
       while (place > 0) {
         place -= 1;
         swap(place, swapped[place]);

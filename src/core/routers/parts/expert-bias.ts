@@ -15,7 +15,12 @@ export const expertBiasFields = {
     ),
   updateRate: z.number().nonnegative().default(0.001).describe("Step size u of the bias, in units of the affinities."),
   kappa: z.number().positive().default(2).describe("Slope κ of smebu's tanh."),
-  momentum: z.number().min(0).lt(1).default(0.5).describe("Share β of the last update that smebu's next one keeps."),
+  momentum: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.5)
+    .describe("Momentum β of smebu: weight of the previous update in the next."),
   schedule: z
     .enum(["constant", "inverse-sqrt", "inverse", "cosine"])
     .default("constant")
@@ -50,7 +55,7 @@ export type ExpertBiasOptions = z.infer<typeof expertBiasOptions>;
 /** Option names of {@link expertBiasFields} that can name a file of one number per expert. */
 export const expertBiasVectors = ["initialBias"] as const;
 
-/** What of the options does not suit the number of experts. */
+/** Returns the options that do not fit the number of experts. */
 export function expertBiasProblems(
   { initialBias }: Pick<ExpertBiasOptions, "initialBias">,
   { experts }: Pick<RoutingShape, "experts">,
@@ -76,15 +81,15 @@ const expertBiasState = z.strictObject({
   pendingBatches: z.number().int().nonnegative(),
 });
 
-/** The bias of auxiliary-loss-free load balancing, and the law that moves it. */
+/** The bias of auxiliary-loss-free load balancing, and the rule that updates it. */
 export interface ExpertBias {
   /** b `[experts]`, in units of the affinities. */
   readonly values: Float64Array;
-  /** Moves the bias by the `load` `[experts]` of a batch, which was routed with the bias before it. */
+  /** Updates the bias by the `load` `[experts]` of a batch that was routed with the current bias. */
   learn(load: Int32Array, batch: TokenBatch): void;
-  /** The bias as a plain array in the field `bias`, and what is pending of the next update. */
+  /** The bias as a plain array in the field `bias`, and the pending part of the next update. */
   state(): RouterState;
-  /** Throws when `state` is not one of this bias: another shape, or fields missing. */
+  /** Throws if `state` is not a state of this bias: another shape, or missing fields. */
   restore(state: RouterState): void;
 }
 
@@ -97,8 +102,7 @@ export interface ExpertBias {
  *     proportional:  b_e += u_n · (L − A_e) / T
  *     smebu:         d_e = u_n · tanh(κ · (L − A_e) / L),  d −= mean d,  m = β·m + (1 − β)·d,  b += m
  *
- * Experts that are disabled for every token take no part: they keep their bias, L is the mean load of the others, and so
- * are the means of theirs alone.
+ * Experts that are disabled for every token take no part: they keep their bias, and all means are over the other experts.
  */
 export function createExpertBias(kernels: Kernels, shape: RoutingShape, options: ExpertBiasOptions): ExpertBias {
   const { experts, topK } = shape;
@@ -127,7 +131,7 @@ export function createExpertBias(kernels: Kernels, shape: RoutingShape, options:
     }
   }
 
-  /** Subtracts from the enabled entries of `of` their mean. */
+  /** Subtracts the mean of the enabled entries of `of` from them. */
   function subtractMean(of: Float64Array, enabled: number): void {
     let sum = 0;
     for (let e = 0; e < experts; e++) if (pendingEnabled[e] === 1) sum += of[e];

@@ -8,8 +8,8 @@ export interface PlanSelection {
   /**
    * The K largest of each row of the plan softmax(Z/ε + g), `expert` `[tokens × topK]` and `load` `[experts]` as from
    * `Kernels.selectTopK`, and `gate` `[tokens × topK]`, the plan's entries divided by their sum. Entries
-   * whose relative difference is below a millionth, or below what the rounding of g can make of none, are ties, which go
-   * to the lower index.
+   * whose relative difference is below a millionth, or below the rounding error of g, are ties, which go to the lower
+   * index.
    */
   select(
     batch: TokenBatch,
@@ -20,16 +20,16 @@ export interface PlanSelection {
   ): void;
 }
 
-/** Least relative difference of two entries of a plan that are not a tie; more if g is less precise. */
+/** Smallest relative difference of two entries of a plan that are not tied; larger if g is less precise. */
 const leastTieWidth = 1e-6;
 
 export function createPlanSelection(kernels: Kernels, shape: RoutingShape, epsilon: number): PlanSelection {
   const { experts, topK } = shape;
-  // The expert after the last one selected shows whether the last is one by its rounding.
+  // The expert after the last selected one shows whether rounding decided the last one.
   const slots = Math.min(experts, topK + 1);
   const ranked = kernels.allocateInt32(shape.tokens * slots);
   const rankedLoad = kernels.allocateInt32(experts);
-  // A row of the plan is ordered as Z/ε + g is, and so as Z + ε·g: a bias on the logits.
+  // The entries of a row are in the order of Z/ε + g, and so of Z + ε·g: a bias on the logits.
   const bias = kernels.allocateFloat64(experts);
   const exponent = new Float64Array(experts);
   let tieWidth = leastTieWidth;
@@ -46,7 +46,7 @@ export function createPlanSelection(kernels: Kernels, shape: RoutingShape, epsil
     return false;
   }
 
-  /** The token's experts in order, those within {@link tieWidth} of their neighbours in the order of their indices. */
+  /** Orders the token's experts; those within {@link tieWidth} of their neighbours by index. */
   function orderOf({ logits }: TokenBatch, token: number, columnPotential: Float64Array): number[] {
     const order: number[] = [];
     for (let e = 0; e < experts; e++) {

@@ -28,11 +28,11 @@ export interface ScoreGateOptions {
   readonly gateScale: number;
 }
 
-/** The part of an assignment that a gradient goes through. */
+/** The part of an assignment that gradients pass through. */
 type Gates = Pick<Assignment, "slots" | "expert" | "gate">;
 
 /**
- * Σ gate·gateGradient / Σ gate over one token's slots [first, end), 0 where all gates are. Gates that are weights w
+ * Σ gate·gateGradient / Σ gate over one token's slots [first, end); 0 if all gates are 0. Gates that are weights w
  * divided by their sum have ∂loss/∂log w_s = gate_s·(gateGradient_s − this mean).
  */
 export function meanGateGradient(
@@ -56,7 +56,7 @@ export function meanGateGradient(
  *
  *     ∂loss/∂Z_e_s = gate_s·(gateGradient_s − mean) · ∂log S_e_s/∂Z_e_s    e_s: expert of slot s
  *
- * A row's softmax divided so is a softmax over the selected, so that the other logits have no gradient.
+ * A softmax normalised in this way is a softmax over the selected experts, so the other logits have no gradient.
  */
 function addNormalisedGateGradient(
   logits: Float32Array,
@@ -78,11 +78,11 @@ function addNormalisedGateGradient(
 
 /** The gates of selected experts and their gradient. */
 export interface ScoreGates {
-  /** Fills `gate` `[tokens × slots]` by `expert`, which the batch's assignment holds; 0 where a slot has none. */
+  /** Fills `gate` `[tokens × slots]` from `expert` of the batch's assignment; 0 for slots without an expert. */
   write(batch: TokenBatch, assignment: Gates): void;
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `gateGradient` `[tokens × slots]`, ∂loss/∂gate, comes to at the logits
-   * that the gates were made of.
+   * Propagates `gateGradient` `[tokens × slots]`, ∂loss/∂gate, to the logits: adds ∂loss/∂Z to `logitGradient` `[tokens ×
+   * experts]`.
    */
   addGradient(batch: TokenBatch, assignment: Gates, gateGradient: Float32Array, logitGradient: Float32Array): void;
 }

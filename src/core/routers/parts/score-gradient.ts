@@ -1,8 +1,8 @@
 import type { ScoreKind } from "../../assignment.ts";
 
-/** Carries ∂loss/∂S, the affinities', back to the logits Z, a token at a time. */
+/** Propagates ∂loss/∂S of the affinities to the logits Z, one token at a time. */
 export interface ScoreGradient {
-  /** `[experts]`, ∂loss/∂S of the token that is added next; all zero before and after. */
+  /** `[experts]`, ∂loss/∂S of the next token to add; all zero before and after. */
   readonly ofScores: Float64Array;
   /** Adds ∂loss/∂Z to the token's entries of `logitGradient` `[tokens × experts]`; `row` is the first of them. */
   addRow(logits: Float32Array, row: number, logitGradient: Float32Array): void;
@@ -16,7 +16,7 @@ function softplus(logit: number): number {
   return Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit)));
 }
 
-/** log S of one entry up to a constant of its row: a softmax is its logits, and logits are taken for a softmax's. */
+/** log S of one entry, up to a constant per row; logits are treated as those of a softmax. */
 export function logScore(logit: number, scores: ScoreKind): number {
   if (scores === "sigmoid") return Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
   if (scores !== "sqrt-softplus") return logit;
@@ -34,7 +34,7 @@ export function logScoreSlope(logit: number, scores: ScoreKind): number {
   return logit < softplusTail ? 0.5 : 1 / (2 * softplus(logit) * (1 + Math.exp(-logit)));
 }
 
-/** ∂S/∂Z of one entry, by the kinds that look at no other. */
+/** ∂S/∂Z of one entry, for the kinds in which it depends on no other entry. */
 function scoreSlope(logit: number, scores: Exclude<ScoreKind, "softmax">): number {
   if (scores === "logits") return 1;
   if (scores === "sigmoid") {

@@ -22,7 +22,7 @@ export const auxLossFields = {
     .positive()
     .max(65_536)
     .default(8)
-    .describe("Last batches that f is summed over, with scope: global."),
+    .describe("Number of latest batches that f is summed over, with scope: global."),
 };
 
 /** What a random source's state looks like after a trip through JSON. */
