@@ -10,34 +10,34 @@ import { createPricedChoice } from "./priced-choice.ts";
 export interface AssignmentProblem {
   /** S `[tokens × experts]`, row-major, finite, from the solver's kernels. */
   readonly scores: Float64Array;
-  /** At most the tokens the solver was created for. */
+  /** At most the number of tokens that the solver was created for. */
   readonly tokens: number;
   /** C, a non-negative integer. */
   readonly capacity: number;
 }
 
-/** An assignment and the proof of how good it is. Its arrays belong to the solver and are overwritten by the next. */
+/** An assignment and the proof of how good it is. Its arrays belong to the solver; the next call overwrites them. */
 export interface AssignmentSolution {
-  /** `[tokens × topK]`, distinct in a token, −1 where there is none. */
+  /** `[tokens × topK]`, distinct within a token; −1 for an empty slot. */
   readonly expert: Int32Array;
   /** `[experts]`, each at most C. */
   readonly load: Int32Array;
   /** Σ S of the assigned pairs. */
   readonly value: number;
   /**
-   * The certificate: `[experts]`, ≥ 0. By weak duality no assignment is worth more than
-   * D(p) = Σ_t Σ over the K largest of max(0, S_te − p_e) + C·Σ p, whoever found the prices.
+   * The certificate: `[experts]`, ≥ 0. By weak duality no assignment scores more than
+   * D(p) = Σ_t Σ over the K largest of max(0, S_te − p_e) + C·Σ p, for any prices p ≥ 0.
    */
   readonly price: Float64Array;
-  /** D(price); `value` itself when exact. */
+  /** D(price); equal to `value` if exact. */
   readonly upperBound: number;
-  /** Whether D(price) is `value` but for the rounding of the sums. */
+  /** Whether D(price) equals `value` up to the rounding of the sums. */
   readonly exact: boolean;
-  /** How often pairs were moved along a shortest path. */
+  /** Number of times that pairs were moved along a shortest path. */
   readonly augmentations: number;
 }
 
-/** The most experts of a problem: the graph has an arc for every two. */
+/** Largest number of experts of a problem: the graph has an arc for every ordered pair. */
 export const mostAssignmentExperts = 4096;
 
 export interface AssignmentOptions {
@@ -47,34 +47,34 @@ export interface AssignmentOptions {
 
 /** Solves problems of one size with buffers allocated once. */
 export interface AssignmentSolver {
-  /** `[experts]`, ≥ 0: the prices of the problem solved last, where the search for the next one's begins; 0 at first. */
+  /** `[experts]`, ≥ 0: the prices of the last problem, from which the next search starts; initially 0. */
   readonly price: Float64Array;
   solve(problem: AssignmentProblem): AssignmentSolution;
 }
 
-/** Relative to the numbers summed: what float64 leaves of 0 after some thousand additions. */
+/** Rounding error of a float64 sum after some thousand additions, relative to the numbers summed. */
 export const roundingError = 1e-13;
 
-/** Tokens whose part of the bound is summed plainly. */
+/** Number of tokens whose part of the bound is summed without compensation. */
 const boundTokens = 64;
 
 /**
  * The exact optimum, by prices and successive shortest paths on the graph of experts:
  *
- *     p   = near-optimal prices, searched from those of the problem before      (see `price-search.ts`)
- *     x_t = the K experts with the largest S_te − p_e ≥ 0, for each token: optimal at p but for the loads
+ *     p   = near-optimal prices, searched from those of the last problem        (see `price-search.ts`)
+ *     x_t = the K experts with the largest S_te − p_e ≥ 0, for each token: optimal at p, except for the loads
  *     while an expert has more than C tokens:
  *       find the shortest path from such an expert to a free seat, where an arc from e to f costs the least
  *         (S_te − p_e) − (S_tf − p_f) ≥ 0 of the tokens t on e that are not on f     (see `exchange-graph.ts`)
- *       p  += what keeps every arc's cost ≥ 0 and makes those of the path 0;  move a token along each arc of the path
- *     while a free seat has a price: the same from the ground, where seats are empty, to that seat, and p falls
+ *       p  += what keeps the cost of every arc ≥ 0 and makes the arcs of the path cost 0;  move a token along each arc of it
+ *     while a free seat has a price: the same from the ground, where slots are empty, to that seat; p falls
  *
  * x stays optimal at p throughout, so it is optimal once all loads fit: the primal-dual method for transportation (Ford
- * and Fulkerson 1957; Edmonds and Karp 1972 for the potentials), condensed to the experts and one more node, since a token
- * has no constraint but its own K. A path costs O(E²) and what its confirmations cost, O(load + E) each, seldom many.
- * Overloads take at most Σ max(0, load − C) ≤ T·K paths, and good prices leave about E of them; priced seats and empty
- * slots take one each. An auction (Bertsekas) ends exactly only on scores scaled to integers, and network simplex walks
- * T·E arcs: this one takes scores as they are and walks E² arcs.
+ * and Fulkerson 1957; Edmonds and Karp 1972 for the potentials), condensed to the experts and one more node, because a
+ * token's only constraint is its own K. A path costs O(E²) plus a few confirmations of O(load + E) each. Overloads take at
+ * most Σ max(0, load − C) ≤ T·K paths, about E with good prices; priced seats and empty slots take one each. An auction
+ * (Bertsekas) is exact only for scores scaled to integers, and network simplex walks T·E arcs; this method takes any
+ * scores and walks E² arcs.
  *
  * @param tokens the most tokens of a problem
  */
@@ -89,7 +89,7 @@ export function createAssignmentSolver(
   const { ground } = graph;
   const priceSearch = createPriceSearch(kernels, tokens, experts, topK);
   const choice = createPricedChoice(experts, topK);
-  // The ground's price is 0 and stays so.
+  // The ground's price is always 0.
   const nodePrice = kernels.allocateFloat64(experts + 1);
   const price = nodePrice.subarray(0, experts);
   const paths = createExchangePaths(graph, nodePrice);
@@ -111,7 +111,7 @@ export function createAssignmentSolver(
     return bound;
   }
 
-  /** Moves every pair over capacity to the free seat, or else to the ground, where that costs least. */
+  /** Moves every pair over capacity to the cheapest free seat or the ground. */
   function fitLoads(capacity: number): void {
     for (let e = 0; e < experts; e++) {
       while (load[e] > capacity) {
@@ -128,7 +128,7 @@ export function createAssignmentSolver(
     }
   }
 
-  /** From overloaded experts to free seats or the ground; the prices of what lies nearer than the target rise. */
+  /** Paths from overloaded experts to free seats or the ground; prices rise on nodes nearer than the target. */
   function drainOverloads(capacity: number): void {
     const isSource = (node: number) => node !== ground && load[node] > capacity;
     const isTarget = (node: number) => node === ground || load[node] < capacity;
@@ -139,7 +139,7 @@ export function createAssignmentSolver(
     }
   }
 
-  /** From the ground to free seats that have a price, which must be filled or lose it. */
+  /** Paths from the ground to free seats with a price, which must be filled or lose their price. */
   function fillPricedSeats(capacity: number): void {
     const isTarget = (node: number) => node !== ground && load[node] < capacity && price[node] > 0;
     while (price.some((_, e) => isTarget(e))) {
@@ -149,7 +149,7 @@ export function createAssignmentSolver(
     }
   }
 
-  /** From empty slots to free seats, as long as that loses nothing: of the optimal, one with as many pairs as can be. */
+  /** Paths from empty slots to free seats that lose nothing: among the optima, one with the most pairs. */
   function fillSlots(capacity: number): void {
     const isTarget = (node: number) => node !== ground && load[node] < capacity;
     const most = roundingError * Math.max(...price);
@@ -160,7 +160,7 @@ export function createAssignmentSolver(
     }
   }
 
-  /** Puts every pair without an expert on the best one with room, if its token is not there yet and loses nothing. */
+  /** Gives every empty slot the best expert with room that its token does not have yet, if that loses nothing. */
   function fillDirectly({ scores, tokens: count, capacity }: AssignmentProblem): void {
     for (let pair = 0; pair < count * topK && graph.load[ground] > 0; pair++) {
       if (graph.expert[pair] !== ground) continue;
@@ -176,7 +176,7 @@ export function createAssignmentSolver(
     }
   }
 
-  /** D(price), by a way of its own, and summed so that equal numbers do not add up their rounding. */
+  /** D(price), computed independently of the search, by a sum whose rounding errors do not accumulate. */
   function boundAt(scores: Float64Array, count: number, capacity: number): number {
     const total = createCompensatedSum();
     for (let e = 0; e < experts; e++) total.add(capacity * price[e]);
@@ -194,7 +194,7 @@ export function createAssignmentSolver(
     for (let pair = 0; pair < pairs; pair++) expert[pair] = graph.expert[pair] === ground ? -1 : graph.expert[pair];
     const bound = boundAt(scores, count, capacity);
     const value = graph.value();
-    // Of the numbers that were subtracted from each other.
+    // Rounding of the numbers that were subtracted from each other.
     const magnitude = Math.abs(bound) + capacity * sum(price) + pairs * max(price)!;
     const exact = bound - value <= roundingError * magnitude;
     return { expert, load, value, price, upperBound: exact ? value : Math.max(bound, value), exact, augmentations };

@@ -2,46 +2,46 @@ import type { Kernels } from "../../kernels/kernels.ts";
 import { createCompensatedSum } from "../optimise/compensated-sum.ts";
 
 /**
- * An assignment of tokens to experts as a graph on the experts: the arc from e to f is the token on e, not on f, that
- * loses the least score when it moves. A further node, the *ground*, holds the slots without an expert, at score 0.
+ * An assignment of tokens to experts as a graph on the experts: the arc from e to f stands for the token on e, not on f,
+ * that loses the least score when it moves. One more node, the *ground*, holds the slots without an expert, at score 0.
  * A *pair* is a token's slot, token · topK + slot.
  */
 export interface ExchangeGraph {
   /** The ground's node, = experts. */
   readonly ground: number;
-  /** `[tokens × topK]`, the expert of each pair, the ground where there is none. */
+  /** `[tokens × topK]`, the expert of each pair, or the ground. */
   readonly expert: Int32Array;
   /** `[experts + 1]`, pairs on each node. */
   readonly load: Int32Array;
-  /** Forgets everything and puts every pair of `tokens` tokens on the ground. `scores` `[tokens × experts]` is copied. */
+  /** Starts again with every pair of `tokens` tokens on the ground. Copies `scores` `[tokens × experts]`. */
   reset(scores: Float64Array, tokens: number): void;
-  /** Moves `pair` to `node`, where its token is not yet unless it is the ground. */
+  /** Moves `pair` to `node`, which must not have its token already, unless it is the ground. */
   move(pair: number, node: number): void;
   /**
-   * `[experts + 1]` for each node: at most the least score lost by moving one pair from `node` there, +∞ where none can
-   * go; that loss itself for arcs that were confirmed since the last move. The row belongs to the graph.
+   * `[experts + 1]`, for each node a lower bound of the least score lost by moving one pair from `node` there, +∞ if no pair
+   * can go; the exact loss for arcs confirmed since the last move. The row belongs to the graph.
    */
   losses(node: number): Float64Array;
-  /** Makes `losses(from)[to]` the least loss itself; returns whether it was that already. */
+  /** Makes `losses(from)[to]` exact; returns whether it already was. */
   confirm(from: number, to: number): boolean;
-  /** The pair that loses least from `from` to `to`, for an arc that was confirmed since the last move and is not +∞. */
+  /** The pair that loses least by moving from `from` to `to`; only for arcs confirmed since the last move and not +∞. */
   mover(from: number, to: number): number;
   /** Σ of the scores of all pairs, to the last digit. */
   value(): number;
 }
 
-/** In place of the mover of an arc whose best one is gone: the loss it had is a lower bound of what is left. */
+/** Stands for the mover of an arc whose best mover has left; its loss is a lower bound for the others. */
 const gone = -2;
 
 /**
- * Keeps for each arc its best mover. A move adds one candidate to the arcs that leave its new node. From those that leave
- * its old one it takes the best of some, which are searched anew, in O(load), only when an answer depends on them: most
- * never do. So a move costs O(experts).
+ * Keeps the best mover of each arc. A move adds one candidate to the arcs that leave its new node, and may remove the best
+ * mover of arcs that leave its old node. These are searched again, in O(load), only when an answer depends on them, which is
+ * rare. So a move costs O(experts).
  */
 export function createExchangeGraph(kernels: Kernels, tokens: number, experts: number, topK: number): ExchangeGraph {
   const ground = experts;
   const nodes = experts + 1;
-  /** S, −∞ where the token is on the expert already. */
+  /** S; −∞ if the token is on the expert already. */
   const joining = kernels.allocateFloat64(tokens * experts);
   /** `[pairs]`, S of the pair. */
   const held = kernels.allocateFloat64(tokens * topK);
@@ -82,7 +82,7 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
     isFilled[node] = 1;
   }
 
-  /** Finds the best mover of one arc anew. */
+  /** Searches the best mover of one arc again. */
   function searchArc(from: number, to: number): void {
     let least = Number.POSITIVE_INFINITY;
     let best = -1;
@@ -96,7 +96,7 @@ export function createExchangeGraph(kernels: Kernels, tokens: number, experts: n
     rows[from].mover[to] = best;
   }
 
-  /** Lets `pair` compete for an arc that leaves its node. */
+  /** Considers `pair` as the mover of an arc that leaves its node. */
   function offer(pair: number, to: number, lost: number): void {
     const { loss: least, mover } = rows[expert[pair]];
     if (lost > least[to] || (lost === least[to] && mover[to] !== gone)) return;

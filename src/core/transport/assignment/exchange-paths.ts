@@ -1,30 +1,30 @@
 import type { ExchangeGraph } from "./exchange-graph.ts";
 
-/** In place of a node where there is none. */
+/** Stands for no node. */
 export const noNode = -1;
 
-/** What moves along an arc: a pair; or from the ground also an empty seat, for a pair that leaves its expert. */
+/** What moves along an arc: a pair or, from the ground, also an empty seat, for a pair that leaves its expert. */
 export type Cargo = "pairs" | "pairs and empty seats";
 
 /**
- * Shortest paths in an exchange graph, where the arc from e to f is as long as its loss at the nodes' prices,
- * loss − p_e + p_f, never below 0 where every token has its best experts at these prices.
+ * Shortest paths in an exchange graph. The length of the arc from e to f is its loss at the nodes' prices, loss − p_e + p_f,
+ * which is never negative if every token has its best experts at these prices.
  */
 export interface ExchangePaths {
-  /** `[experts + 1]`, how far each node is from the nearest source; at least as far as the target where not yet known. */
+  /** `[experts + 1]`, the distance of each node from the nearest source; at least the target's distance if not yet known. */
   readonly distance: Float64Array;
-  /** Searches from every source at once; returns the nearest target, {@link noNode} where there is no way to any. */
+  /** Searches from all sources at once; returns the nearest target, {@link noNode} if none can be reached. */
   find(isSource: (node: number) => boolean, isTarget: (node: number) => boolean, cargo: Cargo): number;
   /**
-   * Moves one thing along each arc of the path to `target`, the one that was found, and goes on with the next best as long
-   * as `isWanted` and no arc is longer than the one before: equal tokens follow each other. Returns how often.
+   * Moves one pair or seat along each arc of the path to `target`, and repeats with the next best pairs while `isWanted` and
+   * no arc gets longer: equal tokens follow each other. Returns the number of repetitions.
    */
   augment(target: number, isWanted: (source: number) => boolean): number;
 }
 
 /**
- * Dijkstra's algorithm, with arcs that may turn out longer than they seemed: an arc is confirmed when the node that it
- * leads to is the next nearest.
+ * Dijkstra's algorithm for arcs whose length is at first only a lower bound: an arc is confirmed when its end is the next
+ * nearest node.
  *
  * @param price `[experts + 1]`, of each node, read at every search
  */
@@ -44,7 +44,7 @@ export function createExchangePaths(graph: ExchangeGraph, price: Float64Array): 
     return withSeats && from === ground ? Math.min(loss, 0) : loss;
   }
 
-  /** Takes the arc from a node that is done, where it is a shorter way. */
+  /** Relaxes the arc from a finished node. */
   function reach(node: number, from: number): void {
     const reached = distance[from] + Math.max(0, lossOf(from, node) - price[from] + price[node]);
     if (reached >= distance[node]) return;

@@ -4,23 +4,23 @@ import { createTopKDescent } from "../hindsight/topk-descent.ts";
 import { createTopKDual } from "../hindsight/topk-dual.ts";
 import { meanSpread, spreadStride } from "./score-spread.ts";
 
-/** What a search came to. */
+/** Result of a search. */
 export interface PriceSearchReport {
-  /** D at the prices found, up to rounding at least the score of every assignment within the capacity. */
+  /** D at the prices found: up to rounding, an upper bound for every assignment within the capacity. */
   readonly bound: number;
   /** Σ_e max(0, load_e − C) when each token takes its K best experts at these prices, ties to the lower expert. */
   readonly overload: number;
-  /** Walks over the tokens, one over every n-th token counted as 1/n. */
+  /** Passes over the tokens; a pass over every n-th token counts 1/n. */
   readonly evaluations: number;
 }
 
-/** Searches the prices of one batch after another with buffers allocated once. */
+/** Searches prices for one batch after another, with buffers allocated once. */
 export interface PriceSearch {
   /**
-   * Lowers D from `price` `[experts]`, finite and ≥ 0, and leaves there the prices with the least overload that it met.
-   * `scores` `[tokens × experts]`, finite, from the kernels; `capacity` C > 0. With `isWarm` the prices are believed to be
-   * near: those of the batch before, say. Ends early, and leaves these, where `isEnough` says so of the prices of a level,
-   * to which it may look in `price`.
+   * Lowers D from `price` `[experts]`, finite and ≥ 0, and leaves the prices with the least overload there. `scores`
+   * `[tokens × experts]`, finite, from the kernels; `capacity` C > 0. `isWarm` says that the prices are probably near the
+   * optimum, such as those of the previous batch. Ends early if `isEnough` accepts the prices of a level, which it finds in
+   * `price`.
    */
   improve(
     scores: Float64Array,
@@ -33,8 +33,8 @@ export interface PriceSearch {
 }
 
 /**
- * The way from afar: every `stride`-th token, smoothed by 2^−halvings of the scores' spread. Where much is smoothed few
- * tokens tell enough, and the number of a token's experts within the width, which the work goes with, is large.
+ * Levels of a cold start: every `stride`-th token, smoothed by 2^−halvings of the scores' spread. With much smoothing few
+ * tokens are enough, and each token has many experts within the width, which determines the cost.
  */
 const coarseLevels = [
   { stride: 64, halvings: 2 },
@@ -44,29 +44,29 @@ const coarseLevels = [
 ] as const;
 const leastStride = 4;
 
-/** On all tokens the width falls by fours from the first to the last of these. */
+/** On all tokens the width falls by factors of four from the first to the last of these. */
 const firstHalvings = 10;
 const lastHalvings = 40;
 
-/** What the loads may be off, Σ_e |load_e − C|, relative to E·√C, the size of a random load's own noise. */
+/** Tolerance of the loads, Σ_e |load_e − C|, relative to E·√C, the noise of a random load. */
 const tolerance = { coarse: 0.25, first: 0.03, fine: 0.015 };
-/** Nor need they be nearer than this share of the overload at the width before. */
+/** Tolerance of the loads, relative to the overload of the previous width; the looser of the two counts. */
 const overloadShare = 0.1;
 const maxIterations = 20;
 /** See {@link createTopKDual}. */
 const curvatureWidth = 2;
-/** Levels in succession that may fail, neither converged nor with less overload. */
+/** Largest number of successive levels that may fail: neither converge nor lower the overload. */
 const maxFailures = 3;
-/** No level is begun after so many walks over the tokens. */
+/** No level starts after this many passes over the tokens. */
 const maxEvaluations = 250;
 
 /**
  * Prices at which the experts' demand meets their capacity: the minimum over p ≥ 0 of the dual D of the exact assignment
- * (`topk-dual.ts`), approached through ever less smoothed duals, each minimised by Newton's method from the minimum of
- * the one before. Ends when the K best experts of each token overload the experts by E pairs: at the minimum of D
- * itself about as many are tied, and no prices decide them.
+ * (`topk-dual.ts`), approached through less and less smoothed duals, each minimised by Newton's method from the minimum of
+ * the previous one. Ends when the K best experts of each token overload the experts by at most E pairs: at the minimum of D
+ * about as many are tied, and no prices can decide them.
  *
- * Where that end cannot be reached, with equal tokens for example, it gives up after a bounded number of levels.
+ * If that cannot be reached, for example with equal tokens, it gives up after a bounded number of levels.
  *
  * @param tokens the most tokens of a batch
  */
@@ -114,7 +114,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
 
       thresholds.fill(Number.NaN);
       if (!isWarm) {
-        // Fewer pairs than two to an expert tell nothing of its price.
+        // Fewer than two pairs per expert say nothing about its price.
         const most = Math.floor((count * topK) / (2 * experts));
         for (const { stride, halvings } of coarseLevels) {
           const sparsity = Math.min(stride, most);
@@ -130,7 +130,7 @@ export function createPriceSearch(kernels: Kernels, tokens: number, experts: num
       let found = 0;
       for (let halvings = firstHalvings; halvings <= lastHalvings; halvings += 2) {
         const relativeTolerance = halvings === firstHalvings ? tolerance.first : tolerance.fine;
-        // What the ties within the width make of the load is not mended by a finer minimum.
+        // A more exact minimum does not remove the overload of ties within the width.
         const converged = minimize(spread * 2 ** -halvings, scores, count, relativeTolerance, overloadShare * found);
         const value = dual.exact(price, load);
         evaluations += 1;

@@ -3,15 +3,15 @@ import type { SmoothFunction } from "../optimise/newton.ts";
 import type { EntropicProblem } from "./entropic-problem.ts";
 import { countActive } from "./sinkhorn.ts";
 
-/** The dual function of the entropic plan; its points are column potentials g `[experts]`, in units of ε. */
+/** The dual function of the entropic plan, of column potentials g `[experts]` in units of ε. */
 export interface EntropicDual extends SmoothFunction {
-  /** Makes this problem the one that the other functions are about. */
+  /** Sets the problem for the other functions. */
   use(problem: EntropicProblem, epsilon: number): void;
-  /** Writes into `x` Sinkhorn's column update of the point that was evaluated last. */
+  /** Writes Sinkhorn's column update of the last evaluated point into `x`. */
   balanceColumns(x: Float64Array): void;
 }
 
-// How much of 1/E an entry may be and still be left out of the Hessian, for each unit of the marginal error.
+// Entries of the plan below this fraction of 1/E, per unit of marginal error, are left out of the Hessian.
 const droppedShare = 0.01;
 
 /**
@@ -21,14 +21,13 @@ const droppedShare = 0.01;
  *     ∇F   = Pᵀ1/T − 1/E                 so that ‖∇F‖₁ is the marginal error
  *     ∇²F  = (diag(Pᵀ1) − PᵀP) / T
  *
- * convex, and constant along 1. The Hessian is made of the entries of the plan above 0.01·min(1, ‖∇F‖₁)/E: nearly
- * uniform rows stay whole, peaked ones keep a handful, and what is left out, at most a hundredth of ‖∇F‖₁ in each row,
- * vanishes at the minimum, so that Newton's method converges as fast as with all of it. `hessian` is about the point
- * that was evaluated last.
+ * convex, and constant along 1. The Hessian uses the entries of the plan above 0.01·min(1, ‖∇F‖₁)/E: nearly uniform rows
+ * keep all entries, peaked rows a few. The rest, at most a hundredth of ‖∇F‖₁ in each row, vanishes at the minimum, so
+ * Newton's method converges as fast as with the whole Hessian. `hessian` is at the last evaluated point.
  *
  * @param tokens the most tokens of a problem
- * @param columnPotential of `kernels`; holds the point that was evaluated last, moved along 1 so that its largest entry
- * is 0
+ * @param columnPotential in the memory of `kernels`; holds the last evaluated point, shifted along 1 so that its largest
+ * entry is 0
  */
 export function createEntropicDual(
   kernels: Kernels,

@@ -51,11 +51,10 @@ export interface EntropicSolver {
   /** Writes the plan `[tokens × experts]` of the problem solved last, rows that sum to 1. */
   writePlan(problem: EntropicProblem, plan: Float32Array): void;
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g of the problem solved
-   * last, comes to at its logits through g. Of a plan that sweeps led to, converged or not, it is the derivative of
-   * these sweeps (`sinkhorn-gradient.ts`), as many as were made; of one that Newton steps led to, that of the balanced
-   * plan (`balanced-gradient.ts`). `potentialGradient` sums to 0, since a constant added to g changes no plan, and is
-   * overwritten. Buffers are allocated at the first call.
+   * Propagates `potentialGradient` `[experts]`, ∂loss/∂g of the last problem, to its logits: adds to `logitGradient`
+   * `[tokens × experts]`. If sweeps computed the plan, converged or not, this differentiates exactly these sweeps
+   * (`sinkhorn-gradient.ts`); if Newton steps did, the balanced plan (`balanced-gradient.ts`). `potentialGradient` must sum
+   * to 0, since a constant added to g changes no plan, and is overwritten. Buffers are allocated at the first call.
    */
   backward(problem: EntropicProblem, potentialGradient: Float64Array, logitGradient: Float32Array): void;
 }
@@ -63,7 +62,7 @@ export interface EntropicSolver {
 const methods = { sinkhorn: createSinkhorn, sns: createSinkhornNewtonSparse };
 
 /**
- * The entropic plan by the method that `solver` names; either reaches the same one within the tolerance.
+ * The entropic plan by the method that `solver` names. Both reach the same plan, within the tolerance.
  *
  * @param tokens the most tokens of a problem
  */
@@ -81,7 +80,7 @@ export function createEntropicSolver(
   let ownRows: Float32Array | undefined;
   let rowOf = new Int32Array(0);
 
-  /** `problem` without the rows that have no entry, which would make NaN of the columns' sums. */
+  /** `problem` without rows of −∞, which would make the column sums NaN. */
   function withEntries(problem: EntropicProblem): EntropicProblem {
     if (!problem.hasDisabled) return problem;
     ownRows ??= kernels.allocateFloat32(tokens * experts);
@@ -97,7 +96,7 @@ export function createEntropicSolver(
     return { logits: ownRows, tokens: rows, hasDisabled: true };
   }
 
-  /** Adds the gradient of `problem` to those rows of `logitGradient` that its rows come from. */
+  /** Adds the gradient of `problem` to the rows of `logitGradient` that its rows were taken from. */
   function addToRows(logitGradient: Float32Array, rows: number, add: (own: Float32Array) => void): void {
     const own = new Float32Array(rows * experts);
     add(own);
@@ -132,7 +131,7 @@ export function createEntropicSolver(
     writePlan({ logits, tokens: rows, hasDisabled }, plan) {
       kernels.entropicPlan(logits, method.columnPotential, epsilon, rows, experts, plan);
       if (!hasDisabled) return;
-      // Of a row without entries the kernel makes NaN.
+      // The kernel writes NaN for a row of −∞.
       for (let entry = 0; entry < rows * experts; entry++) {
         if (logits[entry] === Number.NEGATIVE_INFINITY) plan[entry] = 0;
       }

@@ -3,12 +3,12 @@ import { createColumnSumGradient } from "./column-sum-gradient.ts";
 import type { EntropicProblem } from "./entropic-problem.ts";
 import { balanceColumns, countActive } from "./sinkhorn.ts";
 
-/** Differentiates the column potential that Sinkhorn's sweeps lead to. */
+/** Differentiates the column potential that Sinkhorn's sweeps compute. */
 export interface SinkhornGradient {
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g after `sweeps` column
-   * updates from g = 0, comes to at the logits. `potentialGradient` sums to 0, since a constant added to g changes no
-   * plan, and is overwritten.
+   * Propagates `potentialGradient` `[experts]`, ∂loss/∂g after `sweeps` column updates from g = 0, to the logits: adds to
+   * `logitGradient` `[tokens × experts]`. `potentialGradient` must sum to 0, since a constant added to g changes no plan, and
+   * is overwritten.
    */
   add(problem: EntropicProblem, sweeps: number, potentialGradient: Float64Array, logitGradient: Float32Array): void;
 }
@@ -18,13 +18,13 @@ export interface SinkhornGradient {
  *
  *     g⁰ = 0;   s^i = P(g^i)ᵀ·1;   g^(i+1) = g^i + log(T/E) − log s^i        i = 0 … n − 1
  *
- * where what `sinkhorn.ts` adds to all of g changes no plan, and so no gradient. Backward from d^n = ∂loss/∂g^n,
+ * The constant that `sinkhorn.ts` adds to g changes no plan, and so no gradient. Backward from d^n = ∂loss/∂g^n,
  *
  *     ∂loss/∂log s^i = −d^(i+1)
  *     d^i            = d^(i+1) + (what log s^i passes on to g^i) = P(g^i)ᵀ·P(g^i)·(d^(i+1) / s^i)      i = n − 1 … 0
  *
- * and each log s^i passes its part on to Z (`column-sum-gradient.ts`). The sweeps are repeated in float64 to have every
- * g^i `[sweeps × experts]` again: two sweeps and one pass over the plan for each of them.
+ * and each log s^i passes its part on to Z (`column-sum-gradient.ts`). The sweeps are repeated in float64 to recover all
+ * g^i `[sweeps × experts]`, which costs two sweeps and one pass over the plan for each.
  *
  * @param tokens the most tokens of a problem
  */

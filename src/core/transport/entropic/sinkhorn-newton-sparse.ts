@@ -4,17 +4,17 @@ import { createEntropicDual } from "./entropic-dual.ts";
 import type { EntropicMethod, EntropicProblem, EntropicSolution, EntropicTerms } from "./entropic-problem.ts";
 import { createSinkhornSweeps } from "./sinkhorn.ts";
 
-// Sweeps before Newton steps: they cost a fraction of one, and are what moves experts that hardly anybody wants.
+// Sweeps before Newton steps: they cost a fraction of a step, and they move the experts that few tokens want.
 const firstSweeps = 3;
-// Sinkhorn goes on alone while at its present rate this many more sweeps would do: what the Newton steps cost that a
-// problem of nearly uniform rows takes, from whose Hessian nothing is left out.
+// Sinkhorn continues alone while this many more sweeps would suffice at its current rate: about the cost of the Newton
+// steps for nearly uniform rows, whose Hessian is dense.
 const patience = 40;
-// A path begins where the exponents of a row differ by no more than this, and ε falls by this factor on it.
+// A path starts at an ε at which the exponents of a row differ by at most this, and ε falls by this factor along it.
 const pathRange = 20;
 const pathFactor = 4;
-// The marginal error at which ε falls. Further on the path's points are close enough to start from.
+// ε falls when the marginal error is below this: the plan is then a good start for the next ε.
 const pathTolerance = 0.005;
-// To be reckoned with for each ε on the path and twice for the last. With fewer left, sweeps may get further.
+// Iterations expected for each ε on the path, and twice for the last. With fewer left, sweeps may get further.
 const iterationsPerStage = 5;
 // In units of ε, as potentials are.
 const newtonRadius = 10;
@@ -47,15 +47,14 @@ function largestRowRange({ logits, tokens }: EntropicProblem, experts: number): 
  *
  * - The paper steps in the potentials of rows and columns, and keeps the largest entries of a Hessian as large as the
  *   plan. There are many more tokens than experts, so rows are eliminated here: F has E variables (see
- *   `entropic-dual.ts`), rows are exact, and it is the plan that is made sparse before its Hessian is formed, ever
- *   less so as the marginal error falls.
- * - A Newton step moves g by a few units, that is ε·g by a few ε, and where ε is small it has a long way to go: the
- *   steps needed grow like 1/ε. So ε begins at a twentieth of the largest range of a row, and falls by 4 whenever the
- *   marginal error is below 0.005, with ε·g carried over: the steps needed grow like log 1/ε.
- * - Where Newton's method finds no step, sweeps follow, and then it is tried again.
- * - While Sinkhorn is about to converge it is left to, since a sweep is cheaper than a step, and also where there are
- *   too few iterations to get beyond it. Of the plan it left and the one at the end, the better is returned, should the
- *   iterations run out on the way.
+ *   `entropic-dual.ts`), rows are exact, and the plan is made sparse before its Hessian is formed, less and less as the
+ *   marginal error falls.
+ * - A Newton step changes g by a few units, and so ε·g by a few ε, so that the number of steps grows like 1/ε. Therefore ε
+ *   starts at a twentieth of the largest range of a row and is divided by 4 whenever the marginal error is below 0.005,
+ *   keeping ε·g: the number of steps then grows like log 1/ε.
+ * - If Newton's method finds no step, sweeps follow before it is tried again.
+ * - While Sinkhorn is about to converge it continues, since a sweep is cheaper than a step; also if there are too few
+ *   iterations to do better. If the iterations run out, the better of its plan and the last one is returned.
  *
  * The Hessian is dense in memory, E² numbers twice: 1 GiB for E = 8192.
  *
@@ -77,7 +76,7 @@ export function createSinkhornNewtonSparse(
   const gradient = new Float64Array(experts);
   let iterations = 0;
 
-  /** Goes on sweeping from a plan of this error, to the end or while it is about to converge; returns the error. */
+  /** Continues sweeping from a plan with this error, to the end or while about to converge; returns the error. */
   function sweepOn(error: number, toTheEnd: boolean): number {
     let [latest, isPromising] = [error, true];
     while (latest > tolerance && iterations < maxIterations && isPromising) {
@@ -89,7 +88,7 @@ export function createSinkhornNewtonSparse(
     return latest;
   }
 
-  /** Sweeps and Newton steps from `potential` on, in turn; returns the marginal error. */
+  /** Alternates sweeps and Newton steps, starting at `potential`; returns the marginal error. */
   function descend(goal: number): number {
     let lowest = Number.POSITIVE_INFINITY;
     for (;;) {
@@ -105,14 +104,14 @@ export function createSinkhornNewtonSparse(
         lowerBound: Number.NEGATIVE_INFINITY,
       });
       iterations += report.iterations;
-      // Float64 has no more to give when neither sweeps nor steps lower the error.
+      // Float64 is exhausted if neither sweeps nor steps lower the error.
       const isStuck = report.gradientNorm >= lowest;
       if (report.converged || iterations >= maxIterations || isStuck) return report.gradientNorm;
       lowest = report.gradientNorm;
     }
   }
 
-  /** Newton's method along the path, from the plan that the sweeps led to; returns the marginal error. */
+  /** Newton's method along the path, from the plan of the sweeps; returns the marginal error. */
   function followPath(problem: EntropicProblem, stages: number): number {
     for (let e = 0; e < experts; e++) potential[e] = columnPotential[e] / pathFactor ** stages;
     for (let stage = stages; stage > 0; stage--) {
@@ -124,7 +123,7 @@ export function createSinkhornNewtonSparse(
     return descend(tolerance);
   }
 
-  /** @param sweepsMade null if Newton steps, which are in float64, led to the plan */
+  /** @param sweepsMade null if Newton steps, which are in float64, computed the plan */
   function solution(marginalError: number, sweepsMade: number | null): EntropicSolution {
     return {
       columnPotential,

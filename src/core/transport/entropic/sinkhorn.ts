@@ -1,28 +1,28 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { EntropicMethod, EntropicProblem, EntropicTerms } from "./entropic-problem.ts";
 
-// Up to this range of exponents every product of a Gibbs entry, at least e^-40, and a column scaling, whose ratios are
-// then at most e^40, is a normal float32 number.
+// Up to this range of exponents, Gibbs entries are at least e^-40 and ratios of column scalings at most e^40, so that all
+// their products are normal float32 numbers.
 const gibbsRange = 40;
-// The float32 sweep measures the marginal error with an error of about 1e-6, so finer tolerances need float64.
+// The float32 sweep measures the marginal error to about 1e-6; finer tolerances need float64.
 const gibbsTolerance = 1e-5;
 
 /**
- * By how much rounding moves log of a column's scaling if the exponents of the Gibbs kernel reach `range`: the relative error of
- * its entries, 2.5e-7 + 1.8e-7·range, and 2.5e-7 for the float32 products of a sweep.
+ * Rounding error of the log of a column's scaling if the exponents of the Gibbs kernel reach `range`: the relative error of
+ * its entries, 2.5e-7 + 1.8e-7·range, plus 2.5e-7 for the float32 products of a sweep.
  */
 const gibbsError = (range: number) => 5e-7 + 1.8e-7 * range;
 
 const none = Number.NEGATIVE_INFINITY;
 
-/** How many columns have a sum, and so an entry that is not −∞. */
+/** Number of columns with a sum, and so with an entry other than −∞. */
 export function countActive(logColumnSum: Float64Array): number {
   let active = 0;
   for (const sum of logColumnSum) if (sum > none) active += 1;
   return active;
 }
 
-/** g_e += logTarget − log s_e of the columns that have a sum, all moved so that the largest is 0. */
+/** g_e += logTarget − log s_e of the columns that have a sum, then shifts all so that the largest is 0. */
 export function balanceColumns(potential: Float64Array, logColumnSum: Float64Array, logTarget: number): void {
   let largest = none;
   for (let e = 0; e < potential.length; e++) {
@@ -42,9 +42,9 @@ export interface SinkhornSweeps {
   readonly columnPotential: Float64Array;
   /** See `EntropicSolution.potentialError`. */
   readonly potentialError: number;
-  /** Begins with g = 0 and returns the marginal error of that plan. */
+  /** Starts with g = 0 and returns the marginal error of its plan. */
   start(problem: EntropicProblem): number;
-  /** Updates the columns, then the rows, and returns the marginal error of the plan there is now. */
+  /** Updates the columns, then the rows, and returns the marginal error of the new plan. */
   next(): number;
 }
 
@@ -53,9 +53,9 @@ export interface SinkhornSweeps {
  *
  *     g_e += log(T/E) − log s_e;  rows exact;  s_e = Σ_t P_te
  *
- * Two implementations: over a float32 Gibbs kernel exp((Z − max)/ε) that is computed once, where the range of its
- * exponents and the tolerance allow it, and in float64 in the log domain otherwise. Both are finite for every |Z| ≤ 1e4
- * and ε ≥ 1e-3. Adding a constant to g changes no plan, so its largest entry is kept at 0 and no scaling overflows.
+ * There are two implementations: with a float32 Gibbs kernel exp((Z − max)/ε) that is computed once, if the range of its
+ * exponents and the tolerance allow it, else in float64 in the log domain. Both are finite for every |Z| ≤ 1e4 and ε ≥ 1e-3.
+ * Adding a constant to g changes no plan, so its largest entry is kept at 0 and no scaling overflows.
  *
  * @param tokens the most tokens of a problem
  */
@@ -75,7 +75,7 @@ export function createSinkhornSweeps(
   let problem: EntropicProblem;
   let useGibbs = false;
   let potentialError = 0;
-  /** Experts that have entries; of the others the plan says nothing, whatever their potential. */
+  /** Experts that have entries; the potentials of the others do not matter. */
   let active = experts;
 
   function sweepLogits(): void {
@@ -134,7 +134,7 @@ export function createSinkhornSweeps(
  *     g = 0
  *     repeat: rows exact;  s_e = Σ_t P_te;  stop when Σ_e |s_e − T/E| / T ≤ tolerance;  g_e += log(T/E) − log s_e
  *
- * A last sweep measures the plan that is returned.
+ * One more sweep measures the returned plan.
  *
  * @param tokens the most tokens of a problem
  */

@@ -6,7 +6,7 @@ import { createScoreBlocks, type ScoreBatches } from "./score-batches.ts";
 import { createTopKDescent } from "./topk-descent.ts";
 import { createTopKDual, type TokenBlock } from "./topk-dual.ts";
 
-/** The most experts of a run for which it is worth the time: it grows with their square and more. */
+/** Largest number of experts for which the search is worth its time, which grows faster than their square. */
 export const mostHindsightExperts = 512;
 
 /** The best fixed bias of a run, with its proof. */
@@ -15,47 +15,47 @@ export interface HindsightBias {
   readonly bias: Float64Array;
   /** Σ_n f_n(b*). */
   readonly value: number;
-  /** `value` is at most this above the minimum. */
+  /** `value` exceeds the minimum by at most this. */
   readonly gap: number;
 }
 
-/** The way there: about so many tokens, smoothed by 2^−halvings of the scores' spread. */
+/** First levels: about so many tokens, smoothed by 2^−halvings of the scores' spread. */
 const coarseLevels = [
   { tokens: 2 ** 9, halvings: 2 },
   { tokens: 2 ** 11, halvings: 4 },
   { tokens: 2 ** 13, halvings: 6 },
   { tokens: 2 ** 15, halvings: 8 },
 ] as const;
-/** Then on all tokens; from the second of these levels on, on those that may still move. */
+/** Then levels on all tokens and, from the second of these, on the tokens that may still move. */
 const firstHalvings = 10;
 const lastHalvings = 40;
-/** How far, in widths, prices are reckoned to move against each other on one level, and by what factor that is mended. */
+/** How far, in widths, prices are expected to move relative to each other on one level, and the factor of a correction. */
 const reachWidths = 32;
 const reachGrowth = 4;
-/** Runs of no more scores than this are walked as a whole, in less time than it takes to part their tokens. */
+/** Runs with at most this many scores are walked as a whole: splitting their tokens would take longer. */
 const fewestScreened = 2 ** 20;
 
 const curvatureWidth = 1;
-/** Steps on a level: as many as this number of scores can be looked at, but at least and at most so many. */
+/** Steps on a level: as many as this number of scores allows, within the given bounds. */
 const scoresForSteps = 2 ** 27;
 const [fewestSteps, mostSteps] = [30, 1000];
-/** ‖gradient‖₁ / (N·K) at which a level ends that only leads to the next. */
+/** ‖gradient‖₁ / (N·K) at which an intermediate level ends. */
 const looseTolerance = 1e-3;
 
 /**
  * Finds the b that minimises Σ_n f_n(b), f_n(b) = (1/T_n)·Σ_t (sum of the K largest of S_t + b) − (K/E)·Σ_e b_e over N
  * batches of T_n tokens (arXiv 2512.03915), which is the dual of `topk-dual.ts` at the prices −b: each token
- * has K experts and each expert a share of N·K/E. Ever less smoothed duals are minimised by Newton's method, first on
- * every so-many-th token, then on those that the remaining changes of the bias can move at all, until the gap is at most
- * `tolerance`. The others' part of the dual is linear, and once the prices have moved by more than was reckoned with, the
- * tokens are parted anew.
+ * has K experts and each expert a share of N·K/E. Less and less smoothed duals are minimised by Newton's method, first on
+ * every n-th token, then on the tokens that the remaining changes of the bias can still move, until the gap is at most
+ * `tolerance`. The other tokens' part of the dual is linear; once the prices have moved further than expected, the tokens are
+ * split again.
  *
  * The gap is proven. With x and the residual r_e = Σ x_e − N·K/E of the smoothed dual's own maximisers, Σ_n f_n(b') ≥
  * ⟨S, x⟩ + ⟨b', r⟩ for every b'. Some b* lies in a box, and over it the right side is at least the smoothed value, less
  * what the smoothing adds, less max |b* − b|·‖r‖₁. The box is max b* − min b* ≤ 2R, with R ≥ the range of every token's
  * scores: the expert with the least b* is among the K best of some token, so at least E − K others are at most R above it;
  * the one with the largest b* is not, or not wholly, of some token's K, so at least K others are at most R below it; and
- * E + 2 experts in two groups must have one in common. R is 1 for scores in [0, 1]. As Σ_e r_e = 0, the middles of b and b* may be laid upon each other.
+ * E + 2 experts in two groups must have one in common. R is 1 for scores in [0, 1]. As Σ_e r_e = 0, b* may be shifted so that its middle is that of b.
  *
  * @param counts how many batches of the same size, one after the other, each of `batches` holds; default 1
  */
@@ -101,7 +101,7 @@ export function findHindsightBias(
     all.reset();
   }
 
-  // Tokens are parted at some prices and within some reach, and the open ones again at later ones.
+  // Tokens are split at some prices, for some reach, and the open ones again at later prices.
   const screens: { price: Float64Array; reach: number }[] = [];
   let open = all;
   let settledScore = 0;
@@ -123,7 +123,7 @@ export function findHindsightBias(
     capacity.fill(share);
   }
 
-  /** Whether what was settled is so at the present prices too. */
+  /** Whether the settled tokens are still settled at the current prices. */
   const holds = (width: number) => screens.every(({ price: at, reach }) => movement(at, price) + width <= reach);
 
   const best = new Float64Array(experts);
@@ -138,7 +138,7 @@ export function findHindsightBias(
     start.set(price);
     let report = minimize(open.every(1, null), width, gradientNorm);
     while (!holds(width)) {
-      // Beyond the reach the dual of the open tokens says nothing, not even that it is bounded.
+      // Beyond the reach the dual of the open tokens says nothing; it need not even be bounded.
       price.set(start);
       openAll();
       reach *= reachGrowth;
@@ -153,7 +153,7 @@ export function findHindsightBias(
       value = found;
       best.set(price);
     }
-    // A quarter of the width adds about a sixteenth, as it lets a quarter of the tokens be near their threshold.
+    // A quarter of the width adds about a sixteenth, since a quarter as many tokens are near their threshold.
     gradientNorm = Math.max(smoothing / 16, tolerance / 8) / box;
   }
   const middle = mean(best)!;
@@ -176,7 +176,7 @@ function largestRange(batches: ScoreBatches, experts: number): number {
   return range;
 }
 
-/** How much more one price has risen than another. */
+/** Largest difference between the changes of two prices. */
 function movement(before: Float64Array, after: Float64Array): number {
   let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let e = 0; e < after.length; e++) {

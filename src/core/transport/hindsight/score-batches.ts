@@ -4,12 +4,12 @@ import type { TokenBlock } from "./topk-dual.ts";
 /** The affinities S of the tokens kept of each batch of a run, `[kept tokens × experts]` each. */
 export type ScoreBatches = readonly Float32Array[];
 
-/** Affinities that are evaluated at a time: float64 ones that stay in the second-level cache. */
+/** Number of affinities evaluated at a time: their float64 values fit into the second-level cache. */
 const blockScores = 2 ** 16;
 
-/** Walks over scores that are kept in float32, a block at a time in one buffer. */
+/** Walks over scores that are kept in float32, one block at a time, in one buffer. */
 export interface ScoreBlocks {
-  /** Every `stride`-th of all tokens, each of which counts for `weight`, or for its batch's if null. */
+  /** Every `stride`-th token, each with weight `weight`, or its batch's weight if null. */
   every(stride: number, weight: number | null): Iterable<TokenBlock>;
   /** The tokens of one batch, each with the weight 1. */
   batch(n: number): Iterable<TokenBlock>;
@@ -17,7 +17,7 @@ export interface ScoreBlocks {
   reset(): void;
 }
 
-/** @param weights what a token of each batch counts for; by default the batches count the same, whatever their size */
+/** @param weights weight of a token of each batch; by default all batches have the same total weight */
 export function createScoreBlocks(
   kernels: Kernels,
   batches: ScoreBatches,
@@ -30,7 +30,7 @@ export function createScoreBlocks(
   const tokens = batches.reduce((sum, batch) => sum + batch.length / experts, 0);
   const thresholds = kernels.allocateFloat64(tokens).fill(Number.NaN);
 
-  /** Widens the tokens gathered so far. `first` counts the tokens of this walk before them. */
+  /** Converts the tokens gathered so far to float64. `first` is the number of tokens of this walk before them. */
   function blockOf(count: number, first: number, weight: number): TokenBlock {
     kernels.affinities(narrow, "logits", count, experts, scores);
     return { scores, tokens: count, threshold: thresholds.subarray(first, first + count), weight };

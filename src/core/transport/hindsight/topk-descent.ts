@@ -6,7 +6,7 @@ export interface DescentOptions {
   readonly width: number;
   /** Stop when the L1 norm of the gradient, without its components that push against the bound, is at most this. */
   readonly tolerance: number;
-  /** Steps, about at most. */
+  /** Approximate limit of steps. */
   readonly maxIterations: number;
   /** Every price stays at or above this; −∞ for none. */
   readonly lowerBound: number;
@@ -16,23 +16,23 @@ export interface DescentReport {
   readonly value: number;
   /** L1 norm of the gradient, without the components that push against the bound. */
   readonly gradientNorm: number;
-  /** Walks over the tokens, for values and for Hessians. */
+  /** Passes over the tokens, for values and for Hessians. */
   readonly evaluations: number;
   readonly converged: boolean;
 }
 
-/** Steps between one choice of the radius and the next. */
+/** Steps between changes of the radius. */
 const round = 6;
-/** The radius in widths: at first and at least. It grows and shrinks by these factors. */
+/** The radius in widths: initial and smallest. It grows and shrinks by these factors. */
 const firstRadius = 32;
 const leastRadius = 2;
 const growth = 4;
 const shrinkage = 4;
 
 /**
- * Minimises smoothed top-k duals by Newton's method. How far prices should move where no token is near its threshold
- * nothing local can tell: a few steps at a time the radius grows where all of them went their whole length and shrinks
- * where they had to be halved more than once on average.
+ * Minimises smoothed top-k duals by Newton's method. Nothing local says how far a price should move if no token is near its
+ * threshold. So every few steps the radius grows if all of them went their whole length, and shrinks if they had to be
+ * halved more than once on average.
  */
 export function createTopKDescent(dual: TopKDual, experts: number) {
   const newton = createNewton(experts);

@@ -1,43 +1,43 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import type { SmoothFunction } from "../optimise/newton.ts";
 
-/** Some tokens with what is remembered of them from one evaluation to the next. Arrays come from the kernels. */
+/** Some tokens, with their thresholds from the last evaluation. Arrays come from the kernels. */
 export interface TokenBlock {
   /** S `[tokens × experts]`. */
   readonly scores: Float64Array;
   readonly tokens: number;
-  /** `[tokens]`, each token's threshold at the last evaluation, NaN before the first. */
+  /** `[tokens]`, each token's threshold at the last evaluation; NaN before the first. */
   readonly threshold: Float64Array;
-  /** What each of its tokens counts for, positive. */
+  /** Weight of each of its tokens, positive. */
   readonly weight: number;
 }
 
-/** What the dual is the dual of: at most `capacity` of the blocks' weighted tokens for the experts. */
+/** The primal problem: each expert gets at most `capacity` of the blocks' weighted tokens. */
 export interface TopKProblem {
-  /** Walked once or twice an evaluation, each time the same. */
+  /** Walked once or twice per evaluation, with the same blocks each time. */
   readonly blocks: Iterable<TokenBlock>;
-  /** C `[experts]`, which need not be whole. */
+  /** C `[experts]`, not necessarily integers. */
   readonly capacity: Float64Array;
-  /** 0: a token takes up to K experts, and prices are non-negative. −∞: it takes K whatever they cost. */
+  /** 0: a token takes up to K experts, and prices are non-negative. −∞: it takes K experts at any price. */
   readonly floor: number;
 }
 
 /** D of one problem at a time as a function of the prices, smoothed by `width`, in units of the scores. */
 export interface TopKDual extends SmoothFunction {
   pose(problem: TopKProblem, width: number): void;
-  /** D itself, without smoothing. Writes into `load` `[experts]` what the experts get: ties go to the lower one. */
+  /** D without smoothing. Writes the loads into `load` `[experts]`; ties go to the lower index. */
   exact(price: Float64Array, load: Float64Array): number;
-  /** By how much, at most, the smoothing raises the value at `price`: a bound of (width/2)·Σ x·(1 − x). */
+  /** Upper bound on how much the smoothing raises the value at `price`: a bound of (width/2)·Σ x·(1 − x). */
   smoothingBound(price: Float64Array): number;
 }
 
 /**
- * About how many entries of the Hessian are written to, at most. Where tokens have many experts near their threshold, a
- * part of the tokens tells as much. Entries are written one by one.
+ * Approximate limit of writes to the Hessian. If tokens have many experts near their threshold, a part of the tokens is
+ * enough.
  */
 const curvatureEntries = 2 ** 23;
 
-/** Tokens are left out of the Hessian in runs of this length. */
+/** Tokens are left out of the Hessian in blocks of this length. */
 const run = 16;
 
 /**
@@ -45,14 +45,13 @@ const run = 16;
  *
  *     D(p) = Σ_t max { ⟨S_t − p, x⟩ : 0 ≤ x ≤ 1, Σ_e x_e ≤ K } + Σ_e C_e·p_e
  *
- * It is convex, and at least the score of every assignment for any p ≥ 0, or for any p at all where every token has K
+ * It is convex, and an upper bound of the score of every assignment for any p ≥ 0, or for any p if every token has exactly K
  * experts and every expert C tokens. Its smoothing adds (width/2)·Σ_e x_e·(1 − x_e) to what is maximised (Nesterov 2005,
  * "Smooth minimization of non-smooth functions"), and the gradient is C − Σ_t x_te, see `Kernels.relaxedTopK`. All sums
  * over tokens are weighted.
  *
- * @param curvatureWidth how many times the width the Hessian is taken at. Within one width of its threshold a token has
- *   few experts, and none of those that the next step will bring there: seen more widely, the curvature of few tokens is
- *   less a matter of chance.
+ * @param curvatureWidth the Hessian uses the width times this. Within one width of its threshold a token has few experts, and
+ *   none of those that the next step will bring there; a larger width makes the curvature of few tokens less random.
  */
 export function createTopKDual(kernels: Kernels, experts: number, topK: number, curvatureWidth: number): TopKDual {
   const prices = kernels.allocateFloat64(experts);
@@ -63,7 +62,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
   // Of the problem, counted by each walk over all of it.
   let tokenCount = 0;
   let totalWeight = 0;
-  /** How many experts a token has near its threshold on average, NaN before the first Hessian of a problem. */
+  /** Mean number of experts that a token has near its threshold; NaN before the first Hessian of a problem. */
   let near = Number.NaN;
 
   function valueAt(price: Float64Array, smoothing: number): number {
@@ -72,7 +71,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     tokenCount = 0;
     totalWeight = 0;
     let value = 0;
-    // The sums are in units of the current block's weight, which seldom changes.
+    // The sums are in units of the current block's weight, which rarely changes.
     let unit = 1;
     for (const { scores, tokens, threshold, weight } of problem.blocks) {
       if (weight !== unit) {
@@ -91,7 +90,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     return value;
   }
 
-  /** Adds up the curvature of about this fraction of the tokens, evenly spread; returns the weight of those taken. */
+  /** Sums the curvature of about this fraction of the tokens, evenly spread; returns their weight. */
   function sampleCurvature(smoothing: number, fraction: number): number {
     let taken = 0;
     let due = 0;
@@ -133,7 +132,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     return sum;
   }
 
-  /** As the m experts that a token has near its threshold have a trace of (m − 1)/width. */
+  /** From the trace: the m experts that a token has near its threshold contribute (m − 1)/width. */
   function nearOf(weight: number, smoothing: number): number {
     return 1 + (trace() * smoothing) / weight;
   }
@@ -165,7 +164,7 @@ export function createTopKDual(kernels: Kernels, experts: number, topK: number, 
     smoothingBound(price) {
       prices.set(price);
       sampleCurvature(width, 1);
-      // Of m entries Σ x·(1 − x) is at most m/4, which is at most (m − 1)/2, as one alone is never strictly between.
+      // Σ x·(1 − x) over m entries is at most m/4, and m/4 ≤ (m − 1)/2, since a single entry is never fractional.
       return (width * width * trace()) / 4;
     },
   };

@@ -1,7 +1,7 @@
 import type { DifferentiableFunction } from "./lbfgs.ts";
 
 export interface AdamOptions {
-  /** Steps to take: there is no test for an end. */
+  /** Number of steps; there is no stopping test. */
   readonly maxIterations: number;
   /** Size of the first step of a variable of scale 1. */
   readonly learningRate: number;
@@ -10,8 +10,8 @@ export interface AdamOptions {
 /** Minimises functions of up to `dimension` variables with buffers allocated once. */
 export interface Adam {
   /**
-   * Takes exactly `maxIterations` steps from `x`, which is overwritten by the point reached. `stepScale`, of the same
-   * length, multiplies the steps of each variable. The function is called once a step, and never at the point reached.
+   * Takes exactly `maxIterations` steps from `x`, and writes the final point into it. `stepScale`, of the same length,
+   * multiplies the steps of each variable. The function is called once per step, and never at the final point.
    */
   minimize(f: DifferentiableFunction, x: Float64Array, stepScale: Float64Array, options: AdamOptions): void;
 }
@@ -21,7 +21,7 @@ const secondDecay = 0.999;
 const epsilon = 1e-8;
 
 /**
- * Adam on a deterministic function, with the decays of its paper:
+ * Adam on a deterministic function, with the decay rates of its paper:
  *
  *     m = β₁·m + (1 − β₁)·g,   v = β₂·v + (1 − β₂)·g²
  *     x = x − scale · rate · (m / (1 − β₁ⁿ)) / (√(v / (1 − β₂ⁿ)) + ε)         β₁ = 0.9, β₂ = 0.999, ε = 1e-8

@@ -1,13 +1,13 @@
-/** A sum that equal numbers do not add up their rounding in. */
+/** Sum whose rounding error does not grow with the number of terms. */
 export interface CompensatedSum {
   add(value: number): void;
   value(): number;
 }
 
 /**
- * Second-order compensated summation: what each addition rounds away is summed, and so is what that sum rounds away. The
- * error is that of one rounding, and about n³·2⁻¹⁵⁹ of Σ|x|, however far apart the numbers are. A sum that keeps every bit,
- * as d3-array's, has no place for more than 32 parts, and gives NaN where numbers down to the smallest need more.
+ * Second-order compensated summation: the rounding errors of the additions are summed, and so are the rounding errors of
+ * that sum. The error is one rounding plus about n³·2⁻¹⁵⁹ of Σ|x|, however much the magnitudes differ. An exact sum such as
+ * d3-array's has room for 32 parts only, and returns NaN if the numbers need more.
  *
  * Source: Klein 2006, A generalized Kahan–Babuška summation algorithm.
  */
@@ -28,7 +28,7 @@ export function createCompensatedSum(): CompensatedSum {
   };
 }
 
-/** What `sum` = a + b leaves out (Neumaier 1974). */
+/** The rounding error of `sum` = a + b (Neumaier 1974). */
 function lostIn(a: number, b: number, sum: number): number {
   return Math.abs(a) >= Math.abs(b) ? a - sum + b : b - sum + a;
 }

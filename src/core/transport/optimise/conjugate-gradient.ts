@@ -4,9 +4,9 @@ export type LinearOperator = (vector: Float64Array, out: Float64Array) => void;
 /** Solves linear systems of up to `dimension` unknowns with buffers allocated once. */
 export interface ConjugateGradient {
   /**
-   * Solves H·x = `rightSide` from x = 0 and returns the iterations spent. Stops when ‖H·x − rightSide‖₂ is at most
-   * `tolerance`·‖rightSide‖₂, after `maxIterations`, or where H has no curvature left in the search direction; `x` is then
-   * the best that was found. `diagonal` is H's, positive, and preconditions (Jacobi). The dimension is `x.length`.
+   * Solves H·x = `rightSide` from x = 0 and returns the number of iterations. Stops when ‖H·x − rightSide‖₂ is at most
+   * `tolerance`·‖rightSide‖₂, after `maxIterations`, or if H has no curvature left in the search direction; `x` is then the
+   * best point found. `diagonal` is the diagonal of H, positive, for Jacobi preconditioning. The dimension is `x.length`.
    */
   solve(
     product: LinearOperator,

@@ -5,18 +5,18 @@ export interface LbfgsOptions {
   readonly maxIterations: number;
   /** Stop when max_i |gradient_i| / gradientScale_i is at most this. */
   readonly tolerance: number;
-  /** When to give up at a kink, any of these; never by default. */
+  /** When to give up at a kink, if any of these applies; default: never. */
   readonly stalls?: readonly Stall[];
 }
 
-/** Stop when all hold: what happens at a kink, where the gradient jumps instead of becoming 0. */
+/** Stop when all of these hold, as they do at a kink, where the gradient jumps instead of vanishing. */
 export interface Stall {
-  /** A run of `steps` steps together lowered the value by at most `decrease`·|value|. */
+  /** The last `steps` steps together lowered the value by at most `decrease`·|value|. */
   readonly steps: number;
   readonly decrease: number;
   /** Some |gradient_i| / gradientScale_i is still more than this. */
   readonly gradient: number;
-  /** Whether the point reached is where this may be a reason; everywhere by default. */
+  /** Whether this may stop the search at the current point; default: anywhere. */
   isHere?(): boolean;
 }
 
@@ -27,15 +27,15 @@ export interface LbfgsReport {
   readonly iterations: number;
   /** Calls of the function. */
   readonly evaluations: number;
-  /** Whether the tolerance was met. False also where no step descends any more, as at a kink. */
+  /** Whether the tolerance was met. False if no step descends any more, as at a kink. */
   readonly converged: boolean;
 }
 
 /** Minimises functions of up to `dimension` variables with buffers allocated once. */
 export interface Lbfgs {
   /**
-   * Descends from `x`, which is overwritten by the point found. The dimension is `x.length`. `gradientScale`, of the
-   * same length and positive, is what each partial derivative is measured against by the stopping test.
+   * Descends from `x`, and writes the point found into it. The dimension is `x.length`. The stopping test divides each
+   * partial derivative by its entry of `gradientScale`, of the same length and positive.
    */
   minimize(f: DifferentiableFunction, x: Float64Array, gradientScale: Float64Array, options: LbfgsOptions): LbfgsReport;
 }
@@ -52,8 +52,8 @@ function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, n
 }
 
 /**
- * target = scale·target + weight·a, of the first n elements; returns target·b. One pass for both, with two sums side by
- * side, since a single one would wait for each addition before the next.
+ * target = scale·target + weight·a for the first n elements; returns target·b. One pass for both, with two separate sums, so
+ * that an addition need not wait for the previous one.
  */
 function combineAndDot(
   target: Float64Array,
@@ -89,8 +89,8 @@ function combineAndDot(
  *
  * The line search finds the weak Wolfe conditions, f(x+td) ≤ f(x) + 1e-4·t·∇fᵀd and ∇f(x+td)ᵀd ≥ 0.9·∇fᵀd, by bisection
  * and doubling (Lewis & Overton 2013, algorithm 2.6). It needs no smoothness, which the dual of a
- * sparsity-constrained plan lacks, and every step it accepts has sᵀy > 0. When no step is found the pairs are forgotten
- * and the gradient's direction is tried once; when that fails too the point is as low as this method gets.
+ * sparsity-constrained plan lacks, and every step it accepts has sᵀy > 0. If no step is found, the pairs are dropped and
+ * the direction of the gradient is tried once; if that fails too, the search ends.
  *
  * Own code because no library fits: on npm `optimization-js` has L-BFGS without a line search on freshly allocated plain
  * arrays, `fmin` has only conjugate gradients and Nelder-Mead, and `numeric` only the dense n × n form.
@@ -183,9 +183,9 @@ export function createLbfgs(dimension: number): Lbfgs {
         });
       }
 
-      /** Leaves the accepted point in `trial` and returns its value, or undefined when there is none. */
+      /** Leaves the accepted point in `trial` and returns its value; undefined if there is none. */
       function searchLine(slope: number, firstStep: number): number | undefined {
-        // Close to the minimum the decrease drowns in the rounding of the value itself.
+        // Close to the minimum the decrease is smaller than the rounding of the value.
         const rounding = 8 * Number.EPSILON * Math.abs(value);
         let tooShort = 0;
         let tooLong = Number.POSITIVE_INFINITY;

@@ -1,22 +1,22 @@
 import { createConjugateGradient } from "./conjugate-gradient.ts";
 
-/** A convex function with a continuous gradient, at the point it was evaluated at last. */
+/** A convex function with a continuous gradient. */
 export interface SmoothFunction {
   /** Value at `x`; writes the gradient at `x` into `gradient`. Neither array may be kept. */
   evaluate(x: Float64Array, gradient: Float64Array): number;
   /**
-   * Writes the Hessian `[n × n]`, symmetric and positive semi-definite, or one near to it, at `x`, which is the point
-   * that was evaluated last.
+   * Writes the Hessian `[n × n]`, symmetric and positive semi-definite, or an approximation of it, at `x`, the last evaluated
+   * point.
    */
   hessian(x: Float64Array, out: Float64Array): void;
 }
 
 export interface NewtonOptions {
-  /** Steps, at most. */
+  /** Largest number of steps. */
   readonly maxIterations: number;
   /** Stop when the L1 norm of the gradient, without its components that push against the bound, is at most this. */
   readonly tolerance: number;
-  /** How far a step may go in a coordinate in which the function is locally straight. */
+  /** Longest step in a coordinate in which the function is locally linear. */
   readonly radius: number;
   /** Every coordinate stays at or above this; −∞ for none. */
   readonly lowerBound: number;
@@ -29,19 +29,19 @@ export interface NewtonReport {
   readonly iterations: number;
   /** Calls of `evaluate`. */
   readonly evaluations: number;
-  /** Whether the tolerance was met. False also where no step descends any more, as at the limits of float64. */
+  /** Whether the tolerance was met. False if no step descends any more, as at the limits of float64. */
   readonly converged: boolean;
 }
 
 /** Minimises functions of `dimension` variables with buffers allocated once. */
 export interface Newton {
-  /** Descends from `x`, which is overwritten by the point found. The point returned is the one evaluated last. */
+  /** Descends from `x`, and writes the point found into it. That point is also the last evaluated one. */
   minimize(f: SmoothFunction, x: Float64Array, options: NewtonOptions): NewtonReport;
 }
 
 const armijo = 1e-4;
 const maxHalvings = 40;
-// Where a step's decrease is rounding the function is all but quadratic, and a step that fails will fail shortened too.
+// If a step's decrease is within rounding, the function is nearly quadratic, and a shorter step would fail too.
 const maxHalvingsInRounding = 3;
 const maxConjugateSteps = 200;
 const sharedDamping = 0.1;
@@ -50,18 +50,18 @@ const sharedDamping = 0.1;
  * Newton's method with a projected line search (Bertsekas 1982, "Projected Newton methods", SIAM J. Control Optim. 20)
  * and truncated conjugate gradients (Dembo and Steihaug 1983):
  *
- *     free                      the coordinates that are above the bound or that −g leads away from it
+ *     free                      the coordinates above the bound, and those that −g moves away from it
  *     (H + D)·d = −g            on the free coordinates, by conjugate gradients; D_i = (|g_i| + 0.1·mean |g|) / radius
  *     x = max(lowerBound, x + 2^−i·d)      for the first i = 0, 1, … with sufficient decrease
  *
- * D keeps steps short where H has no curvature, and vanishes with the gradient. Its second term holds back coordinates
- * of little curvature and little gradient, for which |g_i| alone would allow a step of the radius, until the others have
- * arrived.
+ * D keeps steps short in directions without curvature, and vanishes with the gradient. Its second term holds back
+ * coordinates with little curvature and little gradient, for which |g_i| alone would allow a step of the whole radius, until
+ * the others have converged.
  *
- * Sufficient decrease is f(y) ≤ f(x) + 1e-4·∇f(x)ᵀ(y − x) (Armijo), of which close to the minimum only rounding would be
- * left. There gradients, which keep their precision, decide: a convex f has decreased by at least −∇f(y)ᵀ(y − x), and a
- * quadratic one by half of −(∇f(x) + ∇f(y))ᵀ(y − x), which counts as long as the values differ by rounding only (Hager
- * and Zhang 2005, the approximate Wolfe conditions).
+ * Sufficient decrease is f(y) ≤ f(x) + 1e-4·∇f(x)ᵀ(y − x) (Armijo). Close to the minimum the decrease is lost in rounding,
+ * and gradients, which keep their precision, decide: a convex f has decreased by at least −∇f(y)ᵀ(y − x), and a quadratic
+ * one by half of −(∇f(x) + ∇f(y))ᵀ(y − x), which counts if the values differ by rounding only (Hager and Zhang 2005, the
+ * approximate Wolfe conditions).
  */
 export function createNewton(dimension: number): Newton {
   const hessian = new Float64Array(dimension * dimension);
@@ -88,7 +88,7 @@ export function createNewton(dimension: number): Newton {
     }
   }
 
-  /** Which coordinates may move; returns the L1 norm of their gradient. */
+  /** Marks the coordinates that may move; returns the L1 norm of their gradient. */
   function chooseFree(x: Float64Array, lowerBound: number): number {
     let norm = 0;
     for (let i = 0; i < dimension; i++) {
@@ -122,7 +122,7 @@ export function createNewton(dimension: number): Newton {
       let evaluations = 1;
       let iterations = 0;
 
-      /** Leaves the accepted point in `trial` and returns its value, or undefined when there is none. */
+      /** Leaves the accepted point in `trial` and returns its value; undefined if there is none. */
       function searchLine(): number | undefined {
         const rounding = 64 * Number.EPSILON * Math.abs(value);
         let step = 1;
