@@ -5,7 +5,7 @@
  */
 import { InputError } from "./core/input-error.ts";
 import { installPlatform, type Platform } from "./core/platform.ts";
-import { blobSource } from "./core/source.ts";
+import { blobSource, type Source } from "./core/source.ts";
 
 export {
   type LayerReader,
@@ -41,15 +41,15 @@ export function install({ kernels, files = new Map() }: BrowserParts): void {
   const noTensors = (): never => {
     throw new InputError("this needs TensorFlow.js, which moesim does not load in a browser");
   };
+  async function open(path: string): Promise<Source> {
+    const blob = files.get(path);
+    if (blob !== undefined) return blobSource(blob, path);
+    const known = Array.from(files.keys());
+    throw new InputError(`${path}: no such file; ${known.length === 0 ? "none is" : `${known.join(", ")} are`} loaded`);
+  }
   const platform: Platform = {
-    async open(path) {
-      const blob = files.get(path);
-      if (blob !== undefined) return blobSource(blob, path);
-      const known = Array.from(files.keys());
-      throw new InputError(
-        `${path}: no such file; ${known.length === 0 ? "none is" : `${known.join(", ")} are`} loaded`,
-      );
-    },
+    open,
+    openAll: async (path) => [await open(path)],
     kernels: () => kernels,
     loadTensors: async () => noTensors(),
     checkCanTrain: noTensors,

@@ -2,12 +2,12 @@ import path from "node:path";
 import type { Options } from "yargs";
 import { logitAxes, openRecordedLogits } from "../core/formats/recorded-logits.ts";
 import { InputError } from "../core/input-error.ts";
-import { platform } from "../core/platform.ts";
 import { resolveScenario } from "../core/scenario/load.ts";
 import { findModel } from "../core/scenario/models.ts";
 import { parseOverride, withOverrides } from "../core/scenario/overrides.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
+import { isPattern } from "../node/files/recorded-files.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
 import { optionGroups, parseAxes, scenarioPositional, setOption } from "./common-options.ts";
 
@@ -97,7 +97,7 @@ export const logitsOptions = {
     group: optionGroups.input,
     demandOption: true,
     requiresArg: true,
-    describe: "File of logits: [tokens × experts], with steps, and layers",
+    describe: "Logits: a file, a folder of rank files, a quoted pattern",
   },
   "top-k": {
     type: "number",
@@ -158,7 +158,7 @@ export async function scenarioOfLogits(
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const named = axes === undefined ? undefined : parseAxes(axes, logitAxes);
-  const file = await openRecordedLogits(await platform().open(logits), { tensor, column, axes: named });
+  const file = await openRecordedLogits(logits, { tensor, column, axes: named });
   const { steps, tokens, experts } = file;
   await file.close();
   const hasSteps = steps !== null;
@@ -175,7 +175,8 @@ export async function scenarioOfLogits(
     topK: topK ?? published?.topK ?? Math.min(defaultTopK, experts),
     stream: {
       kind: "trace",
-      path: path.resolve(logits),
+      // The folder of a pattern may hold characters that mean something in one.
+      path: isPattern(logits) ? logits : path.resolve(logits),
       tensor,
       column,
       axes: named,

@@ -17,6 +17,12 @@ export interface Platform {
    * program's working directory. Throws `InputError` if it is missing or cannot be read.
    */
   open(path: string, folder?: string): Promise<Source>;
+  /**
+   * Opens all files of the recording that `path` names: a file, a folder of files, or a pattern such as `*rank*.jsonl`.
+   * Those of a folder or pattern come in the order of the numbers in their names. `folder` is that of {@link open}.
+   * Throws `InputError` if there is none, or one cannot be read.
+   */
+  openAll(path: string, folder?: string): Promise<readonly Source[]>;
   /** Returns the bytes of `build/kernels.wasm`; called once per thread. Throws `Error` if they are missing. */
   kernels(): Uint8Array<ArrayBuffer>;
   /**

@@ -19,6 +19,7 @@ function readKernels(): Uint8Array<ArrayBuffer> {
 // thread.
 installPlatform({
   open: openInputFile,
+  openAll: async (path, folder) => (await import("./files/recorded-files.ts")).openFilesOf([path], folder),
   kernels: readKernels,
   loadTensors,
   checkCanTrain,

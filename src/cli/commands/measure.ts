@@ -8,7 +8,7 @@ import { formatNumber, printable } from "../../core/results/format.ts";
 import type { LayerRow } from "../../core/results/result-columns.ts";
 import { beginsAsFormula, formulaProblem } from "../../core/scenario/schema.ts";
 import { counted, escapeUnprintable, rangesText } from "../../core/words.ts";
-import { findRecordedFiles, openRecordedFiles } from "../../node/files/recorded-files.ts";
+import { findRecordedFiles, isPattern, openRecordedFiles } from "../../node/files/recorded-files.ts";
 import { filesOfRunWith } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
 import { type MeasuredRecording, measureRecorded } from "../../node/run/measure-recorded.ts";
@@ -101,7 +101,7 @@ async function chooseFiles(options: MeasureArguments): Promise<{ files: readonly
     throw new InputError("--experts: --selections and --loads need the number of experts of the model");
   }
   const files = await findRecordedFiles(named);
-  const name = path.parse(path.resolve(/[*?[]/.test(named[0]) ? files[0] : named[0])).name;
+  const name = path.parse(path.resolve(isPattern(named[0]) ? files[0] : named[0])).name;
   if (beginsAsFormula(name)) {
     throw new InputError(`${named[0]}: ${formulaProblem}; rename the file, because the results take its name`);
   }
@@ -137,7 +137,7 @@ async function measureLayers(
   const notes = [...recording.notes];
   let experts = recording.experts;
   if (experts === null) {
-    experts = await leastExperts(recording);
+    experts = await leastExperts(recording, batchTokens);
     notes.push(
       `The files do not say how many experts there are: ${experts}, up to the last one chosen. --experts says so.`,
     );

@@ -249,23 +249,25 @@ async function layersOf(
   options: PlaceArguments,
 ): Promise<{ layers: LoadedLayer[]; experts: number; notes: string[] }> {
   const { name, description, holds, hasSteps } = recording;
-  const { "top-k": topK, "batch-tokens": batchTokens } = options;
+  const { "top-k": topK } = options;
   if (holds === "logits" && topK === undefined) {
     throw new InputError(`${name}: it holds logits (${description}); give --top-k, the experts per token`);
   }
+  const batchTokens =
+    options["batch-tokens"] === undefined ? undefined : positiveInteger("batch-tokens", options["batch-tokens"]);
   if (batchTokens !== undefined && (holds === "loads" || hasSteps)) {
     throw new InputError(`--batch-tokens: ${name} already has steps; leave it out`);
   }
   const notes = [...recording.notes];
   if (recording.experts === null) notes.push("The files do not say how many experts there are. --experts says so.");
-  const experts = recording.experts ?? (await leastExperts(recording));
+  const experts = recording.experts ?? (await leastExperts(recording, batchTokens));
   if (!(experts >= 1 && experts <= mostExperts)) {
     throw new InputError(`${name}: no token has an expert; give --experts`);
   }
   const layerOf = choicesByLayer(recording, {
     experts,
     topK,
-    batchTokens: batchTokens === undefined ? undefined : positiveInteger("batch-tokens", batchTokens),
+    batchTokens,
   });
   const layers = recording.layers.map((layer) => ({
     layer,

@@ -11,6 +11,7 @@ import { suggestion } from "../../core/suggestion.ts";
 import type { TokenBatch } from "../../core/token-batch.ts";
 import { escapeUnprintable, rangesText } from "../../core/words.ts";
 import { createNpyWriter, type NpyWriter } from "../../node/files/npy-writer.ts";
+import { findRecordedFiles } from "../../node/files/recorded-files.ts";
 import { createAssignmentFile } from "../../node/files/write-results.ts";
 import { eachStep } from "../../node/run/run-scenario.ts";
 import {
@@ -117,7 +118,7 @@ async function route(options: RouteArguments): Promise<void> {
   const written = routerOf(options);
   const router = written.kind;
   if (options.plan !== undefined) checkPlan(router);
-  checkOutputs(options);
+  checkOutputs(options, await findRecordedFiles([options.logits]));
   const { scenario, hasSteps } = await scenarioFor(options, written);
   if (options.plan !== undefined && hasLayers(scenario)) {
     throw new InputError(
@@ -169,8 +170,8 @@ function checkPlan(router: string): void {
 }
 
 /** Throws `InputError` if an output would overwrite the logits, the other output, or results. */
-function checkOutputs({ logits, out, plan, "padding-mask": mask }: RouteArguments): void {
-  const sources = [{ name: "--logits", file: logits }];
+function checkOutputs({ out, plan, "padding-mask": mask }: RouteArguments, logits: readonly string[]): void {
+  const sources = logits.map((file) => ({ name: "--logits", file }));
   if (mask !== undefined) sources.push({ name: "--padding-mask", file: mask });
   checkTarget("out", out, sources);
   if (plan !== undefined) checkTarget("plan", plan, [...sources, { name: "--out", file: out }]);

@@ -3,7 +3,7 @@ import { InputError } from "../input-error.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import { type Axis, axisNames, type Found, type RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredTensor, selected, tensorOf, transposed, valuesOf } from "./stored-tensor.ts";
-import { listNames, quoteName, shapeText } from "./tensor-reader.ts";
+import { listNames, quoteName, shapeText, shorten } from "./tensor-reader.ts";
 
 /** An array with its name in the file. */
 export interface NamedTensor {
@@ -300,11 +300,111 @@ function foundInSamples(
   return foundOf(`${what} of ${tensors.length} samples`, "selections", layersOf(layers), sizes, notes);
 }
 
+/** Returns the name of a file without folder and ending. */
+export function stemOf(name: string): string {
+  return (name.split(/[/\\]/).at(-1) ?? name).replace(/\.[^.]*$/, "");
+}
+
+/** One array of each of several files: a layer each if their names say so, else one after another in time. */
+export async function foundInArrays(
+  what: string,
+  arrays: readonly { readonly file: string; readonly tensor: StoredTensor }[],
+  options: RecordingOptions,
+): Promise<Found> {
+  const [{ file }] = arrays;
+  const named = arrays.map(({ file: each, tensor }) => ({ name: stemOf(each), tensor }));
+  if (
+    arrays.length === 1 ||
+    areSamples(named) ||
+    options.tensor !== undefined ||
+    named.some(({ name }) => layerInName(name).layer !== null)
+  ) {
+    const description = arrays.length === 1 ? what : `${arrays.length} ${what}s`;
+    return foundInTensors(description, file, arrays.length === 1 ? [{ ...named[0], name: "" }] : named, options);
+  }
+  return foundInTime(
+    arrays.map(({ file: each }) => each),
+    (index) => foundInTensors(what, arrays[index].file, [{ ...named[index], name: "" }], options),
+  );
+}
+
+/**
+ * Opens each file by itself and joins them, one after another in time: their steps follow each other or, without steps, their
+ * tokens. Throws `InputError` if their names differ in more than numbers, as those of different recordings do, or if they
+ * differ in layers, experts or kind.
+ */
+export async function foundInTime(
+  files: readonly string[],
+  open: (index: number) => Promise<Found> | Found,
+): Promise<Found> {
+  if (files.length === 1) return open(0);
+  const families = new Set(files.map((file) => stemOf(file).replace(/\d+/g, "#")));
+  if (families.size > 1) {
+    throw new InputError(
+      `${files[0]} and ${files.length - 1} more: these are several recordings, not parts of one; name one of them. The names of ` +
+        "parts differ in numbers only",
+    );
+  }
+  const found: Found[] = [];
+  for (const index of files.keys()) found.push(await open(index));
+  return joinedInTime(files, found);
+}
+
+/** Joins what several files hold, one after another in time. Throws `InputError` if they do not fit. */
+export function joinedInTime(files: readonly string[], found: readonly Found[]): Found {
+  const [first] = found;
+  if (found.length === 1) return first;
+  const idsOf = ({ layers }: Found) => layers.map(({ id }) => id).join();
+  const odd = found.findIndex(
+    (each) =>
+      each.content !== first.content ||
+      each.hasSteps !== first.hasSteps ||
+      each.hasLayers !== first.hasLayers ||
+      each.experts !== first.experts ||
+      each.topK !== first.topK ||
+      idsOf(each) !== idsOf(first),
+  );
+  if (odd >= 0) {
+    throw new InputError(
+      `${files[odd]}: it differs from ${files[0]} in its layers, steps, experts or kind, so they are no parts of one recording; ` +
+        "name one of them",
+    );
+  }
+  const layers = new Map<number, Part[]>(first.layers.map(({ id }) => [id, []]));
+  let done = 0;
+  for (const { layers: own } of found) {
+    let steps = 0;
+    for (const { id, parts } of own) {
+      for (const part of parts) {
+        layers.get(id)!.push({ ...part, step: part.step + done });
+        steps = Math.max(steps, part.step + Math.ceil(part.rows.rows / part.rowsPerStep));
+      }
+    }
+    if (first.hasSteps) done += steps;
+  }
+  const order = `${found.length} files, one after another in time: ${listNames(files.map(shorten))}.`;
+  return {
+    ...first,
+    what: `${found.length} files: ${first.what}`,
+    layers: layersOf(layers),
+    notes: [order, ...new Set(found.flatMap(({ notes }) => notes))],
+  };
+}
+
 /** Arrays whose names differ in the layer only. */
 interface Group {
   readonly stem: string;
   readonly tensors: readonly NamedTensor[];
   readonly hasLayers: boolean;
+}
+
+/** Whether arrays are choices `[tokens, layers, topK]` of a sample each. */
+function areSamples(tensors: readonly NamedTensor[]): boolean {
+  const [, layers, topK] = tensors[0].tensor.shape;
+  return tensors.every(
+    ({ tensor: { shape, element } }) =>
+      shape.length === 3 && element.kind === "integer" && shape[1] === layers && shape[2] === topK,
+  );
 }
 
 function groupsOf(tensors: readonly NamedTensor[]): Group[] {
@@ -339,11 +439,7 @@ function chooseTensors(
   if (tensors.length === 1) return { chosen: tensors, leftOut: [] };
   // Masks, ids of documents and numbers of slots are no routes.
   let groups = groupsOf(tensors).filter((group) => group.tensors.some(({ tensor }) => valuesOf(tensor.shape) > 1));
-  const isSample = ({ tensor: { shape, element } }: NamedTensor, { shape: other }: StoredTensor) =>
-    shape.length === 3 && element.kind === "integer" && shape[1] === other[1] && shape[2] === other[2];
-  if (groups.every(({ hasLayers }) => !hasLayers) && tensors.every((each) => isSample(each, tensors[0].tensor))) {
-    return { chosen: tensors, leftOut: [] };
-  }
+  if (groups.every(({ hasLayers }) => !hasLayers) && areSamples(tensors)) return { chosen: tensors, leftOut: [] };
   const prefer = (condition: (group: Group) => boolean) => {
     const preferred = groups.filter(condition);
     if (preferred.length > 0) groups = preferred;

@@ -1,6 +1,16 @@
 /** What engines and tools save as dictionaries and lists, in pickles and in JSON alike. */
 import { InputError } from "../input-error.ts";
-import { addParts, arrange, denseTensor, foundInTensors, layersOf, type NamedTensor } from "./arrange.ts";
+import {
+  addParts,
+  arrange,
+  denseTensor,
+  foundInArrays,
+  foundInTensors,
+  foundInTime,
+  joinedInTime,
+  layersOf,
+  type NamedTensor,
+} from "./arrange.ts";
 import { Tensor } from "./pickle.ts";
 import type { LayerParts, Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
@@ -70,20 +80,28 @@ export async function foundInCaptures(
     if (kind !== undefined) return kind.open(captures, options);
     const key = logitKeys.find((each) => entries.has(each));
     const inner = key === undefined ? undefined : entries.get(key);
-    if (inner !== undefined && !(inner instanceof Tensor && entries.size > 1)) {
-      oneOf(captures);
+    if (captures.length === 1 && inner !== undefined && !(inner instanceof Tensor && entries.size > 1)) {
       return foundInCaptures(what, [{ file, value: inner }], options);
     }
   }
-  const { value: single } = oneOf(captures);
-  if (Array.isArray(single) && single.length > 0) {
-    if (single.every((each) => countsOf(each) !== null && entriesOf(each) !== null))
+  if (captures.length > 1) {
+    const arrays = captures.map((each) => ({ file: each.file, tensor: numbersOf(each.value, each.file) }));
+    if (arrays.every((each): each is { file: string; tensor: StoredTensor } => each.tensor !== null)) {
+      return foundInArrays(what, arrays, options);
+    }
+    return foundInTime(
+      captures.map((each) => each.file),
+      (index) => foundInCaptures(what, [captures[index]], options),
+    );
+  }
+  if (Array.isArray(value) && value.length > 0) {
+    if (value.every((each) => countsOf(each) !== null && entriesOf(each) !== null))
       return openCounts(captures, options);
-    if (single.every((each) => Array.isArray(each) && each.every((one) => one instanceof Tensor))) {
-      return openGenerated(what, file, single as Tensor[][], options);
+    if (value.every((each) => Array.isArray(each) && each.every((one) => one instanceof Tensor))) {
+      return openGenerated(what, file, value as Tensor[][], options);
     }
   }
-  return foundInTensors(what, file, tensorsOf(file, single), options);
+  return foundInTensors(what, file, tensorsOf(file, value), options);
 }
 
 function oneOf(captures: readonly Capture[]): Capture {
@@ -130,9 +148,18 @@ function openGenerated(what: string, file: string, steps: readonly Tensor[][], o
   return { what, content: "logits", layers: layersOf(layers), ...sizes, notes: [] };
 }
 
-/** SGLang's `stat`: counts `[steps, layers, experts]` of logical experts, or `[layers, experts]`. */
+/**
+ * SGLang's `stat`: counts `[steps, layers, experts]` of logical experts, or `[layers, experts]`. Several files are one after
+ * another in time: only rank 0 writes.
+ */
 function openLogicalCount(captures: readonly Capture[], options: RecordingOptions): Found {
-  const { file, value } = oneOf(captures);
+  return joinedInTime(
+    captures.map(({ file }) => file),
+    captures.map((capture) => openOneLogicalCount(capture, options)),
+  );
+}
+
+function openOneLogicalCount({ file, value }: Capture, options: RecordingOptions): Found {
   const counts = numbersOf(entriesOf(value)!.get("logical_count"), file);
   if (counts === null) throw new InputError(`${file}: its logical_count is not an array of numbers`);
   const axes = options.axes ?? (counts.shape.length === 2 ? (["layers", "experts"] as const) : undefined);

@@ -5,7 +5,7 @@ import { type ElementType, elementTypes } from "./element-type.ts";
 import { jsonDocuments } from "./lines.ts";
 import type { Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
-import { checkedTensor, rowsOf, tensorOf } from "./stored-tensor.ts";
+import { checkedTensor, rowsOf, type StoredTensor, tensorOf } from "./stored-tensor.ts";
 import { NumberList } from "./tables.ts";
 import { listNames, shorten } from "./tensor-reader.ts";
 
@@ -120,12 +120,12 @@ const traceElements: Readonly<Record<number, ElementType>> = { 2: elementTypes.b
 
 /**
  * Opens `router_trace_rank{r}.jsonl`: records of choices, `top_indices` `[tokens, topK]`, and of where the logits are in
- * `logits_rank{r}.bin`, if that is among the files. Holds the choices, and the logits beside them: the largest logits can be
- * others than those chosen, since they were rounded when they were written.
+ * `logits_rank{r}.bin`, if those are among the files. Holds the choices, and the logits beside them: the largest logits can be
+ * others than those chosen, since they were rounded when they were written. If only logits are wanted, no choices are kept.
  */
 export async function openRouterTrace(
   files: readonly Source[],
-  _options: RecordingOptions,
+  { as }: RecordingOptions,
   beside: readonly Source[],
 ): Promise<Found> {
   const traces = byRank(files);
@@ -137,8 +137,10 @@ export async function openRouterTrace(
     place: string;
     first: number;
     tokens: number;
-    logits: Fields;
+    /** Not the whole record, which holds its choices as lists. */
+    logits: LogitPlace;
     bin: Source | undefined;
+    file: string;
   }[] = [];
   const choices = new NumberList("integer");
   const stages = new Set<string>();
@@ -159,39 +161,66 @@ export async function openRouterTrace(
         if (topK === 0) topK = token.length;
         if (token.length !== topK)
           throw new InputError(`${place}: ${token.length} experts for a token, unlike the ${topK} before`);
+        if (as === "logits") continue;
         for (const expert of token) choices.push(expert === -1 ? -1 : integer(place, "expert", expert, maxExperts - 1));
       }
+      if (indices.length === 0) continue;
       if (4 * choices.length > maxBytes)
         throw new InputError(`${file.name}: its choices take more than ${maxBytes} bytes of memory`);
       named.add(step);
-      records.push({ layer, step, place, first, tokens: indices.length, logits: fields, bin });
+      const { logit_offset: offset, logit_bytes: bytes, logit_shape: shape } = fields;
+      records.push({
+        layer,
+        step,
+        place,
+        first,
+        tokens: indices.length,
+        logits: { offset, bytes, shape },
+        bin,
+        file: file.name,
+      });
     }
   }
-  if (choices.length === 0) throw new InputError(`${traces[0].name}: empty stream: it has no choices of a decoder`);
+  if (records.length === 0) throw new InputError(`${traces[0].name}: empty stream: it has no choices of a decoder`);
   const steps = stepsOf(named);
   const all = choices.toArray();
   const layers = new Map<number, Part[]>();
   const logits = new Map<number, Part[]>();
   let experts = 0;
-  for (const { layer, step, place, first, tokens, logits: fields, bin } of records) {
-    if (tokens === 0) continue;
-    const own = layers.get(layer) ?? [];
-    layers.set(layer, own);
-    const values = all.subarray(first, first + tokens * topK) as Int32Array<ArrayBuffer>;
-    own.push({ rows: rowsOf(tensorOf(values, [tokens, topK], place)), step: steps.get(step)!, rowsPerStep: tokens });
-    if (bin === undefined) continue;
-    const stored = storedLogits(place, fields, bin, tokens);
-    experts = stored.shape[1];
+  const without = new Set(records.filter(({ bin }) => bin === undefined).map(({ file }) => file));
+  if (as === "logits" && without.size > 0) {
+    throw new InputError(
+      `${listNames([...without].map(shorten))}: the logits are in logits_rank*.bin, which is not among the files; name the folder`,
+    );
+  }
+  for (const { layer, step, place, first, tokens, logits: stored, bin } of records) {
+    if (as !== "logits") {
+      const own = layers.get(layer) ?? [];
+      layers.set(layer, own);
+      const values = all.subarray(first, first + tokens * topK) as Int32Array<ArrayBuffer>;
+      own.push({ rows: rowsOf(tensorOf(values, [tokens, topK], place)), step: steps.get(step)!, rowsPerStep: tokens });
+    }
+    if (bin === undefined || without.size > 0) continue;
+    const tensor = storedLogits(place, stored, bin, tokens);
+    experts = tensor.shape[1];
     const ownLogits = logits.get(layer) ?? [];
     logits.set(layer, ownLogits);
-    ownLogits.push({ rows: rowsOf(stored), step: steps.get(step)!, rowsPerStep: tokens });
+    ownLogits.push({ rows: rowsOf(tensor), step: steps.get(step)!, rowsPerStep: tokens });
   }
   const common = { hasLayers: true, hasSteps: true };
   const what = `router trace of Megatron-LM (${traces.length} rank${traces.length === 1 ? "" : "s"})`;
   const hasLogits = logits.size > 0;
-  const missing = [
-    "The logits are in logits_rank*.bin, which is not among the files; name the folder to have them too.",
-  ];
+  const ofLogits: Found = {
+    what,
+    content: "logits",
+    layers: Array.from(logits, ([id, parts]) => ({ id, parts })),
+    ...common,
+    experts,
+    topK: null,
+    notes: othersNote(others),
+  };
+  if (as === "logits") return ofLogits;
+  const missing = `The logits are in logits_rank*.bin, which is not among the files for ${listNames([...without].map(shorten))}; name the folder to have them too.`;
   return {
     what,
     content: "selections",
@@ -199,23 +228,19 @@ export async function openRouterTrace(
     ...common,
     experts: hasLogits ? experts : null,
     topK,
-    notes: [...othersNote(others), ...(hasLogits ? [] : missing)],
-    beside: hasLogits
-      ? {
-          what,
-          content: "logits",
-          layers: Array.from(logits, ([id, parts]) => ({ id, parts })),
-          ...common,
-          experts,
-          topK: null,
-          notes: othersNote(others),
-        }
-      : undefined,
+    notes: [...othersNote(others), ...(hasLogits ? [] : [missing])],
+    beside: hasLogits ? ofLogits : undefined,
   };
 }
 
-function storedLogits(place: string, fields: Fields, bin: Source, tokens: number) {
-  const { logit_offset: offset, logit_bytes: bytes, logit_shape: shape } = fields;
+/** What a record says of where its logits are, unchecked. */
+interface LogitPlace {
+  readonly offset: unknown;
+  readonly bytes: unknown;
+  readonly shape: unknown;
+}
+
+function storedLogits(place: string, { offset, bytes, shape }: LogitPlace, bin: Source, tokens: number): StoredTensor {
   if (
     !Array.isArray(shape) ||
     shape.length !== 2 ||

@@ -36,6 +36,7 @@ export interface RecordedChoices {
   readonly hasShares: boolean;
   /** Returns the next step, or null after the last. Throws `InputError` if the data is bad. */
   next(): Promise<RecordedStep | null>;
+  /** Closes what was opened for this layer; those of {@link openSelections} and {@link openLoads} close the files, too. */
   close(): Promise<void>;
 }
 
@@ -75,11 +76,8 @@ export function choicesByLayer(recording: Recording, options: ChoiceOptions): (i
   return (id) => {
     const reader = recording.layer(id, batchTokens);
     const common = { file: name, steps: reader.steps, experts, tokens: reader.tokens, topK, hasShares };
-    const mask = paddingMask === undefined ? null : maskReader(paddingMask, () => recording.layer(id, batchTokens));
-    const close = async () => {
-      await mask?.close();
-      await recording.close();
-    };
+    const mask = paddingMask === undefined ? null : maskReader(paddingMask, reader);
+    const close = async () => mask?.close();
     if (holds === "loads") return { ...common, next: () => nextLoads(name, reader, experts, hasShares), close };
     if (holds === "selections") return { ...common, next: countSelections(recording, reader, experts, mask), close };
     count ??= topKCounter(experts, topK!, reader.columns);
@@ -116,17 +114,15 @@ interface MaskReader {
   close(): Promise<void>;
 }
 
-/** Opens the mask when the first rows are read, to be as long as the layer that `counted` reads. */
-function maskReader(file: string, counted: () => LayerReader): MaskReader {
+/** Opens the mask, one value for each row of the recorded layer, also for those that are skipped, when it is first read. */
+function maskReader(file: string, { rows: kept, skippedRows }: LayerReader): MaskReader {
   let mask: PaddingMask | null = null;
   let isPadding = new Uint8Array(0);
   return {
     async next(rows) {
       if (mask === null) {
-        let tokens = 0;
-        const reader = counted();
-        for (let piece = await reader.next(); piece !== null; piece = await reader.next()) tokens += piece.rows;
-        mask = await openPaddingMask(await platform().open(file), tokens);
+        mask = await openPaddingMask(await platform().open(file), skippedRows + kept);
+        await mask.read(new Uint8Array(skippedRows), skippedRows);
       }
       if (isPadding.length < rows) isPadding = new Uint8Array(rows);
       await mask.read(isPadding, rows);
@@ -253,11 +249,15 @@ function countLogits(
   };
 }
 
-/** Returns the largest expert of any choice, plus one: the least number of experts that a model with these choices has. */
-export async function leastExperts(recording: Recording): Promise<number> {
+/**
+ * Returns the largest expert of any choice, plus one: the least number of experts that a model with these choices has.
+ *
+ * @param batchTokens tokens per step, if the files have no steps but some are skipped
+ */
+export async function leastExperts(recording: Recording, batchTokens?: number): Promise<number> {
   let most = -1;
   for (const id of recording.layers) {
-    const reader = recording.layer(id);
+    const reader = recording.layer(id, batchTokens);
     for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
       for (let i = 0; i < piece.rows * reader.columns; i++) if (piece.values[i] > most) most = piece.values[i];
     }
@@ -345,7 +345,14 @@ async function oneLayer(recording: Recording, options: ChoiceOptions): Promise<R
     const { layers, name } = recording;
     if (layers.length > 1)
       throw new InputError(`${name}: it holds ${layers.length} layers, of which one can be measured at a time`);
-    return choicesByLayer(recording, options)(layers[0]);
+    const choices = choicesByLayer(recording, options)(layers[0]);
+    return {
+      ...choices,
+      async close() {
+        await choices.close();
+        await recording.close();
+      },
+    };
   } catch (error) {
     await recording.close();
     throw error;

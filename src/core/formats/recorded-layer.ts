@@ -45,6 +45,9 @@ export interface RecordedRows {
 export interface LayerReader {
   readonly id: number;
   readonly steps: number;
+  /** Rows of all steps, and of those that are skipped before them. */
+  readonly rows: number;
+  readonly skippedRows: number;
   /** Tokens of the largest step; null for loads, which do not say. */
   readonly tokens: number | null;
   /** Experts, slots per token, or 1 for balancedness. */
@@ -121,26 +124,34 @@ function stepsOfPart({ rows, rowsPerStep }: Part): number {
   return Math.ceil(rows.rows / rowsPerStep);
 }
 
-/** Returns the steps and the rows of the largest step. */
-function sizesOf(parts: readonly Part[], { hasSteps, batchTokens }: LayerOptions): { steps: number; tokens: number } {
-  const rows = parts.reduce((sum, part) => sum + part.rows.rows, 0);
+/** Returns the steps, the rows of those that are skipped and of the others, and the rows of the largest step. */
+function sizesOf(
+  parts: readonly Part[],
+  { hasSteps, batchTokens, skip }: LayerOptions,
+): Pick<LayerReader, "steps" | "rows" | "skippedRows"> & { tokens: number } {
+  const all = parts.reduce((sum, part) => sum + part.rows.rows, 0);
   if (!hasSteps) {
-    const tokens = Math.min(batchTokens ?? rows, rows);
-    return { steps: tokens === 0 ? 0 : Math.ceil(rows / tokens), tokens };
+    const tokens = Math.min(batchTokens ?? all, all);
+    const skippedRows = Math.min(all, skip * tokens);
+    return { steps: tokens === 0 ? 0 : Math.ceil(all / tokens), rows: all - skippedRows, skippedRows, tokens };
   }
   const steps = parts.reduce((most, part) => Math.max(most, part.step + stepsOfPart(part)), 0);
+  const skippedRows = parts.reduce(
+    (sum, { step, rows, rowsPerStep }) => sum + Math.min(rows.rows, Math.max(0, skip - step) * rowsPerStep),
+    0,
+  );
   // Parts with several steps have them all alike, so that the first is as large as any.
   const perStep = new Map<number, number>();
   for (const { step, rows, rowsPerStep } of parts) {
     perStep.set(step, (perStep.get(step) ?? 0) + Math.min(rowsPerStep, rows.rows));
   }
-  return { steps, tokens: Math.max(0, ...perStep.values()) };
+  return { steps, rows: all - skippedRows, skippedRows, tokens: Math.max(0, ...perStep.values()) };
 }
 
 /** Opens a layer. Throws `InputError` if its parts differ in their columns. */
 export function openLayer(layer: LayerParts, options: LayerOptions): LayerReader {
   const parts = layer.parts.filter(({ rows }) => rows.rows > 0);
-  const { steps, tokens } = sizesOf(parts, options);
+  const { steps, rows, skippedRows, tokens } = sizesOf(parts, options);
   const [first] = parts;
   const columns = options.content === "loads" ? (options.experts ?? 0) : (first?.rows.columns ?? 0);
   const odd = parts.find(({ rows }) => options.content !== "loads" && rows.columns !== columns);
@@ -154,6 +165,8 @@ export function openLayer(layer: LayerParts, options: LayerOptions): LayerReader
   return {
     id: layer.id,
     steps: Math.max(0, steps - skip),
+    rows,
+    skippedRows,
     tokens: options.content === "loads" ? null : tokens,
     columns,
     ...open(runsOf(parts, options, steps), columns, options),

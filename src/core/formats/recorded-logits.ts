@@ -1,6 +1,6 @@
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
-import { rangesText } from "../words.ts";
+import { counted, rangesText } from "../words.ts";
 import { type InputKind, type LayerReader, openRecording } from "./recording.ts";
 
 /** What a dimension of recorded logits counts. */
@@ -31,6 +31,8 @@ export interface RecordedLogits {
   readonly steps: number | null;
   /** Most tokens of a step of a layer; without steps, all of a layer's tokens. */
   readonly tokens: number;
+  /** Tokens of all steps of a layer. */
+  readonly rows: number;
   readonly experts: number;
   /**
    * Opens the logits of `layer`, one of {@link layers}; null stands for the only layer of a file. Its rows are tokens,
@@ -44,20 +46,24 @@ export interface RecordedLogits {
 export type LogitRows = Pick<LayerReader, "read">;
 
 /**
- * Opens the logits of a recording, from any file that {@link openRecording} reads. Owns `source` from then on. Throws
- * `InputError` as that does, if the file holds anything else, and if its layers differ in steps or tokens.
+ * Opens the logits of a recording, from any files that {@link openRecording} reads. Owns them from then on. Throws
+ * `InputError` as that does, if the files hold anything else, and if their layers differ in steps or tokens.
  */
-export async function openRecordedLogits(source: Source, options: LogitsOptions = {}): Promise<RecordedLogits> {
-  const recording = await openRecording(source, { ...options, as: "logits" });
+export async function openRecordedLogits(
+  recorded: readonly Source[] | Source | string,
+  options: LogitsOptions = {},
+): Promise<RecordedLogits> {
+  const recording = await openRecording(recorded, { ...options, as: "logits" });
   try {
     const { name, description, hasSteps } = recording;
     const sizes = recording.layers.map((layer) => recording.layer(layer));
     const present = sizes.filter(({ steps }) => steps > 0);
     const [first] = present;
-    const { steps, tokens, columns: experts } = first;
-    const odd = present.find((each) => each.steps !== steps || each.tokens !== tokens);
+    const { steps, rows, tokens, columns: experts } = first;
+    const odd = present.find((each) => each.steps !== steps || each.tokens !== tokens || each.rows !== rows);
     if (odd !== undefined) {
-      const sizeOf = (layer: LayerReader) => `layer ${layer.id} has ${layer.steps} × ${layer.tokens} tokens`;
+      const sizeOf = (layer: LayerReader) =>
+        `layer ${layer.id} has ${counted(layer.rows, "token")} in ${counted(layer.steps, "step")}`;
       throw new InputError(`${name}: the layers differ in shape: ${sizeOf(first)}, ${sizeOf(odd)}`);
     }
     // A single layer is one of a model's only if somebody asks for layers: it then has that layer's random numbers.
@@ -72,6 +78,7 @@ export async function openRecordedLogits(source: Source, options: LogitsOptions 
       absentLayers: sizes.filter((layer) => layer.steps === 0).map(({ id }) => id),
       steps: hasSteps ? steps : null,
       tokens: tokens ?? 0,
+      rows,
       experts,
       open: (layer) => recording.layer(layer ?? first.id),
       close: () => recording.close(),

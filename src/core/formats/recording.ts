@@ -104,6 +104,8 @@ export interface Recording {
 export interface Family {
   /** Files with the same key are parts of one recording. */
   readonly key: string;
+  /** Whether such files can hold anything, as arrays and tables do, instead of what one engine writes. */
+  readonly isGeneric?: boolean;
   /** @param beside files that say more about these, such as the logits of a trace */
   readonly open: (files: readonly Source[], options: RecordingOptions, beside: readonly Source[]) => Promise<Found>;
 }
@@ -119,6 +121,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (begins("\x93NUMPY")) {
     return {
       key: ".npy",
+      isGeneric: true,
       open: async (files, options) => (await import("./tensor-files.ts")).openNpyFiles(files, options),
     };
   }
@@ -129,6 +132,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (begins("PAR1")) {
     return {
       key: ".parquet",
+      isGeneric: true,
       open: async (files, options) => (await import("./tables.ts")).openParquetTables(files, options),
     };
   }
@@ -139,6 +143,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (isPickle(head)) {
     return {
       key: "pickle",
+      isGeneric: true,
       open: async (files, options) => (await import("./tensor-files.ts")).openPickles(files, options),
     };
   }
@@ -185,19 +190,26 @@ async function chooseFiles(
   if (groups.size === 0) {
     throw new InputError(`${listNames(files.map(({ name }) => shorten(name)))}: none of these files is a recording`);
   }
-  const [[, group]] = groups;
-  if (groups.size > 1) {
+  // An engine's recording is what a folder is for; arrays beside it are router weights and the like.
+  const engines = Array.from(groups.values()).filter(({ family }) => !family.isGeneric);
+  const group = groups.size > 1 && engines.length === 1 ? engines[0] : Array.from(groups.values())[0];
+  if (groups.size > 1 && engines.length !== 1) {
     throw new InputError(
       `there are several recordings, of which one can be read at a time: ${[...groups].map(([key, each]) => `${key} (${listNames(each.files.map(({ name }) => shorten(name)))})`).join("; ")}. ` +
         "Name the files of one",
     );
   }
-  const notes = unknown.length === 0 ? [] : [`Left out, as no recordings: ${listNames(unknown.map(shorten))}.`];
+  const others = Array.from(groups.values()).flatMap((each) =>
+    each === group ? [] : each.files.map(({ name }) => name),
+  );
+  const leftOut = [...unknown, ...others];
+  const notes = leftOut.length === 0 ? [] : [`Left out, as no parts of it: ${listNames(leftOut.map(shorten))}.`];
   return { chosen: group.files, beside, family: group.family, notes };
 }
 
 /**
- * Opens recorded files, which make one recording together, whatever they are called. The recording owns them from then on.
+ * Opens recorded files, which make one recording together, whatever they are called: sources, which the recording owns from
+ * then on, or the path of a file, a folder or a pattern.
  * Throws `InputError` if they are of no kind that can be read, of several, damaged, or contradict the options.
  */
 export async function openRecording(
@@ -205,7 +217,11 @@ export async function openRecording(
   options: RecordingOptions = {},
 ): Promise<Recording> {
   const files =
-    typeof recorded === "string" ? [await platform().open(recorded)] : "byteLength" in recorded ? [recorded] : recorded;
+    typeof recorded === "string"
+      ? await platform().openAll(recorded)
+      : "byteLength" in recorded
+        ? [recorded]
+        : recorded;
   const close = async () => {
     await Promise.all(files.map((file) => file.close?.()));
   };
@@ -246,6 +262,8 @@ async function recordingOf(
       `${name}: the file has ${experts} columns; expected one for each of ${options.experts} experts`,
     );
   }
+  const { skip = 0 } = options;
+  const isCut = hasSteps || content === "loads";
   const open = (id: number, batchTokens?: number) => {
     const layer = byId.get(id);
     if (layer === undefined) {
@@ -253,7 +271,7 @@ async function recordingOf(
         `${name}: there is no layer ${id}; the layers are ${listNames(layers.map((each) => `${each.id}`))}`,
       );
     }
-    if (batchTokens !== undefined && (hasSteps || content === "loads")) {
+    if (batchTokens !== undefined && isCut) {
       throw new InputError(`${name}: the file is already in steps; remove batchTokens`);
     }
     return openLayer(layer, {
@@ -261,7 +279,8 @@ async function recordingOf(
       hasSteps,
       experts,
       batchTokens,
-      skip: options.skip ?? 0,
+      // Files without steps have none to skip until their tokens are cut.
+      skip: isCut || batchTokens !== undefined ? skip : 0,
       input: options.input ?? "logits",
       divide: options.divide ?? 1,
     });
@@ -275,7 +294,10 @@ async function recordingOf(
   );
   const sizes = layers.map(({ id }) => open(id));
   const steps = Math.max(...sizes.map((each) => each.steps));
-  if (steps === 0) throw new InputError(`${name}: empty stream: ${found.what} without a step${skipped(options)}`);
+  if (steps === 0)
+    throw new InputError(
+      `${name}: empty stream: ${found.what} without a step${skip === 0 ? "" : ` after the first ${skip}`}`,
+    );
   const tokens = Math.max(...sizes.map((each) => each.tokens ?? 0));
   const beside =
     found.beside === undefined ? null : await recordingOf(name, found.beside, { ...options, as: undefined }, close);
@@ -299,13 +321,16 @@ async function recordingOf(
     hasShares,
     notes: [...found.notes, ...warnings],
     beside,
-    layer: open,
+    layer(id, batchTokens) {
+      if (skip > 0 && !isCut && batchTokens === undefined) {
+        throw new InputError(
+          `${name}: there are no steps to skip; say how many tokens make one with batchTokens (--batch-tokens)`,
+        );
+      }
+      return open(id, batchTokens);
+    },
     close,
   };
-}
-
-function skipped({ skip = 0 }: RecordingOptions): string {
-  return skip === 0 ? "" : ` after the first ${skip}`;
 }
 
 /** Rows whose numbers are looked at, and by how much their sum may differ from 1: bfloat16 has three digits. */

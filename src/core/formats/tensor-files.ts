@@ -1,7 +1,7 @@
 /** Files of arrays: NumPy's, safetensors, PyTorch's and plain pickles, and what stands in them. */
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
-import { foundInTensors, type NamedTensor } from "./arrange.ts";
+import { foundInArrays, foundInTensors, foundInTime, type NamedTensor } from "./arrange.ts";
 import { type Capture, entriesOf, foundInCaptures } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
 import { storedNpy } from "./npy.ts";
@@ -9,33 +9,25 @@ import { openPickle, openTorch, torchPickle } from "./pickle.ts";
 import type { LayerParts, Part } from "./recorded-layer.ts";
 import { type Family, type Found, type RecordingOptions, refuseOption } from "./recording.ts";
 import { storedSafetensors } from "./safetensors.ts";
-import { rowsOf } from "./stored-tensor.ts";
+import { rowsOf, type StoredTensor } from "./stored-tensor.ts";
 import { quoteName } from "./tensor-reader.ts";
 import { type ArchivedFile, openZip } from "./zip.ts";
 
-/** Returns the name of a file without folder and ending. */
-export function stemOf(name: string): string {
-  return (name.split(/[/\\]/).at(-1) ?? name).replace(/\.[^.]*$/, "");
-}
-
-/** NumPy files: one, or one per layer with its number in the name. */
+/** NumPy files: one, one per layer with its number in the name, or parts in the order of time. */
 export async function openNpyFiles(files: readonly Source[], options: RecordingOptions): Promise<Found> {
   const [{ name }] = files;
   refuseOption(name, "column", options.column, "a .npy file");
-  if (files.length === 1) {
-    refuseOption(name, "tensor", options.tensor, "a .npy file");
-    return foundInTensors("NumPy array", name, [{ name: "", tensor: await storedNpy(files[0]) }], options);
-  }
-  const tensors: NamedTensor[] = [];
-  for (const file of files) tensors.push({ name: stemOf(file.name), tensor: await storedNpy(file) });
-  return foundInTensors(`${files.length} NumPy arrays`, name, tensors, options);
+  if (files.length === 1) refuseOption(name, "tensor", options.tensor, "a .npy file");
+  const arrays: { file: string; tensor: StoredTensor }[] = [];
+  for (const file of files) arrays.push({ file: file.name, tensor: await storedNpy(file) });
+  return foundInArrays("NumPy array", arrays, options);
 }
 
 /** What a zip archive is, and how it is opened. Throws `InputError` if it holds neither arrays nor a PyTorch pickle. */
 export async function archiveFamily(file: Source): Promise<Family> {
   const archived = await openZip(file);
-  if (torchPickle(archived) !== undefined) return { key: "PyTorch file", open: openTorchFiles };
-  if (archived.some(({ path }) => path.endsWith(".npy"))) return { key: ".npz", open: openNpz };
+  if (torchPickle(archived) !== undefined) return { key: "PyTorch file", isGeneric: true, open: openTorchFiles };
+  if (archived.some(({ path }) => path.endsWith(".npy"))) return { key: ".npz", isGeneric: true, open: openNpz };
   throw new InputError(
     `${file.name}: a zip archive that is neither a PyTorch file (.pt) nor one of NumPy arrays (.npz)`,
   );
@@ -56,10 +48,15 @@ export async function openPickles(files: readonly Source[], options: RecordingOp
   return foundInCaptures("Python pickle", captures, options);
 }
 
-async function openNpz(files: readonly Source[], options: RecordingOptions): Promise<Found> {
-  const [file] = files;
+function openNpz(files: readonly Source[], options: RecordingOptions): Promise<Found> {
+  return foundInTime(
+    files.map(({ name }) => name),
+    (index) => openOneNpz(files[index], options),
+  );
+}
+
+async function openOneNpz(file: Source, options: RecordingOptions): Promise<Found> {
   refuseOption(file.name, "column", options.column, "a .npz file");
-  if (files.length > 1) throw new InputError(`${file.name} and ${files.length - 1} more: name one .npz file`);
   const tensors: NamedTensor[] = [];
   const notes: string[] = [];
   for (const each of await openZip(file)) {
@@ -114,8 +111,10 @@ export async function openSafetensorsFiles(
       beside,
     );
   }
-  if (files.length > 1) throw new InputError(`${name} and ${files.length - 1} more: name one .safetensors file`);
-  return foundInTensors("safetensors file", name, opened[0].tensors, options);
+  return foundInTime(
+    files.map(({ name: each }) => each),
+    (index) => foundInTensors("safetensors file", files[index].name, opened[index].tensors, options),
+  );
 }
 
 /** TensorRT-LLM's loads, summed over ranks. `meta_info.json` beside them says how many experts there are. */

@@ -1,6 +1,7 @@
 /** Text: which family a file is of, and the small formats of one number after another. */
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
+import { stemOf } from "./arrange.ts";
 import { foundInCaptures } from "./captures.ts";
 import { jsonDocuments, linesOf } from "./lines.ts";
 import { openRouterTrace, openTokensPerExpert } from "./megatron.ts";
@@ -9,7 +10,6 @@ import type { Family, Found, RecordingOptions } from "./recording.ts";
 import { hasRoutedExperts, inferTopK, openResponses } from "./routed-experts.ts";
 import { rowsOf, tensorOf } from "./stored-tensor.ts";
 import { NumberList, openTextTable } from "./tables.ts";
-import { stemOf } from "./tensor-files.ts";
 
 /** Balancedness as vLLM (`balancedness=0.45`) and SGLang (`current_pass_balancedness=0.41`) log it, once per step. */
 const balancednessPattern = /(?:^|[\s,])(?:current_pass_)?balancedness=(\d+(?:\.\d+)?)/;
@@ -39,7 +39,7 @@ export async function textFamily(file: Source, head: Uint8Array): Promise<Family
   if (esftPattern.test(first)) return { key: "expert weights of ESFT", open: openEsft };
   if (trimmed.startsWith("{") || trimmed.startsWith("[")) return jsonFamily(file);
   if (head.length >= 4 && /logits_rank\d+\.bin$/.test(file.name)) return { key: "beside logits", open: refuseLogits };
-  return { key: "table", open: openTextTable };
+  return { key: "table", isGeneric: true, open: openTextTable };
 }
 
 async function refuseLogits([{ name }]: readonly Source[]): Promise<Found> {
@@ -56,7 +56,7 @@ async function jsonFamily(file: Source): Promise<Family> {
     if (keys.includes("num_experts") && keys.includes("num_experts_per_token")) {
       return { key: "beside meta_info", open: async () => foundInJson([file], {}) };
     }
-    return { key: "JSON", open: foundInJson };
+    return { key: "JSON", isGeneric: true, open: foundInJson };
   }
   throw new InputError(`${file.name}: empty stream: the file has no JSON`);
 }

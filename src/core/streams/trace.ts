@@ -11,6 +11,7 @@ import { inputKinds } from "../formats/recording.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { markDisabled, type TokenBatch } from "../token-batch.ts";
+import { counted } from "../words.ts";
 import { defineStreamKind, type StreamShape } from "./stream.ts";
 
 /** A two-dimensional file of up to this many tokens is one batch unless the scenario says how to cut it. */
@@ -24,8 +25,9 @@ const traceOptions = z.strictObject({
     .min(1)
     .describe(
       "Recorded logits: .npy, .npz, .safetensors or .pt, [tokens × experts], [steps × tokens × experts] or, of several " +
-        "layers, [steps × layers × tokens × experts] or a tensor per layer; .csv or .parquet, one token per row. Relative " +
-        "paths are resolved against the scenario's folder, then the working directory.",
+        "layers, [steps × layers × tokens × experts] or a tensor per layer; .csv or .parquet, one token per row; a folder or " +
+        "pattern of files that make one recording, such as the ranks of a Megatron-LM router trace. Relative paths are " +
+        "resolved against the scenario's folder, then the working directory.",
     ),
   batchTokens: z
     .int()
@@ -43,6 +45,7 @@ const traceOptions = z.strictObject({
       "What the file's dimensions count, in their order, ending with experts: [layers, tokens, experts]. Default: tokens, " +
         "experts; with 3 dimensions steps before them; with 4 steps and layers.",
     ),
+  skip: z.int().min(0).optional().describe("Steps to leave out at the beginning, such as those of warm-up."),
   layers: z
     .array(z.union([z.int().min(0), z.string().regex(/^\d+-\d+$/, "must be a range of ids such as 10-20")]))
     .min(1)
@@ -120,11 +123,20 @@ export const traceKind = defineStreamKind({
       throw error;
     }
     const { steps, tokens: batchTokens, experts } = found;
+    const { skip = 0 } = options;
     const logits = kernels.allocateFloat32(batchTokens * experts);
     const place = layer === undefined ? "" : `layer ${layer}, `;
     const isPadding = new Uint8Array(mask === null ? 0 : batchTokens);
     const position = new Int32Array(isPadding.length);
     let step = 0;
+
+    /** Returns the number of tokens that it read, with padding. */
+    async function readStep(place: string): Promise<number> {
+      const read = await rows.read(logits, batchTokens);
+      if (read === 0) throw new InputError(`${file.file}: truncated: it ends before ${place}`);
+      await mask?.read(isPadding, read);
+      return read;
+    }
 
     /** Moves the tokens that are no padding to the front, and returns their number. */
     function leavePaddingOut(tokens: number): number {
@@ -140,9 +152,9 @@ export const traceKind = defineStreamKind({
     return {
       async next() {
         if (step === steps) return null;
-        const read = await rows.read(logits, batchTokens);
-        if (read === 0) throw new InputError(`${file.file}: truncated: it ends before ${place}step ${step}`);
-        await mask?.read(isPadding, read);
+        for (let skipped = 0; step === 0 && skipped < skip; skipped++)
+          await readStep(`${place}skipped step ${skipped}`);
+        const read = await readStep(`${place}step ${step}`);
         const tokens = mask === null ? read : leavePaddingOut(read);
         const hasDisabled = markDisabled(logits, tokens * experts);
         const batch = { step, tokens, experts, logits, hasDisabled, ...(mask !== null && { position }) };
@@ -162,18 +174,17 @@ export const traceKind = defineStreamKind({
 async function openMask(
   { paddingMask }: TraceOptions,
   folder: string,
-  { steps, tokens }: RecordedLogits,
+  { rows }: RecordedLogits,
 ): Promise<PaddingMask | null> {
-  if (paddingMask === undefined) return null;
-  return openPaddingMask(await platform().open(paddingMask, folder), (steps ?? 1) * tokens);
+  return paddingMask === undefined ? null : openPaddingMask(await platform().open(paddingMask, folder), rows);
 }
 
-/** Opens the recorded file that the options name. */
+/** Opens the recorded files that the options name. */
 async function openLogits(
   { path, tensor, column, axes, input }: TraceOptions,
   folder: string,
 ): Promise<RecordedLogits> {
-  return openRecordedLogits(await platform().open(path, folder), { tensor, column, axes, input });
+  return openRecordedLogits(await platform().openAll(path, folder), { tensor, column, axes, input });
 }
 
 /**
@@ -181,7 +192,7 @@ async function openLogits(
  */
 function findShape(
   logits: RecordedLogits,
-  { batchTokens, layers: selection }: TraceOptions,
+  { batchTokens, skip = 0, layers: selection }: TraceOptions,
   wanted: Partial<StreamShape>,
 ): StreamShape {
   const { file, description, experts } = logits;
@@ -221,11 +232,14 @@ function findShape(
         "allowed in one step",
     );
   }
-  const steps = wanted.steps ?? stepsHeld;
-  if (steps > stepsHeld) {
+  if (skip >= stepsHeld) {
+    throw new InputError(`${file}: skip: ${skip} leaves none of the ${counted(stepsHeld, "step")} of ${description}`);
+  }
+  const steps = wanted.steps ?? stepsHeld - skip;
+  if (steps > stepsHeld - skip) {
     throw new InputError(
-      `${file}: ${description} has ${stepsHeld} steps of ${tokens} tokens, but ${steps} are requested; allowed: ` +
-        `1 to ${stepsHeld}`,
+      `${file}: ${description} has ${stepsHeld} steps of ${tokens} tokens${skip === 0 ? "" : `, of which ${skip} are skipped`}, ` +
+        `but ${steps} are requested; allowed: 1 to ${stepsHeld - skip}`,
     );
   }
   return { steps, tokens, experts, ...selectLayers(logits, selection) };

@@ -3,7 +3,7 @@ import path from "node:path";
 import { openRecording, type Recording, type RecordingOptions } from "../../core/formats/recording.ts";
 import { InputError } from "../../core/input-error.ts";
 import { escapeUnprintable } from "../../core/words.ts";
-import { openInputFile } from "./input-file.ts";
+import { type FileSource, findInputFile, openInputFile } from "./input-file.ts";
 
 /** Maximum files of one recording: each stays open while it is read. */
 const maxFiles = 4096;
@@ -13,19 +13,31 @@ const byNumber = new Intl.Collator("en", { numeric: true });
 /**
  * Returns the files that paths name: each a file, a folder, whose files are meant, or a pattern with `*`, `?` or `[…]`. Files
  * of a folder or pattern come in the order of the numbers in their names. Throws `InputError` if one names no file.
+ *
+ * @param folder where relative paths start, or else at the working directory; without it, only there
  */
-export async function findRecordedFiles(paths: readonly string[]): Promise<string[]> {
+export async function findRecordedFiles(paths: readonly string[], folder?: string): Promise<string[]> {
   const found: string[] = [];
   for (const each of paths) {
-    const stat = statSync(each, { throwIfNoEntry: false });
-    if (stat?.isDirectory()) found.push(...filesIn(each));
-    else if (stat === undefined && /[*?[]/.test(each)) found.push(...(await filesLike(each)));
+    const places = [...new Set([...(folder === undefined ? [] : [path.resolve(folder, each)]), each])];
+    const exists = places.some((place) => statSync(place, { throwIfNoEntry: false }) !== undefined);
+    if (!exists && isPattern(each)) {
+      found.push(...(await filesLike(each, folder)));
+      continue;
+    }
+    const place = folder === undefined ? each : await findInputFile(each, folder);
     // A missing file is reported when it is opened.
-    else found.push(each);
+    if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) found.push(...filesIn(place));
+    else found.push(place);
   }
   const files = [...new Set(found)];
   if (files.length > maxFiles) throw new InputError(`${files.length} files; one recording has at most ${maxFiles}`);
   return files;
+}
+
+/** Whether a path can be a pattern for the names of several files. */
+export function isPattern(path: string): boolean {
+  return /[*?[]/.test(path);
 }
 
 function filesIn(folder: string): string[] {
@@ -39,24 +51,30 @@ function filesIn(folder: string): string[] {
   );
 }
 
-async function filesLike(pattern: string): Promise<string[]> {
+async function filesLike(pattern: string, folder = "."): Promise<string[]> {
   const { glob } = await import("tinyglobby");
-  const files = await glob(pattern.split(path.sep).join("/"), {
-    absolute: path.isAbsolute(pattern),
-    expandDirectories: false,
-  });
-  if (files.length === 0) throw new InputError(`${escapeUnprintable(pattern)}: no file has a name like this`);
-  return files.sort(byNumber.compare);
+  for (const cwd of new Set([path.resolve(folder), path.resolve(".")])) {
+    const options = { cwd, absolute: path.isAbsolute(pattern), expandDirectories: false };
+    const files = await glob(pattern.split(path.sep).join("/"), options);
+    if (files.length === 0) continue;
+    return files.map((file) => (cwd === path.resolve(".") ? file : path.resolve(cwd, file))).sort(byNumber.compare);
+  }
+  throw new InputError(`${escapeUnprintable(pattern)}: no file has a name like this`);
 }
 
-/** Opens the recording in `paths`. Throws `InputError` as {@link findRecordedFiles} and {@link openRecording} do. */
-export async function openRecordedFiles(files: readonly string[], options: RecordingOptions): Promise<Recording> {
-  const sources: Awaited<ReturnType<typeof openInputFile>>[] = [];
+/** Opens the files that {@link findRecordedFiles} finds. Throws `InputError` as that does, and if one cannot be read. */
+export async function openFilesOf(paths: readonly string[], folder?: string): Promise<FileSource[]> {
+  const sources: FileSource[] = [];
   try {
-    for (const file of files) sources.push(await openInputFile(file));
+    for (const file of await findRecordedFiles(paths, folder)) sources.push(await openInputFile(file));
+    return sources;
   } catch (error) {
     await Promise.all(sources.map((source) => source.close()));
     throw error;
   }
-  return openRecording(sources, options);
+}
+
+/** Opens the recording in `paths`. Throws `InputError` as {@link openFilesOf} and {@link openRecording} do. */
+export async function openRecordedFiles(paths: readonly string[], options: RecordingOptions): Promise<Recording> {
+  return openRecording(await openFilesOf(paths), options);
 }

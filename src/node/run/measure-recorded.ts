@@ -70,7 +70,7 @@ export async function measureRecorded(
         files.write({ source, step, layer: place, figure: ({ value }) => value(record) });
         if (sampled.has(step)) files.writeLoad(source, step, load, place);
         onProgress(done + step + 1);
-      });
+      }).finally(choices.close);
       done += choices.steps;
       if (measured === null) {
         absentLayers.push(layer);

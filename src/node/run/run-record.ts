@@ -8,44 +8,57 @@ import { trains } from "../../core/simulation/sharing.ts";
 import { version } from "../../core/version.ts";
 import { escapeUnprintable } from "../../core/words.ts";
 import { findInputFile } from "../files/input-file.ts";
+import { findRecordedFiles } from "../files/recorded-files.ts";
 import { type PluginRecord, pluginRecords } from "../plugins.ts";
 import { tensorVersions } from "../tensors.ts";
 
-/** Returns the path of the file that a scenario's stream reads; null if it reads none. Throws `InputError` if it is missing. */
-async function inputFileOf({ stream, folder }: Scenario): Promise<string | null> {
-  return typeof stream.options.path === "string" ? findInputFile(stream.options.path, folder) : null;
+/** Returns the files of the recording or text that a scenario's stream reads. Throws `InputError` if they are missing. */
+async function streamFilesOf({ stream, folder }: Scenario): Promise<string[]> {
+  return typeof stream.options.path === "string" ? findRecordedFiles([stream.options.path], folder) : [];
 }
 
 /** Lists all files that a scenario's stream reads. Throws `InputError` if one is gone. */
-export async function inputFilesOf({ stream, folder }: Scenario): Promise<string[]> {
-  const { path, paddingMask } = stream.options;
-  const named = [path, paddingMask].filter((file): file is string => typeof file === "string");
-  return Promise.all(named.map((file) => findInputFile(file, folder)));
+export async function inputFilesOf(scenario: Scenario): Promise<string[]> {
+  const { paddingMask } = scenario.stream.options;
+  const files = await streamFilesOf(scenario);
+  return typeof paddingMask === "string" ? [...files, await findInputFile(paddingMask, scenario.folder)] : files;
 }
 
-/** The file that a scenario's stream reads, as it was when the run began. */
+/** The files that a scenario's stream reads, as they were when the run began. */
 export interface RunInput {
-  /** Goes into run.json, so that a later program can tell whether the file is the same. */
-  readonly record: { readonly path: unknown; readonly bytes: number; readonly modifiedMs: number };
-  /** Throws `InputError` if another file has taken its place or it was written to: passes may have read both. */
+  /** Goes into run.json, so that a later program can tell whether the files are the same: their bytes, and the latest change. */
+  readonly record: {
+    readonly path: unknown;
+    readonly files?: number;
+    readonly bytes: number;
+    readonly modifiedMs: number;
+  };
+  /** Throws `InputError` if another file has taken the place of one or one was written to: passes may have read both. */
   checkSame(): Promise<void>;
 }
 
-/** Looks at the file that the scenario's stream reads; null if it reads none. Throws `InputError` if it is missing. */
+/** Looks at the files that the scenario's stream reads; null if it reads none. Throws `InputError` if one is missing. */
 export async function openInput(scenario: Scenario): Promise<RunInput | null> {
-  const file = await inputFileOf(scenario);
-  if (file === null) return null;
-  const { dev, ino, size, mtimeNs } = await stat(file, { bigint: true });
-  const { mtimeMs } = await stat(file);
+  const files = await streamFilesOf(scenario);
+  if (files.length === 0) return null;
+  const found = await Promise.all(files.map((file) => stat(file, { bigint: true })));
+  const modified = await Promise.all(files.map(async (file) => (await stat(file)).mtimeMs));
   return {
-    record: { path: scenario.stream.options.path, bytes: Number(size), modifiedMs: mtimeMs },
+    record: {
+      path: scenario.stream.options.path,
+      ...(files.length > 1 && { files: files.length }),
+      bytes: Number(found.reduce((sum, { size }) => sum + size, 0n)),
+      modifiedMs: Math.max(...modified),
+    },
     async checkSame() {
-      const now = await stat(file, { bigint: true }).catch(() => null);
-      if (now?.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs) return;
-      throw new InputError(
-        `${escapeUnprintable(file)}: it was changed or replaced while it was used, so the results would be of two files. ` +
-          "Leave it alone and run again",
-      );
+      for (const [index, { dev, ino, size, mtimeNs }] of found.entries()) {
+        const now = await stat(files[index], { bigint: true }).catch(() => null);
+        if (now?.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs) continue;
+        throw new InputError(
+          `${escapeUnprintable(files[index])}: it was changed or replaced while it was used, so the results would be of two ` +
+            "files. Leave it alone and run again",
+        );
+      }
     },
   };
 }

@@ -146,8 +146,8 @@ describe("recorded logits with a tensor per layer", () => {
       () => open(uneven),
       uneven,
       "differ in shape",
-      "layer 0 has 1 × 1 tokens",
-      "layer 1 has 1 × 2 tokens",
+      "layer 0 has 1 token in 1 step",
+      "layer 1 has 2 tokens in 1 step",
     );
     const mixed = write(
       "mixed.safetensors",

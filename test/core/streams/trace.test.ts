@@ -182,12 +182,11 @@ describe("trace on data that cannot be routed", () => {
     await expectInputError(() => shapeOf({ path: "flat.npy" }), "flat.npy", "1 dimension");
   });
 
-  test("refuses a missing file, a folder, and bytes of no kind that it knows", async () => {
+  test("refuses a missing file, an empty folder, and bytes of no kind that it knows", async () => {
     await expectInputError(() => shapeOf({ path: "none.npy" }), "none.npy", "no such file", folder, process.cwd());
     mkdirSync(join(folder, "folder.npy"));
-    await expectInputError(() => shapeOf({ path: "folder.npy" }), "folder.npy", "this is a folder");
-    mkdirSync(join(folder, "plain"));
-    await expectInputError(() => shapeOf({ path: "plain" }), "plain", "this is a folder");
+    await expectInputError(() => shapeOf({ path: "folder.npy" }), "folder.npy", "there are no files in this folder");
+    await expectInputError(() => shapeOf({ path: "no*.npy" }), "no*.npy", "no file has a name like this");
     write("logits.bin", Uint8Array.of(1, 0, 2, 0));
     await expectInputError(
       () => shapeOf({ path: "logits.bin" }),
