@@ -38,8 +38,8 @@ export interface FolderOptions extends StopOptions {
 }
 
 export interface ResultsOptions extends StopOptions {
-  /** Number of cells of the sweep; cells that are not staged stay. */
-  readonly cells?: number | undefined;
+  /** Cells of the sweep or shard: those that are not staged stay. Default: none. */
+  readonly cells?: readonly number[] | undefined;
 }
 
 /**
@@ -74,7 +74,7 @@ export function withOutputFolder<Result>(
 export function withResultsFolder<Result>(
   folder: string,
   work: (staging: Staging) => Promise<Result>,
-  { cells = 0, ...options }: ResultsOptions = {},
+  { cells = [], ...options }: ResultsOptions = {},
 ): Promise<Result> {
   const obsolete = ({ files }: Staging) => obsoleteResults(folder, files, cells);
   return withOutputFolder(folder, work, { ...options, obsolete, endsCheckpoints: true });

@@ -28,6 +28,11 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/sweep.ts")).sweepCommand,
   ),
   command(
+    "merge <folders..>",
+    "Make one folder of the shards of a sweep, which `sweep --shard` wrote",
+    async () => (await import("./commands/merge.ts")).mergeCommand,
+  ),
+  command(
     "export <scenario>",
     "Write the logits of a scenario's stream to a .npy file",
     async () => (await import("./commands/export.ts")).exportCommand,
@@ -93,6 +98,7 @@ const commands: readonly Command[] = [
 const pluginCommands = new Set([
   "run",
   "sweep",
+  "merge",
   "export",
   "route",
   "compare",

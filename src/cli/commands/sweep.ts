@@ -2,11 +2,11 @@ import path from "node:path";
 import type { CommandModule } from "yargs";
 import { printable } from "../../core/results/format.ts";
 import { parseOverride, withOverrides } from "../../core/scenario/overrides.ts";
-import { hasLayers } from "../../core/scenario/scenario.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
-import { escapeUnprintable } from "../../core/words.ts";
-import { filesOfSweepWith, type Staging } from "../../node/files/results-folder.ts";
+import { counted, escapeUnprintable } from "../../core/words.ts";
+import { type Staging, shardFile } from "../../node/files/results-folder.ts";
 import { readScenarioFile } from "../../node/files/scenario-file.ts";
+import type { SweepOptions } from "../../node/run/run-sweep.ts";
 import {
   type BackendName,
   backendOption,
@@ -25,7 +25,8 @@ import { epilogue, examples } from "../help.ts";
 import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../output.ts";
 import { createLiveLine } from "../progress.ts";
 import { maxCellsOption } from "../scenario-options.ts";
-import { printJson, tableStyle, warn, writeLines } from "../terminal.ts";
+import { printSweep, type SweepOutput } from "../sweep-output.ts";
+import { printJson, writeLines } from "../terminal.ts";
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -34,6 +35,7 @@ interface SweepArguments extends CommonArguments {
   plugin?: string[] | undefined;
   workers: number;
   resume: boolean;
+  shard?: string | undefined;
   wide: boolean;
   "max-cells": number;
   "max-vio": number;
@@ -45,7 +47,7 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
     yargs
       .positional("scenario", scenarioPositional)
       .option("set", setOption)
-      .option("out", { ...outOption, defaultDescription: "results/<scenario name>" })
+      .option("out", { ...outOption, defaultDescription: "results/<scenario name>, with --shard i/n also -i-of-n" })
       .option("resume", {
         type: "boolean",
         group: optionGroups.output,
@@ -61,11 +63,18 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         default: 1,
         describe: "Number of threads that share the cells",
       })
+      .option("shard", {
+        type: "string",
+        group: optionGroups.computation,
+        requiresArg: true,
+        describe: "Run the i-th of n parts of the cells: i/n, from 1/n to n/n; see merge",
+      })
       .option("max-cells", maxCellsOption)
       .option("backend", backendOption)
       .example(
         examples({
           "Run every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
+          "Run the first of four parts; merge joins them": "$0 sweep scenarios/bias-rate.yaml --shard 1/4",
           "Resume an interrupted sweep": "$0 sweep scenarios/bias-rate.yaml --resume",
           "Find what keeps MaxVio within 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
         }),
@@ -75,6 +84,7 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
           "summary.csv    a row per cell and router; swept values in the last columns",
           "intervals.csv  means over seeds and half widths of 95 % intervals, per variant",
           "cells/0, 1, …  the files of `run` for each cell",
+          "shard.json     with --shard, beside its cells: what merge needs to know of them",
         ]),
       ),
   handler: sweep,
@@ -84,49 +94,59 @@ async function sweep(options: SweepArguments): Promise<void> {
   const workers = positiveInteger("workers", options.workers);
   const maxCells = positiveInteger("max-cells", options["max-cells"]);
   const maxVioLimit = positiveNumber("max-vio", options["max-vio"]);
+  // Loading the statistics of a sweep takes time that other commands should not wait for.
+  const { parseShard, runShard, dealCells } = await import("../../node/run/shards.ts");
+  const { runSweep } = await import("../../node/run/run-sweep.ts");
+  const { rerunWords } = await import("../text/sweep-outcome.ts");
+  const shard = options.shard === undefined ? null : parseShard(options.shard);
   const backend = await chooseBackend(options.backend);
   const { written, origin } = await readScenarioFile(options.scenario);
   const changed = withOverrides(written, options.set.map(parseOverride));
   const cells = await sweepCells(changed, options.scenario, maxCells, path.dirname(origin));
   const { name } = cells[0].scenario;
 
-  // Loading the statistics of a sweep takes time that other commands should not wait for.
-  const { runSweep } = await import("../../node/run/run-sweep.ts");
-  const { rerunWords, sweepOutcome } = await import("../text/sweep-outcome.ts");
   const given = { scenarioFile: options.scenario, set: options.set, plugin: options.plugin };
-  const folder = options.out ?? path.join("results", name);
+  const suffix = shard === null ? "" : `-${shard.index}-of-${shard.count}`;
+  const folder = options.out ?? path.join("results", name + suffix);
   const scenarios = cells.map(({ scenario }) => scenario);
   checkKept(folder, await filesReadBy(options.scenario, scenarios));
   const replaced = options.resume ? null : describeResults(folder);
+  const own = shard === null ? Array.from(cells.keys()) : dealCells(cells, shard.count)[shard.index - 1];
   let cellsDone = 0;
-  const progress = createLiveLine(() => `${cellsDone}/${cells.length} cells`, options.quiet);
+  const progress = createLiveLine(() => `${cellsDone}/${own.length} cells`, options.quiet);
   const lost = () => "interrupted before the first cell was finished; nothing is saved";
-  const work = (staging: Staging) =>
-    runSweep(cells, staging, {
-      scenarioFile: origin,
-      rerunOf: (cell) => rerunWords(given, cell),
-      workers,
-      backend,
-      resume: options.resume,
-      onProgress({ cells, work, totalWork }) {
-        cellsDone = cells;
-        progress.update(work, totalWork);
-      },
-    });
+  const sweepOptions: SweepOptions = {
+    scenarioFile: origin,
+    rerunOf: (cell) => rerunWords(given, cell),
+    workers,
+    backend,
+    resume: options.resume,
+    onProgress({ cells, work, totalWork }) {
+      cellsDone = cells;
+      progress.update(work, totalWork);
+    },
+  };
   const resume = options.resume ? "sweep" : null;
-  const results = await withResultsFolder(folder, work, { cells: cells.length, resume, lost }).finally(progress.stop);
-
-  const files = filesOfSweepWith(scenarios.some(hasLayers));
-  const outcome = sweepOutcome(results, cells, maxVioLimit, given);
-  if (options.json) {
-    printJson({ name, out: folder, files, cells: cells.length, ...outcome.object() });
-  } else if (!options.quiet) {
-    process.stdout.write(`${printable(name)}: ${outcome.text(tableStyle(options.wide))}\n\n`);
-    writeLines(
-      process.stdout,
-      `Written to ${escapeUnprintable(folder)}: ${files.join(", ")}, and each cell's files in cells`,
-    );
-    if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
+  const stage = <Result>(work: (staging: Staging) => Promise<Result>) =>
+    withResultsFolder(folder, work, { cells: own, resume, lost }).finally(progress.stop);
+  if (shard !== null) {
+    const shardOptions = { ...sweepOptions, shard, written: changed as object, set: options.set };
+    await stage((staging) => runShard(cells, staging, shardOptions));
+    if (options.json) {
+      printJson({ name, out: folder, files: [shardFile], shard: shard.index, shards: shard.count, cells: own.length });
+    } else if (!options.quiet) {
+      const part = `shard ${shard.index} of ${shard.count}, with ${own.length} of ${counted(cells.length, "cell")}`;
+      process.stdout.write(`${printable(name)}: ${part}\n\n`);
+      writeLines(
+        process.stdout,
+        `Written to ${escapeUnprintable(folder)}: ${shardFile}, and each cell's files in cells. When all shards are done, ` +
+          "moesim merge makes one folder of theirs.",
+      );
+      if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
+    }
+    return;
   }
-  for (const warning of outcome.warnings) warn(warning);
+  const results = await stage((staging) => runSweep(cells, staging, sweepOptions));
+  const output: SweepOutput = { folder, cells, maxVioLimit, origin: given, replaced };
+  await printSweep(results, output, options);
 }

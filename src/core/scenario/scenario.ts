@@ -81,6 +81,32 @@ export function toScenarioFile(scenario: Scenario): object {
   };
 }
 
+/**
+ * Returns the scenario that {@link toScenarioFile} wrote out as `written`, with the `layers` that it had and without a folder.
+ * Checks nothing: `resolveScenario` reads a scenario file.
+ */
+export function fromScenarioFile(written: object, layers?: readonly number[]): Scenario {
+  const { stream, routers, ...sizes } = written as WrittenOut;
+  const { kind, ...options } = stream;
+  return {
+    ...sizes,
+    stream: { kind, options },
+    routers: routers.map(({ kind, label, scores, ...options }) => ({ kind, name: label, scores, options })),
+    layers,
+    folder: ".",
+  };
+}
+
+type WrittenOut = Omit<Scenario, "stream" | "routers" | "layers" | "absentLayers" | "folder"> & {
+  readonly stream: { readonly kind: string; readonly [option: string]: unknown };
+  readonly routers: readonly {
+    readonly kind: string;
+    readonly label: string;
+    readonly scores: ScoreKind;
+    readonly [option: string]: unknown;
+  }[];
+};
+
 /** Returns whether results of the scenario are of several layers. */
 export function hasLayers({ layers = [] }: Pick<Scenario, "layers">): boolean {
   return layers.length > 1;

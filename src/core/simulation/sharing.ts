@@ -153,14 +153,29 @@ function longestFirst(scenario: Scenario, parts: readonly SimulationPart[]): Sim
   return parts.toSorted((a, b) => partWork(scenario, b) - partWork(scenario, a));
 }
 
-/** Deals the routers to `groups` parts, slowest first, each to the part with the least work so far. */
+/** Deals the routers to `groups` parts. */
 function dealRouters({ routers }: Scenario, groups: number): SimulationPart[] {
+  return dealByCost(routers.map(routerCost), groups).map((group) => ({ routers: group, optima: [], hindsight: [] }));
+}
+
+/**
+ * Deals the positions of `costs`, 0 or more each, to `groups` groups: the costliest first, each to the group that costs least
+ * so far (longest processing time first; Graham 1969). Ties go to the lower position and the lower group, so that the same
+ * costs are always dealt the same way. Returns the rising positions of each group; a group is empty if there are fewer
+ * positions than groups.
+ */
+export function dealByCost(costs: readonly number[], groups: number): number[][] {
   const dealt = Array.from({ length: groups }, () => ({ positions: [] as number[], cost: 0 }));
-  const slowestFirst = [...routers.entries()].toSorted(([, a], [, b]) => routerCost(b) - routerCost(a));
-  for (const [position, router] of slowestFirst) {
-    const idlest = dealt.reduce((least, group) => (group.cost < least.cost ? group : least));
+  const costliestFirst = [...costs.entries()].toSorted(([, a], [, b]) => b - a);
+  for (const [position, cost] of costliestFirst) {
+    // Among equal costs the shorter group, since an estimate may be 0.
+    const idlest = dealt.reduce((least, group) =>
+      group.cost < least.cost || (group.cost === least.cost && group.positions.length < least.positions.length)
+        ? group
+        : least,
+    );
     idlest.positions.push(position);
-    idlest.cost += routerCost(router);
+    idlest.cost += cost;
   }
-  return dealt.map(({ positions }) => ({ routers: positions.toSorted((a, b) => a - b), optima: [], hindsight: [] }));
+  return dealt.map(({ positions }) => positions.toSorted((a, b) => a - b));
 }

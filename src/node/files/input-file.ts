@@ -1,6 +1,8 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readFileSync } from "node:fs";
 import { access, type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { InputError } from "../../core/input-error.ts";
 import type { Source } from "../../core/source.ts";
 import { escapeUnprintable } from "../../core/words.ts";
@@ -134,6 +136,16 @@ export function readSmallFile(path: string, most: number): Buffer {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/**
+ * Returns the SHA-256 of a regular file as hexadecimal digits, reading it in pieces. Throws `InputError` as
+ * {@link openInputFile} does.
+ */
+export async function digestOfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream("", { fd: openRegularFile(path) }), hash);
+  return hash.digest("hex");
 }
 
 /** Resolves `path` against `folder` or, if there is nothing, the working directory. Throws `InputError` if both lack it. */

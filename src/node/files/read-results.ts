@@ -18,7 +18,7 @@ import {
   sweptSizes,
 } from "../../core/results/results.ts";
 import { openRegularFile, readSmallFile } from "./input-file.ts";
-import { completeCommit, readRunJson, readRunRecord } from "./results-folder.ts";
+import { completeCommit, readRunJson, readRunRecord, shardFile } from "./results-folder.ts";
 
 /** The columns of summary.csv that every file of results has had from the first version on. */
 const requiredColumns = ["scenario", "router", "kind", "seed", "steps", "experts", "max_vio_global"];
@@ -55,6 +55,9 @@ export function checkIsResults(folder: string): void {
   if (!existsSync(folder)) throw new InputError(`${folder}: there is no such folder`);
   completeCommit(folder);
   if (!existsSync(path.join(folder, "summary.csv"))) {
+    if (existsSync(path.join(folder, shardFile))) {
+      throw new InputError(`${folder}: holds one shard of a sweep; moesim merge makes results of all its shards`);
+    }
     throw new InputError(`${folder}: has no summary.csv, and so no finished results of run, sweep or measure`);
   }
 }

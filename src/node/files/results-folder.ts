@@ -57,8 +57,13 @@ export const resultFiles = [
 /** The names of the files that a sweep writes besides those of its cells. */
 export const sweepFiles = ["summary.csv", "intervals.csv"] as const;
 
+/** The file of a sweep's shard: which cells of which sweep are in the folder. */
+export const shardFile = "shard.json";
+
 /** The names of all files that run, sweep or measure write. */
-export const resultNames: readonly string[] = Array.from(new Set([...resultFiles, layersFile, ...sweepFiles]));
+export const resultNames: readonly string[] = Array.from(
+  new Set([...resultFiles, layersFile, ...sweepFiles, shardFile]),
+);
 
 /** Returns the names of the files that a sweep writes besides those of its cells, of which some have several layers or none. */
 export function filesOfSweepWith(hasLayers: boolean): readonly string[] {
@@ -90,7 +95,15 @@ const cellName = /^\d+$/;
 
 /** The contents of run.json in `folder`, unchecked; undefined if there is none. Throws `InputError` if it is no JSON file. */
 export function readRunJson(folder: string): unknown {
-  const file = path.join(folder, recordFile);
+  return readJson(path.join(folder, recordFile));
+}
+
+/** The contents of shard.json in `folder`, unchecked; undefined if there is none. Throws `InputError` if it is no JSON file. */
+export function readShardJson(folder: string): unknown {
+  return readJson(path.join(folder, shardFile));
+}
+
+function readJson(file: string): unknown {
   if (!existsSync(file)) return undefined;
   try {
     return JSON.parse(readSmallFile(file, maxRecordBytes).toString("utf8"));
@@ -102,8 +115,12 @@ export function readRunJson(folder: string): unknown {
 
 /** The record that moesim wrote to run.json in `folder`; undefined if there is none or the file is something else. */
 export function readRunRecord(folder: string): RunRecord | undefined {
+  return readRecord(path.join(folder, recordFile));
+}
+
+function readRecord(file: string): RunRecord | undefined {
   try {
-    const value = readRunJson(folder);
+    const value = readJson(file);
     return isRunRecord(value) ? value : undefined;
   } catch {
     return undefined;
@@ -121,7 +138,7 @@ export function ownResultFiles(folder: string): string[] {
   return resultNames.filter((name) => {
     const file = path.join(folder, name);
     if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
-    return name.endsWith(".csv") ? beginsAsResults(file) : readRunRecord(folder) !== undefined;
+    return name.endsWith(".csv") ? beginsAsResults(file) : readRecord(file) !== undefined;
   });
 }
 
@@ -132,14 +149,15 @@ export function beginsAsResults(file: string): boolean {
 
 /**
  * What describes earlier results in `folder` and therefore goes when new ones take its place, relative to it: result files
- * that moesim wrote, the cells that those staged in `files` replace, and the cells of a sweep from `cells` on.
+ * that moesim wrote, the cells that those staged in `files` replace, and the cells of a sweep that are not among `cells`.
  */
-export function obsoleteResults(folder: string, files: string, cells: number): string[] {
+export function obsoleteResults(folder: string, files: string, cells: readonly number[]): string[] {
   // Files of these names may be somebody else's: the cells of a sweep are known by their records.
   const isLink = lstatSync(path.join(folder, "cells"), { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  const kept = new Set(cells);
   const surplus = (isLink ? [] : cellsIn(folder)).filter((cell) => {
     const place = path.join(folder, cell);
-    if (Number(path.basename(cell)) < cells || !isCellFolder(place)) return false;
+    if (kept.has(Number(path.basename(cell))) || !isCellFolder(place)) return false;
     return readRunRecord(place)?.command === "sweep";
   });
   const replaced = cellsIn(files);
@@ -322,15 +340,15 @@ export function holdsCheckpoint({ checkpoint }: Pick<Staging, "checkpoint">, kin
 }
 
 /**
- * Makes the staged cells a checkpoint, so that an interrupted sweep keeps the finished ones; removes those of a larger sweep
- * that was interrupted here. Throws `InputError` if something else is in the place of one of the `count` cells.
+ * Makes the staged cells a checkpoint, so that an interrupted sweep keeps the finished ones; removes those of another sweep or
+ * shard that was interrupted here. Throws `InputError` if something else is in the place of one of the `cells`.
  */
-export function keepCells({ folder, files, checkpoint }: Staging, count: number): void {
+export function keepCells({ folder, files, checkpoint }: Staging, cells: readonly number[]): void {
   const place = path.join(folder, "cells");
   if (isThere(place) && !isFolder(place)) {
     throw new InputError(`${place}: a folder for the cells goes here; move what is here or change --out`);
   }
-  for (let cell = 0; cell < count; cell++) {
+  for (const cell of cells) {
     const cellPlace = path.join(place, String(cell));
     if (!isThere(cellPlace) || isCellFolder(cellPlace)) continue;
     throw new InputError(
@@ -339,8 +357,9 @@ export function keepCells({ folder, files, checkpoint }: Staging, count: number)
   }
   mkdirSync(checkpoint, { recursive: true });
   writeFileSync(path.join(checkpoint, cellsMark), "");
+  const kept = new Set(cells);
   for (const cell of cellsIn(files)) {
-    if (Number(path.basename(cell)) >= count) removeWhole(path.join(files, cell));
+    if (!kept.has(Number(path.basename(cell)))) removeWhole(path.join(files, cell));
   }
 }
 
@@ -857,7 +876,13 @@ function makeFolders(folder: string, made: string[]): void {
   if (existsSync(folder)) return;
   // mkdir's own recursive mode never returns below /proc, and does not tell what it made before it failed.
   makeFolders(path.dirname(folder), made);
-  mkdirSync(folder);
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // Another program, such as another shard, made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" && isFolder(folder)) return;
+    throw error;
+  }
   made.push(folder);
 }
 

@@ -3,8 +3,8 @@ import { parentPort } from "node:worker_threads";
 import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
 import { withOwnStrings } from "../../core/words.ts";
 import { loadPlugin } from "../plugins.ts";
+import { type CellTask, runCell } from "./cell.ts";
 import { type PartTask, runPart } from "./run-scenario.ts";
-import { type CellTask, runCell } from "./run-sweep.ts";
 import { answerOf, type WorkerAnswer, type WorkerData } from "./worker-pool.ts";
 
 /** Loads the plugins that the program has; the first task waits for them. */
