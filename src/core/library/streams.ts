@@ -27,6 +27,8 @@ export interface StreamSizes {
   readonly tokens?: number | undefined;
   /** Required unless the stream is recorded. */
   readonly experts?: number | undefined;
+  /** Experts per token, which only `skewed` streams depend on; default 1. */
+  readonly topK?: number | undefined;
   /** Seed of all random numbers, default 0. A scenario with this seed and these sizes has the same batches. */
   readonly seed?: number | undefined;
   /** Id of the layer to read; required if the stream has several. */
@@ -64,7 +66,7 @@ export async function open(stream: StreamInput, { backend, layer, ...sizes }: St
   const where = "streams.open";
   const routers = [{ kind: "topk" }];
   const resolved = await resolveScenario(
-    { ...sizes, name: where, topK: 1, regret: { every: 0 }, stream, routers },
+    { ...sizes, topK: sizes.topK ?? 1, name: where, regret: { every: 0 }, stream, routers },
     where,
   );
   const scenario = scenarioOfLayer(resolved, layer);

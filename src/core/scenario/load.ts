@@ -57,7 +57,7 @@ export async function resolveScenario(written: unknown, where: string, folder = 
   const problems = [
     ...sizeProblems(fields, shape),
     ...placementProblems(fields.ranks, shape.experts, placement),
-    ...(streamKind.check?.(streamOptions, streamShape) ?? []).map(
+    ...(streamKind.check?.(streamOptions, shape) ?? []).map(
       ({ path: inside, message }) => `${formatPath(["stream", ...inside])}: ${message}`,
     ),
     ...routerProblems(routers, shape),

@@ -4,6 +4,7 @@ import { burstyKind } from "./bursty.ts";
 import { clustersKind } from "./clusters.ts";
 import { driftKind } from "./drift.ts";
 import { gaussianKind } from "./gaussian.ts";
+import { skewedKind } from "./skewed.ts";
 import type { StreamKind } from "./stream.ts";
 import { traceKind } from "./trace.ts";
 import { trainingKind } from "./training.ts";
@@ -17,6 +18,7 @@ const kinds = [
   burstyKind,
   adversarialKind,
   zipfTextKind,
+  skewedKind,
   trainingKind,
   traceKind,
 ] as const;

@@ -11,6 +11,8 @@ export interface StreamShape {
   /** Maximum tokens in a batch; only the last batch of a recorded file may hold fewer. */
   readonly tokens: number;
   readonly experts: number;
+  /** Experts per token that routers choose, if it is known; needed only by streams that are made for plain top-k. */
+  readonly topK?: number | undefined;
   /** For recorded data with layers: the model's ids of those that are read, rising. */
   readonly layers?: readonly number[] | undefined;
   /** Ids of layers that were asked for and have no logits, such as dense ones. */
