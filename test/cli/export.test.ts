@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { npyBytes, readNpy } from "../support/npy.ts";
+import { npyBytes, readIntegerNpy, readNpy } from "../support/npy.ts";
 import { listFiles, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -115,5 +115,91 @@ describe("moesim export", () => {
     expect(await refused(folder, ["--out", path.join(folder, "logits.npy")], bad)).toMatch(
       /bad\.npy: the logit of step 1, token 0 of that step, expert 1 is NaN/,
     );
+  });
+
+  describe("--what selections", () => {
+    const skewed = { stream: { kind: "skewed", target: { maxVio: 1 } } };
+    const selectionsOf = async (folder: string, words: string[], fields: object) => {
+      const files = { ids: path.join(folder, "ids.npy"), gates: path.join(folder, "gates.npy") };
+      await onScenario(
+        folder,
+        ["export", "--what", "selections", "--out", files.ids, "--gates", files.gates, ...words],
+        fields,
+      );
+      return { ...readIntegerNpy(files.ids), gates: readNpy(files.gates) };
+    };
+
+    it("writes each token's experts and gates under plain top-k, which place and measure read", async () => {
+      const folder = temporaryFolder();
+      const { shape, values, gates } = await selectionsOf(folder, [], skewed);
+      expect([shape, gates.shape]).toEqual([
+        [12, 64, 2],
+        [12, 64, 2],
+      ]);
+      await onScenario(folder, ["export", "--out", path.join(folder, "logits.npy")], skewed);
+      const logits = readNpy(path.join(folder, "logits.npy")).values;
+      const load = new Int32Array(8);
+      for (let token = 0; token < 12 * 64; token++) {
+        const row = logits.subarray(token * 8, (token + 1) * 8);
+        const best = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, 2);
+        expect(Array.from(values.subarray(token * 2, token * 2 + 2))).toEqual(best);
+        const share = 1 / (1 + Math.exp(row[best[1]] - row[best[0]]));
+        expect(gates.values[token * 2]).toBeCloseTo(share, 6);
+        for (const e of best) load[e] += 1;
+      }
+      expect(Math.max(...load) / ((12 * 64 * 2) / 8)).toBeCloseTo(2, 2);
+      const file = path.join(folder, "ids.npy");
+      const words = ["place", file, "--as", "selections", "--experts", "8", "--gpus", "8", "--split", "1", "--json"];
+      const { stdout } = await runInProcess(words);
+      expect(JSON.parse(stdout).layers[0]).toMatchObject({ steps: 12, unplaced: { max_rank_load: Math.max(...load) } });
+    });
+
+    it("writes those of the router that is named, on the batches that it saw", async () => {
+      const folder = temporaryFolder();
+      for (const [fields, label] of [
+        [skewed, "by bias"],
+        [adversarial, "by bias"],
+      ] as const) {
+        await onScenario(folder, ["run", "--out", path.join(folder, "run")], fields);
+        const { values } = await selectionsOf(folder, ["--router", label], fields);
+        const rows = readFileSync(path.join(folder, "run/loads.csv"), "utf8").split("\n");
+        const loads = rows.filter((row) => row.startsWith(`small,${label},`)).map((row) => Number(row.split(",")[5]));
+        const counted = new Array(12 * 8).fill(0);
+        values.forEach((expert, pair) => {
+          counted[Math.floor(pair / 128) * 8 + expert] += 1;
+        });
+        expect(counted).toEqual(loads);
+      }
+    });
+
+    it("has the dimension of the layers, and says what it wrote", async () => {
+      const folder = temporaryFolder();
+      const fields = { stream: { ...skewed.stream, layers: 3 } };
+      const { shape, values } = await selectionsOf(folder, [], fields);
+      expect(shape).toEqual([12, 3, 64, 2]);
+      expect(values.slice(0, 128)).toEqual((await selectionsOf(folder, [], skewed)).values.slice(0, 128));
+      expect(values.slice(128, 256)).not.toEqual(values.slice(0, 128));
+      const out = path.join(folder, "again.npy");
+      const file = path.join(folder, "scenario.json");
+      const { stdout } = await runInProcess(["export", file, "--what", "selections", "--out", out]);
+      expect(stdout).toContain("top-2 of topk, written to ");
+      const { stdout: json } = await runInProcess(["export", file, "--what", "selections", "--out", out, "--json"]);
+      expect(JSON.parse(json)).toMatchObject({ path: out, what: "selections", top_k: 2, gates: null });
+    });
+
+    it("refuses gates of logits, one file for both, and routers without a number of experts per token", async () => {
+      const folder = temporaryFolder();
+      const out = ["--out", path.join(folder, "ids.npy")];
+      expect(await refused(folder, [...out, "--gates", path.join(folder, "gates.npy")])).toContain(
+        "--gates: logits have no gates; add --what selections",
+      );
+      const selections = [...out, "--what", "selections"];
+      expect(await refused(folder, [...selections, "--gates", out[1]])).toContain("name the same file");
+      expect(await refused(folder, [...selections, "--router", "topc"])).toContain('Did you mean "topk"?');
+      const chosen = { routers: [{ kind: "expert-choice" }] };
+      expect(await refused(folder, [...selections, "--router", "expert-choice"], chosen)).toContain(
+        "the tokens of expert-choice have different numbers of experts",
+      );
+    });
   });
 });

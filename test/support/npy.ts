@@ -13,14 +13,25 @@ export function npyBytes(shape: readonly number[], values: ArrayLike<number>, de
 
 /** Shape and values of a little-endian float32 `.npy` file of version 1.0. */
 export function readNpy(file: string): { shape: number[]; values: Float32Array } {
+  const { shape, buffer } = readArray(file, "<f4");
+  return { shape, values: new Float32Array(buffer) };
+}
+
+/** Shape and values of a little-endian int32 `.npy` file of version 1.0. */
+export function readIntegerNpy(file: string): { shape: number[]; values: Int32Array } {
+  const { shape, buffer } = readArray(file, "<i4");
+  return { shape, values: new Int32Array(buffer) };
+}
+
+function readArray(file: string, type: string): { shape: number[]; buffer: ArrayBuffer } {
   const bytes = readFileSync(file);
   const start = 10 + bytes.readUInt16LE(8);
   const header = bytes.toString("latin1", 10, start);
-  if (!header.includes("'<f4'")) throw new Error(`${file}: not float32: ${header}`);
+  if (!header.includes(`'${type}'`)) throw new Error(`${file}: not ${type}: ${header}`);
   const shape = header
     .match(/'shape': \(([^)]*)\)/)![1]
     .split(",")
     .filter((part) => part.trim() !== "")
     .map(Number);
-  return { shape, values: new Float32Array(new Uint8Array(bytes.subarray(start)).buffer) };
+  return { shape, buffer: new Uint8Array(bytes.subarray(start)).buffer };
 }

@@ -1,7 +1,9 @@
 import type { CommandModule } from "yargs";
 import { InputError } from "../../core/input-error.ts";
-import { loadKernels } from "../../core/kernels/index.ts";
+import { type KernelBackend, loadKernels } from "../../core/kernels/index.ts";
 import { printable } from "../../core/results/format.ts";
+import { routerKindOf } from "../../core/routers/index.ts";
+import { topkKind } from "../../core/routers/topk.ts";
 import { hasLayers, type RouterChoice, type Scenario, scenariosOfLayers } from "../../core/scenario/scenario.ts";
 import { batchesOnly, hasOwnStreams } from "../../core/simulation/sharing.ts";
 import { createSimulation } from "../../core/simulation/simulation.ts";
@@ -28,9 +30,13 @@ import {
 } from "../scenario-options.ts";
 import { layersText, printJson, sizesText } from "../terminal.ts";
 
+const contents = ["logits", "selections"] as const;
+
 interface ExportArguments extends CommonArguments, ScenarioArguments {
   router?: string | undefined;
+  what: (typeof contents)[number];
   out: string;
+  gates?: string | undefined;
   backend: BackendName;
 }
 
@@ -43,7 +49,15 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
         type: "string",
         group: optionGroups.input,
         requiresArg: true,
-        describe: "Label of the router that drives a stream that reacts to it",
+        describe: "Label of the router that selects, or that drives a stream that reacts to it",
+        defaultDescription: "plain top-k",
+      })
+      .option("what", {
+        group: optionGroups.output,
+        choices: contents,
+        requiresArg: true,
+        default: "logits" as const,
+        describe: "Write the logits, or the experts that each token selects",
       })
       .option("out", {
         type: "string",
@@ -52,6 +66,12 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
         requiresArg: true,
         describe: "The .npy file to write",
       })
+      .option("gates", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "With --what selections: also write their gates to this .npy file",
+      })
       .option("backend", backendOption)
       .example(
         examples({
@@ -59,56 +79,113 @@ export const exportCommand: CommandModule<CommonArguments, ExportArguments> = {
           "Change the scenario first": "$0 export my.yaml --set steps=10 --seed 7 --out logits.npy",
           "Export the logits of a gate trained with one router":
             "$0 export training.yaml --router ssr --out logits.npy",
+          "Export each token's experts under plain top-k, for a kernel benchmark":
+            "$0 export skewed.yaml --what selections --out topk-ids.npy",
         }),
       )
       .epilogue(
-        epilogue(["--out  float32 [steps × tokens × experts], of several layers [steps × layers × tokens × experts]"]),
+        epilogue([
+          "--out    logits: float32 [steps × tokens × experts]; selections: int32 [steps × tokens × topK], −1 for none",
+          "--gates  float32 [steps × tokens × topK]",
+          "With several layers, the files have the dimension of the layers after that of the steps.",
+        ]),
       ),
-  handler: exportLogits,
+  handler: exportStream,
 };
 
-async function exportLogits(options: ExportArguments): Promise<void> {
+async function exportStream(options: ExportArguments): Promise<void> {
+  const { out, gates, what } = options;
   const backend = await chooseBackend(options.backend);
-  const { scenario } = await readOneScenario(options);
-  const router = routerOf(scenario, options);
-  checkTarget("out", options.out, await filesReadBy(options.scenario, [scenario]));
-  const { name, steps, tokens, experts } = scenario;
-  const layers = scenario.layers?.length ?? 1;
-  const shape = hasLayers(scenario) ? [steps, layers, tokens, experts] : [steps, tokens, experts];
-  const progress = createProgress(steps * layers, "steps", options.quiet);
-  const write = async (file: string) => {
-    const writer = createNpyWriter(file, shape);
-    try {
-      const part = router === null ? batchesOnly : { ...batchesOnly, routers: [scenario.routers.indexOf(router)] };
-      const withoutRegret = { ...scenario, regret: { every: 0, gap: 0 } };
-      for (const [layer, ofLayer] of scenariosOfLayers(withoutRegret).entries()) {
-        const simulation = await createSimulation(ofLayer, { kernels: await loadKernels(backend), part });
-        for await (const _ of eachStep(simulation)) {
-          const batch = simulation.batch!;
-          checkWhole(scenario, batch);
-          writer.append(batch.logits, tokens * experts, (batch.step * layers + layer) * tokens * experts);
-          progress.update(layer * steps + simulation.steps);
-        }
-      }
-    } finally {
-      writer.close();
-    }
-  };
-  await withOutputFile(options.out, (file) => namingFile(options.scenario, () => write(file))).finally(() =>
-    progress.stop(),
-  );
+  if (gates !== undefined && what === "logits") {
+    throw new InputError("--gates: logits have no gates; add --what selections, or leave --gates out");
+  }
+  const { scenario: whole } = await readOneScenario(options);
+  const scenario = { ...whole, routers: routersOf(whole, options), regret: { every: 0, gap: 0 } };
+  const inputs = await filesReadBy(options.scenario, [scenario]);
+  checkTarget("out", out, inputs);
+  if (gates !== undefined) checkTarget("gates", gates, [...inputs, { name: "--out", file: out }]);
+
+  const { name, steps, tokens, experts, topK } = scenario;
+  const progress = createProgress(steps * (scenario.layers?.length ?? 1), "steps", options.quiet);
+  const write = (file: string, gateFile: string | null) =>
+    namingFile(options.scenario, () => writeBatches(scenario, backend, what, file, gateFile, progress.update));
+  await withOutputFile(out, (file) =>
+    gates === undefined ? write(file, null) : withOutputFile(gates, (gateFile) => write(file, gateFile)),
+  ).finally(() => progress.stop());
 
   if (options.json) {
-    printJson({ path: options.out, ...(hasLayers(scenario) && { layers: scenario.layers }), steps, tokens, experts });
+    const layers = hasLayers(scenario) ? { layers: scenario.layers } : {};
+    const selected = what === "logits" ? {} : { top_k: topK, gates: gates ?? null };
+    printJson({ path: out, what, ...layers, steps, tokens, experts, ...selected });
     return;
   }
   if (options.quiet) return;
+  const selected = what === "logits" ? "" : `, top-${topK} of ${printable(scenario.routers[0].name)}`;
+  const files = gates === undefined ? [out] : [out, gates];
   process.stdout.write(
-    `${printable(name)}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, written to ${escapeUnprintable(options.out)}\n`,
+    `${printable(name)}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}${selected}, written to ` +
+      `${escapeUnprintable(files.join(" and "))}\n`,
   );
 }
 
-/** Returns the router that drives the stream; null if all routers see the same. Throws `InputError` if several are possible. */
+/** Writes every batch of a scenario with at most one router, which routes it, and which selections are those of. */
+async function writeBatches(
+  scenario: Scenario,
+  backend: KernelBackend,
+  what: ExportArguments["what"],
+  file: string,
+  gateFile: string | null,
+  onProgress: (steps: number) => void,
+): Promise<void> {
+  const { steps, tokens, experts, topK } = scenario;
+  const layers = scenario.layers?.length ?? 1;
+  const dimensions = hasLayers(scenario) ? [steps, layers, tokens] : [steps, tokens];
+  const logitWriter = what === "logits" ? createNpyWriter(file, [...dimensions, experts]) : null;
+  const expertWriter = what === "logits" ? null : createNpyWriter(file, [...dimensions, topK], "int32");
+  const gateWriter = gateFile === null ? null : createNpyWriter(gateFile, [...dimensions, topK]);
+  const part = { ...batchesOnly, routers: Array.from(scenario.routers.keys()) };
+  try {
+    for (const [layer, ofLayer] of scenariosOfLayers(scenario).entries()) {
+      const simulation = await createSimulation(ofLayer, { kernels: await loadKernels(backend), part });
+      for await (const _ of eachStep(simulation)) {
+        const batch = simulation.batch!;
+        checkWhole(scenario, batch);
+        const place = (batch.step * layers + layer) * tokens;
+        logitWriter?.append(batch.logits, tokens * experts, place * experts);
+        if (expertWriter !== null) {
+          const { expert, gate } = simulation.runs[0].routed.assignment;
+          expertWriter.append(expert, tokens * topK, place * topK);
+          gateWriter?.append(gate, tokens * topK, place * topK);
+        }
+        onProgress(layer * steps + simulation.steps);
+      }
+    }
+  } finally {
+    for (const writer of [logitWriter, expertWriter, gateWriter]) writer?.close();
+  }
+}
+
+/**
+ * Returns the router that drives the stream or selects; none if all routers see the same and only logits are wanted. Throws
+ * `InputError` if several are possible, or if the router's tokens have different numbers of experts.
+ */
+function routersOf(scenario: Scenario, options: ExportArguments): RouterChoice[] {
+  const named = routerOf(scenario, options);
+  if (options.what === "logits") return hasOwnStreams(scenario) ? [named!] : [];
+  const router = named ?? {
+    kind: topkKind.kind,
+    name: topkKind.kind,
+    scores: scenario.measure.scores,
+    options: topkKind.options.parse({}),
+  };
+  if (routerKindOf(router).maxSlots === undefined) return [router];
+  throw new InputError(
+    `--what selections: the tokens of ${router.kind} have different numbers of experts, and a .npy file has no place for that; ` +
+      "use moesim route, which writes a row per expert",
+  );
+}
+
+/** Returns the router that is named, or else the only one that can drive the stream; null if none needs to. */
 function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportArguments): RouterChoice | null {
   const { routers, stream } = scenario;
   const names = routers.map(({ name }) => name);
@@ -117,8 +194,8 @@ function routerOf(scenario: Scenario, { scenario: file, router: label }: ExportA
     const nearest = suggestion(label, names);
     throw new InputError(`--router ${label}: ${file} has no such router.${nearest} Allowed: ${listedFirst(names)}.`);
   }
-  if (!hasOwnStreams(scenario)) return null;
   if (router !== undefined) return router;
+  if (!hasOwnStreams(scenario)) return null;
   if (routers.length === 1) return routers[0];
   throw new InputError(
     `${file}: a stream of kind "${stream.kind}" reacts to its router, so each router has its own; choose one with --router: ` +
