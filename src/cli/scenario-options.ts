@@ -10,6 +10,7 @@ import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
 import { isPattern } from "../node/files/recorded-files.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
 import { optionGroups, parseAxes, scenarioPositional, setOption } from "./common-options.ts";
+import { type RecordingArguments, recordingOptions } from "./recording-options.ts";
 
 /** Options of commands that take one scenario and can change it. */
 export interface ScenarioArguments {
@@ -71,17 +72,20 @@ export async function readOneScenario({ scenario: file, seed, set }: ScenarioArg
 
 const defaultTopK = 2;
 
-/** Options of commands that read one file of logits. */
-export interface LogitsArguments {
-  logits: string;
+/** How to read a file of logits. */
+export interface LogitsReading extends Pick<RecordingArguments, "axes" | "tensor" | "column" | "input"> {
   "top-k"?: number | undefined;
-  /** Only commands that route take it. */
-  model?: string | undefined;
-  tensor?: string | undefined;
-  column?: string | undefined;
-  axes?: string | undefined;
   layers?: string | undefined;
   "padding-mask"?: string | undefined;
+  /** Only commands that have steps of their own take it. */
+  "batch-tokens"?: number | undefined;
+}
+
+/** Options of commands that read one file of logits. */
+export interface LogitsArguments extends LogitsReading {
+  logits: string;
+  /** Only commands that route take it. */
+  model?: string | undefined;
 }
 
 export const paddingMaskOption = {
@@ -91,37 +95,22 @@ export const paddingMaskOption = {
   describe: "File that marks padding: one boolean per token, 1 = padding",
 } as const satisfies Options;
 
-export const logitsOptions = {
-  logits: {
-    type: "string",
-    group: optionGroups.input,
-    demandOption: true,
-    requiresArg: true,
-    describe: "Logits: a file, a folder of rank files, a quoted pattern",
-  },
-  "top-k": {
-    type: "number",
-    group: optionGroups.input,
-    requiresArg: true,
-    describe: "Experts per token",
-    defaultDescription: `${defaultTopK}, or all experts if there are fewer`,
-  },
-  tensor: {
-    type: "string",
-    group: optionGroups.input,
-    requiresArg: true,
-    describe: "Name of the tensor, of several; * stands for the layer",
-  },
-  column: {
-    type: "string",
-    group: optionGroups.input,
-    requiresArg: true,
-    describe: "Name of the column of a table",
-  },
+export const topKOption = {
+  type: "number",
+  group: optionGroups.input,
+  requiresArg: true,
+  describe: "Experts per token",
+  defaultDescription: `${defaultTopK}, or all experts if there are fewer`,
+} as const satisfies Options;
+
+const { tensor, column, input, axes, "batch-tokens": batchTokens } = recordingOptions;
+
+const readingOptionsOfLogits = {
+  tensor,
+  column,
+  input,
   axes: {
-    type: "string",
-    group: optionGroups.input,
-    requiresArg: true,
+    ...axes,
     describe: "What the dimensions are: layers,tokens,experts, …",
     defaultDescription: "[[steps,][layers,]]tokens,experts",
   },
@@ -135,6 +124,21 @@ export const logitsOptions = {
   "padding-mask": paddingMaskOption,
 } as const satisfies Record<string, Options>;
 
+export const logitsOptions = {
+  logits: {
+    type: "string",
+    group: optionGroups.input,
+    demandOption: true,
+    requiresArg: true,
+    describe: "Logits: a file, a folder of rank files, a quoted pattern",
+  },
+  "top-k": topKOption,
+  ...readingOptionsOfLogits,
+} as const satisfies Record<string, Options>;
+
+/** Options of commands that cut a file of logits into steps. */
+export const logitsReadingOptions = { "batch-tokens": batchTokens, ...readingOptionsOfLogits } as const;
+
 /** Options that set fields of the scenario, by the path of the field. */
 const optionOfField: Readonly<Record<string, string>> = {
   topK: "--top-k",
@@ -143,6 +147,8 @@ const optionOfField: Readonly<Record<string, string>> = {
   "stream.path": "--logits",
   "stream.tensor": "--tensor",
   "stream.column": "--column",
+  "stream.input": "--input",
+  "stream.batchTokens": "--batch-tokens",
   "stream.axes": "--axes",
   "stream.layers": "--layers",
   "stream.paddingMask": "--padding-mask",
@@ -150,15 +156,17 @@ const optionOfField: Readonly<Record<string, string>> = {
 
 /**
  * Returns the scenario that replays the file, with further `fields`, checked like any other under the name of `command`. A file
- * without steps is one batch in each layer. Throws `InputError`, whose message names options instead of fields.
+ * without steps is one batch in each layer, unless `batch-tokens` cuts it. Throws `InputError`, whose message names options
+ * instead of fields.
  */
 export async function scenarioOfLogits(
   command: string,
-  { logits, tensor, column, axes, layers, model, "top-k": topK, "padding-mask": mask }: LogitsArguments,
+  { logits, tensor, column, input, axes, layers, model, ...options }: LogitsArguments,
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+  const { "top-k": topK, "padding-mask": mask, "batch-tokens": batchTokens } = options;
   const named = axes === undefined ? undefined : parseAxes(axes, logitAxes);
-  const file = await openRecordedLogits(logits, { tensor, column, axes: named });
+  const file = await openRecordedLogits(logits, { tensor, column, input, axes: named });
   const { steps, tokens, experts } = file;
   await file.close();
   const hasSteps = steps !== null;
@@ -179,9 +187,10 @@ export async function scenarioOfLogits(
       path: isPattern(logits) ? logits : path.resolve(logits),
       tensor,
       column,
+      input,
       axes: named,
       layers: layers?.split(",").map((item) => (/^\d+$/.test(item) ? Number(item) : item)),
-      batchTokens: hasSteps ? undefined : tokens,
+      batchTokens: batchTokens ?? (hasSteps ? undefined : tokens),
       paddingMask: mask === undefined ? undefined : path.resolve(mask),
     },
     regret: { every: 0 },

@@ -37,5 +37,6 @@ export async function printSweep(
     );
     if (replaced !== null) writeLines(process.stdout, `Replaced there: ${replaced}`);
   }
-  for (const warning of outcome.warnings) warn(warning);
+  const ofFiles = new Set(cells.flatMap(({ scenario }) => scenario.warnings ?? []));
+  for (const warning of [...ofFiles, ...outcome.warnings]) warn(warning);
 }

@@ -374,3 +374,63 @@ describe("padding", () => {
     expect(ofMasked.stdout).toBe(`${ofReal.stdout}${none}`);
   });
 });
+
+describe("probabilities instead of logits", () => {
+  const rows = toMatrix(logits, steps * tokens, experts).map(softmax);
+  beforeAll(() => {
+    const shape = [steps, tokens, experts];
+    writeFileSync(path.join(folder, "probabilities.npy"), npyBytes(shape, rows.flat()));
+    writeFileSync(path.join(folder, "logarithms.npy"), npyBytes(shape, rows.flat().map(Math.log)));
+    const [first] = rows;
+    writeFileSync(path.join(folder, "negative.npy"), npyBytes([1, experts], first.with(2, -0.25)));
+  });
+
+  it.each(["probabilities", "log-probabilities"])("routes %s as the logits they were made of", async (input) => {
+    const file = input === "probabilities" ? "probabilities.npy" : "logarithms.npy";
+    const { code, stderr } = await route("topk", ["--logits", file, "--input", input, "--out", "p.csv", "--quiet"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    await route("topk", ["--logits", "steps.npy", "--out", "z.csv"]);
+    const expected = assignmentsOf("z.csv");
+    expect(assignmentsOf("p.csv")).toEqual(expected.map((row) => ({ ...row, gate: expect.closeTo(row.gate, 6) })));
+
+    const optimumOf = async (...words: string[]) => {
+      const { stdout } = await runInProcess(["optimum", "--logits", ...words, "--top-k", "2"], folder);
+      return stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).optimum as number);
+    };
+    const ofLogits = await optimumOf("steps.npy");
+    const found = await optimumOf(file, "--input", input);
+    expect(found).toEqual(ofLogits.map((value) => expect.closeTo(value, 4)));
+  });
+
+  it("warns of them if nobody said so: route, optimum and the runs of trace streams", async () => {
+    const warning = /warning: .*probabilities\.npy: Every row looks like probabilities.* say input probabilities/s;
+    const routed = await route("topk", ["--logits", "probabilities.npy", "--out", "p.csv", "--quiet"]);
+    const solved = await runInProcess(["optimum", "--logits", "probabilities.npy"], folder);
+    const stream = { kind: "trace", path: "probabilities.npy" };
+    const scenario = { name: "p", topK, stream, routers: [{ kind: "topk" }], seeds: [1, 2] };
+    writeFileSync(path.join(folder, "p.json"), JSON.stringify(scenario));
+    const ran = await runInProcess(["run", "p.json", "--out", "p-run", "--quiet"], folder);
+    const swept = await runInProcess(["sweep", "p.json", "--out", "p-sweep", "--quiet", "--workers", "1"], folder);
+    for (const { code, stderr } of [routed, solved, ran, swept]) {
+      expect(code).toBe(0);
+      expect(stderr).toMatch(warning);
+      expect(stderr.match(/warning:/g)).toHaveLength(1);
+    }
+    expect(readFileSync(path.join(folder, "p-run", "run.json"), "utf8")).not.toContain("Every row");
+    const told = await runInProcess(
+      ["run", "p.json", "--set", "stream.input=probabilities", "--out", "t", "--quiet"],
+      folder,
+    );
+    expect(told).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  it("refuses numbers that are no probabilities", async () => {
+    const words = ["--logits", "negative.npy", "--input", "probabilities", "--out", "n.csv"];
+    const { code, stderr } = await route("topk", words);
+    expect(code).toBe(2);
+    expect(stderr).toContain("negative.npy: step 0, expert 2: -0.25 is not a probability; they are from 0 to 1");
+  });
+});

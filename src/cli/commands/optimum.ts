@@ -11,6 +11,7 @@ import { eachStep } from "../../node/run/run-scenario.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
+import { warn } from "../terminal.ts";
 
 const scoreNames = [...scoreKinds, "raw"] as const;
 
@@ -74,6 +75,7 @@ async function optimum(options: OptimumArguments): Promise<void> {
   const lines: string[] = [];
   for (const ofLayer of scenariosOfLayers(scenario)) await solveLayer(ofLayer);
   process.stdout.write(lines.join(""));
+  for (const warning of scenario.warnings ?? []) warn(warning);
 
   async function solveLayer(scenario: Scenario): Promise<void> {
     const kernels = createKernels();

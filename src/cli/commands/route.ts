@@ -156,7 +156,7 @@ async function route(options: RouteArguments): Promise<void> {
     for (const sentence of absentSentences(scenario)) writeLines(process.stdout, sentence);
     if (notConverged > 0 && isMeant) writeLines(process.stdout, `Note: ${missed}, as its settings ask for.`);
   }
-  for (const warning of adviceWarnings(scenario.routers)) warn(warning);
+  for (const warning of adviceWarnings(scenario)) warn(warning);
   if (notConverged > 0 && !isMeant) warn(`${router}: ${missed}`);
 }
 

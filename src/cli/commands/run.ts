@@ -138,7 +138,7 @@ async function run(options: RunArguments): Promise<void> {
     solvedWithRegret,
   }));
   const warnings = [
-    ...adviceWarnings(scenario.routers),
+    ...adviceWarnings(scenario),
     ...convergence.warnings,
     ...sampledRegretWarnings(samplesOfRouters(samples)),
     ...dualRegretWarnings(dualRegretBases(results)),

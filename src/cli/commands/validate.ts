@@ -44,7 +44,7 @@ async function validate(options: ValidateArguments): Promise<void> {
     printJson({ valid: true, name, stream: stream.kind, ...sizes, cells: cells.length, routers: kinds });
     return;
   }
-  for (const warning of adviceWarnings(routers)) warn(warning);
+  for (const warning of adviceWarnings(scenario)) warn(warning);
   if (options.quiet) return;
   const count = cells.length === 1 ? "" : `, ${cells.length} cells`;
   process.stdout.write(

@@ -81,6 +81,8 @@ export interface LayerOptions {
 const pieceValues = 1 << 16;
 /** Affinity of a probability that is stored as 0: that of the least float32. */
 const leastLogit = Math.log(2 ** -149);
+/** A 1 that was rounded to bfloat16 after a sum of its own is no larger. */
+const mostProbability = 1.01;
 
 /** A run of rows of one part, in one step. */
 interface Run {
@@ -202,7 +204,8 @@ function rowsReader(
       while (run !== undefined && run.step < skip) advance();
     }
     if (run === undefined) return null;
-    const { step } = run;
+    const { step, part } = run;
+    const { name } = part.rows;
     let rows = 0;
     let endsStep = false;
     while (rows < count && !endsStep) {
@@ -215,7 +218,7 @@ function rowsReader(
       endsStep = run?.step !== step;
       if (run === undefined) break;
     }
-    if (input === "probabilities" && content === "logits") toLogits(into, rows * columns);
+    if (input === "probabilities" && content === "logits") toLogits(into, rows, columns, `${name}: step ${step}`);
     return { step: step - skip, rows, endsStep };
   }
 
@@ -229,10 +232,19 @@ function rowsReader(
   };
 }
 
-/** Turns probabilities into logits with the same softmax, in place. Their logarithms are such logits. */
-function toLogits(values: Float32Array | Float64Array, count: number): void {
-  // A probability of 0 is one that was rounded, not a disabled expert.
-  for (let i = 0; i < count; i++) values[i] = values[i] === 0 ? leastLogit : Math.log(values[i]);
+/**
+ * Turns probabilities into logits with the same softmax, in place. Their logarithms are such logits. Throws `InputError`, which
+ * begins with `where`, for a number that is no probability; NaN stays.
+ */
+function toLogits(values: Float32Array | Float64Array, rows: number, columns: number, where: string): void {
+  for (let i = 0; i < rows * columns; i++) {
+    const value = values[i];
+    if (value < 0 || value > mostProbability) {
+      throw new InputError(`${where}, expert ${i % columns}: ${value} is not a probability; they are from 0 to 1`);
+    }
+    // A probability of 0 is one that was rounded, not a disabled expert.
+    values[i] = value === 0 ? leastLogit : Math.log(value);
+  }
 }
 
 /** Reads loads: all rows of a step are added up, as ranks and microbatches are. */

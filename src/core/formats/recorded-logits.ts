@@ -34,6 +34,8 @@ export interface RecordedLogits {
   /** Tokens of all steps of a layer. */
   readonly rows: number;
   readonly experts: number;
+  /** Sentences that say why the numbers may not be logits. */
+  readonly warnings: readonly string[];
   /**
    * Opens the logits of `layer`, one of {@link layers}; null stands for the only layer of a file. Its rows are tokens,
    * step after step.
@@ -80,6 +82,7 @@ export async function openRecordedLogits(
       tokens: tokens ?? 0,
       rows,
       experts,
+      warnings: recording.warnings,
       open: (layer) => recording.layer(layer ?? first.id),
       close: () => recording.close(),
     };

@@ -88,6 +88,8 @@ export interface Recording {
   /** Whether loads are shares of all pairs instead of counts. */
   readonly hasShares: boolean;
   readonly notes: readonly string[];
+  /** Those of the notes that say that the numbers may not be what they are taken for. */
+  readonly warnings: readonly string[];
   /** What was recorded beside it; null if nothing was. */
   readonly beside: Recording | null;
   /**
@@ -320,6 +322,7 @@ async function recordingOf(
     topK: content === "selections" ? (found.topK ?? sizes[0].columns) : null,
     hasShares,
     notes: [...found.notes, ...warnings],
+    warnings,
     beside,
     layer(id, batchTokens) {
       if (skip > 0 && !isCut && batchTokens === undefined) {
@@ -411,7 +414,7 @@ function probabilityWarning(values: RecordedRows["values"], rows: number, column
   const kind = probabilities ? "probabilities" : "log-probabilities";
   return [
     `Every row looks like ${kind}, not logits: ${probabilities ? "its sum" : "the sum of its exponentials"} is 1. ` +
-      `The choice of experts is the same; say input ${kind} if logits are needed.`,
+      `Plain top-k chooses the same experts, but all else is computed of logits; say input ${kind}.`,
   ];
 }
 

@@ -1,6 +1,6 @@
 import { hindsightTolerance } from "../metrics/dual-regret.ts";
 import { routerKindOf } from "../routers/index.ts";
-import type { RouterChoice } from "../scenario/scenario.ts";
+import type { RouterChoice, Scenario } from "../scenario/scenario.ts";
 import { counted } from "../words.ts";
 import { formatNumber, printable } from "./format.ts";
 import type { SummaryRow } from "./result-columns.ts";
@@ -39,12 +39,16 @@ export function convergenceMessages(
   };
 }
 
-/** Returns one line per router whose options are allowed but not as published. */
-export function adviceWarnings(routers: readonly RouterChoice[]): string[] {
-  return routers.flatMap((router) => {
+/**
+ * Returns what a scenario may not mean as it is written: one line if its file may not hold logits, and one per router whose
+ * options are allowed but not as published.
+ */
+export function adviceWarnings({ routers, warnings = [] }: Pick<Scenario, "routers" | "warnings">): string[] {
+  const advices = routers.flatMap((router) => {
     const advice = routerKindOf(router).advice?.(router.options, router.scores) ?? null;
     return advice === null ? [] : [`${printable(router.name)}: ${advice}`];
   });
+  return [...warnings, ...advices];
 }
 
 /**

@@ -92,6 +92,7 @@ export async function resolveScenario(written: unknown, where: string, folder = 
     stream: { kind: fields.stream.kind, options: streamOptions },
     routers,
     ...layersOf(streamShape, streamOptions),
+    ...(streamShape.warnings !== undefined && { warnings: streamShape.warnings }),
     folder,
   };
 }

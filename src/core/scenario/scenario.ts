@@ -66,14 +66,16 @@ export interface Scenario {
   readonly layers?: readonly number[] | undefined;
   /** Ids of layers of the recording without logits: they are reported, and in no mean. */
   readonly absentLayers?: readonly number[] | undefined;
+  /** Why the stream's file may not hold logits; absent if it looks like it does. */
+  readonly warnings?: readonly string[] | undefined;
   /** Folder of the scenario file; the stream's relative paths are resolved against it first. */
   readonly folder: string;
 }
 
 /** Returns the scenario in the form of a scenario file, with every default and size written out. */
 export function toScenarioFile(scenario: Scenario): object {
-  // The layers follow from the stream's options and its file.
-  const { stream, routers, layers: _layers, absentLayers: _absent, folder: _folder, ...sizes } = scenario;
+  // Layers and warnings follow from the stream's options and its file.
+  const { stream, routers, layers: _l, absentLayers: _a, warnings: _w, folder: _f, ...sizes } = scenario;
   return {
     ...sizes,
     stream: { kind: stream.kind, ...stream.options },

@@ -17,6 +17,8 @@ export interface StreamShape {
   readonly layers?: readonly number[] | undefined;
   /** Ids of layers that were asked for and have no logits, such as dense ones. */
   readonly absentLayers?: readonly number[] | undefined;
+  /** Why recorded data may not be logits, a sentence each. */
+  readonly warnings?: readonly string[] | undefined;
 }
 
 /** Maximum layers of a synthetic stream. */

@@ -242,7 +242,8 @@ function findShape(
         `but ${steps} are requested; allowed: 1 to ${stepsHeld - skip}`,
     );
   }
-  return { steps, tokens, experts, ...selectLayers(logits, selection) };
+  const warnings = logits.warnings.map((warning) => `${file}: ${warning}`);
+  return { steps, tokens, experts, ...selectLayers(logits, selection), ...(warnings.length > 0 && { warnings }) };
 }
 
 function checkLogits(file: string, place: string, { logits, tokens, experts, position }: TokenBatch): void {
