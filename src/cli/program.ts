@@ -53,6 +53,11 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/optimum.ts")).optimumCommand,
   ),
   command(
+    "frontier <source>",
+    "Find the proven price of balance: the best score at each capacity",
+    async () => (await import("./commands/frontier.ts")).frontierCommand,
+  ),
+  command(
     "place <paths..>",
     "Place experts on GPUs, with replicas; print the slowdown and a proven bound",
     async () => (await import("./commands/place.ts")).placeCommand,
@@ -101,6 +106,7 @@ const pluginCommands = new Set([
   "merge",
   "export",
   "route",
+  "frontier",
   "compare",
   "check",
   "report",

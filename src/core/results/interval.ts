@@ -1,5 +1,5 @@
 /// <reference path="./jstat.d.ts" />
-import { deviation, mean } from "d3-array";
+import { deviation, mean, sum } from "d3-array";
 import jstat from "jstat";
 
 /**
@@ -11,7 +11,7 @@ export function studentQuantile(freedom: number): number {
   return jstat.studentt.inv(0.975, freedom);
 }
 
-/** A mean over seeds, and its precision. */
+/** A mean over seeds or steps, and its precision. */
 export interface Interval {
   readonly mean: number;
   /** Half the width of the two-sided 95 % confidence interval around the mean; null for a single value. */
@@ -30,6 +30,20 @@ export function confidenceInterval(values: readonly number[]): Interval | null {
   if (count === 1) return { mean: values[0], halfWidth: null, count };
   const standardError = deviation(values)! / Math.sqrt(count);
   return { mean: mean(values)!, halfWidth: studentQuantile(count - 1) * standardError, count };
+}
+
+/**
+ * Returns the mean of `values` weighted by `weights` > 0, and its 95 % confidence interval: that of a ratio estimator
+ * (Cochran 1977, section 6.5), which is {@link confidenceInterval}'s if all weights are equal. Null without values.
+ */
+export function weightedInterval(values: readonly number[], weights: readonly number[]): Interval | null {
+  const count = values.length;
+  if (new Set(weights).size <= 1) return confidenceInterval(values);
+  const total = sum(weights);
+  const weighted = sum(values, (value, i) => weights[i] * value) / total;
+  const squares = sum(values, (value, i) => (weights[i] * (value - weighted)) ** 2);
+  const standardError = Math.sqrt((count / (count - 1)) * squares) / total;
+  return { mean: weighted, halfWidth: studentQuantile(count - 1) * standardError, count };
 }
 
 /** Difference between the means of two groups of seeds. */

@@ -6,8 +6,8 @@ import { metricOf } from "../../results/variants.ts";
 import { listed } from "../../words.ts";
 import {
   type AxisType,
-  axisTypeOf,
   horizontal,
+  type MetricAxis,
   metricAxis,
   metricAxisName,
   placesOnAxis,
@@ -77,13 +77,19 @@ const longestLabel = 150;
 
 /** A variant as a point of two metrics, neither of which is ever negative. */
 export interface VariantPoint {
-  readonly variant: VariantData;
+  readonly variant: Pick<VariantData, "name" | "position" | "isFeatured">;
   readonly x: Interval;
   readonly y: Interval;
 }
 
 /** A line in the plane of the points. */
 export type PointsLine = LineSeriesOption & { readonly name: string; readonly data: [x: number, y: number][] };
+
+/** Functions that make an axis for the values on it. */
+interface AxisMakers {
+  readonly x?: (values: readonly number[]) => MetricAxis;
+  readonly y?: (values: readonly number[]) => MetricAxis;
+}
 
 /** Returns the variants that have both metrics, by their columns of summary.csv. */
 function pointsOf({ results, variants }: ReportData, x: RunColumnName, y: RunColumnName): VariantPoint[] {
@@ -109,12 +115,15 @@ export function pointNotes(points: readonly VariantPoint[]): string[] {
  * The option of a picture of variants as points in a plane, and its height in pixels: featured ones in their colours and
  * with their names, the others as small dots behind them. Axes are logarithmic where the values are positive and far
  * apart. The picture is `width` pixels wide. `lines` are drawn through the points and listed in the legend.
+ *
+ * @param axisMakers by default, linear or logarithmic as the values need
  */
 export function pointsPicture(
   points: readonly VariantPoint[],
   axes: { readonly x: string; readonly y: string },
   lines: readonly PointsLine[],
   width: number,
+  axisMakers: AxisMakers = {},
 ): { option: EChartsOption; height: number } {
   const featured = points.filter(({ variant }) => variant.isFeatured);
   const others = points.filter(({ variant }) => !variant.isFeatured);
@@ -131,8 +140,9 @@ export function pointsPicture(
   const ends = lines.flatMap(({ data }) => data);
   const xs = [...points.map(({ x }) => x.mean), ...ends.map(([x]) => x)];
   const ys = [...points.map(({ y }) => y.mean), ...ends.map(([, y]) => y)];
-  const [xType, yType] = [axisTypeOf(xs), axisTypeOf(ys)];
-  const labels = labelsOf(points, placesOnAxis(xs), placesOnAxis(ys), plot);
+  const { x: xAxisOf = metricAxis, y: yAxisOf = metricAxis } = axisMakers;
+  const [xAxis, yAxis] = [xAxisOf(xs), yAxisOf(ys)];
+  const labels = labelsOf(points, placesOnAxis(xs, xAxis), placesOnAxis(ys, yAxis), plot);
   return {
     height: aboveHeight + plot.height + bottom,
     option: {
@@ -141,15 +151,18 @@ export function pointsPicture(
       xAxis: {
         ...horizontal,
         splitLine: vertical.splitLine,
-        ...metricAxis(xs),
-        name: metricAxisName(axes.x, xs),
+        ...xAxis,
+        name: metricAxisName(axes.x, xAxis),
       },
-      yAxis: { ...vertical, ...metricAxis(ys), name: metricAxisName(axes.y, ys) },
+      yAxis: { ...vertical, ...yAxis, name: metricAxisName(axes.y, yAxis) },
       tooltip: { trigger: "item" },
       series: [
         ...lines,
         ...(others.length === 0 ? [] : [otherPoints(others, axes)]),
-        ...featured.flatMap((point, i) => [namedPoint(point, axes, labels[i]), ...cross(point, xType, yType)]),
+        ...featured.flatMap((point, i) => [
+          namedPoint(point, axes, labels[i]),
+          ...cross(point, xAxis.type, yAxis.type),
+        ]),
       ],
     },
   };

@@ -138,7 +138,7 @@ function layOut(panels: readonly SweepPanel[], width: number): { option: ECharts
       yAxis: panels.map((_, gridIndex) => ({
         ...vertical,
         ...metricAxis(means),
-        name: metricAxisName(yName, means),
+        name: metricAxisName(yName, { type: yType }),
         gridIndex,
       })),
       tooltip: { trigger: "item" },
@@ -153,12 +153,13 @@ function parameterAxes(panel: SweepPanel, gridIndex: number, plotWidth: number):
   const shared = { ...horizontal, name: parameter, gridIndex };
   if (isNumeric) {
     const customValues = values.map(Number);
+    const xType = axisTypeOf(customValues);
     const beyond = endGap / plotWidth;
     return [
       {
         ...shared,
-        type: axisTypeOf(customValues),
-        name: metricAxisName(parameter, customValues),
+        type: xType,
+        name: metricAxisName(parameter, { type: xType }),
         min: placeOf(panel, values[0], -beyond, plotWidth),
         max: placeOf(panel, values[values.length - 1], beyond, plotWidth),
         axisLabel: { ...horizontal.axisLabel, customValues },

@@ -55,9 +55,22 @@ export function axisTypeOf(values: readonly number[]): AxisType {
   return lowest > 0 && max(values)! >= logarithmicRatio * lowest ? "log" : "value";
 }
 
-/** Returns the name of an axis of `values`, which says so if {@link axisTypeOf} makes it logarithmic. */
-export function metricAxisName(name: string, values: readonly number[]): string {
-  return axisTypeOf(values) === "log" ? `${name}, logarithmic` : name;
+/** A linear or logarithmic axis; a logarithmic one has both ends. */
+export interface MetricAxis {
+  readonly type: AxisType;
+  /** Whether a linear axis omits the distance from 0. */
+  readonly scale?: boolean;
+  readonly min?: number;
+  readonly max?: number;
+  /** Styles with the values to label, if ECharts should not choose them. */
+  readonly axisLabel?: object;
+  readonly axisTick?: object;
+  readonly splitLine?: object;
+}
+
+/** Returns the name of an axis, which says so if it is logarithmic. */
+export function metricAxisName(name: string, { type }: Pick<MetricAxis, "type">): string {
+  return type === "log" ? `${name}, logarithmic` : name;
 }
 
 /**
@@ -65,9 +78,9 @@ export function metricAxisName(name: string, values: readonly number[]): string 
  * whole decades, because ECharts' own computation shows its rounding in the first label; a linear one omits the
  * distance from 0 if it would be most of the axis.
  */
-export function metricAxis(values: readonly number[]) {
-  if (axisTypeOf(values) === "value") return { type: "value", scale: min(values)! > max(values)! / 2 } as const;
-  return { type: "log", ...decadesAround(min(values)!, max(values)!) } as const;
+export function metricAxis(values: readonly number[]): MetricAxis {
+  if (axisTypeOf(values) === "value") return { type: "value", scale: min(values)! > max(values)! / 2 };
+  return { type: "log", ...decadesAround(min(values)!, max(values)!) };
 }
 
 /** Lowest and highest of positive values this far apart have more room for the low ones on a logarithmic axis. */
@@ -99,19 +112,40 @@ export function fallingAxis(values: readonly number[]) {
   } as const;
 }
 
+/** Labels of a decade on an axis of multiples. */
+const multiples = [1, 1.1, 1.25, 1.5, 2, 3, 4, 5, 7];
+
+/** Returns a logarithmic axis for positive multiples of something, many of them near 1. */
+export function multiplesAxis(values: readonly number[]): MetricAxis {
+  const [lowest, highest] = [min(values)!, max(values)!];
+  const decades = range(Math.floor(Math.log10(lowest)) - 1, Math.ceil(Math.log10(highest)) + 2);
+  const marks = decades.flatMap((decade) => multiples.map((mark) => Number(`${mark}e${decade}`)));
+  const start = marks.findLastIndex((mark) => mark <= lowest);
+  const end = Math.max(
+    start + 1,
+    marks.findIndex((mark) => mark >= highest),
+  );
+  const labels = { customValues: marks.slice(start, end + 1) };
+  return {
+    type: "log",
+    min: marks[start],
+    max: marks[end],
+    axisLabel: { ...horizontal.axisLabel, ...labels },
+    axisTick: { ...horizontal.axisTick, ...labels },
+    splitLine: { ...vertical.splitLine, ...labels },
+  };
+}
+
 /** Approximate number of intervals into which ECharts divides a linear axis. */
 const stretches = 5;
 
 /**
- * Returns each value's place on the axis that {@link metricAxis} makes for `values`: 0 at its start and 1 at its end.
+ * Returns each value's place on the axis that was made for `values`: 0 at its start and 1 at its end.
  */
-export function placesOnAxis(values: readonly number[]): number[] {
-  const axis = metricAxis(values);
-  if (axis.type === "log") {
-    const length = Math.log(axis.max / axis.min);
-    return values.map((value) => Math.log(value / axis.min) / length);
-  }
-  const [start, end] = nice(axis.scale ? min(values)! : Math.min(0, min(values)!), max(values)!, stretches);
+export function placesOnAxis(values: readonly number[], axis = metricAxis(values)): number[] {
+  const nearest = nice(axis.scale ? min(values)! : Math.min(0, min(values)!), max(values)!, stretches);
+  const { type, min: start = nearest[0], max: end = nearest[1] } = axis;
+  if (type === "log") return values.map((value) => Math.log(value / start) / Math.log(end / start));
   return values.map((value) => (start === end ? 0 : (value - start) / (end - start)));
 }
 
