@@ -128,6 +128,71 @@ describe("moesim place", () => {
     expect(judged.layers).toEqual(plan.layers);
   });
 
+  it("spreads replicas for vllm-ascend, which knows one slot of an expert on a GPU", async () => {
+    const loads = loadsFile([[90, 5, 1, 1]]);
+    const out = path.join(temporaryFolder(), "map.json");
+    const words = [loads, "--gpus", "2", "--slots", "6"];
+    const onGpus = (plan: { layers: { physical_to_logical: number[] }[] }) =>
+      [0, 1].map((gpu) => new Set(plan.layers[0].physical_to_logical.slice(gpu * 3, gpu * 3 + 3)).size);
+    const eplb = await place(...words, "--method", "eplb");
+    expect(onGpus(eplb)).not.toEqual([3, 3]);
+    const plan = await place(...words, "--format", "vllm-ascend", "--out", out);
+    expect(onGpus(plan)).toEqual([3, 3]);
+    expect(plan.layers[0].max_rank_load).toBeLessThanOrEqual(51);
+    const sglang = path.join(temporaryFolder(), "sglang.json");
+    await place(...words, "--method", "eplb", "--format", "sglang", "--out", sglang);
+    const again = [loads, "--gpus", "2", "--map", sglang, "--format", "vllm-ascend", "--out", `${out}2`];
+    expect(await refusal(...again)).toMatch(/layer 0: GPU \d holds expert 0 twice, which vllm-ascend cannot read/);
+    expect(await refusal(loads, "--gpus", "2", "--slots", "10", "--format", "vllm-ascend", "--out", out)).toContain(
+      "--slots: 5 slots per GPU for 4 experts",
+    );
+  });
+
+  it("matches the layers of a map by the model's numbers, those of vllm-ascend by their order", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "long.csv");
+    // The first layer is dense; layers 1 and 2 are the places 0 and 1 of vllm-ascend's map.
+    const counts = [
+      [0, 0, 0, 0],
+      [4, 4, 1, 1],
+      [4, 1, 4, 1],
+    ];
+    const rows = counts.flatMap((load, layer) => load.map((count, expert) => `${layer},${expert},${count}`));
+    writeFileSync(file, ["layer_id,expert_id,count", ...rows].join("\n"));
+    const words = [file, "--gpus", "2"];
+    const plan = await place(...words);
+    expect(plan.layers.map(({ layer, max_rank_load }: Record<string, number>) => [layer, max_rank_load])).toEqual([
+      [1, 5],
+      [2, 5],
+    ]);
+    for (const format of ["vllm-ascend", "sglang", "tensorrt-llm"]) {
+      const map = path.join(folder, format);
+      await place(...words, "--format", format, "--out", map);
+      expect((await place(...words, "--map", map)).layers, format).toEqual(plan.layers);
+    }
+    const three = path.join(folder, "three");
+    writeFileSync(file, ["layer_id,expert_id,count", ...rows, "3,0,1", "3,1,1", "3,2,1", "3,3,1"].join("\n"));
+    await place(...words, "--format", "vllm-ascend", "--out", three);
+    writeFileSync(file, ["layer_id,expert_id,count", ...rows].join("\n"));
+    expect(await refusal(...words, "--map", three)).toContain(
+      "the map has 3 layers: 0, 1 and 2; but the loads have 2 layers with experts: 1 and 2",
+    );
+  });
+
+  it("writes rows for all layers of the model in SGLang's map", async () => {
+    const out = path.join(temporaryFolder(), "map.json");
+    const words = [loadsFile(), "--gpus", "2", "--out", out];
+    await place(...words, "--format", "sglang", "--model-layers", "3");
+    const { physical_to_logical_map: rows } = JSON.parse(readFileSync(out, "utf8"));
+    expect(rows).toEqual([
+      [0, 2, 1, 3],
+      [0, 1, 2, 3],
+      [0, 1, 2, 3],
+    ]);
+    expect(await refusal(...words, "--format", "vllm-ascend", "--model-layers", "3")).toContain("add --format sglang");
+    expect(await refusal(...words, "--format", "sglang", "--model-layers", "0")).toContain("--model-layers: 0");
+  });
+
   it("writes the plan as it prints it", async () => {
     const out = path.join(temporaryFolder(), "plan.json");
     const plan = await place(loadsFile(), "--gpus", "2", "--out", out);

@@ -11,6 +11,7 @@ import {
 import { choicesByLayer, leastExperts } from "../../core/formats/recorded-choices.ts";
 import type { Recording } from "../../core/formats/recording.ts";
 import { InputError } from "../../core/input-error.ts";
+import { distinctProblem, findSecondReplica } from "../../core/placement/distinct.ts";
 import { type PlacementMethod, placementMethods } from "../../core/placement/index.ts";
 import { isHierarchical, type PlacementShape, shapeProblem } from "../../core/placement/placement.ts";
 import {
@@ -32,6 +33,7 @@ import { formatTable } from "../text/table.ts";
 
 /** A map of 61 layers × 1,000 slots takes half a megabyte. */
 const mostMapBytes = 64 * 1024 * 1024;
+const mostModelLayers = 100_000;
 
 interface PlaceArguments extends CommonArguments, RecordingArguments {
   paths: string[];
@@ -45,6 +47,7 @@ interface PlaceArguments extends CommonArguments, RecordingArguments {
   map?: string | undefined;
   out?: string | undefined;
   format?: (typeof expertMapFormats)[number] | undefined;
+  "model-layers"?: number | undefined;
   wide: boolean;
 }
 
@@ -124,6 +127,13 @@ export const placeCommand: CommandModule<CommonArguments, PlaceArguments> = {
         requiresArg: true,
         describe: "Write --out as the expert map of this engine",
       })
+      .option("model-layers", {
+        type: "number",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "With --format sglang: all layers of the model, dense ones too",
+        defaultDescription: "up to the last placed one",
+      })
       .option("wide", wideOption)
       .example(
         examples({
@@ -149,8 +159,14 @@ async function place(options: PlaceArguments): Promise<void> {
 }
 
 function checkOptions(options: PlaceArguments, files: readonly string[]): void {
-  const { out, format, map } = options;
+  const { out, format, map, "model-layers": modelLayers } = options;
   checkFractions(options);
+  if (modelLayers !== undefined) {
+    positiveInteger("model-layers", modelLayers, mostModelLayers);
+    if (format !== "sglang") {
+      throw new InputError("--model-layers: only SGLang's map has a row for each layer; add --format sglang");
+    }
+  }
   if (format !== undefined && out === undefined) {
     throw new InputError(`--format: ${format} says how to write the map; name its file with --out`);
   }
@@ -166,13 +182,17 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   const { layers, experts, notes } = await layersOf(recording, options);
   const shape = shapeOf(options, experts, map);
   if (map !== null) checkExperts(map, experts, escapeUnprintable(mapFile!));
-  const placer = createLayerPlacer({ shape, method, gap: options.gap, split: options.split });
+  const isDistinct = format === "vllm-ascend";
+  const problem = isDistinct && map === null ? distinctProblem(shape) : null;
+  if (problem !== null) throw new InputError(`--slots: ${problem}, which vllm-ascend cannot read`);
+  const placer = createLayerPlacer({ shape, method, gap: options.gap, split: options.split, isDistinct });
   const progress = createProgress(layers.length, "layers", options.quiet);
   const placed: PlacedLayer[] = [];
   const absent: number[] = [];
   try {
     for (const [index, layer] of layers.entries()) {
-      const given = map === null ? undefined : placementOf(map, layer.layer, index, layers.length, mapFile!);
+      const position = placed.length;
+      const given = map === null ? undefined : () => placementOf(map, layer.layer, position, mapFile!);
       const found = await placer(layer, given);
       if (found === null) absent.push(layer.layer);
       else placed.push(found);
@@ -183,15 +203,22 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   }
   if (placed.length === 0)
     throw new InputError(`${recording.name}: no layer has any load, so there is nothing to place`);
+  if (map !== null) checkLayers(map, placed, escapeUnprintable(mapFile!));
   const plan = planOf(recording, options, shape, placed, absent);
+  const lastLayer = placed[placed.length - 1].layer;
+  if (options["model-layers"] !== undefined && options["model-layers"] <= lastLayer) {
+    throw new InputError(`--model-layers: ${options["model-layers"]}, but the loads have a layer ${lastLayer}`);
+  }
   if (out !== undefined) {
     const { gpus } = shape;
+    if (isDistinct) checkDistinct(placed, gpus, escapeUnprintable(mapFile ?? method));
     const text =
       format === undefined
         ? `${JSON.stringify(plan)}\n`
         : expertMapText(
             { format, gpus, layers: new Map(placed.map(({ layer, expertOfSlot }) => [layer, expertOfSlot])) },
             experts,
+            options["model-layers"],
           );
     await withOutputFile(out, async (staged) => writeFileSync(staged, text));
   }
@@ -232,14 +259,39 @@ function shapeOf(options: PlaceArguments, experts: number, map: ExpertMap | null
   return shape;
 }
 
-/** Finds a layer's placement by its id, else by its place among as many layers. */
-function placementOf(map: ExpertMap, layer: number, index: number, count: number, file: string): Int32Array {
-  const byId =
-    map.layers.get(layer) ?? (map.layers.size === count ? Array.from(map.layers.values())[index] : undefined);
-  if (byId !== undefined) return byId;
+/**
+ * Finds the placement of a layer, the `position`-th that has load, by its number; else by its position, which is what
+ * vllm-ascend numbers layers by. See {@link checkLayers}.
+ */
+function placementOf({ format, layers }: ExpertMap, layer: number, position: number, file: string): Int32Array {
+  const inOrder = Array.from(layers.values())[position];
+  const found = format === "vllm-ascend" ? inOrder : (layers.get(layer) ?? inOrder);
+  if (found !== undefined) return found;
   throw new InputError(
-    `${escapeUnprintable(file)}: no placement for layer ${layer}; the map has ${counted(map.layers.size, "layer")}: ` +
-      listed(Array.from(map.layers.keys(), String)),
+    `${escapeUnprintable(file)}: no placement for layer ${layer}; the map has ${counted(layers.size, "layer")}: ` +
+      listed(Array.from(layers.keys(), String)),
+  );
+}
+
+/** Throws `InputError` if a placement, which must be of a map, cannot be written for vllm-ascend. */
+function checkDistinct(placed: readonly PlacedLayer[], gpus: number, name: string): void {
+  for (const { layer, expertOfSlot } of placed) {
+    const second = findSecondReplica(expertOfSlot, gpus);
+    if (second === null) continue;
+    throw new InputError(
+      `${name}: layer ${layer}: GPU ${second.gpu} holds expert ${second.expert} twice, which vllm-ascend cannot read; place again ` +
+        "without --map",
+    );
+  }
+}
+
+/** Throws `InputError` if layers cannot be told by their numbers, and are not as many as the map has. */
+function checkLayers({ format, layers }: ExpertMap, placed: readonly PlacedLayer[], name: string): void {
+  const isByNumber = format !== "vllm-ascend" && placed.every(({ layer }) => layers.has(layer));
+  if (isByNumber || layers.size === placed.length) return;
+  throw new InputError(
+    `${name}: the map has ${counted(layers.size, "layer")}: ${listed(Array.from(layers.keys(), String))}; but the loads have ` +
+      `${counted(placed.length, "layer")} with experts: ${listed(placed.map(({ layer }) => String(layer)))}`,
   );
 }
 

@@ -1,6 +1,6 @@
 import { parse } from "yaml";
 import { InputError } from "../input-error.ts";
-import { listed } from "../words.ts";
+import { counted, listed } from "../words.ts";
 
 /** Engines that read placements from a file. */
 export const expertMapFormats = ["sglang", "tensorrt-llm", "vllm-ascend"] as const;
@@ -11,7 +11,10 @@ export interface ExpertMap {
   readonly format: ExpertMapFormat;
   /** Null if the format does not say. */
   readonly gpus: number | null;
-  /** `[slots]` for each layer, the expert in each slot, GPU by GPU; all of one length. */
+  /**
+   * `[slots]` for each layer, the expert in each slot, GPU by GPU; all of one length. Layers have the model's numbers; with
+   * vllm-ascend they are its layers with experts, numbered from 0.
+   */
   readonly layers: ReadonlyMap<number, Int32Array>;
 }
 
@@ -64,30 +67,42 @@ function parseAscendMap(written: Record<string, unknown>, name: string): ExpertM
   listOf(written.layer_list, `${name}: layer_list`).forEach((entry, at) => {
     const where = `${name}: layer_list[${at}]`;
     if (!isObject(entry)) throw new InputError(`${where}: expected layer_id, device_count and device_list`);
+    checkPlace(entry.layer_id, at, `${where}.layer_id`);
     const devices = listOf(entry.device_list, `${where}.device_list`).map((device, rank) => {
-      if (!isObject(device))
-        throw new InputError(`${where}.device_list[${rank}]: expected device_id and device_expert`);
-      return {
-        id: typeof device.device_id === "number" ? device.device_id : rank,
-        experts: listOf(device.device_expert, `${where}.device_list[${rank}].device_expert`),
-      };
+      const place = `${where}.device_list[${rank}]`;
+      if (!isObject(device)) throw new InputError(`${place}: expected device_id and device_expert`);
+      checkPlace(device.device_id, rank, `${place}.device_id`);
+      const experts = listOf(device.device_expert, `${place}.device_expert`);
+      const second = experts.find((expert, slot) => experts.indexOf(expert) < slot);
+      if (second === undefined) return experts;
+      throw new InputError(
+        `${place}.device_expert: ${JSON.stringify(second)} twice; vllm-ascend knows one slot of an expert on a device`,
+      );
     });
-    devices.sort((a, b) => a.id - b.id);
-    if (new Set(devices.map(({ experts }) => experts.length)).size > 1) {
+    if (new Set(devices.map(({ length }) => length)).size > 1) {
       throw new InputError(`${where}: devices with different numbers of experts; all must have as many`);
     }
     if (gpus !== null && gpus !== devices.length) {
       throw new InputError(`${where}: ${devices.length} devices, but another layer has ${gpus}`);
     }
     gpus = devices.length;
-    const id = typeof entry.layer_id === "number" ? entry.layer_id : at;
-    if (layers.has(id)) throw new InputError(`${where}: layer ${id} appears twice`);
-    layers.set(
-      id,
-      devices.flatMap(({ experts }) => experts),
-    );
+    layers.set(at, devices.flat());
   });
+  const { moe_layer_count: count } = written;
+  if (count !== undefined && count !== layers.size) {
+    throw new InputError(
+      `${name}: moe_layer_count is ${JSON.stringify(count)}, but layer_list has ${counted(layers.size, "layer")}`,
+    );
+  }
   return check(name, "vllm-ascend", gpus, layers);
+}
+
+/** vllm-ascend finds layers and devices by their places in the lists, and does not read their ids. */
+function checkPlace(id: unknown, place: number, where: string): void {
+  if (id === undefined || id === place) return;
+  throw new InputError(
+    `${where}: ${JSON.stringify(id)} in place ${place}; vllm-ascend goes by the place in the list, so put it in order`,
+  );
 }
 
 function check(
@@ -132,19 +147,24 @@ export function checkExperts({ layers }: ExpertMap, experts: number, name: strin
 }
 
 /**
- * Returns the text of a map. SGLang's has a row for each layer from 0: those that `layers` lacks, of dense layers, hold the
- * experts in order, which no engine uses. vllm-ascend numbers the layers with experts from 0.
+ * Returns the text of a map:
+ *
+ *     SGLang        a row for each of the model's layers from 0, of which there are `modelLayers`, at least up to the last of
+ *                   `layers`; rows of the others, dense ones, hold the experts in order, as SGLang's own do
+ *     TensorRT-LLM  by the model's numbers of layers; those without experts are left out
+ *     vllm-ascend   the layers in their order, numbered from 0; no GPU may hold an expert twice
  */
 export function expertMapText(
   { format, gpus, layers }: ExpertMap & { readonly gpus: number },
   experts: number,
+  modelLayers = 0,
 ): string {
   const ids = Array.from(layers.keys()).sort((a, b) => a - b);
   const slots = layers.get(ids[0])!.length;
   switch (format) {
     case "sglang": {
       const inOrder = Array.from({ length: slots }, (_, slot) => slot % experts);
-      const rows = Array.from({ length: ids[ids.length - 1] + 1 }, (_, layer) =>
+      const rows = Array.from({ length: Math.max(modelLayers, ids[ids.length - 1] + 1) }, (_, layer) =>
         Array.from(layers.get(layer) ?? inOrder),
       );
       return `${JSON.stringify({ physical_to_logical_map: rows })}\n`;

@@ -1,5 +1,7 @@
 import { largest, loadPerRank, meanLoad } from "../metrics/load.ts";
 import { createBalancedPlacer } from "../placement/balanced.ts";
+import { separateReplicas } from "../placement/distinct.ts";
+import { placeByEplb } from "../placement/eplb.ts";
 import { createPlacer, type PlacementMethod } from "../placement/index.ts";
 import { type PlacementShape, placedLoad, replicaCounts } from "../placement/placement.ts";
 
@@ -47,8 +49,8 @@ export interface PlacedLayer {
   readonly later: PlacementFigures | null;
 }
 
-/** @param given a placement to judge instead of fitting one */
-export type LayerPlacer = (layer: LoadedLayer, given?: Int32Array) => Promise<PlacedLayer | null>;
+/** @param given returns a placement to judge instead of fitting one; not called for a layer without load */
+export type LayerPlacer = (layer: LoadedLayer, given?: () => Int32Array) => Promise<PlacedLayer | null>;
 
 export interface PlaceOptions {
   readonly shape: PlacementShape;
@@ -57,6 +59,8 @@ export interface PlaceOptions {
   readonly gap: number;
   /** Share of the steps that the placement is fitted to, in (0, 1]; at least one step. */
   readonly split: number;
+  /** Whether no GPU may hold an expert twice, see {@link separateReplicas}; default false. */
+  readonly isDistinct?: boolean | undefined;
 }
 
 /** A stretch of steps, and sums over those with load. */
@@ -73,7 +77,7 @@ interface Window {
  *
  * Steps without load are in no mean. If all load is in the later steps, the placement is fitted to these.
  */
-export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): LayerPlacer {
+export function createLayerPlacer({ shape, method, gap, split, isDistinct = false }: PlaceOptions): LayerPlacer {
   const { experts, gpus } = shape;
   const balance = createBalancedPlacer(shape, gap);
   // The search for `balanced` also gives the bound that every method is judged by.
@@ -95,6 +99,20 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
       if (largest(load) > 0) visit(load, window);
       step += 1;
     }
+  }
+
+  function fittedTo(load: Float64Array, balanced: Int32Array): Int32Array {
+    const fitted = place?.(load) ?? balanced;
+    if (!isDistinct) return fitted;
+    const separate = separateReplicas(load, fitted, shape);
+    if (method !== "balanced") return separate;
+    // Moving replicas apart can cost the lead over the balancer.
+    const eplb = separateReplicas(load, placeByEplb(load, shape), shape);
+    return largestOf(load, eplb) < largestOf(load, separate) ? eplb : separate;
+  }
+
+  function largestOf(load: Float64Array, expertOfSlot: Int32Array): number {
+    return largest(placedLoad(load, expertOfSlot, replicaCounts(expertOfSlot, experts), rankLoad));
   }
 
   function slowdown(): number {
@@ -132,7 +150,7 @@ export function createLayerPlacer({ shape, method, gap, split }: PlaceOptions): 
     const first = fitted.steps > 0 ? fitted : later;
     if (first.steps === 0) return null;
     const balanced = balance(first.load);
-    const expertOfSlot = given ?? place?.(first.load) ?? balanced.expertOfSlot;
+    const expertOfSlot = given?.() ?? fittedTo(first.load, balanced.expertOfSlot);
     const replicas = replicaCounts(expertOfSlot, experts);
     await eachStep(layer, (load, window) => {
       loadPerRank(load, gpus, rankLoad);

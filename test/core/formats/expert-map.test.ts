@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import {
   checkExperts,
   type ExpertMapFormat,
@@ -12,7 +13,7 @@ import { projectPath } from "../../support/program.ts";
 
 const layers = new Map([
   [3, Int32Array.of(0, 1, 2, 0)],
-  [5, Int32Array.of(2, 1, 1, 0)],
+  [5, Int32Array.of(2, 1, 0, 1)],
 ]);
 
 const text = (format: ExpertMapFormat) => expertMapText({ format, gpus: 2, layers }, 3);
@@ -26,14 +27,14 @@ describe("an expert map", () => {
         [0, 1, 2, 0],
         [0, 1, 2, 0],
         [0, 1, 2, 0],
-        [2, 1, 1, 0],
+        [2, 1, 0, 1],
       ],
     });
   });
 
   it("is written as TensorRT-LLM reads it", () => {
     expect(text("tensorrt-llm")).toBe(
-      "num_slots: 4\ninitial_global_assignments:\n  3: [0, 1, 2, 0]\n  5: [2, 1, 1, 0]\nlayer_updates_per_iter: 0\n",
+      "num_slots: 4\ninitial_global_assignments:\n  3: [0, 1, 2, 0]\n  5: [2, 1, 0, 1]\nlayer_updates_per_iter: 0\n",
     );
   });
 
@@ -54,7 +55,7 @@ describe("an expert map", () => {
           device_count: 2,
           device_list: [
             { device_id: 0, device_expert: [2, 1] },
-            { device_id: 1, device_expert: [1, 0] },
+            { device_id: 1, device_expert: [0, 1] },
           ],
         },
       ],
@@ -69,13 +70,55 @@ describe("an expert map", () => {
     expect(ids.map((id) => read.layers.get(id))).toEqual(Array.from(layers.values()));
   });
 
-  it("takes the devices of vllm-ascend by their numbers", () => {
-    const devices = [
-      { device_id: 1, device_expert: [2, 3] },
-      { device_id: 0, device_expert: [0, 1] },
-    ];
-    const written = { moe_layer_count: 1, layer_list: [{ layer_id: 7, device_count: 2, device_list: devices }] };
-    expect(parseExpertMap(JSON.stringify(written), "map").layers).toEqual(new Map([[7, Int32Array.of(0, 1, 2, 3)]]));
+  // Readers as the engines have them, written from what they do: what they index, assert and count.
+  it("is what SGLang makes of it: slots by layer of the model, each expert's slots, GPUs by equal shares", () => {
+    const [modelLayers, experts, gpus] = [8, 3, 2];
+    const written = JSON.parse(expertMapText({ format: "sglang", gpus, layers }, experts, modelLayers));
+    // Other keys would be arguments that the function there does not have.
+    expect(Object.keys(written)).toEqual(["physical_to_logical_map"]);
+    const rows: number[][] = written.physical_to_logical_map;
+    expect(rows.map(({ length }) => length)).toEqual(new Array(modelLayers).fill(4));
+    for (let layer = 0; layer < modelLayers; layer++) {
+      const expected = layers.get(layer) ?? Array.from({ length: 4 }, (_, slot) => slot % experts);
+      const slotsOf = Array.from({ length: experts }, (_, expert) =>
+        rows[layer].flatMap((e, p) => (e === expert ? [p] : [])),
+      );
+      expect(slotsOf.every(({ length }) => length > 0)).toBe(true);
+      slotsOf.forEach((slots, expert) => {
+        for (const slot of slots) expect(expected[Math.floor(slot / 2) * 2 + (slot % 2)]).toBe(expert);
+      });
+    }
+  });
+
+  it("is what vllm-ascend makes of it: by places in the lists, one slot of an expert on a device", () => {
+    const written = JSON.parse(text("vllm-ascend"));
+    Array.from(layers.values()).forEach((expected, place) => {
+      expect(place).toBeLessThan(written.moe_layer_count);
+      const placement: number[][] = written.layer_list[place].device_list.map(
+        (device: { device_expert: number[] }) => device.device_expert,
+      );
+      expect(new Set(placement.map(({ length }) => length)).size).toBe(1);
+      // Expert → local slot, of which the last one counts, as an assignment by index leaves it.
+      const localSlot = placement.map((experts) => new Map(experts.map((expert, slot) => [expert, slot])));
+      const perDevice = localSlot[0].size;
+      const physical = localSlot.flatMap((slots, rank) =>
+        Array.from(slots, ([e, slot]) => [rank * perDevice + slot, e]),
+      );
+      expect(physical).toHaveLength(expected.length);
+      for (const [slot, expert] of physical) expect(expected[slot]).toBe(expert);
+    });
+  });
+
+  it("is what TensorRT-LLM makes of it: as many slots as it says, and every expert, in each layer that it looks up", () => {
+    const written = parse(text("tensorrt-llm"));
+    for (const [layer, expected] of layers) {
+      const assignments: number[] = written.initial_global_assignments[layer];
+      expect(assignments).toHaveLength(written.num_slots);
+      expect(new Set(assignments)).toEqual(new Set([0, 1, 2]));
+      expect(assignments).toEqual(Array.from(expected));
+    }
+    // 0 makes the assignment static.
+    expect(written.layer_updates_per_iter).toBe(0);
   });
 
   const shared = projectPath("../shared/formats");
@@ -112,9 +155,24 @@ describe("a map that is none", () => {
       /different numbers of experts/,
     ],
     [
-      "a layer twice",
-      '{"layer_list": [{"layer_id": 1, "device_list": [{"device_expert": [0]}]}, {"layer_id": 1, "device_list": [{"device_expert": [0]}]}]}',
-      /layer 1 appears twice/,
+      "layers that are not in order, which vllm-ascend would mix up",
+      '{"layer_list": [{"layer_id": 1, "device_list": [{"device_expert": [0]}]}, {"layer_id": 0, "device_list": [{"device_expert": [0]}]}]}',
+      /layer_list\[0\]\.layer_id: 1 in place 0; vllm-ascend goes by the place in the list/,
+    ],
+    [
+      "devices that are not in order",
+      '{"layer_list": [{"device_list": [{"device_id": 1, "device_expert": [0]}, {"device_id": 0, "device_expert": [1]}]}]}',
+      /layer_list\[0\]\.device_list\[0\]\.device_id: 1 in place 0/,
+    ],
+    [
+      "an expert twice on a device of vllm-ascend",
+      '{"layer_list": [{"device_list": [{"device_expert": [0, 1]}, {"device_expert": [1, 1]}]}]}',
+      /device_list\[1\]\.device_expert: 1 twice; vllm-ascend knows one slot of an expert on a device/,
+    ],
+    [
+      "another number of layers than it says",
+      '{"moe_layer_count": 2, "layer_list": [{"device_list": [{"device_expert": [0]}]}]}',
+      /moe_layer_count is 2, but layer_list has 1 layer/,
     ],
   ];
   it.each(refused)("is refused: %s", (_, written, message) => {
