@@ -14,6 +14,7 @@ export {
   type RecordingOptions,
 } from "./core/formats/recording.ts";
 export { InputError } from "./core/input-error.ts";
+export { diagnose } from "./core/library/diagnose.ts";
 export { measure } from "./core/library/measure.ts";
 export { expandSweep, type RouterInput, type ScenarioInput, type StreamInput } from "./core/library/scenario-input.ts";
 export {

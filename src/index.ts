@@ -7,8 +7,21 @@
 import "./node/platform.ts";
 
 export type { ScoreKind } from "./core/assignment.ts";
+export type { Diagnosis, DiagnosisOptions, LayerDiagnosis } from "./core/diagnosis/diagnosis.ts";
+export type {
+  FittedBias,
+  HotExpert,
+  LayerFigures,
+  OptimumFigures,
+  PartFigures,
+  PlacedFigures,
+  RoutingFigures,
+} from "./core/diagnosis/layer.ts";
+export type { Origin, Remedy, Verdict, VerdictKind } from "./core/diagnosis/verdict.ts";
+export type { Axis, Content, InputKind, RecordingOptions } from "./core/formats/recording.ts";
 export { InputError } from "./core/input-error.ts";
 export type { KernelBackend } from "./core/kernels/index.ts";
+export { type DiagnosisInput, diagnose } from "./core/library/diagnose.ts";
 export type { KindDescription } from "./core/library/kinds.ts";
 export { type Measurement, measure, type RecordedInput } from "./core/library/measure.ts";
 export * as metrics from "./core/library/metrics.ts";
@@ -42,6 +55,8 @@ export type { AuxLossRule, AuxLossScope } from "./core/metrics/aux-loss.ts";
 export type { Better, MetricDescription, RunValues, StepMetrics, StepValues } from "./core/metrics/catalogue.ts";
 export type { CapacityPolicy, DropRanking } from "./core/metrics/drops.ts";
 export type { RegretSummary, RunSummary } from "./core/metrics/run-summary.ts";
+export type { PlacementShape } from "./core/placement/placement.ts";
+export type { Interval } from "./core/results/interval.ts";
 export type { RouterState } from "./core/routers/router.ts";
 export type { PlacementRule, RouterChoice, Scenario, StreamChoice } from "./core/scenario/scenario.ts";
 export { scenarioJsonSchema } from "./core/scenario/schema.ts";

@@ -26,6 +26,7 @@ const floors = [
   "scenario",
   "simulation",
   "results",
+  "diagnosis",
   "pictures",
   "library",
 ] as const;

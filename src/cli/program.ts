@@ -48,6 +48,11 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/measure.ts")).measureCommand,
   ),
   command(
+    "diagnose <paths..>",
+    "Say what is wrong with each layer of a recording, and what would help",
+    async () => (await import("./commands/diagnose.ts")).diagnoseCommand,
+  ),
+  command(
     "optimum",
     "Print the best total score within the capacity, as JSON per step",
     async () => (await import("./commands/optimum.ts")).optimumCommand,

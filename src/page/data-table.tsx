@@ -19,8 +19,8 @@ export interface DataCell {
 
 export interface DataRow {
   readonly heading: string;
-  /** Position of its router among those of the page, by which the page's script highlights it. */
-  readonly variant: number;
+  /** Position of its router among those of the page, by which the page's script highlights it; absent if it has none. */
+  readonly variant?: number;
   /** Whether it shows the stroke of its lines in the pictures; false if pictures draw folders and not routers. */
   readonly hasSwatch: boolean;
   /** One cell per column. */
@@ -63,7 +63,7 @@ export function DataTable({ id, label, headingName, columns, rows }: DataTablePr
               <tr key={row} data-variant={variant}>
                 <th scope="row">
                   <div class="router">
-                    {hasSwatch && <Swatch position={variant} />}
+                    {hasSwatch && variant !== undefined && <Swatch position={variant} />}
                     <span>{heading}</span>
                   </div>
                 </th>

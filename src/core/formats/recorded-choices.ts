@@ -108,14 +108,14 @@ async function nextLoads(
 }
 
 /** The padding among the rows of one layer. */
-interface MaskReader {
+export interface MaskReader {
   /** Returns the flags of the next `rows` rows, 1 for padding; overwritten by the next. */
   next(rows: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
 /** Opens the mask, one value for each row of the recorded layer, also for those that are skipped, when it is first read. */
-function maskReader(file: string, { rows: kept, skippedRows }: LayerReader): MaskReader {
+export function maskReader(file: string, { rows: kept, skippedRows }: LayerReader): MaskReader {
   let mask: PaddingMask | null = null;
   let isPadding = new Uint8Array(0);
   return {
@@ -133,7 +133,7 @@ function maskReader(file: string, { rows: kept, skippedRows }: LayerReader): Mas
 }
 
 /** Returns the layer for a message; nothing for files without layers, all of which have layer 0. */
-function placeOf({ id }: LayerReader): string {
+export function placeOf({ id }: LayerReader): string {
   return id === 0 ? "" : `layer ${id}, `;
 }
 

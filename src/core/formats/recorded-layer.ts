@@ -3,10 +3,12 @@ import type { StoredRows } from "./stored-tensor.ts";
 
 /** What a recording holds. `balancedness` is one number per step that an engine wrote into its log. */
 export const contents = ["logits", "selections", "loads", "balancedness"] as const;
+/** `logits`, `selections`, `loads` or `balancedness`. */
 export type Content = (typeof contents)[number];
 
 /** What the numbers of recorded logits are. */
 export const inputKinds = ["logits", "probabilities", "log-probabilities"] as const;
+/** `logits`, `probabilities` or `log-probabilities`. */
 export type InputKind = (typeof inputKinds)[number];
 
 /** Rows of a layer that lie side by side in a file. */

@@ -27,6 +27,7 @@ export {
 
 /** Names of the dimensions of an array. */
 export const axisNames = ["steps", "layers", "tokens", "experts", "topK"] as const;
+/** `steps`, `layers`, `tokens`, `experts` or `topK`. */
 export type Axis = (typeof axisNames)[number];
 
 /** How to read a file that does not say it all itself. */

@@ -50,7 +50,7 @@ function errorOf({ message, lines, fields }: PlainError): Error {
  * `InputError` as such, any other with its code, system call, path and stack.
  */
 export async function runOnWorkers<Task, Result, Message>(
-  name: "part" | "cell",
+  name: "part" | "cell" | "layers",
   tasks: readonly Task[],
   threads: number,
   onMessage: (message: Message) => void,

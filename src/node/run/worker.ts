@@ -4,6 +4,7 @@ import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
 import { withOwnStrings } from "../../core/words.ts";
 import { loadPlugin } from "../plugins.ts";
 import { type CellTask, runCell } from "./cell.ts";
+import { diagnoseLayers, type LayersTask } from "./diagnose-recorded.ts";
 import { type PartTask, runPart } from "./run-scenario.ts";
 import { answerOf, type WorkerAnswer, type WorkerData } from "./worker-pool.ts";
 
@@ -28,6 +29,11 @@ export function cell(task: CellTask): Promise<WorkerAnswer<unknown>> {
     await loadPlugins();
     return runCell(withOwnStrings(task), (progress) => parentPort?.postMessage(progress));
   });
+}
+
+/** Diagnoses some layers of a recording in a worker thread; posts a message after each. */
+export function layers(task: LayersTask): Promise<WorkerAnswer<unknown>> {
+  return answerOf(() => diagnoseLayers(withOwnStrings(task), () => parentPort?.postMessage(null)));
 }
 
 /** The buffers of all arrays in plain data. */

@@ -18,7 +18,8 @@ const charts = createCharts(pictures, known, look, highlight);
 
 for (const table of document.querySelectorAll("table")) {
   makeSortable(table);
-  makeRowsChoosable(table, routers, highlight);
+  // The rows of a diagnosis are layers.
+  if (routers.length > 0) makeRowsChoosable(table, routers, highlight);
 }
 const routerList = document.querySelector<HTMLElement>("#router-list .legend");
 if (routerList !== null) listRouters(routers, routerList, highlight);

@@ -3,20 +3,22 @@ import type { EChartsOption, HeatmapSeriesOption, LineSeriesOption, ScatterSerie
 
 type Formatter = (params: unknown) => HTMLElement;
 
-/** Tooltip of a heat map cell: the steps and experts that its axes name, and the load. */
+/** Tooltip of a heat map cell: what its column, row and value are, as the dimensions of the series name them. */
 export function heatMapTooltip({ series, xAxis, yAxis }: EChartsOption): Formatter | null {
   const maps = [series].flat() as HeatmapSeriesOption[];
   if (maps[0]?.type !== "heatmap") return null;
-  const [steps, experts] = [xAxis, yAxis].map((axes) => [axes].flat() as { data: string[] }[]);
+  const [columns, rows] = [xAxis, yAxis].map((axes) => [axes].flat() as { data: string[] }[]);
+  const [columnName, rowName, valueName] = maps[0].dimensions as string[];
+  const place = (name: string, label: string): Row => [label.includes("–") ? `${name}s` : name, label];
   return (params) => {
     const { seriesIndex, value } = params as { seriesIndex: number; value: [number, number, number] };
     const panel = Number(maps[seriesIndex].xAxisIndex);
     const [column, row, percent] = value;
-    const [step, expert] = [steps[panel].data[column], experts[panel].data[row]];
+    const [, name, ofWhat] = /^(.*?), % of (.*)$/s.exec(valueName)!;
     return list([
-      [step.includes("–") ? "steps" : "step", step],
-      [expert.includes("–") ? "experts" : "expert", expert],
-      ["load", percent === 0 ? "idle: no token" : `${percent} % of the mean`],
+      place(columnName, columns[panel].data[column]),
+      ...(rowName === "" ? [] : [place(rowName, rows[panel].data[row])]),
+      [name, percent === 0 && name === "load" ? "idle: no token" : `${percent} % of ${ofWhat}`],
     ]);
   };
 }

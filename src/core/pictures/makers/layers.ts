@@ -97,16 +97,11 @@ export function layerMaxVioPicture(data: ReportData, width = pictureWidth): Pict
 export function layerLoadsPicture(data: ReportData, width = pictureWidth): Picture | null {
   const variants = worstFirst(data).filter(({ layers }) => layers.every(({ load }) => load !== null));
   if (variants.length === 0) return null;
-  // The most experts across: rows are layers, so a wide model fits best in one or two columns of panels.
+  // Rows are layers, so a wide model fits best in one or two columns of panels.
   const experts = max(variants, ({ layers }) => max(layers, ({ load }) => load!.length))!;
   const side = experts > mostAcross ? 1 : 2;
-  const plotWidth = cellsWidth(variants.length, width, side);
   const cells = sum(variants, ({ layers }) => layers.length);
-  const columns = Math.max(
-    leastColumns,
-    Math.min(Math.floor(plotWidth / leastCellWidth), Math.floor(mostCells / cells)),
-  );
-  const groupSize = Math.ceil(experts / columns);
+  const groupSize = expertsPerColumn(experts, cells, cellsWidth(variants.length, width, side));
   const panels = variants.map((variant): HeatMapPanel => panelOf(variant, groupSize));
   const steps = max(variants, ({ layers }) => layers[0].steps)!;
   return {
@@ -136,19 +131,43 @@ export function layerLoadsPicture(data: ReportData, width = pictureWidth): Pictu
 
 function panelOf(variant: LayeredVariant, groupSize: number): HeatMapPanel {
   const { name, layers } = variant;
-  const experts = max(layers, ({ load }) => load!.length)!;
+  const [worst] = worstLayers(variant);
+  const title = [drawnName(name), ...(worst === undefined ? [] : [`worst: layer ${worst.layer}`])].join(" · ");
+  return layerLoadsPanel(
+    title,
+    layers.map(({ layer, load }) => ({ layer, load: load! })),
+    groupSize,
+  );
+}
+
+/** Returns how many neighbouring experts share a column of a heat map with `rows` rows on `plotWidth` pixels. */
+export function expertsPerColumn(experts: number, rows: number, plotWidth: number): number {
+  const columns = Math.min(Math.floor(plotWidth / leastCellWidth), Math.floor(mostCells / rows));
+  return Math.ceil(experts / Math.max(leastColumns, columns));
+}
+
+/**
+ * Returns a panel with a row per layer: the fullest of each `groupSize` neighbouring experts, in percent of the layer's mean
+ * load. Experts whose load is NaN are left out.
+ */
+export function layerLoadsPanel(
+  title: string,
+  layers: readonly { readonly layer: number; readonly load: ArrayLike<number> }[],
+  groupSize: number,
+): HeatMapPanel {
+  const experts = max(layers, ({ load }) => load.length)!;
   const firstExperts = range(0, experts, groupSize);
-  const percents = layers.map(({ load }) => {
-    const average = sum(load!) / load!.length;
+  const percents = layers.map(({ load: loads }) => {
+    const load = Array.from(loads);
+    const average = mean(load)!;
     return firstExperts.map((first) => {
-      const fullest = max(load!.slice(first, first + groupSize)) ?? Number.NaN;
+      const fullest = max(load.slice(first, first + groupSize)) ?? Number.NaN;
       // Rounding must not make a busy expert look idle.
       return fullest > 0 ? Math.max(1, Math.round((100 * fullest) / average)) : fullest;
     });
   });
-  const [worst] = worstLayers(variant);
   return {
-    title: [drawnName(name), ...(worst === undefined ? [] : [`worst: layer ${worst.layer}`])].join(" · "),
+    title,
     columns: firstExperts.map((first) => rangeLabel(first, Math.min(first + groupSize, experts) - 1)),
     rows: layers.map(({ layer }) => String(layer)),
     values: firstExperts.flatMap((_, column) => percents.map((row) => row[column])),
