@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { themes } from "../core/pictures/parts/theme.ts";
+import { colorProperties } from "./color-properties.ts";
 
 /** What every page includes: its script and its styles, as `npm run build` wrote them to `build/`. */
 export interface PageAssets {
@@ -24,20 +24,6 @@ export function pageAssets(): PageAssets {
 export function contentSecurityPolicy(script: string): string {
   const hash = createHash("sha256").update(script).digest("base64");
   return `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
-}
-
-/** The themes as custom properties; `color-scheme` picks one of each pair. */
-function colorProperties(): string {
-  const { light, dark } = themes;
-  const pair = (name: string, of: (theme: typeof light) => string) => `--${name}:light-dark(${of(light)},${of(dark)})`;
-  const properties = [
-    pair("background", (theme) => theme.background),
-    pair("text", (theme) => theme.text),
-    pair("muted-text", (theme) => theme.mutedText),
-    pair("grid-line", (theme) => theme.gridLine),
-    ...light.variants.map((_, position) => pair(`variant${position}`, (theme) => theme.variants[position])),
-  ];
-  return `:root{${properties.join(";")}}`;
 }
 
 function readBuilt(name: string): string {

@@ -1,0 +1,823 @@
+import { render } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { ThemeName } from "../../core/pictures/parts/theme.ts";
+import { formatNumber } from "../../core/results/format.ts";
+import { followLook } from "../client/look.ts";
+import { Choice, NumberControl, OptionControls } from "./controls.tsx";
+import type { Facts, Frame, ResolvedFacts } from "./messages.ts";
+import { FrontierPicture, HeatMaps, LoadsPicture, PricesPicture, SeriesPicture, type Shown, saveText } from "./pictures.tsx";
+import { createSimulator, type Events, type Parts, type Proof, type Simulator } from "./simulator.ts";
+import { firstView, tours } from "./tours.ts";
+import { AddressError, addressOf, isWritten, mostRouters, mostSteps, type View, viewOf, type WrittenKind, type WrittenScenario } from "./view.ts";
+
+/** The answer on the screen: parts of it arrive one after the other. */
+interface Answer {
+  readonly resolved: ResolvedFacts;
+  readonly frame: Frame;
+  readonly series: readonly (readonly number[][])[];
+}
+
+/** Step counts that the buttons of the speed stand for, per second; 0 is as fast as it goes. */
+const speeds = [
+  ["2", "2 steps a second"],
+  ["10", "10 steps a second"],
+  ["30", "30 steps a second"],
+  ["0", "as fast as it goes"],
+] as const;
+
+const addressDelayMs = 250;
+/** After so long without a picture the page says what it is at. */
+const slowMs = 400;
+
+function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Started) {
+  const [facts, setFacts] = useState<Facts | null>(null);
+  const [view, setView] = useState(first);
+  const [answer, setAnswer] = useState<Answer | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [notice, setNotice] = useState(firstNotice);
+  const [proof, setProof] = useState<Proof | null>(null);
+  const [errand, setErrand] = useState<string | null>(null);
+  const [isPlaying, setPlaying] = useState(false);
+  const [speed, setSpeed] = useState("10");
+  const [tour, setTour] = useState<string | null>(null);
+  const [fileNames, setFileNames] = useState<readonly string[]>(Array.from(firstFiles.keys()));
+  const [theme, setTheme] = useState<ThemeName>("light");
+  const [isSlow, setSlow] = useState(false);
+  const simulator = useRef<Simulator | null>(null);
+  const resolved = useRef<ResolvedFacts | null>(null);
+  const series = useRef<number[][][]>([]);
+  const slowTimer = useRef(0);
+  const current = useRef(view);
+  const written = useRef("");
+
+  useEffect(() => {
+    const button = document.getElementById("theme-switch") as HTMLButtonElement;
+    const look = followLook(button, ({ theme }) => setTheme(theme));
+    setTheme(look().theme);
+    const events: Events = {
+      onFacts: setFacts,
+      onAnswer(next) {
+        resolved.current = next;
+      },
+      onFrame(frame) {
+        clearTimeout(slowTimer.current);
+        setSlow(false);
+        if (frame.from === 0) series.current = frame.series.map((ofRouter) => ofRouter.map(() => []));
+        for (const [router, ofRouter] of frame.series.entries()) {
+          for (const [metric, values] of ofRouter.entries()) series.current[router][metric].push(...values);
+        }
+        setProblem(null);
+        setAnswer({ resolved: resolved.current!, frame, series: series.current });
+        if (!frame.isDone) watchSlow();
+      },
+      onProblem(message) {
+        clearTimeout(slowTimer.current);
+        setSlow(false);
+        setPlaying(false);
+        setProblem(message);
+      },
+    };
+    simulator.current = createSimulator(parts, events);
+    simulator.current.addFiles(firstFiles);
+    ask(first);
+    const onHashChange = async () => {
+      if (location.hash.slice(1) === written.current) return;
+      const found = await viewOfAddress();
+      setNotice(found.notice);
+      if (found.view !== null) show(found.view);
+    };
+    addEventListener("hashchange", onHashChange);
+    return () => removeEventListener("hashchange", onHashChange);
+  }, []);
+
+  function watchSlow(): void {
+    clearTimeout(slowTimer.current);
+    slowTimer.current = setTimeout(() => setSlow(true), slowMs) as unknown as number;
+  }
+
+  function ask(next: View): void {
+    simulator.current?.ask(next);
+    watchSlow();
+  }
+
+  /** Shows another view: from its first step on if the scenario is another. */
+  function show(next: View): void {
+    current.current = next;
+    setView(next);
+    setProof(null);
+    setErrand(null);
+    ask(next);
+  }
+
+  function showSteps(steps: number): void {
+    const next = { ...current.current, steps };
+    const isOnward = answer !== null && problem === null && steps >= (answer.frame.steps ?? 0);
+    current.current = next;
+    setView(next);
+    setProof(null);
+    if (isOnward) {
+      simulator.current?.cancel();
+      simulator.current?.continue(steps);
+      watchSlow();
+    } else ask(next);
+  }
+
+  const change = (scenario: WrittenScenario) => show({ ...current.current, scenario });
+  const set = (fields: Readonly<Record<string, unknown>>) => change(withFields(current.current.scenario, fields));
+
+  // The address follows the view, a little later: browsers refuse hundreds of changes a second.
+  useEffect(() => {
+    const timer = setTimeout(async () => {
+      written.current = await addressOf(view);
+      history.replaceState(null, "", `#${written.current}`);
+    }, addressDelayMs);
+    return () => clearTimeout(timer);
+  }, [view]);
+
+  const lastStep = answer === null ? mostSteps : lastStepOf(view, answer.resolved);
+
+  useEffect(() => {
+    if (!isPlaying || answer === null) return;
+    if (!answer.frame.isDone) return;
+    if (answer.frame.steps >= lastStep) {
+      setPlaying(false);
+      return;
+    }
+    const perSecond = Number(speed);
+    const timer = setTimeout(
+      () => showSteps(Math.min(lastStep, current.current.steps + (perSecond === 0 ? 8 : 1))),
+      perSecond === 0 ? 0 : 1000 / perSecond,
+    );
+    return () => clearTimeout(timer);
+  }, [isPlaying, answer, speed, lastStep]);
+
+  async function takeFiles(list: Iterable<File>): Promise<void> {
+    const added = new Map(Array.from(list, (file) => [file.name, file]));
+    if (added.size === 0) return;
+    simulator.current!.addFiles(added);
+    setFileNames((names) => Array.from(new Set([...names, ...added.keys()])));
+    const [name] = added.keys();
+    setNotice(null);
+    try {
+      const scenario = await simulator.current!.read(name);
+      if (scenario === null) showRecording(name);
+      else showFile(scenario, name);
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  }
+
+  function showRecording(path: string): void {
+    const { tokens: _, experts: __, model: ___, ...rest } = current.current.scenario;
+    const scenario = { ...rest, stream: { kind: "trace", path } } as WrittenScenario;
+    setTour(null);
+    show({ scenario, steps: mostSteps });
+  }
+
+  function showFile(scenario: unknown, name: string): void {
+    const { view: read, notice: said } = viewOfScenario(scenario, name);
+    setNotice(said);
+    setTour(null);
+    if (read !== null) show(read);
+  }
+
+  async function download(name: "scenario.yaml" | "summary.csv" | "steps.csv"): Promise<void> {
+    setErrand(`Simulating for ${name}…`);
+    setProof(null);
+    try {
+      const files = await simulator.current!.write({ ...view, steps: answer?.frame.steps ?? view.steps }, (steps, of) =>
+        setErrand(`Simulating for ${name}: step ${steps} of ${of}`),
+      );
+      saveText(name === "scenario.yaml" ? `${view.scenario.name}.yaml` : name, files[name], "text/plain");
+      setErrand(null);
+    } catch (error) {
+      setErrand((error as Error).message);
+    }
+  }
+
+  function prove(): void {
+    setErrand(null);
+    setProof({ frontier: [], best: [], isDone: false, note: "" });
+    simulator.current!.prove({ ...view, steps: answer?.frame.steps ?? view.steps }, setProof, (message) => {
+      setProof(null);
+      setErrand(message);
+    });
+  }
+
+  const metrics = useMemo(() => new Map(facts?.metrics.map((metric) => [metric.id, metric])), [facts]);
+  const shown: Shown | null =
+    answer === null || facts === null ? null : { ...answer, proof, metrics, theme };
+  const { scenario } = view;
+  const stepsShown = answer?.frame.steps ?? 0;
+  const openTour = tours.find(({ id }) => id === tour);
+  return (
+    <div
+      class="explore"
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => {
+        event.preventDefault();
+        void takeFiles(event.dataTransfer?.files ?? []);
+      }}
+    >
+      <section class="tours" aria-labelledby="tours-title">
+        <h2 id="tours-title">What am I looking at?</h2>
+        <p class="muted">
+          A batch of tokens, a gate's logits for each expert, and up to four routers that choose K experts for every token, on
+          the same batches. This is moesim itself, running in this tab. Five short tours:
+        </p>
+        <div class="tour-list">
+          {tours.map(({ id, title, view: shownView }) => (
+            <button
+              key={id}
+              type="button"
+              aria-pressed={id === tour}
+              onClick={() => {
+                setNotice(null);
+                setPlaying(false);
+                setTour(id === tour ? null : id);
+                if (id !== tour) show(shownView);
+              }}
+            >
+              {title}
+            </button>
+          ))}
+        </div>
+        {openTour !== undefined && (
+          <ol class="tour" aria-label={openTour.title}>
+            {openTour.sentences.map((sentence) => (
+              <li key={sentence}>{sentence}</li>
+            ))}
+          </ol>
+        )}
+      </section>
+      {facts !== null && (
+        <Controls
+          facts={facts}
+          scenario={scenario}
+          answer={answer}
+          fileNames={fileNames}
+          onChange={change}
+          onSet={set}
+          onFiles={takeFiles}
+          onRecording={showRecording}
+        />
+      )}
+      <main id="main" tabIndex={-1}>
+        <div class="transport" role="toolbar" aria-label="Steps">
+          <button type="button" class="play" onClick={() => setPlaying(!isPlaying)} disabled={problem !== null}>
+            {isPlaying ? "Pause" : "Play"}
+          </button>
+          <button type="button" onClick={() => showSteps(Math.min(lastStep, stepsShown + 1))} disabled={problem !== null}>
+            Step
+          </button>
+          <button
+            type="button"
+            onClick={() => {
+              setPlaying(false);
+              showSteps(1);
+            }}
+          >
+            Reset
+          </button>
+          <label class="scrub">
+            <span>
+              Step <output>{stepsShown === 0 ? "–" : stepsShown - 1}</output>
+            </span>
+            <input
+              type="range"
+              aria-label="Step"
+              min={1}
+              max={scrubEnd(view, lastStep)}
+              value={view.steps}
+              aria-valuetext={`step ${view.steps - 1}`}
+              onInput={({ currentTarget }) => {
+                setPlaying(false);
+                showSteps(currentTarget.valueAsNumber);
+              }}
+            />
+          </label>
+          <select aria-label="Speed" value={speed} onChange={({ currentTarget }) => setSpeed(currentTarget.value)}>
+            {speeds.map(([value, text]) => (
+              <option key={value} value={value} selected={value === speed}>
+                {text}
+              </option>
+            ))}
+          </select>
+          <button
+            type="button"
+            onClick={prove}
+            disabled={problem !== null || answer === null || (proof !== null && !proof.isDone)}
+            title="Computes the exact optimum of this batch at several capacities, and the best fixed bias of all steps"
+          >
+            Prove
+          </button>
+        </div>
+        <div class="state" role="status">
+          {notice !== null && <p>{notice}</p>}
+          {problem !== null && <p class="problem">{problem}</p>}
+          {isSlow && (
+            <p class="muted">
+              {stepsShown < view.steps && answer !== null ? `Step ${stepsShown} of ${view.steps} …` : "Working …"} Change
+              anything to stop it.
+            </p>
+          )}
+          {errand !== null && <p class="muted">{errand}</p>}
+          {proof !== null && !proof.isDone && (
+            <p class="muted">
+              Proving: {proof.frontier.length} points of the frontier so far … Change anything to stop it.
+            </p>
+          )}
+          {proof?.isDone === true && proof.note !== "" && <p class="muted">{proof.note}</p>}
+        </div>
+        {shown !== null && (
+          <div class={problem === null ? "pictures" : "pictures stale"}>
+            <LoadsPicture {...shown} />
+            <div class="pair">
+              <SeriesPicture shown={shown} metric="max_vio" position={0} />
+              <SeriesPicture shown={shown} metric="idle_fraction" position={1} />
+            </div>
+            {hasRegret(shown) && <SeriesPicture shown={shown} metric="regret" position={3} />}
+            <HeatMaps {...shown} />
+            <div class="pair">
+              <FrontierPicture {...shown} />
+              <PricesPicture {...shown} />
+            </div>
+            <StepTable {...shown} />
+          </div>
+        )}
+        <section class="downloads" aria-labelledby="downloads-title">
+          <h2 id="downloads-title">Take it with you</h2>
+          <p class="muted">
+            The address of this page holds the scenario: a link shows what you see. The scenario file computes the same on the
+            command line: <code>moesim run {scenario.name}.yaml</code>.
+          </p>
+          <div class="buttons">
+            {(["scenario.yaml", "summary.csv", "steps.csv"] as const).map((name) => (
+              <button key={name} type="button" disabled={answer === null || problem !== null} onClick={() => download(name)}>
+                {name}
+              </button>
+            ))}
+            <CopyLink view={view} />
+          </div>
+        </section>
+      </main>
+    </div>
+  );
+}
+
+function hasRegret({ series }: Shown): boolean {
+  return series.some((ofRouter) => ofRouter[3].some((value) => !Number.isNaN(value)));
+}
+
+/** The number of steps that can be shown: all of a recording, or as many as the page simulates. */
+function lastStepOf({ scenario }: View, { steps }: ResolvedFacts): number {
+  return scenario.stream.kind === "trace" ? steps : mostSteps;
+}
+
+/** The right end of the step's slider: not far beyond what is shown, so that a hand can choose a single step. */
+function scrubEnd({ steps }: View, lastStep: number): number {
+  return Math.min(lastStep, Math.max(200, 2 ** Math.ceil(Math.log2(steps + 1))));
+}
+
+function CopyLink({ view }: { readonly view: View }) {
+  const [isCopied, setCopied] = useState(false);
+  useEffect(() => setCopied(false), [view]);
+  if (!("clipboard" in navigator)) return null;
+  return (
+    <button
+      type="button"
+      onClick={async () => {
+        const url = new URL(location.href);
+        url.hash = await addressOf(view);
+        await navigator.clipboard.writeText(url.href);
+        setCopied(true);
+      }}
+    >
+      {isCopied ? "Copied" : "Copy the link"}
+    </button>
+  );
+}
+
+/** Numbers in a table: of the last step, and the mean of the steps so far. */
+function StepTable({ resolved, frame, series, metrics }: Shown) {
+  const columns = ["max_vio", "idle_fraction", "score", "dropped_fraction", "churn", "load_cv", "bias_spread", "regret"];
+  const present = columns.filter((id) => frame.routers.some(({ figures }) => (figures[id] ?? null) !== null));
+  const meanOf = (values: readonly number[]) => {
+    const known = values.filter((value) => !Number.isNaN(value));
+    return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+  };
+  const text = (id: string, value: number | null) =>
+    formatNumber(value === null || metrics.get(id)!.unit !== "fraction" ? value : 100 * value);
+  const name = (id: string) => `${metrics.get(id)!.label}${metrics.get(id)!.unit === "fraction" ? ", %" : ""}`;
+  return (
+    <section class="step-table" aria-labelledby="numbers-title">
+      <h2 id="numbers-title">Numbers of step {frame.steps - 1}</h2>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Numbers of the step">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">router</th>
+              {present.map((id) => (
+                <th key={id} scope="col" class="numeric" title={metrics.get(id)!.definition}>
+                  {name(id)}
+                </th>
+              ))}
+              <th scope="col" class="numeric" title="Mean over the steps so far">
+                mean MaxVio
+              </th>
+              <th scope="col" class="numeric" title="Mean over the steps so far">
+                mean score
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {resolved.routers.map((router, index) => (
+              <tr key={router.name}>
+                <th scope="row">
+                  <span class="router-name">
+                    <span class={`mark mark${index}`} aria-hidden="true" />
+                    {router.name}
+                  </span>
+                </th>
+                {present.map((id) => (
+                  <td key={id} class="numeric">
+                    {text(id, frame.routers[index].figures[id] ?? null)}
+                  </td>
+                ))}
+                <td class="numeric">{formatNumber(meanOf(series[index][0]))}</td>
+                <td class="numeric">{formatNumber(meanOf(series[index][2]))}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <details>
+        <summary>What the numbers mean</summary>
+        <dl class="definitions">
+          {present.map((id) => (
+            <div key={id}>
+              <dt>{metrics.get(id)!.label}</dt>
+              <dd>{metrics.get(id)!.definition}</dd>
+            </div>
+          ))}
+        </dl>
+      </details>
+    </section>
+  );
+}
+
+/** Returns `fields` set in `scenario`; those that are undefined are left out of it. */
+function withFields(scenario: WrittenScenario, fields: Readonly<Record<string, unknown>>): WrittenScenario {
+  return Object.fromEntries(
+    Object.entries({ ...scenario, ...fields }).filter(([, value]) => value !== undefined),
+  ) as unknown as WrittenScenario;
+}
+
+/** What scenario files may leave out. */
+const defaults = { tokens: 1024, topK: 2, capacityFactor: 1, capacity: "none", seed: 0 } as const;
+
+interface ControlsProps {
+  readonly facts: Facts;
+  readonly scenario: WrittenScenario;
+  readonly answer: Answer | null;
+  readonly fileNames: readonly string[];
+  readonly onChange: (scenario: WrittenScenario) => void;
+  readonly onSet: (fields: Readonly<Record<string, unknown>>) => void;
+  readonly onFiles: (files: Iterable<File>) => void;
+  readonly onRecording: (name: string) => void;
+}
+
+/** The question: stream, sizes and routers. Open on a wide screen, folded on a phone. */
+function Controls({ facts, scenario, answer, fileNames, onChange, onSet, onFiles, onRecording }: ControlsProps) {
+  const [isOpen] = useState(() => matchMedia("(min-width: 60rem)").matches);
+  return (
+    <details class="controls" open={isOpen}>
+      <summary>
+        <h2>Scenario</h2>
+      </summary>
+      <StreamControls {...{ facts, scenario, fileNames, onChange, onFiles, onRecording }} answer={answer} />
+      <SizeControls facts={facts} scenario={scenario} answer={answer} onSet={onSet} />
+      {scenario.routers.map((router, index) => (
+        <RouterControls key={index} facts={facts} scenario={scenario} router={router} index={index} onChange={onChange} />
+      ))}
+      {scenario.routers.length < mostRouters && (
+        <button
+          type="button"
+          class="add"
+          onClick={() => onChange({ ...scenario, routers: [...scenario.routers, newRouter(scenario.routers, "topk")] })}
+        >
+          Add a router
+        </button>
+      )}
+    </details>
+  );
+}
+
+function StreamControls({
+  facts,
+  scenario,
+  answer,
+  fileNames,
+  onChange,
+  onFiles,
+  onRecording,
+}: Omit<ControlsProps, "onSet">) {
+  const { stream } = scenario;
+  const isRecording = stream.kind === "trace";
+  const kind = facts.streams.find((one) => one.kind === stream.kind);
+  const { layers = [] } = answer?.resolved ?? {};
+  const choose = (chosen: string) => {
+    if (chosen.startsWith("file:")) {
+      onRecording(chosen.slice("file:".length));
+      return;
+    }
+    // What a recording says of itself, a synthetic stream must be told.
+    const { experts = answer?.resolved.experts, ...rest } = scenario;
+    onChange({ ...rest, experts, stream: { kind: chosen } });
+  };
+  return (
+    <fieldset>
+      <legend>Stream</legend>
+      <Choice
+        label="kind"
+        help={kind?.summary ?? ""}
+        value={isRecording ? `file:${String(stream.path)}` : stream.kind}
+        values={[
+          ...facts.streams.filter((one) => one.kind !== "trace").map((one) => one.kind),
+          ...fileNames.map((name) => [`file:${name}`, `file ${name}`] as const),
+          ...(isRecording && !fileNames.includes(String(stream.path))
+            ? [[`file:${String(stream.path)}`, `file ${String(stream.path)}`] as const]
+            : []),
+        ]}
+        onChange={choose}
+      />
+      <p class="muted summary">{kind?.summary}</p>
+      {layers.length > 1 && (
+        <p class="muted summary">
+          The recording has {layers.length} layers; this is layer {layers[0]}. Choose another:
+        </p>
+      )}
+      {isRecording && (layers.length > 1 || Array.isArray(stream.layers)) && (
+        <NumberControl
+          label="layer"
+          help="Id of the layer of the recording"
+          value={Array.isArray(stream.layers) ? Number(stream.layers[0]) : layers[0]}
+          range={{ min: 0, max: Math.max(layers.at(-1) ?? 0, 63), step: 1 }}
+          isWhole
+          onChange={(layer) => onChange({ ...scenario, stream: { ...stream, layers: [layer] } })}
+        />
+      )}
+      {kind !== undefined && (
+        <OptionControls
+          kind={kind}
+          written={stream}
+          left={["layers", "path", "unit"]}
+          onChange={(changed) => onChange({ ...scenario, stream: changed })}
+        />
+      )}
+      <label class="drop">
+        <span>
+          <strong>Drop a file here</strong>, or choose one: recorded logits in any of moesim's formats, or a scenario file. It
+          stays on this machine.
+        </span>
+        <input
+          type="file"
+          multiple
+          onChange={({ currentTarget }) => {
+            onFiles(Array.from(currentTarget.files ?? []));
+            currentTarget.value = "";
+          }}
+        />
+      </label>
+    </fieldset>
+  );
+}
+
+function SizeControls({
+  facts,
+  scenario,
+  answer,
+  onSet,
+}: Pick<ControlsProps, "facts" | "scenario" | "answer" | "onSet">) {
+  const isRecording = scenario.stream.kind === "trace";
+  const model = facts.models.find(({ name }) => name === scenario.model);
+  const experts = Number(scenario.experts ?? model?.experts ?? answer?.resolved.experts ?? 64);
+  const topK = Number(scenario.topK ?? model?.topK ?? defaults.topK);
+  const regret = Object(scenario.regret) as { every?: number };
+  return (
+    <fieldset>
+      <legend>Sizes</legend>
+      {!isRecording && (
+        <>
+          <Choice
+            label="model"
+            help="A published model, whose experts, K and scores are used"
+            value={String(scenario.model ?? "")}
+            values={[["", "none"], ...facts.models.map(({ name }) => name)]}
+            onChange={(name) =>
+              onSet(
+                name === ""
+                  ? { model: undefined, experts, topK }
+                  : { model: name, experts: undefined, topK: undefined, scores: undefined },
+              )
+            }
+          />
+          <NumberControl
+            label="tokens"
+            help="Tokens in a batch, T"
+            value={Number(scenario.tokens ?? defaults.tokens)}
+            range={{ min: 32, max: 8192, isLogarithmic: true }}
+            isWhole
+            onChange={(tokens) => onSet({ tokens })}
+          />
+          <NumberControl
+            label="experts"
+            help="Experts, E"
+            value={experts}
+            range={{ min: 2, max: 512, isLogarithmic: true }}
+            isWhole
+            onChange={(count) => onSet({ experts: count, ...(topK > count && { topK: count }) })}
+          />
+        </>
+      )}
+      <NumberControl
+        label="K"
+        help="Experts per token, topK"
+        value={topK}
+        range={{ min: 1, max: Math.min(16, experts), step: 1 }}
+        isWhole
+        onChange={(count) => onSet({ topK: count })}
+      />
+      <NumberControl
+        label="capacity factor"
+        help="Capacity of an expert: ⌈factor · T·K/E⌉ pairs"
+        value={Number(scenario.capacityFactor ?? defaults.capacityFactor)}
+        range={{ min: 0.5, max: 4, step: 0.05 }}
+        onChange={(capacityFactor) => onSet({ capacityFactor })}
+      />
+      <Choice
+        label="over capacity"
+        help="What happens to pairs beyond the capacity"
+        value={String(scenario.capacity ?? defaults.capacity)}
+        values={[["none", "nothing"], ["drop", "drop the lowest gates"], ["drop-position", "drop the last to arrive"], ["reroute", "reroute"]]}
+        onChange={(capacity) => onSet({ capacity })}
+      />
+      <Choice
+        label="regret"
+        help="Compare each step's score with the exact optimum, which takes time"
+        value={String(regret.every ?? 1)}
+        values={[
+          ["0", "off"],
+          ["1", "on every step"],
+          ...(regret.every !== undefined && regret.every > 1
+            ? [[String(regret.every), `on one step of ${regret.every}`] as const]
+            : []),
+        ]}
+        onChange={(every) => onSet({ regret: { ...regret, every: Number(every) } })}
+      />
+      {!isRecording && (
+        <NumberControl
+          label="seed"
+          help="Seed of all random numbers"
+          value={Number(scenario.seed ?? defaults.seed)}
+          range={{ min: 0, max: 50, step: 1 }}
+          isWhole
+          onChange={(seed) => onSet({ seed })}
+        />
+      )}
+    </fieldset>
+  );
+}
+
+function RouterControls({
+  facts,
+  scenario,
+  router,
+  index,
+  onChange,
+}: {
+  readonly facts: Facts;
+  readonly scenario: WrittenScenario;
+  readonly router: WrittenKind;
+  readonly index: number;
+  readonly onChange: (scenario: WrittenScenario) => void;
+}) {
+  const { routers } = scenario;
+  const kind = facts.routers.find((one) => one.kind === router.kind);
+  const others = routers.filter((_, other) => other !== index);
+  const replace = (changed: WrittenKind) =>
+    onChange({ ...scenario, routers: routers.map((one, at) => (at === index ? changed : one)) });
+  return (
+    <fieldset>
+      <legend>
+        <span class={`mark mark${index}`} aria-hidden="true" />
+        Router {index + 1}
+        {router.label !== undefined && router.label !== router.kind && `: ${String(router.label)}`}
+      </legend>
+      <Choice
+        label="kind"
+        help={kind?.summary ?? ""}
+        value={router.kind}
+        values={facts.routers.map((one) => one.kind)}
+        onChange={(chosen) => replace(newRouter(others, chosen))}
+      />
+      <p class="muted summary">{kind?.summary}</p>
+      {kind !== undefined && (
+        <OptionControls kind={kind} written={router} left={["gradient"]} onChange={replace} />
+      )}
+      {routers.length > 1 && (
+        <button type="button" class="remove" onClick={() => onChange({ ...scenario, routers: others })}>
+          Remove<span class="hidden-text"> router {index + 1}</span>
+        </button>
+      )}
+    </fieldset>
+  );
+}
+
+/** Returns a router of that kind with a name that none of `others` has. */
+function newRouter(others: readonly WrittenKind[], kind: string): WrittenKind {
+  const taken = new Set(others.map((one) => String(one.label ?? one.kind)));
+  if (!taken.has(kind)) return { kind };
+  let number = 2;
+  while (taken.has(`${kind} ${number}`)) number += 1;
+  return { kind, label: `${kind} ${number}` };
+}
+
+/** Returns the view of a scenario file, and what to say about it. */
+function viewOfScenario(scenario: unknown, name: string): { view: View | null; notice: string | null } {
+  const { steps, sweep, seeds, ...rest } = Object(scenario) as Record<string, unknown>;
+  const complete = { ...rest, name: rest.name ?? name };
+  if (!isWritten(complete)) {
+    return { view: null, notice: `${name}: a scenario on this page needs a stream and a list of routers.` };
+  }
+  const notices: string[] = [];
+  if (sweep !== undefined || seeds !== undefined) {
+    notices.push(`${name}: sweep and seeds are left out; moesim sweep runs them.`);
+  }
+  if (complete.routers.length > mostRouters) {
+    notices.push(`${name}: the first ${mostRouters} of its ${complete.routers.length} routers are shown.`);
+  }
+  const isCount = typeof steps === "number" && Number.isSafeInteger(steps) && steps > 0;
+  const view: View = {
+    scenario: { ...complete, routers: complete.routers.slice(0, mostRouters) },
+    steps: Math.min(isCount ? steps : 100, complete.stream.kind === "trace" ? 1_000_000 : mostSteps),
+  };
+  return { view, notice: notices.length === 0 ? null : notices.join(" ") };
+}
+
+async function viewOfAddress(): Promise<{ view: View | null; notice: string | null }> {
+  try {
+    const view = await viewOf(location.hash);
+    return view === null ? { view, notice: null } : viewOfScenario({ ...view.scenario, steps: view.steps }, "The address");
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    return { view: null, notice: error.message };
+  }
+}
+
+/** All that must be there before the page can show anything. */
+interface Started {
+  readonly parts: Parts;
+  readonly first: View;
+  readonly notice: string | null;
+  readonly files: ReadonlyMap<string, Blob>;
+}
+
+/** Loads the simulator, and the recordings that `moesim explore` was given: all requests that the page ever makes. */
+async function start(): Promise<Started> {
+  const [script, kernels, files] = await Promise.all([
+    fetched("explore-worker.js").then((response) => response.blob()),
+    fetched("kernels.wasm").then((response) => response.arrayBuffer()),
+    givenFiles(),
+  ]);
+  const parts = { script: URL.createObjectURL(new Blob([script], { type: "text/javascript" })), kernels };
+  const { view, notice } = await viewOfAddress();
+  return { parts, first: view ?? firstView, notice, files };
+}
+
+async function givenFiles(): Promise<ReadonlyMap<string, Blob>> {
+  const { content } = document.querySelector<HTMLMetaElement>("meta[name='moesim-files']")!;
+  const names: string[] = JSON.parse(content);
+  return new Map(
+    await Promise.all(
+      names.map(async (name, index) => [name, await (await fetched(`files/${index}`)).blob()] as const),
+    ),
+  );
+}
+
+async function fetched(name: string): Promise<Response> {
+  const response = await fetch(name);
+  if (!response.ok) throw new Error(`${name} cannot be loaded: ${response.status} ${response.statusText}`);
+  return response;
+}
+
+const place = document.getElementById("explore")!;
+start().then(
+  (started) => {
+    place.replaceChildren();
+    render(<Explore {...started} />, place);
+  },
+  (error: Error) => {
+    place.textContent = `The simulator did not load: ${error.message}. Reload the page, or run moesim explore.`;
+  },
+);

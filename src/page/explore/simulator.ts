@@ -1,0 +1,229 @@
+import type { BestBias, Facts, Frame, FromWorker, FrontierPoint, ResolvedFacts, RunFiles, ToWorker } from "./messages.ts";
+import { mostSteps, scenarioFileOf, type View } from "./view.ts";
+
+/** What the page loads once, so that it asks for nothing afterwards. */
+export interface Parts {
+  /** The address of the worker's script, a blob. */
+  readonly script: string;
+  readonly kernels: ArrayBuffer;
+}
+
+/** What the simulator tells the page. Only of the question asked last. */
+export interface Events {
+  onFacts(facts: Facts): void;
+  onAnswer(resolved: ResolvedFacts): void;
+  onFrame(frame: Frame): void;
+  onProblem(message: string): void;
+}
+
+/** What the proof of a step comes to, as it is found. */
+export interface Proof {
+  readonly frontier: readonly FrontierPoint[];
+  readonly best: readonly BestBias[];
+  readonly isDone: boolean;
+  /** What is missing, and why; may be empty. */
+  readonly note: string;
+}
+
+/** The simulator behind the page: a worker that follows the page's questions, and one for long errands. */
+export interface Simulator {
+  /** Asks for a view. Of several questions before an answer only the last one is asked. */
+  ask(view: View): void;
+  /** Continues the scenario asked last up to `steps`. */
+  continue(steps: number): void;
+  /** Makes files known under their names, to the questions asked from now on. */
+  addFiles(files: ReadonlyMap<string, Blob>): void;
+  /** Proves what can be proven of a view; calls `onProof` with all that is known so far. Ends the errand before. */
+  prove(view: View, onProof: (proof: Proof) => void, onProblem: (message: string) => void): void;
+  /** Ends the errand under way. */
+  cancel(): void;
+  /** Returns the files of a view's run. Rejects with `Error` if it fails or is cancelled. */
+  write(view: View, onProgress: (steps: number, of: number) => void): Promise<RunFiles>;
+  /** Returns the scenario in the file of that name, or null if it holds none. */
+  read(name: string): Promise<unknown>;
+}
+
+/** Milliseconds that a new question waits for the steps of one before, until the worker is started again. */
+const patienceMs = 300;
+
+export function createSimulator({ script, kernels }: Parts, events: Events): Simulator {
+  const files = new Map<string, Blob>();
+  let id = 0;
+  let worker = start(receive);
+  let waiting: View | null = null;
+  let asked: View | null = null;
+  let state: "idle" | "asked" | "accepted" = "idle";
+  /** Whether the worker may be busy with an earlier question. */
+  let mayBeBusy = false;
+  let timer = 0;
+  let clerk: Worker | null = null;
+  let endErrand: ((reason: string) => void) | null = null;
+
+  function start(onMessage: (message: FromWorker) => void): Worker {
+    const started = new Worker(script);
+    started.onmessage = ({ data }: MessageEvent<FromWorker>) => onMessage(data);
+    started.onerror = ({ message }) =>
+      onMessage({ kind: "problem", id, message: `The simulator stopped: ${message ?? "it cannot be loaded"}` });
+    send(started, { kind: "install", kernels, files });
+    return started;
+  }
+
+  function send(to: Worker, message: ToWorker): void {
+    to.postMessage(message);
+  }
+
+  function next(): void {
+    if (waiting === null || state !== "idle") return;
+    [asked, waiting] = [waiting, null];
+    id += 1;
+    state = "asked";
+    const { steps: _, ...scenario } = asked.scenario;
+    send(worker, { kind: "ask", id, scenario: withRoom(scenario as View["scenario"]), steps: asked.steps });
+    watch();
+  }
+
+  /** Starts the worker again if it is still at an earlier question after a while, or a newer question waits. */
+  function watch(): void {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (state === "idle" || !(waiting !== null || (state === "asked" && mayBeBusy))) return;
+      worker.terminate();
+      worker = start(receive);
+      waiting ??= asked;
+      state = "idle";
+      mayBeBusy = false;
+      next();
+    }, patienceMs) as unknown as number;
+  }
+
+  function receive(message: FromWorker): void {
+    if (message.kind === "installed") events.onFacts(message.facts);
+    if (!("id" in message) || message.id !== id) return;
+    switch (message.kind) {
+      case "answer":
+        state = "accepted";
+        mayBeBusy = true;
+        events.onAnswer(message.resolved);
+        if (waiting !== null) watch();
+        return;
+      case "frame":
+        state = "idle";
+        mayBeBusy = !message.isDone;
+        events.onFrame(message);
+        next();
+        return;
+      case "problem":
+        state = "idle";
+        mayBeBusy = false;
+        events.onProblem(message.message);
+        next();
+        return;
+    }
+  }
+
+  /** Sends `message` to the clerk, whose earlier errand ends. */
+  function errand(message: ToWorker, onMessage: (message: FromWorker) => void, onEnd: (reason: string) => void): void {
+    cancel();
+    endErrand = onEnd;
+    clerk ??= start(() => undefined);
+    clerk.onmessage = ({ data }: MessageEvent<FromWorker>) => onMessage(data);
+    send(clerk, message);
+  }
+
+  function done(): void {
+    endErrand = null;
+  }
+
+  function cancel(): void {
+    if (endErrand === null) return;
+    clerk?.terminate();
+    clerk = null;
+    const end = endErrand;
+    endErrand = null;
+    end("The question has changed.");
+  }
+
+  return {
+    ask(view) {
+      cancel();
+      waiting = view;
+      if (state === "idle") next();
+      else watch();
+    },
+    continue(steps) {
+      if (waiting === null) {
+        mayBeBusy = true;
+        send(worker, { kind: "continue", id, steps });
+      }
+    },
+    addFiles(added) {
+      for (const [name, file] of added) files.set(name, file);
+      send(worker, { kind: "files", files: added });
+      if (clerk !== null) send(clerk, { kind: "files", files: added });
+    },
+    prove(view, onProof, onProblem) {
+      let proof: Proof = { frontier: [], best: [], isDone: false, note: "" };
+      const take = (part: Partial<Proof>) => {
+        proof = { ...proof, ...part };
+        onProof(proof);
+      };
+      errand(
+        { kind: "prove", id, scenario: scenarioFileOf(view), steps: view.steps },
+        (message) => {
+          if (message.kind === "frontier") take({ frontier: message.points });
+          if (message.kind === "best") take({ best: [...proof.best, message.best] });
+          if (message.kind === "proved") {
+            done();
+            take({ isDone: true, note: message.note });
+          }
+          if (message.kind === "problem") {
+            done();
+            onProblem(message.message);
+          }
+        },
+        () => undefined,
+      );
+    },
+    cancel,
+    write: (view, onProgress) =>
+      new Promise((resolve, reject) => {
+        errand(
+          { kind: "write", id, scenario: scenarioFileOf(view) },
+          (message) => {
+            if (message.kind === "progress") onProgress(message.steps, message.of);
+            if (message.kind === "written") {
+              done();
+              resolve(message.files);
+            }
+            if (message.kind === "problem") {
+              done();
+              reject(new Error(message.message));
+            }
+          },
+          (reason) => reject(new Error(reason)),
+        );
+      }),
+    read: (name) =>
+      new Promise((resolve, reject) => {
+        errand(
+          { kind: "read", id, name },
+          (message) => {
+            if (message.kind === "scenario") {
+              done();
+              resolve(message.scenario);
+            }
+            if (message.kind === "problem") {
+              done();
+              reject(new Error(message.message));
+            }
+          },
+          (reason) => reject(new Error(reason)),
+        );
+      }),
+  };
+}
+
+/** Returns the scenario with room to play on: a recording has steps of its own. */
+function withRoom(scenario: View["scenario"]): View["scenario"] {
+  return scenario.stream.kind === "trace" ? scenario : { ...scenario, steps: mostSteps };
+}
