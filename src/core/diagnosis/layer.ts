@@ -320,7 +320,7 @@ export function createLayerDiagnoser(
   }
 
   /** What is fitted to part A, and how many batches of B follow. */
-  async function fit(layer: number, found: Survey) {
+  async function fitToA(layer: number, found: Survey) {
     const loadOfA = new Float64Array(experts);
     const isInA = splitter(found);
     const most = Math.max(1, Math.floor(mostFittedScores / experts));
@@ -419,7 +419,7 @@ export function createLayerDiagnoser(
     const { isEnabled } = found;
     const enabled = totalOf(isEnabled);
     const hasParts = found.batches > 1;
-    const fitted = hasParts ? await fit(layer, found) : null;
+    const fitted = hasParts ? await fitToA(layer, found) : null;
     if (fitted?.bias) bias.set(fitted.bias.values);
     const biasOrNull = fitted?.bias ?? null;
     const placement = fitted?.placement ?? null;
