@@ -53,7 +53,6 @@ export function install({ kernels, files = new Map() }: BrowserParts): void {
     openAll: async (path) => [await open(path)],
     kernels: () => kernels,
     loadTensors: async () => noTensors(),
-    checkCanTrain: noTensors,
   };
   installPlatform(platform);
 }

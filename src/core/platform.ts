@@ -30,8 +30,6 @@ export interface Platform {
    * does not load.
    */
   loadTensors(backend: TensorBackend): Promise<Tensors>;
-  /** Throws `InputError`, like {@link loadTensors}, if a stream cannot train here. Loads nothing. */
-  checkCanTrain(): void;
   /** CRC-32 of `bytes` after those with the checksum `previous`, if there is one faster than plain JavaScript. */
   readonly crc32?: (bytes: Uint8Array, previous: number) => number;
   /** Decompressors that are faster or stricter than those in plain JavaScript, by Parquet's codec name. */

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { brotliDecompressSync, crc32, unzipSync } from "node:zlib";
 import { installPlatform } from "../core/platform.ts";
 import { openInputFile } from "./files/input-file.ts";
-import { checkCanTrain, loadTensors } from "./tensors.ts";
+import { loadTensors } from "./tensors.ts";
 
 function readKernels(): Uint8Array<ArrayBuffer> {
   // The path is the same from `src/node` and `dist/node`.
@@ -22,7 +22,6 @@ installPlatform({
   openAll: async (path, folder) => (await import("./files/recorded-files.ts")).openFilesOf([path], folder),
   kernels: readKernels,
   loadTensors,
-  checkCanTrain,
   crc32,
   decompressors: {
     GZIP: (input, length) => unzipSync(input, { maxOutputLength: Math.max(1, length) }),

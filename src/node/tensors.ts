@@ -29,11 +29,6 @@ export async function loadTensors(backend: TensorBackend): Promise<Tensors> {
   return tensors;
 }
 
-/** Throws `InputError`, like {@link loadTensors}, if a stream cannot train here. Loads nothing. */
-export function checkCanTrain(): void {
-  checkInstalled("stream.kind: training", [core, packageOf.wasm]);
-}
-
 function checkInstalled(asked: string, packages: readonly string[]): void {
   if (packages.every(isInstalled)) return;
   throw new InputError(

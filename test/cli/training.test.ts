@@ -98,7 +98,7 @@ describe("moesim run of a training scenario", () => {
     const page = readFileSync(path.join(results, "report.html"), "utf8");
     expect(page).toContain("Task loss over the steps");
     const record = JSON.parse(readFileSync(path.join(results, "run.json"), "utf8"));
-    expect(record.versions.tfjs).toMatch(/^4\./);
+    expect(record.versions.tfjs).toBeUndefined();
   });
 
   it.each([

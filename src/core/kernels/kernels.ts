@@ -77,6 +77,136 @@ export interface Kernels {
   ): void;
 
   /**
+   * `out = left · rightᵀ`, or `out += left · rightᵀ` when `accumulate`. `left` `[rows × inner]`, `right`
+   * `[columns × inner]`, `out` `[rows × columns]`.
+   */
+  multiplyRightTransposed(
+    left: Float32Array,
+    right: Float32Array,
+    out: Float32Array,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: boolean,
+  ): void;
+
+  /** `out = leftᵀ · right`. `left` `[rows × leftColumns]`, `right` `[rows × columns]`, `out` `[leftColumns × columns]`. */
+  multiplyLeftTransposed(
+    left: Float32Array,
+    right: Float32Array,
+    out: Float32Array,
+    rows: number,
+    leftColumns: number,
+    columns: number,
+  ): void;
+
+  /** `out[c]` = Σ_r `values[r, c]`. `values` `[rows × columns]`, `out` `[columns]`. */
+  sumRows(values: Float32Array, rows: number, columns: number, out: Float32Array): void;
+
+  /** `table[index[r]] += values[r]` for each row r in turn; the transpose of {@link gatherRows}. */
+  scatterRows(values: Float32Array, index: Int32Array, rows: number, columns: number, table: Float32Array): void;
+
+  /**
+   * A two-layer expert on its pairs p, `start` ≤ p < `end`, of a batch whose pairs are ordered by expert:
+   *
+   *     inner[p]  = relu(tokens[token[p]]·A + a)      [pairs × hidden]
+   *     output[p] = inner[p]·B + b                    [pairs × width]
+   *
+   * `parameters` holds A `[width × hidden]`, a, B `[hidden × width]` and b one after the other; `tokens` `[… × width]`;
+   * `token` `[pairs]`. Rows of other pairs are neither read nor written. Sums are float32.
+   */
+  expertForward(
+    tokens: Float32Array,
+    token: Int32Array,
+    start: number,
+    end: number,
+    parameters: Float32Array,
+    width: number,
+    hidden: number,
+    inner: Float32Array,
+    output: Float32Array,
+  ): void;
+
+  /**
+   * The gradient of {@link expertForward} through Σ_p gate[p]·output[p], added up by token:
+   *
+   *     δ_p = gate[p]·outputGradient[token[p]],   γ_p = (δ_p·Bᵀ) ⊙ [inner[p] > 0]
+   *     gradient = Σ_p (tokens[token[p]]ᵀ·γ_p, γ_p, inner[p]ᵀ·δ_p, δ_p),   laid out as `parameters`
+   *     tokenGradient[p] = γ_p·Aᵀ                     [pairs × width]; null if it is not needed
+   *
+   * `outputGradient` `[… × width]` is by token. Overwrites `gradient`, and `inner` with γ.
+   */
+  expertBackward(
+    tokens: Float32Array,
+    token: Int32Array,
+    gate: Float32Array,
+    start: number,
+    end: number,
+    parameters: Float32Array,
+    width: number,
+    hidden: number,
+    inner: Float32Array,
+    outputGradient: Float32Array,
+    tokenGradient: Float32Array | null,
+    gradient: Float32Array,
+  ): void;
+
+  /**
+   * Adds to `out[t]` the sum over the `slots` slots s of token t of `weight[p]`·`values[p]`, with p = `pair[s]`. Slots whose
+   * pair is −1 are left out; weights are 1 if `weight` is null. `pair` `[tokens × slots]`, `weight` `[pairs]`, rows of
+   * `columns` numbers.
+   */
+  combineRows(
+    values: Float32Array,
+    pair: Int32Array,
+    weight: Float32Array | null,
+    tokens: number,
+    slots: number,
+    columns: number,
+    out: Float32Array,
+  ): void;
+
+  /** `out[r]` = ⟨`left[r]`, `right[index[r]]`⟩, rows of `columns` numbers; summed in float64. */
+  rowProducts(
+    left: Float32Array,
+    right: Float32Array,
+    index: Int32Array,
+    rows: number,
+    columns: number,
+    out: Float32Array,
+  ): void;
+
+  /**
+   * Returns the mean over rows r of −ln softmax(logits[r])[target[r]], in nats, and writes its gradient in the logits,
+   * (softmax − one-hot) / rows, to `gradient` `[rows × columns]`, which may be `logits`. NaN if a logit is not finite.
+   */
+  crossEntropy(logits: Float32Array, target: Int32Array, rows: number, columns: number, gradient: Float32Array): number;
+
+  /**
+   * Returns the mean of (values − targets)² over `length` numbers, and writes its gradient in the values to `gradient`,
+   * which may be either.
+   */
+  squaredError(values: Float32Array, targets: Float32Array, length: number, gradient: Float32Array): number;
+
+  /**
+   * One update of Adam on `length` numbers θ with moments m and v and gradient g, β₁ = 0.9, β₂ = 0.999, ε = 1e-8:
+   *
+   *     m = β₁·m + (1 − β₁)·g,   v = β₂·v + (1 − β₂)·g²,   θ = θ − rate·m / (√(secondScale·v) + ε)
+   *
+   * For update n the caller sets `rate` to the learning rate / (1 − β₁ⁿ) and `secondScale` to 1 / (1 − β₂ⁿ). Kingma &
+   * Ba 2015, arXiv 1412.6980, algorithm 1.
+   */
+  adam(
+    values: Float32Array,
+    first: Float32Array,
+    second: Float32Array,
+    gradient: Float32Array,
+    length: number,
+    rate: number,
+    secondScale: number,
+  ): void;
+
+  /**
    * Affinities S `[tokens × experts]` of `logits`, relative error below 1e-6 where S is a normal float32; of "logits" these
    * themselves.
    */
@@ -445,6 +575,11 @@ export interface Kernels {
     loss: Float64Array,
     mover: Int32Array,
   ): void;
+}
+
+/** Numbers in the parameters of an expert; see {@link Kernels.expertForward}. */
+export function expertParameters(width: number, hidden: number): number {
+  return 2 * width * hidden + hidden + width;
 }
 
 /** Where a stream that trains computes its tensors beside kernels of `backend`: a `TensorBackend`. */

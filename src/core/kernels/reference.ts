@@ -11,6 +11,7 @@ import { addOffsets, gatherRows, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
 import { sparseColumns } from "./reference/sparse-columns.ts";
 import { sparseRows } from "./reference/sparse-rows.ts";
+import { trainingKernels } from "./reference/training.ts";
 import { entropicPlan, gibbsSweep, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
 
 /**
@@ -41,6 +42,8 @@ export function createReferenceKernels(): Kernels {
         }
       }
     },
+
+    ...trainingKernels,
 
     scores(logits, kind, tokens, experts, scores) {
       const affinity = new Float64Array(experts);

@@ -1,7 +1,7 @@
 import type { ScoreKind } from "../assignment.ts";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
-import type { Kernels } from "./kernels.ts";
+import { expertParameters, type Kernels } from "./kernels.ts";
 import { createLinearMemory } from "./memory.ts";
 
 /** What `assembly/index.ts` exports; arrays are byte addresses in the imported memory. */
@@ -23,6 +23,76 @@ interface Assembly {
     columns: number,
     accumulate: boolean,
     scratch: number,
+  ): void;
+  multiplyRightTransposed(
+    left: number,
+    right: number,
+    out: number,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: boolean,
+    scratch: number,
+  ): void;
+  multiplyLeftTransposed(
+    left: number,
+    right: number,
+    out: number,
+    rows: number,
+    leftColumns: number,
+    columns: number,
+    scratch: number,
+  ): void;
+  sumRows(values: number, rows: number, columns: number, out: number): void;
+  scatterRows(values: number, index: number, rows: number, columns: number, table: number): void;
+  expertScratch(pairs: number, width: number, hidden: number): number;
+  expertForward(
+    tokens: number,
+    token: number,
+    start: number,
+    end: number,
+    parameters: number,
+    width: number,
+    hidden: number,
+    inner: number,
+    output: number,
+    scratch: number,
+  ): void;
+  expertBackward(
+    tokens: number,
+    token: number,
+    gate: number,
+    start: number,
+    end: number,
+    parameters: number,
+    width: number,
+    hidden: number,
+    inner: number,
+    outputGradient: number,
+    tokenGradient: number,
+    gradient: number,
+    scratch: number,
+  ): void;
+  combineRows(
+    values: number,
+    pair: number,
+    weight: number,
+    tokens: number,
+    slots: number,
+    columns: number,
+    out: number,
+  ): void;
+  rowProducts(left: number, right: number, index: number, rows: number, columns: number, out: number): void;
+  crossEntropy(logits: number, target: number, rows: number, columns: number, gradient: number): number;
+  squaredError(values: number, targets: number, length: number, gradient: number): number;
+  adam(
+    values: number,
+    first: number,
+    second: number,
+    gradient: number,
+    length: number,
+    rate: number,
+    secondScale: number,
   ): void;
   softmaxScores(logits: number, tokens: number, experts: number, scores: number): void;
   sigmoidScores(logits: number, entries: number, scores: number): void;
@@ -402,6 +472,145 @@ export function createWasmKernels(): Kernels {
         columns,
         accumulate,
         scratch(assembly.multiplyScratch(inner, columns)),
+      );
+    },
+
+    multiplyRightTransposed(left, right, out, rows, inner, columns, accumulate) {
+      assembly.multiplyRightTransposed(
+        addressOf(left, rows * inner),
+        addressOf(right, columns * inner),
+        addressOf(out, rows * columns),
+        rows,
+        inner,
+        columns,
+        accumulate,
+        scratch(assembly.multiplyScratch(inner, columns)),
+      );
+    },
+
+    multiplyLeftTransposed(left, right, out, rows, leftColumns, columns) {
+      assembly.multiplyLeftTransposed(
+        addressOf(left, rows * leftColumns),
+        addressOf(right, rows * columns),
+        addressOf(out, leftColumns * columns),
+        rows,
+        leftColumns,
+        columns,
+        scratch(assembly.multiplyScratch(rows, columns)),
+      );
+    },
+
+    sumRows(values, rows, columns, out) {
+      assembly.sumRows(addressOf(values, rows * columns), rows, columns, addressOf(out, columns));
+    },
+
+    scatterRows(values, index, rows, columns, table) {
+      assembly.scatterRows(
+        addressOf(values, rows * columns),
+        addressOf(index, rows),
+        rows,
+        columns,
+        addressOf(table, columns),
+      );
+    },
+
+    expertForward(tokens, token, start, end, parameters, width, hidden, inner, output) {
+      assembly.expertForward(
+        addressOf(tokens, width),
+        addressOf(token, end),
+        start,
+        end,
+        addressOf(parameters, expertParameters(width, hidden)),
+        width,
+        hidden,
+        addressOf(inner, end * hidden),
+        addressOf(output, end * width),
+        scratch(assembly.expertScratch(0, width, hidden)),
+      );
+    },
+
+    expertBackward(
+      tokens,
+      token,
+      gate,
+      start,
+      end,
+      parameters,
+      width,
+      hidden,
+      inner,
+      outputGradient,
+      tokenGradient,
+      gradient,
+    ) {
+      assembly.expertBackward(
+        addressOf(tokens, width),
+        addressOf(token, end),
+        addressOf(gate, end),
+        start,
+        end,
+        addressOf(parameters, expertParameters(width, hidden)),
+        width,
+        hidden,
+        addressOf(inner, end * hidden),
+        addressOf(outputGradient, width),
+        tokenGradient === null ? 0 : addressOf(tokenGradient, end * width),
+        addressOf(gradient, expertParameters(width, hidden)),
+        scratch(assembly.expertScratch(end - start, width, hidden)),
+      );
+    },
+
+    combineRows(values, pair, weight, tokens, slots, columns, out) {
+      assembly.combineRows(
+        addressOf(values, 0),
+        addressOf(pair, tokens * slots),
+        weight === null ? 0 : addressOf(weight, 0),
+        tokens,
+        slots,
+        columns,
+        addressOf(out, tokens * columns),
+      );
+    },
+
+    rowProducts(left, right, index, rows, columns, out) {
+      assembly.rowProducts(
+        addressOf(left, rows * columns),
+        addressOf(right, columns),
+        addressOf(index, rows),
+        rows,
+        columns,
+        addressOf(out, rows),
+      );
+    },
+
+    crossEntropy(logits, target, rows, columns, gradient) {
+      return assembly.crossEntropy(
+        addressOf(logits, rows * columns),
+        addressOf(target, rows),
+        rows,
+        columns,
+        addressOf(gradient, rows * columns),
+      );
+    },
+
+    squaredError(values, targets, length, gradient) {
+      return assembly.squaredError(
+        addressOf(values, length),
+        addressOf(targets, length),
+        length,
+        addressOf(gradient, length),
+      );
+    },
+
+    adam(values, first, second, gradient, length, rate, secondScale) {
+      assembly.adam(
+        addressOf(values, length),
+        addressOf(first, length),
+        addressOf(second, length),
+        addressOf(gradient, length),
+        length,
+        rate,
+        secondScale,
       );
     },
 

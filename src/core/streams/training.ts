@@ -1,17 +1,15 @@
-import type { TensorContainer } from "@tensorflow/tfjs-core";
 import { z } from "zod";
 import { InputError } from "../input-error.ts";
 import { tensorBackendOf } from "../kernels/kernels.ts";
-import { withTensorMemory } from "../kernels/tensor/memory.ts";
 import { platform } from "../platform.ts";
 import { checkTextFile, readTextTokens, textUnits } from "./parts/text-tokens.ts";
 import { defineStreamKind, layersOption, type StreamContext, type StreamShape } from "./stream.ts";
-import { assign, createAdam } from "./training/adam.ts";
 import { createClustersTask } from "./training/clusters-task.ts";
-import { createDispatch, gatesOf } from "./training/dispatch.ts";
-import { createExpertLayer } from "./training/expert-layer.ts";
-import { createParameters } from "./training/parameters.ts";
-import type { Task, TaskContext } from "./training/task.ts";
+import { createKernelModel } from "./training/kernel-model.ts";
+import { createModelParameters, type Model, type TextShape } from "./training/model.ts";
+import { createAdam, createParameters } from "./training/parameters.ts";
+import type { Task } from "./training/task.ts";
+import { createTensorModel } from "./training/tensor-model.ts";
 import { createTextTask } from "./training/text-task.ts";
 
 const size = (most: number) => z.number().int().min(1).max(most);
@@ -95,7 +93,7 @@ export type TrainingOptions = z.infer<typeof trainingOptions>;
 
 const trainingState = z.strictObject({ step: z.number().int().nonnegative() });
 
-/** TensorFlow.js has 4 GiB on WebAssembly for parameters, their gradients and intermediate results of a batch. */
+/** The kernels have 4 GiB for parameters, their moments and intermediate results of a batch, TensorFlow.js as much again. */
 const mostNumbers = 2 ** 25;
 /** The maps of clusters share the kernels' 4 GiB of memory with what routers need. */
 const mostMapNumbers = 2 ** 28;
@@ -134,12 +132,6 @@ function strayOptions(options: TrainingOptions, other: TrainingOptions["task"]):
     .filter((option) => !isDefault(option))
     .map(([name]) => name);
 }
-
-const tooLarge =
-  "stream: a training step needs more memory than TensorFlow.js has; lower tokens, topK, width or hidden";
-
-/** Number of tokens, the first of a batch, that show how alike the experts are. */
-const comparedTokens = 32;
 
 /**
  * A small sparse mixture of experts that is trained with the router under test in its middle, so that its gate learns
@@ -189,80 +181,62 @@ export const trainingKind = defineStreamKind({
     return problems;
   },
   async checkInput({ task, path }, folder) {
-    platform().checkCanTrain();
     if (task === "text" && path !== undefined) await checkTextFile(path, folder);
   },
-  async create({ shape, kernels, random, folder }: StreamContext, options) {
+  async create(context: StreamContext, options) {
+    const { shape, kernels, random } = context;
     const { steps, tokens, experts } = shape;
     const { width, hidden, learningRate, evaluate } = options;
-    const tf = await platform().loadTensors(tensorBackendOf(kernels.backend));
-    const { parameters, create: createParameter } = createParameters(tf, kernels, random.derive("parameters"));
-    const task = await createTask({ tf, kernels, random, createParameter, width }, options, folder);
+    const { task, text } = await createTask(context, options);
+    const store = createParameters(kernels, random.derive("parameters"));
+    const modelShape = { width, hidden, experts };
+    const parameters = createModelParameters(store, modelShape, text);
+    const adam = createAdam(kernels, learningRate);
+    const { backend } = kernels;
+    const model: Model =
+      backend === "tfjs" || backend === "tfjs-gpu"
+        ? createTensorModel(
+            await platform().loadTensors(tensorBackendOf(backend)),
+            kernels,
+            modelShape,
+            parameters,
+            store.blocks,
+            adam,
+          )
+        : createKernelModel(kernels, modelShape, parameters, adam);
+    const saved = store.named();
     const data = task.createBatch(tokens, "training");
-    const layer = createExpertLayer(tf, { width, hidden, experts }, createParameter);
-    const adam = createAdam(tf, parameters, learningRate);
-    const saved = new Map(
-      parameters.flatMap(({ name, values }, index): [string, Float32Array][] => [
-        [name, values],
-        [`${name}/first moment`, adam.moments[index].first],
-        [`${name}/second moment`, adam.moments[index].second],
-      ]),
-    );
-    const logits = kernels.allocateFloat32(tokens * experts);
-    const heldBack = evaluate === undefined ? null : task.createBatch(evaluate.tokens, "evaluation");
-    heldBack?.draw(random.derive("evaluation"), 0);
-    const heldBackLogits = kernels.allocateFloat32((evaluate?.tokens ?? 0) * experts);
+    const batch = model.open(data);
+    const heldBackData = evaluate === undefined ? null : task.createBatch(evaluate.tokens, "evaluation");
+    heldBackData?.draw(random.derive("evaluation"), 0);
+    const heldBack = heldBackData && model.open(heldBackData);
+    const load = new Int32Array(experts);
     let step = 0;
     let expertSimilarity = 1;
-    const tidy = <Result extends TensorContainer>(work: () => Result): Result =>
-      withTensorMemory(tooLarge, () => tf.tidy(work));
 
     return {
       async next() {
         if (step === steps) return null;
         data.draw(random.derive(`step ${step}`), step);
-        tidy(() => {
-          const x = data.tokens();
-          const gate = layer.logits(x);
-          logits.set(gate.dataSync());
-          checkFinite(tf.sum(tf.abs(gate)).dataSync()[0], "logits", step);
-          expertSimilarity = layer.similarity(tf.slice(x, 0, Math.min(tokens, comparedTokens)));
-        });
-        const { cluster } = data;
+        const logits = batch.logits();
+        checkFinite(sumOfSizes(logits), "logits", step);
+        expertSimilarity = batch.similarity();
+        const cluster = data.task === "clusters" ? data.cluster : undefined;
         return { step: step++, tokens, experts, logits, ...(cluster !== undefined && { cluster }) };
       },
       learn(assignment, backward) {
-        return tidy(() => {
-          const dispatch = createDispatch(assignment, tokens, experts);
-          const { value, grads } = tf.variableGrads(
-            () => {
-              const x = data.tokens();
-              const gates = gatesOf(tf, layer.logits(x), assignment.gate, backward);
-              return data.loss(x, layer.output(x, dispatch, gates));
-            },
-            parameters.map(({ variable }) => variable),
-          );
-          const taskLoss = value.dataSync()[0];
-          checkFinite(taskLoss, "loss", step - 1);
-          const gateGradientNorm = tf.norm(grads[layer.gateWeights.name]).dataSync()[0];
-          checkFinite(gateGradientNorm, "gradient of the gate", step - 1);
-          adam.update(grads, step);
-          return { taskLoss, gateGradientNorm, expertSimilarity };
-        });
+        const { loss: taskLoss, gateGradientNorm } = batch.learn(assignment, backward, step);
+        checkFinite(taskLoss, "loss", step - 1);
+        checkFinite(gateGradientNorm, "gradient of the gate", step - 1);
+        return { taskLoss, gateGradientNorm, expertSimilarity };
       },
       evaluate(route) {
         if (heldBack === null || (step % evaluate!.every !== 0 && step !== steps)) return null;
-        const load = new Int32Array(experts);
-        const loss = tidy(() => {
-          const x = heldBack.tokens();
-          heldBackLogits.set(layer.logits(x).dataSync());
-          const tokens = evaluate!.tokens;
-          const assignment = route({ step: step - 1, tokens, experts, logits: heldBackLogits });
-          load.set(assignment.load);
-          const dispatch = createDispatch(assignment, tokens, experts);
-          const gates = tf.tensor2d(assignment.gate, [1, assignment.gate.length]);
-          return heldBack.loss(x, layer.output(x, dispatch, gates)).dataSync()[0];
-        });
+        const logits = heldBack.logits();
+        const { tokens } = evaluate!;
+        const assignment = route({ step: step - 1, tokens, experts, logits });
+        load.set(assignment.load);
+        const loss = heldBack.loss(assignment);
         checkFinite(loss, "loss on held-back data", step - 1);
         return { loss, load };
       },
@@ -273,10 +247,10 @@ export const trainingKind = defineStreamKind({
       restore({ fields, arrays }) {
         step = trainingState.parse(fields).step;
         for (const [name, values] of saved) values.set(arrays[name]);
-        for (const parameter of parameters) assign(tf, parameter);
+        model.reload();
       },
       async close() {
-        for (const { variable } of parameters) variable.dispose();
+        model.close();
       },
     };
   },
@@ -291,8 +265,20 @@ function checkFinite(value: number, name: string, step: number): void {
   );
 }
 
-async function createTask(context: TaskContext, options: TrainingOptions, folder: string): Promise<Task> {
-  if (options.task === "clusters") return createClustersTask(context, options);
+function sumOfSizes(values: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += Math.abs(values[i]);
+  return sum;
+}
+
+/** Returns the task, and what the model needs to know of its text. */
+async function createTask(
+  { kernels, random, folder }: StreamContext,
+  options: TrainingOptions,
+): Promise<{ task: Task; text: TextShape | null }> {
+  const { width, context, embedding } = options;
+  if (options.task === "clusters") return { task: createClustersTask(kernels, random, width, options), text: null };
   const tokens = await readTextTokens(options.path!, folder, options.unit);
-  return createTextTask(context, tokens, { ...options, holdsBack: options.evaluate !== undefined });
+  const task = createTextTask(kernels, tokens, { ...options, holdsBack: options.evaluate !== undefined });
+  return { task, text: { vocabulary: task.vocabulary, context, embedding } };
 }

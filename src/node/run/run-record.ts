@@ -4,7 +4,6 @@ import type { KernelBackend } from "../../core/kernels/index.ts";
 import type { DualRegretBasis } from "../../core/results/warnings.ts";
 import { type Scenario, toScenarioFile } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
-import { trains } from "../../core/simulation/sharing.ts";
 import { version } from "../../core/version.ts";
 import { escapeUnprintable } from "../../core/words.ts";
 import { findInputFile } from "../files/input-file.ts";
@@ -87,7 +86,7 @@ export async function runRecord(
     ...pluginsOf(),
     dualRegret: dualRegretBases(results),
     ...layersRecord(scenario),
-    ...provenance(start, hasTensors(scenario, backend) ? await tensorVersions() : {}),
+    ...provenance(start, backend === "tfjs" || backend === "tfjs-gpu" ? await tensorVersions() : {}),
   };
 }
 
@@ -116,10 +115,6 @@ export function dualRegretBases(results: readonly RouterResult[]): DualRegretBas
 export function pluginsOf(): { readonly plugins?: readonly PluginRecord[] } {
   const plugins = pluginRecords();
   return plugins.length === 0 ? {} : { plugins };
-}
-
-function hasTensors(scenario: Scenario, backend: KernelBackend): boolean {
-  return trains(scenario) || backend === "tfjs" || backend === "tfjs-gpu";
 }
 
 /** Returns the versions of the programs, `others` by name, and when the work began (`start`) and ended (now). */

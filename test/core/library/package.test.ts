@@ -183,17 +183,18 @@ it("says what to install, before anything runs, if TensorFlow.js is needed and m
   const training = path.join(scenarios, "training-collapse.yaml");
   const quickstart = path.join(scenarios, "quickstart.yaml");
   const before = readdirSync(folder);
-  for (const words of [
-    ["validate", training],
-    ["run", training],
-    ["run", quickstart, "--backend", "tfjs"],
-  ]) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], { cwd: folder, encoding: "utf8" });
+  const moesim = (...words: readonly string[]) =>
+    spawnSync(process.execPath, [main, ...words], { cwd: folder, encoding: "utf8" });
+  for (const scenario of [training, quickstart]) {
+    const { status, stdout, stderr } = moesim("run", scenario, "--backend", "tfjs");
     expect([status, stdout]).toEqual([2, ""]);
-    expect(stderr).toContain(words[0] === "run" && words.length > 2 ? "backend tfjs: " : "stream.kind: training: ");
+    expect(stderr).toContain("backend tfjs: ");
     expect(stderr).toContain(install);
   }
   expect(readdirSync(folder)).toEqual(before);
+  // Training itself does not need it.
+  const { status, stderr } = moesim("run", training, "--quiet", "--set", "steps=2", "--out", "trained");
+  expect([status, stderr]).toEqual([0, ""]);
 });
 
 it("names in package.json, as optional peers, what that message says to install", () => {

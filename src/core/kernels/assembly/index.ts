@@ -4,7 +4,18 @@ export { addNormal, fillNormal, normalScratch } from "./normal";
 export { addOffsets } from "./offsets";
 export { gatherRows } from "./gather";
 export { hashRows } from "./hash";
-export { multiply, multiplyScratch } from "./multiply";
+export { multiply, multiplyLeftTransposed, multiplyRightTransposed, multiplyScratch } from "./multiply";
+export {
+  combineRows,
+  expertBackward,
+  expertForward,
+  expertScratch,
+  rowProducts,
+  scatterRows,
+  sumRows,
+} from "./experts";
+export { crossEntropy, squaredError } from "./losses";
+export { adam } from "./adam";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores, sqrtSoftplusScores } from "./scores";
 export { logitAffinities, sigmoidAffinities, softmaxAffinities, sqrtSoftplusAffinities } from "./affinities";
 export { relaxedTopK, relaxedTopKScratch } from "./relaxed-topk";

@@ -1,11 +1,11 @@
-import type { Tensor2D } from "@tensorflow/tfjs-core";
+import type { Kernels } from "../../kernels/kernels.ts";
 import type { RandomSource } from "../../random.ts";
 import { createAliasTable } from "../parts/alias-table.ts";
 import { createNormalRows } from "../parts/normal-source.ts";
 import { createUniformSource } from "../parts/uniform-source.ts";
 import { zipfWeights } from "../parts/zipf.ts";
 import { createStepNoise } from "./step-noise.ts";
-import type { Task, TaskBatch, TaskContext } from "./task.ts";
+import type { ClustersBatch, Task } from "./task.ts";
 
 export interface ClustersTaskOptions {
   readonly clusters: number;
@@ -23,11 +23,6 @@ export interface ClustersTask extends Task {
   createBatch(tokens: number): ClustersBatch;
 }
 
-export interface ClustersBatch extends TaskBatch {
-  /** y `[tokens × width]`, of the batch. */
-  targets(): Tensor2D;
-}
-
 /**
  * A regression in which specialising pays, because every cluster has its own map:
  *
@@ -36,14 +31,17 @@ export interface ClustersBatch extends TaskBatch {
  *     y_t = x_t · M_{c_t} / √width + noise · ζ_t,             M_cij, ζ_td ~ N(0, 1)
  *     loss = mean over tokens and coordinates of (ŷ − y)²
  *
- * Centres and maps are drawn once, and all other numbers again for every batch, so that no token of an evaluation was seen
- * in training. A layer that returns 0 has a loss of about 1 + noise²; the best possible is noise². At a shift the clusters exchange their weights; centres and maps stay.
+ * where ŷ is the sum of what the layers of experts return. Centres and maps are drawn once, and all other numbers again
+ * for every batch, so that no token of an evaluation was seen in training. Layers that return 0 have a loss of about
+ * 1 + noise²; the best possible is noise². At a shift the clusters exchange their weights; centres and maps stay.
  */
 export function createClustersTask(
-  { tf, kernels, random, width }: TaskContext,
+  kernels: Kernels,
+  random: RandomSource,
+  width: number,
   { clusters, exponent, spread, noise, shift }: ClustersTaskOptions,
 ): ClustersTask {
-  const centres = new Float32Array(clusters * width);
+  const centres = kernels.allocateFloat32(clusters * width);
   createNormalRows(kernels, random.derive("centres"), clusters, width)(centres);
   const maps = kernels.allocateFloat32(clusters * width * width);
   createNormalRows(kernels, random.derive("maps"), clusters * width, width)(maps);
@@ -62,11 +60,11 @@ export function createClustersTask(
 
   function createBatch(tokens: number): ClustersBatch {
     const cluster = new Int32Array(tokens);
+    const sorted = kernels.allocateInt32(tokens);
     const place = kernels.allocateInt32(tokens);
     const byCluster = { x: kernels.allocateFloat32(tokens * width), y: kernels.allocateFloat32(tokens * width) };
     const x = kernels.allocateFloat32(tokens * width);
     const y = kernels.allocateFloat32(tokens * width);
-    const targets = () => tf.tensor2d(y, [tokens, width]);
 
     /** Tokens are made cluster by cluster, so that each map is one matrix product, and then put in random order. */
     function draw(source: RandomSource, step: number): void {
@@ -74,10 +72,8 @@ export function createClustersTask(
       const uniform = createUniformSource(source);
       for (let token = 0; token < tokens; token++) cluster[token] = table.draw(uniform());
       const first = placesByCluster(cluster, clusters, place);
-      for (let token = 0; token < tokens; token++) {
-        const centre = cluster[token] * width;
-        byCluster.x.set(centres.subarray(centre, centre + width), place[token] * width);
-      }
+      for (let token = 0; token < tokens; token++) sorted[place[token]] = cluster[token];
+      kernels.gatherRows(centres, sorted, tokens, width, byCluster.x);
       addNoise(byCluster.x, spread, source);
       const scale = 1 / Math.sqrt(1 + spread ** 2);
       for (let entry = 0; entry < tokens * width; entry++) byCluster.x[entry] *= scale;
@@ -101,13 +97,7 @@ export function createClustersTask(
       kernels.gatherRows(byCluster.y, place, tokens, width, y);
     }
 
-    return {
-      draw,
-      cluster,
-      tokens: () => tf.tensor2d(x, [tokens, width]),
-      targets,
-      loss: (_, output) => tf.mean(tf.squaredDifference(output, targets())),
-    };
+    return { task: "clusters", tokens, draw, x, y, cluster };
   }
 
   return { createBatch };

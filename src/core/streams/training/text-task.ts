@@ -1,28 +1,30 @@
-import type { Rank, Scalar, Tensor2D } from "@tensorflow/tfjs-core";
 import { InputError } from "../../input-error.ts";
+import type { Kernels } from "../../kernels/kernels.ts";
 import { counted } from "../../words.ts";
 import type { TextTokens } from "../parts/text-tokens.ts";
 import { createUniformSource } from "../parts/uniform-source.ts";
-import { multiply } from "./custom-gradient.ts";
-import { lookUp } from "./lookup.ts";
-import type { Task, TaskBatch, TaskContext, TaskData } from "./task.ts";
+import type { Task, TaskData, TextBatch } from "./task.ts";
 
 export interface TextTaskOptions {
   /** Number of previous tokens that predict the next one. */
   readonly context: number;
-  /** Numbers per token of the context. */
-  readonly embedding: number;
   /** Number of distinct ids; rarer tokens share the last one. */
   readonly vocabulary: number;
   /** Whether the last tenth of the text is held back from training, for evaluation. */
   readonly holdsBack: boolean;
 }
 
+export interface TextTask extends Task {
+  createBatch(tokens: number, data: TaskData): TextBatch;
+  /** Number of ids. */
+  readonly vocabulary: number;
+}
+
 /**
  * A language model: predicts the next token of a text from the previous `context` tokens,
  *
- *     h = [U[i_1], …, U[i_context]] · V + v,   the layer's token vector
- *     p = softmax((h + MoE(h)) · O + o)
+ *     x = [U[i_1], …, U[i_context]] · V + v,   the token vector
+ *     p = softmax((x + MoE(x)) · O + o),       MoE the sum of what the layers of experts return
  *     loss = mean over tokens of −ln p[next], in nats per token of the text
  *
  * Each batch draws its positions in the text with replacement: in the first nine tenths in training and in the last tenth
@@ -34,10 +36,10 @@ export interface TextTaskOptions {
  * Throws `InputError` if the text, or either part, has at most `context` tokens, or if all its tokens are equal.
  */
 export function createTextTask(
-  { tf, createParameter, width }: TaskContext,
+  kernels: Kernels,
   { ids, distinct }: TextTokens,
-  { context, embedding, vocabulary: most, holdsBack }: TextTaskOptions,
-): Task {
+  { context, vocabulary: most, holdsBack }: TextTaskOptions,
+): TextTask {
   const heldBack = holdsBack ? Math.floor(ids.length / 10) : 0;
   const [shortest, part] = holdsBack ? [heldBack, "the last tenth of the text"] : [ids.length, "the text"];
   if (shortest <= context) {
@@ -45,17 +47,16 @@ export function createTextTask(
   }
   if (distinct < 2) throw new InputError("stream.path: all tokens of the text are the same; nothing can be learned");
   const vocabulary = Math.min(distinct, most);
-  const table = createParameter<Rank.R2>("embedding", [vocabulary, embedding], 1);
-  const into = createParameter<Rank.R2>("into", [context * embedding, width], 1 / Math.sqrt(context * embedding));
-  const intoOffset = createParameter<Rank.R1>("into offset", [width], 0);
-  const outOf = createParameter<Rank.R2>("out of", [width, vocabulary], 1 / Math.sqrt(width));
-  const outOfOffset = createParameter<Rank.R1>("out of offset", [vocabulary], 0);
 
-  function createBatch(tokens: number, data: TaskData): TaskBatch {
+  function createBatch(tokens: number, data: TaskData): TextBatch {
     const [start, end] = data === "training" ? [0, ids.length - heldBack] : [ids.length - heldBack, ids.length];
-    const contexts = new Int32Array(tokens * context);
-    const next = new Int32Array(tokens);
+    const contexts = kernels.allocateInt32(tokens * context);
+    const next = kernels.allocateInt32(tokens);
     return {
+      task: "text",
+      tokens,
+      contexts,
+      next,
       draw(random) {
         const uniform = createUniformSource(random);
         for (let token = 0; token < tokens; token++) {
@@ -64,17 +65,8 @@ export function createTextTask(
           next[token] = Math.min(ids[place + context], vocabulary - 1);
         }
       },
-      tokens() {
-        const inputs = tf.reshape(lookUp(tf, table, contexts), [tokens, context * embedding]) as Tensor2D;
-        return tf.add(multiply(tf, inputs, into), intoOffset);
-      },
-      loss(hidden, output) {
-        const logits = tf.add(multiply(tf, tf.add(hidden, output), outOf), outOfOffset);
-        const target = tf.oneHot(tf.tensor1d(next, "int32"), vocabulary);
-        return tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), target), 1))) as Scalar;
-      },
     };
   }
 
-  return { createBatch };
+  return { createBatch, vocabulary };
 }

@@ -2,11 +2,9 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Assignment } from "../../../../src/core/assignment.ts";
-import { InputError } from "../../../../src/core/input-error.ts";
 import type { Stream } from "../../../../src/core/streams/stream.ts";
 import { trainingKind } from "../../../../src/core/streams/training.ts";
 import type { TokenBatch } from "../../../../src/core/token-batch.ts";
-import { loadTensors } from "../../../../src/node/tensors.ts";
 import { projectPath, temporaryFolder } from "../../../support/program.ts";
 import { openStream, testContext } from "../stream-context.ts";
 
@@ -158,19 +156,6 @@ describe("a stream that trains", () => {
     expect(await trainStep(one)).toEqual(await trainStep(alone));
   });
 
-  it("leaves no tensors behind, neither a step nor the stream", async () => {
-    const tf = await loadTensors("wasm");
-    const before = tf.memory().numTensors;
-    const stream = await open(text);
-    await trainStep(stream);
-    const during = tf.memory().numTensors;
-    await trainStep(stream);
-    stream.restore!(stream.state!());
-    expect(tf.memory().numTensors).toBe(during);
-    await stream.close();
-    expect(tf.memory().numTensors).toBe(before);
-  });
-
   it("ends after its steps", async () => {
     const stream = await open(small, { ...shape, steps: 1 });
     expect(await stream.next()).not.toBeNull();
@@ -284,21 +269,15 @@ describe("an evaluation", () => {
     expect(Math.abs(loss - taskLoss)).toBeLessThan(1e-6 * taskLoss);
   });
 
-  it("leaves no tensors behind, and says so when the loss is not finite", async () => {
-    const tf = await loadTensors("wasm");
-    const before = tf.memory().numTensors;
+  it("says so when the loss is not finite", async () => {
     const stream = await open(evaluatedText);
-    const during = tf.memory().numTensors;
     await evaluations(stream, 2);
-    expect(tf.memory().numTensors).toBe(during);
     const { fields, arrays } = stream.state!();
     stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e38) } });
     const half = { slots: 2, expert: new Int32Array(80).fill(0), gate: new Float32Array(80).fill(0.5) };
     expect(() => stream.evaluate!(() => ({ ...half, load: new Int32Array(4) }))).toThrow(
       /training diverged: step 1 has non-finite loss on held-back data/,
     );
-    await stream.close();
-    expect(tf.memory().numTensors).toBe(before);
   });
 });
 
@@ -317,22 +296,10 @@ describe("bad input of a training stream", () => {
     await expect(open({ ...text, path: file })).rejects.toThrow(/3 tokens; a context of 3 needs more/);
   });
 
-  it("says so when TensorFlow.js has no memory for a step, where it says that it aborts", async () => {
-    const stream = await open();
-    const assignment = someAssignment((await stream.next())!.tokens);
-    const { gate } = exponentialGates({ ...shape, step: 0, logits: new Float32Array(48) }, assignment);
-    const abort = () => {
-      throw new WebAssembly.RuntimeError("Aborted()");
-    };
-    const learn = () => stream.learn!({ ...assignment, gate }, abort);
-    expect(learn).toThrow(InputError);
-    expect(learn).toThrow(/^stream: a training step needs more memory than TensorFlow\.js has; lower tokens/);
-  });
-
   it("says so when training diverges", async () => {
     const stream = await open();
     const { fields, arrays } = stream.state!();
-    stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e30) } });
+    stream.restore!({ fields, arrays: { ...arrays, "expert 0/into": arrays["expert 0/into"].fill(1e38) } });
     await expect(trainStep(stream)).rejects.toThrow(
       /training diverged: step 0 has non-finite loss; lower learningRate/,
     );
