@@ -7,10 +7,11 @@
  *
  * Prints tables for docs/placement.md; loads are / mean, times are of the processor.
  */
-import { openTensor } from "../dist/core/formats/open-tensor.js";
+import { openVector } from "../dist/core/formats/vector.js";
 import { createBalancedPlacer } from "../dist/core/placement/balanced.js";
 import { placeByEplb } from "../dist/core/placement/eplb.js";
 import { placeContiguously, placedLoad, replicaCounts } from "../dist/core/placement/placement.js";
+import { platform } from "../dist/core/platform.js";
 import { createRandom } from "../dist/core/random.js";
 import "../dist/node/platform.js";
 
@@ -96,14 +97,15 @@ if (file === undefined) {
   });
   print(`\n61 layers × 256 experts, 288 slots, 32 GPUs: ${(ms / 1000).toFixed(2)} s of one core`);
 } else {
-  const reader = await openTensor(file, {}, "integers");
+  const vector = await openVector(await platform().open(file));
+  const experts = vector.shape.at(-1);
   const loads = [];
-  for (let row = 0; row < reader.rows; row++) {
-    const load = new Float64Array(reader.columns);
-    await reader.read(load, 1);
+  for (let row = 0; row < vector.length / experts; row++) {
+    const load = new Float64Array(experts);
+    await vector.read(load);
     if (load.some((each) => each > 0)) loads.push(load);
   }
-  await reader.close();
-  const shape = { experts: reader.columns, gpus: +gpus, slots: +slots, nodes: +nodes, groups: +groups };
+  await vector.close();
+  const shape = { experts, gpus: +gpus, slots: +slots, nodes: +nodes, groups: +groups };
   compare(file.split("/").at(-1), loads, shape);
 }

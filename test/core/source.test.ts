@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { openTensor } from "../../src/core/formats/open-tensor.ts";
+import { openVector } from "../../src/core/formats/vector.ts";
 import { blobSource, bytesSource, readBytes, readText, type Source } from "../../src/core/source.ts";
 import { float32Npy, readAll } from "./formats/recorded-files.ts";
 
 const values = [0.5, -1, 2, 3.25, 4, 1e-3].map(Math.fround);
 const npy = new Uint8Array(float32Npy([3, 2], values));
 
-describe("a tensor is read alike from", () => {
+describe("a vector is read alike from", () => {
   it.each<[string, Source]>([
     ["bytes", bytesSource(npy, "rows.npy")],
     ["bytes within others", bytesSource(new Uint8Array([9, 9, ...npy, 9]).subarray(2, 2 + npy.length), "rows.npy")],
     ["a Blob", blobSource(new Blob([npy]), "rows.npy")],
   ])("%s", async (_, source) => {
-    const reader = await openTensor(source);
+    const reader = await openVector(source);
     expect(reader).toMatchObject({ file: "rows.npy", shape: [3, 2] });
     expect(await readAll(reader, 2)).toEqual(values);
   });

@@ -1,9 +1,9 @@
 /** How arrays become layers: by their axes, by their names, and by what their numbers look like. */
 import { InputError } from "../input-error.ts";
+import { listNames, quoteName, shapeText, shorten } from "./messages.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import { type Axis, axisNames, type Found, type RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredTensor, selected, tensorOf, transposed, valuesOf } from "./stored-tensor.ts";
-import { listNames, quoteName, shapeText, shorten } from "./tensor-reader.ts";
 
 /** An array with its name in the file. */
 export interface NamedTensor {

@@ -11,11 +11,11 @@ import {
   layersOf,
   type NamedTensor,
 } from "./arrange.ts";
+import { shapeText } from "./messages.ts";
 import { Tensor } from "./pickle.ts";
 import type { LayerParts, Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredTensor, selected, tensorOf } from "./stored-tensor.ts";
-import { shapeText } from "./tensor-reader.ts";
 
 /** One file's contents. */
 export interface Capture {

@@ -1,7 +1,6 @@
 import { CsvError, parse } from "csv-parse/browser/esm/sync";
 import { InputError } from "../input-error.ts";
 import { fillBytes, type Source } from "../source.ts";
-import { type TensorReader, tensorSize } from "./tensor-reader.ts";
 
 /** Maximum bytes in one row: 40,000 experts at 25 digits each. Keeps an unclosed quote from swallowing the file. */
 const maxRowBytes = 1 << 20;
@@ -246,54 +245,4 @@ function notANumberText(file: string, line: number, column: number, cell: string
     `${file}: row ${line}, column ${column + 1}: ${shown} is not a number; ` +
     "every cell must be a number, except in a header, which is a first row of names only"
   );
-}
-
-/**
- * Opens a CSV file of numbers: one token per row, one expert per column, with an optional header. Columns that the header
- * names as an index or as numbers of tokens are left out. One pass counts and checks the rows, so the shape is known before
- * the first is read. Throws `InputError` as {@link openCsvTable} does, and if the header names steps or layers.
- */
-export async function openCsv(file: Source): Promise<TensorReader> {
-  const { name } = file;
-  const table = await openCsvTable(file);
-  const axis = table.names?.find((each) => ["step", "layer"].includes(roleOf(each)));
-  if (axis !== undefined) {
-    throw new InputError(
-      `${name}: its column ${JSON.stringify(axis)} numbers steps or layers, which this table of tokens cannot have; ` +
-        "`moesim measure` reads such tables",
-    );
-  }
-  const chosen = Array.from({ length: table.columns }, (_, column) => column).filter(
-    (column) => table.names === null || !["index", "token"].includes(roleOf(table.names[column])),
-  );
-  let rows = 0;
-  for await (const _ of table.rows(chosen)) rows++;
-  const columns = chosen.length;
-  if (rows === 0) throw new InputError(`${name}: empty stream: the file has no rows of numbers`);
-  const shape = [rows, columns];
-  tensorSize(name, shape);
-
-  let source: AsyncGenerator<Float64Array> | null = null;
-  return {
-    file: name,
-    dtype: "text",
-    kind: "number",
-    shape,
-    rows,
-    columns,
-    async read(into, count) {
-      source ??= table.rows(chosen);
-      let row = 0;
-      for (; row < count; row++) {
-        const { value, done } = await source.next();
-        if (done) break;
-        into.set(value, row * columns);
-      }
-      return row;
-    },
-    async close() {
-      await source?.return(undefined);
-      await file.close?.();
-    },
-  };
 }

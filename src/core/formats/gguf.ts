@@ -2,10 +2,10 @@ import { ggufMetadata } from "hyllama";
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { elementTypes } from "./element-type.ts";
+import { shorten } from "./messages.ts";
 import type { LayerParts } from "./recorded-layer.ts";
 import type { Found } from "./recording.ts";
 import { checkedTensor, rowsOf } from "./stored-tensor.ts";
-import { shorten } from "./tensor-reader.ts";
 
 /** First guess at the size of a header, and its maximum. Tensors come after it, and only those with counts are read. */
 const [firstHeaderBytes, maxHeaderBytes] = [1 << 18, 1 << 25];

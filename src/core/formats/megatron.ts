@@ -3,11 +3,11 @@ import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
 import { jsonDocuments } from "./lines.ts";
+import { listNames, shorten } from "./messages.ts";
 import type { Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
 import { checkedTensor, rowsOf, type StoredTensor, tensorOf } from "./stored-tensor.ts";
 import { NumberList } from "./tables.ts";
-import { listNames, shorten } from "./tensor-reader.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 

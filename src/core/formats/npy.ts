@@ -1,9 +1,8 @@
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { checkPacked, readPackedTensor } from "./packed-tensor.ts";
-import { packedStrides, type StoredTensor } from "./stored-tensor.ts";
-import { quoteName, shorten, type TensorReader } from "./tensor-reader.ts";
+import { quoteName, shorten } from "./messages.ts";
+import { checkPacked, packedStrides, type StoredTensor } from "./stored-tensor.ts";
 
 const magic = "\x93NUMPY";
 /** NumPy itself refuses headers over 10,000 bytes by default; a header with three dimensions takes about 100. */
@@ -32,21 +31,15 @@ interface NpyHeader {
 }
 
 /**
- * Opens a NumPy `.npy` file, versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`, `f4`, `f8`),
- * integers (`i1` … `i8`, `u1` … `u8`) or booleans (`b1`). Throws `InputError` for any other file, before reading data.
+ * Returns where the array of a NumPy `.npy` file lies: versions 1.0, 2.0 and 3.0, either byte order, C order, of floats (`f2`,
+ * `f4`, `f8`), integers (`i1` … `i8`, `u1` … `u8`) or, if `allowsBooleans`, booleans (`b1`). Throws `InputError` for any other
+ * file, before reading data.
  */
-export async function openNpy(file: Source, isFlat = false): Promise<TensorReader> {
-  const { text, dataOffset } = await readHeaderText(file);
-  const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
-  return readPackedTensor(file, { element, littleEndian, shape, begin: dataOffset, end: file.byteLength, isFlat });
-}
-
-/** Returns where the array of a `.npy` file lies, in the formats that {@link openNpy} reads. Throws `InputError`. */
-export async function storedNpy(file: Source): Promise<StoredTensor> {
+export async function storedNpy(file: Source, allowsBooleans = false): Promise<StoredTensor> {
   const { text, dataOffset } = await readHeaderText(file);
   const { element, littleEndian, shape } = parseNpyHeader(file.name, text);
   checkPacked(file.name, { element, shape, begin: dataOffset, end: file.byteLength });
-  if (element.kind === "boolean") {
+  if (element.kind === "boolean" && !allowsBooleans) {
     throw new InputError(
       `${file.name}: booleans are no logits, choices or loads; a padding mask goes beside a recording`,
     );

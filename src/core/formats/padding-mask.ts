@@ -1,7 +1,6 @@
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
-import { openTensor } from "./open-tensor.ts";
-import { shapeText } from "./tensor-reader.ts";
+import { shapeText } from "./messages.ts";
 
 /** Values read at once. */
 const pieceValues = 1 << 16;
@@ -20,21 +19,21 @@ export interface PaddingMask {
  * and later for a value that is neither 0 nor 1.
  */
 export async function openPaddingMask(file: Source, tokens: number): Promise<PaddingMask> {
-  const reader = await openTensor(file, { flat: true });
-  const { file: name, dtype, shape, rows, columns, kind } = reader;
-  const values = rows * columns;
+  // Few recordings have a mask, and all would wait for the formats to load.
+  const { openVector } = await import("./vector.ts");
+  const vector = await openVector(file);
+  const { file: name, dtype, shape, length, kind } = vector;
   const problem =
     kind === "float"
       ? "a padding mask holds booleans, or integers that are 0 or 1"
-      : values === tokens
+      : length === tokens
         ? null
-        : `a padding mask has one value for each token, and there are ${tokens} tokens, not ${values}`;
+        : `a padding mask has one value for each token, and there are ${tokens} tokens, not ${length}`;
   if (problem !== null) {
-    await reader.close();
+    await vector.close();
     throw new InputError(`${name}: ${dtype} ${shapeText(shape)}: ${problem}`);
   }
-  const pieceRows = Math.max(1, Math.floor(pieceValues / columns));
-  const piece = new Float64Array(Math.min(pieceRows, rows) * columns);
+  const piece = new Float64Array(Math.min(pieceValues, length));
   let next = 0;
   let end = 0;
   let token = 0;
@@ -42,7 +41,7 @@ export async function openPaddingMask(file: Source, tokens: number): Promise<Pad
     async read(isPadding, count) {
       for (let i = 0; i < count; i++, next++, token++) {
         if (next === end) {
-          [next, end] = [0, (await reader.read(piece, pieceRows)) * columns];
+          [next, end] = [0, await vector.read(piece)];
           if (end === 0) throw new InputError(`${name}: truncated: it ends before token ${token}`);
         }
         const value = piece[next];
@@ -52,6 +51,6 @@ export async function openPaddingMask(file: Source, tokens: number): Promise<Pad
         isPadding[i] = value;
       }
     },
-    close: () => reader.close(),
+    close: () => vector.close(),
   };
 }

@@ -8,7 +8,7 @@ import {
 } from "hyparquet";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
 import { InputError } from "../input-error.ts";
-import { listNames, quoteName } from "./tensor-reader.ts";
+import { quoteName } from "./messages.ts";
 
 /** A column of numbers as stored: one value per row, a list of them, or a list of lists. */
 export interface NumberColumn {
@@ -66,54 +66,6 @@ function chunksOf(metadata: FileMetaData): ReadonlyMap<string | undefined, Colum
   return metadata.row_groups.map(
     ({ columns }) => new Map(columns.map((chunk) => [chunk.meta_data?.path_in_schema.join("."), chunk])),
   );
-}
-
-/**
- * Returns the columns that hold the experts: `column`, or the only list column, or else all columns, one number each.
- * Throws `InputError`, listing the columns of the file, if there are none or several ways to choose.
- */
-export function chooseNumberColumns(file: string, metadata: FileMetaData, column?: string): NumberColumn[] {
-  const root = parquetSchema(metadata);
-  const chunksByPath = chunksOf(metadata);
-  // Lists of lists hold the experts of several layers.
-  const readable = root.children.map((child) => {
-    const column = describeColumn(file, chunksByPath, root, child);
-    return column?.depth === 2 ? null : column;
-  });
-  const list = listNames(
-    root.children.map(
-      ({ element }, i) =>
-        `${quoteName(element.name)} (${readable[i] === null ? "not numbers" : describeType(readable[i])})`,
-    ),
-  );
-  const columns = readable.filter((candidate) => candidate !== null);
-  if (column !== undefined) {
-    const named = columns.find(({ name, isList }) => name === column && isList);
-    if (named === undefined)
-      throw new InputError(`${file}: no list column of numbers ${quoteName(column)}; the file has ${list}`);
-    return [named];
-  }
-  const lists = columns.filter(({ isList }) => isList);
-  if (lists.length === 1) return lists;
-  if (lists.length > 1) throw new InputError(`${file}: several list columns; select one with "column": ${list}`);
-  if (columns.length === 0 || columns.length < root.children.length) {
-    throw new InputError(
-      `${file}: expected one list column of numbers, or only columns of one number each; the file has ${list}`,
-    );
-  }
-  const [first, ...others] = columns;
-  const odd = others.find(({ kind }) => kind !== first.kind);
-  if (odd !== undefined) {
-    throw new InputError(
-      `${file}: columns ${quoteName(first.name)} (${first.dtype}) and ${quoteName(odd.name)} (${odd.dtype}) cannot both be experts; ` +
-        "they must all be integers or all be floats",
-    );
-  }
-  return columns;
-}
-
-function describeType({ dtype, isList }: NumberColumn): string {
-  return isList ? `list of ${dtype}` : dtype;
 }
 
 function describeColumn(

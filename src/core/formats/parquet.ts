@@ -1,10 +1,10 @@
 import { type FileMetaData, parquetMetadata } from "hyparquet";
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
+import { quoteName } from "./messages.ts";
 import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
-import { checkSchemaSize, chooseNumberColumns, type NumberColumn, numberColumns } from "./parquet-schema.ts";
+import { checkSchemaSize, type NumberColumn, numberColumns } from "./parquet-schema.ts";
 import { checkThrift } from "./parquet-thrift.ts";
-import { quoteName, type TensorReader, tensorSize } from "./tensor-reader.ts";
 
 const magic = "PAR1";
 /** Values read at once from a table. */
@@ -17,46 +17,6 @@ const [leastPageMemory, mostPageMemory] = [1 << 27, 1 << 30];
  * model's tokens has about one value per byte.
  */
 const [freeValues, mostValuesPerByte] = [1 << 22, 1 << 12];
-
-/**
- * Opens a Parquet file whose rows are tokens: one list column with a value per expert (`column` selects it if there are
- * several), or one column per expert. Reads page by page, so memory holds one page per column, not a row group. Throws
- * `InputError` for any other file, and for one that would take far more memory than it has bytes. Errors inside a page
- * appear when it is read.
- */
-export async function openParquet(file: Source, column?: string): Promise<TensorReader> {
-  const { metadata, dataEnd } = await readMetadata(file);
-  let chosen: NumberColumn[];
-  let shape: number[];
-  try {
-    chosen = chooseNumberColumns(file.name, metadata, column);
-    shape = findShape(file.name, metadata, chosen);
-    checkExtents(file, chosen, dataEnd);
-  } catch (error) {
-    throw asInputError(file.name, error);
-  }
-  const [first] = chosen;
-  const { rows, columns } = tensorSize(file.name, shape);
-  const memory = createPageMemory(Math.min(mostPageMemory, Math.max(leastPageMemory, 4 * file.byteLength)));
-  const cursors = chosen.map((each) => readColumn(file, each, first.isList ? columns : 1, memory));
-  let row = 0;
-  return {
-    file: file.name,
-    dtype: first.dtype,
-    kind: first.kind,
-    shape,
-    rows,
-    columns,
-    async read(into, count) {
-      const rowsNow = Math.min(count, rows - row);
-      if (first.isList) await cursors[0].copy(into, 0, 1, rowsNow * columns);
-      else for (let i = 0; i < columns; i++) await cursors[i].copy(into, i, columns, rowsNow);
-      row += rowsNow;
-      return rowsNow;
-    },
-    close: async () => file.close?.(),
-  };
-}
 
 /** The columns of numbers of a Parquet file. */
 export interface ParquetTable {
@@ -79,7 +39,11 @@ export interface ParquetColumn {
   readonly shape: readonly number[];
 }
 
-/** Opens a Parquet file as a table. Throws `InputError` as {@link openParquet} does. */
+/**
+ * Opens a Parquet file as a table. Reads page by page, so memory holds one page per column, not a row group. Throws `InputError`
+ * for any other file, and for one that would take far more memory than it has bytes. Errors inside a page appear when it is
+ * read.
+ */
 export async function openParquetTable(file: Source): Promise<ParquetTable> {
   const { metadata, dataEnd } = await readMetadata(file);
   const rows = Number(metadata.num_rows);

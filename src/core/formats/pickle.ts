@@ -2,9 +2,9 @@ import pickleparser from "pickleparser";
 import { InputError } from "../input-error.ts";
 import { bytesSource, readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
+import { shorten } from "./messages.ts";
 import { npyElements } from "./npy.ts";
 import { checkedTensor, packedStrides, type StoredTensor } from "./stored-tensor.ts";
-import { shorten } from "./tensor-reader.ts";
 import { type ArchivedFile, openZip } from "./zip.ts";
 
 /** Maximum bytes of a pickle, which is read whole; what PyTorch saves has its numbers outside of it. */

@@ -6,6 +6,7 @@
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { readBytes, type Source } from "../source.ts";
+import { listNames, quoteName, shorten } from "./messages.ts";
 import {
   type Content,
   type InputKind,
@@ -14,7 +15,6 @@ import {
   openLayer,
   type RecordedRows,
 } from "./recorded-layer.ts";
-import { listNames, quoteName, shorten } from "./tensor-reader.ts";
 
 export {
   type Content,

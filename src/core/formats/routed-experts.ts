@@ -4,11 +4,11 @@ import { bytesSource, type Source } from "../source.ts";
 import { arrange } from "./arrange.ts";
 import { entriesOf } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
+import { quoteName } from "./messages.ts";
 import { storedNpy } from "./npy.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
 import { rowsOf, tensorOf } from "./stored-tensor.ts";
 import { NumberList } from "./tables.ts";
-import { quoteName } from "./tensor-reader.ts";
 
 /** Keys that hold routed experts, in the order of their tokens. */
 const keys = ["prompt_routed_experts", "routed_experts"];

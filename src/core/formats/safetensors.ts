@@ -1,9 +1,8 @@
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
-import { checkPacked, readPackedTensor } from "./packed-tensor.ts";
-import { packedStrides, type StoredTensor } from "./stored-tensor.ts";
-import { listNames, quoteName, type TensorReader } from "./tensor-reader.ts";
+import { quoteName } from "./messages.ts";
+import { checkPacked, packedStrides, type StoredTensor } from "./stored-tensor.ts";
 
 /** About 200,000 tensors, more than any model has. The format's own reader accepts six times as many bytes. */
 const maxHeaderBytes = 1 << 24;
@@ -33,32 +32,6 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
-/**
- * Opens one tensor of a `.safetensors` file: an 8-byte little-endian length, that many bytes of JSON, then the data.
- * `tensor` names it and is optional if there is exactly one. Throws `InputError`, before reading data, if the header is
- * malformed, if the tensors do not cover the rest of the file without gap or overlap, or if the tensor's type is not
- * F16, BF16, F32, F64, BOOL or an integer.
- */
-export async function openSafetensors(file: Source, tensor?: string, isFlat = false): Promise<TensorReader> {
-  const { entries, dataOffset } = await readHeader(file);
-  const { name, entry } = chooseTensor(file.name, entries, tensor);
-  if (!Object.hasOwn(elementsByCode, entry.dtype)) {
-    throw new InputError(
-      `${file.name}: dtype ${quoteName(entry.dtype)} of tensor ${quoteName(name)} is not supported; ` +
-        `${Object.keys(elementsByCode).join(", ")} are`,
-    );
-  }
-  const [begin, end] = entry.data_offsets;
-  return readPackedTensor(file, {
-    element: elementsByCode[entry.dtype],
-    littleEndian: true,
-    shape: entry.shape,
-    begin: dataOffset + begin,
-    end: dataOffset + end,
-    isFlat,
-  });
-}
-
 /** Whether a file of `byteLength` bytes that begins with `head` is a `.safetensors` file, as far as that tells. */
 export function isSafetensors(head: Uint8Array, byteLength: number): boolean {
   if (head.length < 10 || head[8] !== "{".charCodeAt(0)) return false;
@@ -66,13 +39,17 @@ export function isSafetensors(head: Uint8Array, byteLength: number): boolean {
   return length >= 2n && length <= BigInt(byteLength - 8);
 }
 
-/** Returns where the tensors of numbers of a `.safetensors` file lie, by name. Throws `InputError`. */
-export async function storedSafetensors(file: Source): Promise<Map<string, StoredTensor>> {
+/**
+ * Returns where the tensors of numbers of a `.safetensors` file lie, by name: an 8-byte little-endian length, that many bytes of
+ * JSON, then the data. Tensors of other types are left out, and booleans unless `allowsBooleans`. Throws `InputError`, before
+ * reading data, if the header is malformed or the tensors do not cover the rest of the file without gap or overlap.
+ */
+export async function storedSafetensors(file: Source, allowsBooleans = false): Promise<Map<string, StoredTensor>> {
   const { entries, dataOffset } = await readHeader(file);
   const tensors = new Map<string, StoredTensor>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
-    if (!Object.hasOwn(elementsByCode, dtype) || elementsByCode[dtype].kind === "boolean") continue;
-    const element = elementsByCode[dtype];
+    const element = Object.hasOwn(elementsByCode, dtype) ? elementsByCode[dtype] : null;
+    if (element === null || (element.kind === "boolean" && !allowsBooleans)) continue;
     const [begin, end] = offsets;
     checkPacked(`${file.name}: tensor ${quoteName(name)}`, { element, shape, begin, end });
     const strides = packedStrides(shape);
@@ -190,17 +167,4 @@ function checkCoverage(file: string, entries: Map<string, Entry>, dataBytes: num
     const problem = covered > dataBytes ? "truncated" : `${dataBytes - covered} bytes follow the last tensor`;
     throw new InputError(`${file}: ${problem}: the tensors take ${covered} bytes, but the file has ${dataBytes}`);
   }
-}
-
-function chooseTensor(file: string, entries: Map<string, Entry>, tensor?: string): { name: string; entry: Entry } {
-  const names = [...entries.keys()];
-  const list = listNames(names.map(quoteName));
-  if (names.length === 0) throw new InputError(`${file}: empty stream: the file has no tensors`);
-  if (tensor === undefined && names.length > 1) {
-    throw new InputError(`${file}: the file has ${names.length} tensors; select one with "tensor": ${list}`);
-  }
-  const name = tensor ?? names[0];
-  const entry = entries.get(name);
-  if (entry === undefined) throw new InputError(`${file}: no tensor ${quoteName(name)}; the file has ${list}`);
-  return { name, entry };
 }

@@ -1,7 +1,7 @@
 import { InputError } from "../input-error.ts";
 import { bytesSource, fillBytes, type Source } from "../source.ts";
 import { type ElementType, elementTypes, toMachineOrder } from "./element-type.ts";
-import { shapeText } from "./tensor-reader.ts";
+import { shapeText } from "./messages.ts";
 
 /** Maximum bytes read at once, unless one row is longer. */
 const pieceBytes = 1 << 20;
@@ -56,6 +56,21 @@ export function checkedTensor(tensor: StoredTensor): StoredTensor {
     throw new InputError(`${source.name}: a tensor ${printed} repeats its numbers; save its .contiguous() instead`);
   }
   return tensor;
+}
+
+/** Throws `InputError` unless the bytes from `begin` to `end` are exactly those that a tensor without gaps takes. */
+export function checkPacked(
+  file: string,
+  { element, shape, begin, end }: Pick<StoredTensor, "element" | "shape" | "begin"> & { readonly end: number },
+): void {
+  const needed = valuesOf(shape) * element.bytes;
+  const held = end - begin;
+  if (needed === held) return;
+  const problem = needed > held ? "truncated" : `${held - needed} bytes follow the data`;
+  throw new InputError(
+    `${file}: ${problem}: the header promises ${element.name} ${shapeText(shape)}, which takes ${needed} bytes, but the ` +
+      `file has ${held}`,
+  );
 }
 
 /** Returns a tensor of `values`, held in memory. Integers if `kind` says so, else float64. */

@@ -4,11 +4,11 @@ import type { Source } from "../source.ts";
 import { contentOf, layersOf, rowsLookedAt } from "./arrange.ts";
 import { type ColumnRole, openCsvTable, roleOf } from "./csv.ts";
 import { elementTypes } from "./element-type.ts";
+import { listNames, quoteName, shapeText } from "./messages.ts";
 import { openParquetTable } from "./parquet.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredRows, tensorOf } from "./stored-tensor.ts";
-import { listNames, quoteName, shapeText } from "./tensor-reader.ts";
 
 /** A column of numbers, or of lists of numbers, of a table. */
 interface TableColumn {

@@ -4,13 +4,13 @@ import { readBytes, type Source } from "../source.ts";
 import { foundInArrays, foundInTensors, foundInTime, type NamedTensor } from "./arrange.ts";
 import { type Capture, entriesOf, foundInCaptures } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
+import { quoteName } from "./messages.ts";
 import { storedNpy } from "./npy.ts";
 import { openPickle, openTorch, torchPickle } from "./pickle.ts";
 import type { LayerParts, Part } from "./recorded-layer.ts";
 import { type Family, type Found, type RecordingOptions, refuseOption } from "./recording.ts";
 import { storedSafetensors } from "./safetensors.ts";
 import { rowsOf, type StoredTensor } from "./stored-tensor.ts";
-import { quoteName } from "./tensor-reader.ts";
 import { type ArchivedFile, openZip } from "./zip.ts";
 
 /** NumPy files: one, one per layer with its number in the name, or parts in the order of time. */

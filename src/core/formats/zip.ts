@@ -2,7 +2,7 @@ import { type Reader, unzipRaw, type ZipEntry } from "unzipit";
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { fillBytes, readBytes, type Source } from "../source.ts";
-import { quoteName, shorten } from "./tensor-reader.ts";
+import { quoteName, shorten } from "./messages.ts";
 
 /** Maximum size of the list of entries: about a million of them. */
 const maxDirectoryBytes = 1 << 26;

@@ -1,6 +1,5 @@
 import type { RoutingShape, ScoreKind } from "../assignment.ts";
-import { openTensor } from "../formats/open-tensor.ts";
-import { shapeText } from "../formats/tensor-reader.ts";
+import { shapeText } from "../formats/messages.ts";
 import { InputError } from "../input-error.ts";
 import { metrics } from "../metrics/catalogue.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
@@ -168,22 +167,24 @@ async function withVectors(router: RouterFields, folder: string, experts: number
 
 /** Reads one finite number per expert from a file of any shape. */
 async function readVector(name: string, path: string, folder: string, experts: number): Promise<number[]> {
-  const reader = await openTensor(await platform().open(path, folder), { flat: true });
+  // Few scenarios need it, and all would wait for the formats to load.
+  const { openVector } = await import("../formats/vector.ts");
+  const vector = await openVector(await platform().open(path, folder));
   try {
-    const { file, shape, rows, columns } = reader;
-    if (rows * columns !== experts) {
+    const { file, shape, length } = vector;
+    if (length !== experts) {
       throw new InputError(
-        `${file}: ${shapeText(shape)} holds ${rows * columns} numbers; ${name} needs one for each of ${experts} experts`,
+        `${file}: ${shapeText(shape)} holds ${length} numbers; ${name} needs one for each of ${experts} experts`,
       );
     }
     const values = new Float64Array(experts);
-    await reader.read(values, rows);
+    await vector.read(values);
     const bad = values.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
       throw new InputError(`${file}: the number of expert ${bad} is ${values[bad]}; ${name} must be finite`);
     return Array.from(values);
   } finally {
-    await reader.close();
+    await vector.close();
   }
 }
 

@@ -3,8 +3,15 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
-import { openTensor } from "../../../src/core/formats/open-tensor.ts";
-import { expectInputError, readAll, recordedFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
+import { openParquetTable } from "../../../src/core/formats/parquet.ts";
+import {
+  expectInputError,
+  openArray,
+  readAll,
+  recordedFolder,
+  throwsOnlyInputErrors,
+  withFile,
+} from "./recorded-files.ts";
 
 const { write } = recordedFolder();
 const fixtures = join(import.meta.dirname, "../../fixtures/recorded");
@@ -25,10 +32,10 @@ const rows = [
 const column = (i: number) => Float32Array.from(rows, (row) => row[i]);
 const columnsFile = parquet([0, 1, 2].map((i) => ({ name: `expert_${i}`, data: column(i), type: "FLOAT" })));
 
-describe("openTensor on .parquet", () => {
+describe("a vector of a .parquet file", () => {
   test("reads one column per expert across row groups", async () => {
-    const reader = await openTensor(write("columns.parquet", columnsFile));
-    expect(reader).toMatchObject({ dtype: "float32", kind: "float", shape: [6, 3], rows: 6, columns: 3 });
+    const reader = await openArray(write("columns.parquet", columnsFile));
+    expect(reader).toMatchObject({ dtype: "float32", kind: "float", shape: [6, 3], length: 18 });
     expect(await readAll(reader, 5)).toEqual(rows.flat());
   });
 
@@ -38,32 +45,24 @@ describe("openTensor on .parquet", () => {
     ["columns-dictionary-snappy.parquet", "float64"],
   ])("reads %s as Arrow wrote it, with several row groups and pages", async (name, dtype) => {
     const expected = Array.from({ length: 200 }, (_, i) => ((7 * Math.floor(i / 4) + 3 * (i % 4)) % 11) - 4.75);
-    for (const rowsAtOnce of [1, 7, 50]) {
-      const reader = await openTensor(join(fixtures, name));
+    for (const atOnce of [1, 7, 50]) {
+      const reader = await openArray(join(fixtures, name));
       expect(reader).toMatchObject({ dtype, shape: [50, 4] });
-      expect(await readAll(reader, rowsAtOnce)).toEqual(expected);
+      expect(await readAll(reader, atOnce)).toEqual(expected);
     }
-  });
-
-  test("takes the list column that is named, or the only one, whatever other columns there are", async () => {
-    const path = join(fixtures, "lists-zstd-v1.parquet");
-    const named = await openTensor(path, { column: "logits" });
-    expect(named.shape).toEqual([50, 4]);
-    await named.close();
-    await expectInputError(() => openTensor(path, { column: "token" }), path, '"token"', '"logits" (list of float32)');
   });
 
   test.each<[string, ColumnSource["type"], ColumnSource["data"], number[]]>([
     ["INT32", "INT32", Int32Array.of(-1, 0, 63), [-1, 0, 63]],
     ["INT64", "INT64", BigInt64Array.of(-1n, 0n, 2n ** 40n), [-1, 0, 2 ** 40]],
   ])("reads integers of type %s as integers", async (_, type, data, expected) => {
-    const reader = await openTensor(write("integers.parquet", parquet([{ name: "expert", data, type: type! }])));
+    const reader = await openArray(write("integers.parquet", parquet([{ name: "expert", data, type: type! }])));
     expect(reader).toMatchObject({ kind: "integer", shape: [3, 1] });
     expect(await readAll(reader)).toEqual(expected);
   });
 });
 
-describe("openTensor on unfit .parquet", () => {
+describe("a vector of an unfit .parquet file", () => {
   test("refuses text among the experts, and a mixture of floats and integers, listing the columns", async () => {
     const text = write(
       "text.parquet",
@@ -72,7 +71,7 @@ describe("openTensor on unfit .parquet", () => {
         { name: "x", data: [0.5], type: "FLOAT" },
       ]),
     );
-    await expectInputError(() => openTensor(text), text, '"word" (not numbers), "x" (float32)');
+    await expectInputError(() => openArray(text), text, '"x" (float32), "word" (not numbers)');
     const mixed = write(
       "mixed.parquet",
       parquet([
@@ -80,13 +79,13 @@ describe("openTensor on unfit .parquet", () => {
         { name: "x", data: [0.5], type: "FLOAT" },
       ]),
     );
-    await expectInputError(() => openTensor(mixed), mixed, '"id" (int32) and "x" (float32)');
+    await expectInputError(() => openArray(mixed), mixed, '"id" (int32), "x" (float32)');
   });
 
   test("refuses a null, naming the rows of its page", async () => {
     const path = write("null.parquet", parquet([{ name: "x", data: [1, 2, null, 4, 5, 6], type: "FLOAT" }]));
     await expectInputError(
-      async () => readAll(await openTensor(path)),
+      async () => readAll(await openArray(path)),
       path,
       'column "x"',
       /one of the rows \d to \d is null/,
@@ -95,16 +94,16 @@ describe("openTensor on unfit .parquet", () => {
 
   test("refuses lists of different lengths, by their sum or by the row", async () => {
     const sum = write("sum.parquet", listParquet([[1, 2], [3]]));
-    await expectInputError(() => openTensor(sum), sum, "3 values in 2 rows");
+    await expectInputError(() => openArray(sum), sum, "3 values in 2 rows");
     const row = write("row.parquet", listParquet([[1, 2], [3], [4, 5, 6]]));
-    await expectInputError(async () => readAll(await openTensor(row)), row, "row 1 has fewer than 2 values");
+    await expectInputError(async () => readAll(await openArray(row)), row, "row 1 has fewer than 2 values");
     const more = write("more.parquet", listParquet([[1, 2], [4, 5, 6], [3]]));
-    await expectInputError(async () => readAll(await openTensor(more)), more, "row 1 has more than 2 values");
+    await expectInputError(async () => readAll(await openArray(more)), more, "row 1 has more than 2 values");
   });
 
   test("refuses a file without rows", async () => {
     const path = write("empty.parquet", parquet([{ name: "x", data: new Float32Array(), type: "FLOAT" }]));
-    await expectInputError(() => openTensor(path), path, "empty stream");
+    await expectInputError(() => openArray(path), path, "empty stream");
   });
 
   test("refuses a run that claims far more values than its page", async () => {
@@ -121,7 +120,7 @@ describe("openTensor on unfit .parquet", () => {
       // The length 2^30 of a run of equal values, as a variable-length number.
       damaged.set([0x80, 0x80, 0x80, 0x80, 0x08], at);
       const path = write("run.parquet", damaged);
-      await throwsOnlyInputErrors(async () => readAll(await openTensor(path), 3));
+      await throwsOnlyInputErrors(async () => readAll(await openArray(path), 3));
     }
     expect(process.memoryUsage().rss).toBeLessThan(2 ** 30);
   });
@@ -129,7 +128,7 @@ describe("openTensor on unfit .parquet", () => {
   test("refuses a file cut anywhere", async () => {
     for (let length = 0; length < columnsFile.length; length += 3) {
       const path = write("cut.parquet", columnsFile.subarray(0, length));
-      await expectInputError(async () => readAll(await openTensor(path)), path);
+      await expectInputError(async () => readAll(await openArray(path)), path);
     }
   });
 
@@ -137,9 +136,9 @@ describe("openTensor on unfit .parquet", () => {
     const long = Buffer.from(columnsFile);
     long.writeUInt32LE(0xffff_ffff, long.length - 8);
     const path = write("long.parquet", long);
-    await expectInputError(() => openTensor(path), path, "metadata should have 4294967295 bytes");
+    await expectInputError(() => openArray(path), path, "metadata should have 4294967295 bytes");
     const other = write("other.parquet", Buffer.alloc(100, "x"));
-    await expectInputError(() => openTensor(other), other, "does not begin with PAR1");
+    await expectInputError(() => withFile(other, openParquetTable), other, "does not begin with PAR1");
   });
 
   test("answers flipped bytes with data or an InputError, never with another error", async () => {
@@ -158,7 +157,7 @@ describe("openTensor on unfit .parquet", () => {
         const bytes = Buffer.from(files[which]);
         for (const [at, byte] of flips) bytes[Math.floor(at * bytes.length)] = byte;
         const path = write("damaged.parquet", bytes);
-        if (await throwsOnlyInputErrors(async () => readAll(await openTensor(path), 50))) refused++;
+        if (await throwsOnlyInputErrors(async () => readAll(await openArray(path), 50))) refused++;
       }),
       { seed: 6, numRuns: 400 },
     );

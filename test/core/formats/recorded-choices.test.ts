@@ -3,7 +3,6 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
-import { openTensor } from "../../../src/core/formats/open-tensor.ts";
 import { openLoads, openSelections, type RecordedChoices } from "../../../src/core/formats/recorded-choices.ts";
 import { idleFraction, loadCv, maxVio } from "../../../src/core/metrics/load.ts";
 import { expectInputError, float32Npy, npyBytes, npyHeader, recordedFolder } from "./recorded-files.ts";
@@ -174,21 +173,4 @@ describe("openLoads", () => {
       await expectInputError(async () => stepsOf(await openLoads(bad, 2)), bad, "step 1, expert 1", "2147483647");
     },
   );
-});
-
-describe("the advice about a file of logits that only Python reads", () => {
-  test("names the file", async () => {
-    const pt = write('my "run".pt', "");
-    const [saved, loaded] = [JSON.stringify(pt.replace(/pt$/, "npy")), JSON.stringify(pt)];
-    const advice = `import numpy, torch; numpy.save(${saved}, torch.load(${loaded}, weights_only=True).float().numpy())`;
-    await expectInputError(() => openTensor(pt), pt, advice);
-  });
-
-  test("tells how to see the names in an .npz archive", async () => {
-    const path = write("counts.NPZ", "");
-    const saved = JSON.stringify(path.replace(/NPZ$/, "npy"));
-    const archive = `numpy.load(${JSON.stringify(path)})`;
-    const advice = `import numpy; numpy.save(${saved}, ${archive}["NAME"]), where ${archive}.files lists the names`;
-    await expectInputError(() => openTensor(path), path, advice);
-  });
 });

@@ -1,8 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { TensorReader } from "../../../src/core/formats/tensor-reader.ts";
+import { openVector, type Vector } from "../../../src/core/formats/vector.ts";
 import { InputError } from "../../../src/core/input-error.ts";
+import { platform } from "../../../src/core/platform.ts";
+import type { Source } from "../../../src/core/source.ts";
 import { temporaryFolder } from "../../support/program.ts";
 
 /** A fresh folder, and a function that writes a file into it and returns its path. */
@@ -43,16 +45,32 @@ export function safetensorsBytes(header: unknown, data: Uint8Array): Buffer {
   return Buffer.concat([length, json, data]);
 }
 
-/** Everything the reader holds, read `rowsAtOnce` rows at a time, and the reader closed. */
-export async function readAll(reader: TensorReader, rowsAtOnce = 3): Promise<number[]> {
-  const piece = new Float64Array(rowsAtOnce * reader.columns);
+/** What `use` makes of the file at `path`, which is closed then. */
+export async function withFile<Result>(path: string, use: (file: Source) => Promise<Result>): Promise<Result> {
+  const file = await platform().open(path);
+  try {
+    return await use(file);
+  } finally {
+    await file.close?.();
+  }
+}
+
+/** Opens the one array of the file at `path`. */
+export async function openArray(path: string): Promise<Vector> {
+  return openVector(await platform().open(path));
+}
+
+/** Everything that the vector holds, read `atOnce` numbers at a time, and the vector closed. */
+export async function readAll(vector: Vector, atOnce = 6): Promise<number[]> {
+  const piece = new Float64Array(atOnce);
   const values: number[] = [];
   try {
-    for (let rows = await reader.read(piece, rowsAtOnce); rows > 0; rows = await reader.read(piece, rowsAtOnce)) {
-      values.push(...piece.subarray(0, rows * reader.columns));
+    for (let count = await vector.read(piece); count > 0; count = await vector.read(piece)) {
+      values.push(...piece.subarray(0, count));
     }
+    expect(values).toHaveLength(vector.length);
   } finally {
-    await reader.close();
+    await vector.close();
   }
   return values;
 }

@@ -2,9 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openTensor } from "../../../src/core/formats/open-tensor.ts";
 import { createNpyWriter } from "../../../src/node/files/npy-writer.ts";
-import { readAll, recordedFolder } from "../../core/formats/recorded-files.ts";
+import { openArray, readAll, recordedFolder } from "../../core/formats/recorded-files.ts";
 
 const { folder } = recordedFolder();
 const path = join(folder, "plan.npy");
@@ -41,7 +40,7 @@ describe("createNpyWriter", () => {
         }
         writer.close();
         expect((readFileSync(path).length - 4 * length) % 64).toBe(0);
-        const reader = await openTensor(path);
+        const reader = await openArray(path);
         expect(reader).toMatchObject({ shape, dtype: "float32" });
         expect(await readAll(reader)).toEqual([...values]);
       }),

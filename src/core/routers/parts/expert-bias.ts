@@ -43,8 +43,8 @@ export const expertBiasFields = {
     .union([z.array(z.number()), z.string().min(1)])
     .optional()
     .describe(
-      "Bias before the first batch, such as a trained model's: one number per expert, or the .npy, .csv, .parquet or " +
-        ".safetensors file that holds them; default: 0.",
+      "Bias before the first batch, such as a trained model's: one number per expert, or the file with one array of them " +
+        "(.npy, .npz, .safetensors, .pt, .csv, .parquet); default: 0.",
     ),
 };
 
