@@ -43,20 +43,22 @@ describe("moesim place", () => {
         steps: 2,
         max_rank_load: 10,
         mean_rank_load: 10,
+        rank_load: [10, 10],
         balancedness: 1,
         step_time: 1,
         lower_bound: 10,
         gap: 0,
-        unplaced: { max_rank_load: 16, step_time: 1.6 },
+        unplaced: { max_rank_load: 16, rank_load: [16, 4], step_time: 1.6 },
         later: {
           steps: 2,
           max_rank_load: 16,
           mean_rank_load: 10,
+          rank_load: [16, 4],
           balancedness: 0.625,
           step_time: 1.6,
           lower_bound: 10,
           gap: 0.6,
-          unplaced: { max_rank_load: 10, step_time: 1 },
+          unplaced: { max_rank_load: 10, rank_load: [10, 10], step_time: 1 },
         },
         replicas: [1, 1, 1, 1],
         physical_to_logical: [0, 2, 1, 3],
@@ -197,6 +199,25 @@ describe("moesim place", () => {
     const out = path.join(temporaryFolder(), "plan.json");
     const plan = await place(loadsFile(), "--gpus", "2", "--out", out);
     expect(JSON.parse(readFileSync(out, "utf8"))).toEqual(plan);
+  });
+
+  it("draws the loads of the GPUs before and after", async () => {
+    const folder = temporaryFolder();
+    const file = (name: string) => path.join(folder, name);
+    const { stdout } = await runInProcess(["place", loadsFile(), "--gpus", "2", "--picture", file("gpus.svg")]);
+    expect(stdout).toContain(`Written to ${file("gpus.svg")}`);
+    expect(readFileSync(file("gpus.svg"), "utf8")).toMatch(
+      /^<svg role="img" aria-label="Loads of the GPUs before and after/,
+    );
+    await place(loadsFile(), "--gpus", "2", "--picture", file("gpus.png"), "--out", file("plan.json"));
+    expect(readFileSync(file("gpus.png")).subarray(1, 4).toString()).toBe("PNG");
+    await place(loadsFile(), "--gpus", "2", "--picture", file("gpus.pdf"));
+    expect(readFileSync(file("gpus.pdf")).subarray(0, 4).toString()).toBe("%PDF");
+    expect(await refusal(loadsFile(), "--gpus", "2", "--picture", file("gpus.jpg"))).toContain(
+      "end the name with .svg, .png or .pdf",
+    );
+    const same = ["--picture", file("x.svg"), "--out", file("x.svg")];
+    expect(await refusal(loadsFile(), "--gpus", "2", ...same)).toContain("name the same file");
   });
 
   it("says what is wrong, where, and what to do", async () => {

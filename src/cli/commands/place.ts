@@ -34,6 +34,8 @@ import { formatTable } from "../text/table.ts";
 /** A map of 61 layers × 1,000 slots takes half a megabyte. */
 const mostMapBytes = 64 * 1024 * 1024;
 const mostModelLayers = 100_000;
+/** Pixels of a PNG per pixel of the picture. */
+const pngScale = 2;
 
 interface PlaceArguments extends CommonArguments, RecordingArguments {
   paths: string[];
@@ -48,6 +50,7 @@ interface PlaceArguments extends CommonArguments, RecordingArguments {
   out?: string | undefined;
   format?: (typeof expertMapFormats)[number] | undefined;
   "model-layers"?: number | undefined;
+  picture?: string | undefined;
   wide: boolean;
 }
 
@@ -134,16 +137,28 @@ export const placeCommand: CommandModule<CommonArguments, PlaceArguments> = {
         describe: "With --format sglang: all layers of the model, dense ones too",
         defaultDescription: "up to the last placed one",
       })
+      .option("picture", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Draw each GPU's load before and after: .svg, .png or .pdf",
+      })
       .option("wide", wideOption)
       .example(
         examples({
           "What would moving experts between 8 GPUs gain?": "$0 place loads.npy --gpus 8",
           "And 32 replicas, with the placement for vLLM on Ascend":
             "$0 place loads.npy --gpus 32 --slots 288 --out map.json --format vllm-ascend",
+          "Draw the loads of the GPUs before and after": "$0 place loads.npy --gpus 8 --picture gpus.svg",
           "How good is the placement in use?": "$0 place loads.npy --gpus 32 --map physical_to_logical.json",
         }),
       )
-      .epilogue(epilogue(["--out  placement and figures of each layer, or an engine's expert map"])),
+      .epilogue(
+        epilogue([
+          "--out      placement and figures of each layer, or an engine's expert map",
+          "--picture  loads of the GPUs before and after, on the later steps if there are any",
+        ]),
+      ),
   handler: place,
 };
 
@@ -159,7 +174,7 @@ async function place(options: PlaceArguments): Promise<void> {
 }
 
 function checkOptions(options: PlaceArguments, files: readonly string[]): void {
-  const { out, format, map, "model-layers": modelLayers } = options;
+  const { out, format, map, picture, "model-layers": modelLayers } = options;
   checkFractions(options);
   if (modelLayers !== undefined) {
     positiveInteger("model-layers", modelLayers, mostModelLayers);
@@ -170,14 +185,41 @@ function checkOptions(options: PlaceArguments, files: readonly string[]): void {
   if (format !== undefined && out === undefined) {
     throw new InputError(`--format: ${format} says how to write the map; name its file with --out`);
   }
-  if (out !== undefined) {
-    const inputs = files.map((file) => ({ name: "PATH", file }));
-    checkTarget("out", out, map === undefined ? inputs : [...inputs, { name: "--map", file: map }]);
+  const inputs = files.map((file) => ({ name: "PATH", file }));
+  if (map !== undefined) inputs.push({ name: "--map", file: map });
+  if (out !== undefined) checkTarget("out", out, inputs);
+  if (picture !== undefined) {
+    if (pictureFormat(picture) === undefined) {
+      throw new InputError(`--picture ${picture}: end the name with .svg, .png or .pdf`);
+    }
+    checkTarget("picture", picture, out === undefined ? inputs : [...inputs, { name: "--out", file: out }]);
   }
 }
 
+function pictureFormat(file: string): "svg" | "png" | "pdf" | undefined {
+  return (["svg", "png", "pdf"] as const).find((format) => file.toLowerCase().endsWith(`.${format}`));
+}
+
+/** Draws the loads of the GPUs, on the later steps if all layers have them. */
+async function drawGpuLoads(file: string, placed: readonly PlacedLayer[]): Promise<Buffer | string> {
+  // Loading ECharts takes longer than placing.
+  const { gpuLoadsPicture } = await import("../../core/pictures/makers/gpu-loads.ts");
+  const { themes } = await import("../../core/pictures/parts/theme.ts");
+  const { renderPdf, renderPng, renderSvg } = await import("../../node/render/render.ts");
+  const hasLater = placed.every(({ later }) => later !== null);
+  const loads = placed.map(({ layer, fitted, later }) => {
+    const { rankLoad, unplaced, lowerBound } = hasLater ? later! : fitted;
+    return { layer, unplaced: unplaced.rankLoad, placed: rankLoad, bound: lowerBound };
+  });
+  const picture = gpuLoadsPicture(loads, hasLater ? "the steps after those the placement was fitted to" : "all steps");
+  const svg = renderSvg(picture, themes.light);
+  const format = pictureFormat(file);
+  if (format === "png") return renderPng(svg, pngScale);
+  return format === "pdf" ? renderPdf(svg, picture.title) : svg;
+}
+
 async function placeLayers(recording: Recording, options: PlaceArguments): Promise<void> {
-  const { out, format, map: mapFile, method } = options;
+  const { out, format, map: mapFile, method, picture } = options;
   const map = mapFile === undefined ? null : readMap(mapFile);
   const { layers, experts, notes } = await layersOf(recording, options);
   const shape = shapeOf(options, experts, map);
@@ -209,18 +251,23 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   if (options["model-layers"] !== undefined && options["model-layers"] <= lastLayer) {
     throw new InputError(`--model-layers: ${options["model-layers"]}, but the loads have a layer ${lastLayer}`);
   }
-  if (out !== undefined) {
-    const { gpus } = shape;
-    if (isDistinct) checkDistinct(placed, gpus, escapeUnprintable(mapFile ?? method));
-    const text =
-      format === undefined
-        ? `${JSON.stringify(plan)}\n`
-        : expertMapText(
-            { format, gpus, layers: new Map(placed.map(({ layer, expertOfSlot }) => [layer, expertOfSlot])) },
-            experts,
-            options["model-layers"],
-          );
-    await withOutputFile(out, async (staged) => writeFileSync(staged, text));
+  const { gpus } = shape;
+  if (isDistinct) checkDistinct(placed, gpus, escapeUnprintable(mapFile ?? method));
+  const placements = new Map(placed.map(({ layer, expertOfSlot }) => [layer, expertOfSlot]));
+  const text =
+    format === undefined
+      ? `${JSON.stringify(plan)}\n`
+      : expertMapText({ format, gpus, layers: placements }, experts, options["model-layers"]);
+  const drawn = picture === undefined ? null : await drawGpuLoads(picture, placed);
+  const writeOut = async () => {
+    if (out !== undefined) await withOutputFile(out, async (staged) => writeFileSync(staged, text));
+  };
+  if (drawn === null) await writeOut();
+  else {
+    await withOutputFile(picture!, async (staged) => {
+      writeFileSync(staged, drawn);
+      await writeOut();
+    });
   }
   if (options.json) printJson(plan);
   else if (!options.quiet) printPlan(recording, options, shape, placed, absent, notes);
@@ -337,11 +384,16 @@ function figuresObject(figures: PlacementFigures): Record<string, unknown> {
     steps: figures.steps,
     max_rank_load: figures.maxRankLoad,
     mean_rank_load: figures.meanRankLoad,
+    rank_load: Array.from(figures.rankLoad),
     balancedness: figures.balancedness,
     step_time: figures.stepTime,
     lower_bound: figures.lowerBound,
     gap: figures.gap,
-    unplaced: { max_rank_load: figures.unplaced.maxRankLoad, step_time: figures.unplaced.stepTime },
+    unplaced: {
+      max_rank_load: figures.unplaced.maxRankLoad,
+      rank_load: Array.from(figures.unplaced.rankLoad),
+      step_time: figures.unplaced.stepTime,
+    },
   };
 }
 
@@ -380,7 +432,7 @@ function planOf(
 
 function printPlan(
   recording: Recording,
-  { map, method, out, wide }: PlaceArguments,
+  { map, method, out, picture, wide }: PlaceArguments,
   { experts, gpus, slots }: PlacementShape,
   placed: readonly PlacedLayer[],
   absent: readonly number[],
@@ -423,6 +475,7 @@ function printPlan(
   const sentence = (steps: string, of: (each: PlacedLayer) => PlacementFigures | null) =>
     `On the ${steps}, a step waits ${percent(mean((each) => of(each)?.stepTime))} longer than in perfect balance; unplaced it ` +
     `waits ${percent(mean((each) => of(each)?.unplaced.stepTime))}.`;
+  const written = [out, picture].filter((file) => file !== undefined);
   const lines = [
     sentence(
       hasLater && !isJudged ? "steps it was fitted to" : hasLater ? "first steps" : "recorded loads",
@@ -433,7 +486,7 @@ function printPlan(
     ...(absent.length > 0
       ? [`Without any load, so left out: ${listed(absent.map((layer) => `layer ${layer}`))}.`]
       : []),
-    ...(out === undefined ? [] : [`Written to ${escapeUnprintable(out)}`]),
+    ...(written.length === 0 ? [] : [`Written to ${escapeUnprintable(written.join(" and "))}`]),
   ];
   writeLines(process.stdout, `\n${lines.join("\n")}`);
 }

@@ -21,6 +21,8 @@ export interface LoadedLayer {
 /** What a placement does to the loads of some steps; loads in pairs. */
 export interface PlacementFigures {
   readonly steps: number;
+  /** `[gpus]`, the load of each, summed over the steps. */
+  readonly rankLoad: Float64Array;
   /** Largest and mean load of a GPU, summed over the steps. */
   readonly maxRankLoad: number;
   readonly meanRankLoad: number;
@@ -33,7 +35,7 @@ export interface PlacementFigures {
   /** (`maxRankLoad` − `lowerBound`) / `lowerBound`. */
   readonly gap: number;
   /** The same of the experts in contiguous groups without replicas, as a model starts. */
-  readonly unplaced: { readonly maxRankLoad: number; readonly stepTime: number };
+  readonly unplaced: { readonly rankLoad: Float64Array; readonly maxRankLoad: number; readonly stepTime: number };
 }
 
 /** A placement of one layer, fitted to its first steps and judged on all. */
@@ -121,20 +123,21 @@ export function createLayerPlacer({ shape, method, gap, split, isDistinct = fals
 
   function figuresOf(window: Window, expertOfSlot: Int32Array, replicas: Int32Array, bound: number): PlacementFigures {
     const { load, steps, stepTime, unplacedStepTime } = window;
-    const unplaced = largest(loadPerRank(load, gpus, rankLoad));
+    const unplaced = loadPerRank(load, gpus, new Float64Array(gpus));
     placedLoad(load, expertOfSlot, replicas, rankLoad);
     const maxRankLoad = largest(rankLoad);
     const meanRankLoad = meanLoad(rankLoad);
     const lowerBound = Math.min(maxRankLoad, bound);
     return {
       steps,
+      rankLoad: rankLoad.slice(),
       maxRankLoad,
       meanRankLoad,
       balancedness: meanRankLoad / maxRankLoad,
       stepTime: stepTime / steps,
       lowerBound,
       gap: (maxRankLoad - lowerBound) / lowerBound,
-      unplaced: { maxRankLoad: unplaced, stepTime: unplacedStepTime / steps },
+      unplaced: { rankLoad: unplaced, maxRankLoad: largest(unplaced), stepTime: unplacedStepTime / steps },
     };
   }
 

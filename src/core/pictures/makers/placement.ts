@@ -3,7 +3,7 @@ import { stepAxis, vertical, verticalName } from "../parts/axes.ts";
 import { leftOutNotes } from "../parts/findings.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
 import { type Line, lineSeries, linesOf, runningMean } from "../parts/lines.ts";
-import { type PanelLayout, panelTitles, placePanels } from "../parts/panels.ts";
+import { type PanelLayout, panelTitles, placePanels, titlesHeight } from "../parts/panels.ts";
 import { placementColumns, type ReportData, type VariantData } from "../parts/report-data.ts";
 import { drawnName, inWords } from "../parts/text.ts";
 import { type Picture, pictureWidth } from "../picture.ts";
@@ -14,7 +14,9 @@ const names = ["no placement", "first placement, kept", "placed again", "best fo
 const mostVariants = 6;
 /** A running mean over this fraction of the steps smooths the noise of the batches, but not the course of a placement. */
 const smoothedPart = 1 / 60;
-const titleLine = 14;
+const leastPanelWidth = 300;
+const margins = { left: 66, right: 20 } as const;
+const titleGap = 12;
 
 /** Slowdown on each step without a placement, with the first one, with the one in force, and its bound; a plot a variant. */
 export function placementPicture(data: ReportData, width = pictureWidth): Picture | null {
@@ -30,12 +32,15 @@ export function placementPicture(data: ReportData, width = pictureWidth): Pictur
   const radius = Math.round((smoothedPart * steps) / 2);
   const panelsOf = variants.map((variant) => linesOfVariant(data, variant, radius));
   const { legend, height: foot } = legendOf(strokes(names), width);
+  const titles = variants.map(({ name }) => drawnName(name));
+  const columns = Math.min(3, variants.length);
+  // As many as fit side by side, which is when titles have the least room.
+  const beside = Math.max(1, Math.min(columns, Math.floor(width / leastPanelWidth)));
   const panels: PanelLayout = {
-    columns: Math.min(3, variants.length),
-    leastWidth: 300,
-    left: 66,
-    right: 20,
-    above: titleLine + 12,
+    ...margins,
+    columns,
+    leastWidth: leastPanelWidth,
+    above: titlesHeight(titles, Math.floor(width / beside) - margins.left - margins.right) + titleGap,
     plotHeight: 220,
     below: 46,
     foot,
@@ -43,7 +48,7 @@ export function placementPicture(data: ReportData, width = pictureWidth): Pictur
   const axis = stepAxis(panelsOf.flatMap((lines) => lines.flatMap(({ points }) => points.map(({ step }) => step))));
   const option = {
     legend,
-    title: panelTitles(variants.map(({ name }) => drawnName(name))),
+    title: panelTitles(titles),
     xAxis: variants.map((_, gridIndex) => ({ ...axis, gridIndex })),
     yAxis: variants.map((_, gridIndex) => ({
       ...vertical,

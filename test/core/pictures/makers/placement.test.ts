@@ -26,6 +26,20 @@ it("draws the four slowdowns of each router in a plot of its own", async () => {
   );
 });
 
+it("leaves room for titles of several lines, so that long names stay above the plots", async () => {
+  const long = "plain top-k without any balancing at all, as a reference for all the others";
+  const heights = await Promise.all(
+    ["topk", long].map(async (label) => {
+      const routers = [{ kind: "topk", label }, { kind: "alf-lb" }, { kind: "quantile" }];
+      const { panels, height } = placementPicture(await dataOfRun({ ...scenario, routers, placement }), 960)!;
+      return { above: panels!.above, height };
+    }),
+  );
+  // Three lines of 14 pixels: at a width of 960, three plots are 234 pixels wide each.
+  expect(heights[1].above - heights[0].above).toBe(28);
+  expect(heights[1].height - heights[0].height).toBe(28);
+});
+
 it("is not drawn for scenarios that place nothing", async () => {
   expect(placementPicture(await dataOfRun(scenario))).toBeNull();
 });
