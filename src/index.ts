@@ -23,9 +23,10 @@ export { InputError } from "./core/input-error.ts";
 export type { KernelBackend } from "./core/kernels/index.ts";
 export { type DiagnosisInput, diagnose } from "./core/library/diagnose.ts";
 export type { KindDescription } from "./core/library/kinds.ts";
-export { type Measurement, measure, type RecordedInput } from "./core/library/measure.ts";
+export { type LayerMeasurement, type Measurement, measure, type RecordedInput } from "./core/library/measure.ts";
 export * as metrics from "./core/library/metrics.ts";
 export * as models from "./core/library/models.ts";
+export type { RecordingInput } from "./core/library/recording-input.ts";
 export * as routers from "./core/library/routers.ts";
 export {
   expandSweep,

@@ -1,4 +1,4 @@
-// How balanced is an existing model? Measured from the experts of its tokens, without logits.
+// How balanced is an existing model? Measured from the experts of its tokens or from its loads, without logits.
 import { measure, metrics } from "moesim";
 
 // Six of 64 experts for each of 1027 tokens. This file is made, not recorded: replace it by one of your model.
@@ -18,3 +18,10 @@ console.log(`8 devices: ${summary.stepTimeMean?.toFixed(2)} times slower than in
 const total = steps[0].load.map((_, expert) => steps.reduce((sum, { load }) => sum + load[expert], 0));
 const busiest = total.indexOf(Math.max(...total));
 console.log(`expert ${busiest} took ${total[busiest]} pairs; Gini ${metrics.loadGini(total).toFixed(3)}`);
+
+// A model has many layers, and each is measured by itself. `files` can be what any engine wrote, a folder of it, or a pattern.
+const model = await measure({ files: "scenarios/traces/made-loads.npy", axes: ["layers", "experts"] });
+console.log(model.description);
+console.log(`mean of ${model.layers.length} layers: MaxVio ${model.summary.maxVioGlobal?.toFixed(3)}`);
+const worst = model.layers.find(({ layer }) => layer === model.worstLayer);
+console.log(`worst layer ${worst?.layer}: MaxVio ${worst?.summary.maxVioGlobal?.toFixed(3)}`);

@@ -97,7 +97,7 @@ export async function planDiagnosis(recording: Recording, options: DiagnosisOpti
     throw new InputError(`${name}: it holds logits; say how many experts per token (topK)`);
   }
   const notes = [...recording.notes];
-  const experts = recording.experts ?? options.experts ?? (await leastExperts(recording));
+  const experts = recording.experts ?? options.experts ?? (await leastExperts(recording, batchTokens));
   if (!(experts >= 1 && experts <= mostExperts)) {
     throw new InputError(`${name}: no token has an expert; say how many experts there are`);
   }

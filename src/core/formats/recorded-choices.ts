@@ -1,11 +1,10 @@
 import { InputError } from "../input-error.ts";
 import { createKernels } from "../kernels/index.ts";
 import { platform } from "../platform.ts";
-import type { Source } from "../source.ts";
 import { markDisabled } from "../token-batch.ts";
 import { openPaddingMask, type PaddingMask } from "./padding-mask.ts";
 import type { LayerReader, RecordedRows } from "./recorded-layer.ts";
-import { openRecording, type Recording } from "./recording.ts";
+import type { Recording } from "./recording.ts";
 
 /** Maximum load in an `Int32Array`. */
 const maxLoad = 2 ** 31 - 1;
@@ -36,7 +35,7 @@ export interface RecordedChoices {
   readonly hasShares: boolean;
   /** Returns the next step, or null after the last. Throws `InputError` if the data is bad. */
   next(): Promise<RecordedStep | null>;
-  /** Closes what was opened for this layer; those of {@link openSelections} and {@link openLoads} close the files, too. */
+  /** Closes what was opened for this layer; not the recording. */
   close(): Promise<void>;
 }
 
@@ -315,46 +314,4 @@ function rowByRow(reader: LayerReader): () => Promise<RecordedRows["values"] | n
     row += 1;
     return piece.values.subarray((row - 1) * reader.columns, row * reader.columns);
   };
-}
-
-/**
- * Opens the experts that a model chose in one layer: integers `[tokens × topK]`, −1 = no expert, cut into steps of
- * `batchTokens` (default: the whole file is one step), or `[steps × tokens × topK]`. Throws `InputError` as
- * {@link openRecording} and {@link choicesByLayer} do, and if the file holds several layers.
- */
-export async function openSelections(
-  recorded: Source | string,
-  experts: number,
-  batchTokens?: number,
-  paddingMask?: string,
-): Promise<RecordedChoices> {
-  const recording = await openRecording(recorded, { as: "selections", experts });
-  return oneLayer(recording, { experts, batchTokens, paddingMask });
-}
-
-/**
- * Opens the number of tokens that a model sent to each expert of one layer: whole numbers ≥ 0, `[steps × experts]`, or
- * `[experts]` for one step. Throws `InputError` as {@link openSelections} does.
- */
-export async function openLoads(recorded: Source | string, experts: number): Promise<RecordedChoices> {
-  return oneLayer(await openRecording(recorded, { as: "loads", experts }), { experts });
-}
-
-async function oneLayer(recording: Recording, options: ChoiceOptions): Promise<RecordedChoices> {
-  try {
-    const { layers, name } = recording;
-    if (layers.length > 1)
-      throw new InputError(`${name}: it holds ${layers.length} layers, of which one can be measured at a time`);
-    const choices = choicesByLayer(recording, options)(layers[0]);
-    return {
-      ...choices,
-      async close() {
-        await choices.close();
-        await recording.close();
-      },
-    };
-  } catch (error) {
-    await recording.close();
-    throw error;
-  }
 }

@@ -1,7 +1,6 @@
 import { InputError } from "../input-error.ts";
-import type { Source } from "../source.ts";
 import { counted, rangesText } from "../words.ts";
-import { type InputKind, type LayerReader, openRecording } from "./recording.ts";
+import { type InputKind, type LayerReader, openRecording, type RecordedSources } from "./recording.ts";
 
 /** What a dimension of recorded logits counts. */
 export const logitAxes = ["steps", "layers", "tokens", "experts"] as const;
@@ -52,7 +51,7 @@ export type LogitRows = Pick<LayerReader, "read">;
  * `InputError` as that does, if the files hold anything else, and if their layers differ in steps or tokens.
  */
 export async function openRecordedLogits(
-  recorded: readonly Source[] | Source | string,
+  recorded: RecordedSources,
   options: LogitsOptions = {},
 ): Promise<RecordedLogits> {
   const recording = await openRecording(recorded, { ...options, as: "logits" });

@@ -210,21 +210,30 @@ async function chooseFiles(
   return { chosen: group.files, beside, family: group.family, notes };
 }
 
+/** Sources, or paths of files, folders and patterns. */
+export type RecordedSources = Source | string | readonly Source[] | readonly string[];
+
+async function sourcesOf(recorded: RecordedSources): Promise<readonly Source[]> {
+  const files: Source[] = [];
+  try {
+    for (const each of typeof recorded === "object" && !("byteLength" in recorded) ? recorded : [recorded]) {
+      if (typeof each === "string") files.push(...(await platform().openAll(each)));
+      else files.push(each);
+    }
+    return files;
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close?.()));
+    throw error;
+  }
+}
+
 /**
  * Opens recorded files, which make one recording together, whatever they are called: sources, which the recording owns from
- * then on, or the path of a file, a folder or a pattern.
+ * then on, or paths of files, folders or patterns.
  * Throws `InputError` if they are of no kind that can be read, of several, damaged, or contradict the options.
  */
-export async function openRecording(
-  recorded: readonly Source[] | Source | string,
-  options: RecordingOptions = {},
-): Promise<Recording> {
-  const files =
-    typeof recorded === "string"
-      ? await platform().openAll(recorded)
-      : "byteLength" in recorded
-        ? [recorded]
-        : recorded;
+export async function openRecording(recorded: RecordedSources, options: RecordingOptions = {}): Promise<Recording> {
+  const files = await sourcesOf(recorded);
   const close = async () => {
     await Promise.all(files.map((file) => file.close?.()));
   };

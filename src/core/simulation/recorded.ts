@@ -1,13 +1,83 @@
 import { sum } from "d3-array";
 import { expertCapacity } from "../assignment.ts";
-import type { RecordedChoices, RecordedStep } from "../formats/recorded-choices.ts";
+import {
+  type ChoiceOptions,
+  choicesByLayer,
+  type RecordedChoices,
+  type RecordedStep,
+} from "../formats/recorded-choices.ts";
+import type { Recording } from "../formats/recording.ts";
+import { InputError } from "../input-error.ts";
 import { defaultDeadWindow } from "../metrics/idle.ts";
 import { createRunSummary, type RunSummary } from "../metrics/run-summary.ts";
 import { loadMetrics } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 
+/** What a real model did in one layer, and its sizes. */
+export interface MeasuredLayer {
+  readonly layer: number;
+  readonly sizes: {
+    readonly steps: number;
+    readonly tokens: number | null;
+    readonly experts: number;
+    readonly topK: number | null;
+  };
+  readonly summary: RunSummary;
+}
+
+/** What a real model did. */
+export interface MeasuredLayers {
+  /** By rising id; without absent layers. One for a recording without layers. */
+  readonly layers: readonly MeasuredLayer[];
+  /** Layers all of whose loads are 0: dense ones, in no mean. */
+  readonly absentLayers: readonly number[];
+  /** Most steps of any layer without a pair, in no mean. */
+  readonly emptySteps: number;
+}
+
+/** The layer of a step. */
+export interface LayerPlace {
+  readonly layer: number;
+  /** Recorded steps of the layer, and of all layers before it. */
+  readonly steps: number;
+  readonly stepsBefore: number;
+}
+
+/**
+ * Measures what a real model did, layer by layer, step by step. Throws `InputError` if the data is bad, or holds nothing.
+ *
+ * @param onRecord called after each step with a pair; the load of the record is overwritten by the next
+ */
+export async function measureRecording(
+  recording: Recording,
+  { ranks, ...options }: ChoiceOptions & { readonly ranks: number },
+  onRecord: (record: StepRecord, place: LayerPlace) => void,
+): Promise<MeasuredLayers> {
+  const { experts } = options;
+  const layerOf = choicesByLayer(recording, options);
+  const layers: MeasuredLayer[] = [];
+  const absentLayers: number[] = [];
+  let emptySteps = 0;
+  let stepsBefore = 0;
+  for (const layer of recording.layers) {
+    const choices = layerOf(layer);
+    const place = { layer, steps: choices.steps, stepsBefore };
+    const found = await measureChoices(choices, ranks, (record) => onRecord(record, place)).finally(choices.close);
+    stepsBefore += choices.steps;
+    if (found === null) {
+      absentLayers.push(layer);
+      continue;
+    }
+    emptySteps = Math.max(emptySteps, found.emptySteps);
+    const sizes = { steps: found.steps, tokens: found.tokens, experts, topK: choices.topK };
+    layers.push({ layer, sizes, summary: found.summary });
+  }
+  if (layers.length === 0) throw new InputError(`${recording.name}: empty stream: all its loads are 0`);
+  return { layers, absentLayers, emptySteps };
+}
+
 /** What a real model did in one layer. */
-export interface MeasuredChoices {
+interface MeasuredChoices {
   readonly summary: RunSummary;
   /** Steps with a pair: only these are measured. */
   readonly steps: number;
@@ -24,7 +94,7 @@ export interface MeasuredChoices {
  * @param ranks devices of expert parallelism, at most as many as experts
  * @param onRecord called after each step with a pair; the load of its record is overwritten by the next
  */
-export async function measureChoices(
+async function measureChoices(
   choices: RecordedChoices,
   ranks: number,
   onRecord: (record: StepRecord) => void,

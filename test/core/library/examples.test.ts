@@ -122,6 +122,8 @@ describe("the examples", () => {
 
   it("measure a model: MaxVio and CV are what NumPy finds in the file", () => {
     expect(numbers("measure-model", "all tokens:")).toEqual([3.8919, 0.7494]);
+    expect(numbers("measure-model", "mean of 32 layers: MaxVio")).toEqual([0.266]);
+    expect(numbers("measure-model", "worst layer")).toEqual([18, 0.416]);
     const [slowdown] = numbers("measure-model", "8 devices:");
     expect(slowdown).toBeGreaterThan(1);
     expect(slowdown).toBeLessThan(8);
