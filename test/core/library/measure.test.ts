@@ -41,11 +41,13 @@ it("measures layers apart, and their means, as the command line does", async () 
   expect(moesim(["measure", files, "--out", out, "--quiet"]).code).toBe(0);
   const measured = await measure({ files });
   expect(measured).toMatchObject({ experts: 3, absentLayers: [0], worstLayer: 1 });
-  expect(measured.description).toBe("2 files: SGLang expert distribution (stat): loads, 4 steps × 3 layers × 3 experts");
+  expect(measured.description).toBe(
+    "2 files: SGLang expert distribution (stat): loads, 4 steps × 3 layers × 3 experts",
+  );
   // Loads of a layer over all steps: 30, 4, 0 and 0, 8, 12.
   const vios = [30 / (34 / 3) - 1, 12 / (20 / 3) - 1];
   expect(measured.layers.map(({ layer }) => layer)).toEqual([1, 2]);
-  measured.layers.forEach(({ summary }, i) => expect(summary.maxVioGlobal).toBeCloseTo(vios[i], 12));
+  for (const [i, { summary }] of measured.layers.entries()) expect(summary.maxVioGlobal).toBeCloseTo(vios[i], 12);
   expect(measured.summary.maxVioGlobal).toBeCloseTo((vios[0] + vios[1]) / 2, 12);
   expect(measured.summary.maxVioWorst).toBeCloseTo(vios[0], 12);
   const rows = readCsv(path.join(out, "layers.csv"));
