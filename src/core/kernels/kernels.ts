@@ -310,6 +310,26 @@ export interface Kernels {
   ): void;
 
   /**
+   * Writes the largest affinity of each token to `largest` `[tokens]`, and by how much each is below it to `cost`, by columns:
+   * entry e·tokens + t is largest[t] − affinity[t, e]. `affinity` `[tokens × experts]` is finite.
+   */
+  columnCosts(affinity: Float32Array, tokens: number, experts: number, cost: Float64Array, largest: Float64Array): void;
+
+  /**
+   * Writes τ of each token to `threshold` `[tokens]`, where Σ_e max(0, affinity[t, e] + shift[t] − τ) = `mass` > 0: what the
+   * projection of the shifted row on the simplex of that mass subtracts. `affinity` `[tokens × experts]` is finite. Michelot
+   * 1986.
+   */
+  rowThresholds(
+    affinity: Float32Array,
+    shift: Float64Array,
+    mass: number,
+    tokens: number,
+    experts: number,
+    threshold: Float64Array,
+  ): void;
+
+  /**
    * `out[t]` = log Σ_e exp(logits[t, e]), `[tokens]`, accumulated in float64; −∞ for a token with every expert disabled,
    * else finite.
    */

@@ -9,7 +9,7 @@ import { columnQuantiles, priceQuantiles, selectByPrice } from "./reference/quan
 import { relaxedTopK } from "./reference/relaxed-topk.ts";
 import { addOffsets, gatherRows, hashRows } from "./reference/rows.ts";
 import { selectGroupedTopK, selectTokens, selectTopK } from "./reference/select.ts";
-import { sparseColumns } from "./reference/sparse-columns.ts";
+import { columnCosts, rowThresholds, sparseColumns } from "./reference/sparse-columns.ts";
 import { sparseRows } from "./reference/sparse-rows.ts";
 import { trainingKernels } from "./reference/training.ts";
 import { entropicPlan, gibbsSweep, logSinkhornSweep, sinkhornSweep } from "./reference/transport.ts";
@@ -56,6 +56,8 @@ export function createReferenceKernels(): Kernels {
     affinities,
     relaxedTopK,
     sparseColumns,
+    columnCosts,
+    rowThresholds,
     sparseRows,
 
     logSumExpRows(logits, tokens, experts, out) {

@@ -115,6 +115,17 @@ interface Assembly {
     curvature: number,
     scratch: number,
   ): number;
+  columnCosts(affinity: number, tokens: number, experts: number, cost: number, largest: number): void;
+  rowThresholdsScratch(experts: number): number;
+  rowThresholds(
+    affinity: number,
+    shift: number,
+    mass: number,
+    tokens: number,
+    experts: number,
+    threshold: number,
+    scratch: number,
+  ): void;
   sparseColumnsScratch(tokens: number): number;
   sparseColumns(
     cost: number,
@@ -679,6 +690,24 @@ export function createWasmKernels(): Kernels {
         addressOf(slackSquares, experts),
         addressOf(rowSum, tokens),
         scratch(assembly.sparseColumnsScratch(tokens)),
+      );
+    },
+
+    columnCosts(affinity, tokens, experts, cost, largest) {
+      const entries = tokens * experts;
+      const [from, to] = [addressOf(affinity, entries), addressOf(cost, entries)];
+      assembly.columnCosts(from, tokens, experts, to, addressOf(largest, tokens));
+    },
+
+    rowThresholds(affinity, shift, mass, tokens, experts, threshold) {
+      assembly.rowThresholds(
+        addressOf(affinity, tokens * experts),
+        addressOf(shift, tokens),
+        mass,
+        tokens,
+        experts,
+        addressOf(threshold, tokens),
+        scratch(assembly.rowThresholdsScratch(experts)),
       );
     },
 

@@ -100,7 +100,7 @@ export interface SparsityConstrainedResult {
   readonly plan: Float64Array;
   /** `[experts]`, number of non-zeros in each column. */
   readonly columnCardinality: Int32Array;
-  /** Steps on the dual. */
+  /** Steps on the dual, and on the supports that were searched for. */
   readonly iterations: number;
   /** (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T. */
   readonly marginalError: number;

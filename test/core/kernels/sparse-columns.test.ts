@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Kernels } from "../../../src/core/kernels/kernels.ts";
 import { backends } from "../../support/backends.ts";
-import { float64, normals } from "./matrices.ts";
+import { float32, float64, normals } from "./matrices.ts";
 
 const [reference, wasm] = backends;
 const unknown = Number.NaN;
@@ -135,5 +135,52 @@ describe("the sparse columns of the WebAssembly kernels", () => {
       );
       expect(solve(alpha, [0.3, -0.2], null)).toEqual(expected);
     }
+  });
+});
+
+describe.each(backends)("the rows of the $backend kernels that sparse columns are made of", (kernels) => {
+  const shapes = fc.record({
+    tokens: fc.integer({ min: 1, max: 21 }),
+    experts: fc.integer({ min: 1, max: 37 }),
+    seed: fc.nat(1000),
+  });
+
+  it("become columns of costs, less each token's smallest", () => {
+    fc.assert(
+      fc.property(shapes, ({ tokens, experts, seed }) => {
+        const values = normals(seed, tokens * experts, 3);
+        const cost = kernels.allocateFloat64(tokens * experts);
+        const largest = kernels.allocateFloat64(tokens);
+        kernels.columnCosts(float32(kernels, values), tokens, experts, cost, largest);
+        for (let t = 0; t < tokens; t++) {
+          const row = values.slice(t * experts, (t + 1) * experts);
+          expect(largest[t]).toBe(Math.max(...row));
+          row.forEach((own, e) => {
+            expect(cost[e * tokens + t]).toBe(largest[t] - own);
+          });
+        }
+      }),
+      { seed: 3, numRuns: 60 },
+    );
+  });
+
+  it("have the mass asked for above their threshold", () => {
+    const masses = fc.constantFrom(1e-6, 0.01, 1, 50);
+    fc.assert(
+      fc.property(shapes, masses, fc.boolean(), ({ tokens, experts, seed }, mass, isTied) => {
+        const values = normals(seed, tokens * experts, 3).map((value) => (isTied ? Math.round(value) : value));
+        const threshold = kernels.allocateFloat64(tokens);
+        const shift = normals(seed + 1, tokens);
+        const affinity = float32(kernels, values);
+        kernels.rowThresholds(affinity, float64(kernels, shift), mass, tokens, experts, threshold);
+        threshold.forEach((bound, t) => {
+          const row = values.slice(t * experts, (t + 1) * experts).map((value) => value + shift[t]);
+          const above = row.reduce((sum, value) => sum + Math.max(0, value - bound), 0);
+          // Rounding of sums of up to 37 numbers below 60.
+          expect(Math.abs(above - mass)).toBeLessThan(1e-12);
+        });
+      }),
+      { seed: 4, numRuns: 120 },
+    );
   });
 });

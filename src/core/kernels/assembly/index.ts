@@ -19,7 +19,13 @@ export { adam } from "./adam";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores, sqrtSoftplusScores } from "./scores";
 export { logitAffinities, sigmoidAffinities, softmaxAffinities, sqrtSoftplusAffinities } from "./affinities";
 export { relaxedTopK, relaxedTopKScratch } from "./relaxed-topk";
-export { sparseColumns, sparseColumnsScratch } from "./sparse-columns";
+export {
+  columnCosts,
+  rowThresholds,
+  rowThresholdsScratch,
+  sparseColumns,
+  sparseColumnsScratch,
+} from "./sparse-columns";
 export { sparseRows, sparseRowsScratch } from "./sparse-rows";
 export { selectScratch } from "./candidates";
 export { planScratch, selectByPlan, selectTopK, selectTopKBiased } from "./select";

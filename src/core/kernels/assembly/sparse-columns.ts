@@ -1,3 +1,5 @@
+import { largestOf, promoteHigh, promoteLow, sumLanes64 } from "./lanes";
+
 // One column at a time. Its values s = alpha − cost are compared with a bound that about k of them reach, two at a time, and
 // those that reach it are packed. Where fewer than k do, a lower bound is tried, at last none.
 
@@ -237,4 +239,124 @@ function simplexThreshold(values: usize, count: i32, mass: f64): f64 {
     }
   } while (kept < active && kept > 0);
   return threshold;
+}
+
+/** Tokens whose costs are written together: a cache line of each column. */
+// @ts-ignore: decorator
+@inline
+const LINE: i32 = 8;
+
+/** Writes rowCost − affinity of up to {@link LINE} tokens to the columns. */
+function lineCosts(affinity: usize, first: usize, count: usize, tokens: i32, experts: i32, cost: usize, row: usize): void {
+  const width = (<usize>experts) << 2;
+  const height = (<usize>tokens) << 3;
+  const from = affinity + first * width;
+  let to = cost + (first << 3);
+  let e: usize = 0;
+  if (count == LINE) {
+    for (; e + 4 <= <usize>experts; e += 4) {
+      for (let t: usize = 0; t < <usize>LINE; t += 4) {
+        const own = from + t * width + (e << 2);
+        const r0 = v128.load(own);
+        const r1 = v128.load(own + width);
+        const r2 = v128.load(own + 2 * width);
+        const r3 = v128.load(own + 3 * width);
+        const a = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5);
+        const b = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5);
+        const c = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
+        const d = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7);
+        const low = v128.load(row + (t << 3));
+        const high = v128.load(row + (t << 3), 16);
+        const at = to + (t << 3);
+        storeCosts(at, low, high, v128.shuffle<i64>(a, b, 0, 2));
+        storeCosts(at + height, low, high, v128.shuffle<i64>(a, b, 1, 3));
+        storeCosts(at + 2 * height, low, high, v128.shuffle<i64>(c, d, 0, 2));
+        storeCosts(at + 3 * height, low, high, v128.shuffle<i64>(c, d, 1, 3));
+      }
+      to += 4 * height;
+    }
+  }
+  for (; e < <usize>experts; e++) {
+    for (let t: usize = 0; t < count; t++) {
+      const own = <f64>load<f32>(from + t * width + (e << 2));
+      store<f64>(to + (t << 3), load<f64>(row + (t << 3)) - own);
+    }
+    to += height;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function storeCosts(at: usize, low: v128, high: v128, affinity: v128): void {
+  v128.store(at, f64x2.sub(low, promoteLow(affinity)));
+  v128.store(at, f64x2.sub(high, promoteHigh(affinity)), 16);
+}
+
+/** See `Kernels.columnCosts`. */
+export function columnCosts(affinity: usize, tokens: i32, experts: i32, cost: usize, largest: usize): void {
+  const width = (<usize>experts) << 2;
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    store<f64>(largest + (t << 3), <f64>largestOf(affinity + t * width, experts));
+  }
+  for (let first: usize = 0; first < <usize>tokens; first += LINE) {
+    const count = min<usize>(LINE, <usize>tokens - first);
+    lineCosts(affinity, first, count, tokens, experts, cost, largest + (first << 3));
+  }
+}
+
+/** Bytes of scratch that {@link rowThresholds} needs. */
+export function rowThresholdsScratch(experts: i32): usize {
+  return ((<usize>experts) << 3) + 24;
+}
+
+/** See `Kernels.rowThresholds`: Michelot's algorithm, of which a row's first step needs no copy of it. */
+export function rowThresholds(
+  affinity: usize,
+  shift: usize,
+  mass: f64,
+  tokens: i32,
+  experts: i32,
+  threshold: usize,
+  scratch: usize,
+): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const row = affinity + ((t * experts) << 2);
+    const added = load<f64>(shift + (t << 3));
+    const lanes = f64x2.splat(added);
+    let low = f64x2.splat(0);
+    let high = f64x2.splat(0);
+    let e = 0;
+    for (; e + 4 <= experts; e += 4) {
+      const four = v128.load(row + ((<usize>e) << 2));
+      low = f64x2.add(low, f64x2.add(promoteLow(four), lanes));
+      high = f64x2.add(high, f64x2.add(promoteHigh(four), lanes));
+    }
+    let sum = sumLanes64(f64x2.add(low, high));
+    for (; e < experts; e++) sum += <f64>load<f32>(row + ((<usize>e) << 2)) + added;
+    let bound = (sum - mass) / <f64>experts;
+    let kept: usize = 0;
+    for (let i: usize = 0; i < <usize>experts; i++) {
+      const own = <f64>load<f32>(row + (i << 2)) + added;
+      store<f64>(scratch + (kept << 3), own);
+      kept += <usize>(own > bound);
+    }
+    for (let active: usize = <usize>experts; kept < active && kept > 0; ) {
+      active = kept;
+      let even: f64 = 0;
+      let odd: f64 = 0;
+      store<f64>(scratch + (active << 3), 0);
+      for (let i: usize = 0; i < active; i += 2) {
+        even += load<f64>(scratch + (i << 3));
+        odd += load<f64>(scratch + (i << 3), 8);
+      }
+      bound = (even + odd - mass) / <f64>active;
+      kept = 0;
+      for (let i: usize = 0; i < active; i++) {
+        const own = load<f64>(scratch + (i << 3));
+        store<f64>(scratch + (kept << 3), own);
+        kept += <usize>(own > bound);
+      }
+    }
+    store<f64>(threshold + (t << 3), bound);
+  }
 }

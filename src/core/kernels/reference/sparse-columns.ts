@@ -46,3 +46,36 @@ function simplexThreshold(values: readonly number[], mass: number): number {
   const above = values.filter((value) => value > threshold);
   return above.length === values.length || above.length === 0 ? threshold : simplexThreshold(above, mass);
 }
+
+export function columnCosts(
+  affinity: Float32Array,
+  tokens: number,
+  experts: number,
+  cost: Float64Array,
+  largest: Float64Array,
+): void {
+  for (let t = 0; t < tokens; t++) {
+    const row = affinity.subarray(t * experts, (t + 1) * experts);
+    largest[t] = Math.max(...row);
+    row.forEach((own, e) => {
+      cost[e * tokens + t] = largest[t] - own;
+    });
+  }
+}
+
+export function rowThresholds(
+  affinity: Float32Array,
+  shift: Float64Array,
+  mass: number,
+  tokens: number,
+  experts: number,
+  threshold: Float64Array,
+): void {
+  for (let t = 0; t < tokens; t++) {
+    const row = affinity.subarray(t * experts, (t + 1) * experts);
+    threshold[t] = simplexThreshold(
+      Array.from(row, (own) => own + shift[t]),
+      mass,
+    );
+  }
+}

@@ -44,20 +44,51 @@ export function createExchangePaths(graph: ExchangeGraph, price: Float64Array): 
     return withSeats && from === ground ? Math.min(loss, 0) : loss;
   }
 
-  /** Relaxes the arc from a finished node. */
-  function reach(node: number, from: number): void {
-    const reached = distance[from] + Math.max(0, lossOf(from, node) - price[from] + price[node]);
-    if (reached >= distance[node]) return;
-    distance[node] = reached;
-    parent[node] = from;
-  }
-
-  function nearestOpen(): number {
+  /** Relaxes the arcs from a finished node to the open ones; returns the nearest open node. */
+  function reachFrom(from: number): number {
+    const losses = graph.losses(from);
+    const isSeat = withSeats && from === ground;
+    const [near, own] = [distance[from], price[from]];
     let nearest = noNode;
+    let least = Number.POSITIVE_INFINITY;
     for (let node = 0; node < nodes; node++) {
-      if (isDone[node] === 0 && (nearest === noNode || distance[node] < distance[nearest])) nearest = node;
+      if (isDone[node] === 1) continue;
+      const loss = isSeat ? Math.min(losses[node], 0) : losses[node];
+      const reached = near + Math.max(0, loss - own + price[node]);
+      if (reached < distance[node]) {
+        distance[node] = reached;
+        parent[node] = from;
+      }
+      if (distance[node] < least) {
+        least = distance[node];
+        nearest = node;
+      }
     }
     return nearest;
+  }
+
+  /** The nearest open node, {@link noNode} if none can be reached. */
+  function nearestOpen(): number {
+    let nearest = noNode;
+    let least = Number.POSITIVE_INFINITY;
+    for (let node = 0; node < nodes; node++) {
+      if (isDone[node] === 1 || distance[node] >= least) continue;
+      least = distance[node];
+      nearest = node;
+    }
+    return nearest;
+  }
+
+  /** Finds the shortest way to a node from those that are done again. */
+  function reachAgain(node: number): void {
+    distance[node] = Number.POSITIVE_INFINITY;
+    for (let from = 0; from < nodes; from++) {
+      if (isDone[from] === 0) continue;
+      const reached = distance[from] + Math.max(0, lossOf(from, node) - price[from] + price[node]);
+      if (reached >= distance[node]) continue;
+      distance[node] = reached;
+      parent[node] = from;
+    }
   }
 
   return {
@@ -69,18 +100,18 @@ export function createExchangePaths(graph: ExchangeGraph, price: Float64Array): 
         parent[node] = noNode;
       }
       isDone.fill(0);
-      for (;;) {
-        const nearest = nearestOpen();
-        if (nearest === noNode || distance[nearest] === Number.POSITIVE_INFINITY) return noNode;
+      let nearest = nearestOpen();
+      while (nearest !== noNode) {
         if (parent[nearest] !== noNode && !graph.confirm(parent[nearest], nearest)) {
-          distance[nearest] = Number.POSITIVE_INFINITY;
-          for (let from = 0; from < nodes; from++) if (isDone[from] === 1) reach(nearest, from);
+          reachAgain(nearest);
+          nearest = nearestOpen();
           continue;
         }
         if (isTarget(nearest)) return nearest;
         isDone[nearest] = 1;
-        for (let node = 0; node < nodes; node++) if (isDone[node] === 0) reach(node, nearest);
+        nearest = reachFrom(nearest);
       }
+      return noNode;
     },
     augment(target, isWanted) {
       let arcs = 0;

@@ -1,7 +1,6 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 import { betaScale, type Potentials } from "../entropic/potentials.ts";
 import type { ColumnCosts } from "./column-costs.ts";
-import { simplexThreshold } from "./column-selection.ts";
 import type { SparsePlan } from "./sparse-plan.ts";
 
 /** The concave function that L-BFGS climbs, and the plan of its gradient. */
@@ -13,6 +12,8 @@ export interface CardinalityDual {
    * for these α.
    */
   writeStart(x: Float64Array, k: number): void;
+  /** Writes variables of the α in the potentials, and in the dual of the best β for them, which the potentials get too. */
+  writeBest(x: Float64Array, k: number): void;
   /** Writes the variables at which α and β are 0 for the costs as they were given. */
   writeZero(x: Float64Array): void;
   /** Minus the value at the variables `x`, with minus a supergradient; k ≥ 1. Leaves α and β in the potentials. */
@@ -24,9 +25,6 @@ export interface CardinalityDual {
   /** The semi-dual at α, at least the dual there, of the costs as they were given: no plan has a lower primal value. */
   bound(k: number): number;
 }
-
-/** Tokens whose rows are read together, while a block of them is in cache. */
-const blockTokens = 16;
 
 /**
  * The dual functions of transport with at most k non-zeros a column (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466),
@@ -54,7 +52,6 @@ export function createCardinalityDual(
 ): CardinalityDual {
   const { cost, experts } = costs;
   const { alpha, beta, read, write } = potentials;
-  const block = new Float64Array(blockTokens * experts);
   const near = kernels.allocateFloat64(2 * experts);
   const count = kernels.allocateInt32(experts);
   const token = kernels.allocateInt32(mostEntries);
@@ -89,27 +86,24 @@ export function createCardinalityDual(
 
   /** Writes the α at which each row alone, at β = 0, has mass 1. */
   function writeRowPrices(): void {
-    const { tokens } = costs;
-    for (let first = 0; first < tokens; first += blockTokens) {
-      const end = Math.min(first + blockTokens, tokens);
-      for (let e = 0; e < experts; e++) {
-        for (let t = first; t < end; t++) block[(t - first) * experts + e] = -cost[e * tokens + t];
-      }
-      for (let t = first; t < end; t++) {
-        const from = (t - first) * experts;
-        alpha[t] = -simplexThreshold(block.subarray(from, from + experts), experts, gamma);
-      }
-    }
+    const { affinity, rowCost, tokens } = costs;
+    kernels.rowThresholds(affinity, rowCost, gamma, tokens, experts, alpha);
+    for (let t = 0; t < tokens; t++) alpha[t] = -alpha[t];
+  }
+
+  function writeBest(x: Float64Array, k: number): void {
+    near.fill(Number.NaN);
+    selectTransport(k, beta, true);
+    write(x, costs.tokens);
   }
 
   return {
     dimension: () => (formulation === "dual" ? costs.tokens + experts : costs.tokens),
     writeStart(x, k) {
       writeRowPrices();
-      near.fill(Number.NaN);
-      if (formulation === "dual") selectTransport(k, beta, true);
-      write(x, costs.tokens);
+      writeBest(x, k);
     },
+    writeBest,
     writeZero(x) {
       const { tokens } = costs;
       for (let t = 0; t < tokens; t++) alpha[t] = -costs.rowCost[t];

@@ -5,6 +5,8 @@ export interface ColumnCosts {
   /** T of the problem. */
   readonly tokens: number;
   readonly experts: number;
+  /** `[tokens × experts]`, what the costs are minus: row-major, of the kernels. */
+  readonly affinity: Float32Array;
   /** `[experts × tokens]`: token t's cost at expert e, entry e·tokens + t, less the token's smallest cost. */
   readonly cost: Float64Array;
   /** `[tokens]`, each token's smallest cost. */
@@ -17,36 +19,25 @@ export interface ColumnCostBuffers extends ColumnCosts {
   read(affinity: Float32Array, tokens: number): void;
 }
 
-/** Tokens whose costs are written together, while a block of them is in cache. */
-const blockTokens = 16;
-
 /**
  * A constant added to all costs of a token changes nothing but the optimal value, so the smallest one is subtracted:
  * what is computed from the rest is the same for any such constant that floating point subtracts exactly.
  */
 export function createColumnCosts(kernels: Kernels, mostTokens: number, experts: number): ColumnCostBuffers {
+  const affinity = kernels.allocateFloat32(mostTokens * experts);
   const cost = kernels.allocateFloat64(experts * mostTokens);
-  const rowCost = new Float64Array(mostTokens);
+  const rowCost = kernels.allocateFloat64(mostTokens);
   const columnCosts = {
     tokens: 0,
     experts,
+    affinity,
     cost,
     rowCost,
-    read(affinity: Float32Array, tokens: number) {
+    read(given: Float32Array, tokens: number) {
       columnCosts.tokens = tokens;
-      for (let t = 0; t < tokens; t++) {
-        const row = t * experts;
-        let largest = affinity[row];
-        for (let e = 1; e < experts; e++) largest = Math.max(largest, affinity[row + e]);
-        rowCost[t] = -largest;
-      }
-      for (let first = 0; first < tokens; first += blockTokens) {
-        const end = Math.min(first + blockTokens, tokens);
-        for (let e = 0; e < experts; e++) {
-          const column = e * tokens;
-          for (let t = first; t < end; t++) cost[column + t] = -rowCost[t] - affinity[t * experts + e];
-        }
-      }
+      affinity.set(given.subarray(0, tokens * experts));
+      kernels.columnCosts(affinity, tokens, experts, cost, rowCost);
+      for (let t = 0; t < tokens; t++) rowCost[t] = -rowCost[t];
     },
   };
   return columnCosts;

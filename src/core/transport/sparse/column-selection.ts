@@ -27,23 +27,6 @@ export function kthLargest(values: Float64Array, count: number, k: number): numb
   return values[target];
 }
 
-/**
- * τ with Σ max(0, values_i − τ) = mass > 0 over `values[0, count)`, which are reordered: what is subtracted by the
- * projection on the simplex of that mass. Michelot's 1986 algorithm: τ of all values, leave out those below it, repeat.
- */
-export function simplexThreshold(values: Float64Array, count: number, mass: number): number {
-  let active = count;
-  for (;;) {
-    let sum = 0;
-    for (let i = 0; i < active; i++) sum += values[i];
-    const threshold = (sum - mass) / active;
-    let kept = 0;
-    for (let i = 0; i < active; i++) if (values[i] > threshold) values[kept++] = values[i];
-    if (kept === active || kept === 0) return threshold;
-    active = kept;
-  }
-}
-
 /** The tokens that a selection kept, in ascending order, with their values, in buffers for up to `mostTokens`. */
 export interface Selection {
   readonly token: Int32Array;

@@ -26,10 +26,12 @@ export interface SupportSearch {
   dependsOnStart(k: number): boolean;
   /** T/E ≤ k < T. */
   search(k: number, options: LbfgsOptions): SupportSearchReport;
+  /**
+   * Writes the α at which the columns of the cardinality dual select the entries of the last search's exact assignment, but
+   * for ties: minus each token's price, which is the least of its entries' scores less the experts' prices.
+   */
+  writeAssignmentPrices(): void;
 }
-
-/** Tokens whose scores are written together, while a block of them is in cache. */
-const blockTokens = 16;
 
 const maxRounds = 8;
 
@@ -94,6 +96,9 @@ export function createSupportSearch(
   // By the entries of a row; most solvers only ever see one.
   const assigners = new Map<number, AssignmentSolver>();
   const scores = kernels.allocateFloat64(alpha.length * experts);
+  const assigned = { rowEntries: 1, base: 0 };
+  const tokenPrice = kernels.allocateFloat64(alpha.length);
+  const load = kernels.allocateFloat64(experts);
   const dual = createSupportDual(costs, potentials, gamma, mostEntries);
   const memberCount = new Int32Array(experts);
   // Of the best plan, for step 5.
@@ -136,18 +141,20 @@ export function createSupportSearch(
     }
   }
 
-  /** Scores so far above 0 that an assignment with a pair more is always worth more, whatever it moves. */
-  function writeScores(): void {
-    const { tokens } = costs;
+  /**
+   * Writes scores so far above 0 that an assignment with a pair more is always worth more, whatever it moves; returns what
+   * they are above minus the costs.
+   */
+  function writeScores(): number {
+    const { affinity, rowCost, tokens } = costs;
     let largest = 0;
     for (let entry = 0; entry < experts * tokens; entry++) largest = Math.max(largest, cost[entry]);
     const base = (experts + 1) * largest + Number.MIN_VALUE;
-    for (let first = 0; first < tokens; first += blockTokens) {
-      const end = Math.min(tokens, first + blockTokens);
-      for (let e = 0; e < experts; e++) {
-        for (let t = first; t < end; t++) scores[t * experts + e] = base - cost[e * tokens + t];
-      }
+    for (let t = 0; t < tokens; t++) {
+      const best = -rowCost[t];
+      for (let entry = t * experts; entry < (t + 1) * experts; entry++) scores[entry] = base - (best - affinity[entry]);
     }
+    return base;
   }
 
   function assignerOf(rowEntries: number): AssignmentSolver {
@@ -164,7 +171,8 @@ export function createSupportSearch(
     const assigner = assignerOf(rowEntries);
     // From 0 the search is shorter than from −β, whose loads are those of a plan that is spread.
     assigner.price.fill(0);
-    writeScores();
+    assigned.rowEntries = rowEntries;
+    assigned.base = writeScores();
     const { expert } = assigner.solve({ scores, tokens, capacity: Math.ceil((rowEntries * tokens) / experts) });
     isMember.fill(0, 0, experts * tokens);
     memberCount.fill(0);
@@ -362,6 +370,25 @@ export function createSupportSearch(
       const found = { iterations, marginalError };
       const isSmall = k * experts <= maxExchangedEntries && options.maxIterations > 0;
       return isSmall ? exchangeSupports(k, options, found, primal) : found;
+    },
+    writeAssignmentPrices() {
+      const { tokens } = costs;
+      const { rowEntries, base } = assigned;
+      const { price } = assignerOf(rowEntries);
+      tokenPrice.fill(Number.NaN);
+      kernels.relaxedTopK(
+        scores,
+        price,
+        0,
+        Number.NEGATIVE_INFINITY,
+        tokens,
+        experts,
+        rowEntries,
+        tokenPrice,
+        load,
+        null,
+      );
+      for (let t = 0; t < tokens; t++) alpha[t] = base - tokenPrice[t];
     },
   };
 }

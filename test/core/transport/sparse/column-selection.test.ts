@@ -1,11 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  createSelection,
-  keepLargest,
-  kthLargest,
-  simplexThreshold,
-} from "../../../../src/core/transport/sparse/column-selection.ts";
+import { createSelection, keepLargest, kthLargest } from "../../../../src/core/transport/sparse/column-selection.ts";
 
 describe("kthLargest", () => {
   it("agrees with a full sort, ties included", () => {
@@ -20,21 +15,6 @@ describe("kthLargest", () => {
           );
         },
       ),
-      { seed: 1 },
-    );
-  });
-});
-
-describe("simplexThreshold", () => {
-  it("leaves exactly the mass asked for above the threshold", () => {
-    const values = fc.array(fc.double({ min: -5, max: 5, noNaN: true }), { minLength: 1, maxLength: 40 });
-    fc.assert(
-      fc.property(values, fc.double({ min: 0.01, max: 50, noNaN: true }), (list, mass) => {
-        const threshold = simplexThreshold(Float64Array.from(list), list.length, mass);
-        const above = list.reduce((sum, value) => sum + Math.max(0, value - threshold), 0);
-        // Rounding of sums of up to 40 numbers below 60.
-        expect(Math.abs(above - mass)).toBeLessThan(1e-11);
-      }),
       { seed: 1 },
     );
   });
