@@ -220,6 +220,18 @@ export interface Kernels {
   affinities(logits: Float32Array, kind: ScoreKind, tokens: number, experts: number, out: Float64Array): void;
 
   /**
+   * Adds the shares p of each token to `share` `[experts]`: its `affinities` divided by their sum, or nothing if they are all 0.
+   * All sums are taken in order.
+   */
+  addShares(
+    logits: Float32Array,
+    kind: Exclude<ScoreKind, "logits">,
+    tokens: number,
+    experts: number,
+    share: Float64Array,
+  ): void;
+
+  /**
    * The K best experts of each token at given prices, relaxed. For each row of v_te = scores[t, e] − price[e] it solves
    *
    *     max over 0 ≤ x ≤ 1 of  ⟨v, x⟩ + (width/2)·Σ_e x_e·(1 − x_e)

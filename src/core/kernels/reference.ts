@@ -1,5 +1,5 @@
 import type { Kernels } from "./kernels.ts";
-import { affinities, largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
+import { addShares, affinities, largestOf, rowAffinities, sumExp } from "./reference/affinity.ts";
 import { entropicHessian } from "./reference/entropic-hessian.ts";
 import { leastLosses } from "./reference/exchange.ts";
 import { gates, pairScores, selectByPlan } from "./reference/gates.ts";
@@ -54,6 +54,7 @@ export function createReferenceKernels(): Kernels {
     },
 
     affinities,
+    addShares,
     relaxedTopK,
     sparseColumns,
     columnCosts,

@@ -101,6 +101,8 @@ interface Assembly {
   softmaxAffinities(logits: number, tokens: number, experts: number, out: number): void;
   sigmoidAffinities(logits: number, entries: number, out: number): void;
   sqrtSoftplusAffinities(logits: number, entries: number, out: number): void;
+  sharesScratch(experts: number): number;
+  addShares(logits: number, kind: number, tokens: number, experts: number, share: number, scratch: number): void;
   relaxedTopKScratch(experts: number, topK: number): number;
   relaxedTopK(
     scores: number,
@@ -638,6 +640,11 @@ export function createWasmKernels(): Kernels {
       const from = addressOf(logits, entries);
       const to = addressOf(out, entries);
       writeAffinities[kind](from, tokens, experts, to);
+    },
+
+    addShares(logits, kind, tokens, experts, share) {
+      const [from, to] = [addressOf(logits, tokens * experts), addressOf(share, experts)];
+      assembly.addShares(from, kindNumbers[kind], tokens, experts, to, scratch(assembly.sharesScratch(experts)));
     },
 
     relaxedTopK(scores, price, width, floor, tokens, experts, topK, threshold, mass, curvature) {

@@ -38,9 +38,6 @@ export interface MeanAffinities {
   observe(batch: TokenBatch): void;
 }
 
-/** Rows whose affinities are computed at once: few enough to stay in a core's cache. */
-const pieceRows = 64;
-
 export function createMeanAffinities(
   kernels: Kernels,
   { tokens: mostTokens, experts, topK }: Pick<RoutingShape, "tokens" | "experts" | "topK">,
@@ -49,23 +46,11 @@ export function createMeanAffinities(
 ): MeanAffinities {
   const kind = scores === "logits" ? "softmax" : scores;
   const mostSequences = Math.ceil(mostTokens / sequenceLength(rule, mostTokens));
-  const mean = new Float64Array(mostSequences * experts);
+  const mean = kernels.allocateFloat64(mostSequences * experts);
   const pairs = new Float64Array(mostSequences);
-  const piece = kernels.allocateFloat64(Math.min(pieceRows, mostTokens) * experts);
   const isEnabled = new Uint8Array(experts);
   let sequences = 0;
   let enabledExperts = experts;
-
-  /** Adds p of the tokens `first` … `end` − 1 to `mean` from `into` on. */
-  function add(logits: Float32Array, first: number, end: number, into: number): void {
-    kernels.affinities(logits.subarray(first * experts, end * experts), kind, end - first, experts, piece);
-    for (let row = 0; row < (end - first) * experts; row += experts) {
-      let sum = 0;
-      for (let e = 0; e < experts; e++) sum += piece[row + e];
-      if (sum === 0) continue;
-      for (let e = 0; e < experts; e++) mean[into + e] += piece[row + e] / sum;
-    }
-  }
 
   function countEnabled(logits: Float32Array, first: number, end: number): number {
     let count = 0;
@@ -100,9 +85,8 @@ export function createMeanAffinities(
         const first = sequence * length;
         const end = Math.min(first + length, tokens);
         const into = sequence * experts;
-        for (let token = first; token < end; token += pieceRows) {
-          add(logits, token, Math.min(token + pieceRows, end), into);
-        }
+        const rows = logits.subarray(first * experts, end * experts);
+        kernels.addShares(rows, kind, end - first, experts, mean.subarray(into, into + experts));
         for (let e = 0; e < experts; e++) mean[into + e] /= end - first;
         pairs[sequence] = hasDisabled ? countEnabled(logits, first, end) : (end - first) * topK;
       }

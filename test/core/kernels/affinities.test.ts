@@ -76,3 +76,33 @@ describe("the float64 affinities of the WebAssembly kernels against the referenc
     }
   });
 });
+
+describe.each(backends)("the shares of the $backend kernels", (kernels) => {
+  const kinds = scoreKinds.filter((kind) => kind !== "logits");
+
+  it.each(kinds)("are what a sum in order makes of %s affinities, to the bit", (kind) => {
+    for (const { tokens, experts } of oddShapes) {
+      for (const family of Object.values(logitFamilies)) {
+        const values = family(tokens, experts);
+        const affinity = affinitiesOf(kernels, values, kind, tokens, experts);
+        const expected = new Float64Array(experts).fill(0.25);
+        for (let row = 0; row < tokens * experts; row += experts) {
+          const own = affinity.subarray(row, row + experts);
+          const sum = own.reduce((total, value) => total + value, 0);
+          if (sum > 0) own.forEach((value, e) => void (expected[e] += value / sum));
+        }
+        const share = kernels.allocateFloat64(experts).fill(0.25);
+        kernels.addShares(float32(kernels, values), kind, tokens, experts, share);
+        expect(Array.from(share)).toEqual(Array.from(expected));
+      }
+    }
+  });
+
+  it("add nothing for a token without an affinity above 0", () => {
+    const none = Number.NEGATIVE_INFINITY;
+    const share = kernels.allocateFloat64(2);
+    const logits = float32(kernels, [none, none, 0, none, none, none, 0, 0, none, none]);
+    kernels.addShares(logits, "softmax", 5, 2, share);
+    expect(Array.from(share)).toEqual([1.5, 0.5]);
+  });
+});

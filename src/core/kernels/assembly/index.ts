@@ -17,7 +17,14 @@ export {
 export { crossEntropy, squaredError } from "./losses";
 export { adam } from "./adam";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores, sqrtSoftplusScores } from "./scores";
-export { logitAffinities, sigmoidAffinities, softmaxAffinities, sqrtSoftplusAffinities } from "./affinities";
+export {
+  addShares,
+  logitAffinities,
+  sharesScratch,
+  sigmoidAffinities,
+  softmaxAffinities,
+  sqrtSoftplusAffinities,
+} from "./affinities";
 export { relaxedTopK, relaxedTopKScratch } from "./relaxed-topk";
 export {
   columnCosts,

@@ -76,3 +76,19 @@ export function affinities(
     rowAffinities(logits, row, experts, kind, out.subarray(row, row + experts));
   }
 }
+
+export function addShares(
+  logits: Float32Array,
+  kind: ScoreKind,
+  tokens: number,
+  experts: number,
+  share: Float64Array,
+): void {
+  const affinity = new Float64Array(experts);
+  for (let t = 0; t < tokens; t++) {
+    rowAffinities(logits, t * experts, experts, kind, affinity);
+    const sum = affinity.reduce((total, own) => total + own, 0);
+    if (sum === 0) continue;
+    for (let e = 0; e < experts; e++) share[e] += affinity[e] / sum;
+  }
+}
