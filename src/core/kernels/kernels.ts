@@ -77,8 +77,8 @@ export interface Kernels {
   ): void;
 
   /**
-   * `out = left · rightᵀ`, or `out += left · rightᵀ` when `accumulate`. `left` `[rows × inner]`, `right`
-   * `[columns × inner]`, `out` `[rows × columns]`.
+   * As {@link multiply}, with the transpose of `right` `[columns × inner]` for the right factor. `left` `[rows × inner]`,
+   * `out` `[rows × columns]`.
    */
   multiplyRightTransposed(
     left: Float32Array,
@@ -90,7 +90,10 @@ export interface Kernels {
     accumulate: boolean,
   ): void;
 
-  /** `out = leftᵀ · right`. `left` `[rows × leftColumns]`, `right` `[rows × columns]`, `out` `[leftColumns × columns]`. */
+  /**
+   * Writes the product of the transpose of `left` `[rows × leftColumns]` with `right` `[rows × columns]` to `out`
+   * `[leftColumns × columns]`.
+   */
   multiplyLeftTransposed(
     left: Float32Array,
     right: Float32Array,

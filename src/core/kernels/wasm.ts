@@ -14,6 +14,7 @@ interface Assembly {
   gatherRows(table: number, index: number, rows: number, columns: number, out: number): void;
   hashRows(values: number, seed: number, tokens: number, experts: number, hash: number): void;
   multiplyScratch(inner: number, columns: number): number;
+  columnsScratch(): number;
   multiply(
     left: number,
     right: number,
@@ -45,7 +46,7 @@ interface Assembly {
   ): void;
   sumRows(values: number, rows: number, columns: number, out: number): void;
   scatterRows(values: number, index: number, rows: number, columns: number, table: number): void;
-  expertScratch(pairs: number, width: number, hidden: number): number;
+  expertScratch(width: number, hidden: number): number;
   expertForward(
     tokens: number,
     token: number,
@@ -509,7 +510,7 @@ export function createWasmKernels(): Kernels {
         rows,
         leftColumns,
         columns,
-        scratch(assembly.multiplyScratch(rows, columns)),
+        scratch(assembly.columnsScratch()),
       );
     },
 
@@ -538,7 +539,7 @@ export function createWasmKernels(): Kernels {
         hidden,
         addressOf(inner, end * hidden),
         addressOf(output, end * width),
-        scratch(assembly.expertScratch(0, width, hidden)),
+        scratch(assembly.expertScratch(width, hidden)),
       );
     },
 
@@ -569,7 +570,7 @@ export function createWasmKernels(): Kernels {
         addressOf(outputGradient, width),
         tokenGradient === null ? 0 : addressOf(tokenGradient, end * width),
         addressOf(gradient, expertParameters(width, hidden)),
-        scratch(assembly.expertScratch(end - start, width, hidden)),
+        scratch(assembly.expertScratch(width, hidden)),
       );
     },
 

@@ -1,15 +1,12 @@
 import { loadPartial, promoteHigh, promoteLow, storePartial, sumLanes64 } from "./lanes";
-import { multiplyColumns, multiplyRows, multiplyRowsTransposed, multiplyScratch, rowOf } from "./multiply";
+import { columnsScratch, multiplyColumns, multiplyRows, multiplyRowsTransposed, multiplyScratch, rowOf } from "./multiply";
 
 // An expert's parameters are one block: A [width × hidden], a [hidden], B [hidden × width], b [width]. Its gradient has the
 // same layout. The pairs of an expert are the rows [start, end) of arrays by pair; `token` names each pair's token.
 
-/** Bytes of scratch that {@link expertForward} needs, and {@link expertBackward} for `pairs` pairs of one expert. */
-export function expertScratch(pairs: i32, width: i32, hidden: i32): usize {
-  return max(
-    max(multiplyScratch(width, hidden), multiplyScratch(hidden, width)),
-    multiplyScratch(pairs, max(width, hidden)),
-  );
+/** Bytes of scratch that {@link expertForward} and {@link expertBackward} need. */
+export function expertScratch(width: i32, hidden: i32): usize {
+  return max(columnsScratch(), max(multiplyScratch(width, hidden), multiplyScratch(hidden, width)));
 }
 
 export function expertForward(

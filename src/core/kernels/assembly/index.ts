@@ -4,7 +4,7 @@ export { addNormal, fillNormal, normalScratch } from "./normal";
 export { addOffsets } from "./offsets";
 export { gatherRows } from "./gather";
 export { hashRows } from "./hash";
-export { multiply, multiplyLeftTransposed, multiplyRightTransposed, multiplyScratch } from "./multiply";
+export { columnsScratch, multiply, multiplyLeftTransposed, multiplyRightTransposed, multiplyScratch } from "./multiply";
 export {
   combineRows,
   expertBackward,

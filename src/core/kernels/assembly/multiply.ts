@@ -10,6 +10,16 @@ import { loadPartial, storePartial } from "./lanes";
 @inline
 const BLOCK_BYTES: usize = 1 << 17;
 
+/** Rows over which a product of columns sums at a time. */
+// @ts-ignore: decorator
+@inline
+const MOST_ROWS: i32 = 256;
+
+/** Bytes of scratch that a product of columns needs, over however many rows. */
+export function columnsScratch(): usize {
+  return stripBytes(MOST_ROWS) + BLOCK_BYTES;
+}
+
 /** Columns that are packed at a time, a multiple of eight. */
 export function blockColumns(inner: i32, columns: i32): i32 {
   const most = <i32>max(BLOCK_BYTES / (<usize>max(inner, 1) << 5), 1) << 3;
@@ -439,18 +449,24 @@ export function multiplyColumns(
   columns: i32,
   scratch: usize,
 ): void {
-  const inner = end - start;
   const leftWidth = (<usize>leftColumns) << 2;
   const width = (<usize>columns) << 2;
-  const blockWidth = blockColumns(inner, columns);
-  const panels = scratch + stripBytes(inner);
-  for (let first = 0; first < columns; first += blockWidth) {
-    const present = min(columns - first, blockWidth);
-    packColumns(right, width, rightIndex, scale, start, end, first, present, panels);
-    for (let row = 0; row < leftColumns; row += 4) {
-      packColumnStrip(left, leftWidth, leftIndex, start, end, row, leftColumns, scratch);
-      const to = out + <usize>row * width + ((<usize>first) << 2);
-      multiplyStrip(scratch, panels, inner, min(leftColumns - row, 4), present, to, width, false, 0, false, 0);
+  if (start == end) memory.fill(out, 0, <usize>leftColumns * width);
+  // With few rows at a time a block holds many columns, and strips are packed for few blocks.
+  for (let begin = start; begin < end; begin += MOST_ROWS) {
+    const stop = min(begin + MOST_ROWS, end);
+    const inner = stop - begin;
+    const blockWidth = blockColumns(inner, columns);
+    const panels = scratch + stripBytes(inner);
+    for (let first = 0; first < columns; first += blockWidth) {
+      const present = min(columns - first, blockWidth);
+      packColumns(right, width, rightIndex, scale, begin, stop, first, present, panels);
+      for (let row = 0; row < leftColumns; row += 4) {
+        packColumnStrip(left, leftWidth, leftIndex, begin, stop, row, leftColumns, scratch);
+        const to = out + <usize>row * width + ((<usize>first) << 2);
+        const rows = min(leftColumns - row, 4);
+        multiplyStrip(scratch, panels, inner, rows, present, to, width, begin > start, 0, false, 0);
+      }
     }
   }
 }
