@@ -83,6 +83,11 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/report.ts")).reportCommand,
   ),
   command(
+    "explore [path]",
+    "Show a page on which the simulator runs: move sliders and watch the loads",
+    async () => (await import("./commands/explore.ts")).exploreCommand,
+  ),
+  command(
     "bench",
     "Time the kernels and a whole step of every router on this machine",
     async () => (await import("./commands/bench.ts")).benchCommand,

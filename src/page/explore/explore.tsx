@@ -5,16 +5,37 @@ import { formatNumber } from "../../core/results/format.ts";
 import { followLook } from "../client/look.ts";
 import { Choice, NumberControl, OptionControls } from "./controls.tsx";
 import type { Facts, Frame, ResolvedFacts } from "./messages.ts";
-import { FrontierPicture, HeatMaps, LoadsPicture, PricesPicture, SeriesPicture, type Shown, saveText } from "./pictures.tsx";
+import {
+  FrontierPicture,
+  HeatMaps,
+  LoadsPicture,
+  PricesPicture,
+  SeriesPicture,
+  type Shown,
+  saveText,
+} from "./pictures.tsx";
 import { createSimulator, type Events, type Parts, type Proof, type Simulator } from "./simulator.ts";
 import { firstView, tours } from "./tours.ts";
-import { AddressError, addressOf, isWritten, mostRouters, mostSteps, type View, viewOf, type WrittenKind, type WrittenScenario } from "./view.ts";
+import {
+  AddressError,
+  addressOf,
+  mostRouters,
+  mostSteps,
+  type View,
+  viewOf,
+  viewOfRecording,
+  viewOfScenario,
+  type WrittenKind,
+  type WrittenScenario,
+} from "./view.ts";
 
 /** The answer on the screen: parts of it arrive one after the other. */
 interface Answer {
   readonly resolved: ResolvedFacts;
   readonly frame: Frame;
   readonly series: readonly (readonly number[][])[];
+  /** Whether it answers the question asked last. */
+  readonly isCurrent: boolean;
 }
 
 /** Step counts that the buttons of the speed stand for, per second; 0 is as fast as it goes. */
@@ -59,7 +80,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
       onAnswer(next) {
         resolved.current = next;
       },
-      onFrame(frame) {
+      onFrame(frame, isCurrent) {
         clearTimeout(slowTimer.current);
         setSlow(false);
         if (frame.from === 0) series.current = frame.series.map((ofRouter) => ofRouter.map(() => []));
@@ -67,8 +88,13 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           for (const [metric, values] of ofRouter.entries()) series.current[router][metric].push(...values);
         }
         setProblem(null);
-        setAnswer({ resolved: resolved.current!, frame, series: series.current });
+        setAnswer({ resolved: resolved.current!, frame, series: series.current, isCurrent });
         if (!frame.isDone) watchSlow();
+        // A recording can end before.
+        else if (isCurrent && frame.steps < current.current.steps) {
+          current.current = { ...current.current, steps: frame.steps };
+          setView(current.current);
+        }
       },
       onProblem(message) {
         clearTimeout(slowTimer.current);
@@ -86,8 +112,20 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
       setNotice(found.notice);
       if (found.view !== null) show(found.view);
     };
+    // Anywhere on the page: beside a smaller target the browser would leave the page for the file.
+    const onDragOver = (event: DragEvent) => event.preventDefault();
+    const onDrop = (event: DragEvent) => {
+      event.preventDefault();
+      void takeFiles(Array.from(event.dataTransfer?.files ?? []));
+    };
     addEventListener("hashchange", onHashChange);
-    return () => removeEventListener("hashchange", onHashChange);
+    addEventListener("dragover", onDragOver);
+    addEventListener("drop", onDrop);
+    return () => {
+      removeEventListener("hashchange", onHashChange);
+      removeEventListener("dragover", onDragOver);
+      removeEventListener("drop", onDrop);
+    };
   }, []);
 
   function watchSlow(): void {
@@ -106,6 +144,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
     setView(next);
     setProof(null);
     setErrand(null);
+    setAnswer((before) => before && { ...before, isCurrent: false });
     ask(next);
   }
 
@@ -168,10 +207,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   }
 
   function showRecording(path: string): void {
-    const { tokens: _, experts: __, model: ___, ...rest } = current.current.scenario;
-    const scenario = { ...rest, stream: { kind: "trace", path } } as WrittenScenario;
     setTour(null);
-    show({ scenario, steps: mostSteps });
+    show(viewOfRecording(current.current.scenario, path));
   }
 
   function showFile(scenario: unknown, name: string): void {
@@ -205,25 +242,17 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   }
 
   const metrics = useMemo(() => new Map(facts?.metrics.map((metric) => [metric.id, metric])), [facts]);
-  const shown: Shown | null =
-    answer === null || facts === null ? null : { ...answer, proof, metrics, theme };
+  const shown: Shown | null = answer === null || facts === null ? null : { ...answer, proof, metrics, theme };
   const { scenario } = view;
   const stepsShown = answer?.frame.steps ?? 0;
   const openTour = tours.find(({ id }) => id === tour);
   return (
-    <div
-      class="explore"
-      onDragOver={(event) => event.preventDefault()}
-      onDrop={(event) => {
-        event.preventDefault();
-        void takeFiles(event.dataTransfer?.files ?? []);
-      }}
-    >
+    <div class="explore">
       <section class="tours" aria-labelledby="tours-title">
         <h2 id="tours-title">What am I looking at?</h2>
         <p class="muted">
-          A batch of tokens, a gate's logits for each expert, and up to four routers that choose K experts for every token, on
-          the same batches. This is moesim itself, running in this tab. Five short tours:
+          A batch of tokens, a gate's logits for each expert, and up to four routers that choose K experts for every
+          token, on the same batches. This is moesim itself, running in this tab. Five short tours:
         </p>
         <div class="tour-list">
           {tours.map(({ id, title, view: shownView }) => (
@@ -267,7 +296,11 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           <button type="button" class="play" onClick={() => setPlaying(!isPlaying)} disabled={problem !== null}>
             {isPlaying ? "Pause" : "Play"}
           </button>
-          <button type="button" onClick={() => showSteps(Math.min(lastStep, stepsShown + 1))} disabled={problem !== null}>
+          <button
+            type="button"
+            onClick={() => showSteps(Math.min(lastStep, stepsShown + 1))}
+            disabled={problem !== null}
+          >
             Step
           </button>
           <button
@@ -317,8 +350,10 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           {problem !== null && <p class="problem">{problem}</p>}
           {isSlow && (
             <p class="muted">
-              {stepsShown < view.steps && answer !== null ? `Step ${stepsShown} of ${view.steps} …` : "Working …"} Change
-              anything to stop it.
+              {answer?.isCurrent === true
+                ? `${stepsShown} of ${view.steps} steps are done …`
+                : "Working on the first step …"}{" "}
+              Change anything to stop it.
             </p>
           )}
           {errand !== null && <p class="muted">{errand}</p>}
@@ -348,12 +383,17 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
         <section class="downloads" aria-labelledby="downloads-title">
           <h2 id="downloads-title">Take it with you</h2>
           <p class="muted">
-            The address of this page holds the scenario: a link shows what you see. The scenario file computes the same on the
-            command line: <code>moesim run {scenario.name}.yaml</code>.
+            The address of this page holds the scenario: a link shows what you see. The scenario file computes the same
+            on the command line: <code>moesim run {scenario.name}.yaml</code>.
           </p>
           <div class="buttons">
             {(["scenario.yaml", "summary.csv", "steps.csv"] as const).map((name) => (
-              <button key={name} type="button" disabled={answer === null || problem !== null} onClick={() => download(name)}>
+              <button
+                key={name}
+                type="button"
+                disabled={answer === null || problem !== null}
+                onClick={() => download(name)}
+              >
                 {name}
               </button>
             ))}
@@ -400,7 +440,16 @@ function CopyLink({ view }: { readonly view: View }) {
 
 /** Numbers in a table: of the last step, and the mean of the steps so far. */
 function StepTable({ resolved, frame, series, metrics }: Shown) {
-  const columns = ["max_vio", "idle_fraction", "score", "dropped_fraction", "churn", "load_cv", "bias_spread", "regret"];
+  const columns = [
+    "max_vio",
+    "idle_fraction",
+    "score",
+    "dropped_fraction",
+    "churn",
+    "load_cv",
+    "bias_spread",
+    "regret",
+  ];
   const present = columns.filter((id) => frame.routers.some(({ figures }) => (figures[id] ?? null) !== null));
   const meanOf = (values: readonly number[]) => {
     const known = values.filter((value) => !Number.isNaN(value));
@@ -412,7 +461,8 @@ function StepTable({ resolved, frame, series, metrics }: Shown) {
   return (
     <section class="step-table" aria-labelledby="numbers-title">
       <h2 id="numbers-title">Numbers of step {frame.steps - 1}</h2>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Numbers of the step">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <section class="scroll" tabIndex={0} aria-label="Numbers of the step">
         <table>
           <thead>
             <tr>
@@ -450,7 +500,7 @@ function StepTable({ resolved, frame, series, metrics }: Shown) {
             ))}
           </tbody>
         </table>
-      </div>
+      </section>
       <details>
         <summary>What the numbers mean</summary>
         <dl class="definitions">
@@ -491,25 +541,36 @@ interface ControlsProps {
 function Controls({ facts, scenario, answer, fileNames, onChange, onSet, onFiles, onRecording }: ControlsProps) {
   const [isOpen] = useState(() => matchMedia("(min-width: 60rem)").matches);
   return (
-    <details class="controls" open={isOpen}>
-      <summary>
-        <h2>Scenario</h2>
-      </summary>
-      <StreamControls {...{ facts, scenario, fileNames, onChange, onFiles, onRecording }} answer={answer} />
-      <SizeControls facts={facts} scenario={scenario} answer={answer} onSet={onSet} />
-      {scenario.routers.map((router, index) => (
-        <RouterControls key={index} facts={facts} scenario={scenario} router={router} index={index} onChange={onChange} />
-      ))}
-      {scenario.routers.length < mostRouters && (
-        <button
-          type="button"
-          class="add"
-          onClick={() => onChange({ ...scenario, routers: [...scenario.routers, newRouter(scenario.routers, "topk")] })}
-        >
-          Add a router
-        </button>
-      )}
-    </details>
+    <section class="controls" aria-labelledby="scenario-title">
+      <details open={isOpen}>
+        <summary>
+          <h2 id="scenario-title">Scenario</h2>
+        </summary>
+        <StreamControls {...{ facts, scenario, fileNames, onChange, onFiles, onRecording }} answer={answer} />
+        <SizeControls facts={facts} scenario={scenario} answer={answer} onSet={onSet} />
+        {scenario.routers.map((router, index) => (
+          <RouterControls
+            key={index}
+            facts={facts}
+            scenario={scenario}
+            router={router}
+            index={index}
+            onChange={onChange}
+          />
+        ))}
+        {scenario.routers.length < mostRouters && (
+          <button
+            type="button"
+            class="add"
+            onClick={() =>
+              onChange({ ...scenario, routers: [...scenario.routers, newRouter(scenario.routers, "topk")] })
+            }
+          >
+            Add a router
+          </button>
+        )}
+      </details>
+    </section>
   );
 }
 
@@ -577,8 +638,8 @@ function StreamControls({
       )}
       <label class="drop">
         <span>
-          <strong>Drop a file here</strong>, or choose one: recorded logits in any of moesim's formats, or a scenario file. It
-          stays on this machine.
+          <strong>Drop a file here</strong>, or choose one: recorded logits in any of moesim's formats, or a scenario
+          file. It stays on this machine.
         </span>
         <input
           type="file"
@@ -659,7 +720,12 @@ function SizeControls({
         label="over capacity"
         help="What happens to pairs beyond the capacity"
         value={String(scenario.capacity ?? defaults.capacity)}
-        values={[["none", "nothing"], ["drop", "drop the lowest gates"], ["drop-position", "drop the last to arrive"], ["reroute", "reroute"]]}
+        values={[
+          ["none", "nothing"],
+          ["drop", "drop the lowest gates"],
+          ["drop-position", "drop the last to arrive"],
+          ["reroute", "reroute"],
+        ]}
         onChange={(capacity) => onSet({ capacity })}
       />
       <Choice
@@ -722,9 +788,7 @@ function RouterControls({
         onChange={(chosen) => replace(newRouter(others, chosen))}
       />
       <p class="muted summary">{kind?.summary}</p>
-      {kind !== undefined && (
-        <OptionControls kind={kind} written={router} left={["gradient"]} onChange={replace} />
-      )}
+      {kind !== undefined && <OptionControls kind={kind} written={router} left={["gradient"]} onChange={replace} />}
       {routers.length > 1 && (
         <button type="button" class="remove" onClick={() => onChange({ ...scenario, routers: others })}>
           Remove<span class="hidden-text"> router {index + 1}</span>
@@ -743,32 +807,12 @@ function newRouter(others: readonly WrittenKind[], kind: string): WrittenKind {
   return { kind, label: `${kind} ${number}` };
 }
 
-/** Returns the view of a scenario file, and what to say about it. */
-function viewOfScenario(scenario: unknown, name: string): { view: View | null; notice: string | null } {
-  const { steps, sweep, seeds, ...rest } = Object(scenario) as Record<string, unknown>;
-  const complete = { ...rest, name: rest.name ?? name };
-  if (!isWritten(complete)) {
-    return { view: null, notice: `${name}: a scenario on this page needs a stream and a list of routers.` };
-  }
-  const notices: string[] = [];
-  if (sweep !== undefined || seeds !== undefined) {
-    notices.push(`${name}: sweep and seeds are left out; moesim sweep runs them.`);
-  }
-  if (complete.routers.length > mostRouters) {
-    notices.push(`${name}: the first ${mostRouters} of its ${complete.routers.length} routers are shown.`);
-  }
-  const isCount = typeof steps === "number" && Number.isSafeInteger(steps) && steps > 0;
-  const view: View = {
-    scenario: { ...complete, routers: complete.routers.slice(0, mostRouters) },
-    steps: Math.min(isCount ? steps : 100, complete.stream.kind === "trace" ? 1_000_000 : mostSteps),
-  };
-  return { view, notice: notices.length === 0 ? null : notices.join(" ") };
-}
-
 async function viewOfAddress(): Promise<{ view: View | null; notice: string | null }> {
   try {
     const view = await viewOf(location.hash);
-    return view === null ? { view, notice: null } : viewOfScenario({ ...view.scenario, steps: view.steps }, "The address");
+    return view === null
+      ? { view, notice: null }
+      : viewOfScenario({ ...view.scenario, steps: view.steps }, "The address");
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
     return { view: null, notice: error.message };

@@ -155,7 +155,12 @@ export type FromWorker =
   | { readonly kind: "answer"; readonly id: number; readonly resolved: ResolvedFacts }
   | Frame
   | { readonly kind: "scenario"; readonly id: number; readonly scenario: unknown }
-  | { readonly kind: "frontier"; readonly id: number; readonly points: readonly FrontierPoint[]; readonly isDone: boolean }
+  | {
+      readonly kind: "frontier";
+      readonly id: number;
+      readonly points: readonly FrontierPoint[];
+      readonly isDone: boolean;
+    }
   | { readonly kind: "best"; readonly id: number; readonly best: BestBias }
   | { readonly kind: "proved"; readonly id: number; readonly note: string }
   | { readonly kind: "written"; readonly id: number; readonly files: RunFiles }

@@ -62,44 +62,46 @@ export function Chart(props: ChartProps) {
     <figure class="explore-picture" id={id}>
       <div class="picture-head">
         <h3>{title}</h3>
-        <button type="button" class="save" onClick={() => saveSvg(id, svg.current!)} aria-label={`Save “${title}” as SVG`}>
+        <button
+          type="button"
+          class="save"
+          onClick={() => saveSvg(id, title, svg.current!)}
+          aria-label={`Save “${title}” as SVG`}
+        >
           SVG
         </button>
       </div>
-      <div ref={box} class="plot">
-        <svg
-          ref={svg}
-          width={width}
-          height={height}
-          viewBox={`0 0 ${width} ${height}`}
-          role="slider"
-          tabIndex={0}
-          aria-label={title}
-          aria-valuemin={0}
-          aria-valuemax={Math.max(0, count - 1)}
-          aria-valuenow={place ?? 0}
-          aria-valuetext={said}
-          onPointerMove={({ currentTarget, clientX }) => {
-            const { left: from } = currentTarget.getBoundingClientRect();
-            const fraction = (clientX - from - left) / (width - left - right);
-            choose(placeAt(Math.max(0, Math.min(1 - 1e-9, fraction))));
-          }}
-          onPointerLeave={() => setChosen(null)}
-          onBlur={() => setChosen(null)}
-          onKeyDown={(event) => {
-            const page = Math.max(1, Math.round(count / 10));
-            const moves: Record<string, number> = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
-            const leaps: Record<string, number> = { PageUp: page, PageDown: -page };
-            const ends: Record<string, number> = { Home: 0, End: count - 1 };
-            const { key } = event;
-            if (key === "Escape") setChosen(null);
-            else if (key in ends) choose(ends[key]);
-            else if (key in moves) choose(place === null ? 0 : place + moves[key]);
-            else if (key in leaps) choose((place ?? 0) + leaps[key]);
-            else return;
-            event.preventDefault();
-          }}
-        >
+      <div
+        ref={box}
+        class="plot"
+        role="slider"
+        tabIndex={0}
+        aria-label={title}
+        aria-valuemin={0}
+        aria-valuemax={Math.max(0, count - 1)}
+        aria-valuenow={place ?? 0}
+        aria-valuetext={said}
+        onPointerMove={({ currentTarget, clientX }) => {
+          const fraction = (clientX - currentTarget.getBoundingClientRect().left - left) / (width - left - right);
+          choose(placeAt(Math.max(0, Math.min(1 - 1e-9, fraction))));
+        }}
+        onPointerLeave={() => setChosen(null)}
+        onBlur={() => setChosen(null)}
+        onKeyDown={(event) => {
+          const page = Math.max(1, Math.round(count / 10));
+          const moves: Record<string, number> = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+          const leaps: Record<string, number> = { PageUp: page, PageDown: -page };
+          const ends: Record<string, number> = { Home: 0, End: count - 1 };
+          const { key } = event;
+          if (key === "Escape") setChosen(null);
+          else if (key in ends) choose(ends[key]);
+          else if (key in moves) choose(place === null ? 0 : place + moves[key]);
+          else if (key in leaps) choose((place ?? 0) + leaps[key]);
+          else return;
+          event.preventDefault();
+        }}
+      >
+        <svg ref={svg} width={width} height={height} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
           {width > 0 && draw(width, place)}
         </svg>
       </div>
@@ -109,6 +111,18 @@ export function Chart(props: ChartProps) {
         {children}
       </figcaption>
     </figure>
+  );
+}
+
+/** A router's name beside its colour, which alone would be too faint for text. */
+function RowTitle({ name, router, y }: { readonly name: string; readonly router: number; readonly y: number }) {
+  return (
+    <g>
+      <rect x={left} y={y - 9} width={10} height={10} rx={2} fill={colorOf(router)} />
+      <text class="row-title" x={left + 16} y={y} fill="var(--text)">
+        {name}
+      </text>
+    </g>
   );
 }
 
@@ -164,7 +178,11 @@ function round(value: number): number {
 
 function definition(metrics: Shown["metrics"], id: string): string {
   const metric = metrics.get(id);
-  return metric === undefined ? "" : `${metric.label}: ${metric.definition}.`;
+  return metric === undefined ? "" : `${capitalised(metric.label)}: ${metric.definition}.`;
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** The loads of a step as bars, a row per router, on one scale. */
@@ -213,9 +231,7 @@ export function LoadsPicture({ resolved, frame }: Shown) {
               return (
                 <g key={name}>
                   <Axis top={top} bottom={bottom} max={most} width={width} />
-                  <text class="row-title" x={left} y={top - 7} fill={colorOf(index)}>
-                    {name}
-                  </text>
+                  <RowTitle name={name} router={index} y={top - 7} />
                   {expert !== null && (
                     <rect
                       x={round(left + expert * barWidth)}
@@ -284,7 +300,7 @@ export function SeriesPicture({
   return (
     <Chart
       id={metric.replaceAll("_", "-")}
-      title={`${facts.label[0].toUpperCase()}${facts.label.slice(1)} over the steps`}
+      title={`${capitalised(facts.label)} over the steps`}
       reading={definition(metrics, metric)}
       height={height}
       count={steps}
@@ -359,7 +375,9 @@ function pathOf(
     const largest = inside.reduce((best, point) => (point[1] > best[1] ? point : best));
     points.push(...(least[0] === largest[0] ? [least] : [least, largest].sort((a, b) => a[0] - b[0])));
   }
-  return points.map(([step, value], index) => `${index === 0 ? "M" : "L"}${round(x(step))} ${round(y(value))}`).join("");
+  return points
+    .map(([step, value], index) => `${index === 0 ? "M" : "L"}${round(x(step))} ${round(y(value))}`)
+    .join("");
 }
 
 /** Where the tokens of the step go, side by side: the transport plan of routers that have one, else the selection. */
@@ -369,6 +387,7 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
   if (heatMap === null) return null;
   const { rows, columns, tokens } = heatMap;
   const tokensPerRow = Math.ceil(tokens / rows);
+  const summary = `${tokens} tokens in ${rows} rows of up to ${tokensPerRow}, ${resolved.experts} experts.`;
   return (
     <figure class="explore-picture" id="plan">
       <div class="picture-head">
@@ -383,7 +402,8 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
             rows={rows}
             columns={columns}
             theme={theme}
-            color={colorOf(index)}
+            index={index}
+            said={said ?? summary}
             onPlace={(place) => {
               if (place === null) {
                 setSaid(null);
@@ -403,11 +423,11 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
         ))}
       </div>
       <figcaption>
-        <p class="said">{said ?? `${tokens} tokens in ${rows} rows of up to ${tokensPerRow}, ${resolved.experts} experts.`}</p>
+        <p class="said">{said ?? summary}</p>
         <p class="muted">
-          Rows are the tokens of the batch, ordered by their best expert; columns are the experts. A cell is the share that
-          the expert has of its tokens: of their transport plan for routers that have one, otherwise of their selected pairs.
-          Stripes are experts that everybody gets; a diagonal is every token's own best.
+          Rows are the tokens of the batch, ordered by their best expert; columns are the experts. A cell is the share
+          that the expert has of its tokens: of their transport plan for routers that have one, otherwise of their
+          selected pairs. Stripes are experts that everybody gets; a diagonal is every token's own best.
         </p>
       </figcaption>
     </figure>
@@ -420,7 +440,8 @@ function HeatMapOf({
   rows,
   columns,
   theme,
-  color,
+  index,
+  said,
   onPlace,
 }: {
   readonly router: RouterFacts;
@@ -428,16 +449,23 @@ function HeatMapOf({
   readonly rows: number;
   readonly columns: number;
   readonly theme: ThemeName;
-  readonly color: string;
+  readonly index: number;
+  /** What is said of the chosen cell. */
+  readonly said: string;
   readonly onPlace: (place: readonly [row: number, column: number] | null) => void;
 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const place = useRef<[row: number, column: number]>([0, 0]);
   useEffect(() => paintCells(canvas.current!, values, rows, columns, theme), [values, rows, columns, theme]);
+  const moveTo = (row: number, column: number) => {
+    place.current = [Math.max(0, Math.min(rows - 1, row)), Math.max(0, Math.min(columns - 1, column))];
+    onPlace(place.current);
+  };
   return (
     <div class="heat-map">
       <div class="picture-head">
-        <p style={{ color }}>
+        <p>
+          <span class={`mark mark${index}`} aria-hidden="true" />
           {router.name} <span class="muted">{router.hasPlan ? "plan" : "selection"}</span>
         </p>
         <button
@@ -449,18 +477,18 @@ function HeatMapOf({
           SVG
         </button>
       </div>
-      <canvas
-        ref={canvas}
-        width={columns}
-        height={rows}
-        role="application"
-        aria-label={`Heat map of ${router.name}; arrow keys move through its cells`}
+      <div
+        class="cells"
+        role="slider"
         tabIndex={0}
+        aria-label={`Cells of the heat map of ${router.name}`}
+        aria-valuemin={0}
+        aria-valuemax={rows * columns - 1}
+        aria-valuenow={place.current[0] * columns + place.current[1]}
+        aria-valuetext={said}
         onPointerMove={({ currentTarget, clientX, clientY }) => {
           const { left: x, top: y, width, height } = currentTarget.getBoundingClientRect();
-          const row = Math.max(0, Math.min(rows - 1, Math.floor(((clientY - y) / height) * rows)));
-          const column = Math.max(0, Math.min(columns - 1, Math.floor(((clientX - x) / width) * columns)));
-          onPlace([row, column]);
+          moveTo(Math.floor(((clientY - y) / height) * rows), Math.floor(((clientX - x) / width) * columns));
         }}
         onPointerLeave={() => onPlace(null)}
         onBlur={() => onPlace(null)}
@@ -475,13 +503,11 @@ function HeatMapOf({
           if (move === undefined) return;
           event.preventDefault();
           const [row, column] = place.current;
-          place.current = [
-            Math.max(0, Math.min(rows - 1, row + move[0])),
-            Math.max(0, Math.min(columns - 1, column + move[1])),
-          ];
-          onPlace(place.current);
+          moveTo(row + move[0], column + move[1]);
         }}
-      />
+      >
+        <canvas ref={canvas} width={columns} height={rows} />
+      </div>
     </div>
   );
 }
@@ -515,7 +541,7 @@ function paintCells(
 function heatMapSvg(canvas: HTMLCanvasElement, name: string): string {
   const [width, height] = [480, 480];
   const document = new DOMParser().parseFromString(
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><title/><image width="${width}" height="${height}" preserveAspectRatio="none" style="image-rendering:pixelated"/></svg>`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><title/><image width="${width}" height="${height}" preserveAspectRatio="none" image-rendering="pixelated"/></svg>`,
     "image/svg+xml",
   );
   document.querySelector("title")!.textContent = name;
@@ -587,9 +613,7 @@ export function PricesPicture({ resolved, frame, proof }: Shown) {
           return (
             <g key={router.name}>
               <Axis top={top} bottom={bottom} min={-most} max={most} width={width} />
-              <text class="row-title" x={left} y={top - 7} fill={colorOf(index)}>
-                {router.name}
-              </text>
+              <RowTitle name={router.name} router={index} y={top - 7} />
               {expert !== null && (
                 <rect
                   x={round(left + expert * barWidth)}
@@ -645,7 +669,9 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
   /** What the frontier proves to be possible: the bound at the next smaller capacity factor is too strict. */
   function missedText(maxVio: number, score: number): string {
     const bound = frontier.find((point) => point.maxVio >= maxVio - 1e-12);
-    return bound === undefined ? "" : ` At most ${formatNumber(Math.max(0, bound.score - score))} below the best of its balance.`;
+    return bound === undefined
+      ? ""
+      : ` At most ${formatNumber(Math.max(0, bound.score - score))} below the best of its balance.`;
   }
 
   const mostX = Math.max(0.2, ...routers.map(({ maxVio }) => maxVio)) * 1.08;
@@ -676,12 +702,16 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
         )
       }
       describe={(place) => places[place].text}
-      finding={routers.map(({ name, score, maxVio }) => `${name}: score ${formatNumber(score)}, MaxVio ${formatNumber(maxVio)}`).join("; ")}
+      finding={routers
+        .map(({ name, score, maxVio }) => `${name}: score ${formatNumber(score)}, MaxVio ${formatNumber(maxVio)}`)
+        .join("; ")}
       draw={(width, place) => {
         const x = (value: number) => round(left + (value / mostX) * (width - left - right));
         const y = (value: number) => round(bottom - ((value - minY) / (maxY - minY)) * (bottom - top));
         // The bound holds up to its capacity, so it is a staircase from each point to the left.
-        const stairs = inView.map(({ maxVio, score }, at) => (at === 0 ? `M${x(maxVio)} ${y(score)}` : `V${y(score)}H${x(maxVio)}`));
+        const stairs = inView.map(({ maxVio, score }, at) =>
+          at === 0 ? `M${x(maxVio)} ${y(score)}` : `V${y(score)}H${x(maxVio)}`,
+        );
         const next = frontier[inView.length];
         const end = `${next === undefined ? "" : `V${y(Math.min(maxY, next.score))}`}H${width - right}`;
         return (
@@ -695,7 +725,15 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
             <text x={width - right} y={height - 4} text-anchor="end">
               MaxVio of the batch
             </text>
-            {inView.length > 0 && <path class="frontier" d={`${stairs.join("")}${end}`} fill="none" stroke="var(--text)" stroke-width={1.5} />}
+            {inView.length > 0 && (
+              <path
+                class="frontier"
+                d={`${stairs.join("")}${end}`}
+                fill="none"
+                stroke="var(--text)"
+                stroke-width={1.5}
+              />
+            )}
             {inView.map(({ maxVio, score }) => (
               <circle key={maxVio} cx={x(maxVio)} cy={y(score)} r={2.5} fill="var(--text)" />
             ))}
@@ -707,7 +745,7 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
                   x={x(maxVio) > width - 120 ? x(maxVio) - 10 : x(maxVio) + 10}
                   y={y(score) + 4}
                   text-anchor={x(maxVio) > width - 120 ? "end" : "start"}
-                  fill={colorOf(index)}
+                  fill="var(--text)"
                 >
                   {name}
                 </text>
@@ -730,7 +768,7 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
 }
 
 /** Saves a picture as it is, with the page's colours written out, which a file of its own lacks. */
-function saveSvg(name: string, svg: SVGSVGElement): void {
+function saveSvg(name: string, heading: string, svg: SVGSVGElement): void {
   const copy = svg.cloneNode(true) as SVGSVGElement;
   const style = getComputedStyle(document.documentElement);
   const colors = new Map<string, string>();
@@ -754,7 +792,7 @@ function saveSvg(name: string, svg: SVGSVGElement): void {
     if (element.tagName === "text" && !element.hasAttribute("fill")) element.setAttribute("fill", muted);
   }
   for (const attribute of Array.from(copy.attributes)) {
-    if (/^(aria-|tabindex|role)/.test(attribute.name)) copy.removeAttribute(attribute.name);
+    if (attribute.name.startsWith("aria-")) copy.removeAttribute(attribute.name);
   }
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.setAttribute("font-family", style.fontFamily);
@@ -764,7 +802,7 @@ function saveSvg(name: string, svg: SVGSVGElement): void {
   background.setAttribute("height", "100%");
   background.setAttribute("fill", colorOfProperty("--background"));
   const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-  title.textContent = svg.getAttribute("aria-label");
+  title.textContent = heading;
   copy.prepend(title, background);
   saveText(`${name}.svg`, new XMLSerializer().serializeToString(copy), "image/svg+xml");
 }

@@ -1,4 +1,13 @@
-import type { BestBias, Facts, Frame, FromWorker, FrontierPoint, ResolvedFacts, RunFiles, ToWorker } from "./messages.ts";
+import type {
+  BestBias,
+  Facts,
+  Frame,
+  FromWorker,
+  FrontierPoint,
+  ResolvedFacts,
+  RunFiles,
+  ToWorker,
+} from "./messages.ts";
 import { mostSteps, scenarioFileOf, type View } from "./view.ts";
 
 /** What the page loads once, so that it asks for nothing afterwards. */
@@ -8,11 +17,13 @@ export interface Parts {
   readonly kernels: ArrayBuffer;
 }
 
-/** What the simulator tells the page. Only of the question asked last. */
+/** What the simulator tells the page. */
 export interface Events {
   onFacts(facts: Facts): void;
   onAnswer(resolved: ResolvedFacts): void;
-  onFrame(frame: Frame): void;
+  /** @param isCurrent whether it is of the question asked last; while a slider moves, each question gets one picture */
+  onFrame(frame: Frame, isCurrent: boolean): void;
+  /** Of the question asked last. */
   onProblem(message: string): void;
 }
 
@@ -27,7 +38,7 @@ export interface Proof {
 
 /** The simulator behind the page: a worker that follows the page's questions, and one for long errands. */
 export interface Simulator {
-  /** Asks for a view. Of several questions before an answer only the last one is asked. */
+  /** Asks for a view. Of several questions at once the worker takes only the last one. */
   ask(view: View): void;
   /** Continues the scenario asked last up to `steps`. */
   continue(steps: number): void;
@@ -43,18 +54,18 @@ export interface Simulator {
   read(name: string): Promise<unknown>;
 }
 
-/** Milliseconds that a new question waits for the steps of one before, until the worker is started again. */
+/** Milliseconds that a new question waits for a step of one before, until the worker is started again. */
 const patienceMs = 300;
 
 export function createSimulator({ script, kernels }: Parts, events: Events): Simulator {
   const files = new Map<string, Blob>();
-  let id = 0;
-  let worker = start(receive);
-  let waiting: View | null = null;
+  /** Of the question asked last, and of the last one that the worker has begun. */
+  let [id, begun] = [0, 0];
   let asked: View | null = null;
-  let state: "idle" | "asked" | "accepted" = "idle";
-  /** Whether the worker may be busy with an earlier question. */
-  let mayBeBusy = false;
+  let worker = start(receive);
+  /** Whether the worker has nothing left to do. */
+  let isIdle = true;
+  let heardAt = 0;
   let timer = 0;
   let clerk: Worker | null = null;
   let endErrand: ((reason: string) => void) | null = null;
@@ -72,52 +83,44 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
     to.postMessage(message);
   }
 
-  function next(): void {
-    if (waiting === null || state !== "idle") return;
-    [asked, waiting] = [waiting, null];
+  function ask(view: View): void {
+    asked = view;
     id += 1;
-    state = "asked";
-    const { steps: _, ...scenario } = asked.scenario;
-    send(worker, { kind: "ask", id, scenario: withRoom(scenario as View["scenario"]), steps: asked.steps });
-    watch();
+    const { steps: _, ...scenario } = view.scenario;
+    send(worker, { kind: "ask", id, scenario: withRoom(scenario as View["scenario"]), steps: view.steps });
+    if (!isIdle) watch(id);
+    isIdle = false;
   }
 
-  /** Starts the worker again if it is still at an earlier question after a while, or a newer question waits. */
-  function watch(): void {
+  /** Starts the worker again if it keeps silent about question `of`, since a step of an earlier one takes long. */
+  function watch(of: number): void {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      if (state === "idle" || !(waiting !== null || (state === "asked" && mayBeBusy))) return;
+      if (isIdle || begun >= of || asked === null) return;
+      if (performance.now() - heardAt < patienceMs) {
+        watch(of);
+        return;
+      }
       worker.terminate();
       worker = start(receive);
-      waiting ??= asked;
-      state = "idle";
-      mayBeBusy = false;
-      next();
+      isIdle = true;
+      ask(asked);
     }, patienceMs) as unknown as number;
   }
 
   function receive(message: FromWorker): void {
+    heardAt = performance.now();
     if (message.kind === "installed") events.onFacts(message.facts);
-    if (!("id" in message) || message.id !== id) return;
-    switch (message.kind) {
-      case "answer":
-        state = "accepted";
-        mayBeBusy = true;
-        events.onAnswer(message.resolved);
-        if (waiting !== null) watch();
-        return;
-      case "frame":
-        state = "idle";
-        mayBeBusy = !message.isDone;
-        events.onFrame(message);
-        next();
-        return;
-      case "problem":
-        state = "idle";
-        mayBeBusy = false;
-        events.onProblem(message.message);
-        next();
-        return;
+    if (message.kind === "answer") {
+      begun = message.id;
+      events.onAnswer(message.resolved);
+    } else if (message.kind === "frame" && message.id === begun) {
+      isIdle = message.isDone && message.id === id;
+      events.onFrame(message, message.id === id);
+    } else if (message.kind === "problem" && message.id === id) {
+      begun = id;
+      isIdle = true;
+      events.onProblem(message.message);
     }
   }
 
@@ -146,15 +149,11 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
   return {
     ask(view) {
       cancel();
-      waiting = view;
-      if (state === "idle") next();
-      else watch();
+      ask(view);
     },
     continue(steps) {
-      if (waiting === null) {
-        mayBeBusy = true;
-        send(worker, { kind: "continue", id, steps });
-      }
+      isIdle = false;
+      send(worker, { kind: "continue", id, steps });
     },
     addFiles(added) {
       for (const [name, file] of added) files.set(name, file);

@@ -29,6 +29,9 @@ export const mostLogits = 2 ** 22;
 /** Steps that a synthetic stream can be played for. */
 export const mostSteps = 2000;
 
+/** More than a recording has that a tab can go through. */
+const mostRecordedSteps = 1_000_000;
+
 const version = 1;
 /** Bounds what a hostile link makes the page unpack. */
 const mostAddressBytes = 1 << 16;
@@ -37,8 +40,8 @@ const mostAddressBytes = 1 << 16;
 export class AddressError extends Error {}
 
 /**
- * Returns the view as the part of an address after `#`: `v1=` and its JSON, packed by deflate, in base64url. The same view
- * has the same address in all browsers that pack alike.
+ * Returns the view as the part of an address after `#`: `v1=` and its JSON, packed by deflate, in base64url. Browsers pack
+ * in different ways, and each reads what another wrote.
  */
 export async function addressOf({ scenario, steps }: View): Promise<string> {
   const packed = await through(
@@ -56,7 +59,9 @@ export async function viewOf(address: string): Promise<View | null> {
   if (text === "") return null;
   const [, written, packed] = /^v(\d+)=([\w-]+)$/.exec(text) ?? [];
   if (written === undefined) {
-    throw new AddressError("The address holds no scenario that explore can read: it was cut off or changed on its way.");
+    throw new AddressError(
+      "The address holds no scenario that explore can read: it was cut off or changed on its way.",
+    );
   }
   if (Number(written) !== version) {
     throw new AddressError(
@@ -77,7 +82,7 @@ export async function viewOf(address: string): Promise<View | null> {
   if (!isWritten(scenario) || !Number.isSafeInteger(steps) || steps! < 1) {
     throw new AddressError("The address holds something else than a scenario.");
   }
-  return { scenario, steps: Math.min(steps!, 1_000_000) };
+  return { scenario, steps: Math.min(steps!, mostRecordedSteps) };
 }
 
 /** Returns whether `value` has the parts of a scenario that the page takes for granted; the core checks all others. */
@@ -101,6 +106,38 @@ export function scenarioFileOf({ scenario, steps }: View): WrittenScenario {
     ...rest,
     stream: { ...stream, ...shifts },
   };
+}
+
+/** Returns the view of a scenario file, and what to say about it. */
+export function viewOfScenario(scenario: unknown, name: string): { view: View | null; notice: string | null } {
+  const { steps, sweep, seeds, ...rest } = Object(scenario) as Record<string, unknown>;
+  const complete = { ...rest, name: rest.name ?? name };
+  if (!isWritten(complete)) {
+    return { view: null, notice: `${name}: a scenario on this page needs a stream and a list of routers.` };
+  }
+  const notices: string[] = [];
+  if (sweep !== undefined || seeds !== undefined) {
+    notices.push(`${name}: sweep and seeds are left out; moesim sweep runs them.`);
+  }
+  if (complete.routers.length > mostRouters) {
+    notices.push(`${name}: the first ${mostRouters} of its ${complete.routers.length} routers are shown.`);
+  }
+  const isRecording = complete.stream.kind === "trace";
+  const isCount = typeof steps === "number" && Number.isSafeInteger(steps) && steps > 0;
+  const view: View = {
+    scenario: { ...complete, routers: complete.routers.slice(0, mostRouters) },
+    steps: Math.min(
+      isCount ? steps : isRecording ? mostRecordedSteps : 100,
+      isRecording ? mostRecordedSteps : mostSteps,
+    ),
+  };
+  return { view, notice: notices.length === 0 ? null : notices.join(" ") };
+}
+
+/** Returns the view of all steps of a recording, routed as `scenario` says; sizes are those of the recording. */
+export function viewOfRecording(scenario: WrittenScenario, path: string): View {
+  const { tokens: _, experts: __, model: ___, ...rest } = scenario;
+  return { scenario: { ...rest, stream: { kind: "trace", path } } as WrittenScenario, steps: mostRecordedSteps };
 }
 
 async function through(

@@ -24,11 +24,11 @@ import {
 import { isRunRecord } from "../../core/results/results.ts";
 import { routerKindOf, routerKinds } from "../../core/routers/index.ts";
 import { resolveScenario } from "../../core/scenario/load.ts";
-import { modelDescriptions } from "../../core/scenario/models.ts";
+import { modelDescriptions, withModel } from "../../core/scenario/models.ts";
 import { parsePlainData } from "../../core/scenario/plain-data.ts";
 import type { Scenario } from "../../core/scenario/scenario.ts";
-import { trainingFigures, wholeParts } from "../../core/simulation/sharing.ts";
 import { routerResults } from "../../core/simulation/result.ts";
+import { trainingFigures, wholeParts } from "../../core/simulation/sharing.ts";
 import { createSimulation, openStream, type Simulation } from "../../core/simulation/simulation.ts";
 import { streamKindOf, streamKinds } from "../../core/streams/index.ts";
 import { batchCapacity, excludeDisabled, type TokenBatch } from "../../core/token-batch.ts";
@@ -65,11 +65,12 @@ interface Run {
   readonly simulations: readonly Simulation[];
   /** Steps to simulate. */
   wanted: number;
-  /** Steps done; all that there are once `isEnded`. */
+  /** Steps done. */
   steps: number;
-  isEnded: boolean;
   /** Steps that the page has seen. */
   shown: number;
+  /** Whether the page knows that nothing more is coming. */
+  isTold: boolean;
   /** `[routers][metrics of seriesMetrics]`, the values that the page has not seen. */
   readonly series: readonly (readonly number[][])[];
   /** `[tokens × experts]`, in the kernels' memory; empty if no router has a plan. */
@@ -81,6 +82,8 @@ interface Run {
 
 let kernels: Kernels | undefined;
 let run: Run | null = null;
+/** The question that waits for the one before to have its first picture. */
+let question: Extract<ToWorker, { readonly kind: "ask" }> | null = null;
 let lastFrame = Number.NEGATIVE_INFINITY;
 
 /** Returns kernels with room for another question. */
@@ -143,8 +146,8 @@ async function ask(id: number, written: WrittenScenario, steps: number): Promise
     simulations,
     wanted: Math.min(steps, scenario.steps),
     steps: 0,
-    isEnded: false,
     shown: 0,
+    isTold: false,
     series: scenario.routers.map(() => seriesMetrics.map(() => [])),
     planRoom: own.allocateFloat32(hasPlan ? scenario.tokens * scenario.experts : 0),
     last: [],
@@ -152,25 +155,24 @@ async function ask(id: number, written: WrittenScenario, steps: number): Promise
   };
 }
 
-/** Simulates as far as the page wants, with pictures on the way. */
+/** Simulates as far as the page wants, with pictures on the way. If another question waits, the first picture ends it. */
 async function advance(): Promise<void> {
+  if (run === null) return;
+  const current = run;
   let lastTurn = performance.now();
-  let current: Run | null = run;
   try {
-    for (current = run; current !== null && current.steps < current.wanted && !current.isEnded; current = run) {
+    while (current.steps < current.wanted && (question === null || current.shown === 0)) {
       await step(current);
-      if (current !== run) continue;
       const now = performance.now();
-      if (now - lastFrame >= frameMs && current.steps < current.wanted && !current.isEnded) show(current);
-      if (performance.now() - lastTurn > turnMs) {
-        await turn();
-        lastTurn = performance.now();
-      }
+      if (question !== null || now - lastFrame >= frameMs) show(current);
+      if (performance.now() - lastTurn < turnMs) continue;
+      await turn();
+      lastTurn = performance.now();
     }
-    if (current !== null && current === run) show(current);
+    if (question === null && !current.isTold) show(current);
   } catch (error) {
-    if (current !== null && current === run) run = null;
-    problem(current?.id ?? -1, error);
+    run = null;
+    problem(current.id, error);
   }
 }
 
@@ -179,10 +181,7 @@ async function step(of: Run): Promise<void> {
   const records: StepRecord[] = [];
   for (const simulation of of.simulations) {
     const found = await simulation.step();
-    if (found === null) {
-      of.isEnded = true;
-      return;
-    }
+    if (found === null) throw new InputError(`stream: it ended after ${of.steps} steps`);
     records.push(...found);
   }
   of.steps += 1;
@@ -226,7 +225,7 @@ function show(of: Run): void {
     kind: "frame",
     id: of.id,
     steps: of.steps,
-    isDone: of.isEnded || of.steps >= of.wanted,
+    isDone: of.steps >= of.wanted,
     stepMs: of.stepMs,
     tokens: batches[0].tokens,
     capacity: batchCapacity(batches[0], of.scenario),
@@ -237,6 +236,7 @@ function show(of: Run): void {
   };
   for (const ofRouter of of.series) for (const values of ofRouter) values.length = 0;
   of.shown = of.steps;
+  of.isTold = frame.isDone;
   post(frame);
 }
 
@@ -359,7 +359,12 @@ async function prove(id: number, written: WrittenScenario, steps: number): Promi
       const capacity = expertCapacity(batch.tokens, { tokens, experts, topK, capacityFactor: factor });
       if (capacity <= (points.at(-1)?.capacity ?? 0)) continue;
       const { value, upperBound, load } = solver.solve({ scores: affinities, tokens: batch.tokens, capacity });
-      points.push({ capacity, maxVio: capacity / mean - 1, score: upperBound / pairs, gap: (upperBound - value) / pairs });
+      points.push({
+        capacity,
+        maxVio: capacity / mean - 1,
+        score: upperBound / pairs,
+        gap: (upperBound - value) / pairs,
+      });
       // With room to spare on every expert, more room changes nothing.
       const isFree = load.every((pairs) => pairs < capacity);
       post({ kind: "frontier", id, points: points.slice(), isDone: isFree });
@@ -388,7 +393,12 @@ async function write(id: number, written: WrittenScenario): Promise<void> {
       lastTurn = performance.now();
     }
     const results = routerResults(scenario, await Promise.all(simulations.map((simulation) => simulation.result())));
-    const sourceOf = (name: string, kind: string) => ({ scenario: scenario.name, router: name, kind, seed: scenario.seed });
+    const sourceOf = (name: string, kind: string) => ({
+      scenario: scenario.name,
+      router: name,
+      kind,
+      seed: scenario.seed,
+    });
     const summary = summaryTable(
       results.map(({ router, summary }) => ({ source: sourceOf(router.name, router.kind), sizes: scenario, summary })),
     );
@@ -432,7 +442,7 @@ async function readScenario(name: string): Promise<unknown> {
   const data = parsePlainData(await file.text(), name);
   const scenario = isRunRecord(data) ? data.scenario : data;
   const isScenario = ["stream", "routers", "model"].some((field) => Object.hasOwn(Object(scenario), field));
-  return isScenario ? scenario : null;
+  return isScenario ? withModel(scenario) : null;
 }
 
 function facts(): Facts {
@@ -472,10 +482,14 @@ async function handle(message: ToWorker): Promise<void> {
     case "files":
       for (const [name, file] of message.files) files.set(name, file);
       return;
-    case "ask":
-      await ask(message.id, message.scenario, message.steps);
+    case "ask": {
+      if (question === null) return;
+      const { id, scenario, steps } = question;
+      question = null;
+      await ask(id, scenario, steps).catch((error: unknown) => problem(id, error));
       await advance();
       return;
+    }
     case "continue":
       if (run?.id === message.id) await advance();
       return;
@@ -497,8 +511,14 @@ let queue: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   const { id } = { id: -1, ...data };
   // At once, so that the steps under way end, or go on no further than is wanted now.
-  if (data.kind === "ask") run = null;
-  if (data.kind === "continue" && run?.id === data.id) run.wanted = Math.min(data.steps, run.scenario.steps);
+  if (data.kind === "ask") question = data;
+  if (data.kind === "continue") {
+    if (run?.id === data.id) {
+      run.wanted = Math.min(data.steps, run.scenario.steps);
+      run.isTold = false;
+    }
+    if (question?.id === data.id) question = { ...question, steps: data.steps };
+  }
   const handled = () => handle(data).catch((error: unknown) => problem(id, error));
   queue = queue.then(handled);
 };
