@@ -265,8 +265,8 @@ function placementNote({ shape }: Diagnosis): string {
   const { gpus, slots } = shape;
   return (
     `Slowdown of a batch on part B with the experts in order on ${counted(gpus, "GPU")}, moved as fitted to part A (${counted(slots, "slot")}), ` +
-    `and moved with one more slot per GPU for replicas (${slots + gpus} slots). Bounds are proven for any placement kept over part B, ` +
-    "even one that knew its loads."
+    `and moved with one more slot per GPU for replicas (${slots + gpus} slots). Bounds are of the loads summed over part B, proven for any ` +
+    "placement, even one that knew them."
   );
 }
 

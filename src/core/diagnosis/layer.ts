@@ -9,6 +9,7 @@ import type { Kernels } from "../kernels/kernels.ts";
 import { idleFraction, largest, loadPerRank, meanLoad } from "../metrics/load.ts";
 import { createFeasibleScore } from "../metrics/regret.ts";
 import { createBalancedPlacer } from "../placement/balanced.ts";
+import { lowerBound } from "../placement/lower-bound.ts";
 import { type PlacementShape, placedLoad, replicaCounts } from "../placement/placement.ts";
 import { createRandom } from "../random.ts";
 import type { Interval } from "../results/interval.ts";
@@ -504,15 +505,18 @@ export function createLayerDiagnoser(
       isExact &&= exact;
     }
 
-    const boundOf = (partLoad: Float64Array) =>
-      placers?.map((place) => (place(partLoad).lowerBound * gpus!) / totalOf(partLoad)) ?? null;
     const figuresOf = (part: Part): PartFigures => {
-      const bounds = boundOf(part.plain.load);
-      const placed = (means: BlockMeans, node: BlockMeans, position: number): PlacedFigures | null => {
+      const placed = (
+        means: BlockMeans,
+        node: BlockMeans,
+        placedShape: PlacementShape | null,
+      ): PlacedFigures | null => {
         const mean = means.interval();
-        return mean === null
-          ? null
-          : { slowdown: mean, nodeSlowdown: node.interval(), bound: Math.min(bounds![position], mean.mean) };
+        if (mean === null || placedShape === null) return null;
+        const { gpus: ranks, slots: room } = placedShape;
+        const bound = (lowerBound(part.plain.load, ranks, room) * ranks) / part.pairs;
+        // Rounding must not take the bound above what was reached.
+        return { slowdown: mean, nodeSlowdown: node.interval(), bound: Math.min(bound, mean.mean) };
       };
       return {
         batches: part.plain.batches,
@@ -522,8 +526,8 @@ export function createLayerDiagnoser(
         excess: part.plain.excess.interval(),
         biased: biasOrNull === null ? null : part.biased.figures(enabled, part.pairs, true),
         nodeSlowdown: part.node.interval(),
-        moves: placed(part.moves, part.movesNode, 0),
-        replicas: placed(part.replicas, part.replicasNode, 1),
+        moves: placed(part.moves, part.movesNode, shape),
+        replicas: placed(part.replicas, part.replicasNode, replicated),
       };
     };
     const perPair = (sum: number) => sum / optimum.pairs;
