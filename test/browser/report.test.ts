@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
@@ -12,10 +11,9 @@ import { pictureWidth } from "../../src/core/pictures/picture.ts";
 import { hostile, runHostileScenario } from "../support/hostile-scenario.ts";
 import { moesim, readCsv, temporaryFolder } from "../support/program.ts";
 import { trainedRun } from "../support/trained-run.ts";
-import { findChromium } from "./browser.ts";
+import { faultsOf, findChromium } from "./browser.ts";
 
 const executablePath = findChromium();
-const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** A sweep that has something to show in every kind of picture. */
 const sweep = {
@@ -114,19 +112,6 @@ describe.skipIf(executablePath === undefined)("the report in a browser (skipped 
       id,
     );
     return (await chart.textContent())!;
-  }
-
-  /** The faults that axe finds in `of` as it is now. */
-  async function faultsOf(of: Page): Promise<unknown> {
-    // The page's own policy lets no other script in, which is as it should be; the debugger's way is not bound by it.
-    const session = await of.context().newCDPSession(of);
-    await session.send("Runtime.evaluate", { expression: axeSource });
-    const { result } = await session.send("Runtime.evaluate", {
-      expression:
-        "axe.run().then(({ violations }) => JSON.stringify(violations.map(({ id, nodes }) => [id, nodes[0].html])))",
-      awaitPromise: true,
-    });
-    return JSON.parse(result.value as string);
   }
 
   it("opens from disk, and every kind of picture is drawn", async () => {
