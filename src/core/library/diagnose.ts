@@ -7,7 +7,9 @@ import { type RecordingInput, recordingFields } from "./recording-input.ts";
 
 /** Recorded files, how to read them, and how to diagnose them. */
 export interface DiagnosisInput extends RecordingInput, DiagnosisOptions {
+  /** Experts of the model, if the files do not say. */
   readonly experts?: number | undefined;
+  /** Experts per token, for logits. */
   readonly topK?: number | undefined;
 }
 
