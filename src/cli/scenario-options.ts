@@ -73,7 +73,7 @@ export async function readOneScenario({ scenario: file, seed, set }: ScenarioArg
 const defaultTopK = 2;
 
 /** How to read a file of logits. */
-export interface LogitsReading extends Pick<RecordingArguments, "axes" | "tensor" | "column" | "input"> {
+export interface LogitsReading extends Pick<RecordingArguments, "axes" | "tensor" | "column" | "input" | "skip"> {
   "top-k"?: number | undefined;
   layers?: string | undefined;
   "padding-mask"?: string | undefined;
@@ -103,7 +103,7 @@ export const topKOption = {
   defaultDescription: `${defaultTopK}, or all experts if there are fewer`,
 } as const satisfies Options;
 
-const { tensor, column, input, axes, "batch-tokens": batchTokens } = recordingOptions;
+const { tensor, column, input, axes, skip, "batch-tokens": batchTokens } = recordingOptions;
 
 const readingOptionsOfLogits = {
   tensor,
@@ -121,6 +121,7 @@ const readingOptionsOfLogits = {
     describe: "Ids of the layers to read: 0,3,10-20",
     defaultDescription: "all",
   },
+  skip,
   "padding-mask": paddingMaskOption,
 } as const satisfies Record<string, Options>;
 
@@ -148,6 +149,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   "stream.tensor": "--tensor",
   "stream.column": "--column",
   "stream.input": "--input",
+  "stream.skip": "--skip",
   "stream.batchTokens": "--batch-tokens",
   "stream.axes": "--axes",
   "stream.layers": "--layers",
@@ -161,7 +163,7 @@ const optionOfField: Readonly<Record<string, string>> = {
  */
 export async function scenarioOfLogits(
   command: string,
-  { logits, tensor, column, input, axes, layers, model, ...options }: LogitsArguments,
+  { logits, tensor, column, input, axes, skip, layers, model, ...options }: LogitsArguments,
   fields: object,
 ): Promise<{ scenario: Scenario; hasSteps: boolean }> {
   const { "top-k": topK, "padding-mask": mask, "batch-tokens": batchTokens } = options;
@@ -189,6 +191,7 @@ export async function scenarioOfLogits(
       column,
       input,
       axes: named,
+      skip,
       layers: layers?.split(",").map((item) => (/^\d+$/.test(item) ? Number(item) : item)),
       batchTokens: batchTokens ?? (hasSteps ? undefined : tokens),
       paddingMask: mask === undefined ? undefined : path.resolve(mask),

@@ -75,6 +75,29 @@ describe("moesim frontier", () => {
     expect(found.routers.map((router: { router: string }) => router.router)).toEqual(["topk", "base"]);
   });
 
+  it("leaves out the first steps and a mask's tokens if it is told to", async () => {
+    const rows = toMatrix(logits, layers * tokens, experts);
+    const write = (name: string, kept: number[][]) =>
+      writeFileSync(path.join(folder, name), npyBytes([kept.length, experts], kept.flat()));
+    write("tail.npy", rows.slice(8, 24));
+    const priceOf = async (...words: string[]) =>
+      (await jsonOf(...words, "--batch-tokens", "8", "--top-k", "2")).points[0];
+    expect(await priceOf("batch.npy", "--skip", "1")).toEqual(await priceOf("tail.npy"));
+    write(
+      "odd.npy",
+      rows.slice(0, 24).filter((_, token) => token % 2 === 1),
+    );
+    writeFileSync(
+      path.join(folder, "mask.csv"),
+      rows
+        .slice(0, 24)
+        .map((_, token) => 1 - (token % 2))
+        .join("\n"),
+    );
+    const masked = await jsonOf("batch.npy", "--padding-mask", "mask.csv", "--top-k", "2");
+    expect(masked.points).toEqual((await jsonOf("odd.npy", "--top-k", "2")).points);
+  });
+
   it("measures the steps and routers of a scenario, and writes the table and the picture", async () => {
     const { code, stdout } = await frontier("small.json", "--out", "prices");
     expect(code).toBe(0);
@@ -141,6 +164,11 @@ describe("moesim frontier", () => {
       expect([words, code, stdout]).toEqual([words, 2, ""]);
       expect(stderr).toContain(message);
     }
+    writeFileSync(path.join(folder, "nan.npy"), npyBytes([1, 2], [Number.NaN, 1]));
+    expect((await frontier("nan.npy")).stderr).toBe(
+      `moesim: ${path.join(folder, "nan.npy")}: the logit of step 0, token 0 of that step, expert 0 is NaN; logits must be ` +
+        "finite as float32, or -inf for a disabled expert\n",
+    );
     writeFileSync(path.join(folder, "frontier.csv"), "0.1,0.2,0.3\n0.3,0.2,0.4\n");
     const { code, stderr } = await frontier("frontier.csv", "--out", ".");
     expect(code).toBe(2);

@@ -65,7 +65,7 @@ export const frontierCommand: CommandModule<CommonArguments, FrontierArguments> 
       .positional("source", {
         type: "string",
         demandOption: true,
-        describe: "File of logits, or a scenario (YAML or JSON)",
+        describe: "Logits (file, folder, quoted pattern), or a scenario (YAML, JSON)",
       })
       .option("top-k", { ...topKOption, defaultDescription: `the scenario's; ${topKOption.defaultDescription}` })
       .option("factors", {
@@ -129,7 +129,7 @@ async function frontier(options: FrontierArguments): Promise<void> {
   if (options.gap !== undefined && !(options.gap >= 0)) {
     throw new InputError(`--gap: ${options.gap} is not allowed; give a number of at least 0`);
   }
-  const { scenario, title } = await scenarioOf(options);
+  const { scenario, title, isScenario } = await scenarioOf(options);
   const every = given ?? Math.max(1, scenario.regret.every);
   const gap = options.gap ?? scenario.regret.gap;
   if (scenario.experts > mostAssignmentExperts) {
@@ -144,9 +144,8 @@ async function frontier(options: FrontierArguments): Promise<void> {
     for (const name of outNames) checkTarget("out", path.join(out, name), inputs);
   }
   const all = out === undefined ? factors : withPictured(factors, scenario);
-  const found = await namingFile(options.source, () =>
-    findFrontier(scenario, { factors: all, every, gap, routers }, options.quiet),
-  );
+  const find = () => findFrontier(scenario, { factors: all, every, gap, routers }, options.quiet);
+  const found = await (isScenario ? namingFile(options.source, find) : find());
   if (found === null) throw new InputError(`${options.source}: empty stream: no step has a token with an expert`);
   const result = withFactors(found, factors);
   if (out !== undefined) await writeFrontier(out, result, found);
@@ -180,7 +179,9 @@ function withPictured(factors: readonly number[], { experts, topK }: Scenario): 
 const ofFiles = ["scores", ...(Object.keys(logitsReadingOptions) as (keyof typeof logitsReadingOptions)[])] as const;
 
 /** Returns the scenario to find the frontier of, the one given or one that replays the file of logits, and what to call it. */
-async function scenarioOf(options: FrontierArguments): Promise<{ scenario: Scenario; title: string }> {
+async function scenarioOf(
+  options: FrontierArguments,
+): Promise<{ scenario: Scenario; title: string; isScenario: boolean }> {
   const { source, seed, set, scores, router } = options;
   if (await isScenarioFile(source)) {
     const wrong = ofFiles.find((name) => options[name] !== undefined);
@@ -189,7 +190,7 @@ async function scenarioOf(options: FrontierArguments): Promise<{ scenario: Scena
     }
     const topK = options["top-k"] === undefined ? [] : [`topK=${positiveInteger("top-k", options["top-k"])}`];
     const { scenario } = await readOneScenario({ scenario: source, seed, set: [...set, ...topK] });
-    return { scenario, title: scenario.name };
+    return { scenario, title: scenario.name, isScenario: true };
   }
   if (set.length > 0) {
     throw new InputError(`--set: changes fields of a scenario, but ${source} is taken for a file of logits`);
@@ -203,7 +204,7 @@ async function scenarioOf(options: FrontierArguments): Promise<{ scenario: Scena
   }
   const routers = Array.from(new Set(router ?? ["topk"]), (kind) => ({ kind }));
   const { scenario } = await scenarioOfLogits("frontier", { ...options, logits: source }, { seed, scores, routers });
-  return { scenario, title: path.parse(source).name };
+  return { scenario, title: path.parse(source).name, isScenario: false };
 }
 
 /** Whether `file` is a scenario, by its name and, for JSON, its keys: recordings can be JSON too. */
