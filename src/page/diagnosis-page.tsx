@@ -116,6 +116,11 @@ function percent(value: number | null | undefined): DataCell {
     : { text: `${formatNumber(100 * value)} %`, sortKey: value };
 }
 
+/** The share of a score that is lost; null for scores of 0 or less, which logits can have. */
+function shareLost(from: number, to: number): number | null {
+  return from > 0 ? 1 - to / from : null;
+}
+
 function layerColumns({ layers }: Diagnosis): LayerColumn[] {
   const someEmpty = layers.some(({ emptyBatches }) => emptyBatches > 0);
   return [
@@ -202,9 +207,13 @@ const scoreColumns: readonly LayerColumn[] = [
   { name: "with the bias", cell: ({ optimum }) => number(optimum?.biased) },
   {
     name: "cost of the bias",
-    cell: ({ optimum }) => percent(optimum && optimum.biased !== null ? 1 - optimum.biased / optimum.plain : null),
+    cell: ({ optimum }) =>
+      percent(optimum && optimum.biased !== null ? shareLost(optimum.plain, optimum.biased) : null),
   },
-  { name: "least possible cost", cell: ({ optimum }) => percent(optimum && 1 - optimum.upperBound / optimum.plain) },
+  {
+    name: "least possible cost",
+    cell: ({ optimum }) => percent(optimum && shareLost(optimum.plain, optimum.upperBound)),
+  },
   { name: "best within capacity", cell: ({ optimum }) => number(optimum?.best) },
   { name: "as it is, within capacity", cell: ({ optimum }) => number(optimum?.plainKept) },
   { name: "bias, within capacity", cell: ({ optimum }) => number(optimum?.biasedKept) },

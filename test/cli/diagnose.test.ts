@@ -132,6 +132,8 @@ describe("moesim diagnose", () => {
     ["a split that is no number", [selections, "--split", "half"], "--split"],
     ["nodes without GPUs", [selections, "--nodes", "2"], "--nodes: only together with --gpus"],
     ["no GPU", [selections, "--gpus", "0"], "--gpus: 0 is not allowed; give an integer of at least 1"],
+    ["too many GPUs", [selections, "--gpus", "1000000000"], "--gpus: 1000000000 GPUs are too many; give at most 65536"],
+    ["GPUs that do not divide", [selections, "--gpus", "4", "--nodes", "3"], "--nodes: 4 GPUs do not divide evenly"],
     ["a capacity of nothing", [selections, "--capacity-factor", "0"], "--capacity-factor: 0 is not allowed"],
     ["no file", ["missing.npy"], "missing.npy"],
     ["no path", [], "diagnose"],

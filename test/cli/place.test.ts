@@ -224,6 +224,10 @@ describe("moesim place", () => {
     const loads = loadsFile();
     expect(await refusal(loads)).toContain("--gpus is missing");
     expect(await refusal(loads, "--gpus", "0")).toContain("--gpus: 0 is not allowed");
+    expect(await refusal(loads, "--gpus", "1000000000")).toContain("--gpus: 1000000000 GPUs are too many");
+    expect(await refusal(loads, "--gpus", "2", "--slots", "4000000000")).toContain(
+      "--slots: 4000000000 slots are too many",
+    );
     expect(await refusal(loads, "--gpus", "2", "--slots", "2")).toContain("--slots: 2 slots for 4 experts");
     expect(await refusal(loads, "--gpus", "4", "--slots", "6")).toContain(
       "--slots: 6 slots do not divide evenly over 4 GPUs; give e.g. 8",

@@ -136,6 +136,10 @@ async function diagnose(options: DiagnoseArguments): Promise<void> {
         workers,
         onLayer: () => progress.update(++done),
       });
+    } catch (error) {
+      // What does not suit a placement has the name of its option.
+      if (error instanceof InputError && /^(gpus|nodes|groups): /.test(error.message)) throw error.within("--");
+      throw error;
     } finally {
       progress.stop();
     }

@@ -111,8 +111,9 @@ function columnsOf({ shape }: Diagnosis): TextColumn[] {
   ];
 }
 
-function percentLost(from: number, to: number): number {
-  return (100 * (from - to)) / from;
+/** Null for scores of 0 or less, which logits can have. */
+function percentLost(from: number, to: number): number | null {
+  return from > 0 ? (100 * (from - to)) / from : null;
 }
 
 /** Sums up the layers that are not shown. */

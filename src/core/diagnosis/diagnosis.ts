@@ -120,14 +120,16 @@ export async function planDiagnosis(recording: Recording, options: DiagnosisOpti
   const mostTokens = holds === "loads" ? undefined : blockTokens(recording, topK!, experts, batchTokens);
   const batch =
     mostTokens !== undefined
-      ? `${mostTokens} consecutive tokens`
+      ? consecutive(mostTokens)
       : batchTokens !== undefined
-        ? `${batchTokens} consecutive tokens`
+        ? consecutive(batchTokens)
         : "a step";
   if (mostTokens !== undefined) {
     const why = hasSteps ? "The recording has few steps, or long ones" : "The recording has no steps";
     const how = hasSteps ? "" : ", unless you give the tokens of a step";
-    notes.push(`${why}: blocks of up to ${mostTokens} consecutive tokens stand for batches${how}.`);
+    notes.push(
+      `${why}: blocks of ${mostTokens === 1 ? "a single token" : `up to ${mostTokens} consecutive tokens`} stand for batches${how}.`,
+    );
   }
   return {
     name,
@@ -143,6 +145,10 @@ export async function planDiagnosis(recording: Recording, options: DiagnosisOpti
     shape,
     options: { experts, topK, scores, batchTokens, mostTokens, paddingMask, shape, capacityFactor, split },
   };
+}
+
+function consecutive(tokens: number): string {
+  return tokens === 1 ? "a token" : `${tokens} consecutive tokens`;
 }
 
 function shapeOf({ gpus, nodes = 1, groups = 1 }: DiagnosisOptions, experts: number): PlacementShape | null {

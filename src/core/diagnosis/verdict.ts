@@ -104,7 +104,7 @@ function remedyVerdict(figures: LayerFigures, b: PartFigures, measured: string):
   if (known.some(({ gain }) => upper(gain) >= needed)) {
     return lacking(`${text} The intervals leave open whether that is half of it.`);
   }
-  return leave(`${text} What is fitted to earlier tokens does not hold on later ones, or too little of it.`);
+  return leave(`${text} That is less than half: what fits earlier tokens does not fit later ones.`);
 }
 
 const remedies: readonly Remedy[] = ["bias", "moves", "replicas"];
@@ -121,7 +121,8 @@ function gainText(remedy: Remedy, gain: Interval): string {
 }
 
 function costText({ optimum }: LayerFigures): string {
-  if (optimum === null || optimum.biased === null) return "";
+  // Logits can have a score of 0 or less, of which nothing is a share.
+  if (optimum === null || optimum.biased === null || !(optimum.plain > 0)) return "";
   const cost = (score: number) => `${formatNumber((100 * (optimum.plain - score)) / optimum.plain)} %`;
   const factor = formatNumber(optimum.capacityFactor);
   return (

@@ -21,8 +21,13 @@ export interface ShapeProblem {
   readonly message: string;
 }
 
+/** A placement of one layer takes time and memory for each GPU and slot. */
+const [mostGpus, mostSlots] = [65_536, 1_048_576];
+
 /** Returns the first thing wrong with `shape`; null if it is sound. */
 export function shapeProblem({ experts, gpus, slots, nodes, groups }: PlacementShape): ShapeProblem | null {
+  if (gpus > mostGpus) return { field: "gpus", message: `${gpus} GPUs are too many; give at most ${mostGpus}` };
+  if (slots > mostSlots) return { field: "slots", message: `${slots} slots are too many; give at most ${mostSlots}` };
   if (slots < experts) {
     return { field: "slots", message: `${slots} slots for ${experts} experts; give at least one slot per expert` };
   }
