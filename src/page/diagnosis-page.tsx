@@ -38,7 +38,7 @@ export function renderDiagnosis(diagnosis: Diagnosis): string {
     .filter(({ columns }) => columns.length > 0);
   const [layers, ...others] = sections;
   return renderPage({
-    title: `Diagnosis of ${diagnosis.name.split(/[\\/]/).at(-1)}`,
+    title: `Diagnosis of ${withoutFolder(diagnosis.name)}`,
     description: diagnosis.recording,
     contents: [
       { id: verdictId, label: "Verdict" },
@@ -68,6 +68,11 @@ export function renderDiagnosis(diagnosis: Diagnosis): string {
       </>
     ),
   });
+}
+
+/** A page to send says nothing of where the files are. */
+function withoutFolder(name: string): string {
+  return name.split(/[\\/]/).at(-1)!;
 }
 
 interface LayerTableProps {
@@ -313,7 +318,7 @@ function JudgedSection({ diagnosis }: { diagnosis: Diagnosis }) {
   const { name, recording, notes, experts, topK, scores, split, shape, capacityFactor } = diagnosis;
   const { worthwhile, leastShare, leastPairs } = thresholds;
   const facts: readonly (readonly [string, string | null])[] = [
-    ["Files", name],
+    ["Files", withoutFolder(name)],
     ["Taken for", recording],
     ["Experts", String(experts)],
     ["Experts per token", topK === null ? null : String(topK)],

@@ -90,17 +90,18 @@ function remedyVerdict(figures: LayerFigures, b: PartFigures, measured: string):
   if (known.length === 0) return lacking(`${measured}, but no remedy can be judged: ${whyNone(figures)}.`);
   const does = (remedy: Remedy) =>
     known.some((one) => one.remedy === remedy && lower(one.gain) > 0 && one.gain.mean >= needed);
-  const placement = does("moves") ? "moves" : does("replicas") ? "replicas" : null;
+  const isBeaten = (placement: "moves" | "replicas") => {
+    const lead = figures.biasLead[placement];
+    return does("bias") && lead !== null && lower(lead) > thresholds.worthwhile;
+  };
+  const placement = placements.find((one) => does(one) && !isBeaten(one)) ?? null;
   const sentences = known.map(({ remedy, gain }) => gainText(remedy, gain)).join("; ");
   const text = `${measured}. On part B, where ${formatNumber(avoidable)} is above chance, ${sentences}.`;
-  const lead = placement === null ? null : figures.biasLead[placement];
-  if (does("bias") && (placement === null || (lead !== null && lower(lead) > thresholds.worthwhile))) {
-    return { kind: "a bias would do", remedy: "bias", reason: `${text}${costText(figures)}` };
-  }
   if (placement !== null) {
     const how = placement === "moves" ? "" : " It takes one replica per GPU.";
     return { kind: "placement would do", remedy: placement, reason: `${text}${how}` };
   }
+  if (does("bias")) return { kind: "a bias would do", remedy: "bias", reason: `${text}${costText(figures)}` };
   if (known.some(({ gain }) => upper(gain) >= needed)) {
     return lacking(`${text} The intervals leave open whether that is half of it.`);
   }
@@ -108,6 +109,8 @@ function remedyVerdict(figures: LayerFigures, b: PartFigures, measured: string):
 }
 
 const remedies: readonly Remedy[] = ["bias", "moves", "replicas"];
+/** The one that needs no memory first. */
+const placements = ["moves", "replicas"] as const;
 
 function gainText(remedy: Remedy, gain: Interval): string {
   const noun = {

@@ -179,6 +179,23 @@ describe("a layer that prefers the same few experts", () => {
   });
 });
 
+describe("a layer in which one expert outweighs a GPU", () => {
+  const logits = skewed("heavy", sizes, (_, e) => (e === 5 ? 3 : 0));
+
+  it("needs a replica: moving does less than a bias, which a replica spares", async () => {
+    const layer = await ofLogits(logits, sizes, { topK, gpus: 8 });
+    const { moves, bias, replicas } = layer.gains;
+    expect(bias!.mean).toBeGreaterThan(moves!.mean + 0.2);
+    expect(replicas!.mean).toBeGreaterThan(bias!.mean - 0.1);
+    expect(layer.biasLead.moves!.mean).toBeCloseTo(bias!.mean - moves!.mean, 12);
+    expect(layer.verdict).toMatchObject({ kind: "placement would do", remedy: "replicas" });
+  });
+
+  it("is one that a bias mends if there are no GPUs to place on", async () => {
+    expect((await ofLogits(logits, sizes, { topK })).verdict).toMatchObject({ kind: "a bias would do" });
+  });
+});
+
 describe("other verdicts on logits", () => {
   it("is to leave balanced routing, whose imbalance is chance", async () => {
     const layer = await ofLogits(randomLogits("noise", 40 * 256, 16), sizes, { topK });
