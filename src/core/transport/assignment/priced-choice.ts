@@ -1,22 +1,22 @@
-/** Chooses for one token at a time the experts that are best at given prices. */
+/** Chooses the best experts at given prices, for one token at a time. */
 export interface PricedChoice {
-  /** `[topK]`, the experts chosen last, of which there are `count()`. */
+  /** `[topK]`, the experts chosen last; the first `count()` are valid. */
   readonly expert: Int32Array;
   count(): number;
   /**
    * Chooses the K experts with the largest values S_e − p_e ≥ 0 of the token whose scores begin at `row`, and returns the
-   * sum of these values. Between values that differ by rounding alone the expert with the smaller `load` is chosen, so
-   * that like tokens spread.
+   * sum of these values. Of values that differ only by rounding it takes the expert with the smaller `load`, so that equal
+   * tokens spread.
    */
   choose(scores: Float64Array, row: number, price: Float64Array, load: ArrayLike<number>): number;
 }
 
-// Relative to the numbers compared.
+// Relative to the compared numbers.
 const tieError = 1e-14;
 
 export function createPricedChoice(experts: number, topK: number): PricedChoice {
   const kept = Math.min(topK + 1, experts);
-  // One more than is chosen, so that a tie at the edge shows.
+  // One more than is chosen, to detect a tie at the edge.
   const best = new Float64Array(kept);
   const bestExpert = new Int32Array(kept);
   const expert = new Int32Array(topK);
@@ -43,7 +43,7 @@ export function createPricedChoice(experts: number, topK: number): PricedChoice 
     return false;
   }
 
-  /** Fills the places from the first that is tied with the edge on, each with the least loaded of the tied. */
+  /** Fills the places from the first tied with the edge, each with the least loaded of the tied experts. */
   function settleTies(
     scores: Float64Array,
     row: number,

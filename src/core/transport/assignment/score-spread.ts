@@ -1,14 +1,14 @@
-/** Tokens that the spread is taken from, about. */
+/** Approximate number of tokens that the spread is measured on. */
 const sampledTokens = 64;
 
-/** Every so-many-th of `tokens` tokens, so that about {@link sampledTokens} are taken. */
+/** Returns n such that every n-th of `tokens` tokens makes about {@link sampledTokens}. */
 export function spreadStride(tokens: number): number {
   return Math.ceil(tokens / sampledTokens);
 }
 
 /**
- * How far a token's best expert is above those that it will not get, its (2·topK + 1)-th best, on average over the blocks'
- * tokens `[tokens × experts]`, of which every `stride`-th is taken; positive. The scale of prices.
+ * Returns the scale of prices, positive: how far a token's best expert is above one that it will not get, its (2·topK + 1)-th
+ * best, on average over every `stride`-th token of the blocks `[tokens × experts]`.
  */
 export function meanSpread(
   blocks: Iterable<{ readonly scores: Float64Array; readonly tokens: number }>,

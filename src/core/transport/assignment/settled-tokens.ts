@@ -2,22 +2,22 @@ import type { Kernels } from "../../kernels/kernels.ts";
 import type { ScoreBatches } from "../hindsight/score-batches.ts";
 import type { TokenBlock } from "../hindsight/topk-dual.ts";
 
-/** A run's tokens, parted into those that no small change of the prices can move, and the others. */
+/** A run's tokens, divided into those that no small change of the prices can move, and the others. */
 export interface Screening {
   /** S of the tokens that may move, by blocks of the same weight. */
   readonly open: ScoreBatches;
-  /** What each token of a block counts for. */
+  /** Weight of each token of a block. */
   readonly weights: readonly number[];
   /** `[experts]`, the weighted load of the settled tokens. */
   readonly settledLoad: Float64Array;
-  /** Σ of the weighted scores of the settled tokens' pairs. */
+  /** Weighted sum of the scores of the settled tokens' pairs. */
   readonly settledScore: number;
 }
 
 /**
- * A token is settled where the K-th largest of its S − p is more than `reach` above the next: as long as no price rises by
- * more than `reach` above how another has changed, and the smoothing's width with it, the token's experts stay the K
- * that they are, all with a mass of 1. `price` `[experts]` is of `kernels`.
+ * Divides the tokens. A token is settled if the K-th largest of its S − p is more than `reach` above the next. As long as no
+ * price rises by more than `reach` relative to another, including the width of the smoothing, it keeps its K experts, all
+ * with a mass of 1. `price` `[experts]` is in the kernels' memory.
  */
 export function screenTokens(
   kernels: Kernels,

@@ -3,12 +3,12 @@ import { createConjugateGradient } from "../optimise/conjugate-gradient.ts";
 import { createColumnSumGradient } from "./column-sum-gradient.ts";
 import type { EntropicProblem } from "./entropic-problem.ts";
 
-/** Differentiates the column potential at which the columns of the entropic plan are T/E, however it was found. */
+/** Differentiates the column potential at which the entropic plan's columns sum to T/E, however it was found. */
 export interface BalancedGradient {
   /**
-   * Adds to `logitGradient` `[tokens × experts]` what `potentialGradient` `[experts]`, ∂loss/∂g at the balanced
-   * `columnPotential` `[experts]` of the kernels, comes to at the logits. `potentialGradient` sums to 0, since a
-   * constant added to g changes no plan.
+   * Adds ∂loss/∂Z to `logitGradient` `[tokens × experts]`, given `potentialGradient` `[experts]`, ∂loss/∂g at the balanced
+   * `columnPotential` `[experts]` in the kernels' memory. `potentialGradient` sums to 0, because a constant added to g
+   * changes no plan.
    */
   add(
     problem: EntropicProblem,
@@ -18,7 +18,7 @@ export interface BalancedGradient {
   ): void;
 }
 
-// What the residual of the linear system may be: well below the float32 rounding of the result.
+// Tolerance for the residual of the linear system: well below the float32 rounding of the result.
 const residual = 1e-10;
 
 /**
@@ -27,13 +27,13 @@ const residual = 1e-10;
  *
  *     J·dg = −(∂log s/∂Z)·dZ,    J = ∂log s/∂g = diag(s)⁻¹·H,    H = diag(s) − PᵀP     `[experts × experts]`
  *
- * so that ∂loss/∂Z = (∂log s/∂Z)ᵀ·(−J⁻ᵀ·d) with d = ∂loss/∂g and J⁻ᵀ·d = diag(s)·H⁻¹·d: as if the loss depended on log
- * s through −s·(H⁻¹·d) (`column-sum-gradient.ts`). H is the Hessian of the dual, whole here, and singular only along 1,
- * to which d is orthogonal; the system is solved by conjugate gradients.
+ * so ∂loss/∂Z = (∂log s/∂Z)ᵀ·(−J⁻ᵀ·d) with d = ∂loss/∂g and J⁻ᵀ·d = diag(s)·H⁻¹·d, as if the loss depended on log s
+ * through −s·(H⁻¹·d) (`column-sum-gradient.ts`). H is the full Hessian of the dual, singular only along 1, to which d is
+ * orthogonal; conjugate gradients solve the system.
  *
  * The error is proportional to how far the columns are from T/E.
  *
- * @param tokens the most tokens of a problem
+ * @param tokens maximum tokens of a problem
  */
 export function createBalancedGradient(
   kernels: Kernels,

@@ -4,9 +4,8 @@ import type { EntropicProblem } from "./entropic-problem.ts";
 /** Differentiates the column sums of plans with exact rows, P_te = softmax over e of (Z_te/ε + g_e). */
 export interface ColumnSumGradient {
   /**
-   * With `sumGradient` `[experts]` ∂loss/∂log s_e, s = Pᵀ1 at `columnPotential` g `[experts]`, adds ∂loss/∂Z to
-   * `logitGradient` `[tokens × experts]` and writes ∂loss/∂g into `potentialGradient` `[experts]`, which may be
-   * `sumGradient`.
+   * Adds ∂loss/∂Z to `logitGradient` `[tokens × experts]` and writes ∂loss/∂g to `potentialGradient` `[experts]`, which may
+   * be `sumGradient`. `sumGradient` `[experts]` is ∂loss/∂log s_e, with s = Pᵀ1 at `columnPotential` g `[experts]`.
    */
   add(
     problem: EntropicProblem,
@@ -24,9 +23,9 @@ export interface ColumnSumGradient {
  *     ∂loss/∂Z_te = (Q_te·sumGradient_e − P_te·r_t) / ε
  *     ∂loss/∂g_e  = sumGradient_e − Σ_t P_te·r_t
  *
- * Q is formed in float64 and in the log domain: it is at most 1 and finite even where a whole column of P underflows.
+ * Q is computed in float64 and in the log domain, so it is at most 1 and finite even if a whole column of P underflows.
  *
- * @param tokens the most tokens of a problem
+ * @param tokens maximum tokens of a problem
  */
 export function createColumnSumGradient(
   kernels: Kernels,
@@ -47,7 +46,7 @@ export function createColumnSumGradient(
       kernels.logSinkhornSweep(logits, epsilon, potential, rows, experts, rowLogSum, logColumnSum);
       for (let e = 0; e < experts; e++) {
         columnSum[e] = Math.exp(logColumnSum[e]);
-        // A column without entries has no sum to divide by.
+        // An empty column has no sum to divide by.
         if (logColumnSum[e] > Number.NEGATIVE_INFINITY) potential[e] -= logColumnSum[e];
       }
       carried.fill(0);

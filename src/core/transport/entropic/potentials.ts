@@ -6,18 +6,18 @@ export interface Potentials {
   readonly alpha: Float64Array;
   /** `[experts]`, β: the price of a column. */
   readonly beta: Float64Array;
-  /** Takes α, and β where `x` is longer than `tokens`, from a solver's variables. */
+  /** Sets α, and β if `x` is longer than `tokens`, from a solver's variables. */
   read(x: Float64Array, tokens: number): void;
-  /** Writes α and, where `x` is longer than `tokens`, β as a solver's variables. */
+  /** Writes α, and β if `x` is longer than `tokens`, as a solver's variables. */
   write(x: Float64Array, tokens: number): void;
 }
 
-/** What scales β in a solver's variables, √(T/E): it makes the two diagonal blocks of the dual's Hessian alike. */
+/** Returns the scale of β in a solver's variables, √(T/E), which makes the two diagonal blocks of the dual's Hessian alike. */
 export function betaScale(tokens: number, experts: number): number {
   return Math.sqrt(tokens / experts);
 }
 
-/** All zero, for up to `mostTokens` tokens, in the kernels' memory. */
+/** Returns potentials of 0 for up to `mostTokens` tokens, in the kernels' memory. */
 export function createPotentials(kernels: Kernels, mostTokens: number, experts: number): Potentials {
   const alpha = kernels.allocateFloat64(mostTokens);
   const beta = kernels.allocateFloat64(experts);

@@ -3,26 +3,26 @@ import { betaScale, type Potentials } from "../entropic/potentials.ts";
 import type { ColumnCosts } from "./column-costs.ts";
 import type { SparsePlan } from "./sparse-plan.ts";
 
-/** The concave function that L-BFGS climbs, and the plan of its gradient. */
+/** The concave function that L-BFGS maximises, and the plan that follows from its gradient. */
 export interface CardinalityDual {
-  /** How many variables there are for the tokens of the current problem. */
+  /** Number of variables for the tokens of the current problem. */
   dimension(): number;
   /**
-   * Writes variables to start from: α_t such that row t alone, at β = 0, would have mass 1, and in the dual the best β
-   * for these α.
+   * Writes the variables to start from: α_t that gives row t mass 1 at β = 0, and, for the dual, the best β for these
+   * α.
    */
   writeStart(x: Float64Array, k: number): void;
-  /** Writes variables of the α in the potentials, and in the dual of the best β for them, which the potentials get too. */
+  /** Writes the variables for the α in the potentials; the dual also sets and writes the best β for them. */
   writeBest(x: Float64Array, k: number): void;
-  /** Writes the variables at which α and β are 0 for the costs as they were given. */
+  /** Writes the variables for which α and β are 0 with the original costs. */
   writeZero(x: Float64Array): void;
-  /** Minus the value at the variables `x`, with minus a supergradient; k ≥ 1. Leaves α and β in the potentials. */
+  /** Returns minus the value at the variables `x`, and minus a supergradient; k ≥ 1. Sets α and β in the potentials. */
   negativeValue(x: Float64Array, gradient: Float64Array, k: number): number;
-  /** The share of the columns that had k tokens with mass at the last `negativeValue`, in [0, 1]. */
+  /** Share of the columns with k tokens with mass at the last `negativeValue`, in [0, 1]. */
   bindingShare(k: number): number;
-  /** Writes the plan of the potentials, the columns p below. Sets β in the semi-dual. */
+  /** Writes the plan at the potentials, the columns p below. The semi-dual sets β. */
   writePlan(plan: SparsePlan, k: number): void;
-  /** The semi-dual at α, at least the dual there, of the costs as they were given: no plan has a lower primal value. */
+  /** Semi-dual at α with the original costs, at least the dual there: no plan has a lower primal value. */
   bound(k: number): number;
 }
 
@@ -35,12 +35,12 @@ export interface CardinalityDual {
  *     dual        Σ_t α_t + b·Σ_e β_e − Σ_e Ω*_+(s_e + β_e)
  *                 Ω*_+(s) = Σ top_k([s]_+²)/(2γ),  p = top_k([s]_+)/γ                                     (eq. 9, 11)
  *
- * By definition of β_e = −τ, the threshold of the projection, both are Σα + b·Σβ − Σ_e ‖γ·p_e‖²/(2γ): the semi-dual is
- * the dual at its best β. The gradient is by how much the rows of P exceed 1, and in the dual the columns T/E. Neither
- * function is differentiable where the k-th and the next largest entry of a column tie with mass. An evaluation is one call
- * of the kernel `sparseColumns`.
+ * With β_e = −τ, the threshold of the projection, both are Σα + b·Σβ − Σ_e ‖γ·p_e‖²/(2γ), so the semi-dual is the dual at
+ * its best β. The gradient is how far the rows of P fall short of 1 and, in the dual, the columns of T/E. Neither function
+ * is differentiable where the k-th and the next largest entry of a column tie and have mass. An evaluation is one call of
+ * the kernel `sparseColumns`.
  *
- * @param mostEntries the largest k of a problem times experts
+ * @param mostEntries largest k of a problem, times experts
  */
 export function createCardinalityDual(
   kernels: Kernels,
@@ -61,7 +61,7 @@ export function createCardinalityDual(
   const rowSum = kernels.allocateFloat64(alpha.length);
   const bestBeta = kernels.allocateFloat64(experts);
 
-  /** Writes the columns p at α and these prices, or at the best ones, which are written; adds them to `rowSum`. */
+  /** Writes the columns p at α and the given prices, or at the best ones, which it writes too; adds p to `rowSum`. */
   function selectTransport(k: number, prices: Float64Array, takesBest: boolean): void {
     const { tokens } = costs;
     const columnMass = takesBest ? tokens / experts : null;
@@ -84,7 +84,7 @@ export function createCardinalityDual(
     );
   }
 
-  /** Writes the α at which each row alone, at β = 0, has mass 1. */
+  /** Writes the α that gives each row mass 1 at β = 0. */
   function writeRowPrices(): void {
     const { affinity, rowCost, tokens } = costs;
     kernels.rowThresholds(affinity, rowCost, gamma, tokens, experts, alpha);

@@ -1,27 +1,27 @@
 import type { Kernels } from "../../kernels/kernels.ts";
 
-/** The costs of one problem, column by column, as the parts of the sparsity-constrained solver share them. */
+/** Costs of one problem, column by column, which the parts of the sparsity-constrained solver share. */
 export interface ColumnCosts {
   /** T of the problem. */
   readonly tokens: number;
   readonly experts: number;
-  /** `[tokens × experts]`, what the costs are minus: row-major, of the kernels. */
+  /** `[tokens × experts]`, minus the costs, row-major, in the kernels' memory. */
   readonly affinity: Float32Array;
-  /** `[experts × tokens]`: token t's cost at expert e, entry e·tokens + t, less the token's smallest cost. */
+  /** `[experts × tokens]`: token t's cost at expert e, minus the token's smallest cost, is entry e·tokens + t. */
   readonly cost: Float64Array;
   /** `[tokens]`, each token's smallest cost. */
   readonly rowCost: Float64Array;
 }
 
-/** {@link ColumnCosts} whose buffers are allocated once, for up to the tokens they were created for. */
+/** {@link ColumnCosts} with buffers that are allocated once, for a maximum number of tokens. */
 export interface ColumnCostBuffers extends ColumnCosts {
-  /** Makes these the costs −`affinity`, `[tokens × experts]`, row-major and finite. */
+  /** Sets the costs to −`affinity` `[tokens × experts]`, row-major, finite. */
   read(affinity: Float32Array, tokens: number): void;
 }
 
 /**
- * A constant added to all costs of a token changes nothing but the optimal value, so the smallest one is subtracted:
- * what is computed from the rest is the same for any such constant that floating point subtracts exactly.
+ * A constant added to all costs of a token changes only the optimal value, so each token's smallest cost is subtracted.
+ * Results then do not depend on such a constant, if floating point subtracts it exactly.
  */
 export function createColumnCosts(kernels: Kernels, mostTokens: number, experts: number): ColumnCostBuffers {
   const affinity = kernels.allocateFloat32(mostTokens * experts);

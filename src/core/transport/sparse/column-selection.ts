@@ -2,7 +2,7 @@ function median(a: number, b: number, c: number): number {
   return Math.max(Math.min(a, b), Math.min(Math.max(a, b), c));
 }
 
-/** The k-th largest of `values[0, count)`, 1 ≤ k ≤ count, which are reordered. Hoare's quickselect, O(count) expected. */
+/** Returns the k-th largest of `values[0, count)`, 1 ≤ k ≤ count, and reorders them. Hoare's quickselect, O(count) expected. */
 export function kthLargest(values: Float64Array, count: number, k: number): number {
   const target = k - 1;
   let low = 0;
@@ -27,11 +27,11 @@ export function kthLargest(values: Float64Array, count: number, k: number): numb
   return values[target];
 }
 
-/** The tokens that a selection kept, in ascending order, with their values, in buffers for up to `mostTokens`. */
+/** Tokens that a selection kept, ascending, with their values, in buffers for up to `mostTokens`. */
 export interface Selection {
   readonly token: Int32Array;
   readonly value: Float64Array;
-  /** Room for as many values, for whoever holds the selection. */
+  /** Room for as many values, for the owner of the selection. */
   readonly scratch: Float64Array;
 }
 
@@ -43,7 +43,7 @@ export function createSelection(mostTokens: number): Selection {
   };
 }
 
-/** Keeps those of the first `count` values that are above `threshold`, and the first `ties` that are at it. */
+/** Keeps those of the first `count` values that are above `threshold`, and the first `ties` that equal it. */
 function keepFrom({ token, value }: Selection, count: number, threshold: number, ties: number): number {
   let kept = 0;
   let left = ties;
@@ -55,7 +55,7 @@ function keepFrom({ token, value }: Selection, count: number, threshold: number,
   return kept;
 }
 
-/** Keeps the k largest of the first `count` values, ties to the lower token; returns how many remain. */
+/** Keeps the k largest of the first `count` values, ties to the lower token. Returns how many are kept. */
 export function keepLargest(selection: Selection, count: number, k: number): number {
   if (count <= k || k === 0) return Math.min(count, k);
   const { value, scratch } = selection;

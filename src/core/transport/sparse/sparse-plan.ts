@@ -1,17 +1,17 @@
 import type { ColumnCosts } from "./column-costs.ts";
 
-/** A plan by columns: expert e holds the entries [columnStart[e], columnStart[e + 1]), tokens in ascending order. */
+/** A plan by columns: expert e has the entries [columnStart[e], columnStart[e + 1]), by ascending token. */
 export interface SparsePlan {
   /** `[experts + 1]` */
   readonly columnStart: Int32Array;
   readonly token: Int32Array;
-  /** Not negative, 0 where an entry of the support is not used. */
+  /** ≥ 0; 0 for an entry of the support that is not used. */
   readonly mass: Float64Array;
-  /** `[tokens]`, what the rows summed to before they were divided by it; see {@link normaliseRows}. */
+  /** `[tokens]`, the rows' sums before {@link normaliseRows} divided by them. */
   readonly rowSum: Float64Array;
 }
 
-/** A plan without entries, with room for `mostEntries` of `mostTokens`. */
+/** Returns an empty plan with room for `mostEntries` entries of `mostTokens` tokens. */
 export function createSparsePlan(mostTokens: number, experts: number, mostEntries: number): SparsePlan {
   return {
     columnStart: new Int32Array(experts + 1),
@@ -21,18 +21,18 @@ export function createSparsePlan(mostTokens: number, experts: number, mostEntrie
   };
 }
 
-/** Overwrites `to`, which has room for as many entries. */
+/** Copies a plan to `to`, which has room for as many entries. */
 export function copySparsePlan(from: SparsePlan, to: SparsePlan): void {
   to.columnStart.set(from.columnStart);
-  // Whole buffers: views of the used parts would be allocated for every copy.
+  // Copies whole buffers, because views of the used parts would be allocated for every copy.
   to.token.set(from.token);
   to.mass.set(from.mass);
   to.rowSum.set(from.rowSum);
 }
 
 /**
- * Divides each row by its sum, unless that is 0, and returns (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of the result. The sums
- * that were found are kept in `rowSum`.
+ * Divides each row by its sum, unless that is 0, and keeps the sums in `rowSum`. Returns (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of
+ * the result.
  */
 export function normaliseRows({ columnStart, token, mass, rowSum }: SparsePlan, tokens: number): number {
   const experts = columnStart.length - 1;
@@ -50,7 +50,7 @@ export function normaliseRows({ columnStart, token, mass, rowSum }: SparsePlan, 
   return error / tokens;
 }
 
-/** ⟨C, P⟩ + (γ/2)·‖P‖². */
+/** Returns ⟨C, P⟩ + (γ/2)·‖P‖². */
 export function primalValue(
   { columnStart, token, mass }: SparsePlan,
   { cost, rowCost, tokens, experts }: ColumnCosts,
@@ -67,7 +67,7 @@ export function primalValue(
   return linear + (gamma / 2) * squares;
 }
 
-/** Writes the non-zeros of each column into `cardinality` `[experts]`; returns the most of any column. */
+/** Writes the number of non-zeros of each column to `cardinality` `[experts]`. Returns the largest. */
 export function countNonZeros({ columnStart, mass }: SparsePlan, cardinality: Int32Array): number {
   let most = 0;
   for (let e = 0; e < cardinality.length; e++) {

@@ -16,32 +16,32 @@ export interface SparseRowsProblem {
   readonly hasDisabled?: boolean | undefined;
 }
 
-/** Its arrays belong to the solver and are overwritten by the next problem. */
+/** The arrays belong to the solver, and the next problem overwrites them. */
 export interface SparseRowsSolution {
   /** `[tokens × topK]`, the K largest of each row of α + affinity, descending, ties to the lower index; −1 if none is left. */
   readonly expert: Int32Array;
-  /** `[tokens × topK]`, the entries of the plan at these experts; every other entry is 0. Rows sum to 1. */
+  /** `[tokens × topK]`, the plan's entries at these experts; all others are 0. Rows sum to 1. */
   readonly mass: Float64Array;
   /** α `[experts]`, in the unit of the affinities, with mean 0: minus the price of an expert. */
   readonly potential: Float64Array;
   /** Steps of the solver. */
   readonly iterations: number;
-  /** ‖Pᵀ·1 − T/E‖₁ / T of this very plan, in [0, 2); rows have no error. */
+  /** ‖Pᵀ·1 − T/E‖₁ / T of this plan, in [0, 2); rows have no error. */
   readonly marginalError: number;
   /** Whether `marginalError` is at most the tolerance. */
   readonly converged: boolean;
-  /** ⟨C, P⟩ + (γ/2)·‖P‖² of this very plan. */
+  /** ⟨C, P⟩ + (γ/2)·‖P‖² of this plan. */
   readonly primal: number;
   /** The semi-dual at α: a lower bound on the primal value of every feasible plan. */
   readonly dual: number;
   /**
-   * `primal − dual` = ⟨α, Pᵀ·1 − T/E⟩: 0 for a plan that keeps its marginals, which is then the best one. Of another it
+   * `primal − dual` = ⟨α, Pᵀ·1 − T/E⟩. It is 0 if the plan keeps its marginals, which makes it the best one; otherwise it
    * bounds nothing and may be negative.
    */
   readonly dualityGap: number;
 }
 
-/** The options that both forms of sparsity have. */
+/** Options of both forms of sparsity. */
 export type SparseRowsOptions = Omit<SparsityConstrainedOptions, "formulation">;
 
 /** Solves problems of one size with buffers allocated once. */
@@ -50,19 +50,19 @@ export interface SparseRowsSolver {
 }
 
 /**
- * Sparsity-constrained optimal transport with sparse rows (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466), by its
- * semi-dual in one number an expert, which L-BFGS or Adam climbs from 0:
+ * Sparsity-constrained optimal transport with sparse rows (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466). L-BFGS or Adam
+ * maximises its semi-dual, which has one variable per expert, from 0:
  *
  *     D(α) = (T/E)·Σ_e α_e − Σ_t Ω*(α + S_t),    ∂D/∂α_e = T/E − Σ_t p_te                             (eq. 10, 12)
  *     Ω*(s) = ⟨s, p⟩ − (γ/2)‖p‖²,  p = projection of top_K(s)/γ on the simplex of mass 1
  *
- * Each evaluation is a top-K step with the bias α: −α is a price per expert, as that of the routers with a bias, and D
- * becomes their dual as γ grows (then p = 1/K, and K·D is the dual of K-fold assignment, but for a constant).
+ * Each evaluation is a top-K step with the bias α. −α is a price per expert, like that of routers with a bias, and D
+ * becomes their dual as γ grows: then p = 1/K, and K·D is the dual of K-fold assignment plus a constant.
  *
- * D is concave but has kinks where the K-th and the next largest value of a row tie: there its gradient jumps, and at
- * a maximum with such ties no choice among them may give every column its share. L-BFGS then stops beside the maximum with
- * columns that miss by a few tokens' masses, which is counted as not converged. If K does not bind, D is smooth, and
- * L-BFGS meets the tolerance.
+ * D is concave, but its gradient jumps where the K-th and the next largest value of a row tie. At a maximum with such ties
+ * possibly no choice among them gives every column its share. L-BFGS then stops near the maximum, with columns that are off
+ * by the masses of a few tokens, which counts as not converged. If K does not bind, D is smooth and L-BFGS meets the
+ * tolerance.
  */
 export function createSparseRowsSolver(
   kernels: Kernels,
@@ -83,7 +83,7 @@ export function createSparseRowsSolver(
   const adam = createAdam(experts);
   const stepScale = new Float64Array(experts).fill(1);
 
-  /** Writes the columns' targets; returns T, the tokens that can have an expert. */
+  /** Writes the columns' targets. Returns T, the number of tokens that can have an expert. */
   function writeTarget({ affinity, tokens, hasDisabled }: SparseRowsProblem): number {
     if (hasDisabled !== true) {
       target.fill(tokens / experts);
@@ -128,7 +128,7 @@ export function createSparseRowsSolver(
       if (solver === "adam") adam.minimize(negativeValue, x, stepScale, { maxIterations, learningRate });
       else ({ iterations } = lbfgs.minimize(negativeValue, x, gradientScale, { maxIterations, tolerance }));
 
-      // A constant added to all potentials changes no row, and less is rounded around 0.
+      // A constant added to all potentials changes no row, and rounding is least around 0.
       let mean = 0;
       for (let e = 0; e < experts; e++) mean += x[e] / experts;
       for (let e = 0; e < experts; e++) x[e] -= mean;

@@ -17,7 +17,7 @@ import {
 } from "./sparse-plan.ts";
 import { createSupportSearch } from "./support-search.ts";
 
-/** The options of {@link createSparsityConstrainedSolver}, spread into the schemas of the routers that use it. */
+/** Options of {@link createSparsityConstrainedSolver}, for the schemas of routers that use it. */
 export const sparsityConstrainedFields = {
   formulation: z
     .enum(["dual", "semi-dual"])
@@ -58,29 +58,29 @@ export interface SparsityConstrainedProblem {
   readonly maxTokens: number;
 }
 
-/** Its arrays belong to the solver and are overwritten by the next problem. */
+/** The arrays belong to the solver, and the next problem overwrites them. */
 export interface SparsityConstrainedSolution {
-  /** Rows sum to 1, except those that are all zero. */
+  /** Rows sum to 1, except all-zero rows. */
   readonly plan: SparsePlan;
   /** Non-zeros of each column `[experts]`, at most k. */
   readonly columnCardinality: Int32Array;
   readonly maxColumnCardinality: number;
   /** Steps of L-BFGS or Adam, on the dual and on supports. */
   readonly iterations: number;
-  /** Of these, the steps on supports that were searched for in place of the dual's own, 0 if none was. */
+  /** Those of them on supports that were searched for to replace the dual's own; 0 if there was no search. */
   readonly polishIterations: number;
-  /** (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of this very plan, in [0, 2]. */
+  /** (‖P·1 − 1‖₁ + ‖Pᵀ·1 − T/E‖₁) / T of this plan, in [0, 2]. */
   readonly marginalError: number;
   /** Whether `marginalError` is at most the tolerance. */
   readonly converged: boolean;
-  /** ⟨C, P⟩ + (γ/2)·‖P‖² of this very plan. */
+  /** ⟨C, P⟩ + (γ/2)·‖P‖² of this plan. */
   readonly primal: number;
   /** The semi-dual at the α found: a lower bound on the primal value of every feasible plan. */
   readonly dual: number;
   /**
-   * `primal − dual`. Of a converged plan: how far at most it is from the best one, up to the tolerance. It stays above 0
-   * where the constraint binds, since the problem is not convex. Of a plan that misses its marginals it bounds nothing
-   * and may be negative.
+   * `primal − dual`. A converged plan is at most this far from the best one, up to the tolerance. The gap stays above 0 if
+   * the constraint binds, because the problem is not convex. If the plan misses its marginals, the gap bounds nothing and
+   * may be negative.
    */
   readonly dualityGap: number;
 }
@@ -91,9 +91,9 @@ export interface SparsityConstrainedSolver {
 }
 
 /**
- * {@link createSparsityConstrainedSolver} for affinities of −∞: tokens and experts without any other entry are left out, so
- * that T and E of the problem count those that remain, and a pair of the others costs so much that it has mass only where the
- * marginals leave no choice. Such mass is taken away and counts in the marginal error.
+ * {@link createSparsityConstrainedSolver} for affinities of −∞. Tokens and experts without any other entry are left out, and
+ * T and E count those that remain. A disabled pair of theirs costs so much that it gets mass only if the marginals leave no
+ * choice. Such mass is removed and counts in the marginal error.
  */
 export function createDisablingSolver(
   kernels: Kernels,
@@ -113,7 +113,7 @@ export function createDisablingSolver(
     return solver;
   }
 
-  /** The problem without empty rows and columns, and which they were. */
+  /** The problem without empty rows and columns, and which ones are left. */
   function compact({ affinity: given, tokens }: SparsityConstrainedProblem) {
     const isOpen = (entry: number) => given[entry] > none;
     const rows = range(tokens).filter((t) => range(t * experts, (t + 1) * experts).some(isOpen));
@@ -170,7 +170,7 @@ export function createDisablingSolver(
       rows.forEach((t, row) => {
         plan.rowSum[t] *= solution.plan.rowSum[row];
       });
-      // What is taken away is missed by its row and its column, or moved to other columns of the row.
+      // The removed mass is missing in its row and column, or moves to other columns of the row.
       const marginalError = Math.min(2, solution.marginalError + (2 * taken) / rows.length);
       return {
         ...solution,
@@ -200,36 +200,36 @@ function emptySolution(tokens: number, experts: number): SparsityConstrainedSolu
   };
 }
 
-// Where the constraint binds the steps become ever shorter at a kink.
+// If the constraint binds, the steps become ever shorter at a kink.
 const stall = { steps: 20, decrease: 5e-5, gradient: 0.05 };
-/** If nearly all columns are at their limit, the plan will be that of a support, and the climb is for the bound alone. */
+/** If nearly all columns are at their limit, a support will give the plan, and the dual only has to give the bound. */
 const bindingStall = { steps: 10, decrease: 1e-3, gradient: 0.05 };
 const bindingShare = 0.9;
-/** A gap so small is not narrowed, relative to the value of the plan without the tokens' least costs. */
+/** A gap up to this, relative to the plan's value without the tokens' least costs, is not reduced further. */
 const smallGap = 0.002;
 
-/** What a way to a plan came to, which is left in the solver's `plan`. */
+/** Result of one way to find a plan, which is in the solver's `plan`. */
 type Solved = Pick<SparsityConstrainedSolution, "iterations" | "polishIterations" | "marginalError"> & {
-  /** The semi-dual at the α found. */
+  /** Semi-dual at the α found. */
   readonly value: number;
 };
 
 /**
- * Sparsity-constrained optimal transport (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466): L-BFGS climbs the dual or
- * the semi-dual of `cardinality-dual.ts`, and the plan is that of the gradient, with rows divided by their sums. The
- * gradient is by how much the rows miss 1 and the columns T/E, and is measured against those.
+ * Sparsity-constrained optimal transport (Liu, Puigcerver & Blondel 2022, arXiv 2209.15466). L-BFGS maximises the dual or
+ * the semi-dual of `cardinality-dual.ts`; the plan follows from the gradient, with rows divided by their sums. The gradient
+ * is the error of the rows, relative to 1, and of the columns, relative to T/E.
  *
- * Plans of k ≥ T have no constraint and are the quadratically regularised ones (Blondel, Seguy & Rolet 2018). Where k
- * binds and the plan misses its marginals, `support-search.ts` looks for a better support, and its plan is returned if
- * its marginal error is smaller. Example: T = 48, E = 6, k = 12, γ = 0.5, where the dual's own plan misses its marginals
- * by 0.2 and this one by 3e-6.
+ * With k ≥ T there is no constraint, and plans are the quadratically regularised ones (Blondel, Seguy & Rolet 2018). If k
+ * binds and the plan misses its marginals, `support-search.ts` looks for a better support, and its plan is returned if its
+ * marginal error is smaller. Example: for T = 48, E = 6, k = 12, γ = 0.5 the dual's own plan misses its marginals by 0.2, and
+ * the one returned by 3e-6.
  *
- * If that support does not depend on the potentials, as by default, where k·E is a multiple of T, it is searched for first.
- * The prices of its exact assignment then give an α whose bound is near the top: at 8192 × 256 and γ = 1 it is as high as
- * after 20 steps of a climb that starts from the rows. If the gap is still large, L-BFGS climbs from there, and stops early.
+ * If that support does not depend on the potentials, as by default, when k·E is a multiple of T, the search comes first. The
+ * prices of its exact assignment then give an α whose bound is near the maximum: at 8192 × 256 and γ = 1 it is as high as
+ * after 20 steps of L-BFGS from the rows. If the gap is still large, L-BFGS continues from there and stops early.
  *
- * @param mostTokens the most tokens of a problem
- * @param mostColumnTokens the largest k of a problem
+ * @param mostTokens maximum tokens of a problem
+ * @param mostColumnTokens largest k of a problem
  */
 export function createSparsityConstrainedSolver(
   kernels: Kernels,
@@ -250,29 +250,29 @@ export function createSparsityConstrainedSolver(
   const gradientScale = new Float64Array(mostTokens + experts);
   const plan = createSparsePlan(mostTokens, experts, mostEntries);
   const columnCardinality = new Int32Array(experts);
-  // Dividing the rows by their sums moves their error to the columns: half for either.
+  // Dividing the rows by their sums moves their error to the columns, so each may have half.
   const lbfgsOptions = { maxIterations, tolerance: tolerance / 2 };
 
-  /** Minus the dual at variables, for the solvers that minimise. */
+  /** Returns minus the dual as a function of the variables, for solvers that minimise. */
   const negativeDual = (k: number) => (at: Float64Array, gradient: Float64Array) => dual.negativeValue(at, gradient, k);
 
-  /** The variables of the dual; makes their scales those of the gradient. */
+  /** Returns the variables of the dual, and sets the gradient's scales to theirs. */
   function dualVariables(): Float64Array {
     const { tokens } = costs;
     gradientScale.fill(1, 0, tokens).fill(betaScale(tokens, experts), tokens);
     return variables.subarray(0, dual.dimension());
   }
 
-  /** Climbs the dual from `x` by L-BFGS, leaves the potentials there, and returns the steps taken. */
+  /** Maximises the dual from `x` by L-BFGS, sets the potentials, and returns the number of steps. */
   function climb(x: Float64Array, k: number, stalls: readonly Stall[]): number {
     const scale = gradientScale.subarray(0, x.length);
     const { iterations } = lbfgs.minimize(negativeDual(k), x, scale, { ...lbfgsOptions, stalls });
-    // The last call of the function need not have been at the point returned.
+    // The function was not necessarily called last at the point returned.
     potentials.read(x, costs.tokens);
     return iterations;
   }
 
-  /** Leaves the plan of the dual in `plan`; returns its marginal error. */
+  /** Writes the dual's plan to `plan`. Returns its marginal error. */
   function takeDualPlan(k: number): number {
     dual.writePlan(plan, k);
     return normaliseRows(plan, costs.tokens);
@@ -282,14 +282,14 @@ export function createSparsityConstrainedSolver(
   function solveByAdam(k: number): Solved {
     const x = dualVariables();
     dual.writeZero(x);
-    // A step of β is as long as one of α, though the variables hold β times a scale.
+    // The variables hold β times a scale; this makes a step of β as long as one of α.
     adam.minimize(negativeDual(k), x, gradientScale.subarray(0, x.length), { maxIterations, learningRate });
     potentials.read(x, costs.tokens);
     const marginalError = takeDualPlan(k);
     return { iterations: maxIterations, polishIterations: 0, marginalError, value: dual.bound(k) };
   }
 
-  /** Climbs the dual; takes its plan, or that of a support if one is searched for and misses its marginals by less. */
+  /** Maximises the dual. Takes its plan, or that of a support if it was searched for and misses its marginals by less. */
   function solveFromDual(k: number, isSearched: boolean): Solved {
     const x = dualVariables();
     dual.writeStart(x, k);
@@ -309,9 +309,9 @@ export function createSparsityConstrainedSolver(
   }
 
   /**
-   * Searches for a support first, and climbs the dual for the bound alone, from where the assignment's prices lead to: often
-   * near enough to need no step. Returns undefined if the limit leaves more than a few columns room, or no support carries a
-   * plan.
+   * Searches for a support first, and maximises the dual only for the bound, from the prices of the assignment: often these
+   * are near enough to need no step. Returns undefined if more than a few columns are below their limit, or no support has
+   * a plan.
    */
   function solveFromSupport(k: number): Solved | undefined {
     const x = dualVariables();

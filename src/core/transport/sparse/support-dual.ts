@@ -2,13 +2,13 @@ import { betaScale, type Potentials } from "../entropic/potentials.ts";
 import type { ColumnCosts } from "./column-costs.ts";
 import type { SparsePlan } from "./sparse-plan.ts";
 
-/** The smooth dual function of the quadratically regularised plan on a given support. */
+/** Smooth dual function of the quadratically regularised plan on a given support. */
 export interface SupportDual {
-  /** Makes `support` the one that the other functions are about; its tokens stay as they are. */
+  /** Sets the support that the other functions use; its tokens must not change. */
   use(support: SparsePlan): void;
-  /** Minus the value at the variables `x`, tokens + experts of them, with its gradient. Leaves α and β in the potentials. */
+  /** Returns minus the value at the variables `x` `[tokens + experts]`, and its gradient. Sets α and β in the potentials. */
   negativeValue(x: Float64Array, gradient: Float64Array): number;
-  /** Writes the masses of the support at the potentials. */
+  /** Writes the support's masses at the potentials. */
   writeMasses(): void;
 }
 
@@ -16,7 +16,7 @@ export interface SupportDual {
  * Σ_t α_t + (T/E)·Σ_e β_e − Σ_{(t,e) in the support} [α_t + β_e − C_te]_+² / (2γ), whose maximum has the masses
  * P_te = [α_t + β_e − C_te]_+ / γ (Blondel, Seguy & Rolet 2018, arXiv 1710.06276).
  *
- * @param mostEntries the most entries of a support
+ * @param mostEntries maximum entries of a support
  */
 export function createSupportDual(
   costs: ColumnCosts,

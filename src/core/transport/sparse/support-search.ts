@@ -15,13 +15,13 @@ export interface SupportSearchReport {
   readonly marginalError: number;
 }
 
-/** Looks for a support with at most k tokens a column that carries a plan, starting from the potentials. */
+/** Looks for a support with at most k tokens per column that has a plan, starting from the potentials. */
 export interface SupportSearch {
   /** The plan found last. */
   readonly plan: SparsePlan;
   /**
-   * Whether other potentials may lead to another plan: not if the exact assignment fills every column and no tokens are
-   * exchanged for others afterwards.
+   * Whether other potentials may lead to another plan. They do not if the exact assignment fills every column and no
+   * tokens are exchanged afterwards.
    */
   dependsOnStart(k: number): boolean;
   /** T/E ≤ k < T. */
@@ -36,47 +36,48 @@ export interface SupportSearch {
 const maxRounds = 8;
 
 const maxExchangedEntries = 64;
-/** Supports that step 5 solves at most, and how many in a row that are no better. */
+/** Maximum number of supports that step 5 solves, in all and in a row without an improvement. */
 const maxTrials = 400;
 const maxFailures = 120;
-/** The most experts whose every order the north-west corner rule is tried with. */
+/** Maximum number of experts for which the north-west corner rule is tried in every order. */
 const maxOrderedExperts = 4;
-/** What counts as a lower value, relatively. */
+/** Relative decrease from which a value counts as lower. */
 const improvement = 1e-9;
 
-/** All orders of 0 … n − 1. */
+/** Returns all orders of 0 … n − 1. */
 function permutations(n: number): number[][] {
   if (n === 0) return [[]];
   return permutations(n - 1).flatMap((order) => range(n).map((place) => order.toSpliced(place, 0, n - 1)));
 }
 
-/** A neighbour of a support: tokens `first` and `second` change places in some columns. */
+/** A neighbour of a support: tokens `first` and `second` swap places in some columns. */
 interface Exchange {
   readonly columns: readonly number[];
   readonly first: number;
   readonly second: number;
-  /** An estimate of the change of the primal value. */
+  /** Estimated change of the primal value. */
   readonly change: number;
 }
 
 /**
- * Where the cardinality binds, transport is not a convex problem and its dual has a kink at the optimum: the columns p
- * taken there leave rows empty. The search finds a plan of another support:
+ * If the cardinality binds, transport is not convex and its dual has a kink at the optimum, where the columns p leave rows
+ * empty. The search finds a plan with another support:
  *
- *  1. m = ⌊kE/T⌋ entries a row and at most ⌈mT/E⌉ ≤ k a column, of the least total cost: the exact assignment. When E divides mT the plan of 1/m everywhere is feasible on it.
- *  2. where E does not divide mT, columns with fewer than k are filled by their largest α − c_e.
- *  3. the quadratically regularised plan on that support, by its own smooth dual, of E·k entries.
- *  4. entries with no mass give way to the ones outside with the largest α − c_e + β_e > 0, up to k a column, and 3 is
- *     repeated while the primal value falls.
+ *  1. The exact assignment: m = ⌊kE/T⌋ entries per row and at most ⌈mT/E⌉ ≤ k per column, at the least total cost. If E
+ *     divides mT, the plan of 1/m everywhere is feasible on it.
+ *  2. If E does not divide mT, fill columns with fewer than k entries by their largest α − c_e.
+ *  3. Find the quadratically regularised plan on that support by its own smooth dual, of E·k entries.
+ *  4. Replace entries without mass by those outside the support with the largest α − c_e + β_e > 0, up to k per column, and
+ *     repeat 3 while the primal value falls.
  *
- *  5. supports of up to {@link maxExchangedEntries} entries, where single tokens matter most, are exchanged for neighbours
- *     that carry a plan of lower primal value: two tokens change places in all columns, which changes the value by no more
- *     than the exchange of their masses does, or in one or two. Where u takes the place of t in column e, the dual at the
- *     potentials changes by (γ/2)·P_te² − [α_u + β_e − C_ue]_+²/(2γ). The most promising are tried first. Where no plan was
- *     found, the search begins at the best north-west corner plan that has at most k tokens a column: tokens stand in the
- *     order of their columns, and columns in any order if there are at most {@link maxOrderedExperts}.
+ *  5. Replace supports of up to {@link maxExchangedEntries} entries, in which single tokens matter most, by neighbours whose
+ *     plan has a lower primal value. Two tokens swap places in all columns, which changes the value by at most what
+ *     swapping their masses does, or in one or two. If u replaces t in column e, the dual at the potentials changes by
+ *     (γ/2)·P_te² − [α_u + β_e − C_ue]_+²/(2γ). The most promising swaps are tried first. If no plan was found, the search
+ *     starts from the best north-west corner plan with at most k tokens per column: tokens in the order of their columns, and
+ *     columns in every order if there are at most {@link maxOrderedExperts}.
  *
- * Rows are divided by their sums. It remains a heuristic: `docs/scot.md` compares it with the mixed-integer optimum.
+ * Rows are divided by their sums. This is a heuristic; `docs/scot.md` compares it with the mixed-integer optimum.
  */
 export function createSupportSearch(
   kernels: Kernels,
@@ -91,9 +92,9 @@ export function createSupportSearch(
   const selection = createSelection(alpha.length);
   const plan = createSparsePlan(alpha.length, experts, mostEntries);
   const candidate = createSparsePlan(alpha.length, experts, mostEntries);
-  // `[experts × tokens]`, entry e·tokens + t is 1 where token t is in column e of the support.
+  // `[experts × tokens]`; entry e·tokens + t is 1 if token t is in column e of the support.
   const isMember = new Uint8Array(experts * alpha.length);
-  // By the entries of a row; most solvers only ever see one.
+  // By entries per row; most solvers need only one.
   const assigners = new Map<number, AssignmentSolver>();
   const scores = kernels.allocateFloat64(alpha.length * experts);
   const assigned = { rowEntries: 1, base: 0 };
@@ -101,7 +102,7 @@ export function createSupportSearch(
   const load = kernels.allocateFloat64(experts);
   const dual = createSupportDual(costs, potentials, gamma, mostEntries);
   const memberCount = new Int32Array(experts);
-  // Of the best plan, for step 5.
+  // Support and potentials of the best plan, for step 5.
   const support = new Uint8Array(experts * alpha.length);
   const bestAlpha = new Float64Array(alpha.length);
   const bestBeta = new Float64Array(experts);
@@ -109,7 +110,7 @@ export function createSupportSearch(
   const variables = new Float64Array(alpha.length + experts);
   const gradientScale = new Float64Array(alpha.length + experts);
 
-  /** Makes members of the up to `count` others of column e with the largest α − c_e above `floor`; returns how many. */
+  /** Adds up to `count` tokens to column e, those outside with the largest α − c_e above `floor`. Returns how many. */
   function admit(e: number, count: number, floor: number): number {
     const { tokens } = costs;
     const column = e * tokens;
@@ -169,7 +170,7 @@ export function createSupportSearch(
     const { tokens } = costs;
     const rowEntries = Math.floor((k * experts) / tokens);
     const assigner = assignerOf(rowEntries);
-    // From 0 the search is shorter than from −β, whose loads are those of a plan that is spread.
+    // The search is shorter from 0 than from −β, whose loads are those of a spread-out plan.
     assigner.price.fill(0);
     assigned.rowEntries = rowEntries;
     assigned.base = writeScores();
@@ -186,7 +187,7 @@ export function createSupportSearch(
     writeSupport();
   }
 
-  /** Step 4: exchanges entries of the candidate; returns whether any was. */
+  /** Step 4: replaces entries of the candidate. Returns whether it replaced any. */
   function exchangeEntries(k: number): boolean {
     const { columnStart, token, mass } = candidate;
     isMember.fill(0, 0, experts * costs.tokens);
@@ -204,22 +205,22 @@ export function createSupportSearch(
     return admitted > 0;
   }
 
-  /** Step 3: writes the masses of the candidate; returns the steps taken. */
+  /** Step 3: writes the candidate's masses. Returns the number of L-BFGS steps. */
   function solveCandidate(options: LbfgsOptions): number {
     const { tokens } = costs;
     const x = variables.subarray(0, tokens + experts);
     potentials.write(x, tokens);
     dual.use(candidate);
     const { iterations } = lbfgs.minimize(dual.negativeValue, x, gradientScale.subarray(0, x.length), options);
-    // The last call of the function need not have been at the point returned.
+    // The function was not necessarily called last at the point returned.
     potentials.read(x, tokens);
     dual.writeMasses();
     return iterations;
   }
 
   /**
-   * Writes the support of the north-west corner rule with the experts in this order and the tokens in that of their best
-   * experts; returns whether it has at most k tokens in each column.
+   * Writes the support of the north-west corner rule, with the experts in this order and the tokens in the order of their
+   * best experts. Returns whether it has at most k tokens in each column.
    */
   function writeCorner(k: number, expertOrder: readonly number[]): boolean {
     const { tokens } = costs;
@@ -242,7 +243,7 @@ export function createSupportSearch(
     return true;
   }
 
-  /** The neighbours of the best plan's support, the most promising first. */
+  /** Returns the neighbours of the best plan's support, most promising first. */
   function listExchanges(): Exchange[] {
     const { tokens } = costs;
     const { columnStart, token, mass } = plan;
@@ -281,7 +282,7 @@ export function createSupportSearch(
     return exchanges.sort((a, b) => a.change - b.change);
   }
 
-  /** Makes the candidate's support that of the best plan with tokens exchanged. */
+  /** Sets the candidate's support to that of the best plan with tokens swapped. */
   function applyExchange({ columns, first, second }: Exchange): void {
     const { tokens } = costs;
     isMember.set(support.subarray(0, experts * tokens));
@@ -304,7 +305,7 @@ export function createSupportSearch(
     bestBeta.set(beta);
   }
 
-  /** Step 5, from the best plan, whose error and primal value are given. */
+  /** Step 5, starting from the best plan with the given error and primal value. */
   function exchangeSupports(k: number, options: LbfgsOptions, found: SupportSearchReport, value: number) {
     let { iterations, marginalError } = found;
     let primal = value;
@@ -356,7 +357,7 @@ export function createSupportSearch(
       let marginalError = normaliseRows(candidate, tokens);
       let primal = primalValue(candidate, costs, gamma);
       keepCandidate();
-      // Half of the error of a plan is in its rows until they are divided by their sums.
+      // Half of a plan's error is in its rows until they are divided by their sums.
       const tolerance = 2 * options.tolerance;
       for (let round = 0; round < maxRounds && marginalError <= tolerance && exchangeEntries(k); round++) {
         iterations += solveCandidate(options);
