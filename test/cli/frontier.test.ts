@@ -52,7 +52,12 @@ describe("moesim frontier", () => {
       expect(point.price).toBeCloseTo(found.unbounded.score - point.score, 15);
     }
     expect(found.routers).toHaveLength(1);
-    expect(found.routers[0]).toMatchObject({ router: "topk", score: found.unbounded.score, price: 0, loss: 0 });
+    expect(found.routers[0]).toMatchObject({
+      router: "topk",
+      score: found.unbounded.score,
+      price: 0,
+      regret_at_own_load: 0,
+    });
   });
 
   it("cuts a file into batches, takes other affinities and places routers by their kind", async () => {
@@ -112,7 +117,7 @@ describe("moesim frontier", () => {
       "bias",
       "base",
     ]);
-    expect(rows[9]).toMatchObject({ capacity_factor: "1", price: rows[0].price, loss: "0", steps: "3" });
+    expect(rows[9]).toMatchObject({ capacity_factor: "1", price: rows[0].price, regret_at_own_load: "0", steps: "3" });
     expect(readFileSync(path.join(folder, "prices", "frontier.svg"), "utf8")).toContain("best possible");
     const again = await frontier("small.json", "--out", "again", "--quiet");
     expect(again).toEqual({ code: 0, stdout: "", stderr: "" });

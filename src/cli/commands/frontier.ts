@@ -331,7 +331,7 @@ function frontierObject(
       ...interval("score", router.score),
       ...interval("price", router.price),
       price_fraction: router.priceFraction,
-      ...interval("loss", router.loss),
+      ...interval("regret_at_own_load", router.ownRegret),
     })),
   };
 }
@@ -380,22 +380,22 @@ function printFrontier(
       `of that score.${isExact ? " Every score is proven to be the best." : " Scores are within the gap, per pair, of the best."}`,
   );
   if (mean.routers.length > 0) {
-    const titles = ["router", "capacity\nfactor needed", "MaxVio", "score", "price\n%", "lost at its\nbalance, %"];
+    const titles = ["router", "capacity\nfactor needed", "MaxVio", "score", "price\n%", "regret at\nown load, %"];
     const cells = mean.routers.map((router): TableCell[] => [
       printable(router.name),
       formatInterval(router.capacityFactor),
       formatInterval(router.maxVio),
       formatInterval(router.score),
       percent(router.price, mean),
-      percent(router.loss, mean),
+      percent(router.ownRegret, mean),
     ]);
     const kept = columnsWithin(width, titles, cells, [0, 0, 2, 1, 0, 0]);
     const fitted = cells.map((row) => kept.map((column) => row[column]));
     const header = kept.map((column) => titles[column]);
     process.stdout.write(`\n${formatTable(header, fitted, { colors, alignRight: header.map((_, i) => i > 0) })}\n`);
     say(
-      "A router's last column is what the best assignment with the same largest load has more on each step: the part of its " +
-        "price that balance does not explain.",
+      "Regret at own load is what the best assignment with the same largest load has more on each step: the part of a " +
+        "router's price that balance does not explain.",
     );
   }
   if (out !== undefined) say(`\nWritten to ${escapeUnprintable(out)}: ${outNames.join(", ")}`);

@@ -39,8 +39,8 @@ export interface FrontierRouter extends Priced {
   readonly maxVio: Interval;
   /** No assignments with the same largest load on each step score more. */
   readonly upperBound: number;
-  /** `upperBound` − score: what it loses at the balance that it has. */
-  readonly loss: Interval;
+  /** `upperBound` − score: its regret if the capacity were its own largest load. */
+  readonly ownRegret: Interval;
 }
 
 /** The frontier of one layer, or the mean over layers. */
@@ -160,7 +160,7 @@ function frontierOf({ layer, steps }: FrontierLayer, factors: readonly number[],
       maxVio: bySteps(({ routers }) => routers[i].maxVio),
       ...priced(({ routers }) => routers[i].score),
       upperBound: byPairs(({ routers }) => routers[i].upperBound).mean,
-      loss: byPairs(({ routers }) => routers[i].upperBound - routers[i].score),
+      ownRegret: byPairs(({ routers }) => routers[i].upperBound - routers[i].score),
     })),
   };
 }
@@ -178,14 +178,14 @@ interface FrontierRow {
   readonly capacity: number | null;
   readonly upperBoundGap: number | null;
   readonly unassigned: number | null;
-  readonly loss: Interval | null;
+  readonly ownRegret: Interval | null;
 }
 
 const exactly = (value: number): Interval => ({ mean: value, halfWidth: null, count: 1 });
 
 function rowsOf(frontier: Frontier): FrontierRow[] {
   const { points, unbounded, freeFactor, routers } = frontier;
-  const none = { router: null, maxVio: null, capacity: null, upperBoundGap: null, unassigned: null, loss: null };
+  const none = { router: null, maxVio: null, capacity: null, upperBoundGap: null, unassigned: null, ownRegret: null };
   return [
     ...points.map(
       (point): FrontierRow => ({
@@ -225,8 +225,8 @@ const columns: readonly Column<FrontierRow>[] = [
   { name: "price_fraction", value: ({ priceFraction }) => priceFraction },
   { name: "gap_max", value: ({ upperBoundGap }) => upperBoundGap },
   { name: "unassigned_fraction", value: ({ unassigned }) => unassigned },
-  { name: "loss", value: ({ loss }) => loss?.mean ?? null },
-  { name: "loss_ci95", value: ({ loss }) => loss?.halfWidth ?? null },
+  { name: "regret_at_own_load", value: ({ ownRegret }) => ownRegret?.mean ?? null },
+  { name: "regret_at_own_load_ci95", value: ({ ownRegret }) => ownRegret?.halfWidth ?? null },
   { name: "steps", value: ({ frontier }) => frontier.steps },
   { name: "layer", value: ({ frontier }) => frontier.layer },
 ];

@@ -37,7 +37,7 @@ it("takes means over steps and the intervals of prices from each step's own diff
   expect(mean.freeFactor.mean).toBe(3.5);
   const [router] = mean.routers;
   expect(router.price.mean).toBeCloseTo(0.22, 12);
-  expect(router.loss.mean).toBeCloseTo(0.11, 12);
+  expect(router.ownRegret.mean).toBeCloseTo(0.11, 12);
 });
 
 it("takes the mean over layers on each step, and names the layer that pays most at each capacity", () => {

@@ -97,8 +97,8 @@ function boundsLine(routers: readonly FrontierRouter[], placed: readonly Variant
     silent: true,
     tooltip: { show: false },
     data: placed.flatMap(({ x, y }, i) => {
-      const { score, loss } = routers[i];
-      const bound = score.mean === 0 ? y.mean : y.mean * (1 + loss.mean / score.mean);
+      const { score, ownRegret } = routers[i];
+      const bound = score.mean === 0 ? y.mean : y.mean * (1 + ownRegret.mean / score.mean);
       const across = rounded(x.mean);
       return [[across, rounded(y.mean)], [across, rounded(bound)], pause];
     }) as [number, number][],
