@@ -42,9 +42,11 @@ export function createPlacementRun(rule: PlacementRule, experts: number, from?: 
       leastLoad: (load) => lowerBound(load, gpus, slots),
     },
     advance() {
+      const isTime = placement.state.steps % rule.interval === 0;
       const moves = placement.advance();
       moveTime = moveCost * moves;
-      if (moves > 0) {
+      // Numbers of replicas can change although no GPU gets an expert that it lacked.
+      if (isTime) {
         replicas = replicaCounts(expertOfSlot, experts);
         staleReplicas = replicaCounts(first, experts);
         ranks = placedRanks(expertOfSlot, experts, gpus, nodes);

@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/core/input-error.ts";
 import { loadPerRank } from "../../../src/core/metrics/load.ts";
 import { placeByEplb } from "../../../src/core/placement/eplb.ts";
+import { replicaCounts } from "../../../src/core/placement/placement.ts";
 import { movedExperts } from "../../../src/core/placement/refitted.ts";
+import { createPlacementRun } from "../../../src/core/simulation/placement-run.ts";
 import { type ScenarioInput, simulate } from "../../../src/index.ts";
 
 const scenario = {
@@ -27,6 +29,21 @@ function gpuLoads(load: ArrayLike<number>, expertOfSlot: ArrayLike<number>): num
 }
 
 describe("a scenario that places experts", () => {
+  it("shares loads by the new numbers of replicas even if no GPU gets an expert that it lacked", () => {
+    const fitted = { gpus: 2, nodes: 1, groups: 1, slots: 8, method: "eplb", window: 1, interval: 1 } as const;
+    const run = createPlacementRun({ ...fitted, gap: 0, moveCost: 1 }, 2);
+    const load = [14, 2];
+    const rankLoad = new Float64Array(2);
+    expect(Array.from(run.placed.rankLoad(load, rankLoad))).toEqual([8, 8]);
+    run.observe(load);
+    expect(run.advance()).toBe(0);
+    // Both GPUs held both experts, so none gets one that it lacked; expert 0 has 7 of the 8 slots now.
+    expect(Array.from(run.placed.rankLoad(load, rankLoad))).toEqual([8, 8]);
+    expect(Array.from(replicaCounts(run.state.expertOfSlot, 2))).toEqual([7, 1]);
+    expect(run.placed.staleLoad(load)).toBe(8);
+    expect(run.placed.moveTime).toBe(0);
+  });
+
   it("measures ranks by the placement in force, fitted to the last loads of each router", async () => {
     const { runs } = await simulate({ ...scenario, placement: rule });
     const pairs = scenario.tokens * scenario.topK;

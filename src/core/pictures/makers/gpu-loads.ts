@@ -32,12 +32,12 @@ const scale = { quantile: 0.98, step: 25, least: 125 } as const;
  * @param when the steps that are shown, e.g. "the later steps", for the reading
  */
 export function gpuLoadsPicture(layers: readonly LayerGpuLoads[], when: string, width = pictureWidth): Picture {
-  const percents = layers.map(({ layer, unplaced, placed, bound }) => {
+  const inPercent = layers.map(({ layer, unplaced, placed, bound }) => {
     const average = mean(Array.from(placed))!;
     const of = (loads: ArrayLike<number>) => Array.from(loads, (load) => (100 * load) / average);
     return { layer, unplaced: of(unplaced), placed: of(placed), bound: (100 * bound) / average };
   });
-  const largest = (key: "unplaced" | "placed") => mean(percents, (each) => max(each[key])!)! / 100;
+  const largest = (key: "unplaced" | "placed") => mean(inPercent, (each) => max(each[key])!)! / 100;
   const isOne = layers.length === 1;
   const shared = {
     id: "gpu-loads",
@@ -45,21 +45,21 @@ export function gpuLoadsPicture(layers: readonly LayerGpuLoads[], when: string, 
     finding:
       `The fullest GPU has ${inWords(largest("unplaced"))} times the mean load with the experts in order, and ` +
       `${inWords(largest("placed"))} times placed${isOne ? "" : `, mean over ${layers.length} layers`}; no placement gets below ` +
-      `${inWords(mean(percents, ({ bound }) => bound)! / 100)}.`,
+      `${inWords(mean(inPercent, ({ bound }) => bound)! / 100)}.`,
   };
   const reading = `The load of each GPU, summed over ${when}, in percent of the mean load of a GPU; 100 % everywhere is perfect balance.`;
-  if (isOne && percents[0].placed.length <= mostBars) return { ...shared, reading, ...bars(percents[0], width) };
-  const gpus = percents[0].placed.length;
+  if (isOne && inPercent[0].placed.length <= mostBars) return { ...shared, reading, ...bars(inPercent[0], width) };
+  const gpus = inPercent[0].placed.length;
   const groupSize = Math.ceil(gpus / Math.max(1, Math.floor(cellsWidth(2, width) / leastCellWidth)));
   const panels = (["unplaced", "placed"] as const).map((key): HeatMapPanel => {
     const firsts = range(0, gpus, groupSize);
-    const rows = percents.map((each) =>
+    const rows = inPercent.map((each) =>
       firsts.map((first) => Math.round(max(each[key].slice(first, first + groupSize))!)),
     );
     return {
       title: names[key],
       columns: firsts.map((first) => rangeLabel(first, Math.min(first + groupSize, gpus) - 1)),
-      rows: percents.map(({ layer }) => String(layer)),
+      rows: inPercent.map(({ layer }) => String(layer)),
       values: firsts.flatMap((_, column) => rows.map((row) => row[column])),
     };
   });
