@@ -226,7 +226,7 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   if (map !== null) checkExperts(map, experts, escapeUnprintable(mapFile!));
   const isDistinct = format === "vllm-ascend";
   const problem = isDistinct && map === null ? distinctProblem(shape) : null;
-  if (problem !== null) throw new InputError(`--slots: ${problem}, which vllm-ascend cannot read`);
+  if (problem !== null) throw new InputError(`--slots: ${problem}: vllm-ascend cannot read that`);
   const placer = createLayerPlacer({ shape, method, gap: options.gap, split: options.split, isDistinct });
   const progress = createProgress(layers.length, "layers", options.quiet);
   const placed: PlacedLayer[] = [];

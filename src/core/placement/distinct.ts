@@ -1,3 +1,4 @@
+import { counted } from "../words.ts";
 import { isHierarchical, type PlacementShape } from "./placement.ts";
 
 /** A swap must lower the heaviest GPU by more than its load times this, so that rounding never keeps a descent going. */
@@ -108,7 +109,7 @@ export function distinctProblem(shape: PlacementShape): string | null {
   const { experts, gpus, slots, nodes } = shape;
   const perNode = isHierarchical(shape) ? experts / nodes : experts;
   if (slots / gpus <= perNode) return null;
-  return `${slots / gpus} slots per GPU for ${perNode} experts, so that a GPU would hold an expert twice; give at most ${perNode * gpus}`;
+  return `${counted(slots / gpus, "slot")} per GPU for ${counted(perNode, "expert")}; give at most ${perNode * gpus}, so that no GPU holds an expert twice`;
 }
 
 /** Returns the first GPU that holds an expert twice, and the expert; null if there is none. */

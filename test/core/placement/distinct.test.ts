@@ -48,7 +48,7 @@ it("finds the GPU that holds an expert twice", () => {
 it("says when there cannot be distinct experts", () => {
   expect(distinctProblem({ experts: 3, gpus: 2, slots: 6, ...flat })).toBeNull();
   expect(distinctProblem({ experts: 3, gpus: 2, slots: 8, ...flat })).toBe(
-    "4 slots per GPU for 3 experts, so that a GPU would hold an expert twice; give at most 6",
+    "4 slots per GPU for 3 experts; give at most 6, so that no GPU holds an expert twice",
   );
   expect(distinctProblem({ experts: 4, gpus: 2, slots: 6, nodes: 2, groups: 2 })).toContain(
     "3 slots per GPU for 2 experts",
