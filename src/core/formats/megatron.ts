@@ -75,14 +75,14 @@ export async function openTokensPerExpert(files: readonly Source[]): Promise<Fou
       const iteration = integer(place, "iter", fields.iter, Number.MAX_SAFE_INTEGER);
       if (!Array.isArray(fields.tpe)) throw new InputError(`${place}: its tpe is not a list of counts`);
       const microbatches: unknown[] = Array.isArray(fields.tpe[0]) ? fields.tpe : [fields.tpe];
-      const counts = new NumberList("float");
+      const counts = new NumberList("integer");
       for (const row of microbatches) {
         if (!Array.isArray(row) || row.length === 0) throw new InputError(`${place}: its tpe is not lists of counts`);
         if (width === 0) width = row.length;
         if (row.length !== width) throw new InputError(`${place}: ${row.length} experts, unlike the ${width} before`);
         for (const count of row) counts.push(integer(place, "tpe", count, Number.MAX_SAFE_INTEGER));
       }
-      held += 8 * counts.length + 400;
+      held += counts.byteLength + 400;
       if (held > maxBytes) throw new InputError(`${file.name}: its counts take more than ${maxBytes} bytes of memory`);
       named.add(iteration);
       found.push({ layer, iteration, counts, width, first: experts, file: file.name });
@@ -165,7 +165,7 @@ export async function openRouterTrace(
         for (const expert of token) choices.push(expert === -1 ? -1 : integer(place, "expert", expert, maxExperts - 1));
       }
       if (indices.length === 0) continue;
-      if (4 * choices.length > maxBytes)
+      if (choices.byteLength > maxBytes)
         throw new InputError(`${file.name}: its choices take more than ${maxBytes} bytes of memory`);
       named.add(step);
       const { logit_offset: offset, logit_bytes: bytes, logit_shape: shape } = fields;
@@ -197,7 +197,7 @@ export async function openRouterTrace(
     if (as !== "logits") {
       const own = layers.get(layer) ?? [];
       layers.set(layer, own);
-      const values = all.subarray(first, first + tokens * topK) as Int32Array<ArrayBuffer>;
+      const values = all.subarray(first, first + tokens * topK);
       own.push({ rows: rowsOf(tensorOf(values, [tokens, topK], place)), step: steps.get(step)!, rowsPerStep: tokens });
     }
     if (bin === undefined || without.size > 0) continue;

@@ -63,7 +63,7 @@ export async function openResponses(files: readonly Source[], options: Recording
   for (const file of files) {
     for await (const { value, line } of jsonDocuments(file)) {
       for (const routes of routesIn(value)) await gather(`${file.name}: line ${line}`, routes, gathered);
-      if (4 * gathered.choices.length > maxChoiceBytes) {
+      if (gathered.choices.byteLength > maxChoiceBytes) {
         throw new InputError(
           `${file.name}: its choices take more than ${maxChoiceBytes} bytes of memory; give fewer responses`,
         );

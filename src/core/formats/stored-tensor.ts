@@ -73,14 +73,21 @@ export function checkPacked(
   );
 }
 
-/** Returns a tensor of `values`, held in memory. Integers if `kind` says so, else float64. */
-export function tensorOf(
-  values: Int32Array<ArrayBuffer> | Float64Array<ArrayBuffer>,
-  shape: readonly number[],
-  name: string,
-): StoredTensor {
+/** Numbers that a tensor in memory can hold. */
+export type TensorNumbers =
+  | Int8Array<ArrayBuffer>
+  | Int16Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>;
+
+/** Returns a tensor of `values`, held in memory. */
+export function tensorOf(values: TensorNumbers, shape: readonly number[], name: string): StoredTensor {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const element = values instanceof Int32Array ? elementTypes.int32 : elementTypes.float64;
+  const { int8, int16, int32, float64 } = elementTypes;
+  const element =
+    values instanceof Float64Array
+      ? float64
+      : [int8, int16, int32].find((each) => each.bytes === values.BYTES_PER_ELEMENT)!;
   return {
     source: bytesSource(bytes, name),
     element,
@@ -124,6 +131,26 @@ export interface StoredRows {
    * be read.
    */
   read(into: Float32Array | Float64Array, start: number, row: number, count: number): Promise<void>;
+}
+
+/** Buffers that no read uses: a recording can have thousands of tensors, of which few are being read. */
+const scratch: ArrayBuffer[] = [];
+const maxScratch = 4;
+
+/** Returns a buffer of at least `bytes` bytes, of any content. */
+function takeScratch(bytes: number): ArrayBuffer {
+  const index = scratch.findIndex(({ byteLength }) => byteLength >= bytes);
+  return index < 0 ? new ArrayBuffer(bytes) : scratch.splice(index, 1)[0];
+}
+
+function giveScratch(buffer: ArrayBuffer): void {
+  if (scratch.length === maxScratch) {
+    // The largest serve most tensors.
+    scratch.sort((a, b) => b.byteLength - a.byteLength);
+    if (buffer.byteLength <= scratch[maxScratch - 1].byteLength) return;
+    scratch.length = maxScratch - 1;
+  }
+  scratch.push(buffer);
 }
 
 /**
@@ -171,25 +198,28 @@ export function rowsOf(tensor: StoredTensor): StoredRows {
       : Math.max(1, Math.floor((pieceBytes - columns * bytes) / gap) + 1);
   const spanValues = (count: number) => (count - 1) * innerStride + columns;
   const most = spanValues(Math.min(atOnce, inner));
-  let raw: ArrayBuffer | null = null;
-  let spread: Float64Array | null = null;
 
   async function readSpan(into: Float32Array | Float64Array, start: number, row: number, count: number): Promise<void> {
-    raw ??= new ArrayBuffer(most * bytes);
     const values = spanValues(count);
     const offset = Math.floor(row / inner) * outerStride + (row % inner) * innerStride;
-    const piece = new Uint8Array(raw, 0, values * bytes);
-    await fillBytes(source, piece, begin + offset * bytes);
-    toMachineOrder(piece, bytes, littleEndian);
-    if (innerStride === columns || count === 1) {
-      element.decode(raw, values, into, start);
-      return;
-    }
-    spread ??= new Float64Array(most);
-    element.decode(raw, values, spread, 0);
-    for (let i = 0; i < count; i++) {
-      const from = i * innerStride;
-      for (let column = 0; column < columns; column++) into[start + i * columns + column] = spread[from + column];
+    const raw = takeScratch(most * bytes);
+    try {
+      const piece = new Uint8Array(raw, 0, values * bytes);
+      await fillBytes(source, piece, begin + offset * bytes);
+      toMachineOrder(piece, bytes, littleEndian);
+      if (innerStride === columns || count === 1) {
+        element.decode(raw, values, into, start);
+        return;
+      }
+      const spread = new Float64Array(takeScratch(8 * values), 0, values);
+      element.decode(raw, values, spread, 0);
+      for (let i = 0; i < count; i++) {
+        const from = i * innerStride;
+        for (let column = 0; column < columns; column++) into[start + i * columns + column] = spread[from + column];
+      }
+      giveScratch(spread.buffer);
+    } finally {
+      giveScratch(raw);
     }
   }
 

@@ -8,7 +8,7 @@ import { listNames, quoteName, shapeText } from "./messages.ts";
 import { openParquetTable } from "./parquet.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
-import { rowsOf, type StoredRows, tensorOf } from "./stored-tensor.ts";
+import { rowsOf, type StoredRows, type TensorNumbers, tensorOf } from "./stored-tensor.ts";
 
 /** A column of numbers, or of lists of numbers, of a table. */
 interface TableColumn {
@@ -282,32 +282,49 @@ function sequentialRows(
   };
 }
 
-/** Numbers that grow, in memory. */
+/** Types of array, from the narrowest: the experts of most models fit into one byte. */
+const numberArrays = [Int8Array, Int16Array, Int32Array, Float64Array] as const;
+
+/** Numbers that grow, in memory. Integers take as few bytes as the largest of them needs. */
 export class NumberList {
-  private values: Float64Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+  private type: number;
+  private values: TensorNumbers;
   length = 0;
 
   constructor(kind: "float" | "integer") {
-    this.values = kind === "integer" ? new Int32Array(64) : new Float64Array(64);
+    this.type = kind === "integer" ? 0 : numberArrays.length - 1;
+    this.values = new numberArrays[this.type](64);
   }
 
   push(value: number): void {
-    if (this.length === this.values.length) {
-      const larger =
-        this.values instanceof Int32Array ? new Int32Array(2 * this.length) : new Float64Array(2 * this.length);
-      larger.set(this.values);
-      this.values = larger;
+    if (this.length === this.values.length) this.move(2 * this.length);
+    this.values[this.length] = value;
+    while (this.values[this.length] !== value && this.type < numberArrays.length - 1) {
+      this.type += 1;
+      this.move(this.values.length);
+      this.values[this.length] = value;
     }
-    this.values[this.length++] = value;
+    this.length += 1;
   }
 
   get(index: number): number {
     return this.values[index];
   }
 
+  /** Bytes of the numbers. */
+  get byteLength(): number {
+    return this.length * this.values.BYTES_PER_ELEMENT;
+  }
+
   /** Returns the numbers; not a copy. */
-  toArray(): Float64Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
+  toArray(): TensorNumbers {
     return this.values.subarray(0, this.length);
+  }
+
+  private move(length: number): void {
+    const moved = new numberArrays[this.type](length);
+    moved.set(this.values.subarray(0, this.length));
+    this.values = moved;
   }
 }
 
