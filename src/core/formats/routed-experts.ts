@@ -1,13 +1,14 @@
 /** Routed experts in the responses of vLLM and SGLang, for replay in training (R3). */
 import { InputError } from "../input-error.ts";
 import { bytesSource, type Source } from "../source.ts";
-import { arrange } from "./arrange.ts";
+import { addParts, arrange, layersOf } from "./arrange.ts";
 import { entriesOf } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
 import { quoteName } from "./messages.ts";
 import { storedNpy } from "./npy.ts";
+import type { Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
-import { rowsOf, tensorOf } from "./stored-tensor.ts";
+import { packedStrides, type StoredTensor, tensorOf } from "./stored-tensor.ts";
 import { NumberList } from "./tables.ts";
 
 /** Keys that hold routed experts, in the order of their tokens. */
@@ -46,24 +47,32 @@ function* routesIn(value: unknown, depth = 0): Generator<Routes> {
   for (const [key, each] of entries) if (!keys.includes(String(key))) yield* routesIn(each, depth + 1);
 }
 
-/** Choices of tokens, before it is known how a row divides into layers. */
+/** Choices of the tokens of one list. */
+interface RoutedTokens {
+  /** `[tokens, layers, topK]`, or `[tokens, layers × topK]` of bytes that do not say how a row divides into layers. */
+  readonly tensor: StoredTensor;
+  /** Those of such bytes, and the length of each row. */
+  readonly raw: { readonly values: Int32Array; readonly lengths: readonly number[] } | null;
+}
+
+/** Choices of all lists, as narrow as they were written. */
 interface Gathered {
-  /** Layers and slots of a token; null if the bytes do not say. */
-  layers: number | null;
+  /** Slots of a token; null if the bytes do not say. */
   topK: number | null;
   /** Layers × slots. */
   width: number;
-  readonly choices: NumberList;
+  readonly lists: RoutedTokens[];
+  bytes: number;
   responses: number;
 }
 
 /** Opens responses with routed experts: JSON, one per line or one per file. Nothing else of them is read. */
 export async function openResponses(files: readonly Source[], options: RecordingOptions): Promise<Found> {
-  const gathered: Gathered = { layers: null, topK: null, width: 0, choices: new NumberList("integer"), responses: 0 };
+  const gathered: Gathered = { topK: null, width: 0, lists: [], bytes: 0, responses: 0 };
   for (const file of files) {
     for await (const { value, line } of jsonDocuments(file)) {
       for (const routes of routesIn(value)) await gather(`${file.name}: line ${line}`, routes, gathered);
-      if (gathered.choices.byteLength > maxChoiceBytes) {
+      if (gathered.bytes > maxChoiceBytes) {
         throw new InputError(
           `${file.name}: its choices take more than ${maxChoiceBytes} bytes of memory; give fewer responses`,
         );
@@ -71,23 +80,25 @@ export async function openResponses(files: readonly Source[], options: Recording
     }
   }
   const [{ name }] = files;
-  const { choices, width } = gathered;
-  if (choices.length === 0) throw new InputError(`${name}: empty stream: the responses have no token`);
-  const tokens = choices.length / width;
-  const topK =
-    gathered.topK ?? options.topK ?? inferTopK([{ values: choices.toArray(), lengths: Array(tokens).fill(width) }]);
+  const { lists, width } = gathered;
+  if (lists.length === 0) throw new InputError(`${name}: empty stream: the responses have no token`);
+  const topK = gathered.topK ?? options.topK ?? inferTopK(lists.flatMap(({ raw }) => (raw === null ? [] : [raw])));
   if (topK === null || width % topK !== 0) {
     throw new InputError(
       `${name}: ${width} experts of a token cannot be cut into layers of ${topK ?? "any number"}; give --top-k`,
     );
   }
-  const stored = tensorOf(choices.toArray(), [tokens, width / topK, topK], name);
-  const { layers } = arrange(stored, "selections", ["tokens", "layers", "topK"]);
+  const layers = new Map<number, Part[]>();
+  for (const { tensor } of lists) {
+    const shape = [tensor.shape[0], width / topK, topK];
+    const cut = tensor.shape.length === 3 ? tensor : { ...tensor, shape, strides: packedStrides(shape) };
+    addParts(layers, arrange(cut, "selections", ["tokens", "layers", "topK"]).layers);
+  }
   const isInferred = gathered.topK === null && options.topK === undefined;
   return {
     what: `routed experts of ${gathered.responses} response${gathered.responses === 1 ? "" : "s"}`,
     content: "selections",
-    layers: layers.map((parts, id) => ({ id, parts })),
+    layers: layersOf(layers),
     hasLayers: true,
     hasSteps: false,
     experts: null,
@@ -115,12 +126,7 @@ async function gather(place: string, { value, beside }: Routes, gathered: Gather
     const [tokens, layers, topK] = tensor.shape;
     setShape(place, layers, topK, gathered);
     if (tokens === 0) return;
-    const rows = rowsOf({ ...tensor, shape: [tokens, layers * topK], strides: [layers * topK, 1] });
-    const row = new Float64Array(layers * topK);
-    for (let token = 0; token < tokens; token++) {
-      await rows.read(row, 0, token, 1);
-      for (const expert of row) gathered.choices.push(expert);
-    }
+    keep({ tensor, raw: null }, gathered);
     return;
   }
   // SGLang: raw int32, for all tokens but the last.
@@ -135,10 +141,20 @@ async function gather(place: string, { value, beside }: Routes, gathered: Gather
   }
   setWidth(place, width, gathered);
   const view = new DataView(bytes.buffer);
-  for (let i = 0; i < bytes.length; i += 4) gathered.choices.push(view.getInt32(i, true));
+  const values = Int32Array.from({ length: bytes.length / 4 }, (_, i) => view.getInt32(4 * i, true));
+  keep(
+    { tensor: tensorOf(values, [tokens, width], place), raw: { values, lengths: Array(tokens).fill(width) } },
+    gathered,
+  );
+}
+
+function keep(list: RoutedTokens, gathered: Gathered): void {
+  gathered.lists.push(list);
+  gathered.bytes += list.tensor.source.byteLength;
 }
 
 function gatherLists(place: string, tokens: readonly unknown[], gathered: Gathered): void {
+  const choices = new NumberList("integer");
   for (const token of tokens) {
     const layers = Array.isArray(token) ? token : [];
     const [first] = layers;
@@ -152,10 +168,13 @@ function gatherLists(place: string, tokens: readonly unknown[], gathered: Gather
         if (!(Number.isInteger(expert) && expert >= -1 && expert < 65_536)) {
           throw new InputError(`${place}: routed experts hold something else than experts`);
         }
-        gathered.choices.push(expert);
+        choices.push(expert);
       }
     }
   }
+  if (tokens.length === 0) return;
+  const shape = [tokens.length, gathered.width / gathered.topK!, gathered.topK!];
+  keep({ tensor: tensorOf(choices.toArray(), shape, place), raw: null }, gathered);
 }
 
 function setShape(place: string, layers: number, topK: number, gathered: Gathered): void {
@@ -163,7 +182,6 @@ function setShape(place: string, layers: number, topK: number, gathered: Gathere
   if ((gathered.topK ?? topK) !== topK) {
     throw new InputError(`${place}: ${topK} experts per token, unlike the ${gathered.topK} before`);
   }
-  gathered.layers = layers;
   gathered.topK = topK;
 }
 
