@@ -1,9 +1,9 @@
 // Makes the results of the training scenarios again: their means and intervals in results/training, and from these the
-// tables and the pictures of docs/training.md. Takes about an hour on two cores. With a folder for an argument the sweeps
-// stay there, and an interrupted one resumes; names of scenarios after it make only these. `npm run results:training`
+// tables and the pictures of docs/training.md. The sweeps go to build/training-results, or to the folder that the first
+// argument names; what is there already is not computed again, and an interrupted sweep resumes. Names of scenarios after
+// it make only these. `npm run results:training`
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
@@ -11,7 +11,9 @@ import { parse } from "csv-parse/sync";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const records = path.join(root, "results/training");
 const program = path.join(root, "dist/cli/main.js");
-const moesim = (...words) => execFileSync(process.execPath, [program, ...words, "--quiet"], { stdio: "inherit" });
+// On a terminal it shows how far it is.
+const moesim = (...words) =>
+  execFileSync(process.execPath, [program, ...words], { stdio: ["ignore", "ignore", "inherit"] });
 
 const loss = { name: "task loss", column: "task_loss", digits: 3 };
 const batch = { name: "MaxVio batch", column: "max_vio_batch_mean", digits: 2 };
@@ -35,13 +37,31 @@ const all = [
   { name: "training-ssr-clusters", columns: selective, heads: ["p", "cost", "gradient"] },
   { name: "training-ssr-text", columns: selective, heads: ["p", "cost", "gradient"] },
   { name: "training-shift", columns: [loss, batch, run, idle], picture: "max-vio" },
+  { name: "training-published", columns: [loss, batch, run, evalLoss, evalMaxVio] },
+];
+
+const wang = "Wang et al. 2024, tables 2 to 4";
+/**
+ * Orders that papers report: the value of `column` is less, for each router in turn, than for the next; with `most` it is at
+ * most so.
+ */
+const claims = [
+  { says: "MaxVio of the run: proportional 0.01 is below proportional 0.001", paper: wang, column: run, routers: ["proportional 0.01", "proportional 0.001"] },
+  { says: "MaxVio of the run: proportional 0.001 is below sign 0.001", paper: wang, column: run, routers: ["proportional 0.001", "sign 0.001"] },
+  { says: "MaxVio of the run: sign 0.001 is far below an auxiliary loss of 0.001", paper: wang, column: run, routers: ["sign 0.001", "auxiliary loss 0.001"] },
+  { says: "A rate of 0.0001 balances late: MaxVio over all batches is above that of 0.001", paper: wang, column: batch, routers: ["sign 0.001", "sign 0.0001"] },
+  { says: "A rate of 0.01 swings at the end: MaxVio then is above that of 0.001", paper: wang, column: evalMaxVio, routers: ["sign 0.001", "sign 0.01"] },
+  { says: "Loss: biases cost no more than an auxiliary loss", paper: wang, column: evalLoss, routers: ["sign 0.001", "auxiliary loss 0.001"], most: true },
+  { says: "Freezing the bias at the end does not undo balance", paper: "DeepSeek-V3, section 4.2", column: evalMaxVio, routers: ["sign 0.001 frozen", "sign 0.001"], most: true },
 ];
 
 const [given, ...names] = process.argv.slice(2);
 const scenarios = all.filter(({ name }) => names.length === 0 || names.includes(name));
-const folder = given ?? mkdtempSync(path.join(tmpdir(), "moesim-training-"));
+const folder = given ?? path.join(root, "build/training-results");
 mkdirSync(records, { recursive: true });
-for (const { name, picture, timed } of scenarios) {
+for (const [index, { name, picture, timed }] of scenarios.entries()) {
+  const start = performance.now();
+  process.stdout.write(`${index + 1} of ${scenarios.length}: ${name}\n`);
   const scenario = path.join(root, `scenarios/${name}.yaml`);
   const out = path.join(folder, name);
   moesim("sweep", scenario, "--out", out, "--workers", "2", "--resume");
@@ -55,8 +75,8 @@ for (const { name, picture, timed } of scenarios) {
     moesim("run", scenario, "--set", "steps=100", "regret.every=0", "--workers", "1", "--out", alone);
     copyFileSync(path.join(alone, "timing.csv"), path.join(records, `${name}-timing.csv`));
   }
+  process.stdout.write(`  ${((performance.now() - start) / 60_000).toFixed(1)} minutes\n`);
 }
-if (given === undefined) rmSync(folder, { recursive: true });
 
 const read = (file) => parse(readFileSync(path.join(records, file)), { columns: true });
 const page = path.join(root, "docs/training.md");
@@ -65,8 +85,26 @@ for (const { name, columns, timed, heads } of scenarios) {
   const between = new RegExp(`(<!-- ${name}:begin -->\n)[^]*(<!-- ${name}:end -->)`);
   const timing = timed ? read(`${name}-timing.csv`) : null;
   text = text.replace(between, `$1${tableOf(read(`${name}.csv`), columns, timing, heads)}\n$2`);
+  if (name !== "training-published") continue;
+  const ofClaims = /(<!-- published-orders:begin -->\n)[^]*(<!-- published-orders:end -->)/;
+  text = text.replace(ofClaims, `$1${claimsTable(read(`${name}.csv`))}\n$2`);
 }
 writeFileSync(page, text);
+
+/** One row a claim; it is decided where the 95 % intervals of the two means do not meet. */
+function claimsTable(rows) {
+  const lines = claims.map(({ says, paper, column, routers, most }) => {
+    const [lower, upper] = routers.map((router) => rows.find((row) => row.router === router));
+    const [[low, lowHalf], [high, highHalf]] = [lower, upper].map((row) => [
+      Number(row[column.column]),
+      Number(row[`${column.column}_ci95`]),
+    ]);
+    const apart = Math.abs(high - low) > lowHalf + highHalf;
+    const verdict = apart ? (low < high ? "yes" : "no") : most ? "yes: equal within the intervals" : "not decided";
+    return `| ${says} | ${paper} | ${cellOf(lower, column)} and ${cellOf(upper, column)} | ${verdict} |`;
+  });
+  return ["| claim | paper | here | the same order |", "|---|---|---|---|", ...lines].join("\n");
+}
 
 /** Rows are routers, the words of their labels under `words`, or the values of what was swept. */
 function tableOf(rows, columns, timing, words) {

@@ -1,4 +1,5 @@
 import type { Assignment } from "../../assignment.ts";
+import { InputError } from "../../input-error.ts";
 import type { Kernels } from "../../kernels/kernels.ts";
 import {
   comparedTokens,
@@ -164,15 +165,21 @@ function createPairs(kernels: Kernels, { width, hidden, experts }: ModelShape, t
   let room = 0;
   let slotRoom = 0;
 
-  function reserve(count: number): void {
-    if (count <= room) return;
-    // Routers that choose how many experts a token gets exceed their largest number of pairs again and again.
-    room = room === 0 ? count : Math.ceil(1.25 * count);
-    pairs.token = kernels.allocateInt32(room);
-    pairs.gate = kernels.allocateFloat32(room);
-    pairs.pairGradient = kernels.allocateFloat32(room);
-    pairs.inner = kernels.allocateFloat32(room * hidden);
-    pairs.output = kernels.allocateFloat32(room * width);
+  function reserve(count: number, slots: number): void {
+    if (count > room) {
+      // Routers that choose how many experts a token gets exceed their largest number of pairs again and again.
+      room = room === 0 ? count : Math.ceil(1.25 * count);
+      pairs.token = kernels.allocateInt32(room);
+      pairs.gate = kernels.allocateFloat32(room);
+      pairs.pairGradient = kernels.allocateFloat32(room);
+      pairs.inner = kernels.allocateFloat32(room * hidden);
+      pairs.output = kernels.allocateFloat32(room * width);
+    }
+    if (tokens * slots > slotRoom) {
+      slotRoom = tokens * slots;
+      pairs.pair = kernels.allocateInt32(slotRoom);
+      pairs.gateGradient = kernels.allocateFloat32(slotRoom);
+    }
   }
 
   const pairs = {
@@ -188,11 +195,6 @@ function createPairs(kernels: Kernels, { width, hidden, experts }: ModelShape, t
 
     group({ expert, gate, slots }: Assignment) {
       const length = tokens * slots;
-      if (length > slotRoom) {
-        slotRoom = length;
-        pairs.pair = kernels.allocateInt32(length);
-        pairs.gateGradient = kernels.allocateFloat32(length);
-      }
       pairs.slots = slots;
       first.fill(0);
       for (let slot = 0; slot < length; slot++) if (expert[slot] >= 0) first[expert[slot] + 1] += 1;
@@ -200,7 +202,16 @@ function createPairs(kernels: Kernels, { width, hidden, experts }: ModelShape, t
         next[e] = first[e];
         first[e + 1] += first[e];
       }
-      reserve(first[experts]);
+      try {
+        reserve(first[experts], slots);
+      } catch (cause) {
+        if (!(cause instanceof RangeError)) throw cause;
+        throw new InputError(
+          `stream: a training step of ${first[experts]} (token, expert) pairs needs more memory than the kernels have ` +
+            `(${cause.message}); lower tokens, topK, width or hidden`,
+          { cause },
+        );
+      }
       const { pair, token, gate: gateOfPair } = pairs;
       let slot = 0;
       for (let t = 0; t < tokens; t++) {

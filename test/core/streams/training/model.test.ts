@@ -157,6 +157,23 @@ describe("on TensorFlow.js", () => {
   });
 });
 
+it("says what to lower when the kernels have no memory for the pairs of a step", async () => {
+  const wasm = await loadKernels("wasm");
+  let isFull = false;
+  const kernels: Kernels = {
+    ...wasm,
+    allocateFloat32(length) {
+      if (isFull) throw new RangeError("The kernels' memory is limited to 4 GiB.");
+      return wasm.allocateFloat32(length);
+    },
+  };
+  const { step } = await open(kernels, tasks[0][1]);
+  isFull = true;
+  await expect(step()).rejects.toThrow(
+    /^stream: a training step of 192 \(token, expert\) pairs needs more memory than the kernels have.*lower tokens, topK/,
+  );
+});
+
 it("uses no more memory the longer it trains", async () => {
   const kernels = await loadKernels("wasm");
   for (const [, options] of tasks) {
