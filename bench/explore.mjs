@@ -1,6 +1,8 @@
 // Pictures per second of `moesim explore` while a slider is held, and how long it takes to answer. Needs `npm run build` and
 // Chromium: node bench/explore.mjs
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { chromium } from "playwright-core";
 import { serveSite } from "../dist/node/explore-server.js";
 import { addressOf } from "../dist/page/explore/view.js";
@@ -21,9 +23,31 @@ const sizes = { name: "bench", seed: 1, topK: 2, regret: { every: 0 }, stream: {
 const mixed = [
   { kind: "topk" },
   { kind: "alf-lb", updateRate: 0.01 },
-  { kind: "sinkhorn", epsilon: 0.3 },
+  { kind: "sinkhorn", epsilon: 0.5 },
   { kind: "ssr", select: { mode: "every", n: 5 } },
 ];
+
+const traces = mkdtempSync(path.join(tmpdir(), "moesim-bench-"));
+
+/** Milliseconds of a processor that the page and its worker take for a picture: the same on a busy machine. */
+async function processorTimes(page, label) {
+  const file = path.join(traces, "trace.json");
+  await browser.startTracing(page, { path: file, categories: ["toplevel"] });
+  const { pictures } = await hold(page, label);
+  await browser.stopTracing();
+  const { traceEvents } = JSON.parse(readFileSync(file, "utf8"));
+  const threads = new Map(
+    traceEvents.filter(({ name }) => name === "thread_name").map(({ pid, tid, args }) => [`${pid} ${tid}`, args.name]),
+  );
+  const timeOf = (thread) =>
+    traceEvents
+      .filter(
+        ({ name, ph, pid, tid }) => ph === "X" && name.endsWith("RunTask") && threads.get(`${pid} ${tid}`) === thread,
+      )
+      .reduce((sum, { tdur = 0 }) => sum + tdur / 1000, 0) /
+    (pictures * heldSeconds);
+  return { page: timeOf("CrRendererMain"), worker: timeOf("DedicatedWorker thread") };
+}
 
 /** Opens the page at a view; resolves once its first picture is complete. */
 async function open(scenario, steps) {
@@ -34,34 +58,39 @@ async function open(scenario, steps) {
   return page;
 }
 
+const heldSeconds = 2;
+
 /** Moves the slider `label` for two seconds, on every frame of the screen, and counts how often the loads change. */
 async function hold(page, label) {
-  return page.evaluate(async (label) => {
-    const slider = Array.from(document.querySelectorAll("input[type=range]")).find(
-      ({ labels, ariaLabel }) => (labels[0]?.textContent ?? ariaLabel) === label,
-    );
-    let pictures = 0;
-    let frames = 0;
-    let longest = 0;
-    const bars = document.querySelector("#loads");
-    new MutationObserver(() => {
-      pictures += 1;
-    }).observe(bars, { subtree: true, attributes: true, attributeFilter: ["d"] });
-    const [from, to] = [Number(slider.min), Number(slider.max)];
-    const start = performance.now();
-    let last = start;
-    while (performance.now() - start < 2000) {
-      const now = await new Promise(requestAnimationFrame);
-      longest = Math.max(longest, now - last);
-      last = now;
-      frames += 1;
-      const part = 0.5 + 0.4 * Math.sin((now - start) / 300);
-      slider.value = String(from + part * (to - from));
-      slider.dispatchEvent(new Event("input", { bubbles: true }));
-    }
-    const seconds = (performance.now() - start) / 1000;
-    return { pictures: pictures / seconds, frames: frames / seconds, longest };
-  }, label);
+  return page.evaluate(
+    async ({ label, heldSeconds }) => {
+      const slider = Array.from(document.querySelectorAll("input[type=range]")).find(
+        ({ labels, ariaLabel }) => (labels[0]?.textContent ?? ariaLabel) === label,
+      );
+      let pictures = 0;
+      let frames = 0;
+      let longest = 0;
+      const bars = document.querySelector("#loads");
+      new MutationObserver(() => {
+        pictures += 1;
+      }).observe(bars, { subtree: true, attributes: true, attributeFilter: ["d"] });
+      const [from, to] = [Number(slider.min), Number(slider.max)];
+      const start = performance.now();
+      let last = start;
+      while (performance.now() - start < 1000 * heldSeconds) {
+        const now = await new Promise(requestAnimationFrame);
+        longest = Math.max(longest, now - last);
+        last = now;
+        frames += 1;
+        const part = 0.5 + 0.4 * Math.sin((now - start) / 300);
+        slider.value = String(from + part * (to - from));
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+      }
+      const seconds = (performance.now() - start) / 1000;
+      return { pictures: pictures / seconds, frames: frames / seconds, longest };
+    },
+    { label, heldSeconds },
+  );
 }
 
 for (const [name, routers, labels] of [
@@ -81,6 +110,8 @@ for (const [name, routers, labels] of [
     );
     await page.waitForTimeout(500);
   }
+  const times = await processorTimes(page, labels[0]);
+  print(`  processor time of a picture: page ${times.page.toFixed(1)} ms, worker ${times.worker.toFixed(1)} ms`);
   await page.close();
 }
 
@@ -113,7 +144,7 @@ for (const kind of [
             new MutationObserver((_, observer) => {
               observer.disconnect();
               resolve(performance.now() - start);
-            }).observe(document.querySelector("#loads"), { subtree: true, attributes: true, attributeFilter: ["d"] });
+            }).observe(document.querySelector(".step-table"), { subtree: true, characterData: true, childList: true });
             slider.value = String(seed);
             slider.dispatchEvent(new Event("input", { bubbles: true }));
           }),
@@ -125,5 +156,6 @@ for (const kind of [
   print(`4096 × 256, ${kind}: answer after ${times[2].toFixed(0)} ms (median of 5, most ${times[4].toFixed(0)} ms)`);
   await page.close();
 }
+rmSync(traces, { recursive: true });
 await browser.close();
 await server.close();

@@ -14,6 +14,7 @@ const commands = [
   "compare",
   "check",
   "report",
+  "explore",
   "bench",
   "validate",
   "schema",

@@ -91,10 +91,6 @@ it("says what is wrong with a file, a folder or a port, with exit code 2", async
   const { port } = taken.address() as { port: number };
   writeFileSync(path.join(folder, "empty.npy"), "");
   writeFileSync(
-    path.join(folder, "training.yaml"),
-    "name: t\nexperts: 4\nstream: { kind: training }\nrouters: [{ kind: topk }]\n",
-  );
-  writeFileSync(
     path.join(folder, "large.yaml"),
     "name: l\nexperts: 4096\ntokens: 4096\nregret: { every: 0 }\nstream: { kind: clusters }\nrouters: [{ kind: topk }]\n",
   );
@@ -115,8 +111,6 @@ it("says what is wrong with a file, a folder or a port, with exit code 2", async
     expect({ code, stderr: stderr.includes(message) ? message : stderr }).toEqual({ code: 2, stderr: message });
   }
   taken.close();
-  const { code, stderr } = await runInProcess(["explore", "training.yaml"], folder);
-  expect({ code, isSaid: stderr.includes("TensorFlow.js") }).toEqual({ code: 2, isSaid: true });
 });
 
 it("writes an address that it reads back, and refuses damaged and endless ones", async () => {

@@ -111,10 +111,7 @@ async function beginScenario(written: unknown, file: string, folder: string): Pr
 
 /** Throws `InputError` if the page could not simulate the scenario. */
 async function check(written: unknown, file: string, folder: string): Promise<void> {
-  const { stream, tokens, experts } = await resolveScenario(written, file, folder);
-  if (stream.kind === "training") {
-    throw new InputError(`${escapeUnprintable(file)}: a stream that trains needs TensorFlow.js; moesim run has it`);
-  }
+  const { tokens, experts } = await resolveScenario(written, file, folder);
   if (tokens * experts > mostLogits) {
     throw new InputError(
       `${escapeUnprintable(file)}: ${tokens} tokens × ${experts} experts are too many for a page; set tokens, or use moesim run`,

@@ -371,7 +371,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
               <SeriesPicture shown={shown} metric="max_vio" position={0} />
               <SeriesPicture shown={shown} metric="idle_fraction" position={1} />
             </div>
-            {hasRegret(shown) && <SeriesPicture shown={shown} metric="regret" position={3} />}
+            {hasValues(shown, 3) && <SeriesPicture shown={shown} metric="regret" position={3} />}
+            {hasValues(shown, 4) && <SeriesPicture shown={shown} metric="task_loss" position={4} />}
             <HeatMaps {...shown} />
             <div class="pair">
               <FrontierPicture {...shown} />
@@ -405,8 +406,9 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   );
 }
 
-function hasRegret({ series }: Shown): boolean {
-  return series.some((ofRouter) => ofRouter[3].some((value) => !Number.isNaN(value)));
+/** Whether the metric at `position` in `seriesMetrics` has a value on some step. */
+function hasValues({ series }: Shown, position: number): boolean {
+  return series.some((ofRouter) => ofRouter[position].some((value) => !Number.isNaN(value)));
 }
 
 /** The number of steps that can be shown: all of a recording, or as many as the page simulates. */

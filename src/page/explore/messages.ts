@@ -71,7 +71,7 @@ export interface ResolvedFacts {
 }
 
 /** The metrics whose lines the page draws. */
-export const seriesMetrics = ["max_vio", "idle_fraction", "score", "regret"] as const;
+export const seriesMetrics = ["max_vio", "idle_fraction", "score", "regret", "task_loss"] as const;
 
 /** What one router did on the last step. */
 export interface RouterFrame {

@@ -122,7 +122,7 @@ export const firstView: View = {
     routers: [
       { kind: "topk" },
       { kind: "alf-lb", updateRate: 0.01 },
-      { kind: "sinkhorn", epsilon: 0.3 },
+      { kind: "sinkhorn", epsilon: 0.5 },
       { kind: "ssr", select: { mode: "every", n: 5 } },
     ],
   },

@@ -93,9 +93,6 @@ function kernelsWithRoom(): Kernels {
 }
 
 async function resolve(written: WrittenScenario): Promise<Scenario> {
-  if (Object(written.stream).kind === "training") {
-    throw new InputError("stream: training needs TensorFlow.js, which this page does not load; moesim run trains");
-  }
   // The page shows one run; what a file sweeps is for the command line.
   const { sweep: _, seeds: __, ...single } = written;
   const scenario = await resolveScenario(single, "scenario");
@@ -449,7 +446,7 @@ function facts(): Facts {
   return {
     version,
     routers: routerKinds.map((kind) => describeKind(kind)),
-    streams: streamKinds.filter(({ feedback }) => feedback !== "training").map((kind) => describeKind(kind)),
+    streams: streamKinds.map((kind) => describeKind(kind)),
     models: modelDescriptions.map(({ name, experts, topK }) => ({ name, experts, topK })),
     metrics: metrics.map(({ id, label, unit, definition }) => ({ id, label, unit, definition })),
   };

@@ -33,6 +33,9 @@ it("packs the program, the kernels, the scenarios and the library's pages, and n
   const expected = [
     ...named.map((file) => path.posix.normalize(file)),
     "build/kernels.wasm",
+    ...["index.html", "explore.js", "explore-worker.js", "explore.css", "kernels.wasm"].map(
+      (file) => `build/site/${file}`,
+    ),
     "package.json",
     "README.md",
   ];
