@@ -18,12 +18,13 @@ const mostMissing = 6;
 
 /**
  * The report on a folder of results as one HTML page: first the verdict, then the sweep's recommendation with the mean
- * MaxVio of a batch at most `maxVioLimit`, the summary, the pictures, all figures, and what was run.
+ * MaxVio of a batch at most `maxVioLimit`, the summary, the pictures, all figures, and what was run, with `exploreLink` if given.
  */
 export function renderReport(
   { results, variants }: ReportData,
   pictures: readonly Picture[],
   maxVioLimit = 0.5,
+  exploreLink: string | null = null,
 ): string {
   const isSweep = results.runs.length > 1;
   const weighed = isSweep ? weighSweep(results, maxVioLimit) : null;
@@ -69,7 +70,7 @@ export function renderReport(
           ))}
         </section>
         <FiguresSection results={results} variants={variants} />
-        <FactsSection results={results} />
+        <FactsSection results={results} exploreLink={exploreLink} />
       </>
     ),
   });

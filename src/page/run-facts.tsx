@@ -3,13 +3,18 @@ import { formatNumber } from "../core/results/format.ts";
 import { commandLine } from "../core/results/recommendation.ts";
 import type { Results } from "../core/results/results.ts";
 import { rangesText } from "../core/words.ts";
+import { addressOf, viewOfScenario } from "./explore/view.ts";
 import { Command } from "./page.tsx";
 
 export const factsId = "what-was-run";
 
-/** What was run, collapsed: sizes and settings, and the command that runs it again. */
-export function FactsSection({ results }: { results: Results }) {
+/**
+ * What was run, collapsed: sizes and settings, and the commands that run it again and show it in explore; `exploreLink` is the
+ * scenario's address on a copy of that page, if there is one.
+ */
+export function FactsSection({ results, exploreLink }: { results: Results; exploreLink: string | null }) {
   const command = rerunCommand(results);
+  const explore = exploreCommand(results);
   return (
     <section aria-labelledby={factsId}>
       <details>
@@ -30,6 +35,19 @@ export function FactsSection({ results }: { results: Results }) {
             <Command text={command} />
           </>
         )}
+        {explore !== null && (
+          <>
+            <p>Open it in explore, and move its sliders:</p>
+            <Command text={explore} />
+            {exploreLink !== null && (
+              <p>
+                <a href={exploreLink} rel="noreferrer">
+                  Open in explore
+                </a>
+              </p>
+            )}
+          </>
+        )}
       </details>
     </section>
   );
@@ -41,6 +59,23 @@ function rerunCommand({ runs: [{ files }] }: Results): string | null {
   if (record?.scenario === undefined || record.scenario === null) return null;
   const { plugins } = recordSchema.parse(record);
   return commandLine(["moesim", "run", files.recordPath, ...plugins.flatMap(({ file }) => ["--plugin", file])]);
+}
+
+/** Returns the command that shows the first run in explore; null if its record has no scenario, or plugins, which a page lacks. */
+function exploreCommand({ runs: [{ files }] }: Results): string | null {
+  const record = files.record() as { scenario?: unknown } | null | undefined;
+  if (viewOfScenario(record?.scenario, "").view === null) return null;
+  return recordSchema.parse(record).plugins.length > 0 ? null : commandLine(["moesim", "explore", files.recordPath]);
+}
+
+/** Returns the address of the first run's scenario on the explore page at `url`; null if its record has no scenario. */
+export async function exploreLinkOf({ runs: [{ files }] }: Results, url: URL): Promise<string | null> {
+  const record = files.record() as { scenario?: unknown } | null | undefined;
+  const { view } = viewOfScenario(record?.scenario, "");
+  if (view === null) return null;
+  const link = new URL(url);
+  link.hash = await addressOf(view);
+  return link.href;
 }
 
 /** One fact about what was run. */

@@ -2,16 +2,31 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 
-/** Where Debian and others put it; CHROMIUM names another. */
-const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+/** Where Debian and others put them. */
+const places = {
+  Chromium: ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"],
+  Firefox: ["/usr/bin/firefox-esr", "/usr/bin/firefox"],
+} as const;
 
-/** The browser's program, or undefined where there is none. Throws `Error` where `BROWSER_TESTS=required` and there is none. */
-export function findChromium(): string | undefined {
-  const found = [process.env.CHROMIUM ?? "", ...places].find((place) => place !== "" && existsSync(place));
+/**
+ * Returns the program of a browser, or undefined if there is none. CHROMIUM and FIREFOX name others. Throws `Error` if
+ * `BROWSER_TESTS=required` and there is none.
+ */
+function findBrowser(name: keyof typeof places): string | undefined {
+  const variable = name.toUpperCase();
+  const found = [process.env[variable] ?? "", ...places[name]].find((place) => place !== "" && existsSync(place));
   if (found === undefined && process.env.BROWSER_TESTS === "required") {
-    throw new Error("no Chromium was found; apt-get install chromium, or name it in CHROMIUM");
+    throw new Error(`no ${name} was found; install it, or name it in ${variable}`);
   }
   return found;
+}
+
+export function findChromium(): string | undefined {
+  return findBrowser("Chromium");
+}
+
+export function findFirefox(): string | undefined {
+  return findBrowser("Firefox");
 }
 
 let axeSource: string | undefined;

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
@@ -12,10 +11,9 @@ import { tours } from "../../src/page/explore/tours.ts";
 import { addressOf, type View, viewOf, type WrittenScenario } from "../../src/page/explore/view.ts";
 import { projectPath, readCsv, temporaryFolder } from "../support/program.ts";
 import { runInProcess } from "../support/run-in-process.ts";
-import { findChromium } from "./browser.ts";
+import { faultsOf, findChromium } from "./browser.ts";
 
 const executablePath = findChromium();
-const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const recording = projectPath("scenarios/traces/balanced.npy");
 
 /**
@@ -123,18 +121,6 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
     return { name: download.suggestedFilename(), text: readFileSync(await download.path(), "utf8") };
   }
 
-  async function faultsOf(of: Page): Promise<unknown> {
-    // The page's own policy lets no other script in; the debugger's way is not bound by it.
-    const session = await of.context().newCDPSession(of);
-    await session.send("Runtime.evaluate", { expression: axeSource });
-    const { result } = await session.send("Runtime.evaluate", {
-      expression:
-        "axe.run().then(({ violations }) => JSON.stringify(violations.map(({ id, nodes }) => [id, nodes[0].html])))",
-      awaitPromise: true,
-    });
-    return JSON.parse(result.value as string);
-  }
-
   /** The cells of a router's row in the table of numbers, by the text of their headers. */
   async function numbersOf(of: Page, router: string): Promise<Record<string, string>> {
     const headers = await of.locator(".step-table thead th").allTextContents();
@@ -175,6 +161,23 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
       expect(Number(found.MaxVio)).toBeCloseTo(steps[11].maxVio!, 3);
       expect(Number(found.score)).toBeCloseTo(steps[11].score!, 3);
     }
+  });
+
+  it("trains a gate in the tab, with the loss as a line", async () => {
+    const training: View = {
+      steps: 6,
+      scenario: {
+        ...small,
+        tokens: 64,
+        experts: 8,
+        regret: { every: 0 },
+        stream: { kind: "training" },
+        routers: [{ kind: "topk" }],
+      },
+    };
+    const trained = await open(training);
+    expect(await trained.locator("#task-loss .said").textContent()).toMatch(/^On the last step: topk \d/);
+    await trained.close();
   });
 
   it("saves a scenario that the command line computes to the same digits, and the files that it writes", async () => {

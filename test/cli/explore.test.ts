@@ -84,6 +84,34 @@ it("starts at a recording or the scenario of results, and ends at Ctrl-C", async
   }
 });
 
+it("is named in reports, with a link that holds the scenario if a copy of the page has an address", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(
+    path.join(folder, "small.yaml"),
+    "name: small\nsteps: 4\ntokens: 32\nexperts: 4\nstream: { kind: clusters }\nrouters: [{ kind: topk }]\n",
+  );
+  expect((await runInProcess(["run", "small.yaml", "--quiet", "--out", "results"], folder)).code).toBe(0);
+  const page = async (...words: string[]) => {
+    const { code, stderr } = await runInProcess(["report", "results", "--quiet", ...words], folder);
+    return { code, stderr, html: readFileSync(path.join(folder, "results/report.html"), "utf8") };
+  };
+  const plain = await page();
+  const command = plain.html.replace(/<[^>]*>/g, "");
+  expect(command).toContain(`moesim explore ${path.join("results", "run.json")}`);
+  expect(plain.html).not.toContain("Open in explore");
+  const { html } = await page("--explore-url", "https://host.example/explore/?x=1&y=2");
+  const [, href] = /<a href="([^"]*)" rel="noreferrer">\s*Open in explore/.exec(html)!;
+  const link = new URL(href.replaceAll("&amp;", "&"));
+  expect(link.origin + link.pathname + link.search).toBe("https://host.example/explore/?x=1&y=2");
+  expect(await viewOf(link.hash)).toMatchObject({ steps: 4, scenario: { name: "small", routers: [{ kind: "topk" }] } });
+  const wrong = await page("--explore-url", "javascript:alert(1)");
+  expect({ ...wrong, html: "" }).toEqual({
+    code: 2,
+    html: "",
+    stderr: expect.stringContaining("is no address of a page"),
+  });
+});
+
 it("says what is wrong with a file, a folder or a port, with exit code 2", async () => {
   const folder = temporaryFolder();
   const taken = createServer().listen(0, "127.0.0.1");

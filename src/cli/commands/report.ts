@@ -39,6 +39,7 @@ interface ReportArguments extends CommonArguments {
   "font-size"?: number | undefined;
   "max-vio": number;
   theme?: ThemeName | undefined;
+  "explore-url"?: string | undefined;
 }
 
 export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
@@ -93,6 +94,12 @@ export const reportCommand: CommandModule<CommonArguments, ReportArguments> = {
         describe: "Colours of images; the page has both",
       })
       .option("max-vio", maxVioOption)
+      .option("explore-url", {
+        type: "string",
+        group: optionGroups.output,
+        requiresArg: true,
+        describe: "Address of a copy of the explore page, for a link to this scenario",
+      })
       .example(
         examples({
           "Write results/collapse/report.html": "$0 report results/collapse",
@@ -114,6 +121,7 @@ async function report(options: ReportArguments): Promise<void> {
   const size = imageSize(options);
   const formats = imageFormats.filter((format) => options[format] !== undefined);
   if (formats.length === 0) checkNoImageOption(options);
+  const exploreUrl = options["explore-url"] === undefined ? null : pageAddress(options["explore-url"]);
   const results = openResults(folder);
   const out = options.out ?? path.join(folder, pageFile);
   checkTarget("out", out, filesOfResults(folder));
@@ -122,6 +130,7 @@ async function report(options: ReportArguments): Promise<void> {
   const { readReportData } = await import("../../core/pictures/parts/report-data.ts");
   const { drawPictures } = await import("../../core/pictures/index.ts");
   const { renderReport } = await import("../../page/report-page.tsx");
+  const { exploreLinkOf } = await import("../../page/run-facts.tsx");
   const data = await readReportData(results, metric === undefined ? [] : [metric]);
   const pictures = drawPictures(data, pictureWidth, metric);
   if (metric !== undefined && !pictures.some(({ id }) => id === metric.replaceAll("_", "-"))) {
@@ -133,7 +142,7 @@ async function report(options: ReportArguments): Promise<void> {
     return { id, title, finding, ...(chosen.includes(id) && Object.fromEntries(files)) };
   });
   checkTarget("out", out, written.flatMap(filesOfPicture));
-  const page = renderReport(data, pictures, maxVioLimit);
+  const page = renderReport(data, pictures, maxVioLimit, exploreUrl && (await exploreLinkOf(results, exploreUrl)));
   const isDrawn = ({ id }: Picture) => formats.length > 0 && chosen.includes(id);
   const laidOut = size.layoutWidth === pictureWidth ? pictures : drawPictures(data, size.layoutWidth, metric);
   const images = await renderImages(laidOut.filter(isDrawn), formats, size, options.theme ?? defaultTheme);
@@ -146,6 +155,15 @@ async function report(options: ReportArguments): Promise<void> {
   const places = [out, ...imageFormats.flatMap((format) => options[format] ?? [])];
   if (options.json) printJson({ out, pictures: written });
   else if (!options.quiet) process.stdout.write(reportText(results.name, places, written));
+}
+
+/** Returns the address of a page; throws `InputError` unless a browser would load one from there. */
+function pageAddress(given: string): URL {
+  const url = URL.canParse(given) ? new URL(given) : null;
+  if (url !== null && ["http:", "https:"].includes(url.protocol)) return url;
+  throw new InputError(
+    `--explore-url ${printable(given)}: is no address of a page; give one such as https://host/explore/`,
+  );
 }
 
 /** The size of images. */

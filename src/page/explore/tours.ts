@@ -15,8 +15,8 @@ export const tours: readonly Tour[] = [
     id: "collapse",
     title: "Collapse",
     sentences: [
-      "The gate prefers a few experts, and plain top-k gives it what it wants: a few bars tower over the mean, and many experts get no token.",
-      "Move the stream's skew up and watch MaxVio climb; at 0 all experts are equally popular and only noise is left.",
+      "The gate prefers one expert, and plain top-k gives it what it wants: nearly every token goes there, and MaxVio is close to its limit of E/K − 1 = 15.",
+      "Move the stream's skew down and watch the bars level out; at 0 all experts are equally popular and only noise is left.",
       "The second router hashes tokens to experts without looking at the logits: its load is even, and its score shows what that costs.",
     ],
     view: {
@@ -34,8 +34,8 @@ export const tours: readonly Tour[] = [
     title: "A bias catches up",
     sentences: [
       "ALF-LB adds a bias to each expert's affinity and moves it a little after every batch, down for busy experts and up for idle ones.",
-      "The small update rate needs hundreds of steps to balance the load; the large one gets there soon, and then swings around the goal.",
-      "Press “Prove” to compare the prices with b*, the best fixed bias of all steps so far: the curves meet once the bias has caught up.",
+      "Press “Play”: the small update rate needs about two hundred steps to balance the load, and the large one overshoots and never settles.",
+      "Press “Prove” to compare the prices with b*, the best fixed bias of all steps so far: the slow router's prices come to lie close to it.",
     ],
     view: {
       steps: 60,
@@ -91,7 +91,7 @@ export const tours: readonly Tour[] = [
     id: "price",
     title: "The price of balance",
     sentences: [
-      "Every router trades score for balance: top-k has the best score and the worst MaxVio, and hashing the reverse.",
+      "Routers trade score for balance: top-k has the best score and the worst MaxVio, and hashing is balanced and has next to no score.",
       "Press “Prove” to draw the frontier, which the exact optimum of this batch proves: no assignment at all lies above it.",
       "BASE solves each batch exactly and lies on the frontier; the distance of the others is what they give away.",
     ],
