@@ -10,7 +10,7 @@ const slowTests = [
   "test/docs.test.ts",
   "test/cli/{backend,bench,check,checkpoints,faults,full-disk,output,report,rerun,route,run,run-workers}.test.ts",
   "test/cli/{command-line,list-schema-validate,optimum,shared-folder,start-up,sweep,swept-scenario}.test.ts",
-  "test/cli/{diagnose,explore,export,measure,plugins,recording-doc,regression-tests-doc,terminal,training}.test.ts",
+  "test/cli/{diagnose,explore,export,measure,plugins,queue,recording-doc,regression-tests-doc,terminal,training}.test.ts",
   "test/core/kernels/{select,tensor}.test.ts",
   "test/core/library/{docs,examples,package,simulate}.test.ts",
   "test/page/report-page.test.ts",
@@ -29,6 +29,7 @@ const longestTests = [
   "cli/terminal",
   "cli/start-up",
   "cli/checkpoints",
+  "cli/queue",
   "cli/faults",
   "cli/training",
 ];

@@ -60,6 +60,21 @@ export const pluginOption = {
   describe: "Load routers, streams and metrics from this module; this runs its code",
 } as const satisfies Options;
 
+export const queueOption = {
+  type: "string",
+  group: optionGroups.computation,
+  requiresArg: true,
+  describe: "Server of the queue: redis://HOST:PORT, file:PATH, or env (MOESIM_QUEUE)",
+} as const satisfies Options;
+
+export const patienceOption = {
+  type: "number",
+  group: optionGroups.computation,
+  requiresArg: true,
+  default: 300,
+  describe: "Seconds for which the queue may be unreachable",
+} as const satisfies Options;
+
 const backends = ["auto", "wasm", "tfjs", "tfjs-gpu"] as const;
 export type BackendName = (typeof backends)[number];
 

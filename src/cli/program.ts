@@ -33,6 +33,11 @@ const commands: readonly Command[] = [
     async () => (await import("./commands/merge.ts")).mergeCommand,
   ),
   command(
+    "worker",
+    "Run cells of sweeps from a queue, for `sweep --queue` on any machine",
+    async () => (await import("./commands/worker.ts")).workerCommand,
+  ),
+  command(
     "export <scenario>",
     "Write the logits of a scenario's stream to a .npy file",
     async () => (await import("./commands/export.ts")).exportCommand,
@@ -114,6 +119,7 @@ const pluginCommands = new Set([
   "run",
   "sweep",
   "merge",
+  "worker",
   "export",
   "route",
   "frontier",

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   appendFileSync,
   cpSync,
@@ -15,7 +14,8 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { dealByCost } from "../../src/core/simulation/sharing.ts";
 import { npyBytes } from "../support/npy.ts";
-import { listFiles, temporaryFolder } from "../support/program.ts";
+import { temporaryFolder } from "../support/program.ts";
+import { bytesOfResults } from "../support/result-bytes.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
 const scenario = {
@@ -29,22 +29,6 @@ const scenario = {
   sweep: { steps: [2, 9], stream: [{ kind: "clusters" }, { kind: "gaussian", layers: 2 }], topK: [1, 2] },
   seeds: [1, 2],
 };
-
-/** The digest of every CSV file but timing.csv below `folder`, and of what run.json says besides times. */
-function bytesOf(folder: string): Record<string, string> {
-  const files = listFiles(folder).filter((file) => file.endsWith(".csv") || file.endsWith("run.json"));
-  return Object.fromEntries(
-    files.map((file) => {
-      const text = readFileSync(path.join(folder, file), "utf8");
-      if (path.basename(file) === "timing.csv") return [file, `${text.split("\n").length} lines`];
-      if (!file.endsWith(".json")) return [file, digestOf(text)];
-      const { start: _start, end: _end, sha256, ...record } = JSON.parse(text);
-      return [file, digestOf(JSON.stringify({ ...record, sha256: { ...sha256, "timing.csv": "" } }))];
-    }),
-  );
-}
-
-const digestOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
 let made: string;
 
@@ -115,7 +99,7 @@ describe("sweep --shard", () => {
     expect(await inFolder(folder, "sweep", "grid.json", "--shard", "1/3", "--resume")).toMatchObject({ code: 0 });
     expect(readFileSync(record, "utf8")).toBe(before);
     expect(await inFolder(folder, "merge", ...shards, "--out", "merged")).toMatchObject({ code: 0, stderr: "" });
-    expect(bytesOf(path.join(folder, "merged"))).toEqual(bytesOf(path.join(folder, "whole")));
+    expect(bytesOfResults(path.join(folder, "merged"))).toEqual(bytesOfResults(path.join(folder, "whole")));
   });
 
   it("replaces another shard or a whole sweep in its folder", async () => {
@@ -127,7 +111,7 @@ describe("sweep --shard", () => {
       expect(cellsOf(path.join(folder, out))).toEqual(cellsOf(path.join(folder, shards[1])));
     }
     expect(await inFolder(folder, "sweep", "grid.json", "--out", shards[0])).toMatchObject({ code: 0 });
-    expect(bytesOf(path.join(folder, shards[0]))).toEqual(bytesOf(path.join(made, "whole")));
+    expect(bytesOfResults(path.join(folder, shards[0]))).toEqual(bytesOfResults(path.join(made, "whole")));
   });
 
   it("succeeds without cells if there are more shards than cells", async () => {
@@ -162,7 +146,7 @@ describe("merge", () => {
     const words = ["merge", ...shards.toReversed(), "--out", "merged"];
     const merged = await runInProcess(words, folder);
     expect(merged).toMatchObject({ code: 0, stderr: "" });
-    expect(bytesOf(path.join(folder, "merged"))).toEqual(bytesOf(path.join(folder, "whole")));
+    expect(bytesOfResults(path.join(folder, "merged"))).toEqual(bytesOfResults(path.join(folder, "whole")));
     const resumed = await runInProcess(["sweep", "grid.json", "--out", "merged", "--resume"], folder);
     expect(resumed.stdout).toBe(merged.stdout);
     const [{ end }, { end: before }] = ["merged", shards[0]].map((place) =>
@@ -183,7 +167,7 @@ describe("merge", () => {
     cpSync(path.join(folder, shards[0], "cells"), path.join(folder, "rest/cells"), { recursive: true });
     writeFileSync(record("rest"), JSON.stringify({ ...half, cells: others }));
     expect(await inFolder(folder, "merge", "rest", ...shards, "--out", "merged")).toMatchObject({ code: 0 });
-    expect(bytesOf(path.join(folder, "merged"))).toEqual(bytesOf(path.join(folder, "whole")));
+    expect(bytesOfResults(path.join(folder, "merged"))).toEqual(bytesOfResults(path.join(folder, "whole")));
   });
 
   /** Spoils the shards in `folder` and returns which ones to merge. */
@@ -265,12 +249,12 @@ describe("merge", () => {
   ])("refuses %s, and leaves the output as it was", async (_, spoil, message) => {
     const folder = copy();
     const folders = await spoil(folder);
-    const before = bytesOf(path.join(folder, "whole"));
+    const before = bytesOfResults(path.join(folder, "whole"));
     const { code, stdout, stderr } = await inFolder(folder, "merge", ...folders, "--out", "whole/new");
     expect(stderr.replace("moesim: ", "").trimEnd()).toMatch(message);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(existsSync(path.join(folder, "whole/new"))).toBe(false);
-    expect(bytesOf(path.join(folder, "whole"))).toEqual(before);
+    expect(bytesOfResults(path.join(folder, "whole"))).toEqual(before);
   });
 
   it("refuses to write into one of the shards", async () => {

@@ -1,11 +1,13 @@
 import path from "node:path";
 import type { CommandModule } from "yargs";
+import { InputError } from "../../core/input-error.ts";
 import { printable } from "../../core/results/format.ts";
 import { parseOverride, withOverrides } from "../../core/scenario/overrides.ts";
 import { sweepCells } from "../../core/scenario/sweep.ts";
 import { counted, escapeUnprintable } from "../../core/words.ts";
 import { type Staging, shardFile } from "../../node/files/results-folder.ts";
 import { readScenarioFile } from "../../node/files/scenario-file.ts";
+import type { QueueOptions } from "../../node/queue/collector.ts";
 import type { SweepOptions } from "../../node/run/run-sweep.ts";
 import {
   type BackendName,
@@ -15,8 +17,10 @@ import {
   maxVioOption,
   optionGroups,
   outOption,
+  patienceOption,
   positiveInteger,
   positiveNumber,
+  queueOption,
   scenarioPositional,
   setOption,
   wideOption,
@@ -26,7 +30,7 @@ import { checkKept, describeResults, filesReadBy, withResultsFolder } from "../o
 import { createLiveLine } from "../progress.ts";
 import { maxCellsOption } from "../scenario-options.ts";
 import { printSweep, type SweepOutput } from "../sweep-output.ts";
-import { printJson, writeLines } from "../terminal.ts";
+import { printJson, warn, writeLines } from "../terminal.ts";
 
 interface SweepArguments extends CommonArguments {
   scenario: string;
@@ -36,6 +40,9 @@ interface SweepArguments extends CommonArguments {
   workers: number;
   resume: boolean;
   shard?: string | undefined;
+  queue?: string | undefined;
+  "patience-seconds": number;
+  "max-file": number;
   wide: boolean;
   "max-cells": number;
   "max-vio": number;
@@ -69,12 +76,23 @@ export const sweepCommand: CommandModule<CommonArguments, SweepArguments> = {
         requiresArg: true,
         describe: "Run the i-th of n parts of the cells: i/n, from 1/n to n/n; see merge",
       })
+      .option("queue", queueOption)
+      .option("patience-seconds", patienceOption)
+      .option("max-file", {
+        type: "number",
+        group: optionGroups.computation,
+        requiresArg: true,
+        default: 256,
+        describe: "With --queue, send recordings of up to so many MiB",
+      })
+      .conflicts("queue", "shard")
       .option("max-cells", maxCellsOption)
       .option("backend", backendOption)
       .example(
         examples({
           "Run every combination and seed, on two threads": "$0 sweep scenarios/bias-rate.yaml --workers 2",
           "Run the first of four parts; merge joins them": "$0 sweep scenarios/bias-rate.yaml --shard 1/4",
+          "Run the cells on the workers of a queue": "$0 sweep scenarios/bias-rate.yaml --queue redis://head:6379",
           "Resume an interrupted sweep": "$0 sweep scenarios/bias-rate.yaml --resume",
           "Find what keeps MaxVio within 0.2, for a script": "$0 sweep my.yaml --max-vio 0.2 --json | jq .cheapest",
         }),
@@ -99,6 +117,7 @@ async function sweep(options: SweepArguments): Promise<void> {
   const { runSweep } = await import("../../node/run/run-sweep.ts");
   const { rerunWords } = await import("../text/sweep-outcome.ts");
   const shard = options.shard === undefined ? null : parseShard(options.shard);
+  const queue = options.queue === undefined ? null : await readQueueOptions(options.queue, options);
   const backend = await chooseBackend(options.backend);
   const { written, origin } = await readScenarioFile(options.scenario);
   const changed = withOverrides(written, options.set.map(parseOverride));
@@ -113,12 +132,25 @@ async function sweep(options: SweepArguments): Promise<void> {
   const replaced = options.resume ? null : describeResults(folder);
   const own = shard === null ? Array.from(cells.keys()) : dealCells(cells, shard.count)[shard.index - 1];
   let cellsDone = 0;
-  const progress = createLiveLine(() => `${cellsDone}/${own.length} cells`, options.quiet);
+  let queueWorkers: number | null = null;
+  const progress = createLiveLine(
+    () => `${cellsDone}/${own.length} cells${queueWorkers === null ? "" : ` · ${counted(queueWorkers, "worker")}`}`,
+    options.quiet,
+  );
+  const run = queue && {
+    ...queue,
+    resume: options.resume,
+    onWorkers(workers: number) {
+      queueWorkers = workers;
+    },
+    onNotice: warn,
+  };
   const lost = () => "interrupted before the first cell was finished; nothing is saved";
   const sweepOptions: SweepOptions = {
     scenarioFile: origin,
     rerunOf: (cell) => rerunWords(given, cell),
     workers,
+    ...(run !== null && { run: (await import("../../node/queue/collector.ts")).queueRunner(run) }),
     backend,
     resume: options.resume,
     onProgress({ cells, work, totalWork }) {
@@ -149,4 +181,21 @@ async function sweep(options: SweepArguments): Promise<void> {
   const results = await stage((staging) => runSweep(cells, staging, sweepOptions));
   const output: SweepOutput = { folder, cells, maxVioLimit, origin: given, replaced };
   await printSweep(results, output, options);
+}
+
+/** Reads the options of a queue. Throws `InputError`. */
+async function readQueueOptions(
+  queue: string,
+  { workers, ...options }: Pick<SweepArguments, "workers" | "patience-seconds" | "max-file">,
+): Promise<Pick<QueueOptions, "address" | "patienceMs" | "maxFileBytes">> {
+  if (workers !== 1) {
+    throw new InputError("--workers: the threads here run no cells of a --queue; start its workers with moesim worker");
+  }
+  const { checkQueueInstalled, readQueueAddress } = await import("../../node/queue/connection.ts");
+  checkQueueInstalled();
+  return {
+    address: readQueueAddress(queue),
+    patienceMs: 1000 * positiveNumber("patience-seconds", options["patience-seconds"]),
+    maxFileBytes: 2 ** 20 * positiveNumber("max-file", options["max-file"]),
+  };
 }

@@ -148,8 +148,25 @@ export async function digestOfFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
+/** Where the copies of another machine's files are, in order, by the path in the scenario that names them. Plain data. */
+export type FileCopies = Readonly<Record<string, readonly string[]>>;
+
+let copies: FileCopies = {};
+
+/** From now on this thread reads the copies wherever a scenario names files that have some. */
+export function useFileCopies(those: FileCopies): void {
+  copies = those;
+}
+
+/** Returns the copies of the files that `path` names on another machine; undefined if there are none. */
+export function copiesOf(path: string): readonly string[] | undefined {
+  return Object.hasOwn(copies, path) ? copies[path] : undefined;
+}
+
 /** Resolves `path` against `folder` or, if there is nothing, the working directory. Throws `InputError` if both lack it. */
 export async function findInputFile(path: string, folder: string): Promise<string> {
+  const copied = copiesOf(path);
+  if (copied !== undefined) return copied[0];
   const candidates = [...new Set([resolve(folder, path), resolve(path)])];
   for (const candidate of candidates) {
     const exists = await access(candidate).then(

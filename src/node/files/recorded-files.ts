@@ -3,7 +3,7 @@ import path from "node:path";
 import { openRecording, type Recording, type RecordingOptions } from "../../core/formats/recording.ts";
 import { InputError } from "../../core/input-error.ts";
 import { escapeUnprintable } from "../../core/words.ts";
-import { type FileSource, findInputFile, openInputFile } from "./input-file.ts";
+import { copiesOf, type FileSource, findInputFile, openInputFile } from "./input-file.ts";
 
 /** Maximum files of one recording: each stays open while it is read. */
 const maxFiles = 4096;
@@ -19,6 +19,11 @@ const byNumber = new Intl.Collator("en", { numeric: true });
 export async function findRecordedFiles(paths: readonly string[], folder?: string): Promise<string[]> {
   const found: string[] = [];
   for (const each of paths) {
+    const copied = copiesOf(each);
+    if (copied !== undefined) {
+      found.push(...copied);
+      continue;
+    }
     const places = [...new Set([...(folder === undefined ? [] : [path.resolve(folder, each)]), each])];
     const exists = places.some((place) => statSync(place, { throwIfNoEntry: false }) !== undefined);
     if (!exists && isPattern(each)) {

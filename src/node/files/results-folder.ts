@@ -804,8 +804,8 @@ function isFree(owner: string): boolean {
   return Number(id) === process.pid ? !held.has(owner) : !isRunning(Number(id), start);
 }
 
-/** Whether the process `id` that began at `start` still runs. */
-function isRunning(id: number, start: string): boolean {
+/** Whether the process `id` still runs; if its `start` is known, the one that began then. */
+export function isRunning(id: number, start: string = unknownStart): boolean {
   try {
     process.kill(id, 0);
   } catch (error) {
@@ -832,6 +832,12 @@ function startOf(id: number): string {
   } catch {
     return unknownStart;
   }
+}
+
+/** Makes a scratch folder in `parent`, and removes those of killed programs there. */
+export function makeScratchFolder(parent: string): string {
+  removeLeftovers(parent);
+  return mkdtempSync(temporaryPrefix(path.join(parent, stagingName)));
 }
 
 /** Removes from `folder` what killed programs staged for single files or had begun to remove. */

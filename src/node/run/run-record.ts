@@ -16,11 +16,28 @@ async function streamFilesOf({ stream, folder }: Scenario): Promise<string[]> {
   return typeof stream.options.path === "string" ? findRecordedFiles([stream.options.path], folder) : [];
 }
 
+/** Files that a scenario names. */
+export interface NamedFiles {
+  /** As the scenario has it: a file, or a folder or pattern of several. */
+  readonly name: string;
+  /** Where they are, in the order in which they are read. */
+  readonly files: readonly string[];
+}
+
+/** Returns the files that a scenario's stream reads, by their names in the scenario. Throws `InputError` if one is gone. */
+export async function namedFilesOf(scenario: Scenario): Promise<NamedFiles[]> {
+  const { path, paddingMask } = scenario.stream.options;
+  const named: NamedFiles[] = [];
+  if (typeof path === "string") named.push({ name: path, files: await streamFilesOf(scenario) });
+  if (typeof paddingMask === "string") {
+    named.push({ name: paddingMask, files: [await findInputFile(paddingMask, scenario.folder)] });
+  }
+  return named;
+}
+
 /** Lists all files that a scenario's stream reads. Throws `InputError` if one is gone. */
 export async function inputFilesOf(scenario: Scenario): Promise<string[]> {
-  const { paddingMask } = scenario.stream.options;
-  const files = await streamFilesOf(scenario);
-  return typeof paddingMask === "string" ? [...files, await findInputFile(paddingMask, scenario.folder)] : files;
+  return (await namedFilesOf(scenario)).flatMap(({ files }) => files);
 }
 
 /** The files that a scenario's stream reads, as they were when the run began. */

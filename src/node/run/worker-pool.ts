@@ -44,10 +44,53 @@ function errorOf({ message, lines, fields }: PlainError): Error {
   return Object.assign(new InputError(headline, { details: details.map((line) => line.slice(2)) }), fields);
 }
 
+/** Threads that run tasks until they are ended. What they have loaded and compiled stays for later tasks. */
+export interface WorkerPool {
+  /**
+   * Runs `task` on the next free thread by the function `name` of `worker.ts`. Throws the task's error: an `InputError` as such,
+   * any other with its code, system call, path and stack.
+   */
+  run<Result>(name: WorkerTask, task: unknown): Promise<Result>;
+  /** Ends the threads, and rejects what they are still at. */
+  end(): Promise<void>;
+}
+
+/** The functions of `worker.ts`. */
+type WorkerTask = "part" | "cell" | "layers" | "queuedCell";
+
+/** Starts `threads` threads; `onMessage` is called with each message that one of them posts. */
+export async function createWorkerPool<Message>(
+  threads: number,
+  onMessage: (message: Message) => void,
+): Promise<WorkerPool> {
+  // Most commands start no threads and should not wait for this to load.
+  const { Piscina } = await import("piscina");
+  const pool = new Piscina<unknown, WorkerAnswer<unknown>>({
+    filename: new URL("./worker.js", import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+    workerData: { plugins: pluginFiles() } satisfies WorkerData,
+    resourceLimits: { maxYoungGenerationSizeMb: youngGeneration },
+  });
+  const loaded = Promise.allSettled(pool.threads.map((thread) => once(thread, "message")));
+  pool.on("message", onMessage);
+  return {
+    async run<Result>(name: WorkerTask, task: unknown) {
+      const answer = await pool.run(task, { name });
+      if ("error" in answer) throw errorOf(answer.error);
+      return answer.result as Result;
+    },
+    async end() {
+      // Ending a thread while it loads its modules crashes Node 20.
+      await loaded;
+      await pool.destroy();
+    },
+  };
+}
+
 /**
  * Runs the tasks in order on at most `threads` worker threads and returns their results in the same order. `name` is the
- * function of `worker.ts` to run; `onMessage` is called with each message that it posts. Throws the first error of a task: an
- * `InputError` as such, any other with its code, system call, path and stack.
+ * function of `worker.ts` to run; `onMessage` is called with each message that it posts. Throws the first error of a task.
  */
 export async function runOnWorkers<Task, Result, Message>(
   name: "part" | "cell" | "layers",
@@ -55,29 +98,10 @@ export async function runOnWorkers<Task, Result, Message>(
   threads: number,
   onMessage: (message: Message) => void,
 ): Promise<Result[]> {
-  // Most commands start no threads and should not wait for this to load.
-  const { Piscina } = await import("piscina");
-  const count = Math.min(threads, tasks.length);
-  const pool = new Piscina<Task, WorkerAnswer<Result>>({
-    filename: new URL("./worker.js", import.meta.url).href,
-    minThreads: count,
-    maxThreads: count,
-    workerData: { plugins: pluginFiles() } satisfies WorkerData,
-    resourceLimits: { maxYoungGenerationSizeMb: youngGeneration },
-  });
-  const loaded = Promise.allSettled(pool.threads.map((thread) => once(thread, "message")));
-  pool.on("message", onMessage);
+  const pool = await createWorkerPool(Math.min(threads, tasks.length), onMessage);
   try {
-    return await Promise.all(
-      tasks.map(async (task) => {
-        const answer = await pool.run(task, { name });
-        if ("error" in answer) throw errorOf(answer.error);
-        return answer.result;
-      }),
-    );
+    return await Promise.all(tasks.map((task) => pool.run<Result>(name, task)));
   } finally {
-    // Ending a thread while it loads its modules crashes Node 20.
-    await loaded;
-    await pool.destroy();
+    await pool.end();
   }
 }

@@ -3,6 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
 import { withOwnStrings } from "../../core/words.ts";
 import { loadPlugin } from "../plugins.ts";
+import { type QueuedTask, runQueuedCell } from "../queue/queued-cell.ts";
 import { type CellTask, runCell } from "./cell.ts";
 import { diagnoseLayers, type LayersTask } from "./diagnose-recorded.ts";
 import { type PartTask, runPart } from "./run-scenario.ts";
@@ -34,6 +35,14 @@ export function cell(task: CellTask): Promise<WorkerAnswer<unknown>> {
 /** Diagnoses some layers of a recording in a worker thread; posts a message after each. */
 export function layers(task: LayersTask): Promise<WorkerAnswer<unknown>> {
   return answerOf(() => diagnoseLayers(withOwnStrings(task), () => parentPort?.postMessage(null)));
+}
+
+/** Runs one cell of a queue in a worker thread and posts its progress under the name of its job. */
+export function queuedCell(task: QueuedTask): Promise<WorkerAnswer<unknown>> {
+  return answerOf(async () => {
+    await loadPlugins();
+    return runQueuedCell(withOwnStrings(task), (work) => parentPort?.postMessage({ job: task.job, work }));
+  });
 }
 
 /** The buffers of all arrays in plain data. */
