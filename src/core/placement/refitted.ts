@@ -14,6 +14,8 @@ export interface RefitRule {
 export interface RefittedState {
   /** Steps observed. */
   steps: number;
+  /** Placements fitted: windows without load have none. */
+  fits: number;
   /** `[slots]`, the placement in force. */
   readonly expertOfSlot: Int32Array;
   /** `[slots]`, the first placement that was fitted; the initial one before. */
@@ -68,7 +70,8 @@ export function createRefittedPlacement(
     if (method === "balanced") keepExperts(placed, expertOfSlot, shape);
     const moves = movedExperts(expertOfSlot, placed, gpus);
     expertOfSlot.set(placed);
-    if (refit === 1) first.set(placed);
+    state.fits += 1;
+    if (state.fits === 1) first.set(placed);
     return moves;
   }
 
@@ -90,6 +93,7 @@ export function createRefittedPlacement(
 function initialState(shape: PlacementShape, window: number, interval: number): RefittedState {
   return {
     steps: 0,
+    fits: 0,
     expertOfSlot: placeContiguously(shape),
     first: placeContiguously(shape),
     sums: new Float64Array(Math.ceil(window / interval) * shape.experts),

@@ -58,9 +58,12 @@ describe("a placement that is fitted again", () => {
     ]);
   });
 
-  it("keeps the first placement aside", () => {
+  it.each([
+    ["", []],
+    [", which is that of the first window with load", [[0, 0, 0, 0]]],
+  ])("keeps the first placement aside%s", (_, before) => {
     const placement = createRefittedPlacement(shape, { method: "eplb", window: 1, interval: 1 }, 0);
-    const loads = [busy01, busy02, busy02];
+    const loads = [...before, busy01, busy02, busy02];
     for (const load of loads) {
       placement.advance();
       placement.observe(load);
