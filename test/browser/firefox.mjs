@@ -51,7 +51,8 @@ try {
     addEventListener("securitypolicyviolation", ({ violatedDirective }) => problems.push(violatedDirective));
     const create = URL.createObjectURL;
     URL.createObjectURL = (blob) => {
-      blob.text().then((text) => resolve(JSON.stringify({ text, problems })));
+      // The worker's script is a blob as well.
+      if (blob.type === "text/plain") blob.text().then((text) => resolve(JSON.stringify({ text, problems })));
       return create.call(URL, blob);
     };
     const look = () => {

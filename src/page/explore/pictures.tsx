@@ -681,7 +681,7 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
   const margin = 0.08 * (high - low || Math.abs(high) || 1);
   const [minY, maxY] = [low - margin, high + margin];
   const height = 300;
-  const top = 12;
+  const top = 24;
   const bottom = height - 36;
   return (
     <Chart
@@ -737,20 +737,27 @@ export function FrontierPicture({ resolved, frame, proof, metrics }: Shown) {
             {inView.map(({ maxVio, score }) => (
               <circle key={maxVio} cx={x(maxVio)} cy={y(score)} r={2.5} fill="var(--text)" />
             ))}
-            {routers.map(({ name, index, maxVio, score }) => (
-              <g key={name}>
-                <circle cx={x(maxVio)} cy={y(score)} r={6} fill={colorOf(index)} />
-                <text
-                  class="row-title"
-                  x={x(maxVio) > width - 120 ? x(maxVio) - 10 : x(maxVio) + 10}
-                  y={y(score) + 4}
-                  text-anchor={x(maxVio) > width - 120 ? "end" : "start"}
-                  fill="var(--text)"
-                >
-                  {name}
-                </text>
-              </g>
-            ))}
+            {routers.map(({ name, index, maxVio, score }) => {
+              // Routers in one place, such as top-k and what routes like it, share one label.
+              const together = routers.filter((other) => other.maxVio === maxVio && other.score === score);
+              const isRight = x(maxVio) > width - 120;
+              return (
+                <g key={name}>
+                  <circle cx={x(maxVio)} cy={y(score)} r={6} fill={colorOf(index)} />
+                  {together[0].index === index && (
+                    <text
+                      class="row-title"
+                      x={x(maxVio) + (isRight ? -10 : 10)}
+                      y={y(score) + (isRight ? -10 : 4)}
+                      text-anchor={isRight ? "end" : "start"}
+                      fill="var(--text)"
+                    >
+                      {together.map((one) => one.name).join(", ")}
+                    </text>
+                  )}
+                </g>
+              );
+            })}
             {place !== null && (
               <circle
                 cx={x(Math.min(mostX, places[place].maxVio))}
