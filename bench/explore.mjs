@@ -140,11 +140,14 @@ for (const kind of [
             const slider = Array.from(document.querySelectorAll("input[type=range]")).find(
               ({ labels }) => labels[0]?.textContent === "seed",
             );
+            const said = document.querySelector("#frontier .said");
+            const before = said.textContent;
             const start = performance.now();
             new MutationObserver((_, observer) => {
+              if (said.textContent === before) return;
               observer.disconnect();
               resolve(performance.now() - start);
-            }).observe(document.querySelector(".step-table"), { subtree: true, characterData: true, childList: true });
+            }).observe(said, { subtree: true, characterData: true, childList: true });
             slider.value = String(seed);
             slider.dispatchEvent(new Event("input", { bubbles: true }));
           }),

@@ -50,7 +50,7 @@ const ranges: Readonly<Record<string, SliderRange>> = {
 const mainOptions = new Set([
   ..."updateRule updateRate epsilon maxIterations coefficient select iterations ema decay noiseScale gamma".split(" "),
   ..."groups topGroups by moves mode rate exponent skew temperature clusters spread burstLength dominance".split(" "),
-  ..."strength noise layers batchTokens".split(" "),
+  ..."strength noise batchTokens target".split(" "),
 ]);
 
 const positions = 1000;
@@ -217,6 +217,24 @@ function OptionControl({
   }
   if (schema.oneOf !== undefined) {
     return <VariantControl name={name} schema={schema} value={Object(value)} onChange={onChange} />;
+  }
+  if (schema.type === "object") {
+    // One of several ways to say it: those that are written.
+    return (
+      <>
+        {Object.entries(schema.properties ?? {})
+          .filter(([field]) => Object.hasOwn(Object(value), field))
+          .map(([field, fieldSchema]) => (
+            <OptionControl
+              key={field}
+              name={field}
+              schema={fieldSchema}
+              value={Object(value)[field]}
+              onChange={(changed) => onChange({ ...Object(value), [field]: changed })}
+            />
+          ))}
+      </>
+    );
   }
   if (schema.type === "boolean") {
     return (

@@ -38,6 +38,12 @@ interface Answer {
   readonly isCurrent: boolean;
 }
 
+/** The layers of the recording that was read last, if it has several. */
+interface RecordedLayers {
+  readonly path: string;
+  readonly ids: readonly number[];
+}
+
 /** Step counts that the buttons of the speed stand for, per second; 0 is as fast as it goes. */
 const speeds = [
   ["2", "2 steps a second"],
@@ -63,6 +69,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   const [tour, setTour] = useState<string | null>(null);
   const [fileNames, setFileNames] = useState<readonly string[]>(Array.from(firstFiles.keys()));
   const [theme, setTheme] = useState<ThemeName>("light");
+  const [layers, setLayers] = useState<RecordedLayers | null>(null);
   const [isSlow, setSlow] = useState(false);
   const simulator = useRef<Simulator | null>(null);
   const resolved = useRef<ResolvedFacts | null>(null);
@@ -79,6 +86,13 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
       onFacts: setFacts,
       onAnswer(next) {
         resolved.current = next;
+        const { scenario } = current.current;
+        if (next.layers.length < 2 || scenario.stream.kind !== "trace") return;
+        // One layer is simulated, which the address and the saved scenario must say.
+        setLayers({ path: String(scenario.stream.path), ids: next.layers });
+        const stream = { ...scenario.stream, layers: next.layers.slice(0, 1) };
+        current.current = { ...current.current, scenario: { ...scenario, stream } };
+        setView(current.current);
       },
       onFrame(frame, isCurrent) {
         clearTimeout(slowTimer.current);
@@ -202,7 +216,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
       if (scenario === null) showRecording(name);
       else showFile(scenario, name);
     } catch (error) {
-      setProblem((error as Error).message);
+      // What is on the screen stays as it is.
+      setNotice((error as Error).message);
     }
   }
 
@@ -284,6 +299,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           facts={facts}
           scenario={scenario}
           answer={answer}
+          layers={layers}
           fileNames={fileNames}
           onChange={change}
           onSet={set}
@@ -532,6 +548,7 @@ interface ControlsProps {
   readonly facts: Facts;
   readonly scenario: WrittenScenario;
   readonly answer: Answer | null;
+  readonly layers: RecordedLayers | null;
   readonly fileNames: readonly string[];
   readonly onChange: (scenario: WrittenScenario) => void;
   readonly onSet: (fields: Readonly<Record<string, unknown>>) => void;
@@ -540,7 +557,17 @@ interface ControlsProps {
 }
 
 /** The question: stream, sizes and routers. Open on a wide screen, folded on a phone. */
-function Controls({ facts, scenario, answer, fileNames, onChange, onSet, onFiles, onRecording }: ControlsProps) {
+function Controls({
+  facts,
+  scenario,
+  answer,
+  layers,
+  fileNames,
+  onChange,
+  onSet,
+  onFiles,
+  onRecording,
+}: ControlsProps) {
   const [isOpen] = useState(() => matchMedia("(min-width: 60rem)").matches);
   return (
     <section class="controls" aria-labelledby="scenario-title">
@@ -548,7 +575,7 @@ function Controls({ facts, scenario, answer, fileNames, onChange, onSet, onFiles
         <summary>
           <h2 id="scenario-title">Scenario</h2>
         </summary>
-        <StreamControls {...{ facts, scenario, fileNames, onChange, onFiles, onRecording }} answer={answer} />
+        <StreamControls {...{ facts, scenario, answer, layers, fileNames, onChange, onFiles, onRecording }} />
         <SizeControls facts={facts} scenario={scenario} answer={answer} onSet={onSet} />
         {scenario.routers.map((router, index) => (
           <RouterControls
@@ -576,10 +603,16 @@ function Controls({ facts, scenario, answer, fileNames, onChange, onSet, onFiles
   );
 }
 
+/** Options without which a stream is refused. */
+const requiredOptions: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  skewed: { target: { maxVio: 2 } },
+};
+
 function StreamControls({
   facts,
   scenario,
   answer,
+  layers,
   fileNames,
   onChange,
   onFiles,
@@ -588,7 +621,6 @@ function StreamControls({
   const { stream } = scenario;
   const isRecording = stream.kind === "trace";
   const kind = facts.streams.find((one) => one.kind === stream.kind);
-  const { layers = [] } = answer?.resolved ?? {};
   const choose = (chosen: string) => {
     if (chosen.startsWith("file:")) {
       onRecording(chosen.slice("file:".length));
@@ -596,7 +628,7 @@ function StreamControls({
     }
     // What a recording says of itself, a synthetic stream must be told.
     const { experts = answer?.resolved.experts, ...rest } = scenario;
-    onChange({ ...rest, experts, stream: { kind: chosen } });
+    onChange({ ...rest, experts, stream: { kind: chosen, ...requiredOptions[chosen] } });
   };
   return (
     <fieldset>
@@ -615,19 +647,13 @@ function StreamControls({
         onChange={choose}
       />
       <p class="muted summary">{kind?.summary}</p>
-      {layers.length > 1 && (
-        <p class="muted summary">
-          The recording has {layers.length} layers; this is layer {layers[0]}. Choose another:
-        </p>
-      )}
-      {isRecording && (layers.length > 1 || Array.isArray(stream.layers)) && (
-        <NumberControl
+      {isRecording && layers !== null && layers.path === stream.path && (
+        <Choice
           label="layer"
           help="Id of the layer of the recording"
-          value={Array.isArray(stream.layers) ? Number(stream.layers[0]) : layers[0]}
-          range={{ min: 0, max: Math.max(layers.at(-1) ?? 0, 63), step: 1 }}
-          isWhole
-          onChange={(layer) => onChange({ ...scenario, stream: { ...stream, layers: [layer] } })}
+          value={String(Array.isArray(stream.layers) ? stream.layers[0] : layers.ids[0])}
+          values={layers.ids.map(String)}
+          onChange={(layer) => onChange({ ...scenario, stream: { ...stream, layers: [Number(layer)] } })}
         />
       )}
       {kind !== undefined && (

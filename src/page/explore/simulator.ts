@@ -65,6 +65,8 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
   let worker = start(receive);
   /** Whether the worker has nothing left to do. */
   let isIdle = true;
+  /** Whether the worker has started: on a slow machine that takes longer than the patience. */
+  let isInstalled = false;
   let heardAt = 0;
   let timer = 0;
   let clerk: Worker | null = null;
@@ -97,11 +99,12 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
     clearTimeout(timer);
     timer = setTimeout(() => {
       if (isIdle || begun >= of || asked === null) return;
-      if (performance.now() - heardAt < patienceMs) {
+      if (!isInstalled || performance.now() - heardAt < patienceMs) {
         watch(of);
         return;
       }
       worker.terminate();
+      isInstalled = false;
       worker = start(receive);
       isIdle = true;
       ask(asked);
@@ -110,7 +113,10 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
 
   function receive(message: FromWorker): void {
     heardAt = performance.now();
-    if (message.kind === "installed") events.onFacts(message.facts);
+    if (message.kind === "installed") {
+      isInstalled = true;
+      events.onFacts(message.facts);
+    }
     if (message.kind === "answer") {
       begun = message.id;
       events.onAnswer(message.resolved);

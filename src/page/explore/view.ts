@@ -123,9 +123,15 @@ export function viewOfScenario(scenario: unknown, name: string): { view: View | 
     notices.push(`${name}: the first ${mostRouters} of its ${complete.routers.length} routers are shown.`);
   }
   const isRecording = complete.stream.kind === "trace";
+  const { layers, ...ofOneLayer } = complete.stream;
+  if (!isRecording && layers !== undefined) notices.push(`${name}: the first layer is shown.`);
   const isCount = typeof steps === "number" && Number.isSafeInteger(steps) && steps > 0;
   const view: View = {
-    scenario: { ...complete, routers: complete.routers.slice(0, mostRouters) },
+    scenario: {
+      ...complete,
+      stream: isRecording ? complete.stream : (ofOneLayer as WrittenKind),
+      routers: complete.routers.slice(0, mostRouters),
+    },
     steps: Math.min(
       isCount ? steps : isRecording ? mostRecordedSteps : 100,
       isRecording ? mostRecordedSteps : mostSteps,
