@@ -89,7 +89,10 @@ describe.each(backends)("the shares of the $backend kernels", (kernels) => {
         for (let row = 0; row < tokens * experts; row += experts) {
           const own = affinity.subarray(row, row + experts);
           const sum = own.reduce((total, value) => total + value, 0);
-          if (sum > 0) own.forEach((value, e) => void (expected[e] += value / sum));
+          if (sum === 0) continue;
+          own.forEach((value, e) => {
+            expected[e] += value / sum;
+          });
         }
         const share = kernels.allocateFloat64(experts).fill(0.25);
         kernels.addShares(float32(kernels, values), kind, tokens, experts, share);
