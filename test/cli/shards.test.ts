@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   cpSync,
@@ -12,9 +13,10 @@ import path from "node:path";
 import { range, sum } from "d3-array";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { dealByCost } from "../../src/core/simulation/sharing.ts";
 import { npyBytes } from "../support/npy.ts";
-import { temporaryFolder } from "../support/program.ts";
+import { projectPath, temporaryFolder } from "../support/program.ts";
 import { bytesOfResults } from "../support/result-bytes.ts";
 import { runInProcess } from "../support/run-in-process.ts";
 
@@ -290,5 +292,58 @@ describe("merge", () => {
     expect((await inFolder(made, "report", shards[0])).stderr).toMatch(
       /holds one shard of a sweep; moesim merge makes/,
     );
+  });
+});
+
+describe("the recipes of docs/many-machines.md", () => {
+  /** A folder with a `moesim` that prints its arguments. */
+  function folderWithEcho(): string {
+    const folder = temporaryFolder();
+    writeFileSync(path.join(folder, "moesim"), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
+    return folder;
+  }
+  const example = (name: string) => projectPath("docs/examples", name);
+
+  /** What `words` print with that `moesim`. */
+  function printed(words: readonly [string, ...string[]], environment: Record<string, string>): string {
+    const folder = folderWithEcho();
+    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, ...environment };
+    const [program, ...others] = words;
+    const { stdout, stderr } = spawnSync(program, others, { cwd: folder, env, encoding: "utf8" });
+    expect(stderr).toBe("");
+    return stdout.trim();
+  }
+
+  it("run every shard once in a Slurm array", () => {
+    const count = /--array=1-(\d+)/.exec(readFileSync(example("sweep.slurm"), "utf8"))![1];
+    const commands = range(1, Number(count) + 1).map((task) =>
+      printed(["sh", example("sweep.slurm"), "grid.json"], {
+        SLURM_ARRAY_TASK_ID: `${task}`,
+        SLURM_ARRAY_TASK_COUNT: count,
+      }),
+    );
+    expect(commands).toEqual(range(1, 5).map((task) => `sweep grid.json --shard ${task}/4 --resume --quiet`));
+    expect(readFileSync(example("merge.slurm"), "utf8")).toContain(`-*-of-${count} `);
+  });
+
+  it("run every shard once in an indexed job of Kubernetes", () => {
+    const job = parse(readFileSync(example("sweep-job.yaml"), "utf8"));
+    expect(job).toMatchObject({ apiVersion: "batch/v1", kind: "Job", metadata: { name: "sweep" } });
+    const { completionMode, completions, parallelism, backoffLimitPerIndex, template } = job.spec;
+    expect({ completionMode, completions, parallelism }).toEqual({
+      completionMode: "Indexed",
+      completions: 4,
+      parallelism: 4,
+    });
+    // A limit per index is allowed only if pods are not restarted in place.
+    expect([backoffLimitPerIndex, template.spec.restartPolicy]).toEqual([5, "Never"]);
+    const [{ command, args, volumeMounts }] = template.spec.containers;
+    expect(template.spec.volumes.map(({ name }: { name: string }) => name)).toEqual(
+      volumeMounts.map(({ name }: { name: string }) => name),
+    );
+    const commands = range(completions).map((index) =>
+      printed([...command, ...args] as [string, ...string[]], { JOB_COMPLETION_INDEX: `${index}` }),
+    );
+    expect(commands).toEqual(range(1, 5).map((shard) => `sweep bias-rate.yaml --shard ${shard}/4 --resume`));
   });
 });

@@ -8,7 +8,7 @@ import { pluginRecords } from "../plugins.ts";
 /**
  * What crosses the wire between a sweep and its workers, over a server of Redis or Valkey:
  *
- *     job        a cell to run, as BullMQ's job of the queue of this version and these plugins
+ *     job        a cell to run: a job of BullMQ, in the queue of this version and these plugins
  *     file       a recording that cells read, by its digest
  *     result     the files of a finished cell, while the job's return value lists them
  *     sweep      which jobs are of a sweep, so that a later one can resume it
