@@ -5,7 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -14,6 +14,7 @@ import { Redis } from "ioredis";
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), "moesim-queue-"));
 const children = [];
+const print = (text) => process.stdout.write(`${text}\n`);
 
 function start(program, words, options = {}) {
   const child = spawn(program, words, { cwd: folder, stdio: "ignore", ...options });
@@ -85,12 +86,12 @@ async function cost(port) {
       worker.kill("SIGTERM");
       await once(worker, "exit");
     }
-    console.log(
+    print(
       `round ${round + 1}: local ${times.local[round].toFixed(1)} s, one worker ${times.one[round].toFixed(1)} s, two ${times.two[round].toFixed(1)} s`,
     );
   }
   const [local, one, two] = [times.local, times.one, times.two].map(median);
-  console.log(
+  print(
     `${cells} cells of ${((1000 * local) / cells).toFixed(0)} ms: the queue takes ${((1000 * (one - local)) / cells).toFixed(1)} ms a cell; two workers are ${(one / two).toFixed(2)} times as fast as one`,
   );
 }
@@ -110,26 +111,33 @@ async function kills(port) {
   const sweep = moesim(["sweep", "grid.json", "--out", "out", "--quiet", "--queue", "env"], url);
   const ended = once(sweep, "exit");
   let killed = 0;
-  const active = async () => {
+  /** Whether the process `id` is at a cell. */
+  const hasCell = async (id) => {
     const [meta] = await client.keys("moesim:cells-*:meta");
-    return meta === undefined ? 0 : client.llen(meta.replace(/meta$/, "active"));
+    if (meta === undefined) return false;
+    const queue = meta.replace(/:meta$/, "");
+    for (const job of await client.lrange(`${queue}:active`, 0, -1)) {
+      if ((await client.hget(`${queue}:${job}`, "pb")) === `${hostname()}-${id}`) return true;
+    }
+    return false;
   };
-  while (killed < wanted) {
+  while (killed < wanted && sweep.exitCode === null) {
     const worker = moesim(["worker", "--quiet", "--lock-seconds", "1"], url);
-    // Others' cells are active until their locks expire, so more than before are its own.
-    const before = await active();
-    for (let waited = 0; (await active()) <= before && waited < 15_000; waited += 10) await setTimeout(10);
-    if ((await active()) > before) killed += 1;
+    let isAtCell = false;
+    while (!isAtCell && sweep.exitCode === null) {
+      await setTimeout(5);
+      isAtCell = await hasCell(worker.pid);
+    }
     worker.kill("SIGKILL");
     await once(worker, "exit");
-    if (sweep.exitCode !== null) break;
+    if (isAtCell) killed += 1;
   }
-  console.log(`${killed} workers killed in a cell`);
+  print(`${killed} workers killed in a cell`);
   moesim(["worker", "--quiet", "--lock-seconds", "1"], url);
   const [code] = await ended;
   client.disconnect();
   const isSame = code === 0 && bytesIn("local") === bytesIn("out");
-  console.log(`the sweep ended with ${code}; its bytes are ${isSame ? "those of a local one" : "OTHERS"}`);
+  print(`the sweep ended with ${code}; its bytes are ${isSame ? "those of a local one" : "OTHERS"}`);
   if (!isSame) process.exitCode = 1;
 }
 

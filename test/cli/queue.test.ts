@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Queue } from "bullmq";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { version } from "../../src/core/version.ts";
 import { npyBytes } from "../support/npy.ts";
 import { projectPath, temporaryFolder } from "../support/program.ts";
@@ -100,16 +101,18 @@ describe.runIf(hasQueueServer)("moesim sweep --queue", () => {
   it("survives five workers that are killed in a cell", async () => {
     const folder = folderWith();
     const running = sweep(folder, server.url);
+    const client = server.client();
+    onTestFinished(() => client.disconnect());
+    const queue = `moesim:cells-${version}`;
     for (let kill = 0; kill < 5; kill++) {
-      const worker = started(startWorker(server.url));
-      const client = server.client();
-      const before = staged(folder).length;
-      await until(
-        async () => (await client.llen(`moesim:cells-${version}:active`)) > 0 || staged(folder).length > before,
-      );
-      client.disconnect();
-      worker.child.kill("SIGKILL");
-      await worker.ended;
+      const { child, ended } = started(startWorker(server.url));
+      await until(async () => {
+        const jobs = await client.lrange(`${queue}:active`, 0, -1);
+        const workers = await Promise.all(jobs.map((job) => client.hget(`${queue}:${job}`, "pb")));
+        return workers.includes(`${hostname()}-${child.pid}`);
+      });
+      child.kill("SIGKILL");
+      await ended;
     }
     expect(running.child.exitCode).toBeNull();
     started(startWorker(server.url, ["--concurrency", "2"]));
@@ -332,6 +335,25 @@ describe.runIf(hasQueueServer)("moesim sweep --queue", () => {
     await until(async () => (await queue.getJobState("bad-job")) === "failed");
     expect((await queue.getJob("bad-job"))?.failedReason).toMatch(/a job: is not as moesim sends it: /);
     await bad.remove();
+  });
+});
+
+describe("moesim worker", () => {
+  it.each([
+    [["--lock-seconds", "0.5"], /--lock-seconds: 0\.5 is not allowed; give at least 1/],
+    [["--concurrency", "0"], /--concurrency: 0 is not allowed/],
+    [["--idle-seconds", "-1"], /--idle-seconds: -1 is not allowed/],
+    [["--queue", "env"], /--queue env: MOESIM_QUEUE is not set/],
+    [["--queue", "redis://u:p@h"], /--queue: a password on the command line/],
+  ])("refuses %j", async (words, message) => {
+    vi.stubEnv("MOESIM_QUEUE", undefined);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const given = words[0] === "--queue" ? words : ["--queue", "redis://h", ...words];
+    expect(await runInProcess(["worker", ...given])).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringMatching(message),
+    });
   });
 });
 

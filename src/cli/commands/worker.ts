@@ -1,4 +1,5 @@
 import type { CommandModule } from "yargs";
+import { InputError } from "../../core/input-error.ts";
 import { version } from "../../core/version.ts";
 import { counted } from "../../core/words.ts";
 import {
@@ -19,6 +20,8 @@ interface WorkerArguments extends CommonArguments {
   "lock-seconds": number;
   "idle-seconds"?: number | undefined;
 }
+
+const leastLockMs = 1000;
 
 export const workerCommand: CommandModule<CommonArguments, WorkerArguments> = {
   builder: (yargs) =>
@@ -61,6 +64,11 @@ async function work(options: WorkerArguments): Promise<void> {
   const concurrency = positiveInteger("concurrency", options.concurrency, 1024);
   const seconds = (name: "patience-seconds" | "lock-seconds") => 1000 * positiveNumber(name, options[name]);
   const [patienceMs, lockMs] = [seconds("patience-seconds"), seconds("lock-seconds")];
+  if (lockMs < leastLockMs) {
+    throw new InputError(
+      `--lock-seconds: ${options["lock-seconds"]} is not allowed; give at least 1: a busy machine can be silent for as long`,
+    );
+  }
   const idle = options["idle-seconds"];
   const idleMs = idle === undefined ? null : 1000 * positiveNumber("idle-seconds", idle);
   const { checkQueueInstalled, readQueueAddress } = await import("../../node/queue/connection.ts");

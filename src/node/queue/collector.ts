@@ -382,11 +382,12 @@ async function bringCell(client: Redis, { task }: MissingCell, value: unknown): 
     const record = JSON.parse(readFileSync(path.join(files, "run.json"), "utf8"));
     // The worker read a file of the same digest, which may have another time.
     if (record.input !== null) writeRunRecord(files, { ...record, input: (await openInput(scenario))?.record ?? null });
-    if ((await readFinished(task, files)) === null) throw new InputError("a result: is not of its cell");
+    const finished = await readFinished(task, files);
+    if (finished === null) throw new InputError("a result: is not of its cell");
     mkdirSync(path.dirname(folder), { recursive: true });
     renameSync(files, folder);
     await client.del(key);
-    return readFinished(task, folder);
+    return { ...finished, folder };
   } catch (error) {
     rmSync(files, { recursive: true, force: true });
     if (error instanceof InputError || error instanceof SyntaxError) return null;
