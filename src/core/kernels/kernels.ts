@@ -13,6 +13,32 @@ export interface GroupLimit {
 }
 
 /**
+ * By how much affinities exceed α, the (topK + 1)-th largest S + bias of their token, as `selectByPrice` leaves it for
+ * `priceQuantiles`. The buffers come from the kernels.
+ */
+export interface PriceExcess {
+  /**
+   * `[tokens × experts]`, S − α in float32; −∞ for a disabled expert, a number above all others for the enabled ones of a token
+   * with at most topK.
+   */
+  readonly value: Float32Array;
+  /** `[tokens]`, by how much those of a token can miss the true ones. */
+  readonly error: Float64Array;
+  /** `[tokens]`, the expert with the (topK + 1)-th largest, −1 for none. */
+  readonly next: Int32Array;
+  /** Pairs that an expert's list has room for, at least 1. */
+  readonly room: number;
+  /** `[experts]`, pairs that belong in the list: those of the tokens with S − α ≥ −bias − reach. */
+  readonly count: Int32Array;
+  /** `[experts × room]`, the first of them, as integers of the same order. */
+  readonly key: Int32Array;
+  /** `[experts × room]`, their tokens. */
+  readonly token: Int32Array;
+  /** `[1]`, negative if there are no lists. */
+  readonly reach: Float64Array;
+}
+
+/**
  * The numerical kernels of a routing step, the one doorway to them. Three implementations exist: AssemblyScript compiled
  * to WebAssembly SIMD (`createWasmKernels`), its readable twin in plain TypeScript (`createReferenceKernels`), and, for
  * top-K and Sinkhorn routing, TensorFlow.js programs (`createTensorKernels`), which say how far they are from float64.
@@ -542,9 +568,7 @@ export interface Kernels {
   ): void;
 
   /**
-   * As {@link selectTopK} with a bias, topK < experts, and writes `excess` `[tokens × experts]`, S − α in float32 with α the
-   * (topK + 1)-th largest S + bias of the token. `error` `[tokens]` is by how much those of a token can miss the
-   * true ones. Of an expert that is disabled it is −∞, of the others of a token with at most topK a number above all others.
+   * As {@link selectTopK} with a bias, topK < experts, and writes what {@link priceQuantiles} reads for the same logits and bias.
    */
   selectByPrice(
     logits: Float32Array,
@@ -555,21 +579,19 @@ export interface Kernels {
     topK: number,
     expert: Int32Array,
     load: Int32Array,
-    excess: Float32Array,
-    error: Float64Array,
+    excess: PriceExcess,
   ): void;
 
   /**
-   * The `rank`-th largest over the tokens of S − α in float64, into `out` `[experts]`, exactly, with `excess` and `error` as
-   * {@link selectByPrice} leaves them for the same logits and bias; 1 ≤ rank ≤ tokens. −∞ and ∞ where disabled experts leave
-   * no other number.
+   * The `rank`-th largest over the tokens of S − α, exactly, into `out` `[experts]`, with α the (topK + 1)-th largest S + bias
+   * of each token: −bias for the expert that has it, else the float64 difference. `excess` is as {@link selectByPrice}
+   * leaves it; 1 ≤ rank ≤ tokens. −∞ and ∞ where disabled experts leave no other number.
    */
   priceQuantiles(
     logits: Float32Array,
     kind: ScoreKind,
     bias: Float64Array,
-    excess: Float32Array,
-    error: Float64Array,
+    excess: PriceExcess,
     tokens: number,
     experts: number,
     topK: number,

@@ -311,6 +311,12 @@ interface Assembly {
     load: number,
     excess: number,
     error: number,
+    next: number,
+    room: number,
+    listCount: number,
+    listKey: number,
+    listToken: number,
+    reach: number,
     scratch: number,
   ): void;
   priceQuantilesScratch(tokens: number, experts: number, topK: number): number;
@@ -320,6 +326,12 @@ interface Assembly {
     bias: number,
     excess: number,
     error: number,
+    next: number,
+    room: number,
+    listCount: number,
+    listKey: number,
+    listToken: number,
+    reach: number,
     tokens: number,
     experts: number,
     topK: number,
@@ -904,7 +916,7 @@ export function createWasmKernels(): Kernels {
       );
     },
 
-    selectByPrice(logits, kind, bias, tokens, experts, topK, expert, load, excess, error) {
+    selectByPrice(logits, kind, bias, tokens, experts, topK, expert, load, excess) {
       assembly.selectByPrice(
         addressOf(logits, tokens * experts),
         kindNumbers[kind],
@@ -914,19 +926,31 @@ export function createWasmKernels(): Kernels {
         topK,
         addressOf(expert, tokens * topK),
         addressOf(load, experts),
-        addressOf(excess, tokens * experts),
-        addressOf(error, tokens),
+        addressOf(excess.value, tokens * experts),
+        addressOf(excess.error, tokens),
+        addressOf(excess.next, tokens),
+        excess.room,
+        addressOf(excess.count, experts),
+        addressOf(excess.key, experts * excess.room),
+        addressOf(excess.token, experts * excess.room),
+        addressOf(excess.reach, 1),
         scratch(assembly.selectScratch(experts)),
       );
     },
 
-    priceQuantiles(logits, kind, bias, excess, error, tokens, experts, topK, rank, out) {
+    priceQuantiles(logits, kind, bias, excess, tokens, experts, topK, rank, out) {
       assembly.priceQuantiles(
         addressOf(logits, tokens * experts),
         kindNumbers[kind],
         addressOf(bias, experts),
-        addressOf(excess, tokens * experts),
-        addressOf(error, tokens),
+        addressOf(excess.value, tokens * experts),
+        addressOf(excess.error, tokens),
+        addressOf(excess.next, tokens),
+        excess.room,
+        addressOf(excess.count, experts),
+        addressOf(excess.key, experts * excess.room),
+        addressOf(excess.token, experts * excess.room),
+        addressOf(excess.reach, 1),
         tokens,
         experts,
         topK,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Kernels, PriceExcess } from "../kernels/kernels.ts";
 import { assignableOf, excludeDisabled, type TokenBatch } from "../token-batch.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
 import { expertBiasFields, expertBiasProblems, expertBiasVectors, setInitialBias } from "./parts/expert-bias.ts";
@@ -51,6 +52,24 @@ const quantileState = z.strictObject({
   pendingBatches: z.number().int().nonnegative(),
 });
 
+/** A list has room for this many times an expert's share of the pairs: many tokens may hardly prefer others to it. */
+const listedShares = 16;
+
+/** Buffers for batches of up to `tokens` tokens. */
+export function createPriceExcess(kernels: Kernels, tokens: number, experts: number, topK: number): PriceExcess {
+  const room = Math.max(1, Math.min(tokens, Math.ceil((listedShares * tokens * topK) / experts)));
+  return {
+    value: kernels.allocateFloat32(tokens * experts),
+    error: kernels.allocateFloat64(tokens),
+    next: kernels.allocateInt32(tokens),
+    room,
+    count: kernels.allocateInt32(experts),
+    key: kernels.allocateInt32(experts * room),
+    token: kernels.allocateInt32(experts * room),
+    reach: kernels.allocateFloat64(1),
+  };
+}
+
 /**
  * Quantile balancing: a price β_e per expert, initially −`initialBias`, at which the expert attracts its share of the tokens.
  *
@@ -62,6 +81,9 @@ const quantileState = z.strictObject({
  *     α_t = the (K + 1)-th largest of S_t − β
  *     β̂_e = the (⌊T·K/E⌋ + 1)-th largest over the tokens of S_te − α_t
  *     β   = ema·β + (1 − ema)·β̂, minus its mean
+ *
+ * The expert that is a token's (K + 1)-th has S_te − α_t = β_e, as it stands: about T/E tokens tie there for each expert, and the
+ * roundings of a difference would tell them apart.
  *
  * One update is a step of coordinate descent on the dual of the balanced assignment (BIP, arXiv 2502.15451), whose prices α
  * and β are. With `apply: next` a batch is routed with the prices of the batches before; with `apply: same` with those that
@@ -105,8 +127,7 @@ export const quantileKind = defineRouterKind({
     for (let e = 0; e < experts; e++) price[e] = 0 - bias[e];
     // A histogram needs all affinities; the exact quantiles only those near them.
     const affinity = kernels.allocateFloat64(histogramBins > 0 ? shape.tokens * experts : 0);
-    const excess = kernels.allocateFloat32(histogramBins > 0 ? 0 : shape.tokens * experts);
-    const error = kernels.allocateFloat64(shape.tokens);
+    const excess = createPriceExcess(kernels, histogramBins > 0 ? 0 : shape.tokens, experts, topK);
     const threshold = kernels.allocateFloat64(shape.tokens);
     const mass = kernels.allocateFloat64(experts);
     const quantile = kernels.allocateFloat64(experts);
@@ -161,9 +182,9 @@ export const quantileKind = defineRouterKind({
         kernels.relaxedTopK(affinity, price, 0, none, tokens, experts, topK + 1, threshold, mass, null);
         if (isDetermined) estimateByHistogram(tokens, rank);
       } else {
-        kernels.selectByPrice(logits, scores, bias, tokens, experts, topK, expert, load, excess, error);
+        kernels.selectByPrice(logits, scores, bias, tokens, experts, topK, expert, load, excess);
         if (isDetermined) {
-          kernels.priceQuantiles(logits, scores, bias, excess, error, tokens, experts, topK, rank, quantile);
+          kernels.priceQuantiles(logits, scores, bias, excess, tokens, experts, topK, rank, quantile);
         }
       }
       for (let e = 0; e < experts; e++) {

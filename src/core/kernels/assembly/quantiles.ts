@@ -1,5 +1,5 @@
 import { logitAffinities, sigmoidAffinities, softmaxAffinities, sqrtSoftplusAffinities } from "./affinities";
-import { biasesOf, candidatesOf, keysOf, orderFirst, orderOf, selectScratch, takeFirst } from "./candidates";
+import { biasesOf, candidatesOf, exactKeysOf, keysOf, orderFirst, orderOf, takeFirst } from "./candidates";
 import { cutoffBelow, keyError, roundBiases, rowKeys } from "./keys";
 import { LOGITS, SIGMOID, SOFTMAX } from "./kinds";
 import { smallestOf } from "./lanes";
@@ -129,7 +129,10 @@ export function columnQuantiles(
 // 2^−21·W of the true one. Where the float32 quantile of a column is τ, excesses above τ + 2ε are above the true quantile
 // and those below τ − 2ε below it, with the largest ε of all tokens. Of those between, each with its own token's ε, the same
 // rank of the least and of the most that they can be are bounds of the quantile. The rows of those that reach between these
-// bounds are computed in float64.
+// bounds are computed in float64. The excess of a token's (K + 1)-th expert is the expert's price itself, and needs none of it.
+//
+// Each expert's excesses near its price and above are listed while the rows are read: nearly always they hold the quantile,
+// and then the columns need not be read.
 
 /** Stands for the excess of a token that has no (K + 1)-th expert: it has its experts at any price. */
 // @ts-ignore: decorator
@@ -160,7 +163,44 @@ function writeExcess(keys: usize, biases: usize, threshold: f32, experts: i32, t
   }
 }
 
-/** See `Kernels.selectByPrice`; `error` is float64, ε of the comment above. */
+/** Rows of which the reach of the lists is taken. */
+// @ts-ignore: decorator
+@inline
+const SAMPLED_ROWS: i32 = 32;
+
+/** How far below a token's α keys are listed: on average over some tokens as far as the next four. Negative for no lists. */
+function listReach(
+  logits: usize,
+  kind: i32,
+  biases: usize,
+  tokens: i32,
+  experts: i32,
+  topK: i32,
+  keys: usize,
+  sorted: usize,
+): f32 {
+  const depth = topK + 5;
+  if (tokens < SAMPLED_ROWS || depth > experts) return -1;
+  let total: f32 = 0;
+  for (let i = 0; i < SAMPLED_ROWS; i++) {
+    const t = <usize>((<i64>i * tokens) / SAMPLED_ROWS);
+    rowKeys(logits + ((t * experts) << 2), kind, biases, experts, keys);
+    let filled: usize = 0;
+    for (let e: usize = 0; e < <usize>experts; e++) {
+      const key = load<f32>(keys + (e << 2));
+      if (filled == depth && key <= load<f32>(sorted + ((filled - 1) << 2))) continue;
+      let place = filled < <usize>depth ? filled++ : filled - 1;
+      for (; place > 0 && load<f32>(sorted + ((place - 1) << 2)) < key; place--) {
+        store<f32>(sorted + (place << 2), load<f32>(sorted + ((place - 1) << 2)));
+      }
+      store<f32>(sorted + (place << 2), key);
+    }
+    total += load<f32>(sorted + ((<usize>topK) << 2)) - load<f32>(sorted + ((<usize>(depth - 1)) << 2));
+  }
+  return total / <f32>SAMPLED_ROWS;
+}
+
+/** See `Kernels.selectByPrice`; `error` and `listed` are float64, ε of the comment above, and the reach. */
 export function selectByPrice(
   logits: usize,
   kind: i32,
@@ -172,36 +212,63 @@ export function selectByPrice(
   loads: usize,
   excess: usize,
   error: usize,
+  next: usize,
+  room: i32,
+  listCount: usize,
+  listKey: usize,
+  listToken: usize,
+  listed: usize,
   scratch: usize,
 ): void {
   const biases = biasesOf(scratch, experts);
   const keys = keysOf(scratch, experts);
   const order = orderOf(scratch, experts);
+  const candidates = candidatesOf(scratch, experts);
   const largestBias = roundBiases(bias, experts, biases);
   memory.fill(loads, 0, (<usize>experts) << 2);
+  memory.fill(listCount, 0, (<usize>experts) << 2);
+  let reach = listReach(logits, kind, biases, tokens, experts, topK, keys, exactKeysOf(scratch));
+  if (!(reach < Infinity)) reach = -1;
   for (let t: usize = 0; t < <usize>tokens; t++) {
     const row = logits + ((t * experts) << 2);
     const to = excess + ((t * experts) << 2);
     const most = rowKeys(row, kind, biases, experts, keys);
     const cutoff = cutoffBelow(lowerBound(keys, experts, topK + 1), most, largestBias);
-    const size = indicesFrom(keys, experts, cutoff, candidatesOf(scratch, experts));
+    const size = indicesFrom(keys, experts, cutoff, candidates);
     orderFirst(scratch, row, kind, bias, experts, size, topK + 1, most, largestBias);
     takeFirst(order, topK, row, expert + ((t * topK) << 2), loads);
-    const next = load<i32>(order + ((<usize>topK) << 2));
+    const nearest = load<i32>(order + ((<usize>topK) << 2));
     const isMasked = smallestOf(row, experts) == -Infinity;
-    const hasNext = next >= 0 && load<f32>(row + ((<usize>next) << 2)) != -Infinity;
-    writeExcess(keys, biases, hasNext ? load<f32>(keys + ((<usize>next) << 2)) : 0, experts, to);
+    const hasNext = nearest >= 0 && load<f32>(row + ((<usize>nearest) << 2)) != -Infinity;
+    const threshold = hasNext ? load<f32>(keys + ((<usize>nearest) << 2)) : 0;
+    store<i32>(next + (t << 2), hasNext ? nearest : -1);
+    writeExcess(keys, biases, threshold, experts, to);
     if (isMasked) {
+      // A disabled expert's key is not its excess.
+      reach = -1;
       for (let e: usize = 0; e < <usize>experts; e++) {
         const isDisabled = load<f32>(row + (e << 2)) == -Infinity;
         if (isDisabled) store<f32>(to + (e << 2), -Infinity);
         else if (!hasNext) store<f32>(to + (e << 2), UNLIMITED);
       }
     }
+    if (reach >= 0) {
+      const found = indicesFrom(keys, experts, threshold - reach, candidates);
+      for (let i: usize = 0; i < <usize>found; i++) {
+        const e = <usize>load<i32>(candidates + (i << 2));
+        const count = load<i32>(listCount + (e << 2));
+        store<i32>(listCount + (e << 2), count + 1);
+        if (count >= room) continue;
+        const at = (e * <usize>room + <usize>count) << 2;
+        store<i32>(listKey + at, orderedScalar(load<f32>(to + (e << 2))));
+        store<i32>(listToken + at, <i32>t);
+      }
+    }
     const widest = kind == LOGITS ? largestLogitKey(row, experts, largestBias) : most + largestBias;
     // Its own rounding is a few parts in a million.
     store<f64>(error + (t << 3), 1.00001 * <f64>(2 * keyError(widest, most, 0) + <f32>4.8e-7 * (widest + largestBias)));
   }
+  store<f64>(listed, <f64>reach);
 }
 
 /** Columns whose keys are made at a time: a cache line of the rows. */
@@ -350,6 +417,12 @@ export function priceQuantiles(
   bias: usize,
   excess: usize,
   error: usize,
+  next: usize,
+  room: i32,
+  listCount: usize,
+  listKey: usize,
+  listToken: usize,
+  listed: usize,
   tokens: i32,
   experts: i32,
   topK: i32,
@@ -372,48 +445,82 @@ export function priceQuantiles(
   const indices = value + rowBytes;
   const groups = indices + rowBytes;
   const width = (<usize>experts) << 2;
+  const reach = load<f64>(listed);
   let widest: f64 = 0;
   for (let t: usize = 0; t < <usize>tokens; t++) widest = max(widest, load<f64>(error + (t << 3)));
-  for (let e: usize = 0; e < <usize>experts; e++) store<f64>(price + (e << 3), -load<f64>(bias + (e << 3)));
+  for (let e: usize = 0; e < <usize>experts; e++) store<f64>(price + (e << 3), 0 - load<f64>(bias + (e << 3)));
   for (let block = 0; block < experts; block += BLOCK) {
     const columns = min(BLOCK, experts - block);
-    blockKeys(excess + ((<usize>block) << 2), width, columns, tokens, keys);
+    // Of the columns of the block, those that have keys, a bit each.
+    let made: u32 = 0;
     for (let expert = block; expert < block + columns; expert++) {
-      const column = keys + (<usize>(expert - block)) * stride;
-      let bound = boundBySample(column, tokens, rank, packed);
-      let count = packKeys(column, tokens, bound, packed, packedTokens);
-      if (count < rank) {
-        bound = i32.MIN_VALUE;
-        count = packKeys(column, tokens, bound, packed, packedTokens);
+      const own = load<f64>(price + ((<usize>expert) << 3));
+      // First from the list, where what is not in it is surely too small.
+      let from = listKey + ((<usize>expert * room) << 2);
+      let fromTokens = listToken + ((<usize>expert * room) << 2);
+      let count = load<i32>(listCount + ((<usize>expert) << 2));
+      let key = 0;
+      let low = i32.MIN_VALUE;
+      let isSure = reach >= 0 && count >= rank && count <= room;
+      if (isSure) {
+        key = rankedByHalving(from, count, rank);
+        const bound = <f64>keyOf(key) - 2 * widest;
+        low = orderedScalar(roundedDown(bound));
+        isSure = bound > own - reach + 2 * widest;
       }
-      const key = bound == i32.MIN_VALUE
-        ? rankedKey(packed, count, rank, histogram)
-        : rankedByHalving(packed, count, rank);
-      const middle = <f64>keyOf(key);
-      const low = orderedScalar(roundedDown(middle - 2 * widest));
-      const high = orderedScalar(roundedUp(middle + 2 * widest));
-      if (low < bound) count = packKeys(column, tokens, low, packed, packedTokens);
+      if (!isSure) {
+        if ((made & (1 << (expert - block))) == 0) {
+          // Few columns are missed by lists, and then not their neighbours.
+          const first = reach < 0 ? 0 : (expert - block) & ~3;
+          const some = reach < 0 ? columns : min(4, columns - first);
+          blockKeys(excess + ((<usize>(block + first)) << 2), width, some, tokens, keys + (<usize>first) * stride);
+          made |= ((1 << some) - 1) << first;
+        }
+        const column = keys + (<usize>(expert - block)) * stride;
+        from = packed;
+        fromTokens = packedTokens;
+        let bound = boundBySample(column, tokens, rank, packed);
+        count = packKeys(column, tokens, bound, packed, packedTokens);
+        if (count < rank) {
+          bound = i32.MIN_VALUE;
+          count = packKeys(column, tokens, bound, packed, packedTokens);
+        }
+        key = bound == i32.MIN_VALUE
+          ? rankedKey(packed, count, rank, histogram)
+          : rankedByHalving(packed, count, rank);
+        low = orderedScalar(roundedDown(<f64>keyOf(key) - 2 * widest));
+        if (low < bound) count = packKeys(column, tokens, low, packed, packedTokens);
+      }
+      const high = orderedScalar(roundedUp(<f64>keyOf(key) + 2 * widest));
       let above = 0;
       let size: usize = 0;
       for (let i: usize = 0; i < <usize>count; i++) {
-        const own = load<i32>(packed + (i << 2));
-        if (own > high) above += 1;
-        if (own > high || own < low) continue;
-        const t = load<i32>(packedTokens + (i << 2));
-        const margin = load<f64>(error + ((<usize>t) << 3));
+        const one = load<i32>(from + (i << 2));
+        above += <i32>(one > high);
+        if (one > high || one < low) continue;
+        const t = load<i32>(fromTokens + (i << 2));
+        const isNext = load<i32>(next + ((<usize>t) << 2)) == expert;
+        const middle = isNext ? own : <f64>keyOf(one);
+        const margin = isNext ? 0 : load<f64>(error + ((<usize>t) << 3));
         store<i32>(packedTokens + (size << 2), t);
-        store<f64>(least + (size << 3), <f64>keyOf(own) - margin);
-        store<f64>(most + (size << 3), <f64>keyOf(own) + margin);
+        store<f64>(least + (size << 3), middle - margin);
+        store<f64>(most + (size << 3), middle + margin);
         size += 1;
       }
       const lower = lastOfLargest(least, <i32>size, rank - above, sorted);
       const upper = lastOfLargest(most, <i32>size, rank - above, sorted);
+      if (lower == upper && abs(lower) < <f64>UNLIMITED / 2) {
+        store<f64>(out + ((<usize>expert) << 3), lower);
+        continue;
+      }
       let open: usize = 0;
       for (let i: usize = 0; i < size; i++) {
         if (load<f64>(least + (i << 3)) > upper) above += 1;
         if (load<f64>(least + (i << 3)) > upper || load<f64>(most + (i << 3)) < lower) continue;
-        const from = logits + <usize>load<i32>(packedTokens + (i << 2)) * width;
-        const d = exactExcess(from, kind, price, experts, topK, expert, row, value, indices, groups);
+        const t = <usize>load<i32>(packedTokens + (i << 2));
+        const d = load<i32>(next + (t << 2)) == expert
+          ? own
+          : exactExcess(logits + t * width, kind, price, experts, topK, expert, row, value, indices, groups);
         store<f64>(least + (open << 3), d);
         open += 1;
       }

@@ -1,4 +1,5 @@
 import type { ScoreKind } from "../../assignment.ts";
+import type { PriceExcess } from "../kernels.ts";
 import { affinities } from "./affinity.ts";
 import { selectTopK } from "./select.ts";
 
@@ -16,7 +17,10 @@ export function columnQuantiles(
   }
 }
 
-/** S − α `[tokens × experts]`: −∞ of disabled experts, ∞ of the others of a token with at most K. */
+/**
+ * S − α `[tokens × experts]`: −bias of the expert that has α, −∞ of disabled experts, ∞ of the others of a token with at most
+ * K. Writes the experts with α to `next` `[tokens]`, −1 for none.
+ */
 function excessOf(
   logits: Float32Array,
   kind: ScoreKind,
@@ -24,15 +28,21 @@ function excessOf(
   tokens: number,
   experts: number,
   topK: number,
+  next: Int32Array,
 ): Float64Array {
   const none = Number.NEGATIVE_INFINITY;
   const excess = new Float64Array(tokens * experts);
   affinities(logits, kind, tokens, experts, excess);
-  for (let row = 0; row < tokens * experts; row += experts) {
+  for (let t = 0; t < tokens; t++) {
+    const row = t * experts;
     const own = excess.subarray(row, row + experts);
     for (let e = 0; e < experts; e++) if (logits[row + e] === none) own[e] = none;
-    const threshold = own.map((score, e) => score + bias[e]).sort()[experts - topK - 1];
+    const keys = own.map((score, e) => score + bias[e]);
+    const last = [...keys.keys()].sort((a, b) => keys[b] - keys[a] || a - b)[topK];
+    const threshold = keys[last];
+    next[t] = threshold > none ? last : -1;
     for (let e = 0; e < experts; e++) if (own[e] > none) own[e] -= threshold;
+    if (next[t] >= 0) own[last] = 0 - bias[last];
   }
   return excess;
 }
@@ -46,33 +56,32 @@ export function selectByPrice(
   topK: number,
   expert: Int32Array,
   load: Int32Array,
-  excess: Float32Array,
-  error: Float64Array,
+  { value, error, next, reach }: PriceExcess,
 ): void {
   selectTopK(logits, kind, bias, tokens, experts, topK, expert, load);
-  excess.set(excessOf(logits, kind, bias, tokens, experts, topK));
+  value.set(excessOf(logits, kind, bias, tokens, experts, topK, next));
   // Half a unit in the last place of float32, of numbers below the largest.
   for (let t = 0; t < tokens; t++) {
-    const sizes = excess
+    const sizes = value
       .subarray(t * experts, (t + 1) * experts)
       .map(Math.abs)
       .filter(Number.isFinite);
     error[t] = Math.max(0, ...sizes) * 2 ** -24;
   }
+  reach[0] = -1;
 }
 
 export function priceQuantiles(
   logits: Float32Array,
   kind: ScoreKind,
   bias: Float64Array,
-  _excess: Float32Array,
-  _error: Float64Array,
+  _excess: PriceExcess,
   tokens: number,
   experts: number,
   topK: number,
   rank: number,
   out: Float64Array,
 ): void {
-  const excess = excessOf(logits, kind, bias, tokens, experts, topK);
+  const excess = excessOf(logits, kind, bias, tokens, experts, topK, new Int32Array(tokens));
   columnQuantiles(excess, new Float64Array(tokens), tokens, experts, rank, out);
 }
