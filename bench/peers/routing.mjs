@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { median, min, quantile } from "d3-array";
+import "../../dist/node/platform.js";
 import { formatTable } from "../../dist/cli/text/table.js";
 import { prepareBenchmark } from "../../dist/node/run/benchmarks.js";
 
