@@ -96,6 +96,17 @@ export function createMeanAffinities(
   };
 }
 
+/** Writes the load that the tokens `first` … `end` − 1 alone put on each expert to `load` `[experts]`. */
+export function countLoad(
+  { expert, slots }: Pick<Assignment, "expert" | "slots">,
+  first: number,
+  end: number,
+  load: Int32Array | Float64Array,
+): void {
+  load.fill(0);
+  for (let slot = first * slots; slot < end * slots; slot++) if (expert[slot] >= 0) load[expert[slot]] += 1;
+}
+
 /** State of {@link LoadFractions}. Plain data. */
 export interface LoadFractionsState {
   /** `[globalBatches × experts]`, a ring of the loads of the last batches; empty unless the scope is `global`. */
@@ -155,21 +166,16 @@ export function createLoadFractions(
   return {
     state,
     fraction,
-    observe({ expert, slots, load }, tokens, pairs) {
+    observe(assignment, tokens, pairs) {
       if (rule.scope === "global") {
-        takeGlobal(load, pairs[0]);
+        takeGlobal(assignment.load, pairs[0]);
         return;
       }
       const length = sequenceLength(rule, tokens);
       for (let first = 0, sequence = 0; first < tokens; first += length, sequence++) {
         const row = sequence * experts;
-        if (rule.scope === "batch") fraction.set(load);
-        else {
-          fraction.fill(0, row, row + experts);
-          for (let slot = first * slots; slot < Math.min(first + length, tokens) * slots; slot++) {
-            if (expert[slot] >= 0) fraction[row + expert[slot]] += 1;
-          }
-        }
+        if (rule.scope === "batch") fraction.set(assignment.load);
+        else countLoad(assignment, first, Math.min(first + length, tokens), fraction.subarray(row, row + experts));
         if (pairs[sequence] === 0) continue;
         for (let e = row; e < row + experts; e++) fraction[e] /= pairs[sequence];
       }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { createLoadFractions, sequenceLength } from "../metrics/aux-loss.ts";
+import { countLoad, createLoadFractions, sequenceLength } from "../metrics/aux-loss.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
 import { createScoreGradient, logScoreSlope } from "./parts/score-gradient.ts";
@@ -83,8 +83,8 @@ export const auxLossKind = defineRouterKind({
         let pairs = (end - first) * topK;
         let own = load;
         if (rule.scope === "sequence") {
-          own = sequenceLoad.fill(0);
-          for (let slot = first * topK; slot < end * topK; slot++) if (expert[slot] >= 0) own[expert[slot]] += 1;
+          own = sequenceLoad;
+          countLoad(assignment, first, end, own);
         } else if (rule.scope === "global") {
           own = sequenceLoad;
           own.set(fractions.state.total);

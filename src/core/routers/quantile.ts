@@ -57,7 +57,8 @@ const listedShares = 16;
 
 /** Buffers for batches of up to `tokens` tokens. */
 export function createPriceExcess(kernels: Kernels, tokens: number, experts: number, topK: number): PriceExcess {
-  const room = Math.max(1, Math.min(tokens, Math.ceil((listedShares * tokens * topK) / experts)));
+  // Together no longer than the excesses themselves.
+  const room = Math.max(1, Math.min(tokens >> 1, Math.ceil((listedShares * tokens * topK) / experts)));
   return {
     value: kernels.allocateFloat32(tokens * experts),
     error: kernels.allocateFloat64(tokens),
