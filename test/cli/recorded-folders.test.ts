@@ -232,16 +232,49 @@ describe("several files, one after another in time", () => {
 });
 
 describe("measure", () => {
+  it("leaves out notes and settings beside arrays, and asks if there are two kinds of arrays", async () => {
+    const mixed = path.join(folder, "mixed");
+    mkdirSync(mixed);
+    writeFileSync(path.join(mixed, "gate.npy"), npyBytes([2, 3], [3, 2, 1, 1, 2, 3]));
+    writeFileSync(path.join(mixed, "notes.txt"), "recorded on a Monday\n");
+    writeFileSync(path.join(mixed, "config.json"), '{"num_experts": 3}');
+    const { code, stdout } = await run("measure", "mixed", "--top-k", "1", "--out", "of-arrays", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).notes).toEqual([
+      expect.stringMatching(/Left out.*(config.json.*notes.txt|notes.txt.*config.json)/),
+    ]);
+    const header = JSON.stringify({ gate: { dtype: "F32", shape: [1, 3], data_offsets: [0, 12] } });
+    const bytes = Buffer.concat([
+      Buffer.from(BigUint64Array.of(BigInt(header.length)).buffer),
+      Buffer.from(header),
+      Buffer.alloc(12),
+    ]);
+    writeFileSync(path.join(mixed, "gate.safetensors"), bytes);
+    const two = await run("measure", "mixed", "--top-k", "1", "--out", "of-two");
+    expect([two.code, two.stderr]).toEqual([2, expect.stringMatching(/several recordings.*\.npy.*\.safetensors/)]);
+  });
+
   it("skips steps of tokens that it cuts itself, with a mask of all tokens", async () => {
     const chosen = Array.from({ length: 6 }, (_, token) => `${(token + 1) % 3},${token % 3}\n`).join("");
     writeFileSync(path.join(folder, "chosen.csv"), chosen);
     writeFileSync(path.join(folder, "mask.csv"), "0\n1\n0\n1\n0\n0\n");
-    const words = ["measure", "chosen.csv", "--as", "selections", "--experts", "3", "--skip", "1", "--json"];
-    const { code, stderr } = await run(...words, "--batch-tokens", "2", "--padding-mask", "mask.csv", "--out", "cut");
+    const words = ["measure", "chosen.csv", "--as", "selections", "--experts", "3", "--json", "--skip"];
+    const { code, stderr } = await run(
+      ...words,
+      "1",
+      "--batch-tokens",
+      "2",
+      "--padding-mask",
+      "mask.csv",
+      "--out",
+      "cut",
+    );
     expect([code, stderr]).toEqual([0, ""]);
     // Tokens 2, 4 and 5 are left.
     expect(readCsv(path.join(folder, "cut/loads.csv")).map(({ load }) => Number(load))).toEqual([1, 0, 1, 1, 1, 2]);
-    const uncut = await run(...words, "--out", "uncut");
+    const all = await run(...words, "3", "--batch-tokens", "2", "--out", "all");
+    expect([all.code, all.stderr]).toEqual([2, expect.stringMatching(/all its steps are skipped/)]);
+    const uncut = await run(...words, "1", "--out", "uncut");
     expect([uncut.code, uncut.stderr]).toEqual([2, expect.stringMatching(/no steps to skip.*--batch-tokens/)]);
   });
 

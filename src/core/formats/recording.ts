@@ -107,8 +107,8 @@ export interface Recording {
 export interface Family {
   /** Files with the same key are parts of one recording. */
   readonly key: string;
-  /** Whether such files can hold anything, as arrays and tables do, instead of what one engine writes. */
-  readonly isGeneric?: boolean;
+  /** What else such files can be: nothing, for what an engine writes; any arrays (1); or any text (2). Default 0. */
+  readonly generality?: 1 | 2;
   /** @param beside files that say more about these, such as the logits of a trace */
   readonly open: (files: readonly Source[], options: RecordingOptions, beside: readonly Source[]) => Promise<Found>;
 }
@@ -124,7 +124,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (begins("\x93NUMPY")) {
     return {
       key: ".npy",
-      isGeneric: true,
+      generality: 1,
       open: async (files, options) => (await import("./tensor-files.ts")).openNpyFiles(files, options),
     };
   }
@@ -135,7 +135,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (begins("PAR1")) {
     return {
       key: ".parquet",
-      isGeneric: true,
+      generality: 1,
       open: async (files, options) => (await import("./tables.ts")).openParquetTables(files, options),
     };
   }
@@ -146,7 +146,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (isPickle(head)) {
     return {
       key: "pickle",
-      isGeneric: true,
+      generality: 1,
       open: async (files, options) => (await import("./tensor-files.ts")).openPickles(files, options),
     };
   }
@@ -154,6 +154,7 @@ async function familyOf(file: Source): Promise<Family> {
   if (isSafetensors(head, file.byteLength)) {
     return {
       key: ".safetensors",
+      generality: 1,
       open: async (files, options, beside) =>
         (await import("./tensor-files.ts")).openSafetensorsFiles(files, options, beside),
     };
@@ -193,10 +194,12 @@ async function chooseFiles(
   if (groups.size === 0) {
     throw new InputError(`${listNames(files.map(({ name }) => shorten(name)))}: none of these files is a recording`);
   }
-  // An engine's recording is what a folder is for; arrays beside it are router weights and the like.
-  const engines = Array.from(groups.values()).filter(({ family }) => !family.isGeneric);
-  const group = groups.size > 1 && engines.length === 1 ? engines[0] : Array.from(groups.values())[0];
-  if (groups.size > 1 && engines.length !== 1) {
+  // An engine's recording is what a folder is for; arrays beside it are router weights and the like, texts are notes.
+  const generalityOf = ({ family }: { family: Family }) => family.generality ?? 0;
+  const least = Math.min(...Array.from(groups.values(), generalityOf));
+  const candidates = Array.from(groups.values()).filter((each) => generalityOf(each) === least);
+  const [group] = candidates;
+  if (candidates.length > 1) {
     throw new InputError(
       `there are several recordings, of which one can be read at a time: ${[...groups].map(([key, each]) => `${key} (${listNames(each.files.map(({ name }) => shorten(name)))})`).join("; ")}. ` +
         "Name the files of one",

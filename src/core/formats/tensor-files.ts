@@ -26,8 +26,8 @@ export async function openNpyFiles(files: readonly Source[], options: RecordingO
 /** What a zip archive is, and how it is opened. Throws `InputError` if it holds neither arrays nor a PyTorch pickle. */
 export async function archiveFamily(file: Source): Promise<Family> {
   const archived = await openZip(file);
-  if (torchPickle(archived) !== undefined) return { key: "PyTorch file", isGeneric: true, open: openTorchFiles };
-  if (archived.some(({ path }) => path.endsWith(".npy"))) return { key: ".npz", isGeneric: true, open: openNpz };
+  if (torchPickle(archived) !== undefined) return { key: "PyTorch file", generality: 1, open: openTorchFiles };
+  if (archived.some(({ path }) => path.endsWith(".npy"))) return { key: ".npz", generality: 1, open: openNpz };
   throw new InputError(
     `${file.name}: a zip archive that is neither a PyTorch file (.pt) nor one of NumPy arrays (.npz)`,
   );

@@ -39,7 +39,7 @@ export async function textFamily(file: Source, head: Uint8Array): Promise<Family
   if (esftPattern.test(first)) return { key: "expert weights of ESFT", open: openEsft };
   if (trimmed.startsWith("{") || trimmed.startsWith("[")) return jsonFamily(file);
   if (head.length >= 4 && /logits_rank\d+\.bin$/.test(file.name)) return { key: "beside logits", open: refuseLogits };
-  return { key: "table", isGeneric: true, open: openTextTable };
+  return { key: "table", generality: 2, open: openTextTable };
 }
 
 async function refuseLogits([{ name }]: readonly Source[]): Promise<Found> {
@@ -56,7 +56,7 @@ async function jsonFamily(file: Source): Promise<Family> {
     if (keys.includes("num_experts") && keys.includes("num_experts_per_token")) {
       return { key: "beside meta_info", open: async () => foundInJson([file], {}) };
     }
-    return { key: "JSON", isGeneric: true, open: foundInJson };
+    return { key: "JSON", generality: 2, open: foundInJson };
   }
   throw new InputError(`${file.name}: empty stream: the file has no JSON`);
 }

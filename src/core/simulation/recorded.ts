@@ -72,7 +72,10 @@ export async function measureRecording(
     const sizes = { steps: found.steps, tokens: found.tokens, experts, topK: choices.topK };
     layers.push({ layer, sizes, summary: found.summary });
   }
-  if (layers.length === 0) throw new InputError(`${recording.name}: empty stream: all its loads are 0`);
+  if (layers.length === 0) {
+    const why = stepsBefore === 0 ? "all its steps are skipped" : "all its loads are 0";
+    throw new InputError(`${recording.name}: empty stream: ${why}`);
+  }
   return { layers, absentLayers, emptySteps };
 }
 
