@@ -1,5 +1,5 @@
-// How balanced is an existing model? Measured from the experts of its tokens or from its loads, without logits.
-import { measure, metrics } from "moesim";
+// How balanced is an existing model, and what would help? From the experts of its tokens or its loads, without logits.
+import { diagnose, measure, metrics } from "moesim";
 
 // Six of 64 experts for each of 1027 tokens. This file is made, not recorded: replace it by one of your model.
 const { summary, steps } = await measure({
@@ -25,3 +25,12 @@ console.log(model.description);
 console.log(`mean of ${model.layers.length} layers: MaxVio ${model.summary.maxVioGlobal?.toFixed(3)}`);
 const worst = model.layers.find(({ layer }) => layer === model.worstLayer);
 console.log(`worst layer ${worst?.layer}: MaxVio ${worst?.summary.maxVioGlobal?.toFixed(3)}`);
+
+// Would placing the experts on 8 devices help, on tokens that the placement was not fitted to?
+const { layers } = await diagnose({
+  files: "scenarios/traces/made-selections.npy",
+  as: "selections",
+  experts: 64,
+  gpus: 8,
+});
+for (const { layer, verdict } of layers) console.log(`layer ${layer}: ${verdict.kind}. ${verdict.reason}`);
