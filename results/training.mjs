@@ -2,7 +2,7 @@
 // tables and the pictures of docs/training.md. The sweeps go to build/training-results, or to the folder that the first
 // argument names; what is there already is not computed again, and an interrupted sweep resumes. Names of scenarios after
 // it make only these. `npm run results:training`
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,9 +11,13 @@ import { parse } from "csv-parse/sync";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const records = path.join(root, "results/training");
 const program = path.join(root, "dist/cli/main.js");
-// On a terminal it shows how far it is.
-const moesim = (...words) =>
-  execFileSync(process.execPath, [program, ...words], { stdio: ["ignore", "ignore", "inherit"] });
+// On a terminal it shows how far it is. It says itself what went wrong, also if it is interrupted.
+function moesim(...words) {
+  const { status } = spawnSync(process.execPath, [program, ...words], { stdio: ["ignore", "ignore", "inherit"] });
+  if (status === 0) return;
+  process.stderr.write("Run the same command again to resume.\n");
+  process.exit(status ?? 130);
+}
 
 const loss = { name: "task loss", column: "task_loss", digits: 3 };
 const batch = { name: "MaxVio batch", column: "max_vio_batch_mean", digits: 2 };
