@@ -41,8 +41,11 @@ export interface QueueWorkerOptions {
   readonly onNotice: (text: string) => void;
 }
 
-/** How often a cell may lose its worker. One that always ends its worker, for want of memory, must end some time. */
-const maxLosses = 20;
+/**
+ * How often a cell may lose its worker: where machines are taken away at any time, dozens of times, since a cell that lost one
+ * is the next to be taken. One that always ends its worker, for want of memory, must end some time.
+ */
+const maxLosses = 100;
 /** Seconds that one request for work waits at the server. */
 const waitSeconds = 5;
 const progressMs = 500;

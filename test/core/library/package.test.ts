@@ -200,11 +200,34 @@ it("says what to install, before anything runs, if TensorFlow.js is needed and m
   expect([status, stderr]).toEqual([0, ""]);
 });
 
-it("names in package.json, as optional peers, what that message says to install", () => {
-  const peers = ["@tensorflow/tfjs-backend-wasm", "@tensorflow/tfjs-core", "@tensorflow/tfjs-node-gpu"];
+it.each([["sweep", path.join("scenarios", "bias-rate.yaml")], ["worker"]])(
+  "says what to install, before anything runs, if %s needs BullMQ and it is missing",
+  (...words) => {
+    const place = path.join(folder, "node_modules/moesim");
+    const inPackage = words.map((word) => (word.includes("scenarios") ? path.join(place, word) : word));
+    const main = path.join(place, manifest.bin.moesim);
+    const options = { cwd: folder, encoding: "utf8" } as const;
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [main, ...inPackage, "--queue", "redis://h"],
+      options,
+    );
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^moesim: --queue: this needs BullMQ, .*: npm install bullmq@6 ioredis@6\n$/);
+  },
+);
+
+it("names in package.json, as optional peers, what those messages say to install", () => {
+  const peers = [
+    "@tensorflow/tfjs-backend-wasm",
+    "@tensorflow/tfjs-core",
+    "@tensorflow/tfjs-node-gpu",
+    "bullmq",
+    "ioredis",
+  ];
   expect(Object.keys(manifest.peerDependencies)).toEqual(peers);
   expect(manifest.peerDependenciesMeta).toEqual(Object.fromEntries(peers.map((name) => [name, { optional: true }])));
-  expect(dependencies.filter((name) => name.startsWith("@tensorflow"))).toEqual([]);
+  expect(dependencies.filter((name) => name.startsWith("@tensorflow") || peers.includes(name))).toEqual([]);
 });
 
 it("brings at most 120 packages to a machine that installs it", () => {
