@@ -394,9 +394,9 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
     for (const { title, view, sentences } of tours) {
       await touring.getByRole("button", { name: title }).click();
       expect(await touring.locator(".tour li").allTextContents()).toEqual(sentences);
+      const routers = () => touring.locator(".step-table tbody th").allTextContents();
+      await poll(routers).toEqual(view.scenario.routers.map(({ kind, label }) => label ?? kind));
       await shows(touring, view.steps);
-      const routers = await touring.locator(".step-table tbody th").allTextContents();
-      expect(routers).toEqual(view.scenario.routers.map(({ kind, label }) => label ?? kind));
       expect(await touring.locator(".problem").count()).toBe(0);
     }
     await touring.close();
