@@ -245,13 +245,13 @@ describe("the layers of a synthetic stream", () => {
     }
   });
 
-  it("are refused if they train", async () => {
-    const file = path.join(folder, "trained.json");
-    const written = { name: "t", experts: 4, routers, stream: { kind: "training", layers: 2 } };
-    writeFileSync(file, JSON.stringify(written));
-    const { code, stderr } = await runInProcess(["validate", file]);
-    expect(code).toBe(2);
-    expect(stderr).toContain("stream.layers: a stream that trains has one layer");
+  it("train models of their own", async () => {
+    const training = { kind: "training", task: "clusters", width: 8, hidden: 8 };
+    const sizes = ["--set", "steps=6", "tokens=32", "experts=4"] as const;
+    const three = await run("made-trained-3", { ...training, layers: 3 }, ...sizes);
+    const one = await run("made-trained-1", training, ...sizes);
+    expect(rowsOfLayer(path.join(three, "steps.csv"), 0)).toEqual(rowsOf(path.join(one, "steps.csv")));
+    expect(rowsOfLayer(path.join(three, "steps.csv"), 1)).not.toEqual(rowsOf(path.join(one, "steps.csv")));
   });
 
   it("are swept, with means over the layers in each cell's rows", async () => {

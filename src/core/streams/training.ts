@@ -155,12 +155,8 @@ export const trainingKind = defineStreamKind({
   feedback: "training",
   evaluatedTokens: ({ evaluate }) => evaluate?.tokens ?? null,
   check(options, shape) {
-    const { task, path, shift, layers } = options;
+    const { task, path, shift } = options;
     const problems: { path: readonly string[]; message: string }[] = [];
-    if (layers !== undefined && layers > 1) {
-      const message = `a stream that trains has one layer; run ${layers} scenarios with seeds of their own instead`;
-      problems.push({ path: ["layers"], message });
-    }
     if (task === "text" && path === undefined) {
       problems.push({ path: ["path"], message: "is missing; task: text needs the path of a text file" });
     }

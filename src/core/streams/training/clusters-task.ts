@@ -31,9 +31,9 @@ export interface ClustersTask extends Task {
  *     y_t = x_t · M_{c_t} / √width + noise · ζ_t,             M_cij, ζ_td ~ N(0, 1)
  *     loss = mean over tokens and coordinates of (ŷ − y)²
  *
- * where ŷ is the sum of what the layers of experts return. Centres and maps are drawn once, and all other numbers again
- * for every batch, so that no token of an evaluation was seen in training. Layers that return 0 have a loss of about
- * 1 + noise²; the best possible is noise². At a shift the clusters exchange their weights; centres and maps stay.
+ * where ŷ is the output of the experts. Centres and maps are drawn once, and all other numbers again for every batch, so that
+ * no token of an evaluation was seen in training. Experts that return 0 have a loss of about 1 + noise²; the best possible is
+ * noise². At a shift the clusters exchange their weights; centres and maps stay.
  */
 export function createClustersTask(
   kernels: Kernels,

@@ -24,7 +24,7 @@ export interface TextTask extends Task {
  * A language model: predicts the next token of a text from the previous `context` tokens,
  *
  *     x = [U[i_1], …, U[i_context]] · V + v,   the token vector
- *     p = softmax((x + MoE(x)) · O + o),       MoE the sum of what the layers of experts return
+ *     p = softmax((x + MoE(x)) · O + o),       MoE the output of the experts
  *     loss = mean over tokens of −ln p[next], in nats per token of the text
  *
  * Each batch draws its positions in the text with replacement: in the first nine tenths in training and in the last tenth
