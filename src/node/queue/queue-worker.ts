@@ -66,7 +66,7 @@ export async function serveQueue(options: QueueWorkerOptions): Promise<number> {
   const scratch = makeScratchFolder(tmpdir());
   const inputs = inputsIn(scratch, client);
   const reports = new Map<string, (done: number) => void>();
-  const pool = await createWorkerPool<{ job: string; work: number }>(concurrency, ({ job, work }) =>
+  const pool = await createWorkerPool<{ job: string; work: number }>("queuedCell", concurrency, ({ job, work }) =>
     reports.get(job)?.(work),
   );
   const record = JSON.stringify({ version, queue, concurrency } satisfies WorkerRecord);
@@ -105,7 +105,7 @@ export async function serveQueue(options: QueueWorkerOptions): Promise<number> {
       void job.updateProgress(done).catch(() => undefined);
     });
     try {
-      await pool.run("queuedCell", task);
+      await pool.run(task);
       const names = filesOfRunWith(existsSync(path.join(cellFolder, "layers.csv")));
       const result = `${job.id}:${name}-${runs}`;
       const sent = await sendFiles(

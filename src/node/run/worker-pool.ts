@@ -7,6 +7,8 @@ const youngGeneration = 12;
 
 /** What a worker thread is given when it starts. */
 export interface WorkerData {
+  /** The function of `worker.ts` that it will run. */
+  readonly task: WorkerTask;
   readonly plugins: readonly PluginFile[];
 }
 
@@ -47,10 +49,10 @@ function errorOf({ message, lines, fields }: PlainError): Error {
 /** Threads that run tasks until they are ended. What they have loaded and compiled stays for later tasks. */
 export interface WorkerPool {
   /**
-   * Runs `task` on the next free thread by the function `name` of `worker.ts`. Throws the task's error: an `InputError` as such,
-   * any other with its code, system call, path and stack.
+   * Runs `task` on the next free thread. Throws the task's error: an `InputError` as such, any other with its code, system
+   * call, path and stack.
    */
-  run<Result>(name: WorkerTask, task: unknown): Promise<Result>;
+  run<Result>(task: unknown): Promise<Result>;
   /** Ends the threads, and rejects what they are still at. */
   end(): Promise<void>;
 }
@@ -58,8 +60,9 @@ export interface WorkerPool {
 /** The functions of `worker.ts`. */
 type WorkerTask = "part" | "cell" | "layers" | "queuedCell";
 
-/** Starts `threads` threads; `onMessage` is called with each message that one of them posts. */
+/** Starts `threads` threads for the function `name` of `worker.ts`; calls `onMessage` with each message that one of them posts. */
 export async function createWorkerPool<Message>(
+  name: WorkerTask,
   threads: number,
   onMessage: (message: Message) => void,
 ): Promise<WorkerPool> {
@@ -69,13 +72,13 @@ export async function createWorkerPool<Message>(
     filename: new URL("./worker.js", import.meta.url).href,
     minThreads: threads,
     maxThreads: threads,
-    workerData: { plugins: pluginFiles() } satisfies WorkerData,
+    workerData: { task: name, plugins: pluginFiles() } satisfies WorkerData,
     resourceLimits: { maxYoungGenerationSizeMb: youngGeneration },
   });
   const loaded = Promise.allSettled(pool.threads.map((thread) => once(thread, "message")));
   pool.on("message", onMessage);
   return {
-    async run<Result>(name: WorkerTask, task: unknown) {
+    async run<Result>(task: unknown) {
       const answer = await pool.run(task, { name });
       if ("error" in answer) throw errorOf(answer.error);
       return answer.result as Result;
@@ -93,14 +96,14 @@ export async function createWorkerPool<Message>(
  * function of `worker.ts` to run; `onMessage` is called with each message that it posts. Throws the first error of a task.
  */
 export async function runOnWorkers<Task, Result, Message>(
-  name: "part" | "cell" | "layers",
+  name: WorkerTask,
   tasks: readonly Task[],
   threads: number,
   onMessage: (message: Message) => void,
 ): Promise<Result[]> {
-  const pool = await createWorkerPool(Math.min(threads, tasks.length), onMessage);
+  const pool = await createWorkerPool(name, Math.min(threads, tasks.length), onMessage);
   try {
-    return await Promise.all(tasks.map((task) => pool.run<Result>(name, task)));
+    return await Promise.all(tasks.map((task) => pool.run<Result>(task)));
   } finally {
     await pool.end();
   }
