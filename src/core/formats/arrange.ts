@@ -147,6 +147,8 @@ export interface Unknown {
   /** `number` for text, whose numbers have no type. */
   readonly kind: "float" | "integer" | "number";
   readonly shape: readonly number[];
+  /** Whether a header numbers its columns from 0, as experts are numbered, beside steps, layers or an index of rows. */
+  readonly expertsInHeader?: boolean | undefined;
   /** Returns some rows of it, in one array. */
   first(): Promise<Float64Array>;
 }
@@ -154,9 +156,10 @@ export interface Unknown {
 type Arrayed = Exclude<Content, "balancedness">;
 
 /**
- * Returns what an array holds: as the options say, or its name, or its numbers. Integers are choices if no row has one twice
- * (rows of zeros, from layers without experts, aside), and loads otherwise; whole floats are loads; other floats are logits.
- * Throws `InputError` if the options contradict the type.
+ * Returns what an array holds: as the options say, or its name, or its numbers. Integers are loads if a row has one twice
+ * (rows of zeros, from layers without experts, aside), if they exceed the experts of any model, or if their sums are equal and
+ * they are too large for ids; else they are choices if all ids up to the largest fit into the array. Whole floats are loads;
+ * other floats are logits. Throws `InputError` if the options contradict the type, or if integers can be either.
  */
 export async function contentOf(array: Unknown, options: RecordingOptions): Promise<Arrayed> {
   const { file, name, dtype, kind, shape } = array;
@@ -170,6 +173,15 @@ export async function contentOf(array: Unknown, options: RecordingOptions): Prom
     );
   }
   if (as === "logits" || as === "loads") return as;
+  if (as === undefined && options.axes?.includes("topK")) {
+    if (kind !== "float") return "selections";
+    throw new InputError(`${described}: the axis topK is one of selections, which are integers`);
+  }
+  if (as === undefined && options.axes?.includes("experts")) {
+    if (!options.axes.includes("tokens")) {
+      if (kind === "integer") return "loads";
+    } else if (kind !== "integer") return "logits";
+  }
   if (as === undefined) {
     const hint = hintOf(name);
     if (hint === "loads" || (hint === "selections" && kind !== "float")) return hint;
@@ -185,20 +197,55 @@ export async function contentOf(array: Unknown, options: RecordingOptions): Prom
   if (!isWhole) return "logits";
   if (kind === "float")
     return rows.some((value) => value > 0) && rows.every((value) => value >= 0) ? "loads" : "logits";
-  return areChoices(rows, shape, options.experts) ? "selections" : "loads";
+  const choices = areChoices(rows, shape, options, array.expertsInHeader ?? false);
+  if (choices === null) {
+    throw new InputError(
+      `${described}: these whole numbers can be the loads of ${shape[shape.length - 1]} experts or the experts chosen by each ` +
+        "token; say which with --as loads or --as selections",
+    );
+  }
+  return choices ? "selections" : "loads";
 }
 
-function areChoices(rows: Float64Array, shape: readonly number[], experts: number | undefined): boolean {
+/** Most experts that a published model chooses several of per token from: the 2,048 of GShard. */
+const mostKnownExperts = 2048;
+
+/**
+ * Whether rows of whole numbers are the chosen experts of a token each, rather than loads; null if they could be either.
+ */
+function areChoices(
+  rows: Float64Array,
+  shape: readonly number[],
+  { experts }: RecordingOptions,
+  expertsInHeader: boolean,
+): boolean | null {
   const columns = shape[shape.length - 1];
   if (shape.length === 4) return true;
   if (columns > maxTopK || shape.length === 1 || columns === experts) return false;
+  const sums = new Set<number>();
+  const sets = new Set<string>();
+  let largest = 0;
   for (let row = 0; row < rows.length; row += columns) {
     const values = rows.subarray(row, row + columns);
     if (values.includes(-1)) return true;
-    if (values.some((value) => value < 0 || value >= (experts ?? 65_536))) return false;
-    if (values.some((value) => value !== 0) && new Set(values).size < columns) return false;
+    if (values.some((value) => value < 0 || value >= 65_536)) return false;
+    if (values.every((value) => value === 0)) continue;
+    if (new Set(values).size < columns) return false;
+    largest = values.reduce((most, value) => Math.max(most, value), largest);
+    sums.add(values.reduce((sum, value) => sum + value, 0));
+    sets.add(Float64Array.from(values).sort().join());
   }
-  return true;
+  // Without a load above 0, several slots of 0 would be one expert chosen twice.
+  if (sets.size === 0 && columns > 1) return false;
+  // Loads have a column for each expert.
+  if (columns === 1 || (experts !== undefined && columns < experts)) return true;
+  if (largest >= mostKnownExperts) return false;
+  // Steps and layers of as many tokens have loads of equal sums, but it can be chance if the ids are few.
+  const haveEqualSums = rows.length > columns && sums.size === 1 && (sets.size > 1 || expertsInHeader);
+  const isFilled = largest < shape.reduce((product, size) => product * size, 1);
+  if (haveEqualSums && (!isFilled || expertsInHeader)) return false;
+  if (isFilled && !haveEqualSums) return true;
+  return expertsInHeader ? false : null;
 }
 
 function unknownTensor(name: string, tensor: StoredTensor): Unknown {

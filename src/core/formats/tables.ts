@@ -29,6 +29,8 @@ interface Table {
   readonly columns: readonly TableColumn[];
   readonly rows: number;
   readonly notes: readonly string[];
+  /** Whether a header numbers the columns of values from 0, beside columns of other things. */
+  readonly isNumbered?: boolean;
   /** Yields the numbers in `columns` of each row, side by side. The array is overwritten by the next row. */
   values(columns: readonly TableColumn[]): AsyncGenerator<Float64Array>;
 }
@@ -60,6 +62,7 @@ export async function openTextTable(files: readonly Source[], options: Recording
       columns,
       rows,
       notes,
+      isNumbered: csv.hasNumberedHeader && columns.some(({ role }) => role !== "value"),
       values: (chosen) => csv.rows(chosen.map((column) => places.get(column)!)),
     },
     options,
@@ -187,7 +190,10 @@ async function openWide(table: Table, columns: readonly TableColumn[], options: 
   // Names such as e0 … e255 are those of experts too.
   const name = columns.length === 1 ? columns[0].name : "";
   const first = async () => firstRows(table, columns, width / layersInRow);
-  const content = await contentOf({ file, name, dtype, kind, shape, first }, options);
+  const content = await contentOf(
+    { file, name, dtype, kind, shape, first, expertsInHeader: table.isNumbered },
+    options,
+  );
   const perRow = width / layersInRow;
   const layers: LayerParts[] = Array.from({ length: layersInRow }, (_, id) => {
     const part = sequentialRows(table, columns, width, id * perRow, perRow);
@@ -382,7 +388,10 @@ async function openByLayer(
   const shape = [sample.steps.length, width];
   const first = async () => Float64Array.from(sample.values.toArray().subarray(0, rowsLookedAt * width));
   const name = axes.token === undefined ? (columns.length === 1 ? columns[0].name : "") : hintName(columns);
-  const content = await contentOf({ file, name, dtype, kind, shape, first }, options);
+  const content = await contentOf(
+    { file, name, dtype, kind, shape, first, expertsInHeader: table.isNumbered },
+    options,
+  );
   const numberOf = stepNumbers([...byLayer.values()].map(({ steps }) => steps));
   const layers = new Map<number, Part[]>();
   for (const [layer, { steps, values }] of byLayer) {

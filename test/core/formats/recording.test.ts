@@ -10,7 +10,7 @@ import { idleFraction, maxVio } from "../../../src/core/metrics/load.ts";
 import { bytesSource } from "../../../src/core/source.ts";
 import { openInputFile } from "../../../src/node/files/input-file.ts";
 import { projectPath } from "../../support/program.ts";
-import { expectInputError, throwsOnlyInputErrors } from "./recorded-files.ts";
+import { expectInputError, npyBytes, npyHeader, recordedFolder, throwsOnlyInputErrors } from "./recorded-files.ts";
 
 /** Files of real systems; they are not part of the project. */
 const formats = projectPath("../shared/formats");
@@ -621,3 +621,42 @@ function smallGguf(): Buffer {
   const counts = (values: number[]) => Buffer.concat([Buffer.from(Float32Array.from(values).buffer), Buffer.alloc(16)]);
   return Buffer.concat([padded, counts([3, 1, 0, 4]), counts([2, 2, 2, 2])]);
 }
+
+describe("whole numbers", () => {
+  const { write } = recordedFolder();
+  const holdsOf = async (name: string, bytes: string | Uint8Array, options: RecordingOptions = {}) => {
+    const recording = await openRecording(write(name, bytes), options);
+    await recording.close();
+    return `${recording.holds} ${recording.experts}`;
+  };
+  const layers = [2857, 1200, 900, 643, 400, 1000, 700, 300];
+
+  it.each([
+    ["above the experts of any model", "3946,4023,4510\n3563,3896,4143\n", "loads 3"],
+    ["of equal sums, too large for ids", "10,20,30,40\n40,30,19,11\n", "loads 4"],
+    ["under numbers of experts, beside an index", ",0,1,2,3\n0,10,20,30,40\n1,11,21,31,41\n", "loads 4"],
+    ["under numbers of experts, beside steps", "step,0,1,2,3\n0,1,2,3,4\n1,4,3,2,1\n", "loads 4"],
+    ["that are ids", "0,1\n1,2\n2,3\n3,0\n", "selections null"],
+    ["that are ids, under numbers of choices", "0,1\n0,1\n1,2\n2,3\n3,0\n", "selections null"],
+    ["that are always 0", "0,0,0,0\n0,0,0,0\n1,1,1,1\n", "loads 4"],
+  ])("%s", async (_, text, expected) => {
+    expect(await holdsOf("whole.csv", text)).toBe(expected);
+  });
+
+  it("are what the axes say", async () => {
+    const bytes = npyBytes(npyHeader("<i4", [2, 4]), new Uint8Array(Int32Array.from([1, 2, 3, 4, 4, 3, 2, 0]).buffer));
+    expect(await holdsOf("axes.npy", bytes, { axes: ["layers", "experts"] })).toBe("loads 4");
+    expect(await holdsOf("axes.npy", bytes, { axes: ["tokens", "topK"] })).toBe("selections null");
+    const many = npyBytes(npyHeader("<i4", [1, 8]), new Uint8Array(Int32Array.from(layers).buffer));
+    expect(await holdsOf("many.npy", many)).toBe("loads 8");
+  });
+
+  it("are refused if they can be either", async () => {
+    const path = write("either.csv", "10,20,30,40\n11,21,31,41\n");
+    await expectInputError(() => openRecording(path), path, "--as loads or --as selections");
+  });
+
+  it("are choices if the model has more experts than columns, which ids can exceed", async () => {
+    expect(await holdsOf("ids.csv", "0,9\n9,1\n", { experts: 4 })).toBe("selections 4");
+  });
+});
