@@ -111,7 +111,10 @@ async function openTable(table: Table, options: RecordingOptions): Promise<Found
     expert: columns.find(({ role }) => role === "expert"),
   };
   if (axes.expert !== undefined && options.column === undefined && options.as !== "logits") {
-    const count = columns.find(({ role }) => role === "count");
+    // A single column of another name, such as `share`, is that of the loads.
+    const others = columns.filter(({ role }) => role === "value");
+    const isOther = axes.token === undefined && others.length === 1;
+    const count = columns.find(({ role }) => role === "count") ?? (isOther ? others[0] : undefined);
     if (count !== undefined) return openCounts(table, axes, count, options);
     if (axes.token !== undefined) return openPairs(table, axes);
   }

@@ -643,6 +643,14 @@ describe("whole numbers", () => {
     expect(await holdsOf("whole.csv", text)).toBe(expected);
   });
 
+  it("or shares of a layer and expert are loads, whatever their column is called", async () => {
+    for (const name of ["share", "fraction", "routed"]) {
+      const recording = await openRecording(write("shares.csv", `layer,expert,${name}\n0,0,0.25\n0,1,0.75\n`));
+      expect(recording).toMatchObject({ holds: "loads", experts: 2, hasShares: true });
+      await recording.close();
+    }
+  });
+
   it("are what the axes say", async () => {
     const bytes = npyBytes(npyHeader("<i4", [2, 4]), new Uint8Array(Int32Array.from([1, 2, 3, 4, 4, 3, 2, 0]).buffer));
     expect(await holdsOf("axes.npy", bytes, { axes: ["layers", "experts"] })).toBe("loads 4");
