@@ -97,6 +97,33 @@ describe("moesim place", () => {
     expect(layer.later).toMatchObject({ steps: 1, step_time: 1.6 });
   });
 
+  it("splits the steps with load, whatever empty rows a recorder's buffer has", async () => {
+    const empty = [0, 0, 0, 0];
+    const [layer] = (await place(loadsFile([...steps, ...Array(12).fill(empty)]), "--gpus", "2")).layers;
+    expect(layer).toMatchObject({ steps: 2, step_time: 1, later: { steps: 2, step_time: 1.6 } });
+    const [last] = (await place(loadsFile([empty, empty, empty, steps[0], steps[2]]), "--gpus", "2")).layers;
+    expect(last).toMatchObject({ steps: 1, later: { steps: 1, step_time: 1.6 } });
+  });
+
+  it("says if nothing is left to judge on, and which loads the picture shows", async () => {
+    const picture = path.join(temporaryFolder(), "gpus.svg");
+    const one = await runInProcess([
+      "place",
+      loadsFile(steps.slice(0, 1)),
+      "--as",
+      "loads",
+      "--gpus",
+      "2",
+      "--picture",
+      picture,
+    ]);
+    expect(one.stdout).toContain("Nothing is judged on later steps: no step with load is left");
+    expect(one.stdout).toContain("The picture shows all steps, which the placement was fitted to.");
+    const more = await runInProcess(["place", loadsFile(), "--gpus", "2", "--picture", picture]);
+    expect(more.stdout).not.toContain("Nothing is judged");
+    expect(more.stdout).toContain("The picture shows the steps after those the placement was fitted to.");
+  });
+
   it("replicates", async () => {
     const [layer] = (await place(loadsFile([[6, 1, 1]]), "--gpus", "2", "--slots", "4")).layers;
     expect(layer).toMatchObject({ replicas: [2, 1, 1], max_rank_load: 4, step_time: 1, later: null });

@@ -20,7 +20,7 @@ import {
   type PlacedLayer,
   type PlacementFigures,
 } from "../../core/simulation/place.ts";
-import { counted, escapeUnprintable, listed } from "../../core/words.ts";
+import { counted, escapeUnprintable, listed, rangesText } from "../../core/words.ts";
 import { readSmallFile } from "../../node/files/input-file.ts";
 import { findRecordedFiles, openRecordedFiles } from "../../node/files/recorded-files.ts";
 import { type CommonArguments, optionGroups, positiveInteger, wideOption } from "../common-options.ts";
@@ -110,7 +110,7 @@ export const placeCommand: CommandModule<CommonArguments, PlaceArguments> = {
         group: optionGroups.computation,
         requiresArg: true,
         default: 0.5,
-        describe: "Share of the steps to fit to; the others judge",
+        describe: "Share of the steps with load to fit to; the others judge",
       })
       .option("map", {
         type: "string",
@@ -200,18 +200,34 @@ function pictureFormat(file: string): "svg" | "png" | "pdf" | undefined {
   return (["svg", "png", "pdf"] as const).find((format) => file.toLowerCase().endsWith(`.${format}`));
 }
 
-/** Draws the loads of the GPUs, on the later steps if all layers have them. */
-async function drawGpuLoads(file: string, placed: readonly PlacedLayer[]): Promise<Buffer | string> {
+/** Returns which steps the picture shows: the later ones if all layers have them. */
+function shownSteps(placed: readonly PlacedLayer[], isJudged: boolean): { isLater: boolean; when: string } {
+  if (placed.every(({ later }) => later !== null)) {
+    return { isLater: true, when: isJudged ? "the later steps" : "the steps after those the placement was fitted to" };
+  }
+  const isWhole = placed.every(({ later }) => later === null);
+  if (isJudged) return { isLater: false, when: isWhole ? "all steps" : "the first steps" };
+  return {
+    isLater: false,
+    when: isWhole ? "all steps, which the placement was fitted to" : "the steps the placement was fitted to",
+  };
+}
+
+/** Draws the loads of the GPUs on the steps that {@link shownSteps} chose. */
+async function drawGpuLoads(
+  file: string,
+  placed: readonly PlacedLayer[],
+  shown: { readonly isLater: boolean; readonly when: string },
+): Promise<Buffer | string> {
   // Loading ECharts takes longer than placing.
   const { gpuLoadsPicture } = await import("../../core/pictures/makers/gpu-loads.ts");
   const { themes } = await import("../../core/pictures/parts/theme.ts");
   const { renderPdf, renderPng, renderSvg } = await import("../../node/render/render.ts");
-  const hasLater = placed.every(({ later }) => later !== null);
   const loads = placed.map(({ layer, fitted, later }) => {
-    const { rankLoad, unplaced, lowerBound } = hasLater ? later! : fitted;
+    const { rankLoad, unplaced, lowerBound } = shown.isLater ? later! : fitted;
     return { layer, unplaced: unplaced.rankLoad, placed: rankLoad, bound: lowerBound };
   });
-  const picture = gpuLoadsPicture(loads, hasLater ? "the steps after those the placement was fitted to" : "all steps");
+  const picture = gpuLoadsPicture(loads, shown.when);
   const svg = renderSvg(picture, themes.light);
   const format = pictureFormat(file);
   if (format === "png") return renderPng(svg, pngScale);
@@ -258,7 +274,7 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
     format === undefined
       ? `${JSON.stringify(plan)}\n`
       : expertMapText({ format, gpus, layers: placements }, experts, options["model-layers"]);
-  const drawn = picture === undefined ? null : await drawGpuLoads(picture, placed);
+  const drawn = picture === undefined ? null : await drawGpuLoads(picture, placed, shownSteps(placed, map !== null));
   const writeOut = async () => {
     if (out !== undefined) await withOutputFile(out, async (staged) => writeFileSync(staged, text));
   };
@@ -432,7 +448,7 @@ function planOf(
 
 function printPlan(
   recording: Recording,
-  { map, method, out, picture, wide }: PlaceArguments,
+  { map, method, out, picture, split, wide }: PlaceArguments,
   { experts, gpus, slots }: PlacementShape,
   placed: readonly PlacedLayer[],
   absent: readonly number[],
@@ -483,10 +499,25 @@ function printPlan(
     ),
     ...(hasLater ? [sentence("steps after these", ({ later }) => later)] : []),
     "A slowdown is the mean over steps of the largest load of a GPU / the mean; the bound is of the loads summed over the steps.",
+    ...(isJudged || split === 1 ? [] : unjudgedSentences(placed)),
     ...(absent.length > 0
       ? [`Without any load, so left out: ${listed(absent.map((layer) => `layer ${layer}`))}.`]
       : []),
+    ...(picture === undefined ? [] : [`The picture shows ${shownSteps(placed, isJudged).when}.`]),
     ...(written.length === 0 ? [] : [`Written to ${escapeUnprintable(written.join(" and "))}`]),
   ];
   writeLines(process.stdout, `\n${lines.join("\n")}`);
+}
+
+/** Says if there are no later steps with load to judge a placement on. */
+function unjudgedSentences(placed: readonly PlacedLayer[]): string[] {
+  const unjudged = placed.filter(({ later }) => later === null).map(({ layer }) => layer);
+  if (unjudged.length === 0) return [];
+  const where =
+    unjudged.length === placed.length
+      ? ""
+      : ` in ${unjudged.length === 1 ? "layer" : "layers"} ${rangesText(unjudged)}`;
+  return [
+    `Nothing is judged on later steps${where}: no step with load is left after those the placement was fitted to. Record more steps.`,
+  ];
 }

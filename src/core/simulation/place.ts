@@ -38,7 +38,7 @@ export interface PlacementFigures {
   readonly unplaced: { readonly rankLoad: Float64Array; readonly maxRankLoad: number; readonly stepTime: number };
 }
 
-/** A placement of one layer, fitted to its first steps and judged on all. */
+/** A placement of one layer, fitted to its first steps with load and judged on all. */
 export interface PlacedLayer {
   readonly layer: number;
   /** `[slots]`, the expert in each slot, GPU by GPU. */
@@ -47,7 +47,7 @@ export interface PlacedLayer {
   readonly replicas: Int32Array;
   /** On the steps that it was fitted to, or, of a given placement, on as many. */
   readonly fitted: PlacementFigures;
-  /** On the steps after; null if there are none. */
+  /** On the steps with load after these; null if there are none. */
   readonly later: PlacementFigures | null;
 }
 
@@ -59,7 +59,7 @@ export interface PlaceOptions {
   readonly method: PlacementMethod;
   /** At which the search stops, ≥ 0. */
   readonly gap: number;
-  /** Share of the steps that the placement is fitted to, in (0, 1]; at least one step. */
+  /** Share of a layer's steps with load that the placement is fitted to, in (0, 1]; at least one step. */
   readonly split: number;
   /** Whether no GPU may hold an expert twice, see {@link separateReplicas}; default false. */
   readonly isDistinct?: boolean | undefined;
@@ -74,10 +74,11 @@ interface Window {
 }
 
 /**
- * Returns a function that places layers, and judges placements that are given. It reads a layer twice, so that memory does
- * not grow with the steps. It returns null for a layer without any load: the model has none there.
+ * Returns a function that places layers, and judges placements that are given. It reads a layer twice, and once more if some
+ * of its steps have no load, so that memory does not grow with the steps. It returns null for a layer without any load: the
+ * model has none there.
  *
- * Steps without load are in no mean. If all load is in the later steps, the placement is fitted to these.
+ * Steps without load, such as the empty rows of a recorder's buffer, are in no mean, and the split does not count them.
  */
 export function createLayerPlacer({ shape, method, gap, split, isDistinct = false }: PlaceOptions): LayerPlacer {
   const { experts, gpus } = shape;
@@ -92,15 +93,34 @@ export function createLayerPlacer({ shape, method, gap, split, isDistinct = fals
     return { load: new Float64Array(experts), steps: 0, stepTime: 0, unplacedStepTime: 0 };
   }
 
-  async function eachStep(layer: LoadedLayer, visit: (load: ArrayLike<number>, window: Window) => void): Promise<void> {
-    const fittedSteps = Math.max(1, Math.round(split * layer.steps));
+  /** Visits the steps with load, the first `fittedSteps` of them as fitted ones. Returns how many there are. */
+  async function eachStep(
+    layer: LoadedLayer,
+    fittedSteps: number,
+    visit: (load: ArrayLike<number>, window: Window) => void,
+  ): Promise<number> {
     const loads = layer.open();
     let step = 0;
     for (let load = await loads.next(); load !== null; load = await loads.next()) {
-      const window = step < fittedSteps ? fitted : later;
-      if (largest(load) > 0) visit(load, window);
+      if (largest(load) === 0) continue;
+      visit(load, step < fittedSteps ? fitted : later);
       step += 1;
     }
+    return step;
+  }
+
+  /** Sums up the loads. Returns how many steps were fitted to if `steps` have load, and how many do. */
+  async function sumLoads(layer: LoadedLayer, steps: number): Promise<{ fittedSteps: number; loadedSteps: number }> {
+    for (const window of [fitted, later]) {
+      window.load.fill(0);
+      window.steps = window.stepTime = window.unplacedStepTime = 0;
+    }
+    const fittedSteps = Math.max(1, Math.round(split * steps));
+    const loadedSteps = await eachStep(layer, fittedSteps, (load, window) => {
+      window.steps += 1;
+      for (let e = 0; e < experts; e++) window.load[e] += load[e];
+    });
+    return { fittedSteps, loadedSteps };
   }
 
   function fittedTo(load: Float64Array, balanced: Int32Array): Int32Array {
@@ -142,20 +162,13 @@ export function createLayerPlacer({ shape, method, gap, split, isDistinct = fals
   }
 
   return async (layer, given) => {
-    for (const window of [fitted, later]) {
-      window.load.fill(0);
-      window.steps = window.stepTime = window.unplacedStepTime = 0;
-    }
-    await eachStep(layer, (load, window) => {
-      window.steps += 1;
-      for (let e = 0; e < experts; e++) window.load[e] += load[e];
-    });
-    const first = fitted.steps > 0 ? fitted : later;
-    if (first.steps === 0) return null;
-    const balanced = balance(first.load);
-    const expertOfSlot = given?.() ?? fittedTo(first.load, balanced.expertOfSlot);
+    let { fittedSteps, loadedSteps } = await sumLoads(layer, layer.steps);
+    if (loadedSteps === 0) return null;
+    if (loadedSteps !== layer.steps) ({ fittedSteps, loadedSteps } = await sumLoads(layer, loadedSteps));
+    const balanced = balance(fitted.load);
+    const expertOfSlot = given?.() ?? fittedTo(fitted.load, balanced.expertOfSlot);
     const replicas = replicaCounts(expertOfSlot, experts);
-    await eachStep(layer, (load, window) => {
+    await eachStep(layer, fittedSteps, (load, window) => {
       loadPerRank(load, gpus, rankLoad);
       window.unplacedStepTime += slowdown();
       placedLoad(load, expertOfSlot, replicas, rankLoad);
@@ -165,11 +178,8 @@ export function createLayerPlacer({ shape, method, gap, split, isDistinct = fals
       layer: layer.layer,
       expertOfSlot,
       replicas,
-      fitted: figuresOf(first, expertOfSlot, replicas, balanced.lowerBound),
-      later:
-        first === fitted && later.steps > 0
-          ? figuresOf(later, expertOfSlot, replicas, balance(later.load).lowerBound)
-          : null,
+      fitted: figuresOf(fitted, expertOfSlot, replicas, balanced.lowerBound),
+      later: later.steps > 0 ? figuresOf(later, expertOfSlot, replicas, balance(later.load).lowerBound) : null,
     };
   };
 }
