@@ -43,7 +43,8 @@ export function install({ kernels, files = new Map() }: BrowserParts): void {
     throw new InputError("this needs TensorFlow.js, which moesim does not load in a browser");
   };
   async function open(path: string): Promise<Source> {
-    const blob = files.get(path);
+    // A file that a person chooses in a browser has no folder.
+    const blob = files.get(path) ?? files.get(path.slice(path.lastIndexOf("/") + 1));
     if (blob !== undefined) return blobSource(blob, path);
     const known = Array.from(files.keys());
     throw new InputError(`${path}: no such file; ${known.length === 0 ? "none is" : `${known.join(", ")} are`} loaded`);

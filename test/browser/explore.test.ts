@@ -248,6 +248,22 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
     await shows(dropping, 7);
     expect(await dropping.locator(".step-table tbody th").allTextContents()).toEqual(["hash"]);
     expect(await dropping.locator(".state").textContent()).toContain("sweep and seeds are left out");
+    // The scenario counts, wherever it stands among the files, and finds the recording without its folder.
+    await dropping.locator("input[type=file]").setInputFiles([
+      { name: "beside.npy", mimeType: "", buffer: readFileSync(recording) },
+      {
+        name: "replay.yaml",
+        mimeType: "text/plain",
+        buffer: Buffer.from(
+          "name: replay\ntopK: 2\nstream: { kind: trace, path: traces/beside.npy }\nrouters: [{ kind: ssr, select: { mode: every, n: 2 } }]\n",
+        ),
+      },
+    ]);
+    await shows(dropping, scenario.steps);
+    expect(await dropping.locator(".step-table tbody th").allTextContents()).toEqual(["ssr"]);
+    // Plans are those of the even steps.
+    const isPlan = (scenario.steps - 1) % 2 === 0;
+    expect(await dropping.locator(".heat-map p").textContent()).toContain(isPlan ? "plan" : "selection");
     await dropping.locator("input[type=file]").setInputFiles({
       name: "picture.npy",
       mimeType: "image/png",

@@ -209,12 +209,17 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
     if (added.size === 0) return;
     simulator.current!.addFiles(added);
     setFileNames((names) => Array.from(new Set([...names, ...added.keys()])));
-    const [name] = added.keys();
     setNotice(null);
     try {
-      const scenario = await simulator.current!.read(name);
-      if (scenario === null) showRecording(name);
-      else showFile(scenario, name);
+      // A scenario among the files reads the others.
+      for (const name of added.keys()) {
+        const scenario = await simulator.current!.read(name);
+        if (scenario === null) continue;
+        showFile(scenario, name);
+        return;
+      }
+      const [name] = added.keys();
+      showRecording(name);
     } catch (error) {
       // What is on the screen stays as it is.
       setNotice((error as Error).message);

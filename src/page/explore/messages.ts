@@ -55,8 +55,6 @@ export interface RouterFacts {
   readonly kind: string;
   readonly scores: ScoreKind;
   readonly hasBias: boolean;
-  /** Whether the heat map shows its transport plan; otherwise its selection. */
-  readonly hasPlan: boolean;
 }
 
 /** A resolved scenario, as far as the page shows it. */
@@ -90,6 +88,8 @@ export interface HeatMap {
   readonly tokens: number;
   /** Per router `[rows × columns]`: the share of the tokens' mass, times the experts; 1 if it is spread evenly. */
   readonly values: readonly Float32Array[];
+  /** Per router: whether it shows its transport plan of this step; otherwise its selection. */
+  readonly isPlan: readonly boolean[];
 }
 
 /** A picture of a run: its last step, and the series of the steps since the picture before. */

@@ -380,7 +380,7 @@ function pathOf(
     .join("");
 }
 
-/** Where the tokens of the step go, side by side: the transport plan of routers that have one, else the selection. */
+/** Where the tokens of the step go, side by side: the transport plan of routers that solve for one on this step, else the selection. */
 export function HeatMaps({ resolved, frame, theme }: Shown) {
   const { heatMap } = frame;
   const [said, setSaid] = useState<string | null>(null);
@@ -399,6 +399,7 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
             key={`${router.name} ${rows} ${columns}`}
             router={router}
             values={heatMap.values[index]}
+            isPlan={heatMap.isPlan[index]}
             rows={rows}
             columns={columns}
             theme={theme}
@@ -411,7 +412,7 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
               }
               const [row, column] = place;
               const value = heatMap.values[index][row * columns + column];
-              const what = router.hasPlan ? "of their mass in the plan" : "of their pairs";
+              const what = heatMap.isPlan[index] ? "of their mass in the plan" : "of their pairs";
               const from = Math.floor((column * resolved.experts) / columns);
               const to = Math.ceil(((column + 1) * resolved.experts) / columns) - 1;
               const expert = from >= to ? `expert ${from}` : `each of the experts ${from} to ${to}`;
@@ -426,7 +427,7 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
         <p class="said">{said ?? summary}</p>
         <p class="muted">
           Rows are the tokens of the batch, ordered by their best expert; columns are the experts. A cell is the share
-          that the expert has of its tokens: of their transport plan for routers that have one, otherwise of their
+          that the expert has of its tokens: of their transport plan if the router solved for one, otherwise of their
           selected pairs. Stripes are experts that everybody gets; a diagonal is every token's own best.
         </p>
       </figcaption>
@@ -437,6 +438,7 @@ export function HeatMaps({ resolved, frame, theme }: Shown) {
 function HeatMapOf({
   router,
   values,
+  isPlan,
   rows,
   columns,
   theme,
@@ -446,6 +448,7 @@ function HeatMapOf({
 }: {
   readonly router: RouterFacts;
   readonly values: Float32Array;
+  readonly isPlan: boolean;
   readonly rows: number;
   readonly columns: number;
   readonly theme: ThemeName;
@@ -466,7 +469,7 @@ function HeatMapOf({
       <div class="picture-head">
         <p>
           <span class={`mark mark${index}`} aria-hidden="true" />
-          {router.name} <span class="muted">{router.hasPlan ? "plan" : "selection"}</span>
+          {router.name} <span class="muted">{isPlan ? "plan" : "selection"}</span>
         </p>
         <button
           type="button"

@@ -117,7 +117,6 @@ function resolvedFacts(scenario: Scenario): ResolvedFacts {
       kind: router.kind,
       scores: router.scores,
       hasBias: routerKindOf(router).hasBias === true,
-      hasPlan: routerKindOf(router).plan !== undefined,
     })),
   };
 }
@@ -247,16 +246,21 @@ function heatMapOf({ scenario, simulations, planRoom }: Run, batches: readonly T
   const rows = Math.min(tokens, mostHeatRows);
   const columns = Math.min(experts, mostHeatColumns);
   const runs = simulations.flatMap(({ runs }) => runs);
+  // A router that solves on some steps only, like ssr, has a plan on these.
+  const isPlan = runs.map(
+    ({ router, routed, choice }) =>
+      routerKindOf(choice).plan !== undefined && router.writePlan !== undefined && routed.solver !== undefined,
+  );
   let order = rowsByBestExpert(batches[0], rows);
-  const values = runs.map(({ router, routed, choice }, index) => {
+  const values = runs.map(({ router, routed }, index) => {
     const batch = batches[index];
     // Each router has batches of its own if the stream answers to it.
     if (index > 0 && batch !== batches[index - 1]) order = rowsByBestExpert(batch, rows);
     const cells = new Float32Array(rows * columns);
     const perRow = new Float32Array(rows);
     for (let token = 0; token < tokens; token++) perRow[order[token]] += 1;
-    if (routerKindOf(choice).plan !== undefined && router.writePlan !== undefined) {
-      router.writePlan(batch, planRoom);
+    if (isPlan[index]) {
+      router.writePlan!(batch, planRoom);
       for (let token = 0; token < tokens; token++) {
         const row = order[token] * columns;
         for (let e = 0; e < experts; e++) {
@@ -276,7 +280,7 @@ function heatMapOf({ scenario, simulations, planRoom }: Run, batches: readonly T
     }
     return cells;
   });
-  return { rows, columns, tokens, values };
+  return { rows, columns, tokens, values, isPlan };
 }
 
 /** Returns the row of each token, `[tokens]`: tokens with the same best expert are neighbours. */
