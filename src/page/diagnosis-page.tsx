@@ -27,7 +27,7 @@ export function renderDiagnosis(diagnosis: Diagnosis): string {
   const sections = [
     { id: "layers", label: "Layers", columns: layerColumns(diagnosis), note: layersNote(diagnosis) },
     { id: "fitted", label: "Fitted on A, judged on B", columns: partColumns(diagnosis), note: partsNote(diagnosis) },
-    { id: "scores", label: "What balance costs", columns: scoreColumns, note: scoresNote(diagnosis) },
+    { id: "scores", label: "What balance costs", columns: scoreColumns(diagnosis), note: scoresNote(diagnosis) },
     { id: "drops", label: "Drops", columns: dropColumns, note: dropsNote(diagnosis) },
     { id: "placement", label: "Placement", columns: placementColumns(diagnosis), note: placementNote(diagnosis) },
   ]
@@ -200,39 +200,48 @@ function partsNote({ shape, split }: Diagnosis): string {
   const unit =
     shape === null
       ? "MaxVio of a batch"
-      : `the slowdown of a batch, the largest load of ${counted(shape.gpus, "GPU")} / the mean`;
+      : `slowdown of a batch (largest load of ${counted(shape.gpus, "GPU")} / mean load; 1 is balanced)`;
   return (
     `Mean ${unit}. Remedies are fitted to part A, the first ${formatNumber(100 * split)} % of the pairs; only what they do on part B ` +
     "counts. Savings are differences batch by batch."
   );
 }
 
-const scoreColumns: readonly LayerColumn[] = [
-  { name: "score, as it is", cell: ({ optimum }) => number(optimum?.plain) },
-  { name: "with the bias", cell: ({ optimum }) => number(optimum?.biased) },
-  {
-    name: "cost of the bias",
-    cell: ({ optimum }) =>
-      percent(optimum && optimum.biased !== null ? shareLost(optimum.plain, optimum.biased) : null),
-  },
-  {
-    name: "least possible cost",
-    cell: ({ optimum }) => percent(optimum && shareLost(optimum.plain, optimum.upperBound)),
-  },
-  { name: "best within capacity", cell: ({ optimum }) => number(optimum?.best) },
-  { name: "as it is, within capacity", cell: ({ optimum }) => number(optimum?.plainKept) },
-  { name: "bias, within capacity", cell: ({ optimum }) => number(optimum?.biasedKept) },
-  {
-    name: "proof",
-    title: "How far the best found can be below the optimum, per pair",
-    isText: true,
-    cell: ({ optimum }) => ({
-      text:
-        optimum === null ? "" : optimum.exact ? "exact" : `within ${formatNumber(optimum.upperBound - optimum.best)}`,
-    }),
-  },
-  { name: "batches solved", cell: ({ optimum }) => number(optimum?.batches) },
-];
+function scoreColumns({ capacityFactor }: Diagnosis): LayerColumn[] {
+  return [
+    { name: "score, as it is", cell: ({ optimum }) => number(optimum?.plain) },
+    { name: "with the bias", cell: ({ optimum }) => number(optimum?.biased) },
+    {
+      name: "cost of the bias",
+      cell: ({ optimum }) =>
+        percent(optimum && optimum.biased !== null ? shareLost(optimum.plain, optimum.biased) : null),
+    },
+    {
+      name: `least cost within capacity ${formatNumber(capacityFactor)}`,
+      title: "No router that keeps every batch within that capacity loses less; one that exceeds it can",
+      cell: ({ optimum }) => percent(optimum && shareLost(optimum.plain, optimum.upperBound)),
+    },
+    { name: "best within capacity", cell: ({ optimum }) => number(optimum?.best) },
+    { name: "as it is, within capacity", cell: ({ optimum }) => number(optimum?.plainKept) },
+    {
+      name: "cost of the bias, within capacity",
+      title: "If each expert keeps only its best pairs within the capacity",
+      cell: ({ optimum }) =>
+        percent(optimum && optimum.biasedKept !== null ? shareLost(optimum.plain, optimum.biasedKept) : null),
+    },
+    { name: "bias, within capacity", cell: ({ optimum }) => number(optimum?.biasedKept) },
+    {
+      name: "proof",
+      title: "How far the best found can be below the optimum, per pair",
+      isText: true,
+      cell: ({ optimum }) => ({
+        text:
+          optimum === null ? "" : optimum.exact ? "exact" : `within ${formatNumber(optimum.upperBound - optimum.best)}`,
+      }),
+    },
+    { name: "batches solved", cell: ({ optimum }) => number(optimum?.batches) },
+  ];
+}
 
 function scoresNote({ scores, capacityFactor }: Diagnosis): string {
   return (
@@ -243,13 +252,13 @@ function scoresNote({ scores, capacityFactor }: Diagnosis): string {
 }
 
 const dropColumns: readonly LayerColumn[] = dropFactors.flatMap((factor, i) => [
-  { name: `at ${factor}`, cell: ({ b, dropped }: LayerDiagnosis) => percent((b?.plain.dropped ?? dropped)[i]) },
-  { name: `at ${factor}, bias`, cell: ({ b }: LayerDiagnosis) => percent(b?.biased?.dropped[i]) },
+  { name: `B: at ${factor}`, cell: ({ b }: LayerDiagnosis) => percent(b?.plain.dropped[i]) },
+  { name: `B: at ${factor}, bias`, cell: ({ b }: LayerDiagnosis) => percent(b?.biased?.dropped[i]) },
 ]);
 
 function dropsNote({ layers }: Diagnosis): string {
-  const where = layers.some(({ b }) => b !== null) ? " on part B" : "";
-  return `Share of the pairs${where} beyond a capacity of so many times an equal share per batch, as it is and with the bias.`;
+  const remedy = layers.some(({ b }) => b !== null && b.biased !== null) ? ", as it is and with the bias" : "";
+  return `Share of the pairs on part B beyond a capacity of so many times an equal share per batch${remedy}.`;
 }
 
 function placementColumns({ shape }: Diagnosis): LayerColumn[] {

@@ -47,6 +47,37 @@ describe("moesim diagnose", () => {
     expect(text).not.toContain("B:\nbias");
   });
 
+  it("shows the drops of part B alone, in the terminal and on the page", async () => {
+    // Expert 0 has half of the pairs in part A, and a quarter in part B.
+    const file = path.join(temporaryFolder(), "turning.csv");
+    const rows = Array.from({ length: 24 }, (_, step) => (step < 12 ? "600,200,200,200" : "300,300,300,300"));
+    writeFileSync(file, rows.join("\n"));
+    const out = path.join(temporaryFolder(), "out");
+    const text = await diagnose(file, "--as", "loads", "--wide", "--out", out);
+    expect(text).toContain("B: dropped");
+    const { layers } = JSON.parse(readFileSync(path.join(out, "diagnosis.json"), "utf8"));
+    const [layer] = layers;
+    // Of 1,200 pairs, 375 fit at 1.25: A drops 225 in each of half the batches.
+    expect(layer.dropped[1]).toBeCloseTo(225 / 1200 / 2, 12);
+    expect(layer.b.plain.dropped[1]).toBe(0);
+    // 9.375 % of the whole recording is nowhere.
+    expect(text).not.toContain("9.37");
+    const page = readFileSync(path.join(out, "diagnosis.html"), "utf8");
+    expect(page).toContain("B: at 1.25");
+    expect(page).toContain("Share of the pairs on part B beyond a capacity of so many times an equal share per batch.");
+    expect(page).not.toContain("9.37");
+  });
+
+  it("names the capacity that the least cost holds within", async () => {
+    const out = path.join(temporaryFolder(), "out");
+    const text = await diagnose(collapse, "--top-k", "2", "--capacity-factor", "1.5", "--wide", "--out", out);
+    expect(text).toContain("least cost");
+    expect(text).toContain("within 1.5, %");
+    const page = readFileSync(path.join(out, "diagnosis.html"), "utf8");
+    expect(page).toContain("least cost within capacity 1.5");
+    expect(page).toContain("cost of the bias, within capacity");
+  });
+
   it("shows the six worst layers, and sums up the others", async () => {
     const file = path.join(temporaryFolder(), "many.csv");
     const rows = Array.from({ length: 20 * 10 * 4 }, (_, i) => {

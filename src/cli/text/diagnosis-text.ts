@@ -73,7 +73,7 @@ interface TextColumn {
   readonly isText?: boolean;
 }
 
-function columnsOf({ shape }: Diagnosis): TextColumn[] {
+function columnsOf({ shape, capacityFactor }: Diagnosis): TextColumn[] {
   // Without GPUs, the slowdown of experts is 1 + MaxVio.
   const shift = shape === null ? 1 : 0;
   const unit = shape === null ? "MaxVio" : "slowdown";
@@ -98,13 +98,16 @@ function columnsOf({ shape }: Diagnosis): TextColumn[] {
       rank: 2,
     },
     {
-      title: "least\npossible",
+      title: `least cost\nwithin ${formatNumber(capacityFactor)}, %`,
       value: ({ optimum }) => (optimum === null ? null : percentLost(optimum.plain, optimum.upperBound)),
       rank: 6,
     },
     {
-      title: "dropped\nat 1.25, %",
-      value: ({ dropped }) => (dropped.length === 0 ? null : 100 * dropped[dropFactors.indexOf(1.25)]),
+      title: "B: dropped\nat 1.25, %",
+      value: ({ b }) => {
+        const dropped = b?.plain.dropped[dropFactors.indexOf(1.25)];
+        return dropped === undefined ? null : 100 * dropped;
+      },
       rank: 7,
     },
     { title: "verdict", value: ({ verdict }) => verdict.kind, rank: 0, isText: true },
