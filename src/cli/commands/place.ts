@@ -499,7 +499,7 @@ function printPlan(
     ),
     ...(hasLater ? [sentence("steps after these", ({ later }) => later)] : []),
     "A slowdown is the mean over steps of the largest load of a GPU / the mean; the bound is of the loads summed over the steps.",
-    ...(isJudged || split === 1 ? [] : unjudgedSentences(placed)),
+    ...(isJudged || split === 1 ? [] : noLaterSentences(placed)),
     ...(absent.length > 0
       ? [`Without any load, so left out: ${listed(absent.map((layer) => `layer ${layer}`))}.`]
       : []),
@@ -510,13 +510,13 @@ function printPlan(
 }
 
 /** Says if there are no later steps with load to judge a placement on. */
-function unjudgedSentences(placed: readonly PlacedLayer[]): string[] {
-  const unjudged = placed.filter(({ later }) => later === null).map(({ layer }) => layer);
-  if (unjudged.length === 0) return [];
+function noLaterSentences(placed: readonly PlacedLayer[]): string[] {
+  const withoutLater = placed.filter(({ later }) => later === null).map(({ layer }) => layer);
+  if (withoutLater.length === 0) return [];
   const where =
-    unjudged.length === placed.length
+    withoutLater.length === placed.length
       ? ""
-      : ` in ${unjudged.length === 1 ? "layer" : "layers"} ${rangesText(unjudged)}`;
+      : ` in ${withoutLater.length === 1 ? "layer" : "layers"} ${rangesText(withoutLater)}`;
   return [
     `Nothing is judged on later steps${where}: no step with load is left after those the placement was fitted to. Record more steps.`,
   ];
