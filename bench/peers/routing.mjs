@@ -1,17 +1,15 @@
 // Kernels and routing steps by this project and by its peers, interleaved on the same machine, after a check that both
 // compute the same. Needs `npm run build`, and a python3 with torch, numpy, scipy and POT (`install.sh`), or the one that
 // PYTHON names.
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { median, min, quantile } from "d3-array";
 import "../../dist/node/platform.js";
 import { formatTable } from "../../dist/cli/text/table.js";
 import { prepareBenchmark } from "../../dist/node/run/benchmarks.js";
+import { startPeer } from "./peer.mjs";
 
 const size = { tokens: 8192, experts: 256, topK: 8 };
 const rounds = 9;
@@ -22,27 +20,11 @@ const restMs = 300;
 const warmMs = 100;
 const folder = mkdtempSync(path.join(tmpdir(), "moesim-peers-"));
 
-/** Starts the peers; `ask` sends a request and gives the answer. */
-async function startPeers(logits) {
+/** Starts the peers on these logits. */
+function startPeers(logits) {
   const file = path.join(folder, "logits.f32");
   writeFileSync(file, Buffer.from(Float32Array.from(logits).buffer));
-  const script = fileURLToPath(new URL("routing.py", import.meta.url));
-  const words = [script, file, size.tokens, size.experts, size.topK, folder].map(String);
-  const child = spawn(process.env.PYTHON ?? "python3", words, { stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error("routing.py ended; has install.sh been run?");
-    return JSON.parse(value);
-  };
-  return {
-    ...(await next()),
-    ask(request) {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      return next();
-    },
-    stop: () => child.stdin.end(),
-  };
+  return startPeer("routing.py", [file, size.tokens, size.experts, size.topK, folder]);
 }
 
 function timeOurs(run) {

@@ -1,18 +1,16 @@
 // `scot` with its defaults beside POT's solver of the same problem, which is by an author of the method: softmax costs, at
 // most T·K/E tokens a column, γ = 1. Needs `npm run build`, and a python3 with POT ≥ 0.9 (`pip install pot`), or the one
 // that PYTHON names. Both take turns, on one thread.
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import path from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { median, min } from "d3-array";
 import "../../dist/node/platform.js";
 import { formatTable } from "../../dist/cli/text/table.js";
 import { createKernels } from "../../dist/core/kernels/index.js";
 import { createSparsityConstrainedSolver } from "../../dist/core/transport/sparse/sparsity-constrained.js";
 import { prepareBenchmark } from "../../dist/node/run/benchmarks.js";
+import { oneThread, startPeer } from "./peer.mjs";
 
 const sizes = [
   { tokens: 1024, experts: 32, topK: 2 },
@@ -24,27 +22,10 @@ const repeats = 8;
 const gamma = 1;
 const folder = mkdtempSync(path.join(tmpdir(), "moesim-sparse-"));
 
-async function startPeer(cost, { tokens, experts }, maxTokens) {
+function startPot(cost, { tokens, experts }, maxTokens) {
   const file = path.join(folder, `${tokens}.f32`);
   writeFileSync(file, Buffer.from(cost.buffer));
-  const script = fileURLToPath(new URL("sparse.py", import.meta.url));
-  const words = [script, file, tokens, experts, maxTokens, gamma].map(String);
-  const env = { ...process.env, OPENBLAS_NUM_THREADS: "1", OMP_NUM_THREADS: "1" };
-  const child = spawn(process.env.PYTHON ?? "python3", words, { stdio: ["pipe", "pipe", "inherit"], env });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error("sparse.py ended; is POT 0.9 or later installed?");
-    return JSON.parse(value);
-  };
-  return {
-    ...(await next()),
-    ask() {
-      child.stdin.write("\n");
-      return next();
-    },
-    stop: () => child.stdin.end(),
-  };
+  return startPeer("sparse.py", [file, tokens, experts, maxTokens, gamma], oneThread);
 }
 
 const rows = [];
@@ -68,7 +49,7 @@ try {
       tolerance: 1e-5,
     };
     const solver = createSparsityConstrainedSolver(kernels, tokens, experts, maxTokens, options);
-    const peer = await startPeer(
+    const peer = await startPot(
       Float32Array.from(affinity, (score) => -score),
       size,
       maxTokens,

@@ -4,11 +4,9 @@
 //
 // A step is everything from the batch's data to the updated parameters: token vectors, logits, top-k, experts, loss, gradients,
 // Adam. Times are of the processor, not of the clock, since other programs on the machine slow both down.
-import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { median, min } from "d3-array";
 import { formatTable } from "../../dist/cli/text/table.js";
@@ -22,6 +20,7 @@ import { createModelParameters } from "../../dist/core/streams/training/model.js
 import { createAdam, createParameters } from "../../dist/core/streams/training/parameters.js";
 import { createTextTask } from "../../dist/core/streams/training/text-task.js";
 import "../../dist/node/platform.js";
+import { oneThread, startPeer } from "./peer.mjs";
 
 const rounds = 7;
 const learningRate = 0.003;
@@ -86,26 +85,6 @@ async function openOurs(sizes, folder) {
   };
 }
 
-async function startPeer(folder) {
-  const script = fileURLToPath(new URL("training.py", import.meta.url));
-  const env = { ...process.env, OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1" };
-  const child = spawn(process.env.PYTHON ?? "python3", [script, folder], { stdio: ["pipe", "pipe", "inherit"], env });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error("training.py ended; has install.sh been run?");
-    return JSON.parse(value);
-  };
-  return {
-    ...(await next()),
-    ask(request) {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      return next();
-    },
-    stop: () => child.stdin.end(),
-  };
-}
-
 function timeOurs(step, repeats) {
   return Array.from({ length: repeats }, () => {
     const start = process.cpuUsage();
@@ -124,7 +103,7 @@ try {
     mkdirSync(own);
     const step = await openOurs(sizes, own);
     const losses = Array.from({ length: 5 }, step);
-    const peer = await startPeer(own);
+    const peer = await startPeer("training.py", [own], oneThread);
     versions = peer.versions;
     for (const variant of peer.variants) {
       const theirs = (await peer.ask({ variant, steps: losses.length })).losses;

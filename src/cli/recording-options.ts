@@ -27,6 +27,14 @@ export interface RecordingArguments {
 /** An option that takes one value and says something about the recorded files. */
 export const inputOption = { group: optionGroups.input, requiresArg: true } as const;
 
+/** Positional of commands that read recordings. */
+export const recordedPaths = {
+  type: "string",
+  array: true,
+  demandOption: true,
+  describe: "Recorded files, a folder of rank files, or a quoted pattern",
+} as const;
+
 export const recordingOptions = {
   as: {
     ...inputOption,

@@ -21,7 +21,13 @@ import {
 import { epilogue, examples } from "../help.ts";
 import { checkTarget, withOutputFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";
-import { inputOption, type RecordingArguments, readingOptions, recordingOptions } from "../recording-options.ts";
+import {
+  inputOption,
+  type RecordingArguments,
+  readingOptions,
+  recordedPaths,
+  recordingOptions,
+} from "../recording-options.ts";
 import { paddingMaskOption } from "../scenario-options.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
 import { diagnosisText } from "../text/diagnosis-text.ts";
@@ -46,12 +52,7 @@ interface DiagnoseArguments extends CommonArguments, RecordingArguments {
 export const diagnoseCommand: CommandModule<CommonArguments, DiagnoseArguments> = {
   builder: (yargs) =>
     yargs
-      .positional("paths", {
-        type: "string",
-        array: true,
-        demandOption: true,
-        describe: "Recorded files, a folder of rank files, or a quoted pattern",
-      })
+      .positional("paths", recordedPaths)
       .options(recordingOptions)
       .option("padding-mask", paddingMaskOption)
       .option("gpus", {

@@ -27,7 +27,7 @@ import { type CommonArguments, optionGroups, positiveInteger, wideOption } from 
 import { epilogue, examples } from "../help.ts";
 import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
-import { type RecordingArguments, readingOptions, recordingOptions } from "../recording-options.ts";
+import { type RecordingArguments, readingOptions, recordedPaths, recordingOptions } from "../recording-options.ts";
 import { printJson, tableStyle, writeLines } from "../terminal.ts";
 import { formatTable } from "../text/table.ts";
 
@@ -57,12 +57,7 @@ interface PlaceArguments extends CommonArguments, RecordingArguments {
 export const placeCommand: CommandModule<CommonArguments, PlaceArguments> = {
   builder: (yargs) =>
     yargs
-      .positional("paths", {
-        type: "string",
-        array: true,
-        demandOption: true,
-        describe: "Recorded files, a folder of rank files, or a quoted pattern",
-      })
+      .positional("paths", recordedPaths)
       .options(recordingOptions)
       .option("gpus", {
         type: "number",

@@ -3,7 +3,7 @@ import { type Diagnosis, type LayerDiagnosis, worstFirst } from "../diagnosis/di
 import type { Interval } from "../results/interval.ts";
 import { counted } from "../words.ts";
 import { expertsPerColumn, layerLoadsPanel } from "./makers/layers.ts";
-import { horizontal, vertical } from "./parts/axes.ts";
+import { layerAxis, vertical } from "./parts/axes.ts";
 import { cellsWidth, heatMap, loadScale } from "./parts/heat-map.ts";
 import { legendOf, strokes } from "./parts/legend.ts";
 import { inWords, rounded } from "./parts/text.ts";
@@ -107,15 +107,7 @@ function remediesPicture(diagnosis: Diagnosis, width: number): Picture | null {
     option: {
       legend,
       grid: { left: 64, right: 24, top: 40, bottom },
-      xAxis: {
-        ...horizontal,
-        type: "value",
-        name: "layer",
-        minInterval: 1,
-        min: Math.min(...ids),
-        max: Math.max(...ids),
-        axisPointer: { label: { precision: 0 } },
-      },
+      xAxis: layerAxis(ids),
       yAxis: { ...vertical, type: "value", name: unit },
       tooltip: { trigger: "axis" },
       series: drawn.map(({ name, of }): LineSeriesOption => {

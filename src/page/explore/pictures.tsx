@@ -114,6 +114,30 @@ export function Chart(props: ChartProps) {
   );
 }
 
+/** A stripe behind the bar of the chosen expert. */
+function ChosenExpert({
+  expert,
+  barWidth,
+  top,
+  bottom,
+}: {
+  readonly expert: number | null;
+  readonly barWidth: number;
+  readonly top: number;
+  readonly bottom: number;
+}) {
+  if (expert === null) return null;
+  return (
+    <rect
+      x={round(left + expert * barWidth)}
+      y={top}
+      width={Math.max(2, round(barWidth))}
+      height={bottom - top}
+      fill="var(--grid-line)"
+    />
+  );
+}
+
 /** A router's name beside its colour, which alone would be too faint for text. */
 function RowTitle({ name, router, y }: { readonly name: string; readonly router: number; readonly y: number }) {
   return (
@@ -232,15 +256,7 @@ export function LoadsPicture({ resolved, frame }: Shown) {
                 <g key={name}>
                   <Axis top={top} bottom={bottom} max={most} width={width} />
                   <RowTitle name={name} router={index} y={top - 7} />
-                  {expert !== null && (
-                    <rect
-                      x={round(left + expert * barWidth)}
-                      y={top}
-                      width={Math.max(2, round(barWidth))}
-                      height={bottom - top}
-                      fill="var(--grid-line)"
-                    />
-                  )}
+                  <ChosenExpert {...{ expert, barWidth, top, bottom }} />
                   <path class="bars" d={bars.join("")} fill={colorOf(index)} />
                   <path d={`M${left} ${round(bottom - scale)}H${width - right}`} stroke="var(--text)" opacity={0.6} />
                   {frame.capacity / mean <= most && (
@@ -617,15 +633,7 @@ export function PricesPicture({ resolved, frame, proof }: Shown) {
             <g key={router.name}>
               <Axis top={top} bottom={bottom} min={-most} max={most} width={width} />
               <RowTitle name={router.name} router={index} y={top - 7} />
-              {expert !== null && (
-                <rect
-                  x={round(left + expert * barWidth)}
-                  y={top}
-                  width={Math.max(2, round(barWidth))}
-                  height={bottom - top}
-                  fill="var(--grid-line)"
-                />
-              )}
+              <ChosenExpert {...{ expert, barWidth, top, bottom }} />
               <path d={bars.join("")} fill={colorOf(index)} opacity={0.75} />
               {best !== null && (
                 <g>

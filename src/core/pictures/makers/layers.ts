@@ -1,6 +1,6 @@
 import { ascending, descending, max, mean, range, sum } from "d3-array";
 import type { LineSeriesOption } from "echarts";
-import { horizontal, vertical } from "../parts/axes.ts";
+import { layerAxis, vertical } from "../parts/axes.ts";
 import { firstSeedNotes, leftOutNotes, rangeSentence, subjectShown } from "../parts/findings.ts";
 import { cellsWidth, type HeatMapPanel, heatMap, loadScale, rangeLabel } from "../parts/heat-map.ts";
 import { legendOf, strokes } from "../parts/legend.ts";
@@ -67,15 +67,7 @@ export function layerMaxVioPicture(data: ReportData, width = pictureWidth): Pict
     option: {
       legend,
       grid: { left: 64, right: 24, top: 40, bottom },
-      xAxis: {
-        ...horizontal,
-        type: "value",
-        name: "layer",
-        minInterval: 1,
-        min: Math.min(...ids),
-        max: Math.max(...ids),
-        axisPointer: { label: { precision: 0 } },
-      },
+      xAxis: layerAxis(ids),
       yAxis: { ...vertical, type: "value", name: "MaxVio of the run" },
       tooltip: { trigger: "axis" },
       series: variants.map(

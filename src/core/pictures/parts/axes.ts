@@ -33,6 +33,20 @@ export const verticalName = {
   nameTextStyle: { color: "@mutedText", align: "center" },
 } as const;
 
+/** An axis of layers, by their `ids`, at least one. */
+export function layerAxis(ids: readonly number[]) {
+  const axisPointer = { label: { precision: 0 } };
+  return {
+    ...horizontal,
+    type: "value",
+    name: "layer",
+    minInterval: 1,
+    min: min(ids)!,
+    max: max(ids)!,
+    axisPointer,
+  } as const;
+}
+
 /** An axis of the steps, which ends with the first and the last of `steps`. */
 export function stepAxis(steps: readonly number[]) {
   const [first, last] = [min(steps)!, max(steps)!];
