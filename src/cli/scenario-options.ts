@@ -7,6 +7,7 @@ import { findModel } from "../core/scenario/models.ts";
 import { parseOverride, withOverrides } from "../core/scenario/overrides.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { checkSweep, defaultMaxCells } from "../core/scenario/sweep.ts";
+import { counted } from "../core/words.ts";
 import { isPattern } from "../node/files/recorded-files.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
 import { optionGroups, parseAxes, scenarioPositional, setOption } from "./common-options.ts";
@@ -175,7 +176,7 @@ export async function scenarioOfLogits(
   const published = findModel(model);
   if (published !== undefined && published.experts !== experts) {
     throw new InputError(
-      `--model: ${model} has ${published.experts} experts, but ${logits} has logits of ${experts}; ` +
+      `--model: ${model} has ${counted(published.experts, "expert")}, but ${logits} has logits of ${experts}; ` +
         "name another model, or --router and its parameters",
     );
   }

@@ -239,4 +239,40 @@ describe("moesim measure", () => {
     expect(stderr).toMatch(message);
     expect(listFiles(folder)).toEqual([]);
   });
+
+  it.each<[string, Buffer, string]>([
+    [
+      "disabled",
+      float64([2, 3], Array(6).fill(Number.NEGATIVE_INFINITY)),
+      "all its experts disabled by logits of -inf",
+    ],
+    ["huge", float64([1, 3], [0.5, 1e200, 1]), "expert 1 is infinite, or too large for float32; logits must be finite"],
+    ["nan", float64([1, 3], [0.5, Number.NaN, 1]), "expert 1 is NaN; logits must be finite"],
+    ["lone", float64([2, 1], [0.5, 1.5]), "2 experts per token, but it has only 1 expert\n"],
+    ["flat", float64([3], [0.5, 1.5, 1]), "[3] has 1 dimension; expected [tokens, experts]"],
+    ["zeros", int64([4, 8], Array(32).fill(0)), "empty stream: all its loads are 0"],
+  ])("says what is wrong with %s numbers", async (name, bytes, message) => {
+    const folder = temporaryFolder();
+    writeFileSync(path.join(folder, `${name}.npy`), bytes);
+    const { code, stderr } = await runInProcess(["measure", `${name}.npy`, "--top-k", "2"], folder);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+
+  it("takes the name of results from the first file that it reads, not from one that lies beside", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(path.join(folder, "a_rank0.csv"), "4,4,5\n4,4,6\n");
+    writeFileSync(path.join(folder, "b_rank0.npy"), int64([4, 3], [7000, 4, 5, 9000, 4, 4, 9000, 1, 2, 3, 3, 4000]));
+    const { code, stdout, stderr } = await runInProcess(["measure", "*rank0*"], folder);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^b_rank0: 4 recorded steps, 3 experts/);
+  });
 });
+
+function float64(shape: number[], values: number[]): Buffer {
+  return npyBytes(npyHeader("<f8", shape), new Uint8Array(Float64Array.from(values).buffer));
+}
+
+function int64(shape: number[], values: number[]): Buffer {
+  return npyBytes(npyHeader("<i8", shape), new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer));
+}

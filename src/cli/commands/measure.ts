@@ -74,9 +74,13 @@ export const measureCommand: CommandModule<CommonArguments, MeasureArguments> = 
 
 async function measure(options: MeasureArguments): Promise<void> {
   const ranks = positiveInteger("ranks", options.ranks);
-  const { files, name } = await chooseFiles(options);
+  const { files, named } = await chooseFiles(options);
   const recording = await openRecordedFiles(files, readingOptions({ ...options, as: contentOf(options) }));
   try {
+    const name = path.parse(path.resolve(isPattern(named) ? recording.files[0] : named)).name;
+    if (beginsAsFormula(name)) {
+      throw new InputError(`${named}: ${formulaProblem}; rename the file, because the results take its name`);
+    }
     if (recording.holds === "balancedness") await measureBalancedness(recording, name, options);
     else await measureLayers(recording, files, name, ranks, options);
   } finally {
@@ -84,8 +88,8 @@ async function measure(options: MeasureArguments): Promise<void> {
   }
 }
 
-/** Returns the files to read, and the name that the results take from the first path. */
-async function chooseFiles(options: MeasureArguments): Promise<{ files: readonly string[]; name: string }> {
+/** Returns the files to read, and the first path, from which the results take their name. */
+async function chooseFiles(options: MeasureArguments): Promise<{ files: readonly string[]; named: string }> {
   const { paths = [], selections, loads } = options;
   const short = selections ?? loads;
   if (short !== undefined && paths.length > 0) {
@@ -100,12 +104,7 @@ async function chooseFiles(options: MeasureArguments): Promise<{ files: readonly
   if (short !== undefined && options.experts === undefined) {
     throw new InputError("--experts: --selections and --loads need the number of experts of the model");
   }
-  const files = await findRecordedFiles(named);
-  const name = path.parse(path.resolve(isPattern(named[0]) ? files[0] : named[0])).name;
-  if (beginsAsFormula(name)) {
-    throw new InputError(`${named[0]}: ${formulaProblem}; rename the file, because the results take its name`);
-  }
-  return { files, name };
+  return { files: await findRecordedFiles(named), named: named[0] };
 }
 
 /** Returns what the files hold, if an option says so. */
@@ -145,7 +144,9 @@ async function measureLayers(
       throw new InputError(`${recording.name}: no token has an expert; give --experts`);
   }
   if (ranks > experts)
-    throw new InputError(`--ranks: ${ranks} ranks for ${experts} experts; at most ${experts} are allowed`);
+    throw new InputError(
+      `--ranks: ${counted(ranks, "rank")} for ${counted(experts, "expert")}; at most ${experts} are allowed`,
+    );
   const folder = options.out ?? path.join("results", name);
   const steps = recording.layers.reduce((sum, layer) => sum + recording.layer(layer, batchTokens).steps, 0);
   const progress = createProgress(steps, "steps", options.quiet);
@@ -181,7 +182,7 @@ async function measureLayers(
   const difference = await compareWithLogits(recording);
   if (difference !== null) {
     notes.push(
-      `The recorded choices are measured. Of their ${difference.pairs} pairs, ${difference.differing} are not among the largest ` +
+      `The recorded choices are measured. Of their ${counted(difference.pairs, "pair")}, ${difference.differing} are not among the largest ` +
         "of the logits recorded beside them, which were rounded.",
     );
   }

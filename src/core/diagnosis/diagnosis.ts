@@ -108,7 +108,9 @@ export async function planDiagnosis(recording: Recording, options: DiagnosisOpti
   }
   const topK = holds === "logits" ? options.topK! : recording.topK;
   if (topK !== null && topK > experts) {
-    throw new InputError(`${name}: ${topK} experts per token, but there are only ${experts} experts`);
+    throw new InputError(
+      `${name}: ${counted(topK, "expert")} per token, but it has only ${counted(experts, "expert")}`,
+    );
   }
   if (holds === "selections") {
     const beside =

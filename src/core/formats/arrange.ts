@@ -1,5 +1,7 @@
 /** How arrays become layers: by their axes, by their names, and by what their numbers look like. */
+
 import { InputError } from "../input-error.ts";
+import { counted } from "../words.ts";
 import { listNames, quoteName, shapeText, shorten } from "./messages.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import { type Axis, axisNames, type Found, type RecordingOptions } from "./recording.ts";
@@ -51,7 +53,7 @@ export function arrange(
   if (chosen === undefined || chosen.length === 0) {
     const known = defaultAxes[content].filter((each) => each.length > 0).map((each) => `[${each.join(", ")}]`);
     throw new InputError(
-      `${name}: ${printed} has ${shape.length} dimensions; expected ${known.join(" or ")}, or name its axes`,
+      `${name}: ${printed} has ${counted(shape.length, "dimension")}; expected ${known.join(" or ")}, or name its axes`,
     );
   }
   const last = columnAxis[content];
@@ -63,7 +65,7 @@ export function arrange(
     !chosen.includes(last)
   ) {
     throw new InputError(
-      `${name}: the axes ${chosen.join(",")} do not fit ${content} ${printed}; name each of its ${shape.length} dimensions once: ` +
+      `${name}: the axes ${chosen.join(",")} do not fit ${content} ${printed}; name each of its ${counted(shape.length, "dimension")} once: ` +
         `${last}, and of the others ${allowed.filter((axis) => axis !== last && !(content === "loads" && axis === "tokens")).join(", ")}`,
     );
   }
@@ -74,7 +76,8 @@ export function arrange(
   const order = [place("steps"), place("tokens"), place(last)].filter((dimension) => dimension >= 0);
   const layersAt = place("layers");
   const count = layersAt < 0 ? 1 : shape[layersAt];
-  if (count > maxLayers) throw new InputError(`${name}: ${printed} has ${count} layers; the maximum is ${maxLayers}`);
+  if (count > maxLayers)
+    throw new InputError(`${name}: ${printed} has ${counted(count, "layer")}; the maximum is ${maxLayers}`);
   const hasSteps = place("steps") >= 0;
   const rowsPerStep =
     content === "loads" ? 1 : hasSteps ? Math.max(1, place("tokens") < 0 ? 1 : shape[place("tokens")]) : null;
@@ -429,10 +432,10 @@ export function joinedInTime(files: readonly string[], found: readonly Found[]):
     }
     if (first.hasSteps) done += steps;
   }
-  const order = `${found.length} files, one after another in time: ${listNames(files.map(shorten))}.`;
+  const order = `${counted(found.length, "file")}, one after another in time: ${listNames(files.map(shorten))}.`;
   return {
     ...first,
-    what: `${found.length} files: ${first.what}`,
+    what: `${counted(found.length, "file")}: ${first.what}`,
     layers: layersOf(layers),
     notes: [order, ...new Set(found.flatMap(({ notes }) => notes))],
   };

@@ -1,6 +1,7 @@
 import { CsvError, parse } from "csv-parse/browser/esm/sync";
 import { InputError } from "../input-error.ts";
 import { fillBytes, type Source } from "../source.ts";
+import { counted } from "../words.ts";
 
 /** Maximum bytes in one row: 40,000 experts at 25 digits each. Keeps an unclosed quote from swallowing the file. */
 const maxRowBytes = 1 << 20;
@@ -90,16 +91,24 @@ function joined(first: Uint8Array<ArrayBuffer>, second: Uint8Array<ArrayBuffer>)
 /** What may separate the cells of a row. */
 type Delimiter = "," | "\t" | ";" | " ";
 
-/** Returns the separator of the first row: the first of comma, tab and semicolon that it has; spaces between numbers. */
+/**
+ * Returns the separator of the first row: the first of comma, tab and semicolon that it has; spaces between numbers, or between
+ * names if the row below has as many numbers.
+ */
 async function delimiterOf(file: Source): Promise<Delimiter> {
+  let names = 0;
   for await (const { bytes, rowEnd } of piecesOfRows(file)) {
     const text = new TextDecoder().decode(bytes);
     for (const row of text.split(rowEnd ?? "\n")) {
       const unquoted = row.replace(/"[^"]*"?/g, "").trim();
       if (unquoted === "" && !row.includes('"')) continue;
       const found = ([",", "\t", ";"] as const).find((delimiter) => unquoted.includes(delimiter));
+      if (found !== undefined) return names > 0 ? "," : found;
       const words = unquoted.split(" ");
-      return found ?? (words.length > 1 && words.every((word) => parseCell(word) !== null) ? " " : ",");
+      if (words.length > 1 && words.every((word) => parseCell(word) !== null))
+        return names === 0 || names === words.length ? " " : ",";
+      if (names > 0 || words.length === 1) return ",";
+      names = words.length;
     }
   }
   return ",";
@@ -216,7 +225,7 @@ export async function openCsvTable(file: Source): Promise<CsvTable> {
           continue;
         }
         if (cells.length !== columns) {
-          throw new InputError(`${file.name}: row ${line} has ${cells.length} columns; expected ${columns}`);
+          throw new InputError(`${file.name}: row ${line} has ${counted(cells.length, "column")}; expected ${columns}`);
         }
         for (const [i, column] of chosen.entries()) {
           const number = parseCell(cells[column]);
@@ -240,6 +249,13 @@ export async function openCsvTable(file: Source): Promise<CsvTable> {
 const maxShownCharacters = 16;
 
 function notANumberText(file: string, line: number, column: number, cell: string): string {
+  const words = cell.split(/ +/);
+  if (words.length > 1 && words.every((word) => parseCell(word) !== null)) {
+    return (
+      `${file}: row ${line}: its numbers are not separated as those of the first row; ` +
+      "separate all cells by commas, tabs, semicolons or single spaces"
+    );
+  }
   const shown = cell.length > maxShownCharacters ? `a text of ${cell.length} characters` : JSON.stringify(cell);
   return (
     `${file}: row ${line}, column ${column + 1}: ${shown} is not a number; ` +

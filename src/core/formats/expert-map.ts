@@ -122,7 +122,7 @@ function check(
     }
     slots ??= experts.length;
     if (experts.length !== slots) {
-      throw new InputError(`${name}: layer ${layer} has ${experts.length} slots, but others have ${slots}`);
+      throw new InputError(`${name}: layer ${layer} has ${counted(experts.length, "slot")}, but others have ${slots}`);
     }
     layers.set(layer, Int32Array.from(experts as number[]));
   }
@@ -136,7 +136,7 @@ export function checkExperts({ layers }: ExpertMap, experts: number, name: strin
     const unknown = expertOfSlot.findIndex((e) => e >= experts);
     if (unknown >= 0) {
       throw new InputError(
-        `${name}: layer ${layer}, slot ${unknown}: expert ${expertOfSlot[unknown]}, but the loads have ${experts} experts`,
+        `${name}: layer ${layer}, slot ${unknown}: expert ${expertOfSlot[unknown]}, but the loads have ${counted(experts, "expert")}`,
       );
     }
     const placed = new Set(expertOfSlot);

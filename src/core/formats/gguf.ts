@@ -1,6 +1,7 @@
 import { ggufMetadata } from "hyllama";
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { elementTypes } from "./element-type.ts";
 import { shorten } from "./messages.ts";
 import type { LayerParts } from "./recorded-layer.ts";
@@ -106,7 +107,9 @@ export async function openGguf(files: readonly Source[]): Promise<Found> {
       throw new InputError(`${name}: ${shorten(info.name)} is not a list of float32 counts`);
     }
     if (experts !== 0 && own !== experts) {
-      throw new InputError(`${name}: ${shorten(info.name)} has ${own} experts; other layers have ${experts}`);
+      throw new InputError(
+        `${name}: ${shorten(info.name)} has ${counted(own, "expert")}; other layers have ${experts}`,
+      );
     }
     experts = own;
     const tensor = checkedTensor({

@@ -1,6 +1,7 @@
 import { InputError } from "../input-error.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import { markDisabled, type TokenBatch } from "../token-batch.ts";
+import { logitProblem } from "./messages.ts";
 import { maskReader, placeOf } from "./recorded-choices.ts";
 import type { Recording } from "./recording.ts";
 
@@ -46,7 +47,7 @@ export function logitBatchesByLayer(
               if (logits[start + e] < Number.POSITIVE_INFINITY) continue;
               throw new InputError(
                 `${name}: ${placeOf(reader)}the logit of step ${step}, token ${seen} of that step, expert ${e} is ` +
-                  `${logits[start + e]}; logits must be finite as float32, or -inf for a disabled expert`,
+                  logitProblem(logits[start + e]),
               );
             }
             tokens += 1;

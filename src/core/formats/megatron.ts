@@ -1,6 +1,8 @@
 /** What Megatron-LM writes about its routers: traces with logits, and tokens per expert. */
+
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { type ElementType, elementTypes } from "./element-type.ts";
 import { jsonDocuments } from "./lines.ts";
 import { listNames, shorten } from "./messages.ts";
@@ -79,7 +81,8 @@ export async function openTokensPerExpert(files: readonly Source[]): Promise<Fou
       for (const row of microbatches) {
         if (!Array.isArray(row) || row.length === 0) throw new InputError(`${place}: its tpe is not lists of counts`);
         if (width === 0) width = row.length;
-        if (row.length !== width) throw new InputError(`${place}: ${row.length} experts, unlike the ${width} before`);
+        if (row.length !== width)
+          throw new InputError(`${place}: ${counted(row.length, "expert")}, unlike the ${width} before`);
         for (const count of row) counts.push(integer(place, "tpe", count, Number.MAX_SAFE_INTEGER));
       }
       held += counts.byteLength + 400;
@@ -91,7 +94,7 @@ export async function openTokensPerExpert(files: readonly Source[]): Promise<Fou
   }
   if (found.length === 0) throw new InputError(`${files[0].name}: empty stream: it has no records of a decoder`);
   if (experts > maxExperts)
-    throw new InputError(`${files[0].name}: the ranks have ${experts} experts; no model has so many`);
+    throw new InputError(`${files[0].name}: the ranks have ${counted(experts, "expert")}; no model has so many`);
   const steps = stepsOf(named);
   const layers = new Map<number, Part[]>();
   const places = new Map<string, Int32Array>();
@@ -160,7 +163,7 @@ export async function openRouterTrace(
           throw new InputError(`${place}: its top_indices are not lists of experts`);
         if (topK === 0) topK = token.length;
         if (token.length !== topK)
-          throw new InputError(`${place}: ${token.length} experts for a token, unlike the ${topK} before`);
+          throw new InputError(`${place}: ${counted(token.length, "expert")} for a token, unlike the ${topK} before`);
         if (as === "logits") continue;
         for (const expert of token) choices.push(expert === -1 ? -1 : integer(place, "expert", expert, maxExperts - 1));
       }
@@ -250,7 +253,9 @@ function storedLogits(place: string, { offset, bytes, shape }: LogitPlace, bin: 
     typeof bytes !== "number" ||
     !Object.hasOwn(traceElements, bytes / (shape[0] * shape[1]))
   ) {
-    throw new InputError(`${place}: its logit_offset, logit_bytes and logit_shape do not fit its ${tokens} tokens`);
+    throw new InputError(
+      `${place}: its logit_offset, logit_bytes and logit_shape do not fit its ${counted(tokens, "token")}`,
+    );
   }
   const element = traceElements[bytes / (shape[0] * shape[1])];
   return checkedTensor({ source: bin, element, littleEndian: true, shape, strides: [shape[1], 1], begin: offset });

@@ -27,3 +27,11 @@ export function listNames(names: readonly string[]): string {
   if (names.length <= mostNames) return names.join(", ");
   return `${names.slice(0, mostNames).join(", ")}, … (${names.length} in all)`;
 }
+
+/** Says what is wrong with a logit that no router takes: NaN, or infinite as float32. */
+export function logitProblem(value: number): string {
+  return (
+    `${Number.isNaN(value) ? "NaN" : "infinite, or too large for float32"}; ` +
+    "logits must be finite as float32, or -inf for a disabled expert"
+  );
+}

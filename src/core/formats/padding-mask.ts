@@ -1,5 +1,6 @@
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { shapeText } from "./messages.ts";
 
 /** Values read at once. */
@@ -28,7 +29,7 @@ export async function openPaddingMask(file: Source, tokens: number): Promise<Pad
       ? "a padding mask holds booleans, or integers that are 0 or 1"
       : length === tokens
         ? null
-        : `a padding mask has one value for each token, and there are ${tokens} tokens, not ${length}`;
+        : `a padding mask has one value for each token, and there are ${counted(tokens, "token")}, not ${length}`;
   if (problem !== null) {
     await vector.close();
     throw new InputError(`${name}: ${dtype} ${shapeText(shape)}: ${problem}`);

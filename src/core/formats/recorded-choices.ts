@@ -2,6 +2,8 @@ import { InputError } from "../input-error.ts";
 import { createKernels } from "../kernels/index.ts";
 import { platform } from "../platform.ts";
 import { markDisabled } from "../token-batch.ts";
+import { counted } from "../words.ts";
+import { logitProblem } from "./messages.ts";
 import { openPaddingMask, type PaddingMask } from "./padding-mask.ts";
 import type { LayerReader, RecordedRows } from "./recorded-layer.ts";
 import type { Recording } from "./recording.ts";
@@ -70,7 +72,9 @@ export function choicesByLayer(recording: Recording, options: ChoiceOptions): (i
   if (holds === "logits" && topK === null)
     throw new InputError(`${name}: logits are measured by top-k; say how many experts per token`);
   if (topK !== null && topK > experts) {
-    throw new InputError(`${name}: ${topK} experts per token, but there are only ${experts} experts`);
+    throw new InputError(
+      `${name}: ${counted(topK, "expert")} per token, but it has only ${counted(experts, "expert")}`,
+    );
   }
   return (id) => {
     const reader = recording.layer(id, batchTokens);
@@ -235,7 +239,7 @@ function countLogits(
         if (values[i] < Number.POSITIVE_INFINITY) continue;
         throw new InputError(
           `${name}: ${placeOf(reader)}the logit of step ${step}, token ${seen + Math.floor(i / experts)} of that step, expert ` +
-            `${i % experts} is ${values[i]}; logits must be finite as float32, or -inf for a disabled expert`,
+            `${i % experts} is ${logitProblem(values[i])}`,
         );
       }
       // Every expert is disabled for padding, which thus gets none.

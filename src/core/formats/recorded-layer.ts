@@ -1,4 +1,5 @@
 import { InputError } from "../input-error.ts";
+import { counted } from "../words.ts";
 import type { StoredRows } from "./stored-tensor.ts";
 
 /** What a recording holds. `balancedness` is one number per step that an engine wrote into its log. */
@@ -161,7 +162,7 @@ export function openLayer(layer: LayerParts, options: LayerOptions): LayerReader
   const odd = parts.find(({ rows }) => options.content !== "loads" && rows.columns !== columns);
   if (odd !== undefined) {
     throw new InputError(
-      `${odd.rows.name}: layer ${layer.id} has ${columns} columns in one place and ${odd.rows.columns} in another`,
+      `${odd.rows.name}: layer ${layer.id} has ${counted(columns, "column")} in one place and ${odd.rows.columns} in another`,
     );
   }
   const { skip } = options;
@@ -269,7 +270,7 @@ function loadsReader(
         const expert = expertOf?.[column] ?? column;
         if (!(expert < experts)) {
           if (row[column] === 0 || expert < 0) continue;
-          throw new InputError(`${name}: a load of expert ${expert}, but there are only ${experts} experts`);
+          throw new InputError(`${name}: a load of expert ${expert}, but it has only ${counted(experts, "expert")}`);
         }
         if (expert >= 0) values[expert] += row[column];
       }

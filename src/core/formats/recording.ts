@@ -6,6 +6,7 @@
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { readBytes, type Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { listNames, quoteName, shorten } from "./messages.ts";
 import {
   type Content,
@@ -73,6 +74,8 @@ export interface Found {
 export interface Recording {
   /** The files' name in messages. */
   readonly name: string;
+  /** Names of the files that hold it, without those that are left out. */
+  readonly files: readonly string[];
   /** What the files are taken for, in one line. */
   readonly description: string;
   readonly holds: Content;
@@ -243,8 +246,8 @@ export async function openRecording(recorded: RecordedSources, options: Recordin
   try {
     const { chosen, beside, family, notes } = await chooseFiles(files);
     const found = await family.open(chosen, options, beside);
-    const name = chosen.length === 1 ? chosen[0].name : `${chosen[0].name} and ${chosen.length - 1} more`;
-    return await recordingOf(name, { ...found, notes: [...notes, ...found.notes] }, options, close);
+    const names = chosen.map(({ name }) => name);
+    return await recordingOf(names, { ...found, notes: [...notes, ...found.notes] }, options, close);
   } catch (error) {
     await close();
     throw error;
@@ -252,14 +255,15 @@ export async function openRecording(recorded: RecordedSources, options: Recordin
 }
 
 async function recordingOf(
-  name: string,
+  files: readonly string[],
   found: Found,
   options: RecordingOptions,
   close: () => Promise<void>,
 ): Promise<Recording> {
+  const name = files.length === 1 ? files[0] : `${files[0]} and ${files.length - 1} more`;
   const { content, hasSteps, hasLayers } = found;
   if (options.as !== undefined && options.as !== content) {
-    if (found.beside?.content === options.as) return recordingOf(name, found.beside, options, close);
+    if (found.beside?.content === options.as) return recordingOf(files, found.beside, options, close);
     throw new InputError(`${name}: ${found.what} holds ${content}, not ${options.as}`);
   }
   if (options.divide !== undefined && content !== "loads") {
@@ -274,7 +278,7 @@ async function recordingOf(
   const experts = content === "balancedness" ? null : (found.experts ?? options.experts ?? null);
   if (options.experts !== undefined && experts !== options.experts && content !== "balancedness") {
     throw new InputError(
-      `${name}: the file has ${experts} columns; expected one for each of ${options.experts} experts`,
+      `${name}: the file has ${counted(experts ?? 0, "column")}; expected one for each of ${counted(options.experts, "expert")}`,
     );
   }
   const { skip = 0 } = options;
@@ -315,17 +319,17 @@ async function recordingOf(
     );
   const tokens = Math.max(...sizes.map((each) => each.tokens ?? 0));
   const beside =
-    found.beside === undefined ? null : await recordingOf(name, found.beside, { ...options, as: undefined }, close);
-  const count = (value: number, noun: string) => `${value} ${noun}${value === 1 ? "" : "s"}`;
+    found.beside === undefined ? null : await recordingOf(files, found.beside, { ...options, as: undefined }, close);
   const size = [
-    ...(hasSteps || content === "loads" || content === "balancedness" ? [count(steps, "step")] : []),
-    ...(hasLayers ? [count(layers.length, "layer")] : []),
-    ...(content === "logits" || content === "selections" ? [count(tokens, "token")] : []),
+    ...(hasSteps || content === "loads" || content === "balancedness" ? [counted(steps, "step")] : []),
+    ...(hasLayers ? [counted(layers.length, "layer")] : []),
+    ...(content === "logits" || content === "selections" ? [counted(tokens, "token")] : []),
     ...(content === "selections" ? [`top-${found.topK ?? sizes[0].columns}`] : []),
-    ...(experts === null ? [] : [count(experts, "expert")]),
+    ...(experts === null ? [] : [counted(experts, "expert")]),
   ];
   return {
     name,
+    files,
     description: `${found.what}: ${hasShares ? "loads as shares" : content}, ${size.join(" × ")}`,
     holds: content,
     layers: layers.map(({ id }) => id),

@@ -1,6 +1,8 @@
 /** Routed experts in the responses of vLLM and SGLang, for replay in training (R3). */
+
 import { InputError } from "../input-error.ts";
 import { bytesSource, type Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { addParts, arrange, layersOf } from "./arrange.ts";
 import { entriesOf } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
@@ -85,7 +87,7 @@ export async function openResponses(files: readonly Source[], options: Recording
   const topK = gathered.topK ?? options.topK ?? inferTopK(lists.flatMap(({ raw }) => (raw === null ? [] : [raw])));
   if (topK === null || width % topK !== 0) {
     throw new InputError(
-      `${name}: ${width} experts of a token cannot be cut into layers of ${topK ?? "any number"}; give --top-k`,
+      `${name}: ${counted(width, "expert")} of a token cannot be cut into layers of ${topK ?? "any number"}; give --top-k`,
     );
   }
   const layers = new Map<number, Part[]>();
@@ -103,7 +105,9 @@ export async function openResponses(files: readonly Source[], options: Recording
     hasSteps: false,
     experts: null,
     topK,
-    notes: isInferred ? [`${topK} experts per token, as the ids repeat; give --top-k if it is another number.`] : [],
+    notes: isInferred
+      ? [`${counted(topK, "expert")} per token, as the ids repeat; give --top-k if it is another number.`]
+      : [],
   };
 }
 
@@ -180,15 +184,17 @@ function gatherLists(place: string, tokens: readonly unknown[], gathered: Gather
 function setShape(place: string, layers: number, topK: number, gathered: Gathered): void {
   setWidth(place, layers * topK, gathered);
   if ((gathered.topK ?? topK) !== topK) {
-    throw new InputError(`${place}: ${topK} experts per token, unlike the ${gathered.topK} before`);
+    throw new InputError(`${place}: ${counted(topK, "expert")} per token, unlike the ${gathered.topK} before`);
   }
   gathered.topK = topK;
 }
 
 function setWidth(place: string, width: number, gathered: Gathered): void {
-  if (!(width >= 1 && width <= 1 << 20)) throw new InputError(`${place}: ${width} experts for one token`);
+  if (!(width >= 1 && width <= 1 << 20)) throw new InputError(`${place}: ${counted(width, "expert")} for one token`);
   if (gathered.width !== 0 && gathered.width !== width) {
-    throw new InputError(`${place}: ${width} experts per token over all layers, unlike the ${gathered.width} before`);
+    throw new InputError(
+      `${place}: ${counted(width, "expert")} per token over all layers, unlike the ${gathered.width} before`,
+    );
   }
   gathered.width = width;
 }

@@ -1,6 +1,8 @@
 /** Files of arrays: NumPy's, safetensors, PyTorch's and plain pickles, and what stands in them. */
+
 import { InputError } from "../input-error.ts";
 import { readBytes, type Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { foundInArrays, foundInTensors, foundInTime, type NamedTensor } from "./arrange.ts";
 import { type Capture, entriesOf, foundInCaptures } from "./captures.ts";
 import { jsonDocuments } from "./lines.ts";
@@ -137,12 +139,16 @@ async function openStatistic(
     for await (const { value } of jsonDocuments(file)) {
       const named = entriesOf(value)?.get("num_experts");
       if (named === undefined || named === experts) continue;
-      throw new InputError(`${file.name}: num_experts is ${Number(named)}, but ${name} has ${experts} experts`);
+      throw new InputError(
+        `${file.name}: num_experts is ${Number(named)}, but ${name} has ${counted(experts, "expert")}`,
+      );
     }
   }
   for (const { iteration, layer, tensor } of parsed.flat()) {
     if (tensor.shape[0] !== experts) {
-      throw new InputError(`${name}: ${iteration}_${layer} has ${tensor.shape[0]} experts; others have ${experts}`);
+      throw new InputError(
+        `${name}: ${iteration}_${layer} has ${counted(tensor.shape[0], "expert")}; others have ${experts}`,
+      );
     }
     const part = {
       rows: rowsOf({ ...tensor, shape: [1, experts], strides: [experts, 1] }),

@@ -1,6 +1,8 @@
 /** Text: which family a file is of, and the small formats of one number after another. */
+
 import { InputError } from "../input-error.ts";
 import type { Source } from "../source.ts";
+import { counted } from "../words.ts";
 import { stemOf } from "./arrange.ts";
 import { foundInCaptures } from "./captures.ts";
 import { jsonDocuments, linesOf } from "./lines.ts";
@@ -119,7 +121,9 @@ async function openColibri(files: readonly Source[]): Promise<Found> {
     const [first, second, third] = fields;
     if (first === -1) [layers, experts] = [second, third];
     if (!(Number.isInteger(experts) && experts >= 1 && experts <= maxExperts && layers >= 1 && layers <= maxLayers)) {
-      throw new InputError(`${file.name}: line ${number}: ${layers} layers × ${experts} experts is no size of a model`);
+      throw new InputError(
+        `${file.name}: line ${number}: ${counted(layers, "layer")} × ${counted(experts, "expert")} is no size of a model`,
+      );
     }
     if (first < 0) continue;
     if (
@@ -129,7 +133,7 @@ async function openColibri(files: readonly Source[]): Promise<Found> {
       second >= experts
     ) {
       throw new InputError(
-        `${file.name}: line ${number}: expected layer, expert and count, of ${layers} layers and ${experts} experts`,
+        `${file.name}: line ${number}: expected layer, expert and count, of ${counted(layers, "layer")} and ${counted(experts, "expert")}`,
       );
     }
     let row = byLayer.get(first);
@@ -196,7 +200,7 @@ async function openEsft(files: readonly Source[], options: RecordingOptions): Pr
     topK,
     notes: [
       ...(options.topK === undefined
-        ? [`${topK} experts per token, as the ids repeat; give --top-k if it is another number.`]
+        ? [`${counted(topK, "expert")} per token, as the ids repeat; give --top-k if it is another number.`]
         : []),
       "The layer is the number in the name of the file.",
       "Weights beside the ids are left out.",

@@ -6,6 +6,7 @@ import { InputError } from "../input-error.ts";
 import type { RunSummary } from "../metrics/run-summary.ts";
 import { meanOfLayers } from "../results/layers.ts";
 import { measureRecording } from "../simulation/recorded.ts";
+import { counted } from "../words.ts";
 import { checked } from "./checked.ts";
 import { recordingFields } from "./recording-input.ts";
 import { type StepResult, stepResultOf } from "./step-result.ts";
@@ -102,7 +103,8 @@ export async function measure(recorded: RecordedInput): Promise<Measurement> {
   const recording = await openRecording(named[0], { ...options, as });
   try {
     const experts = await expertsOf(recording, batchTokens);
-    if (ranks > experts) throw new InputError(`measure: ranks: ${ranks} is more than the ${experts} experts`);
+    if (ranks > experts)
+      throw new InputError(`measure: ranks: ${ranks} is more than the ${counted(experts, "expert")}`);
     const hasLayers = recording.layers.length > 1;
     const steps: StepResult[] = [];
     const { layers, absentLayers } = await measureRecording(

@@ -1,3 +1,4 @@
+import { counted } from "../words.ts";
 /**
  * Where the experts of one MoE layer are: which expert each slot of each GPU holds. A replicated expert has several slots,
  * and its load is split evenly over them, as the engines do. Replicas of one expert can share a GPU, as in DeepSeek's
@@ -26,30 +27,38 @@ const [mostGpus, mostSlots] = [65_536, 1_048_576];
 
 /** Returns the first thing wrong with `shape`; null if it is sound. */
 export function shapeProblem({ experts, gpus, slots, nodes, groups }: PlacementShape): ShapeProblem | null {
-  if (gpus > mostGpus) return { field: "gpus", message: `${gpus} GPUs are too many; give at most ${mostGpus}` };
-  if (slots > mostSlots) return { field: "slots", message: `${slots} slots are too many; give at most ${mostSlots}` };
+  if (gpus > mostGpus)
+    return { field: "gpus", message: `${counted(gpus, "GPU")} are too many; give at most ${mostGpus}` };
+  if (slots > mostSlots)
+    return { field: "slots", message: `${counted(slots, "slot")} are too many; give at most ${mostSlots}` };
   if (slots < experts) {
-    return { field: "slots", message: `${slots} slots for ${experts} experts; give at least one slot per expert` };
+    return {
+      field: "slots",
+      message: `${counted(slots, "slot")} for ${counted(experts, "expert")}; give at least one slot per expert`,
+    };
   }
   if (slots % gpus !== 0) {
     const next = Math.ceil(slots / gpus) * gpus;
-    return { field: "slots", message: `${slots} slots do not divide evenly over ${gpus} GPUs; give e.g. ${next}` };
+    return {
+      field: "slots",
+      message: `${counted(slots, "slot")} do not divide evenly over ${counted(gpus, "GPU")}; give e.g. ${next}`,
+    };
   }
   if (gpus % nodes !== 0) {
     return {
       field: "nodes",
-      message: `${gpus} GPUs do not divide evenly over ${nodes} nodes; give a divisor of ${gpus}`,
+      message: `${counted(gpus, "GPU")} do not divide evenly over ${counted(nodes, "node")}; give a divisor of ${gpus}`,
     };
   }
   if (experts % groups !== 0) {
     return {
       field: "groups",
-      message: `${experts} experts do not divide evenly into ${groups} groups; give a divisor of ${experts}`,
+      message: `${counted(experts, "expert")} do not divide evenly into ${counted(groups, "group")}; give a divisor of ${experts}`,
     };
   }
   const slotsPerNode = slots / nodes;
   if (isHierarchical({ groups, nodes }) && slotsPerNode < experts / nodes) {
-    return { field: "slots", message: `${slotsPerNode} slots per node for ${experts / nodes} experts` };
+    return { field: "slots", message: `${counted(slotsPerNode, "slot")} per node for ${experts / nodes} experts` };
   }
   return null;
 }

@@ -10,7 +10,7 @@ import { streamKindOf, streamKinds } from "../streams/index.ts";
 import type { StreamShape } from "../streams/stream.ts";
 import { suggestion } from "../suggestion.ts";
 import { mostAssignmentExperts } from "../transport/assignment/exact-assignment.ts";
-import { withOwnStrings } from "../words.ts";
+import { counted, withOwnStrings } from "../words.ts";
 import { withModel } from "./models.ts";
 import { describeIssues, formatPath, mostProblems, problemsError } from "./problems.ts";
 import type { PlacementRule, RouterChoice, Scenario } from "./scenario.ts";
@@ -130,7 +130,9 @@ function placementProblems(ranks: number, experts: number, placement: PlacementR
   return [
     ...(ranks === 1 || ranks === placement.gpus
       ? []
-      : [`ranks: ${ranks}, but placement has ${placement.gpus} GPUs, which are the ranks. Leave ranks out.`]),
+      : [
+          `ranks: ${ranks}, but placement has ${counted(placement.gpus, "GPU")}, which are the ranks. Leave ranks out.`,
+        ]),
     ...(problem === null ? [] : [`placement.${problem.field}: ${problem.message}`]),
   ];
 }
@@ -174,7 +176,7 @@ async function readVector(name: string, path: string, folder: string, experts: n
     const { file, shape, length } = vector;
     if (length !== experts) {
       throw new InputError(
-        `${file}: ${shapeText(shape)} holds ${length} numbers; ${name} needs one for each of ${experts} experts`,
+        `${file}: ${shapeText(shape)} holds ${counted(length, "number")}; ${name} needs one for each of ${counted(experts, "expert")}`,
       );
     }
     const values = new Float64Array(experts);
@@ -202,7 +204,9 @@ function chooseRouter(router: RouterFields, scenarioScores: ScoreKind | undefine
 function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape): string[] {
   const problems: string[] = [];
   if (fields.topK > shape.experts) {
-    problems.push(`topK: ${fields.topK} is more than the ${shape.experts} experts. Allowed: 1 to ${shape.experts}.`);
+    problems.push(
+      `topK: ${fields.topK} is more than the ${counted(shape.experts, "expert")}. Allowed: 1 to ${shape.experts}.`,
+    );
   }
   if (fields.regret !== undefined && fields.regret.every > 0 && shape.experts > mostAssignmentExperts) {
     problems.push(
@@ -210,7 +214,9 @@ function sizeProblems(fields: ScenarioFields, shape: RoutingShape & StreamShape)
     );
   }
   if (fields.ranks > shape.experts) {
-    problems.push(`ranks: ${fields.ranks} is more than the ${shape.experts} experts. Allowed: 1 to ${shape.experts}.`);
+    problems.push(
+      `ranks: ${fields.ranks} is more than the ${counted(shape.experts, "expert")}. Allowed: 1 to ${shape.experts}.`,
+    );
   }
   return problems;
 }

@@ -73,8 +73,13 @@ export async function measureRecording(
     layers.push({ layer, sizes, summary: found.summary });
   }
   if (layers.length === 0) {
-    const why = stepsBefore === 0 ? "all its steps are skipped" : "all its loads are 0";
-    throw new InputError(`${recording.name}: empty stream: ${why}`);
+    const why = {
+      logits: "every token is padding, or has all its experts disabled by logits of -inf",
+      selections: "every choice is -1, which is padding",
+      loads: "all its loads are 0",
+      balancedness: "it has no loads",
+    }[recording.holds];
+    throw new InputError(`${recording.name}: empty stream: ${stepsBefore === 0 ? "all its steps are skipped" : why}`);
   }
   return { layers, absentLayers, emptySteps };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { logitProblem } from "../formats/messages.ts";
 import { openPaddingMask, type PaddingMask } from "../formats/padding-mask.ts";
 import {
   type LogitRows,
@@ -197,7 +198,9 @@ function findShape(
 ): StreamShape {
   const { file, description, experts } = logits;
   if (wanted.experts !== undefined && wanted.experts !== experts) {
-    throw new InputError(`${file}: ${description} has ${experts} experts, but ${wanted.experts} are requested`);
+    throw new InputError(
+      `${file}: ${description} has ${counted(experts, "expert")}, but ${wanted.experts} are requested`,
+    );
   }
   let tokens: number;
   let stepsHeld: number;
@@ -208,14 +211,16 @@ function findShape(
       throw new InputError(`${file}: remove batchTokens, which cuts files without steps; ${description} has steps`);
     }
     if (wanted.tokens !== undefined && wanted.tokens !== tokens) {
-      throw new InputError(`${file}: ${description} has ${tokens} tokens per step, but ${wanted.tokens} are requested`);
+      throw new InputError(
+        `${file}: ${description} has ${counted(tokens, "token")} per step, but ${wanted.tokens} are requested`,
+      );
     }
   } else {
     const rows = logits.tokens;
     const named = batchTokens ?? wanted.tokens;
     if (named === undefined && rows > maxTokensUncut) {
       throw new InputError(
-        `${file}: ${description} has ${rows} tokens; set batchTokens, since at most ${maxTokensUncut} make one step`,
+        `${file}: ${description} has ${counted(rows, "token")}; set batchTokens, since at most ${maxTokensUncut} make one step`,
       );
     }
     tokens = Math.min(named ?? rows, rows);
@@ -228,7 +233,7 @@ function findShape(
   }
   if (tokens * experts > maxBatchValues) {
     throw new InputError(
-      `${file}: a step of ${tokens} tokens × ${experts} experts is too large; at most ${maxBatchValues} logits are ` +
+      `${file}: a step of ${counted(tokens, "token")} × ${counted(experts, "expert")} is too large; at most ${maxBatchValues} logits are ` +
         "allowed in one step",
     );
   }
@@ -238,7 +243,7 @@ function findShape(
   const steps = wanted.steps ?? stepsHeld - skip;
   if (steps > stepsHeld - skip) {
     throw new InputError(
-      `${file}: ${description} has ${stepsHeld} steps of ${tokens} tokens${skip === 0 ? "" : `, of which ${skip} are skipped`}, ` +
+      `${file}: ${description} has ${counted(stepsHeld, "step")} of ${counted(tokens, "token")}${skip === 0 ? "" : `, of which ${skip} are skipped`}, ` +
         `but ${steps} are requested; allowed: 1 to ${stepsHeld - skip}`,
     );
   }
@@ -253,7 +258,7 @@ function checkLogits(file: string, place: string, { logits, tokens, experts, pos
       const row = Math.floor(i / experts);
       throw new InputError(
         `${file}: the logit of ${place}, token ${position?.[row] ?? row} of that step, expert ${i % experts} is ` +
-          `${logits[i]}; logits must be finite as float32, or -inf for a disabled expert`,
+          logitProblem(logits[i]),
       );
     }
   }

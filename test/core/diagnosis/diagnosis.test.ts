@@ -427,7 +427,7 @@ describe("what cannot be diagnosed", () => {
   it("logits without the experts per token, or more than there are experts", async () => {
     const logits = float32Npy([4, 4], new Float32Array(16));
     await expect(diagnose(logits)).rejects.toThrow("it holds logits; say how many experts per token");
-    await expect(diagnose(logits, { topK: 5 })).rejects.toThrow("5 experts per token, but there are only 4 experts");
+    await expect(diagnose(logits, { topK: 5 })).rejects.toThrow("5 experts per token, but it has only 4 experts");
   });
 
   it("a recording without any load", async () => {

@@ -54,7 +54,7 @@ describe("a vector of a .csv file", () => {
     ["a hexadecimal number", "1,2\n0x10,4\n", "row 2, column 1"],
     ["a first row of which a part is numbers", "1,oops,3\n1,2,3\n", "row 1, column 2", "a first row of names only"],
     ["a second header", "a,b\nc,d\n1,2\n", "row 2, column 1"],
-    ["a row too short", "1,2\n3\n", "row 2 has 1 columns; expected 2"],
+    ["a row too short", "1,2\n3\n", "row 2 has 1 column; expected 2"],
     ["a row too long", "1,2\n3,4,5\n", "row 2 has 3 columns; expected 2"],
     ["rows that do not fit the header", "a,b,c\n1,2\n", "row 2 has 2 columns; expected 3"],
     ["an unclosed quote", '1,2\n"3,4\n', "malformed CSV after row 1: Quote Not Closed"],

@@ -144,7 +144,7 @@ describe("a map that is none", () => {
     ["broken JSON", '{"layer_list": [', /neither JSON nor YAML/],
     ["another object", '{"layers": []}', /none of the keys/],
     ["no rows", '{"physical_to_logical_map": []}', /expected a list/],
-    ["ragged rows", '{"physical_to_logical_map": [[0, 1], [0]]}', /layer 1 has 1 slots, but others have 2/],
+    ["ragged rows", '{"physical_to_logical_map": [[0, 1], [0]]}', /layer 1 has 1 slot, but others have 2/],
     ["a negative expert", '{"physical_to_logical_map": [[0, -1]]}', /layer 0, slot 1: expected an expert/],
     ["a fraction", '{"physical_to_logical_map": [[0.5, 1]]}', /layer 0, slot 0: expected an expert/],
     ["a layer without a number", "initial_global_assignments: {a: [0]}", /is not the id of a layer/],

@@ -484,6 +484,11 @@ describe("tables by the names of their columns", () => {
     ["semicolons", "a;b\n0.5;1\n0.25;2\n", "table: logits, 2 tokens × 2 experts"],
     ["spaces", "0.5 1\n0.25 2\n", "table: logits, 2 tokens × 2 experts"],
     [
+      "spaces between names",
+      "layer expert count\n0 0 5\n0 1 7\n",
+      "long table (layer, expert, count): loads, 1 step × 1 layer × 2 experts",
+    ],
+    [
       "a row per token and expert",
       "step,token,layer,expert\n0,0,1,5\n0,0,1,2\n0,1,1,3\n1,0,1,0\n",
       "long table (step, layer, token, expert): selections, 2 steps × 1 layer × 2 tokens × top-2",
@@ -504,6 +509,14 @@ describe("tables by the names of their columns", () => {
     const next = choicesByLayer(recording, { experts: 3 })(1);
     expect(await next.next()).toMatchObject({ step: 0, load: Int32Array.of(2, 0, 0) });
     expect(await next.next()).toMatchObject({ step: 1, load: Int32Array.of(0, 0, 4) });
+  });
+
+  it("says how to separate numbers that several spaces separate", async () => {
+    await expectInputError(() => openRecording(text("1  2 3\n4 5  6\n")), "row 2", "separate all cells by commas");
+  });
+
+  it("takes a text of two words for no separator", async () => {
+    await expectInputError(() => openRecording(text("made by\n1,2\n")), "row 2 has 2 columns; expected 1");
   });
 
   it("neither reads nor shows texts beside the routes", async () => {
@@ -662,6 +675,16 @@ describe("whole numbers", () => {
   it("are refused if they can be either", async () => {
     const path = write("either.csv", "10,20,30,40\n11,21,31,41\n");
     await expectInputError(() => openRecording(path), path, "--as loads or --as selections");
+  });
+
+  it("of a model's layers are its loads", async () => {
+    const traces = projectPath("../shared/traces/mixtral-8x7b-instruct-loads.npy");
+    if (!existsSync(traces)) return;
+    const recording = await openRecording(traces);
+    expect(recording.description).toBe("NumPy array: loads, 32 steps × 8 experts");
+    const [{ load, pairs }] = await count(recording, 8);
+    expect(pairs.every((each) => each === 14_398)).toBe(true);
+    expect(maxVio(load)).toBeCloseTo(0.08479, 5);
   });
 
   it("are choices if the model has more experts than columns, which ids can exceed", async () => {

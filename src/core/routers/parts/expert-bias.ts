@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { RoutingShape } from "../../assignment.ts";
 import type { Kernels } from "../../kernels/kernels.ts";
 import { assignableOf, type TokenBatch } from "../../token-batch.ts";
+import { counted } from "../../words.ts";
 import type { OptionProblem, RouterState } from "../router.ts";
 
 /** The options of {@link createExpertBias}, spread into the schemas of the routers that have a bias. */
@@ -61,7 +62,9 @@ export function expertBiasProblems(
   { experts }: Pick<RoutingShape, "experts">,
 ): OptionProblem[] {
   if (initialBias === undefined || typeof initialBias === "string" || initialBias.length === experts) return [];
-  return [{ path: ["initialBias"], message: `${initialBias.length} numbers for ${experts} experts` }];
+  return [
+    { path: ["initialBias"], message: `${counted(initialBias.length, "number")} for ${counted(experts, "expert")}` },
+  ];
 }
 
 /** Sets `bias` `[experts]` to the initial bias, if there is one. Its file must have been read: see `RouterKind.vectors`. */
@@ -199,7 +202,7 @@ export function createExpertBias(kernels: Kernels, shape: RoutingShape, options:
       const saved = expertBiasState.parse(state);
       const lengths = [saved.bias, saved.velocity, saved.pendingLoad, saved.pendingEnabled].map(({ length }) => length);
       if (lengths.some((length) => length !== experts)) {
-        throw new RangeError(`The saved bias has ${saved.bias.length} experts, this router has ${experts}.`);
+        throw new RangeError(`The saved bias has ${counted(saved.bias.length, "expert")}, this router has ${experts}.`);
       }
       values.set(saved.bias);
       velocity.set(saved.velocity);

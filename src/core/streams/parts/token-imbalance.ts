@@ -1,3 +1,4 @@
+import { counted } from "../../words.ts";
 /** Workloads of Megatron-LM's token-imbalance benchmark, by their short and full names. */
 export const imbalancePresets = {
   W0: "W0_balanced",
@@ -28,7 +29,7 @@ export function presetOf(name: string): ImbalancePreset {
 export function presetProblem(preset: ImbalancePreset, experts: number, topK: number): string | null {
   const half = experts - Math.floor(experts / 2);
   if (preset !== "W5" || topK <= half) return null;
-  return `${imbalancePresets.W5} uses only the last ${half} of ${experts} experts, too few for top-${topK}`;
+  return `${imbalancePresets.W5} uses only the last ${half} of ${counted(experts, "expert")}, too few for top-${topK}`;
 }
 
 /**
