@@ -5,9 +5,11 @@ import {
   contents,
   type InputKind,
   inputKinds,
+  type LayerSelection,
   type RecordingOptions,
 } from "../core/formats/recording.ts";
 import { InputError } from "../core/input-error.ts";
+import { printable } from "../core/results/format.ts";
 import { optionGroups, parseAxes, positiveInteger } from "./common-options.ts";
 
 /** What the options of commands that read recorded files say about them. */
@@ -20,6 +22,7 @@ export interface RecordingArguments {
   column?: string | undefined;
   input?: InputKind | undefined;
   divide?: number | undefined;
+  layers?: string | undefined;
   skip?: number | undefined;
   "batch-tokens"?: number | undefined;
 }
@@ -67,6 +70,12 @@ export const recordingOptions = {
     type: "number",
     describe: "Divide loads: so many ranks counted the same tokens",
   },
+  layers: {
+    ...inputOption,
+    type: "string",
+    describe: "Ids of the layers to read: 0,3,10-20",
+    defaultDescription: "all",
+  },
   skip: { ...inputOption, type: "number", describe: "Leave out so many steps at the beginning" },
   "batch-tokens": {
     ...inputOption,
@@ -75,6 +84,14 @@ export const recordingOptions = {
     defaultDescription: "all in one step",
   },
 } as const;
+
+/** Returns the layers that `--layers` names. Throws `InputError` for text that names none. */
+export function parseLayers(text: string): LayerSelection {
+  const items = text.split(",").map((item) => item.trim());
+  const wrong = items.find((item) => !/^\d+(-\d+)?$/.test(item));
+  if (wrong === undefined) return items.map((item) => (/^\d+$/.test(item) ? Number(item) : item));
+  throw new InputError(`--layers: "${printable(wrong)}" is not allowed; give ids and ranges of ids: 0,3,10-20`);
+}
 
 /** Returns how to read the files. Throws `InputError` for values that are not allowed. */
 export function readingOptions(options: RecordingArguments): RecordingOptions {
@@ -88,6 +105,7 @@ export function readingOptions(options: RecordingArguments): RecordingOptions {
     experts: experts === undefined ? undefined : positiveInteger("experts", experts, mostExperts),
     topK: topK === undefined ? undefined : positiveInteger("top-k", topK, mostExperts),
     divide: divide === undefined ? undefined : positiveInteger("divide", divide),
+    layers: options.layers === undefined ? undefined : parseLayers(options.layers),
     skip,
     tensor,
     column,

@@ -11,7 +11,8 @@ import { counted } from "../core/words.ts";
 import { isPattern } from "../node/files/recorded-files.ts";
 import { readScenarioFile } from "../node/files/scenario-file.ts";
 import { optionGroups, parseAxes, scenarioPositional, setOption } from "./common-options.ts";
-import { type RecordingArguments, recordingOptions } from "./recording-options.ts";
+import { parseLayers, type RecordingArguments, recordingOptions } from "./recording-options.ts";
+import type { TakenFor } from "./terminal.ts";
 
 /** Options of commands that take one scenario and can change it. */
 export interface ScenarioArguments {
@@ -74,9 +75,9 @@ export async function readOneScenario({ scenario: file, seed, set }: ScenarioArg
 const defaultTopK = 2;
 
 /** How to read a file of logits. */
-export interface LogitsReading extends Pick<RecordingArguments, "axes" | "tensor" | "column" | "input" | "skip"> {
+export interface LogitsReading
+  extends Pick<RecordingArguments, "axes" | "tensor" | "column" | "input" | "layers" | "skip"> {
   "top-k"?: number | undefined;
-  layers?: string | undefined;
   "padding-mask"?: string | undefined;
   /** Only commands that have steps of their own take it. */
   "batch-tokens"?: number | undefined;
@@ -104,7 +105,7 @@ export const topKOption = {
   defaultDescription: `${defaultTopK}, or all experts if there are fewer`,
 } as const satisfies Options;
 
-const { tensor, column, input, axes, skip, "batch-tokens": batchTokens } = recordingOptions;
+const { tensor, column, input, axes, layers, skip, "batch-tokens": batchTokens } = recordingOptions;
 
 const readingOptionsOfLogits = {
   tensor,
@@ -115,13 +116,7 @@ const readingOptionsOfLogits = {
     describe: "What the dimensions are: layers,tokens,experts, …",
     defaultDescription: "[[steps,][layers,]]tokens,experts",
   },
-  layers: {
-    type: "string",
-    group: optionGroups.input,
-    requiresArg: true,
-    describe: "Ids of the layers to read: 0,3,10-20",
-    defaultDescription: "all",
-  },
+  layers,
   skip,
   "padding-mask": paddingMaskOption,
 } as const satisfies Record<string, Options>;
@@ -157,6 +152,13 @@ const optionOfField: Readonly<Record<string, string>> = {
   "stream.paddingMask": "--padding-mask",
 };
 
+/** A scenario that replays a file of logits. */
+export interface LogitsScenario {
+  readonly scenario: Scenario;
+  readonly hasSteps: boolean;
+  readonly recording: TakenFor;
+}
+
 /**
  * Returns the scenario that replays the file, with further `fields`, checked like any other under the name of `command`. A file
  * without steps is one batch in each layer, unless `batch-tokens` cuts it. Throws `InputError`, whose message names options
@@ -166,11 +168,11 @@ export async function scenarioOfLogits(
   command: string,
   { logits, tensor, column, input, axes, skip, layers, model, ...options }: LogitsArguments,
   fields: object,
-): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+): Promise<LogitsScenario> {
   const { "top-k": topK, "padding-mask": mask, "batch-tokens": batchTokens } = options;
   const named = axes === undefined ? undefined : parseAxes(axes, logitAxes);
   const file = await openRecordedLogits(logits, { tensor, column, input, axes: named });
-  const { steps, tokens, experts } = file;
+  const { steps, tokens, experts, description, notes } = file;
   await file.close();
   const hasSteps = steps !== null;
   const published = findModel(model);
@@ -193,7 +195,7 @@ export async function scenarioOfLogits(
       input,
       axes: named,
       skip,
-      layers: layers?.split(",").map((item) => (/^\d+$/.test(item) ? Number(item) : item)),
+      layers: layers === undefined ? undefined : parseLayers(layers),
       batchTokens: batchTokens ?? (hasSteps ? undefined : tokens),
       paddingMask: mask === undefined ? undefined : path.resolve(mask),
     },
@@ -201,7 +203,7 @@ export async function scenarioOfLogits(
     ...fields,
   };
   try {
-    return { scenario: await resolveScenario(written, command), hasSteps };
+    return { scenario: await resolveScenario(written, command), hasSteps, recording: { description, notes } };
   } catch (error) {
     if (error instanceof InputError) throw error.mapLines(inOptions);
     throw error;

@@ -1,6 +1,7 @@
 import pc from "picocolors";
 import type { Colors } from "picocolors/types.js";
 import wrapAnsi from "wrap-ansi";
+import type { Recording } from "../core/formats/recording.ts";
 import type { Scenario } from "../core/scenario/scenario.ts";
 import { counted, escapeUnprintable, escapeUnprintableInLines, rangesText } from "../core/words.ts";
 
@@ -50,6 +51,14 @@ export function wrapLines(text: string, columns: number): string {
 /** Writes `text` and a line feed to `stream`, wrapped to its terminal. */
 export function writeLines(stream: NodeJS.WriteStream, text: string): void {
   stream.write(`${wrapLines(text, columnsOf(stream))}\n`);
+}
+
+/** What files are taken for, in one line, and sentences about what was left out or assumed. */
+export type TakenFor = Pick<Recording, "description" | "notes">;
+
+/** Prints what files are taken for. */
+export function sayTakenFor({ description, notes }: TakenFor, stream: NodeJS.WriteStream = process.stdout): void {
+  for (const line of [`Taken for: ${description}`, ...notes]) writeLines(stream, escapeUnprintable(line));
 }
 
 /** Prints a warning on standard error: something may differ from what the user expects. */

@@ -138,7 +138,10 @@ describe("moesim frontier", () => {
     expect(found.points[0].worst_layer).toBe(prices[0] >= prices[1] ? 0 : 1);
     const one = await jsonOf(...words, "--layers", "1");
     expect(one.points[0].price).toBe(prices[1]);
-    expect((await frontier(...words)).stdout).toContain("worst");
+    const { stdout } = await frontier(...words);
+    expect(stdout).toContain("worst");
+    expect(stdout).toMatch(/^Taken for: NumPy array: logits, 2 layers × \d+ tokens × \d+ experts$/m);
+    expect(found.recording).toMatch(/^NumPy array: logits, 2 layers/);
   });
 
   it("runs a stream that reacts to its router with one router", async () => {

@@ -204,7 +204,29 @@ describe("moesim place", () => {
     await place(...words, "--format", "vllm-ascend", "--out", three);
     writeFileSync(file, ["layer_id,expert_id,count", ...rows].join("\n"));
     expect(await refusal(...words, "--map", three)).toContain(
-      "the map has 3 layers: 0, 1 and 2; but the loads have 2 layers with experts: 1 and 2",
+      "the map has 3 layers: 0, 1 and 2; but the loads have 2 layers with experts: 1 and 2. Select those of the map with --layers",
+    );
+  });
+
+  it("judges the layers that a map names, and refuses the map of another model", async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, "long.csv");
+    const rows = [3, 4, 5].flatMap((layer) => [0, 1, 2, 3].map((expert) => `${layer},${expert},${1 + layer * expert}`));
+    writeFileSync(file, ["layer_id,expert_id,count", ...rows].join("\n"));
+    const map = path.join(folder, "map.yaml");
+    const words = [file, "--gpus", "2"];
+    await place(...words, "--layers", "4-5", "--format", "tensorrt-llm", "--out", map);
+    const whole = await place(...words);
+    expect((await place(...words, "--map", map)).layers).toEqual(whole.layers.slice(1));
+    const { stdout } = await runInProcess(["place", ...words, "--map", map]);
+    expect(stdout).toContain("Not in the map, and left out: layer 3.");
+    expect(await refusal(...words, "--layers", "3", "--map", map)).toContain(
+      "it has layers 4-5; but the loads have layer 3",
+    );
+    expect(await refusal(...words, "--layers", "7", "--map", map)).toContain("there is no layer 7; the file has 3-5");
+    const wide = loadsFile([[1, 2, 3, 4, 5, 6]]);
+    expect(await refusal(wide, "--as", "loads", "--gpus", "2", "--map", map)).toContain(
+      "the map has 4 slots in each layer, too few for the 6 experts of the loads: it is the map of another model",
     );
   });
 

@@ -406,7 +406,8 @@ describe("probabilities instead of logits", () => {
   });
 
   it("warns of them if nobody said so: route, optimum and the runs of trace streams", async () => {
-    const warning = /warning: .*probabilities\.npy: Every row looks like probabilities.* say input probabilities/s;
+    const warning =
+      /warning: .*probabilities\.npy: Every row looks like probabilities.* set input to probabilities \(--input probabilities/s;
     const routed = await route("topk", ["--logits", "probabilities.npy", "--out", "p.csv", "--quiet"]);
     const solved = await runInProcess(["optimum", "--logits", "probabilities.npy"], folder);
     const stream = { kind: "trace", path: "probabilities.npy" };

@@ -40,7 +40,17 @@ import {
   scenarioOptions,
   topKOption,
 } from "../scenario-options.ts";
-import { absentSentences, layersText, printJson, sizesText, tableStyle, warn, writeLines } from "../terminal.ts";
+import {
+  absentSentences,
+  layersText,
+  printJson,
+  sayTakenFor,
+  sizesText,
+  type TakenFor,
+  tableStyle,
+  warn,
+  writeLines,
+} from "../terminal.ts";
 import { columnsWithin, formatTable, type TableCell } from "../text/table.ts";
 
 const defaultFactors = "1,1.05,1.1,1.25,1.5,2";
@@ -129,7 +139,7 @@ async function frontier(options: FrontierArguments): Promise<void> {
   if (options.gap !== undefined && !(options.gap >= 0)) {
     throw new InputError(`--gap: ${options.gap} is not allowed; give a number of at least 0`);
   }
-  const { scenario, title, isScenario } = await scenarioOf(options);
+  const { scenario, title, recording } = await scenarioOf(options);
   const every = given ?? Math.max(1, scenario.regret.every);
   const gap = options.gap ?? scenario.regret.gap;
   if (scenario.experts > mostAssignmentExperts) {
@@ -145,12 +155,12 @@ async function frontier(options: FrontierArguments): Promise<void> {
   }
   const all = out === undefined ? factors : withPictured(factors, scenario);
   const find = () => findFrontier(scenario, { factors: all, every, gap, routers }, options.quiet);
-  const found = await (isScenario ? namingFile(options.source, find) : find());
+  const found = await (recording === null ? namingFile(options.source, find) : find());
   if (found === null) throw new InputError(`${options.source}: empty stream: no step has a token with an expert`);
   const result = withFactors(found, factors);
   if (out !== undefined) await writeFrontier(out, result, found);
-  if (options.json) printJson(objectOf(title, scenario, result, out));
-  else if (!options.quiet) printFrontier(title, scenario, result, out);
+  if (options.json) printJson(objectOf(title, recording, scenario, result, out));
+  else if (!options.quiet) printFrontier(title, recording, scenario, result, out);
   for (const warning of adviceWarnings(scenario)) warn(warning);
 }
 
@@ -181,7 +191,7 @@ const ofFiles = ["scores", ...(Object.keys(logitsReadingOptions) as (keyof typeo
 /** Returns the scenario to find the frontier of, the one given or one that replays the file of logits, and what to call it. */
 async function scenarioOf(
   options: FrontierArguments,
-): Promise<{ scenario: Scenario; title: string; isScenario: boolean }> {
+): Promise<{ scenario: Scenario; title: string; recording: TakenFor | null }> {
   const { source, seed, set, scores, router } = options;
   if (await isScenarioFile(source)) {
     const wrong = ofFiles.find((name) => options[name] !== undefined);
@@ -190,7 +200,7 @@ async function scenarioOf(
     }
     const topK = options["top-k"] === undefined ? [] : [`topK=${positiveInteger("top-k", options["top-k"])}`];
     const { scenario } = await readOneScenario({ scenario: source, seed, set: [...set, ...topK] });
-    return { scenario, title: scenario.name, isScenario: true };
+    return { scenario, title: scenario.name, recording: null };
   }
   if (set.length > 0) {
     throw new InputError(`--set: changes fields of a scenario, but ${source} is taken for a file of logits`);
@@ -203,8 +213,12 @@ async function scenarioOf(
     );
   }
   const routers = Array.from(new Set(router ?? ["topk"]), (kind) => ({ kind }));
-  const { scenario } = await scenarioOfLogits("frontier", { ...options, logits: source }, { seed, scores, routers });
-  return { scenario, title: path.parse(source).name, isScenario: false };
+  const { scenario, recording } = await scenarioOfLogits(
+    "frontier",
+    { ...options, logits: source },
+    { seed, scores, routers },
+  );
+  return { scenario, title: path.parse(source).name, recording };
 }
 
 /** Whether `file` is a scenario, by its name and, for JSON, its keys: recordings can be JSON too. */
@@ -280,6 +294,7 @@ async function writeFrontier(folder: string, result: FrontierResult, pictured: F
 /** The value of `--json`. */
 function objectOf(
   title: string,
+  recording: TakenFor | null,
   scenario: Scenario,
   { mean, layers, worst }: FrontierResult,
   out: string | undefined,
@@ -287,6 +302,7 @@ function objectOf(
   const { seed, steps, tokens, experts, topK, measure } = scenario;
   return {
     name: title,
+    ...(recording !== null && { recording: recording.description }),
     seed,
     steps,
     tokens,
@@ -338,6 +354,7 @@ function frontierObject(
 
 function printFrontier(
   title: string,
+  recording: TakenFor | null,
   scenario: Scenario,
   { mean, layers, worst }: FrontierResult,
   out: string | undefined,
@@ -346,6 +363,7 @@ function printFrontier(
   const say = (text: string) => writeLines(process.stdout, text);
   const { colors, width } = tableStyle();
   say(`${printable(title)}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, top-${topK}`);
+  if (recording !== null) sayTakenFor(recording);
   for (const sentence of absentSentences(scenario)) say(sentence);
   const overLayers = layers.length > 0 ? `, and over ${counted(layers.length, "layer")}` : "";
   say(

@@ -19,7 +19,7 @@ import { checkKept, describeResults, withResultsFolder } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { inputOption, type RecordingArguments, readingOptions, recordingOptions } from "../recording-options.ts";
 import { paddingMaskOption } from "../scenario-options.ts";
-import { printJson, tableStyle, writeLines } from "../terminal.ts";
+import { printJson, sayTakenFor, tableStyle, writeLines } from "../terminal.ts";
 import { formatRunTable, runObject } from "../text/results-table.ts";
 import { leftOutSentence } from "../text/table.ts";
 
@@ -205,8 +205,7 @@ async function measureLayers(
   if (options.quiet) return;
   const say = (text: string) => writeLines(process.stdout, text);
   say(`${printable(name)}: ${counted(measured.row.sizes.steps, "recorded step")}, ${counted(experts, "expert")}`);
-  say(`Taken for: ${escapeUnprintable(recording.description)}`);
-  for (const note of [...notes, ...gapSentences(measured)]) say(escapeUnprintable(note));
+  sayTakenFor({ ...recording, notes: [...notes, ...gapSentences(measured)] });
   if (hasLayers) say(`\nMean over ${counted(measured.layers.length, "layer")}:`);
   const table = formatRunTable([row], tableStyle(options.wide));
   const leftOut = leftOutSentence(table);
@@ -278,8 +277,7 @@ async function measureBalancedness(recording: Recording, name: string, options: 
   if (options.quiet) return;
   const say = (text: string) => writeLines(process.stdout, text);
   say(`${printable(name)}: ${counted(steps, "logged step")}`);
-  say(`Taken for: ${escapeUnprintable(recording.description)}`);
-  for (const note of recording.notes) say(escapeUnprintable(note));
+  sayTakenFor(recording);
   say(
     `\nBalancedness (mean load of a rank / largest): mean ${formatNumber(mean)}, from ${formatNumber(least)} to ${formatNumber(most)}.`,
   );

@@ -11,7 +11,7 @@ import { eachStep } from "../../node/run/run-scenario.ts";
 import { type CommonArguments, optionGroups, positiveInteger } from "../common-options.ts";
 import { epilogue, examples } from "../help.ts";
 import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
-import { warn } from "../terminal.ts";
+import { sayTakenFor, warn } from "../terminal.ts";
 
 const scoreNames = [...scoreKinds, "raw"] as const;
 
@@ -30,7 +30,7 @@ export const optimumCommand: CommandModule<CommonArguments, OptimumArguments> = 
         group: optionGroups.input,
         requiresArg: true,
         describe: "Maximum tokens per expert",
-        defaultDescription: "tokens · top-k / experts, rounded up",
+        defaultDescription: "tokens · top-k / experts, rounded up; with disabled experts, what their tokens need",
       })
       .option("scores", {
         group: optionGroups.input,
@@ -62,7 +62,7 @@ async function optimum(options: OptimumArguments): Promise<void> {
   const capacity = options.capacity === undefined ? undefined : positiveInteger("capacity", options.capacity);
   if (typeof gap !== "number" || !(gap >= 0))
     throw new InputError(`--gap: ${gap} is not allowed; give a number of at least 0`);
-  const { scenario } = await scenarioOfLogits("optimum", options, { routers: [{ kind: "topk" }] });
+  const { scenario, recording } = await scenarioOfLogits("optimum", options, { routers: [{ kind: "topk" }] });
   if (scenario.experts > mostAssignmentExperts) {
     throw new InputError(
       `${options.logits}: has ${scenario.experts} experts; optimum takes at most ${mostAssignmentExperts}`,
@@ -74,6 +74,8 @@ async function optimum(options: OptimumArguments): Promise<void> {
   // Prints nothing if a later step of the file turns out to be bad.
   const lines: string[] = [];
   for (const ofLayer of scenariosOfLayers(scenario)) await solveLayer(ofLayer);
+  // Standard output is for scripts.
+  if (!options.quiet && !options.json) sayTakenFor(recording, process.stderr);
   process.stdout.write(lines.join(""));
   for (const warning of scenario.warnings ?? []) warn(warning);
 

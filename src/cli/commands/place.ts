@@ -28,7 +28,7 @@ import { epilogue, examples } from "../help.ts";
 import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import { type RecordingArguments, readingOptions, recordedPaths, recordingOptions } from "../recording-options.ts";
-import { printJson, tableStyle, writeLines } from "../terminal.ts";
+import { printJson, sayTakenFor, tableStyle, writeLines } from "../terminal.ts";
 import { formatTable } from "../text/table.ts";
 
 /** A map of 61 layers × 1,000 slots takes half a megabyte. */
@@ -242,8 +242,15 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   const progress = createProgress(layers.length, "layers", options.quiet);
   const placed: PlacedLayer[] = [];
   const absent: number[] = [];
+  const unmapped: number[] = [];
   try {
     for (const [index, layer] of layers.entries()) {
+      progress.update(index);
+      // A map that names its layers may have some of them only.
+      if (map?.format === "tensorrt-llm" && !map.layers.has(layer.layer)) {
+        unmapped.push(layer.layer);
+        continue;
+      }
       const position = placed.length;
       const given = map === null ? undefined : () => placementOf(map, layer.layer, position, mapFile!);
       const found = await placer(layer, given);
@@ -254,6 +261,13 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   } finally {
     progress.stop();
   }
+  if (unmapped.length === layers.length) {
+    throw new InputError(
+      `${escapeUnprintable(mapFile!)}: it has ${layersListed([...map!.layers.keys()])}; but the loads have ` +
+        layersListed(unmapped),
+    );
+  }
+  if (unmapped.length > 0) notes.push(`Not in the map, and left out: ${layersListed(unmapped)}.`);
   if (placed.length === 0)
     throw new InputError(`${recording.name}: no layer has any load, so there is nothing to place`);
   if (map !== null) checkLayers(map, placed, escapeUnprintable(mapFile!));
@@ -306,6 +320,12 @@ function shapeOf(options: PlaceArguments, experts: number, map: ExpertMap | null
   }
   const gpus = positiveInteger("gpus", givenGpus);
   const slots = positiveInteger("slots", options.slots ?? mapSlots ?? Math.ceil(experts / gpus) * gpus);
+  if (map !== null && mapSlots! < experts) {
+    throw new InputError(
+      `${escapeUnprintable(options.map!)}: the map has ${counted(mapSlots!, "slot")} in each layer, too few for the ` +
+        `${counted(experts, "expert")} of the loads: it is the map of another model`,
+    );
+  }
   if (mapSlots !== undefined && mapSlots !== slots) {
     throw new InputError(`--slots: ${slots}, but the map has ${mapSlots} slots in each layer`);
   }
@@ -343,13 +363,18 @@ function checkDistinct(placed: readonly PlacedLayer[], gpus: number, name: strin
   }
 }
 
+function layersListed(layers: readonly number[]): string {
+  return `${layers.length === 1 ? "layer" : "layers"} ${rangesText(layers)}`;
+}
+
 /** Throws `InputError` if layers cannot be told by their numbers, and are not as many as the map has. */
 function checkLayers({ format, layers }: ExpertMap, placed: readonly PlacedLayer[], name: string): void {
   const isByNumber = format !== "vllm-ascend" && placed.every(({ layer }) => layers.has(layer));
   if (isByNumber || layers.size === placed.length) return;
   throw new InputError(
     `${name}: the map has ${counted(layers.size, "layer")}: ${listed(Array.from(layers.keys(), String))}; but the loads have ` +
-      `${counted(placed.length, "layer")} with experts: ${listed(placed.map(({ layer }) => String(layer)))}`,
+      `${counted(placed.length, "layer")} with experts: ${listed(placed.map(({ layer }) => String(layer)))}. Select those of the map ` +
+      "with --layers",
   );
 }
 
@@ -452,8 +477,7 @@ function printPlan(
   const isJudged = map !== undefined;
   const hasLater = placed.some(({ later }) => later !== null);
   const what = isJudged ? `placement of ${escapeUnprintable(map)}` : method;
-  process.stdout.write(`Taken for: ${escapeUnprintable(recording.description)}\n`);
-  for (const note of notes) writeLines(process.stdout, escapeUnprintable(note));
+  sayTakenFor({ ...recording, notes });
   process.stdout.write(
     `${escapeUnprintable(recording.name)}: ${counted(placed.length, "layer")}, ${counted(experts, "expert")} in ${counted(slots, "slot")} ` +
       `on ${counted(gpus, "GPU")}, ${what}\n\n`,

@@ -24,8 +24,8 @@ import {
 import { epilogue, examples } from "../help.ts";
 import { checkTarget, withOutputFile } from "../output.ts";
 import { createProgress } from "../progress.ts";
-import { type LogitsArguments, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
-import { absentSentences, layersText, printJson, sizesText, warn, writeLines } from "../terminal.ts";
+import { type LogitsArguments, type LogitsScenario, logitsOptions, scenarioOfLogits } from "../scenario-options.ts";
+import { absentSentences, layersText, printJson, sayTakenFor, sizesText, warn, writeLines } from "../terminal.ts";
 
 interface RouteArguments extends CommonArguments, LogitsArguments {
   router?: string | undefined;
@@ -119,7 +119,7 @@ async function route(options: RouteArguments): Promise<void> {
   const router = written.kind;
   if (options.plan !== undefined) checkPlan(router);
   checkOutputs(options, await findRecordedFiles([options.logits]));
-  const { scenario, hasSteps } = await scenarioFor(options, written);
+  const { scenario, hasSteps, recording } = await scenarioFor(options, written);
   if (options.plan !== undefined && hasLayers(scenario)) {
     throw new InputError(
       `--plan: ${options.logits} has several layers, ${rangesText(scenario.layers!)}; choose one with --layers`,
@@ -146,8 +146,20 @@ async function route(options: RouteArguments): Promise<void> {
   if (options.json) {
     const missedSteps = routerKindOf({ kind: router }).plan === undefined ? null : notConverged;
     const ids = hasLayers(scenario) ? { layers: scenario.layers } : {};
-    printJson({ router, ...ids, steps, tokens, experts, top_k: topK, not_converged_steps: missedSteps, out, plan });
+    printJson({
+      router,
+      recording: recording.description,
+      ...ids,
+      steps,
+      tokens,
+      experts,
+      top_k: topK,
+      not_converged_steps: missedSteps,
+      out,
+      plan,
+    });
   } else if (!options.quiet) {
+    sayTakenFor(recording);
     writeLines(
       process.stdout,
       `${router}: ${layersText(scenario)}${sizesText(steps, tokens, experts)}, top-${topK}, written to ` +
@@ -189,10 +201,7 @@ function routerOf({ router, model }: RouteArguments): { readonly kind: string } 
 }
 
 /** Returns the scenario that routes the file with one router, `written` with its parameters of `--param`. */
-function scenarioFor(
-  options: RouteArguments,
-  written: { readonly kind: string },
-): Promise<{ scenario: Scenario; hasSteps: boolean }> {
+function scenarioFor(options: RouteArguments, written: { readonly kind: string }): Promise<LogitsScenario> {
   const { seed, "capacity-factor": capacityFactor } = options;
   const overrides = options.param.map(parseOverride);
   const parameters = [...Object.keys(routerKindOf(written).options.shape), "scores"];

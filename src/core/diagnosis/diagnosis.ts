@@ -103,7 +103,8 @@ export async function planDiagnosis(recording: Recording, options: DiagnosisOpti
   }
   if (recording.experts === null && options.experts === undefined) {
     notes.push(
-      `The files do not say how many experts there are, so ${experts} are assumed, up to the last one chosen: give the experts.`,
+      `The files do not say how many experts there are: ${experts} are assumed, up to the last one chosen. Give the number (--experts) ` +
+        "if there are more.",
     );
   }
   const topK = holds === "logits" ? options.topK! : recording.topK;

@@ -1,6 +1,14 @@
 import { InputError } from "../input-error.ts";
 import { counted, rangesText } from "../words.ts";
-import { type InputKind, type LayerReader, openRecording, type RecordedSources } from "./recording.ts";
+import {
+  type InputKind,
+  type LayerReader,
+  type LayerSelection,
+  layersNamed,
+  noLayersText,
+  openRecording,
+  type RecordedSources,
+} from "./recording.ts";
 
 /** What a dimension of recorded logits counts. */
 export const logitAxes = ["steps", "layers", "tokens", "experts"] as const;
@@ -33,6 +41,8 @@ export interface RecordedLogits {
   /** Tokens of all steps of a layer. */
   readonly rows: number;
   readonly experts: number;
+  /** Sentences about what was left out or assumed. */
+  readonly notes: readonly string[];
   /** Sentences that say why the numbers may not be logits. */
   readonly warnings: readonly string[];
   /**
@@ -81,6 +91,7 @@ export async function openRecordedLogits(
       tokens: tokens ?? 0,
       rows,
       experts,
+      notes: recording.notes,
       warnings: recording.warnings,
       open: (layer) => recording.layer(layer ?? first.id),
       close: () => recording.close(),
@@ -90,9 +101,6 @@ export async function openRecordedLogits(
     throw error;
   }
 }
-
-/** Layers that a scenario or an option selects: ids, and ranges of ids such as `10-20`, both ends included. */
-export type LayerSelection = readonly (number | string)[];
 
 /**
  * Returns those of `layers` that `selection` names, rising; all if it names none. Throws `InputError` if one is not among
@@ -104,21 +112,11 @@ export function selectLayers(
 ): { layers: readonly number[]; absentLayers: readonly number[] } | null {
   if (layers === null) {
     if (selection === undefined) return null;
-    throw new InputError(
-      `${file}: layers: the file has no layers; name its axes (axes: [layers, tokens, experts]), or leave layers out`,
-    );
+    throw new InputError(noLayersText(file));
   }
   if (selection === undefined) return { layers, absentLayers };
   const known = [...layers, ...absentLayers].sort((a, b) => a - b);
-  const wanted = new Set<number>();
-  for (const item of selection) {
-    const [first, last = first] = String(item).split("-").map(Number);
-    const found = known.filter((layer) => first <= layer && layer <= last);
-    if (found.length === 0 || (typeof item === "number" && found[0] !== item)) {
-      throw new InputError(`${file}: layers: there is no layer ${item}; the file has ${rangesText(known)}`);
-    }
-    for (const layer of found) wanted.add(layer);
-  }
+  const wanted = layersNamed(file, known, selection);
   const selected = layers.filter((layer) => wanted.has(layer));
   if (selected.length === 0) {
     throw new InputError(

@@ -6,7 +6,7 @@
 import { InputError } from "../input-error.ts";
 import { platform } from "../platform.ts";
 import { readBytes, type Source } from "../source.ts";
-import { counted } from "../words.ts";
+import { counted, rangesText } from "../words.ts";
 import { listNames, quoteName, shorten } from "./messages.ts";
 import {
   type Content,
@@ -31,6 +31,23 @@ export const axisNames = ["steps", "layers", "tokens", "experts", "topK"] as con
 /** `steps`, `layers`, `tokens`, `experts` or `topK`. */
 export type Axis = (typeof axisNames)[number];
 
+/** Layers that a scenario or an option selects: ids, and ranges of ids such as `10-20`, both ends included. */
+export type LayerSelection = readonly (number | string)[];
+
+/** Returns the layers of a file that `selection` names, as a set. Throws `InputError` if one is not among `known`, rising. */
+export function layersNamed(file: string, known: readonly number[], selection: LayerSelection): Set<number> {
+  const named = new Set<number>();
+  for (const item of selection) {
+    const [first, last = first] = String(item).split("-").map(Number);
+    const found = known.filter((layer) => first <= layer && layer <= last);
+    if (found.length === 0 || (typeof item === "number" && found[0] !== item)) {
+      throw new InputError(`${file}: layers: there is no layer ${item}; the file has ${rangesText(known)}`);
+    }
+    for (const layer of found) named.add(layer);
+  }
+  return named;
+}
+
 /** How to read a file that does not say it all itself. */
 export interface RecordingOptions {
   /** What the file holds. */
@@ -44,6 +61,8 @@ export interface RecordingOptions {
   readonly input?: InputKind | undefined;
   /** How often each token was counted: by that many ranks of tensor parallelism. Default 1. */
   readonly divide?: number | undefined;
+  /** Layers to read. Default all. */
+  readonly layers?: LayerSelection | undefined;
   /** Steps to leave out at the beginning. Default 0. */
   readonly skip?: number | undefined;
   /** Experts of the model; where files do not say. */
@@ -254,6 +273,32 @@ export async function openRecording(recorded: RecordedSources, options: Recordin
   }
 }
 
+/** Returns the layers that `selection` names, all without one, and a sentence about the others. */
+function chooseLayers(
+  file: string,
+  all: readonly LayerParts[],
+  hasLayers: boolean,
+  selection: LayerSelection | undefined,
+): { layers: readonly LayerParts[]; leftOut: readonly string[] } {
+  if (selection === undefined) return { layers: all, leftOut: [] };
+  if (!hasLayers) throw new InputError(noLayersText(file));
+  const named = layersNamed(
+    file,
+    all.map(({ id }) => id),
+    selection,
+  );
+  const others = all.filter(({ id }) => !named.has(id)).map(({ id }) => id);
+  return {
+    layers: all.filter(({ id }) => named.has(id)),
+    leftOut: others.length === 0 ? [] : [`Layers not selected, and left out: ${rangesText(others)}.`],
+  };
+}
+
+/** Says that a file without layers has none to select. */
+export function noLayersText(file: string): string {
+  return `${file}: layers: the file has no layers; name its axes (axes: [layers, tokens, experts]), or leave layers out`;
+}
+
 async function recordingOf(
   files: readonly string[],
   found: Found,
@@ -272,7 +317,8 @@ async function recordingOf(
   if (options.input !== undefined && content !== "logits") {
     throw new InputError(`${name}: ${content} are neither logits nor probabilities`);
   }
-  const layers = [...found.layers].sort((a, b) => a.id - b.id);
+  const all = [...found.layers].sort((a, b) => a.id - b.id);
+  const { layers, leftOut } = chooseLayers(name, all, hasLayers, options.layers);
   const byId = new Map(layers.map((layer) => [layer.id, layer]));
   if (layers.length === 0) throw new InputError(`${name}: ${found.what} without a layer`);
   const experts = content === "balancedness" ? null : (found.experts ?? options.experts ?? null);
@@ -338,7 +384,7 @@ async function recordingOf(
     experts,
     topK: content === "selections" ? (found.topK ?? sizes[0].columns) : null,
     hasShares,
-    notes: [...found.notes, ...warnings],
+    notes: [...found.notes, ...leftOut, ...warnings],
     warnings,
     beside,
     layer(id, batchTokens) {
@@ -431,7 +477,7 @@ function probabilityWarning(values: RecordedRows["values"], rows: number, column
   const kind = probabilities ? "probabilities" : "log-probabilities";
   return [
     `Every row looks like ${kind}, not logits: ${probabilities ? "its sum" : "the sum of its exponentials"} is 1. ` +
-      `Plain top-k chooses the same experts, but all else is computed of logits; say input ${kind}.`,
+      `Plain top-k chooses the same experts, but all else is computed of logits: set input to ${kind} (--input ${kind} on the command line).`,
   ];
 }
 

@@ -5,6 +5,7 @@ import { InputError } from "../../core/input-error.ts";
 import { directionOf, metricColumns } from "../../core/metrics/catalogue.ts";
 import { printable } from "../../core/results/format.ts";
 import { numberIn, sweptSizes } from "../../core/results/results.ts";
+import { listed } from "../../core/words.ts";
 import { checkIsResults, openRows, type RowReader } from "../files/read-results.ts";
 import { checkedFilesIn, judgedNames, keyPositionsOf, requiredKeys } from "./checked-files.ts";
 import { countsOf, createFindingCollector, type Finding, type RouterFindings } from "./findings.ts";
@@ -108,6 +109,14 @@ function isJudged(file: string): boolean {
   return judgedNames.some((name) => name === file);
 }
 
+function differentScenarios(file: string, inBaseline: readonly string[], inNow: readonly string[]): string {
+  const named = (names: readonly string[]) => listed(names.map((name) => `"${printable(name)}"`));
+  return (
+    `${file}: no row has a counterpart, because the baseline is of ${named(inBaseline)} and the results of ${named(inNow)}. Rows ` +
+    "are matched by the scenario's name, which `measure` takes from the file: give both the same name."
+  );
+}
+
 interface FolderComparison {
   readonly parts: readonly RouterFindings[];
   readonly compared: readonly ComparedRow[];
@@ -182,6 +191,8 @@ async function compareFolders(
       collector.addSame(file, expected[router.inBaseline], same);
     }
 
+    const scenarioOf = (row: Row, side: Side) => row[keys.find(({ name }) => name === "scenario")?.[side] ?? -1] ?? "";
+    const unmatched = { inBaseline: new Set<string>(), inNow: new Set<string>() };
     const noValue = { column: null, baseline: null, now: null, change: null, allowed: null };
     await join(baselineRows, nowRows, keys, {
       onPair(expected, found) {
@@ -194,15 +205,21 @@ async function compareFolders(
         row.pairs.push({ expected, found });
       },
       onMissing(row) {
+        unmatched.inBaseline.add(scenarioOf(row, "inBaseline"));
         add({ kind: "row", verdict: "missing", ...placeOf(row, "inBaseline"), ...noValue });
         if (isJudged(file)) unpaired.push({ ...placeOf(row, "inBaseline", "seed"), lackedBy: "results" });
       },
       onNew(row) {
+        unmatched.inNow.add(scenarioOf(row, "inNow"));
         add({ kind: "row", verdict: "new", ...placeOf(row, "inNow"), ...noValue });
         if (isJudged(file)) unpaired.push({ ...placeOf(row, "inNow", "seed"), lackedBy: "baseline" });
       },
     });
 
+    const { inBaseline, inNow } = unmatched;
+    if (paired.size === 0 && inBaseline.size * inNow.size > 0 && ![...inNow].some((name) => inBaseline.has(name))) {
+      notes.push(differentScenarios(file, [...inBaseline], [...inNow]));
+    }
     for (const row of paired.values()) {
       for (const column of asMeans) {
         const outcome = judgeMeans(row, column, rules);

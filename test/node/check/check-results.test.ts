@@ -421,6 +421,20 @@ describe("a check of results for a metric that is worse than in a baseline", () 
     expect(notes).toEqual([expect.stringMatching(/^--metric marginal_error: is not a column of summary\.csv here/)]);
   });
 
+  it("says why nothing matches if the scenarios have other names", async () => {
+    const named = (name: string) =>
+      resultFolder({
+        "summary.csv": summary.map((row, i) => (i === 0 ? row : row.with(summary[0].indexOf("scenario"), name))),
+      });
+    const { notes, passed } = await checkResults(named("monday"), named("tuesday"), rulesOf("worse"));
+    expect(passed).toBe(false);
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /^summary\.csv: no row has a counterpart, because the baseline is of "tuesday" and the results of "monday"\./,
+      ),
+    ]);
+  });
+
   it("refuses a metric that is no number", async () => {
     const [good, bad] = ["0.5", "NaN"].map((score) => summaryOf(["score"], [["a", 1, score]]));
     await expect(checkResults(bad, good, rulesOf("worse"))).rejects.toThrow(
