@@ -18,7 +18,7 @@ export type {
   RoutingFigures,
 } from "./core/diagnosis/layer.ts";
 export type { Origin, Remedy, Verdict, VerdictKind } from "./core/diagnosis/verdict.ts";
-export type { Axis, Content, InputKind, RecordingOptions } from "./core/formats/recording.ts";
+export type { Axis, Content, InputKind, LayerSelection, RecordingOptions } from "./core/formats/recording.ts";
 export { InputError } from "./core/input-error.ts";
 export type { KernelBackend } from "./core/kernels/index.ts";
 export { type DiagnosisInput, diagnose } from "./core/library/diagnose.ts";

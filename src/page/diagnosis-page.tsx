@@ -357,6 +357,13 @@ function JudgedSection({ diagnosis }: { diagnosis: Diagnosis }) {
           Not enough data: an interval leaves that open, there are fewer than {leastPairs} pairs per expert in a part,
           or there is nothing to fit.
         </li>
+        {diagnosis.holds === "logits" && (
+          <li>
+            The least cost is proven: no router that keeps every batch within {formatNumber(capacityFactor)} × an equal
+            share per expert loses less of the score. One that exceeds it, as a bias does on some batches, can lose
+            less.
+          </li>
+        )}
       </ul>
       <dl class="facts">
         {facts.map(([term, value]) =>

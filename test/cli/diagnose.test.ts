@@ -104,6 +104,13 @@ describe("moesim diagnose", () => {
     expect(Number(row.b_slowdown_bias)).toBe(layer.b.bias.slowdown.mean);
     expect(Number(row.b_saved_replicas_half_width)).toBe(layer.saved_on_b.replicas.half_width);
     expect(Number(row.optimum_upper_bound)).toBe(layer.optimum.upper_bound);
+    expect([Number(row.slowdown), Number(row.slowdown_half_width)]).toEqual([
+      layer.slowdown.mean,
+      layer.slowdown.half_width,
+    ]);
+    expect(row.reason).toBe(layer.reason);
+    // One number for the slowdown everywhere: 1 is balanced.
+    expect(layer.reason).toContain(`The slowdown on 4 GPUs is ${layer.slowdown.mean.toFixed(3)} ± `);
     expect(layer.placement.moves).toHaveLength(16);
     expect(layer.placement.replicas).toHaveLength(20);
     expect(json).toMatchObject({ gpus: 4, slots: 16, slots_with_replicas: 20, split: 0.5, scores: "softmax" });

@@ -142,6 +142,9 @@ function partColumns(name: "a" | "b"): TableColumn[] {
     ...intervalColumns(`${name}_slowdown_bias`, (layer) => layer[name]?.biased?.slowdown),
     ...intervalColumns(`${name}_slowdown_moves`, (layer) => layer[name]?.moves?.slowdown),
     ...intervalColumns(`${name}_slowdown_replicas`, (layer) => layer[name]?.replicas?.slowdown),
+    ...intervalColumns(`${name}_node_slowdown`, (layer) => layer[name]?.nodeSlowdown),
+    ...intervalColumns(`${name}_node_slowdown_moves`, (layer) => layer[name]?.moves?.nodeSlowdown),
+    ...intervalColumns(`${name}_node_slowdown_replicas`, (layer) => layer[name]?.replicas?.nodeSlowdown),
     { name: `${name}_score`, value: (layer) => layer[name]?.plain.score ?? null },
     { name: `${name}_score_bias`, value: (layer) => layer[name]?.biased?.score ?? null },
   ];
@@ -161,6 +164,7 @@ const columns: readonly TableColumn[] = [
   { name: "max_vio_run_by_chance", value: ({ chanceRun }) => chanceRun },
   ...intervalColumns("max_vio_batch", ({ maxVioBatch }) => maxVioBatch),
   { name: "max_vio_batch_by_chance", value: ({ chanceBatch }) => chanceBatch },
+  ...intervalColumns("slowdown", ({ slowdownExcess }) => ({ ...slowdownExcess, mean: slowdownExcess.mean + 1 })),
   ...intervalColumns("slowdown_above_chance", ({ excess }) => excess),
   { name: "idle_experts", value: ({ idleExperts }) => idleExperts.length },
   { name: "idle_fraction", value: ({ idleFraction }) => idleFraction.mean },
@@ -188,6 +192,7 @@ const columns: readonly TableColumn[] = [
   { name: "optimum_score", value: ({ optimum }) => optimum?.best ?? null },
   { name: "optimum_upper_bound", value: ({ optimum }) => optimum?.upperBound ?? null },
   { name: "optimum_batches", value: ({ optimum }) => optimum?.batches ?? null },
+  { name: "reason", value: ({ verdict }) => verdict.reason },
 ];
 
 /** Returns diagnosis.csv: a row per layer. Slowdowns without GPUs are those of experts, 1 + MaxVio of a batch. */

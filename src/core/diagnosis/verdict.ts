@@ -56,9 +56,13 @@ export function verdictOf(figures: LayerFigures): Verdict {
     return leave("Every token has every expert, so the loads are equal.");
   }
   if (excess === null) return lacking("Shares do not say how many pairs there were, so chance cannot be told apart.");
-  const unit = figures.gpus === null ? "MaxVio of a batch" : `The slowdown on ${counted(figures.gpus, "GPU")}`;
-  const [observed, above] = [formatInterval(figures.slowdownExcess), formatInterval(excess)];
-  const measured = `${unit} is ${observed}, ${above} above chance`;
+  const { gpus, slowdownExcess } = figures;
+  const above = `${formatInterval(excess)} above chance`;
+  const measured =
+    gpus === null
+      ? `MaxVio of a batch is ${formatInterval(slowdownExcess)}, ${above}`
+      : `The slowdown on ${counted(gpus, "GPU")} is ${formatInterval({ ...slowdownExcess, mean: slowdownExcess.mean + 1 })} ` +
+        `(1 is balanced), ${above}`;
   if (a === null || b === null || excess.halfWidth === null) {
     return lacking(`${measured}, but there is a single batch: nothing can be fitted and judged on others.`);
   }
@@ -98,7 +102,7 @@ function remedyVerdict(figures: LayerFigures, b: PartFigures, measured: string):
   const sentences = known.map(({ remedy, gain }) => gainText(remedy, gain)).join("; ");
   const text = `${measured}. On part B, where ${formatNumber(avoidable)} is above chance, ${sentences}.`;
   if (placement !== null) {
-    const how = placement === "moves" ? "" : " It takes one replica per GPU.";
+    const how = placement === "moves" ? "" : " Moving alone does not do: it takes one replica per GPU.";
     return { kind: "placement would do", remedy: placement, reason: `${text}${how}` };
   }
   if (does("bias")) return { kind: "a bias would do", remedy: "bias", reason: `${text}${costText(figures)}` };

@@ -19,6 +19,7 @@ export const recordingFields = {
   column: z.string().min(1).optional(),
   input: z.enum(inputKinds).optional(),
   divide: count.optional(),
+  layers: z.array(z.union([z.int().nonnegative(), z.string().regex(/^\d+-\d+$/)])).optional(),
   skip: z.int().nonnegative().optional(),
   experts: count.max(mostExperts).optional(),
   topK: count.max(mostExperts).optional(),

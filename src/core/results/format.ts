@@ -26,7 +26,9 @@ export function formatInterval(interval: Interval | null, unit = 1): string {
   if (interval === null) return formatNumber(null);
   const mean = unit * interval.mean;
   if (interval.halfWidth === null) return formatNumber(mean);
-  const halfWidth = unit * interval.halfWidth;
+  // Values that differ by rounding alone are equal.
+  const isRounding = interval.halfWidth <= 1e-12 * Math.abs(interval.mean) || interval.halfWidth < 1e-15;
+  const halfWidth = isRounding ? 0 : unit * interval.halfWidth;
   const decimals = Math.max(0, halfWidthDigits - 1 - Math.floor(Math.log10(halfWidth)));
   // A spread far below the digits shown, as between sums that differ only by rounding, has no digits to show.
   if (halfWidth === 0 || decimals > mostDecimals) return `${formatNumber(mean)} ± ${formatNumber(halfWidth)}`;

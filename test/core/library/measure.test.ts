@@ -70,6 +70,14 @@ it("measures logits by top-k, and finds the experts of choices itself", async ()
   expect((await measure({ files: selections, as: "selections" })).experts).toBe(64);
 });
 
+it("reads the layers that it is told", async () => {
+  const files = projectPath("scenarios/traces/made-loads.npy");
+  const axes = ["layers", "experts"] as const;
+  const all = await measure({ files, axes });
+  const some = await measure({ files, axes, layers: [3, "18-19"] });
+  expect(some.layers).toEqual(all.layers.filter(({ layer }) => [3, 18, 19].includes(layer)));
+});
+
 it("takes a step's load from recorded counts as they are", async () => {
   const file = path.join(temporaryFolder(), "loads.csv");
   writeFileSync(file, "3,1,0\n2,2,2\n");

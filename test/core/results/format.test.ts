@@ -9,7 +9,7 @@ describe("a mean with its interval", () => {
     [123456, 4321, "123456 ± 4321"],
     [0.0187, 0.000349, "0.01870 ± 0.00035"],
     [0.5, 0, "0.5 ± 0"],
-    [0.3, 5.5e-17, "0.3 ± 5.500e-17"],
+    [0.3, 5.5e-17, "0.3 ± 0"],
     [2, null, "2"],
   ])("of %d and %d is %s", (mean, halfWidth, text) => {
     expect(formatInterval({ mean, halfWidth, count: 3 })).toBe(text);
