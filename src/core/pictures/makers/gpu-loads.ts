@@ -1,4 +1,4 @@
-import { max, mean, quantile, range } from "d3-array";
+import { max, mean, min, quantile, range } from "d3-array";
 import type { BarSeriesOption, LineSeriesOption } from "echarts";
 import { horizontal, vertical } from "../parts/axes.ts";
 import { cellsWidth, type HeatMapPanel, heatMap, rangeLabel } from "../parts/heat-map.ts";
@@ -23,8 +23,8 @@ const names = { unplaced: "experts in order", placed: "placed", bound: "bound of
 const mostBars = 64;
 const plotHeight = 300;
 const leastCellWidth = 2;
-/** The scale of loads ends at this quantile of the cells, a multiple of the step, but not below the least. */
-const scale = { quantile: 0.98, step: 25, least: 125 } as const;
+/** The scale of loads ends at this quantile of the cells, and starts at the smallest above 0, both in steps. */
+const scale = { quantile: 0.98, step: 5 } as const;
 
 /**
  * Load of each GPU before and after placing experts, in percent of the mean: bars for one layer, otherwise one row per layer.
@@ -64,7 +64,10 @@ export function gpuLoadsPicture(layers: readonly LayerGpuLoads[], when: string, 
     };
   });
   const values = panels.flatMap((panel) => panel.values);
-  const top = Math.max(scale.least, Math.ceil(quantile(values, scale.quantile)! / scale.step) * scale.step);
+  // Loads between 95 % and 105 % are a large difference once experts are placed, so that the scale cannot start at 0.
+  const least = min(values, (value) => (value > 0 ? value : 100))!;
+  const bottom = Math.min(100 - scale.step, Math.floor(least / scale.step) * scale.step);
+  const top = Math.max(100 + scale.step, Math.ceil(quantile(values, scale.quantile)! / scale.step) * scale.step);
   return {
     ...shared,
     reading: [
@@ -74,9 +77,10 @@ export function gpuLoadsPicture(layers: readonly LayerGpuLoads[], when: string, 
     ].join(" "),
     ...heatMap(panels, width, {
       dimensions: ["GPU", "layer", "load, % of the mean"],
+      bottom,
       top,
       topLabel: `≥ ${top} % of the mean load`,
-      zeroLabel: "0 %",
+      bottomLabel: `${bottom} %`,
       marked: { isMarked: (percent) => percent === 0, range: { value: 0 }, label: "idle: no token" },
       isDownward: true,
       most: 2,

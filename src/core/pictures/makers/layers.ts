@@ -219,7 +219,7 @@ export function layerGainPicture(data: ReportData, width = pictureWidth): Pictur
       dimensions: ["layer", "", `MaxVio, % of ${name}'s`],
       top: same,
       topLabel: `as with ${name}`,
-      zeroLabel: "0 %: balanced",
+      bottomLabel: "0 %: balanced",
       marked: { isMarked: (percent) => percent > same, range: { gt: same }, label: `worse than ${name}` },
       most: 2,
       panelHeight: 24,

@@ -33,10 +33,11 @@ export interface HeatMapPanel {
 export interface HeatMapStyle {
   /** Names of the columns, the rows and the values. */
   readonly dimensions: readonly [column: string, row: string, value: string];
-  /** The colour scale goes from 0 to `top`, which its end is labelled with. */
+  /** The colour scale goes from `bottom` (default 0), which no cell is below, to `top`; its ends have these labels. */
+  readonly bottom?: number;
   readonly top: number;
   readonly topLabel: string;
-  readonly zeroLabel: string;
+  readonly bottomLabel: string;
   /** Cells in the contrasting colour. */
   readonly marked: {
     readonly isMarked: (value: number) => boolean;
@@ -55,12 +56,12 @@ export interface HeatMapStyle {
 /** Returns the scale of cells that hold loads in percent of the mean load; idle experts, at 0, stand out. */
 export function loadScale(
   percents: readonly number[],
-): Pick<HeatMapStyle, "top" | "topLabel" | "zeroLabel" | "marked"> {
+): Pick<HeatMapStyle, "top" | "topLabel" | "bottomLabel" | "marked"> {
   const top = Math.max(leastTop, Math.ceil(quantile(percents, scaleQuantile)! / scaleStep) * scaleStep);
   return {
     top,
     topLabel: `≥ ${top} % of the mean load`,
-    zeroLabel: "0 %",
+    bottomLabel: "0 %",
     marked: { isMarked: (percent) => percent === 0, range: { value: 0 }, label: "idle: no token" },
   };
 }
@@ -102,7 +103,7 @@ export function heatMap(
 
 /** Returns the option without the places of the panels, which are about `width` pixels wide. */
 function heatMapOption(panels: readonly HeatMapPanel[], width: number, style: HeatMapStyle): EChartsOption {
-  const { dimensions, top, topLabel, zeroLabel, marked, isDownward = false } = style;
+  const { dimensions, bottom = 0, top, topLabel, bottomLabel, marked, isDownward = false } = style;
   const [columnName, rowName] = dimensions;
   const axisLine = { show: false };
   const axisTick = { show: false };
@@ -143,12 +144,12 @@ function heatMapOption(panels: readonly HeatMapPanel[], width: number, style: He
         type: "continuous",
         seriesIndex: panels.map((_, panel) => 2 * panel),
         dimension: 2,
-        min: 0,
+        min: bottom,
         max: top,
         orient: "horizontal",
         itemWidth: 14,
         itemHeight: 120,
-        text: [topLabel, zeroLabel],
+        text: [topLabel, bottomLabel],
         textStyle: { color: "@mutedText" },
         inRange: { color: themes.light.scale.map((_, position) => `@scale${position}`) },
         // Marked cells are not in this series; values above the scale are.

@@ -92,7 +92,7 @@ export function targetProblem(target: LoadTarget, shape: TargetShape): string | 
   // An exponent that is finite leaves the last digits out of reach.
   const slack = 1e-6 * Math.max(1, most);
   if (wanted < least - slack || wanted > most + slack) {
-    return `${wanted} is out of reach; ${sizes} it can be from ${inDigits(least)} to ${inDigits(most)}`;
+    return `${wanted} is out of reach; ${sizes} it can be from ${inDigits(least, Math.ceil)} to ${inDigits(most, Math.floor)}`;
   }
   const load = new Int32Array(experts);
   const wantedLoad = solveShares(target, shape).map((share) => share * tokens);
@@ -105,6 +105,9 @@ export function targetProblem(target: LoadTarget, shape: TargetShape): string | 
   );
 }
 
-function inDigits(value: number): string {
-  return String(Number(value.toFixed(4)));
+/** Formats a value in four significant digits. A limit is rounded inwards, so that what is shown can be had. */
+function inDigits(value: number, round: (scaled: number) => number = Math.round): string {
+  if (value === 0) return "0";
+  const unit = 10 ** (Math.floor(Math.log10(Math.abs(value))) - 3);
+  return String(Number((round(value / unit - (round === Math.ceil ? 1e-9 : -1e-9)) * unit).toPrecision(4)));
 }
