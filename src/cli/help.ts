@@ -27,6 +27,7 @@ export const runFiles = [
   "layers.csv       metrics of each layer, if there are several; summary.csv then has means",
   "steps.csv        metrics of each step, a row per router and step",
   "loads.csv        load of each expert, on up to `loadSamples` steps",
+  "gpus.csv         load of each GPU, before and after, if the scenario places experts",
   "diagnostics.csv  further metrics of each step",
   "timing.csv       time that routing took, and training if any",
   "run.json         scenario, versions, start and end: enough to repeat the run",

@@ -1,4 +1,5 @@
 import { comparisonPictures } from "../core/pictures/comparison-pictures.ts";
+import { comparedGpuLoadsPicture, type FolderGpuLoads } from "../core/pictures/makers/gpu-loads.ts";
 import { capitalized, drawnName } from "../core/pictures/parts/text.ts";
 import {
   type ComparedCell,
@@ -22,11 +23,13 @@ const mostUpright = 3;
 
 /**
  * Results side by side as one HTML page: what changed, how the scenarios differ, and a picture and a table of each
- * metric.
+ * metric; and the loads of GPUs, if the folders place experts on them.
  */
-export function renderComparison(comparison: Comparison): string {
+export function renderComparison(comparison: Comparison, gpuLoads: readonly FolderGpuLoads[] = []): string {
   const { folders, fields, metrics } = comparison;
-  const pictures = comparisonPictures(comparison);
+  const ofMetrics = comparisonPictures(comparison);
+  const ofGpus = comparedGpuLoadsPicture(gpuLoads);
+  const pictures = ofGpus === null ? ofMetrics : [...ofMetrics, ofGpus];
   const routers = Array.from(new Set(metrics.flatMap(({ rows }) => rows.map(({ router }) => router))));
   return renderPage({
     title: folders.map(({ name }) => name).join(" · "),
@@ -56,10 +59,11 @@ export function renderComparison(comparison: Comparison): string {
         <section aria-labelledby="pictures">
           <h2 id="pictures">Metrics</h2>
           {metrics.map((metric, i) => (
-            <PictureFigure key={metric.column} picture={pictures[i]}>
+            <PictureFigure key={metric.column} picture={ofMetrics[i]}>
               <MetricTable metric={metric} names={folders.map(({ name }) => name)} routers={routers} />
             </PictureFigure>
           ))}
+          {ofGpus !== null && <PictureFigure picture={ofGpus} />}
         </section>
       </>
     ),

@@ -58,6 +58,34 @@ describe("the columns of placements", () => {
     for (const [column, value] of Object.entries(means)) expect(value, column).toBeCloseTo(mean(column as Column), 12);
   });
 
+  it("go with gpus.csv: the loads of GPUs on the steps after the first fit, before and after", async () => {
+    const words = ["run", "placed.json", "--set", "placement.interval=12", "loadSamples=24", "--out", "all", "--quiet"];
+    expect(await runInProcess(words, folder)).toMatchObject({ code: 0, stderr: "" });
+    const rows = readCsv(path.join(folder, "all", "gpus.csv")).filter(({ router }) => router === "topk");
+    expect(rows.map(({ gpu }) => gpu)).toEqual(["0", "1", "2", "3"]);
+    const sums = [0, 0, 0, 0];
+    for (const { router, step, expert, load } of readCsv(path.join(folder, "all", "loads.csv"))) {
+      if (router === "topk" && Number(step) >= 12) sums[Math.floor(Number(expert) / 2)] += Number(load);
+    }
+    expect(rows.map((row) => Number(row.unplaced_load))).toEqual(sums);
+    const placed = rows.map((row) => Number(row.load));
+    expect(placed.reduce((sum, load) => sum + load)).toBeCloseTo(12 * 64 * 2, 9);
+    expect(Math.max(...placed)).toBeLessThan(Math.max(...sums));
+  });
+
+  it("are drawn by report and by compare: the GPUs before and after", async () => {
+    const report = await runInProcess(["report", "every-2", "--out", "placed.html"], folder);
+    expect(report.stdout).toMatch(
+      /^Loads of the GPUs before and after placement: In the mean over 2 rows, the fullest GPU/m,
+    );
+    expect(
+      (await runInProcess(["compare", "every-2", "every-12", "--html", "both.html", "--quiet"], folder)).code,
+    ).toBe(0);
+    const page = readFileSync(path.join(folder, "both.html"), "utf8");
+    expect(page).toContain("Loads of the GPUs before and after placement");
+    expect(page).toMatch(/times placed in every-2; [\d.]+ placed in every-12\./);
+  });
+
   it("are compared, each with its better direction", async () => {
     const words = ["compare", "every-12", "every-2", "--metric", ...columns, "--json"];
     const { metrics } = JSON.parse((await runInProcess(words, folder)).stdout);

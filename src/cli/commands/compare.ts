@@ -2,7 +2,9 @@ import { writeFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
 import { InputError } from "../../core/input-error.ts";
 import { type MetricColumn, metricColumns } from "../../core/metrics/catalogue.ts";
+import type { FolderGpuLoads } from "../../core/pictures/makers/gpu-loads.ts";
 import { printable } from "../../core/results/format.ts";
+import type { Results } from "../../core/results/results.ts";
 import { suggestion } from "../../core/suggestion.ts";
 import { counted } from "../../core/words.ts";
 import { openResults } from "../../node/files/read-results.ts";
@@ -56,19 +58,23 @@ async function compare({ folders, metric, all, html, json, quiet }: CompareArgum
   const columns = chooseMetrics(metric, all === true);
   if (html !== undefined) checkTarget("html", html, folders.flatMap(filesOfResults));
   const { compareResults } = await import("../../node/compare-results.ts");
-  const comparison = compareResults(
-    folders.map((folder) => openResults(folder)),
-    columns,
-  );
+  const opened = folders.map((folder) => openResults(folder));
+  const comparison = compareResults(opened, columns);
   if (html !== undefined) {
     const { renderComparison } = await import("../../page/comparison-page.tsx");
-    await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison)));
+    const gpuLoads = await Promise.all(opened.map((results, i) => gpuLoadsOf(results, comparison.folders[i].name)));
+    await withOutputFile(html, async (out) => writeFileSync(out, renderComparison(comparison, gpuLoads)));
   }
   if (json) printJson(comparison);
   else if (!quiet) {
     const { green, red } = colorsOf(process.stdout);
     process.stdout.write(formatComparison(comparison, { better: green, worse: red }, metric !== undefined));
   }
+}
+
+/** Returns the loads of GPUs of a run; a sweep has those of its first cell. */
+async function gpuLoadsOf({ runs }: Results, name: string): Promise<FolderGpuLoads> {
+  return { name, routers: await runs[0].files.gpuLoads() };
 }
 
 /** Returns the metrics in `names`, in that order; by default the main ones, or all. Throws `InputError` for an unknown name. */

@@ -187,7 +187,7 @@ async function measureLayers(
     );
   }
   const hasLayers = recording.layers.length > 1;
-  const written = filesOfRunWith(hasLayers).filter((file) => file !== "timing.csv");
+  const written = filesOfRunWith({ hasLayers, isPlaced: false }).filter((file) => file !== "timing.csv");
   const row = { ...measured.row, timing: null, dualScores: null };
   if (options.json) {
     printJson({

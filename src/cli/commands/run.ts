@@ -14,7 +14,7 @@ import {
 import { hasLayers, type Scenario } from "../../core/scenario/scenario.ts";
 import type { RouterResult } from "../../core/simulation/result.ts";
 import { counted, escapeUnprintable, shellWord } from "../../core/words.ts";
-import { filesOfRunWith, holdsCheckpoint, type Staging } from "../../node/files/results-folder.ts";
+import { filesOfScenario, holdsCheckpoint, type Staging } from "../../node/files/results-folder.ts";
 import { writeRunRecord } from "../../node/files/write-results.ts";
 import { dualRegretBases, namingFile, openInput, runRecord } from "../../node/run/run-record.ts";
 import { openRunCheckpoint, type RouterProgress, type RunRow, runScenario } from "../../node/run/run-scenario.ts";
@@ -147,7 +147,7 @@ async function run(options: RunArguments): Promise<void> {
   const { balanceSentences, verdictOfRun } = await import("../../core/results/verdict.ts");
   const verdict = verdictOfRun(rows);
   const { name, steps, tokens, experts, topK, seed } = scenario;
-  const written = filesOfRunWith(hasLayers(scenario));
+  const written = filesOfScenario(scenario);
   if (options.json) {
     const pareto = verdict.pareto.map((position) => verdict.contenders[position].name);
     const layers = {

@@ -1,4 +1,5 @@
 import { dualRegretPicture, regretPicture } from "./makers/cumulative-picture.ts";
+import { placedGpuLoadsPicture } from "./makers/gpu-loads.ts";
 import { layerGainPicture, layerLoadsPicture, layerMaxVioPicture } from "./makers/layers.ts";
 import { loadCurvesPicture } from "./makers/load-curves.ts";
 import { loadsPicture } from "./makers/loads.ts";
@@ -30,6 +31,7 @@ const pictureMakers: readonly PictureMaker[] = [
   dualRegretPicture,
   rankSlowdownPicture,
   placementPicture,
+  placedGpuLoadsPicture,
   solverPicture,
   taskLossPicture,
 ];

@@ -175,6 +175,9 @@ export function diagnosticColumns(isPlaced = false): readonly Column<StepRow>[] 
 /** The header of loads.csv. */
 export const loadHeader = ["scenario", "router", "seed", "step", "expert", "load"] as const;
 
+/** The header of gpus.csv. Loads are in pairs, summed over the steps on which a fitted placement is in force. */
+export const gpusHeader = ["scenario", "router", "seed", "gpu", "unplaced_load", "load"] as const;
+
 export interface TimingRow {
   readonly source: RowSource;
   readonly timing: RunTiming;

@@ -27,6 +27,16 @@ export interface LayerLoads {
   readonly layers: readonly { readonly layer: number; readonly load: readonly number[] }[];
 }
 
+/** The loads of the GPUs of one layer, in pairs, summed over the steps on which a fitted placement was in force. */
+export interface PlacedLoads {
+  /** Null if the run has one layer. */
+  readonly layer: number | null;
+  /** `[gpus]`, with the experts in order and without replicas. */
+  readonly unplaced: readonly number[];
+  /** `[gpus]`, with the placement in force on each step. */
+  readonly placed: readonly number[];
+}
+
 /**
  * What a run left besides its rows in the summary: known because it was just computed, or read on demand. Each method throws
  * `InputError` if the file that it reads is malformed.
@@ -44,6 +54,8 @@ export interface RunFiles {
   loadSeries(): Promise<ReadonlyMap<string, LoadSeries>>;
   /** loads.csv by router if it is of several layers; else none. */
   layerLoads(): Promise<ReadonlyMap<string, LayerLoads>>;
+  /** gpus.csv by router, layers rising; none if it is missing, as in a run that places no experts. */
+  gpuLoads(): Promise<ReadonlyMap<string, readonly PlacedLoads[]>>;
   /** layers.csv; null if it is missing, as in a run of one layer. */
   layers(): ResultTable | null;
   /** Median over the steps of the milliseconds to route a batch, by router, from timing.csv; null if not recorded. */

@@ -13,6 +13,7 @@ import { figureAt, figuresOf } from "../metrics/step-series.ts";
 import { routerKindOf } from "../routers/index.ts";
 import { hasLayers, type RouterChoice, type Scenario, scenariosOfLayers } from "../scenario/scenario.ts";
 import { type FoundOptima, measuredSteps } from "./optima.ts";
+import type { GpuLoads } from "./placement-run.ts";
 import type { FeasibleSeries, RoutedRun, RunSeries } from "./router-run.ts";
 import { hasOwnStreams, type SimulationPart } from "./sharing.ts";
 
@@ -55,6 +56,8 @@ export interface RouterResult {
   readonly steps: number;
   readonly summary: RunSummary;
   readonly timing: RunTiming;
+  /** Null if the scenario does not place experts. */
+  readonly gpuLoads: GpuLoads | null;
   readonly series: RunSeries;
   /** Regret on the measured steps, see `measuredSteps`. */
   readonly regrets: RegretSeries;
@@ -101,7 +104,7 @@ export function routerResults(scenario: Scenario, parts: readonly PartResult[]):
 
 function resultOf(
   scenario: Scenario,
-  { position, series, summary, tokens }: RoutedRun,
+  { position, series, summary, tokens, gpuLoads }: RoutedRun,
   steps: number,
   parts: readonly PartResult[],
   optima: OptimumSeries,
@@ -131,6 +134,7 @@ function resultOf(
       dualRegretCumulative: dualRegret?.cumulative.at(-1) ?? null,
     },
     timing: { routeMs, trainMs, tokens },
+    gpuLoads,
     series,
     regrets,
     solvedWithRegret,

@@ -7,7 +7,6 @@ import { createRunSummary, type RunSummaryState } from "../metrics/run-summary.t
 import { type BatchFacts, createStepMeter } from "../metrics/step-metrics.ts";
 import type { StepRecord } from "../metrics/step-record.ts";
 import { createStepSeries, firstSteps, type StepSeries, writeStep } from "../metrics/step-series.ts";
-import type { RefittedState } from "../placement/refitted.ts";
 import { createRandom } from "../random.ts";
 import { routerKindOf } from "../routers/index.ts";
 import type { RoutedStep, Router, RouterState } from "../routers/router.ts";
@@ -17,7 +16,7 @@ import type { Stream } from "../streams/stream.ts";
 import type { TokenBatch } from "../token-batch.ts";
 import type { Evaluation, TrainingStep } from "../training-step.ts";
 import { hasDualRegret } from "./optima.ts";
-import { createPlacementRun } from "./placement-run.ts";
+import { createPlacementRun, type GpuLoads, type PlacementRunState } from "./placement-run.ts";
 import { evaluatedTokens, trainingFigures, trains } from "./sharing.ts";
 
 /** The feasible score F on each measured step, and the tokens of its batch. */
@@ -50,6 +49,8 @@ export interface RoutedRun {
   readonly summary: RunSummaryState;
   /** Number of tokens in all batches. */
   readonly tokens: number;
+  /** Null if the scenario does not place experts. */
+  readonly gpuLoads: GpuLoads | null;
   readonly series: RunSeries;
 }
 
@@ -62,7 +63,7 @@ export interface RouterRunState {
   readonly loads: LoadFractionsState;
   readonly tokens: number;
   /** Null if the scenario does not place experts. */
-  readonly placement: RefittedState | null;
+  readonly placement: PlacementRunState | null;
   readonly series: RunSeries;
 }
 
@@ -288,7 +289,13 @@ export function createRouterRun(
       tokens,
       series: doneSeries(),
     }),
-    result: () => ({ position, summary: structuredClone(summary.state), tokens, series: doneSeries() }),
+    result: () => ({
+      position,
+      summary: structuredClone(summary.state),
+      tokens,
+      gpuLoads: placement && structuredClone(placement.state.gpuLoads),
+      series: doneSeries(),
+    }),
   };
 }
 

@@ -3,6 +3,7 @@ import path from "node:path";
 import { metricColumns } from "../../core/metrics/catalogue.ts";
 import {
   diagnosticColumns,
+  gpusHeader,
   headerOf,
   loadHeader,
   measuredIntervalColumns,
@@ -22,6 +23,7 @@ const checkedColumns = {
   "layers.csv": headerOf(withLayer(summaryColumnsOf("evaluated", false, true))),
   "steps.csv": headerOf(stepColumnsOf("evaluated", true)),
   "loads.csv": loadHeader,
+  "gpus.csv": gpusHeader,
   "diagnostics.csv": headerOf(diagnosticColumns()),
   "intervals.csv": [...variantColumns, ...measuredIntervalColumns(metricColumns)],
 } as const;
@@ -32,7 +34,7 @@ export const checkedNames = Object.keys(checkedColumns) as (keyof typeof checked
 /** The files of a run or a whole sweep whose means over seeds are judged: a row per router (and layer) and seed. */
 export const judgedNames = ["summary.csv", "layers.csv"] as const;
 
-const keyNames: readonly string[] = ["scenario", "router", "seed", "step", "expert", "layer"];
+const keyNames: readonly string[] = ["scenario", "router", "seed", "step", "expert", "gpu", "layer"];
 
 /** The columns that can have a tolerance; an interval has that of its metric. */
 export const measuredColumns: readonly string[] = Array.from(
@@ -48,7 +50,7 @@ export const judgedColumns: readonly string[] = measuredColumns.filter((column) 
 
 /**
  * The positions in `header` of the columns that identify a row of the checked file: scenario, router, seed, step, expert,
- * layer, and the swept parameters, which a sweep adds to summary.csv, layers.csv and intervals.csv. If a size such as
+ * GPU, layer, and the swept parameters, which a sweep adds to summary.csv, layers.csv and intervals.csv. If a size such as
  * `tokens` is swept, it is the second column of that name.
  */
 export function keyPositionsOf(file: string, header: readonly string[]): number[] {

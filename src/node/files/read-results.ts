@@ -9,6 +9,7 @@ import {
   cellOf,
   type LayerLoads,
   type LoadSeries,
+  type PlacedLoads,
   parseNumber,
   type Results,
   type Run,
@@ -135,6 +136,7 @@ export function filesOfRun(folder: string, results: string): RunFiles {
     stepSeries: (required, optional) => readStepSeries(steps, required, optional),
     loadSeries: () => readLoadSeries(loads),
     layerLoads: () => readLayerLoads(loads),
+    gpuLoads: () => readGpuLoads(path.join(folder, "gpus.csv")),
     layers: () =>
       existsSync(layers) ? readTable(layers, ["router", "layer", "max_vio_global", "idle_fraction_mean"]) : null,
     routeMs() {
@@ -299,6 +301,39 @@ export async function readStepSeries(
     }
   }
   return series;
+}
+
+/** Reads gpus.csv, by router. Empty if there is no such file. Throws `InputError` if it is malformed. */
+async function readGpuLoads(file: string): Promise<ReadonlyMap<string, readonly PlacedLoads[]>> {
+  if (!existsSync(file)) return new Map();
+  const found = new Map<string, Map<number | null, { layer: number | null; unplaced: number[]; placed: number[] }>>();
+  const isLayered = await hasLayerColumn(file);
+  const further = isLayered ? ["layer"] : [];
+  await readRows(
+    file,
+    ["router", "gpu", "unplaced_load", "load", ...further],
+    [],
+    (router, [gpu, before, load, layer]) => {
+      const layers = found.get(router) ?? new Map();
+      found.set(router, layers);
+      const id = isLayered ? layer : null;
+      const own = layers.get(id) ?? { layer: id, unplaced: [], placed: [] };
+      layers.set(id, own);
+      if (gpu !== own.placed.length || !(before >= 0) || !(load >= 0)) {
+        throw new InputError(
+          `${file}: router ${JSON.stringify(router)}: the loads are not those of the GPUs 0, 1, … in order`,
+        );
+      }
+      own.unplaced.push(before);
+      own.placed.push(load);
+    },
+  );
+  return new Map(
+    Array.from(found, ([router, layers]) => [
+      router,
+      [...layers.values()].sort((a, b) => (a.layer ?? 0) - (b.layer ?? 0)),
+    ]),
+  );
 }
 
 /**

@@ -19,6 +19,7 @@ import {
 import path from "node:path";
 import { InputError } from "../../core/input-error.ts";
 import { isRunRecord, type RunRecord } from "../../core/results/results.ts";
+import { hasLayers, type Scenario } from "../../core/scenario/scenario.ts";
 import { openRegularFile, readSmallFile } from "./input-file.ts";
 
 /**
@@ -44,6 +45,9 @@ import { openRegularFile, readSmallFile } from "./input-file.ts";
 /** The file of a run of several layers, a row per router and layer. */
 const layersFile = "layers.csv";
 
+/** The file of a run that places experts on GPUs, a row per router (and layer) and GPU. */
+const gpusFile = "gpus.csv";
+
 /** The names of the files that every run writes. */
 export const resultFiles = [
   "summary.csv",
@@ -62,7 +66,7 @@ export const shardFile = "shard.json";
 
 /** The names of all files that run, sweep or measure write. */
 export const resultNames: readonly string[] = Array.from(
-  new Set([...resultFiles, layersFile, ...sweepFiles, shardFile]),
+  new Set([...resultFiles, layersFile, gpusFile, ...sweepFiles, shardFile]),
 );
 
 /** Returns the names of the files that a sweep writes besides those of its cells, of which some have several layers or none. */
@@ -71,10 +75,22 @@ export function filesOfSweepWith(hasLayers: boolean): readonly string[] {
   return hasLayers ? [summary, layersFile, ...others] : sweepFiles;
 }
 
-/** Returns the names of the files that a run writes, in one layer or several. */
-export function filesOfRunWith(hasLayers: boolean): readonly string[] {
-  const [summary, ...others] = resultFiles;
-  return hasLayers ? [summary, layersFile, ...others] : resultFiles;
+/** What a run writes more files for. */
+export interface FurtherFiles {
+  readonly hasLayers: boolean;
+  /** Whether it places experts on GPUs. */
+  readonly isPlaced: boolean;
+}
+
+/** Returns the names of the files that a run writes. */
+export function filesOfRunWith({ hasLayers, isPlaced }: FurtherFiles): readonly string[] {
+  const [summary, steps, loads, ...others] = resultFiles;
+  return [summary, ...(hasLayers ? [layersFile] : []), steps, loads, ...(isPlaced ? [gpusFile] : []), ...others];
+}
+
+/** Returns the names of the files that a run of `scenario` writes. */
+export function filesOfScenario(scenario: Pick<Scenario, "layers" | "placement">): readonly string[] {
+  return filesOfRunWith({ hasLayers: hasLayers(scenario), isPlaced: scenario.placement !== undefined });
 }
 
 /** The page that `report` writes into a folder of results unless told otherwise. */
@@ -189,7 +205,7 @@ function obsoleteOfCell(folder: string, cell: string): string[] {
 }
 
 function isRunFile(name: string): boolean {
-  return filesOfRunWith(true).includes(name);
+  return filesOfRunWith({ hasLayers: true, isPlaced: true }).includes(name);
 }
 
 function isCellFile(folder: string, name: string): boolean {

@@ -10,6 +10,7 @@ import {
   cellsOf,
   cellText,
   diagnosticColumns,
+  gpusHeader,
   headerOf,
   loadHeader,
   type ResultTable,
@@ -149,6 +150,21 @@ export async function writeSteps(folder: string, scenario: Scenario, results: re
   } finally {
     files.close();
   }
+  if (scenario.placement !== undefined) writeGpuLoads(folder, scenario, results);
+}
+
+/** Writes gpus.csv of a run that places experts. */
+function writeGpuLoads(folder: string, scenario: Scenario, results: readonly RouterResult[]): void {
+  const isLayered = hasLayers(scenario);
+  const file = createCsvFile(path.join(folder, "gpus.csv"), [...gpusHeader, ...(isLayered ? ["layer"] : [])]);
+  for (const { router, layer, gpuLoads } of results) {
+    const { unplaced, placed } = gpuLoads!;
+    const place = isLayered ? [layer!] : [];
+    for (let gpu = 0; gpu < placed.length; gpu++) {
+      file.write([scenario.name, router.name, scenario.seed, gpu, unplaced[gpu], placed[gpu], ...place]);
+    }
+  }
+  file.close();
 }
 
 /** The first columns of a router's rows. */

@@ -5,11 +5,11 @@ import path from "node:path";
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { InputError } from "../../core/input-error.ts";
-import { hasLayers, toScenarioFile } from "../../core/scenario/scenario.ts";
+import { toScenarioFile } from "../../core/scenario/scenario.ts";
 import { version } from "../../core/version.ts";
 import { counted } from "../../core/words.ts";
 import { digestOfFile } from "../files/input-file.ts";
-import { filesOfRunWith, isRunning } from "../files/results-folder.ts";
+import { filesOfScenario, isRunning } from "../files/results-folder.ts";
 import { writeRunRecord } from "../files/write-results.ts";
 import { type CellProgress, cellWork, type FinishedCell, readFinished } from "../run/cell.ts";
 import { namedFilesOf, openInput } from "../run/run-record.ts";
@@ -364,7 +364,7 @@ async function sendInputs(
  */
 async function bringCell(client: Redis, { task }: MissingCell, value: unknown): Promise<FinishedCell | null> {
   const { scenario, folder, workFolder } = task;
-  const names = filesOfRunWith(hasLayers(scenario));
+  const names = filesOfScenario(scenario);
   const files = mkdtempSync(path.join(workFolder, "cell-"));
   try {
     const returned = typeof value === "string" ? JSON.parse(value) : value;

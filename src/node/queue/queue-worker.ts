@@ -106,7 +106,8 @@ export async function serveQueue(options: QueueWorkerOptions): Promise<number> {
     });
     try {
       await pool.run(task);
-      const names = filesOfRunWith(existsSync(path.join(cellFolder, "layers.csv")));
+      const has = (file: string) => existsSync(path.join(cellFolder, file));
+      const names = filesOfRunWith({ hasLayers: has("layers.csv"), isPlaced: has("gpus.csv") });
       const result = `${job.id}:${name}-${runs}`;
       const sent = await sendFiles(
         client,

@@ -7,7 +7,7 @@ import { hasLayers, type Scenario, toScenarioFile } from "../../core/scenario/sc
 import { version } from "../../core/version.ts";
 import { digestOfFile } from "../files/input-file.ts";
 import { filesOfRun, readTable } from "../files/read-results.ts";
-import { filesOfRunWith, readRunRecord } from "../files/results-folder.ts";
+import { filesOfScenario, readRunRecord } from "../files/results-folder.ts";
 import { writeRunRecord } from "../files/write-results.ts";
 import { dualRegretBases, namingFile, openInput, pluginsOf, runRecord } from "./run-record.ts";
 import { type RouterProgress, runScenario } from "./run-scenario.ts";
@@ -88,9 +88,12 @@ export async function runCell(
  * The SHA-256 of each file of the cell in `folder`, as hexadecimal digits, except run.json, which records them. They tell
  * whether a file has been truncated or changed since. Rejects if one is missing.
  */
-export async function cellDigests(folder: string, scenario: Pick<Scenario, "layers">): Promise<Record<string, string>> {
+export async function cellDigests(
+  folder: string,
+  scenario: Pick<Scenario, "layers" | "placement">,
+): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};
-  for (const name of filesOfRunWith(hasLayers(scenario)).filter((file) => file !== "run.json")) {
+  for (const name of filesOfScenario(scenario).filter((file) => file !== "run.json")) {
     digests[name] = await digestOfFile(path.join(folder, name));
   }
   return digests;
@@ -104,7 +107,7 @@ export async function readFinished(
   { scenario, backend }: Pick<CellTask, "scenario" | "backend">,
   folder: string,
 ): Promise<FinishedCell | null> {
-  if (filesOfRunWith(hasLayers(scenario)).some((name) => !existsSync(path.join(folder, name)))) return null;
+  if (filesOfScenario(scenario).some((name) => !existsSync(path.join(folder, name)))) return null;
   try {
     const record = readRunRecord(folder);
     if (record === undefined) return null;

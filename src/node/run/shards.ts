@@ -15,7 +15,7 @@ import { counted, listed } from "../../core/words.ts";
 import { digestOfFile } from "../files/input-file.ts";
 import {
   completeCommit,
-  filesOfRunWith,
+  filesOfScenario,
   readRunRecord,
   readShardJson,
   realPath,
@@ -333,10 +333,11 @@ async function copyCell(from: string, to: string, sha256: string): Promise<{ lay
   // The digest says that moesim wrote it.
   const record = readRunRecord(to) as unknown as CellRecord;
   const layers = record.layers?.length ?? 1;
-  for (const name of filesOfRunWith(layers > 1)) if (name !== "run.json") copy(name);
-  const found = await cellDigests(to, record);
+  const scenario = fromScenarioFile(record.scenario, record.layers);
+  for (const name of filesOfScenario(scenario)) if (name !== "run.json") copy(name);
+  const found = await cellDigests(to, scenario);
   for (const [name, digest] of Object.entries(record.sha256)) if (found[name] !== digest) throw changed(name);
-  return { layers, scenario: fromScenarioFile(record.scenario, record.layers) };
+  return { layers, scenario };
 }
 
 /** What is read of a cell's run.json. */

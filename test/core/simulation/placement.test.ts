@@ -39,7 +39,7 @@ describe("a scenario that places experts", () => {
     expect(run.advance()).toBe(0);
     // Both GPUs held both experts, so none gets one that it lacked; expert 0 has 7 of the 8 slots now.
     expect(Array.from(run.placed.rankLoad(load, rankLoad))).toEqual([8, 8]);
-    expect(Array.from(replicaCounts(run.state.expertOfSlot, 2))).toEqual([7, 1]);
+    expect(Array.from(replicaCounts(run.state.placement.expertOfSlot, 2))).toEqual([7, 1]);
     expect(run.placed.staleLoad(load)).toBe(8);
     expect(run.placed.moveTime).toBe(0);
   });

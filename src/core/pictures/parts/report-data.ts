@@ -7,6 +7,7 @@ import {
   type LayerLoads,
   type LoadSeries,
   numberOf,
+  type PlacedLoads,
   type Results,
   type RunFiles,
   type StepSeries,
@@ -37,6 +38,8 @@ export interface VariantData extends Variant {
   readonly series: readonly StepSeries[];
   /** Loads of the first seed; null if loads.csv is missing or of several layers, or the variant is not featured. */
   readonly loads: LoadSeries | null;
+  /** Loads of GPUs of the first seed, by layer; null if the run places no experts, or the variant is not featured. */
+  readonly gpuLoads: readonly PlacedLoads[] | null;
   /** By rising id; null if the run has one layer, or the variant is not featured. */
   readonly layers: readonly LayerData[] | null;
 }
@@ -75,6 +78,7 @@ export async function readReportData(results: Results, further: readonly string[
   const steps = new Map<Variant, StepSeries[]>();
   const loads = new Map<Variant, LoadSeries>();
   const layerLoads = new Map<Variant, LayerLoads>();
+  const gpuLoads = new Map<Variant, readonly PlacedLoads[]>();
   const layerTables = new Map(results.runs.map(({ files }) => [files, files.layers()]));
   for (const run of results.runs) {
     const taking = featured.filter(({ members }) => members.some((member) => member.run === run));
@@ -87,10 +91,13 @@ export async function readReportData(results: Results, further: readonly string[
     const first = taking.filter(({ members }) => members[0].run === run);
     if (first.length === 0) continue;
     const [loadSeries, loadsByLayer] = [await run.files.loadSeries(), await run.files.layerLoads()];
+    const ofGpus = await run.files.gpuLoads();
     for (const variant of first) {
       const [series, ofLayers] = [loadSeries.get(variant.router), loadsByLayer.get(variant.router)];
       if (series !== undefined) loads.set(variant, series);
       if (ofLayers !== undefined) layerLoads.set(variant, ofLayers);
+      const placed = ofGpus.get(variant.router);
+      if (placed !== undefined) gpuLoads.set(variant, placed);
     }
   }
   const ordered = Array.from(new Set([...featured, ...variants]));
@@ -102,6 +109,7 @@ export async function readReportData(results: Results, further: readonly string[
       isFeatured: featured.includes(variant),
       series: steps.get(variant) ?? [],
       loads: loads.get(variant) ?? null,
+      gpuLoads: gpuLoads.get(variant) ?? null,
       layers: featured.includes(variant) ? layersOf(variant, layerTables, layerLoads.get(variant)) : null,
     })),
   };

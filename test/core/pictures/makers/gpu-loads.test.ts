@@ -54,7 +54,7 @@ describe("the picture of the GPUs' loads", () => {
       ],
       ["placed", []],
     ]);
-    expect(picture.finding).toContain("1.17 times placed, mean over 2 layers");
+    expect(picture.finding).toContain("In the mean over 2 rows, the fullest GPU has ");
   });
 
   it("groups neighbouring GPUs if there are more than cells, and shows the fullest", () => {

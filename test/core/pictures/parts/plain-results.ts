@@ -13,6 +13,7 @@ const noFiles: RunFiles = {
   stepSeries: async () => new Map(),
   loadSeries: async () => new Map(),
   layerLoads: async () => new Map(),
+  gpuLoads: async () => new Map(),
   layers: () => null,
   routeMs: () => new Map(),
   dualRegret: () => [],
@@ -45,6 +46,7 @@ export function plainData(results: Results, seriesOf: (name: string) => readonly
       isFeatured: true,
       series: seriesOf(variant.name),
       loads: null,
+      gpuLoads: null,
       layers: null,
     }),
   );
