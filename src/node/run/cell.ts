@@ -52,6 +52,7 @@ export function cellWork({ steps, tokens, experts, routers, layers = [0] }: Scen
 export async function runCell(
   { scenario, scenarioFile, rerun, folder, workFolder, backend }: CellTask,
   onProgress: (progress: CellProgress) => void,
+  signal?: AbortSignal,
 ): Promise<FinishedCell> {
   const start = new Date();
   const files = mkdtempSync(path.join(workFolder, "cell-"));
@@ -60,7 +61,7 @@ export async function runCell(
   try {
     const { record, run } = await namingFile(scenarioFile, async () => {
       const input = await openInput(scenario);
-      const run = await runScenario(scenario, files, { workers: 1, backend, onProgress: onSteps });
+      const run = await runScenario(scenario, files, { workers: 1, backend, onProgress: onSteps, signal });
       const record = await runRecord("sweep", scenarioFile, scenario, input, backend, start, run.results);
       return { record, run };
     });

@@ -2,7 +2,7 @@ import { type Diagnosis, type DiagnosisOptions, diagnosisOf, planDiagnosis } fro
 import { createLayerDiagnoser, type LayerFigures, type LayerOptions } from "../../core/diagnosis/layer.ts";
 import type { Recording, RecordingOptions } from "../../core/formats/recording.ts";
 import { openRecordedFiles } from "../files/recorded-files.ts";
-import { runOnWorkers } from "./worker-pool.ts";
+import { runOnThreads } from "./worker-pool.ts";
 
 /** Some layers of a recording for one thread. Plain data. */
 export interface LayersTask {
@@ -32,10 +32,12 @@ async function measureLayers(
   options: LayerOptions,
   layers: readonly number[],
   onLayer: () => void,
+  signal?: AbortSignal,
 ): Promise<Measured> {
   const diagnose = createLayerDiagnoser(recording, options);
   const measured: [number, LayerFigures | null][] = [];
   for (const layer of layers) {
+    signal?.throwIfAborted();
     measured.push([layer, await diagnose(layer)]);
     onLayer();
   }
@@ -62,12 +64,17 @@ export async function diagnoseRecorded(
   const plan = await planDiagnosis(recording, how);
   const { options } = plan;
   const count = Math.min(workers, recording.layers.length);
-  if (count === 1) return diagnosisOf(plan, await measureLayers(recording, options, recording.layers, onLayer));
   // Opening the files can take as long as a layer, so each thread does it once.
   const tasks = Array.from({ length: count }, (_, worker): LayersTask => {
     return { files, reading, options, layers: recording.layers.filter((_, i) => i % count === worker) };
   });
-  const measured = await runOnWorkers<LayersTask, Measured, null>("layers", tasks, count, onLayer);
+  const measured = await runOnThreads<LayersTask, Measured, null>(
+    "layers",
+    tasks,
+    count,
+    onLayer,
+    (task, tell, signal) => measureLayers(recording, options, task.layers, () => tell(null), signal),
+  );
   return diagnosisOf(
     plan,
     measured.flat().sort(([a], [b]) => a - b),

@@ -31,7 +31,7 @@ import {
 import { rowSource, writeSteps, writeTable } from "../files/write-results.ts";
 import { pluginRecords } from "../plugins.ts";
 import { openInput } from "./run-record.ts";
-import { runOnWorkers } from "./worker-pool.ts";
+import { runOnThreads } from "./worker-pool.ts";
 
 export interface RunOptions {
   /** Threads to use, at least 1; never more than there are parts. */
@@ -41,6 +41,8 @@ export interface RunOptions {
   readonly onProgress: (progress: RouterProgress) => void;
   /** Where parts of the run may already be done, and where to save what is done. */
   readonly checkpoint?: RunCheckpoint | null | undefined;
+  /** Stops a run on one thread at the next step, once it is aborted: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A router's row of summary.csv, and its times; with several layers, means over them and the times of all. */
@@ -82,9 +84,13 @@ export async function runScenario(scenario: Scenario, folder: string, options: R
       },
     }),
   );
-  const parts: PartResult[] = [];
-  if (workers === 1) for (const task of tasks) parts.push(await runPart(task, onProgress));
-  else parts.push(...(await runOnWorkers<PartTask, PartResult, RouterProgress>("part", tasks, workers, onProgress)));
+  const parts = await runOnThreads<PartTask, PartResult, RouterProgress>(
+    "part",
+    tasks,
+    workers,
+    onProgress,
+    (task, told, signal) => runPart(task, told, options.signal ?? signal),
+  );
 
   const partsOfLayers = layers.map((_, layer) => parts.filter((_, index) => index % layers.length === layer));
   const results = layerResults(scenario, partsOfLayers);
@@ -151,10 +157,14 @@ export async function* eachStep(simulation: Simulation): AsyncGenerator<readonly
   }
 }
 
-/** Runs the part of `task`, from its checkpoint if there is one. `onProgress` is called now and then for each router. */
+/**
+ * Runs the part of `task`, from its checkpoint if there is one. `onProgress` is called now and then for each router. Throws the
+ * reason of `signal` at the next step if that is aborted.
+ */
 export async function runPart(
   { scenario, part, backend, checkpoint }: PartTask,
   onProgress: (progress: RouterProgress) => void,
+  signal?: AbortSignal,
 ): Promise<PartResult> {
   const kept = checkpoint === null ? null : readCheckpoint(checkpoint.file);
   if (kept !== null && "result" in kept) {
@@ -170,6 +180,7 @@ export async function runPart(
   const simulation = await createSimulation(scenario, { kernels: await loadKernels(backend), part, from: kept?.state });
   let keptSteps = simulation.steps;
   for await (const records of eachStep(simulation)) {
+    signal?.throwIfAborted();
     const { steps } = simulation;
     for (const [index, { metrics }] of records.entries()) {
       const now = performance.now();

@@ -10,7 +10,7 @@ import { keepCells, removeWhole, type Staging } from "../files/results-folder.ts
 import { writeTable } from "../files/write-results.ts";
 import { type CellProgress, type CellTask, cellWork, type FinishedCell, readFinished, runCell } from "./cell.ts";
 import { openInput } from "./run-record.ts";
-import { runOnWorkers } from "./worker-pool.ts";
+import { runOnThreads } from "./worker-pool.ts";
 
 /** A cell that is to be run. */
 export interface MissingCell {
@@ -108,14 +108,10 @@ export async function finishCells(
 /** Returns who runs cells here, on at most `threads` threads. */
 function runnerHere(threads: number): CellRunner {
   return async (cells, onProgress) => {
-    if (threads === 1 || cells.length < 2) {
-      const finished: FinishedCell[] = [];
-      for (const { task } of cells) finished.push(await runCell(task, onProgress));
-      return finished;
-    }
-    const order = longestFirst(cells);
+    // One thread runs the cells in their order, so that the first results are those of the first cells.
+    const order = threads === 1 ? range(cells.length) : longestFirst(cells);
     const tasks = order.map((position) => cells[position].task);
-    const done = await runOnWorkers<CellTask, FinishedCell, CellProgress>("cell", tasks, threads, onProgress);
+    const done = await runOnThreads("cell", tasks, threads, onProgress, runCell);
     const finished: FinishedCell[] = [];
     for (const [turn, position] of order.entries()) finished[position] = done[turn];
     return finished;

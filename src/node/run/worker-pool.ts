@@ -91,20 +91,47 @@ export async function createWorkerPool<Message>(
   };
 }
 
+/** Runs a task in this thread; throws once `signal` is aborted. */
+export type RunHere<Task, Result, Message> = (
+  task: Task,
+  onMessage: (message: Message) => void,
+  signal: AbortSignal,
+) => Promise<Result>;
+
 /**
- * Runs the tasks in order on at most `threads` worker threads and returns their results in the same order. `name` is the
- * function of `worker.ts` to run; `onMessage` is called with each message that it posts. Throws the first error of a task.
+ * Runs the tasks, in order, on at most `threads` threads, of which this is one: it has loaded and compiled everything that a
+ * task needs. Returns the results in the same order. `name` is the function of `worker.ts` that does in another thread what
+ * `runHere` does in this; `onMessage` is called with each message. Throws the first error of a task.
  */
-export async function runOnWorkers<Task, Result, Message>(
+export async function runOnThreads<Task, Result, Message>(
   name: WorkerTask,
   tasks: readonly Task[],
   threads: number,
   onMessage: (message: Message) => void,
+  runHere: RunHere<Task, Result, Message>,
 ): Promise<Result[]> {
-  const pool = await createWorkerPool(name, Math.min(threads, tasks.length), onMessage);
+  const failed = new AbortController();
+  const results: Result[] = [];
+  let next = 0;
+  // Whoever is free takes the next task.
+  const runAll = async (run: (task: Task) => Promise<Result>) => {
+    while (next < tasks.length && !failed.signal.aborted) {
+      const turn = next++;
+      try {
+        results[turn] = await run(tasks[turn]);
+      } catch (error) {
+        failed.abort(error);
+      }
+    }
+  };
+  const others = Math.min(threads, tasks.length) - 1;
+  const pool = others > 0 ? await createWorkerPool(name, others, onMessage) : null;
   try {
-    return await Promise.all(tasks.map((task) => pool.run<Result>(task)));
+    const here = runAll((task) => runHere(task, onMessage, failed.signal));
+    await Promise.all([here, ...Array.from({ length: others }, () => runAll((task) => pool!.run<Result>(task)))]);
   } finally {
-    await pool.end();
+    await pool?.end();
   }
+  if (failed.signal.aborted) throw failed.signal.reason;
+  return results;
 }
