@@ -36,9 +36,13 @@ export interface CsvFile {
   close(): void;
 }
 
-/** Starts `file` with the row `header`, replacing what is there. It is open only while it is written to. */
+/**
+ * Starts `file` with the row `header`, replacing what is there once the first piece is written. It is open only while it is
+ * written to.
+ */
 export function createCsvFile(file: string, header: readonly string[]): CsvFile {
-  writeFileSync(file, "");
+  // A small file is written at once: to create it first would take as long again.
+  let append: (file: string, piece: Buffer | string) => void = writeFileSync;
   // Names occur in row after row.
   const quoted = new Map<string, string>();
   const pending = Buffer.allocUnsafe(bytesPerWrite);
@@ -61,12 +65,17 @@ export function createCsvFile(file: string, header: readonly string[]): CsvFile 
     line += "\n";
     const length = Buffer.byteLength(line);
     if (bytes + length > bytesPerWrite) writePending();
-    if (length > bytesPerWrite) appendFileSync(file, line);
+    if (length > bytesPerWrite) writePiece(line);
     else bytes += pending.write(line, bytes);
   }
 
+  function writePiece(piece: Buffer | string): void {
+    append(file, piece);
+    append = appendFileSync;
+  }
+
   function writePending(): void {
-    if (bytes > 0) appendFileSync(file, pending.subarray(0, bytes));
+    if (bytes > 0) writePiece(pending.subarray(0, bytes));
     quoted.clear();
     bytes = 0;
   }
