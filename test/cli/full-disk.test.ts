@@ -35,8 +35,8 @@ function withFault(words: readonly string[], folder: string, at: number, code: s
 
 describe("a full disk", () => {
   it.each([
-    ["run", "ENOSPC", 20],
-    ["sweep", "EIO", 30],
+    ["run", "ENOSPC", 12],
+    ["sweep", "EIO", 20],
   ])("ends %s with 2 and one message with two workers, and keeps nothing from the next", (command, code, at) => {
     const folder = folderWith();
     const words = [command, "s.json", "--out", "o", "--workers", "2", "--quiet"];
