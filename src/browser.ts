@@ -46,8 +46,7 @@ export function install({ kernels, files = new Map() }: BrowserParts): void {
     // A file that a person chooses in a browser has no folder.
     const blob = files.get(path) ?? files.get(path.slice(path.lastIndexOf("/") + 1));
     if (blob !== undefined) return blobSource(blob, path);
-    const known = Array.from(files.keys());
-    throw new InputError(`${path}: no such file; ${known.length === 0 ? "none is" : `${known.join(", ")} are`} loaded`);
+    throw new InputError(`${path}: this file is not loaded; choose it or drop it on the page`);
   }
   const platform: Platform = {
     open,

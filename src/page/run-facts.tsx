@@ -3,7 +3,7 @@ import { formatNumber } from "../core/results/format.ts";
 import { commandLine } from "../core/results/recommendation.ts";
 import type { Results } from "../core/results/results.ts";
 import { rangesText } from "../core/words.ts";
-import { addressOf, viewOfScenario } from "./explore/view.ts";
+import { AddressError, addressOf, viewOfScenario } from "./explore/view.ts";
 import { Command } from "./page.tsx";
 
 export const factsId = "what-was-run";
@@ -68,13 +68,21 @@ function exploreCommand({ runs: [{ files }] }: Results): string | null {
   return recordSchema.parse(record).plugins.length > 0 ? null : commandLine(["moesim", "explore", files.recordPath]);
 }
 
-/** Returns the address of the first run's scenario on the explore page at `url`; null if its record has no scenario. */
+/**
+ * Returns the address of the first run's scenario on the explore page at `url`; null if its record has no scenario, or one
+ * that is too long for an address.
+ */
 export async function exploreLinkOf({ runs: [{ files }] }: Results, url: URL): Promise<string | null> {
   const record = files.record() as { scenario?: unknown } | null | undefined;
   const { view } = viewOfScenario(record?.scenario, "");
   if (view === null) return null;
   const link = new URL(url);
-  link.hash = await addressOf(view);
+  try {
+    link.hash = await addressOf(view);
+  } catch (error) {
+    if (error instanceof AddressError) return null;
+    throw error;
+  }
   return link.href;
 }
 

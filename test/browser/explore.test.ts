@@ -269,8 +269,14 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
       mimeType: "image/png",
       buffer: Buffer.from("no numbers"),
     });
-    await dropping.locator(".problem").waitFor();
-    expect(await dropping.locator(".problem").textContent()).toContain("picture.npy");
+    // What was shown stays, and one place says what is wrong.
+    await poll(() => dropping.locator(".state").textContent()).toContain("picture.npy");
+    expect(await dropping.locator(".problem").count()).toBe(0);
+    expect(await dropping.locator(".state p").count()).toBe(1);
+    await shows(dropping, scenario.steps);
+    expect(await dropping.locator(".step-table tbody th").allTextContents()).toEqual(["ssr"]);
+    expect(await dropping.locator("option", { hasText: "picture.npy" }).count()).toBe(0);
+    expect((await viewOf(await dropping.evaluate(() => location.hash)))!.scenario.name).toBe("replay");
     await dropping.close();
   });
 

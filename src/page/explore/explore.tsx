@@ -1,4 +1,4 @@
-import { render } from "preact";
+import { type ComponentChildren, render } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ThemeName } from "../../core/pictures/parts/theme.ts";
 import { formatNumber } from "../../core/results/format.ts";
@@ -36,7 +36,12 @@ interface Answer {
   readonly series: readonly (readonly number[][])[];
   /** Whether it answers the question asked last. */
   readonly isCurrent: boolean;
+  /** Whether it was the whole answer to the question asked last when it came: while a slider is held, more follow at once. */
+  readonly isSettled: boolean;
 }
+
+/** A view that was read, and what to say about it or why there is none. */
+type FoundView = ReturnType<typeof viewOfScenario>;
 
 /** The layers of the recording that was read last, if it has several. */
 interface RecordedLayers {
@@ -53,6 +58,8 @@ const speeds = [
 ] as const;
 
 const addressDelayMs = 250;
+/** Tokens in a batch of a recording that has no steps and is too long for one. */
+const batchTokens = 1024;
 /** After so long without a picture the page says what it is at. */
 const slowMs = 400;
 
@@ -71,12 +78,15 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   const [theme, setTheme] = useState<ThemeName>("light");
   const [layers, setLayers] = useState<RecordedLayers | null>(null);
   const [isSlow, setSlow] = useState(false);
+  /** Why no address holds the scenario. */
+  const [noLink, setNoLink] = useState<string | null>(null);
   const simulator = useRef<Simulator | null>(null);
   const resolved = useRef<ResolvedFacts | null>(null);
   const series = useRef<number[][][]>([]);
   const slowTimer = useRef(0);
   const current = useRef(view);
   const written = useRef("");
+  const files = useRef(new Map(firstFiles));
 
   useEffect(() => {
     const button = document.getElementById("theme-switch") as HTMLButtonElement;
@@ -102,7 +112,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           for (const [metric, values] of ofRouter.entries()) series.current[router][metric].push(...values);
         }
         setProblem(null);
-        setAnswer({ resolved: resolved.current!, frame, series: series.current, isCurrent });
+        const isSettled = isCurrent && frame.isDone;
+        setAnswer({ resolved: resolved.current!, frame, series: series.current, isCurrent, isSettled });
         if (!frame.isDone) watchSlow();
         // A recording can end before.
         else if (isCurrent && frame.steps < current.current.steps) {
@@ -116,9 +127,13 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
         setPlaying(false);
         setProblem(message);
       },
+      onRestart(reason) {
+        setPlaying(false);
+        setNotice(`The simulator stopped (${reason}) and was started again.`);
+      },
     };
     simulator.current = createSimulator(parts, events);
-    simulator.current.addFiles(firstFiles);
+    simulator.current.addFiles(files.current);
     ask(first);
     const onHashChange = async () => {
       if (location.hash.slice(1) === written.current) return;
@@ -175,13 +190,23 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
     } else ask(next);
   }
 
-  const change = (scenario: WrittenScenario) => show({ ...current.current, scenario });
+  const change = (scenario: WrittenScenario) => {
+    setNotice(null);
+    show({ ...current.current, scenario });
+  };
   const set = (fields: Readonly<Record<string, unknown>>) => change(withFields(current.current.scenario, fields));
 
   // The address follows the view, a little later: browsers refuse hundreds of changes a second.
   useEffect(() => {
     const timer = setTimeout(async () => {
-      written.current = await addressOf(view);
+      try {
+        written.current = await addressOf(view);
+        setNoLink(null);
+      } catch (error) {
+        if (!(error instanceof AddressError)) throw error;
+        written.current = "";
+        setNoLink(error.message);
+      }
       history.replaceState(null, "", `#${written.current}`);
     }, addressDelayMs);
     return () => clearTimeout(timer);
@@ -204,38 +229,75 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
     return () => clearTimeout(timer);
   }, [isPlaying, answer, speed, lastStep]);
 
+  /** Shows what the files hold. If that fails, what is on the screen stays, and files of the same names as well. */
   async function takeFiles(list: Iterable<File>): Promise<void> {
-    const added = new Map(Array.from(list, (file) => [file.name, file]));
+    const added = new Map<string, Blob>(Array.from(list, (file) => [file.name, file]));
     if (added.size === 0) return;
     simulator.current!.addFiles(added);
-    setFileNames((names) => Array.from(new Set([...names, ...added.keys()])));
-    setNotice(null);
-    try {
+    const isShown = await showIfReadable(Array.from(added.keys()).join(", "), async () => {
       // A scenario among the files reads the others.
       for (const name of added.keys()) {
         const scenario = await simulator.current!.read(name);
         if (scenario === null) continue;
-        showFile(scenario, name);
-        return;
+        const found = viewOfScenario(scenario, name);
+        if (found.view !== null) await simulator.current!.tryOut(found.view);
+        return found;
       }
       const [name] = added.keys();
-      showRecording(name);
-    } catch (error) {
-      // What is on the screen stays as it is.
-      setNotice((error as Error).message);
+      return readableRecording(name);
+    });
+    if (!isShown) {
+      simulator.current!.addFiles(files.current);
+      return;
     }
+    for (const [name, file] of added) files.current.set(name, file);
+    setFileNames(Array.from(files.current.keys()));
   }
 
   function showRecording(path: string): void {
-    setTour(null);
-    show(viewOfRecording(current.current.scenario, path));
+    void showIfReadable(path, () => readableRecording(path));
   }
 
-  function showFile(scenario: unknown, name: string): void {
-    const { view: read, notice: said } = viewOfScenario(scenario, name);
-    setNotice(said);
-    setTour(null);
-    if (read !== null) show(read);
+  /** Returns the view of a recording, cut into batches if it is too long for one. Rejects if it cannot be read. */
+  async function readableRecording(path: string): Promise<FoundView> {
+    const { scenario } = current.current;
+    const whole = viewOfRecording(scenario, path);
+    try {
+      await simulator.current!.tryOut(whole);
+      return { view: whole, notice: null };
+    } catch (error) {
+      const cut = viewOfRecording(scenario, path, batchTokens);
+      const isCut = await simulator.current!.tryOut(cut).then(
+        () => true,
+        () => false,
+      );
+      if (!isCut) throw error;
+      return {
+        view: cut,
+        notice: `${path}: it is cut into batches of ${batchTokens} tokens; “batchTokens” sets others.`,
+      };
+    }
+  }
+
+  /** Shows the view that `find` resolves with, and returns whether it did; otherwise says why not. */
+  async function showIfReadable(name: string, find: () => Promise<FoundView>): Promise<boolean> {
+    setPlaying(false);
+    setProof(null);
+    setNotice(null);
+    setErrand(`Reading ${name} …`);
+    try {
+      const found = await find();
+      setNotice(found.notice);
+      if (found.view === null) return false;
+      setTour(null);
+      show(found.view);
+      return true;
+    } catch (error) {
+      setNotice((error as Error).message);
+      return false;
+    } finally {
+      setErrand(null);
+    }
   }
 
   async function download(name: "scenario.yaml" | "summary.csv" | "steps.csv"): Promise<void> {
@@ -262,8 +324,28 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   }
 
   const metrics = useMemo(() => new Map(facts?.metrics.map((metric) => [metric.id, metric])), [facts]);
-  const shown: Shown | null = answer === null || facts === null ? null : { ...answer, proof, metrics, theme };
   const { scenario } = view;
+  // A held slider changes the question on every frame of the screen: what shows the answer is drawn when that changes.
+  const { resolved: answered, frame, isSettled } = answer ?? { resolved: null, frame: null, isSettled: false };
+  const pictures = useMemo(() => {
+    if (answered === null || frame === null || facts === null) return null;
+    const shown: Shown = { resolved: answered, frame, series: series.current, proof, metrics, theme };
+    return <Pictures shown={shown} isSettled={isSettled} />;
+  }, [answered, frame, isSettled, facts, proof, metrics, theme]);
+  const experts = answered?.experts;
+  const controls = useMemo(
+    () =>
+      facts === null ? null : (
+        <Controls
+          {...{ facts, scenario, experts, layers, fileNames }}
+          onChange={change}
+          onSet={set}
+          onFiles={takeFiles}
+          onRecording={showRecording}
+        />
+      ),
+    [facts, scenario, experts, layers, fileNames],
+  );
   const stepsShown = answer?.frame.steps ?? 0;
   const openTour = tours.find(({ id }) => id === tour);
   return (
@@ -299,19 +381,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           </ol>
         )}
       </section>
-      {facts !== null && (
-        <Controls
-          facts={facts}
-          scenario={scenario}
-          answer={answer}
-          layers={layers}
-          fileNames={fileNames}
-          onChange={change}
-          onSet={set}
-          onFiles={takeFiles}
-          onRecording={showRecording}
-        />
-      )}
+      {controls}
       <main id="main" tabIndex={-1}>
         <div class="transport" role="toolbar" aria-label="Steps">
           <button type="button" class="play" onClick={() => setPlaying(!isPlaying)} disabled={problem !== null}>
@@ -367,8 +437,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           </button>
         </div>
         <div class="state" role="status">
-          {notice !== null && <p>{notice}</p>}
-          {problem !== null && <p class="problem">{problem}</p>}
+          {(problem ?? notice) !== null && <p class={problem === null ? "notice" : "problem"}>{problem ?? notice}</p>}
           {isSlow && (
             <p class="muted">
               {answer?.isCurrent === true
@@ -385,28 +454,14 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
           )}
           {proof?.isDone === true && proof.note !== "" && <p class="muted">{proof.note}</p>}
         </div>
-        {shown !== null && (
-          <div class={problem === null ? "pictures" : "pictures stale"}>
-            <LoadsPicture {...shown} />
-            <div class="pair">
-              <SeriesPicture shown={shown} metric="max_vio" position={0} />
-              <SeriesPicture shown={shown} metric="idle_fraction" position={1} />
-            </div>
-            {hasValues(shown, 3) && <SeriesPicture shown={shown} metric="regret" position={3} />}
-            {hasValues(shown, 4) && <SeriesPicture shown={shown} metric="task_loss" position={4} />}
-            <HeatMaps {...shown} />
-            <div class="pair">
-              <FrontierPicture {...shown} />
-              <PricesPicture {...shown} />
-            </div>
-            <StepTable {...shown} />
-          </div>
-        )}
+        {pictures !== null && <div class={problem === null ? "pictures" : "pictures stale"}>{pictures}</div>}
         <section class="downloads" aria-labelledby="downloads-title">
           <h2 id="downloads-title">Take it with you</h2>
           <p class="muted">
-            The address of this page holds the scenario: a link shows what you see. The scenario file computes the same
-            on the command line: <code>moesim run {scenario.name}.yaml</code>.
+            {noLink === null
+              ? "The address of this page holds the scenario: a link shows what you see."
+              : `${noLink} Send the scenario file instead: it can be dropped here.`}{" "}
+            The scenario file computes the same on the command line: <code>moesim run {scenario.name}.yaml</code>.
           </p>
           <div class="buttons">
             {(["scenario.yaml", "summary.csv", "steps.csv"] as const).map((name) => (
@@ -419,12 +474,55 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
                 {name}
               </button>
             ))}
-            <CopyLink view={view} />
+            {noLink === null && <CopyLink view={view} />}
           </div>
         </section>
       </main>
     </div>
   );
+}
+
+/** The answer: all pictures, and the table of the step. */
+function Pictures({ shown, isSettled }: { readonly shown: Shown; readonly isSettled: boolean }) {
+  return (
+    <>
+      <LoadsPicture {...shown} />
+      <InView isSettled={isSettled}>
+        <div class="pair">
+          <SeriesPicture shown={shown} metric="max_vio" position={0} />
+          <SeriesPicture shown={shown} metric="idle_fraction" position={1} />
+        </div>
+        {hasValues(shown, 3) && <SeriesPicture shown={shown} metric="regret" position={3} />}
+        {hasValues(shown, 4) && <SeriesPicture shown={shown} metric="task_loss" position={4} />}
+      </InView>
+      <InView isSettled={isSettled}>
+        <HeatMaps {...shown} />
+      </InView>
+      <InView isSettled={isSettled}>
+        <div class="pair">
+          <FrontierPicture {...shown} />
+          <PricesPicture {...shown} />
+        </div>
+      </InView>
+      <InView isSettled={isSettled}>
+        <StepTable {...shown} />
+      </InView>
+    </>
+  );
+}
+
+/** Draws its children again if they are in view or the answer is settled: a held slider redraws what a person sees. */
+function InView({ isSettled, children }: { readonly isSettled: boolean; readonly children: ComponentChildren }) {
+  const place = useRef<HTMLDivElement>(null);
+  const [isSeen, setSeen] = useState(true);
+  const drawn = useRef(children);
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => setSeen(entries.at(-1)!.isIntersecting));
+    observer.observe(place.current!);
+    return () => observer.disconnect();
+  }, []);
+  if (isSeen || isSettled) drawn.current = children;
+  return <div ref={place}>{drawn.current}</div>;
 }
 
 /** Whether the metric at `position` in `seriesMetrics` has a value on some step. */
@@ -552,7 +650,8 @@ const defaults = { tokens: 1024, topK: 2, capacityFactor: 1, capacity: "none", s
 interface ControlsProps {
   readonly facts: Facts;
   readonly scenario: WrittenScenario;
-  readonly answer: Answer | null;
+  /** Experts of the answer on the screen, which a scenario may leave to its recording. */
+  readonly experts: number | undefined;
   readonly layers: RecordedLayers | null;
   readonly fileNames: readonly string[];
   readonly onChange: (scenario: WrittenScenario) => void;
@@ -565,7 +664,7 @@ interface ControlsProps {
 function Controls({
   facts,
   scenario,
-  answer,
+  experts,
   layers,
   fileNames,
   onChange,
@@ -580,8 +679,8 @@ function Controls({
         <summary>
           <h2 id="scenario-title">Scenario</h2>
         </summary>
-        <StreamControls {...{ facts, scenario, answer, layers, fileNames, onChange, onFiles, onRecording }} />
-        <SizeControls facts={facts} scenario={scenario} answer={answer} onSet={onSet} />
+        <StreamControls {...{ facts, scenario, experts, layers, fileNames, onChange, onFiles, onRecording }} />
+        <SizeControls facts={facts} scenario={scenario} experts={experts} onSet={onSet} />
         {scenario.routers.map((router, index) => (
           <RouterControls
             key={index}
@@ -616,7 +715,7 @@ const requiredOptions: Readonly<Record<string, Readonly<Record<string, unknown>>
 function StreamControls({
   facts,
   scenario,
-  answer,
+  experts,
   layers,
   fileNames,
   onChange,
@@ -632,8 +731,8 @@ function StreamControls({
       return;
     }
     // What a recording says of itself, a synthetic stream must be told.
-    const { experts = answer?.resolved.experts, ...rest } = scenario;
-    onChange({ ...rest, experts, stream: { kind: chosen, ...requiredOptions[chosen] } });
+    const { experts: wanted = experts, ...rest } = scenario;
+    onChange({ ...rest, experts: wanted, stream: { kind: chosen, ...requiredOptions[chosen] } });
   };
   return (
     <fieldset>
@@ -690,12 +789,12 @@ function StreamControls({
 function SizeControls({
   facts,
   scenario,
-  answer,
+  experts: answered,
   onSet,
-}: Pick<ControlsProps, "facts" | "scenario" | "answer" | "onSet">) {
+}: Pick<ControlsProps, "facts" | "scenario" | "experts" | "onSet">) {
   const isRecording = scenario.stream.kind === "trace";
   const model = facts.models.find(({ name }) => name === scenario.model);
-  const experts = Number(scenario.experts ?? model?.experts ?? answer?.resolved.experts ?? 64);
+  const experts = Number(scenario.experts ?? model?.experts ?? answered ?? 64);
   const topK = Number(scenario.topK ?? model?.topK ?? defaults.topK);
   const regret = Object(scenario.regret) as { every?: number };
   return (

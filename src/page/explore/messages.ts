@@ -116,10 +116,12 @@ export type ToWorker =
   | { readonly kind: "files"; readonly files: ReadonlyMap<string, Blob> }
   /** Starts a scenario over and simulates `steps` of it. */
   | { readonly kind: "ask"; readonly id: number; readonly scenario: WrittenScenario; readonly steps: number }
-  /** Goes on with the scenario asked last, up to `steps`. */
+  /** Continues the scenario asked last, up to `steps`. */
   | { readonly kind: "continue"; readonly id: number; readonly steps: number }
   /** Reads a file as a scenario; the answer is null if it is not one. */
   | { readonly kind: "read"; readonly id: number; readonly name: string }
+  /** Resolves a scenario and reads the first batch of its stream, to find out whether it can be shown. */
+  | { readonly kind: "try"; readonly id: number; readonly scenario: WrittenScenario }
   /** Proves the frontier of the last batch and the best bias of all `steps`. */
   | { readonly kind: "prove"; readonly id: number; readonly scenario: WrittenScenario; readonly steps: number }
   /** Simulates the scenario as the command line does, and returns its files. */
@@ -155,6 +157,7 @@ export type FromWorker =
   | { readonly kind: "answer"; readonly id: number; readonly resolved: ResolvedFacts }
   | Frame
   | { readonly kind: "scenario"; readonly id: number; readonly scenario: unknown }
+  | { readonly kind: "tried"; readonly id: number }
   | {
       readonly kind: "frontier";
       readonly id: number;

@@ -534,6 +534,30 @@ function HeatMapOf({
 /** Cells of this many times the even share have the strongest colour. */
 const mostShare = 12;
 
+/** More than a screen can show apart. */
+const cellColorCount = 1024;
+
+/** `[cellColorCount]` per theme, the colours of rising shares, four bytes each as a canvas has them. */
+const cellColors = { light: cellColorsOf("light"), dark: cellColorsOf("dark") } satisfies Record<
+  ThemeName,
+  Uint32Array
+>;
+
+function cellColorsOf(theme: ThemeName): Uint32Array {
+  const scale = themes[theme].scale.map((color) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16)));
+  const bytes = new Uint8ClampedArray(4 * cellColorCount);
+  for (let color = 0; color < cellColorCount; color++) {
+    const level = (color / (cellColorCount - 1)) * (scale.length - 1);
+    const below = Math.min(scale.length - 2, Math.floor(level));
+    const part = level - below;
+    for (let channel = 0; channel < 3; channel++) {
+      bytes[4 * color + channel] = scale[below][channel] * (1 - part) + scale[below + 1][channel] * part;
+    }
+    bytes[4 * color + 3] = 255;
+  }
+  return new Uint32Array(bytes.buffer);
+}
+
 function paintCells(
   canvas: HTMLCanvasElement,
   values: Float32Array,
@@ -544,15 +568,10 @@ function paintCells(
   const context = canvas.getContext("2d");
   if (context === null || values.length !== rows * columns) return;
   const image = context.createImageData(columns, rows);
-  const scale = themes[theme].scale.map((color) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16)));
+  const pixels = new Uint32Array(image.data.buffer);
+  const colors = cellColors[theme];
   for (let cell = 0; cell < values.length; cell++) {
-    const level = Math.min(1, Math.sqrt(values[cell] / mostShare)) * (scale.length - 1);
-    const below = Math.min(scale.length - 2, Math.floor(level));
-    const part = level - below;
-    for (let channel = 0; channel < 3; channel++) {
-      image.data[4 * cell + channel] = scale[below][channel] * (1 - part) + scale[below + 1][channel] * part;
-    }
-    image.data[4 * cell + 3] = 255;
+    pixels[cell] = colors[Math.round(Math.min(1, Math.sqrt(values[cell] / mostShare)) * (cellColorCount - 1))];
   }
   context.putImageData(image, 0, 0);
 }

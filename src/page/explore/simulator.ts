@@ -25,6 +25,8 @@ export interface Events {
   onFrame(frame: Frame, isCurrent: boolean): void;
   /** Of the question asked last. */
   onProblem(message: string): void;
+  /** The worker crashed, and another one answers the question asked last. */
+  onRestart(reason: string): void;
 }
 
 /** What the proof of a step comes to, as it is found. */
@@ -52,6 +54,8 @@ export interface Simulator {
   write(view: View, onProgress: (steps: number, of: number) => void): Promise<RunFiles>;
   /** Returns the scenario in the file of that name, or null if it holds none. */
   read(name: string): Promise<unknown>;
+  /** Rejects with `Error` if the view cannot be shown, such as that of a damaged file. */
+  tryOut(view: View): Promise<void>;
 }
 
 /** Milliseconds that a new question waits for a step of one before, until the worker is started again. */
@@ -62,21 +66,22 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
   /** Of the question asked last, and of the last one that the worker has begun. */
   let [id, begun] = [0, 0];
   let asked: View | null = null;
-  let worker = start(receive);
+  let worker = start(receive, crashed);
   /** Whether the worker has nothing left to do. */
   let isIdle = true;
   /** Whether the worker has started: on a slow machine that takes longer than the patience. */
   let isInstalled = false;
   let heardAt = 0;
   let timer = 0;
+  /** The question at which the worker crashed last. */
+  let crashedAt = -1;
   let clerk: Worker | null = null;
-  let endErrand: ((reason: string) => void) | null = null;
+  let endErrand: ((failure: string | null) => void) | null = null;
 
-  function start(onMessage: (message: FromWorker) => void): Worker {
+  function start(onMessage: (message: FromWorker) => void, onCrash: (reason: string) => void): Worker {
     const started = new Worker(script);
     started.onmessage = ({ data }: MessageEvent<FromWorker>) => onMessage(data);
-    started.onerror = ({ message }) =>
-      onMessage({ kind: "problem", id, message: `The simulator stopped: ${message ?? "it cannot be loaded"}` });
+    started.onerror = ({ message }) => onCrash(message ?? "it cannot be loaded");
     send(started, { kind: "install", kernels, files });
     return started;
   }
@@ -103,12 +108,30 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
         watch(of);
         return;
       }
-      worker.terminate();
-      isInstalled = false;
-      worker = start(receive);
-      isIdle = true;
+      restart();
       ask(asked);
     }, patienceMs) as unknown as number;
+  }
+
+  function restart(): void {
+    worker.terminate();
+    isInstalled = false;
+    worker = start(receive, crashed);
+    isIdle = true;
+  }
+
+  /** Asks another worker, unless the question makes one worker after the other crash. */
+  function crashed(reason: string): void {
+    const isLasting = !isInstalled || crashedAt === id;
+    if (isInstalled) restart();
+    if (isLasting || asked === null) {
+      isIdle = true;
+      events.onProblem(`The simulator stopped: ${reason}`);
+      return;
+    }
+    ask(asked);
+    crashedAt = id;
+    events.onRestart(reason);
   }
 
   function receive(message: FromWorker): void {
@@ -130,26 +153,53 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
     }
   }
 
-  /** Sends `message` to the clerk, whose earlier errand ends. */
-  function errand(message: ToWorker, onMessage: (message: FromWorker) => void, onEnd: (reason: string) => void): void {
+  /** Sends `message` to the clerk, whose earlier errand ends. Calls `onEnd` if another ends it, or with what made it fail. */
+  function errand(
+    message: ToWorker,
+    onMessage: (message: FromWorker) => void,
+    onEnd: (failure: string | null) => void,
+  ): void {
     cancel();
     endErrand = onEnd;
-    clerk ??= start(() => undefined);
+    clerk ??= start(
+      () => undefined,
+      (reason) => cancel(`The simulator stopped: ${reason}`),
+    );
     clerk.onmessage = ({ data }: MessageEvent<FromWorker>) => onMessage(data);
     send(clerk, message);
+  }
+
+  /** Resolves with the clerk's answer of that kind. Rejects with `Error` if there is a problem, or the errand is ended. */
+  function outcome<Kind extends FromWorker["kind"]>(
+    message: ToWorker,
+    kind: Kind,
+    onMessage: (message: FromWorker) => void = () => undefined,
+  ): Promise<Extract<FromWorker, { readonly kind: Kind }>> {
+    return new Promise((resolve, reject) => {
+      const answered = (answer: FromWorker) => {
+        onMessage(answer);
+        if (answer.kind !== kind && answer.kind !== "problem") return;
+        done();
+        if (answer.kind === kind) resolve(answer as Extract<FromWorker, { readonly kind: Kind }>);
+        else if (answer.kind === "problem") reject(new Error(answer.message));
+      };
+      errand(message, answered, (failure) =>
+        reject(new Error(failure ?? "It was stopped, since the question has changed.")),
+      );
+    });
   }
 
   function done(): void {
     endErrand = null;
   }
 
-  function cancel(): void {
+  function cancel(failure: string | null = null): void {
     if (endErrand === null) return;
     clerk?.terminate();
     clerk = null;
     const end = endErrand;
     endErrand = null;
-    end("The question has changed.");
+    end(failure);
   }
 
   return {
@@ -186,45 +236,24 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
             onProblem(message.message);
           }
         },
-        () => undefined,
+        (failure) => {
+          if (failure !== null) onProblem(failure);
+        },
       );
     },
     cancel,
-    write: (view, onProgress) =>
-      new Promise((resolve, reject) => {
-        errand(
-          { kind: "write", id, scenario: scenarioFileOf(view) },
-          (message) => {
-            if (message.kind === "progress") onProgress(message.steps, message.of);
-            if (message.kind === "written") {
-              done();
-              resolve(message.files);
-            }
-            if (message.kind === "problem") {
-              done();
-              reject(new Error(message.message));
-            }
-          },
-          (reason) => reject(new Error(reason)),
-        );
-      }),
-    read: (name) =>
-      new Promise((resolve, reject) => {
-        errand(
-          { kind: "read", id, name },
-          (message) => {
-            if (message.kind === "scenario") {
-              done();
-              resolve(message.scenario);
-            }
-            if (message.kind === "problem") {
-              done();
-              reject(new Error(message.message));
-            }
-          },
-          (reason) => reject(new Error(reason)),
-        );
-      }),
+    async write(view, onProgress) {
+      const { files } = await outcome({ kind: "write", id, scenario: scenarioFileOf(view) }, "written", (message) => {
+        if (message.kind === "progress") onProgress(message.steps, message.of);
+      });
+      return files;
+    },
+    async read(name) {
+      return (await outcome({ kind: "read", id, name }, "scenario")).scenario;
+    },
+    async tryOut({ scenario: { steps: _, ...scenario } }) {
+      await outcome({ kind: "try", id, scenario: scenario as View["scenario"] }, "tried");
+    },
   };
 }
 

@@ -1,3 +1,5 @@
+import { InputError } from "../../core/input-error.ts";
+
 /** A scenario as the page edits it: the fields of a scenario file without `steps`, which {@link View} has. */
 export interface WrittenScenario {
   readonly name: string;
@@ -33,22 +35,24 @@ export const mostSteps = 2000;
 const mostRecordedSteps = 1_000_000;
 
 const version = 1;
-/** Bounds what a hostile link makes the page unpack. */
+/** Bounds what a hostile link makes the page unpack, and so how long a scenario in a link may be. */
 const mostAddressBytes = 1 << 16;
 
-/** Thrown for an address that holds no view; the message is a sentence for people. */
-export class AddressError extends Error {}
+/** Thrown for an address that holds no view, and a view that no address holds; the message is a sentence for people. */
+export class AddressError extends InputError {}
 
 /**
  * Returns the view as the part of an address after `#`: `v1=` and its JSON, packed by deflate, in base64url. Browsers pack
- * in different ways, and each reads what another wrote.
+ * in different ways, and each reads what another wrote. Throws {@link AddressError} if the JSON has more than 64 KiB.
  */
 export async function addressOf({ scenario, steps }: View): Promise<string> {
-  const packed = await through(
-    new CompressionStream("deflate-raw"),
-    new TextEncoder().encode(JSON.stringify({ steps, scenario })),
-    Number.POSITIVE_INFINITY,
-  );
+  const json = new TextEncoder().encode(JSON.stringify({ steps, scenario }));
+  if (json.length > mostAddressBytes) {
+    throw new AddressError(
+      `A link would be too long: the scenario has ${Math.ceil(json.length / 1024)} KiB, and a link holds up to ${mostAddressBytes / 1024} KiB.`,
+    );
+  }
+  const packed = await through(new CompressionStream("deflate-raw"), json, Number.POSITIVE_INFINITY);
   const base64 = btoa(Array.from(packed, (byte) => String.fromCharCode(byte)).join(""));
   return `v${version}=${base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
 }
@@ -140,10 +144,14 @@ export function viewOfScenario(scenario: unknown, name: string): { view: View | 
   return { view, notice: notices.length === 0 ? null : notices.join(" ") };
 }
 
-/** Returns the view of all steps of a recording, routed as `scenario` says; sizes are those of the recording. */
-export function viewOfRecording(scenario: WrittenScenario, path: string): View {
+/**
+ * Returns the view of all steps of a recording, routed as `scenario` says; sizes are those of the recording. `batchTokens`
+ * cuts one without steps.
+ */
+export function viewOfRecording(scenario: WrittenScenario, path: string, batchTokens?: number): View {
   const { tokens: _, experts: __, model: ___, ...rest } = scenario;
-  return { scenario: { ...rest, stream: { kind: "trace", path } } as WrittenScenario, steps: mostRecordedSteps };
+  const stream = { kind: "trace", path, ...(batchTokens !== undefined && { batchTokens }) };
+  return { scenario: { ...rest, stream } as WrittenScenario, steps: mostRecordedSteps };
 }
 
 async function through(

@@ -159,11 +159,16 @@ async function advance(): Promise<void> {
   try {
     while (current.steps < current.wanted && (question === null || current.shown === 0)) {
       await step(current);
-      const now = performance.now();
-      if (question !== null || now - lastFrame >= frameMs) show(current);
-      if (performance.now() - lastTurn < turnMs) continue;
-      await turn();
-      lastTurn = performance.now();
+      // While a slider is held, another question waits after the first step: a further one would be in vain.
+      if (current.shown === 0 || performance.now() - lastTurn >= turnMs) {
+        await turn();
+        lastTurn = performance.now();
+      }
+      if (question !== null) {
+        if (current.shown === 0) show(current);
+        return;
+      }
+      if (performance.now() - lastFrame >= frameMs) show(current);
     }
     if (question === null && !current.isTold) show(current);
   } catch (error) {
@@ -252,6 +257,7 @@ function heatMapOf({ scenario, simulations, planRoom }: Run, batches: readonly T
       routerKindOf(choice).plan !== undefined && router.writePlan !== undefined && routed.solver !== undefined,
   );
   let order = rowsByBestExpert(batches[0], rows);
+  const columnOf = Int32Array.from({ length: experts }, (_, e) => Math.floor((e * columns) / experts));
   const values = runs.map(({ router, routed }, index) => {
     const batch = batches[index];
     // Each router has batches of its own if the stream answers to it.
@@ -263,16 +269,15 @@ function heatMapOf({ scenario, simulations, planRoom }: Run, batches: readonly T
       router.writePlan!(batch, planRoom);
       for (let token = 0; token < tokens; token++) {
         const row = order[token] * columns;
-        for (let e = 0; e < experts; e++) {
-          cells[row + Math.floor((e * columns) / experts)] += planRoom[token * experts + e];
-        }
+        const from = token * experts;
+        for (let e = 0; e < experts; e++) cells[row + columnOf[e]] += planRoom[from + e];
       }
     } else {
       const { expert, slots } = routed.assignment;
       for (let pair = 0; pair < tokens * slots; pair++) {
         if (expert[pair] < 0) continue;
         const row = order[Math.floor(pair / slots)] * columns;
-        cells[row + Math.floor((expert[pair] * columns) / experts)] += 1 / scenario.topK;
+        cells[row + columnOf[expert[pair]]] += 1 / scenario.topK;
       }
     }
     for (let row = 0; row < rows; row++) {
@@ -434,6 +439,21 @@ function csvOf({ columns, rows }: ResultTable): string {
   return [columns, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
 }
 
+/** Throws `InputError` if the scenario or the first batch of its stream cannot be read. */
+async function tryOut(written: WrittenScenario): Promise<void> {
+  const whole = await resolve(written);
+  const { layers = [] } = whole;
+  const stream = await openStream(
+    layers.length > 1 ? { ...whole, layers: layers.slice(0, 1) } : whole,
+    kernelsWithRoom(),
+  );
+  try {
+    if ((await stream.next()) === null) throw new InputError("stream: it has no step");
+  } finally {
+    await stream.close();
+  }
+}
+
 const mostScenarioBytes = 2 ** 20;
 
 /** Returns the scenario in a file, or in the run.json of a run; null if the file is something else. */
@@ -470,6 +490,8 @@ function turn(): Promise<void> {
 
 function problem(id: number, error: unknown): void {
   const { message } = error as Error;
+  // After any other failure, such as too little memory, the next question gets new ones.
+  if (!(error instanceof InputError)) kernels = undefined;
   post({ kind: "problem", id, message: error instanceof InputError ? message : `The simulator failed: ${message}` });
 }
 
@@ -496,6 +518,10 @@ async function handle(message: ToWorker): Promise<void> {
       return;
     case "read":
       post({ kind: "scenario", id: message.id, scenario: await readScenario(message.name) });
+      return;
+    case "try":
+      await tryOut(message.scenario);
+      post({ kind: "tried", id: message.id });
       return;
     case "prove":
       await prove(message.id, message.scenario, message.steps);
