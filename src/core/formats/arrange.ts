@@ -162,18 +162,25 @@ type Arrayed = Exclude<Content, "balancedness">;
  * Returns what an array holds: as the options say, or its name, or its numbers. Integers are loads if a row has one twice
  * (rows of zeros, from layers without experts, aside), if they exceed the experts of any model, or if their sums are equal and
  * they are too large for ids; else they are choices if all ids up to the largest fit into the array. Whole floats are loads;
- * other floats are logits. Throws `InputError` if the options contradict the type, or if integers can be either.
+ * other floats are logits. Text whose first rows are whole numbers is refused as logits unless `input` is set. Throws `InputError` if the options contradict the type, or if integers can be either.
  */
 export async function contentOf(array: Unknown, options: RecordingOptions): Promise<Arrayed> {
   const { file, name, dtype, kind, shape } = array;
   const described = `${file}: ${dtype} ${shapeText(shape)}`;
   const { as } = options;
   if (as === "balancedness") throw new InputError(`${described}: an array is no log of balancedness`);
-  if (as === "logits" && kind === "integer") {
-    throw new InputError(
-      `${described} holds recorded choices or loads, not logits, and cannot be routed again; use \`moesim measure\` for them. ` +
-        "Logits are floats",
-    );
+  if (as === "logits") {
+    // The cells of a text have no type, but no gate has whole logits alone.
+    const first = kind === "number" && options.input === undefined ? await array.first() : [];
+    const isWhole = first.length > 0 && first.every(Number.isInteger);
+    if (kind === "integer" || isWhole) {
+      throw new InputError(
+        `${described} holds recorded choices or loads, not logits, and cannot be routed again; use \`moesim measure\` for them. ` +
+          (isWhole
+            ? "If whole numbers are its logits, set input to logits (--input logits on the command line)"
+            : "Logits are floats"),
+      );
+    }
   }
   if (as === "logits" || as === "loads") return as;
   if (as === undefined && options.axes?.includes("topK")) {

@@ -309,7 +309,11 @@ async function recordingOf(
   const { content, hasSteps, hasLayers } = found;
   if (options.as !== undefined && options.as !== content) {
     if (found.beside?.content === options.as) return recordingOf(files, found.beside, options, close);
-    throw new InputError(`${name}: ${found.what} holds ${content}, not ${options.as}`);
+    const way =
+      options.as === "logits" && (content === "loads" || content === "selections")
+        ? ", and cannot be routed again; use `moesim measure` for them"
+        : "";
+    throw new InputError(`${name}: ${found.what} holds ${content}, not ${options.as}${way}`);
   }
   if (options.divide !== undefined && content !== "loads") {
     throw new InputError(`${name}: ${content} are not divided; only loads that several ranks counted are`);

@@ -177,6 +177,21 @@ describe("trace on data that cannot be routed", () => {
     }
   });
 
+  test("refuses text of choices beside their weights, of loads, and of whole numbers unless they are said to be logits", async () => {
+    write("route.csv", "pos,layer,n,e0,e1,w0,w1\n0,3,2,5,1,0.75,0.25\n1,3,2,4,0,0.5,0.5\n");
+    write("loads.csv", "layer,expert,count\n3,0,10\n3,1,20\n");
+    write("whole.csv", "1,2,3\n3,2,1\n");
+    for (const name of ["route.csv", "loads.csv", "whole.csv"]) {
+      await expectInputError(
+        () => shapeOf({ path: name }),
+        name,
+        "choices or loads, not logits",
+        "set input to logits",
+      );
+    }
+    expect(await shapeOf({ path: "whole.csv", input: "logits" })).toMatchObject({ tokens: 2, experts: 3 });
+  });
+
   test("refuses one dimension", async () => {
     write("flat.npy", float32Npy([4], [1, 2, 3, 4]));
     await expectInputError(() => shapeOf({ path: "flat.npy" }), "flat.npy", "1 dimension");
