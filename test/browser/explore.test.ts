@@ -107,6 +107,20 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
     return opened;
   }
 
+  /** Follows a link to another view on a page that is open. */
+  async function go(to: Page, view: View): Promise<void> {
+    await to.evaluate(
+      (hash) => {
+        location.hash = hash;
+      },
+      await addressOf(view),
+    );
+    await shows(to, view.steps);
+  }
+
+  /** What the page says beside its pictures. */
+  const said = () => page.locator(".state").textContent();
+
   /** Waits until so many steps are shown. */
   async function shows(of: Page, steps: number): Promise<void> {
     await of.waitForFunction((step) => document.querySelector("output")?.textContent === step, String(steps - 1));
@@ -328,22 +342,21 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
   });
 
   it("plays, pauses, steps and resets, and tells the keyboard the numbers of a place", async () => {
-    const playing = await open({ scenario: small, steps: 5 });
-    await playing.getByRole("button", { name: "Step", exact: true }).click();
-    await shows(playing, 6);
-    await playing.getByRole("combobox", { name: "Speed" }).selectOption("30");
-    await playing.getByRole("button", { name: "Play" }).press("Enter");
-    await poll(async () => Number(await playing.locator("output").textContent())).toBeGreaterThan(12);
-    await playing.getByRole("button", { name: "Pause" }).press("Enter");
-    await playing.getByRole("button", { name: "Reset" }).click();
-    await shows(playing, 1);
-    const loads = playing.getByRole("slider", { name: /^Loads of the experts/ });
+    await go(page, { scenario: small, steps: 5 });
+    await page.getByRole("button", { name: "Step", exact: true }).click();
+    await shows(page, 6);
+    await page.getByRole("combobox", { name: "Speed" }).selectOption("30");
+    await page.getByRole("button", { name: "Play" }).press("Enter");
+    await poll(async () => Number(await page.locator("output").textContent())).toBeGreaterThan(12);
+    await page.getByRole("button", { name: "Pause" }).press("Enter");
+    await page.getByRole("button", { name: "Reset" }).click();
+    await shows(page, 1);
+    const loads = page.getByRole("slider", { name: /^Loads of the experts/ });
     await loads.focus();
-    await playing.keyboard.press("End");
+    await page.keyboard.press("End");
     expect(await loads.getAttribute("aria-valuetext")).toMatch(/^Expert 15: topk \d+ pairs \(.*× the mean\), alf-lb/);
-    await playing.keyboard.press("ArrowLeft");
-    expect(await playing.locator("#loads .said").textContent()).toMatch(/^Expert 14: /);
-    await playing.close();
+    await page.keyboard.press("ArrowLeft");
+    expect(await page.locator("#loads .said").textContent()).toMatch(/^Expert 14: /);
   });
 
   it("proves the frontier, on which the exact router lies, and the best bias", async () => {
@@ -351,22 +364,21 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
       steps: 6,
       scenario: { ...small, scores: "softmax", routers: [{ kind: "base" }, { kind: "alf-lb" }] },
     };
-    const proving = await open(view);
-    await proving.getByRole("button", { name: "Prove" }).click();
-    await poll(() => proving.locator("#prices figcaption").textContent()).toContain("proven");
-    const frontier = proving.getByRole("slider", { name: /^Score against balance/ });
+    await go(page, view);
+    await page.getByRole("button", { name: "Prove" }).click();
+    await poll(() => page.locator("#prices figcaption").textContent()).toContain("proven");
+    const frontier = page.getByRole("slider", { name: /^Score against balance/ });
     await frontier.focus();
-    await proving.keyboard.press("Home");
+    await page.keyboard.press("Home");
     const texts = new Set<string>();
     for (let place = 0; place < 24; place++) {
       texts.add((await frontier.getAttribute("aria-valuetext"))!);
-      await proving.keyboard.press("ArrowRight");
+      await page.keyboard.press("ArrowRight");
     }
     const base = Array.from(texts).find((text) => text.startsWith("base: "))!;
     // Within what four digits show: BASE is optimal at the capacity of perfect balance.
     expect(Number(/At most ([\d.e-]+) below the best of its balance/.exec(base)![1])).toBeLessThan(1e-4);
     expect(Array.from(texts).filter((text) => text.startsWith("Frontier: ")).length).toBeGreaterThan(4);
-    await proving.close();
   });
 
   it("answers a new question though a step of the one before takes long, and never freezes", async () => {
@@ -409,6 +421,151 @@ describe.skipIf(executablePath === undefined)("explore in a browser (skipped wit
     await shows(opened, 3);
     expect(await opened.locator(".problem").count()).toBe(0);
     await opened.close();
+  });
+
+  it("keeps up with a slider that is held, and ends at its last value", async () => {
+    const routers = [{ kind: "topk" }, { kind: "alf-lb" }, { kind: "sinkhorn", epsilon: 0.5 }, { kind: "ssr" }];
+    const view: View = { steps: 4, scenario: { ...small, tokens: 1024, experts: 64, regret: { every: 0 }, routers } };
+    await go(page, view);
+    const pictures = await page.evaluate(async () => {
+      const slider = Array.from(document.querySelectorAll<HTMLInputElement>("input[type=range]")).find(
+        ({ labels }) => labels?.[0]?.textContent === "rate",
+      )!;
+      let pictures = 0;
+      const observer = new MutationObserver(() => {
+        pictures += 1;
+      });
+      const bars = document.querySelector("#loads")!;
+      observer.observe(bars, { subtree: true, attributes: true, attributeFilter: ["d"] });
+      const start = performance.now();
+      while (pictures < 30 && performance.now() - start < 15_000) {
+        await new Promise(requestAnimationFrame);
+        slider.value = String(400 + (Math.round((performance.now() - start) / 10) % 200));
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+      }
+      slider.value = "300";
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      return pictures;
+    });
+    // A second's worth on a quiet machine of two cores; the first ones wait for the compilers.
+    expect(pictures).toBeGreaterThanOrEqual(30);
+    await shows(page, 4);
+    const rate = Number(await page.getByLabel("rate, as a number", { exact: true }).inputValue());
+    const { runs } = await simulate({
+      ...view.scenario,
+      steps: 4,
+      stream: { kind: "drift", rate },
+    } as unknown as Parameters<typeof simulate>[0]);
+    await poll(async () => Number((await numbersOf(page, "topk")).MaxVio)).toBeCloseTo(runs[0].steps[3].maxVio!, 1);
+  });
+
+  it("starts a worker that crashes again, and says so", async () => {
+    await go(page, { scenario: small, steps: 8 });
+    const crash = () =>
+      page.workers()[0].evaluate(() => {
+        setTimeout(() => {
+          throw new Error("out of luck");
+        });
+      });
+    await crash();
+    await poll(said).toContain("out of luck");
+    expect(await said()).toContain("was started again");
+    await page.getByRole("button", { name: "Step", exact: true }).click();
+    await shows(page, 9);
+    expect(problems.splice(0).every((text) => text.includes("out of luck"))).toBe(true);
+  });
+
+  it("works without a network once it is loaded, and goes back and forward in its history", async () => {
+    await page.context().setOffline(true);
+    for (const steps of [6, 7]) await go(page, { scenario: small, steps });
+    await page.goBack();
+    await shows(page, 6);
+    await page.goForward();
+    await shows(page, 7);
+    await page.context().setOffline(false);
+  });
+
+  it("says that a scenario is too long for a link, and still saves it", async () => {
+    const scenario = { ...small, name: "long", description: "x".repeat(70_000), stream: { kind: "drift", rate: 0.1 } };
+    await page.locator("input[type=file]").setInputFiles({
+      name: "long.json",
+      mimeType: "",
+      buffer: Buffer.from(JSON.stringify({ ...scenario, steps: 3 })),
+    });
+    await poll(() => page.locator(".downloads").textContent()).toContain("A link would be too long");
+    expect(await page.evaluate(() => location.hash)).toBe("");
+    expect(await page.getByRole("button", { name: "Copy the link" }).count()).toBe(0);
+    expect((await saved(page, "scenario.yaml")).text).toContain("x".repeat(70));
+  });
+
+  it("cuts a recording of 200 MB that has no steps, without reading it whole", async () => {
+    const rows = 800_000;
+    for (const worker of page.workers()) {
+      await worker.evaluate(() => {
+        const watched = globalThis as unknown as { largestRead: number };
+        watched.largestRead = 0;
+        const { arrayBuffer } = Blob.prototype;
+        Blob.prototype.arrayBuffer = function (this: Blob) {
+          watched.largestRead = Math.max(watched.largestRead, this.size);
+          return arrayBuffer.call(this);
+        };
+      });
+    }
+    await page.evaluate((rows) => {
+      const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, 64), }`.padEnd(117);
+      const start = new Uint8Array(128);
+      start.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, 118, 0]);
+      start.set(new TextEncoder().encode(`${header}\n`), 10);
+      const part = new Float32Array(64 * 8000).map((_, at) => Math.sin(at));
+      const data = new DataTransfer();
+      data.items.add(new File([start, ...Array.from({ length: rows / 8000 }, () => part)], "large.npy"));
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }, rows);
+    await poll(said).toContain("it is cut into batches of 1024 tokens");
+    await poll(() => page.locator(".step-table").textContent()).toContain("topk");
+    const largest = await Promise.all(
+      page
+        .workers()
+        .map((worker) => worker.evaluate(() => (globalThis as unknown as { largestRead: number }).largestRead)),
+    );
+    expect(Math.max(...largest)).toBeGreaterThan(0);
+    expect(Math.max(...largest)).toBeLessThan(10e6);
+    // Of two tabs each has its own scenario, and what one loaded the other does not know.
+    const stream = async () => (await viewOf(await page.evaluate(() => location.hash)))?.scenario.stream;
+    await poll(stream).toEqual({ kind: "trace", path: "large.npy", batchTokens: 1024 });
+    const held = await page.evaluate(() => location.hash.slice(1));
+    const other = await browser.newPage();
+    await other.goto(`${site.url}#${held}`);
+    await other.locator(".problem").waitFor();
+    expect(await other.locator(".problem").textContent()).toContain("large.npy: this file is not loaded");
+    await go(other, { scenario: small, steps: 2 });
+    expect(await page.evaluate(() => location.hash.slice(1))).toBe(held);
+    await other.close();
+  });
+
+  it("is used by the keyboard alone, with reduced motion, and has targets for fingers", async () => {
+    const context = { viewport: { width: 390, height: 844 }, reducedMotion: "reduce", hasTouch: true } as const;
+    const phone = await open(null, context, `${site.url}#cut-off`);
+    expect(await phone.locator(".state").textContent()).toContain("no scenario that explore can read");
+    expect(await phone.evaluate(() => document.getAnimations().length)).toBe(0);
+    expect(await phone.locator(".pictures").evaluate((of) => getComputedStyle(of).transitionDuration)).toBe("0s");
+    const active = () => phone.evaluate(() => document.activeElement?.textContent ?? "");
+    for (let places = 0; places < 60 && (await active()) !== "Scenario"; places++) await phone.keyboard.press("Tab");
+    await phone.keyboard.press("Enter");
+    const small = await phone.evaluate(() =>
+      Array.from(document.querySelectorAll("button, select, input, summary"))
+        .filter((of) => of.checkVisibility())
+        .map((of) => ({ text: of.outerHTML.slice(0, 100), box: of.getBoundingClientRect() }))
+        .filter(({ box }) => Math.min(box.width, box.height) < 24)
+        .map(({ text }) => text),
+    );
+    expect(small).toEqual([]);
+    for (let places = 0; places < 60 && (await active()) !== "steps.csv"; places++) {
+      await phone.keyboard.press("Shift+Tab");
+    }
+    const [download] = await Promise.all([phone.waitForEvent("download"), phone.keyboard.press("Enter")]);
+    expect(download.suggestedFilename()).toBe("steps.csv");
+    await phone.close();
   });
 
   it("has five tours of three sentences, each a scenario that it can simulate", async () => {

@@ -17,7 +17,7 @@ export const tours: readonly Tour[] = [
     sentences: [
       "The gate prefers one expert, and plain top-k gives it what it wants: nearly every token goes there, and MaxVio is close to its limit of E/K − 1 = 15.",
       "Move the stream's skew down and watch the bars level out; at 0 all experts are equally popular and only noise is left.",
-      "The second router hashes tokens to experts without looking at the logits: its load is even, and its score shows what that costs.",
+      "The second router hashes tokens to experts without looking at the logits: only chance makes its load uneven, and its score shows what that costs.",
     ],
     view: {
       steps: 40,
@@ -35,7 +35,7 @@ export const tours: readonly Tour[] = [
     sentences: [
       "ALF-LB adds a bias to each expert's affinity and moves it a little after every batch, down for busy experts and up for idle ones.",
       "Press “Play”: the small update rate needs about two hundred steps to balance the load, and the large one overshoots and never settles.",
-      "Press “Prove” to compare the prices with b*, the best fixed bias of all steps so far: the slow router's prices come to lie close to it.",
+      "After these two hundred steps press “Prove” to compare the prices with b*, the best fixed bias of all steps so far: the slow router's lie much closer to it than the fast one's.",
     ],
     view: {
       steps: 60,
@@ -56,7 +56,7 @@ export const tours: readonly Tour[] = [
     title: "A plan balances each batch",
     sentences: [
       "Sinkhorn computes a transport plan for every batch: each token has a mass of 1 and each expert may take the same mass, so that no history is needed.",
-      "The clusters drift, and the bias of ALF-LB always runs behind them, while the plan is balanced from the first step on.",
+      "The clusters drift, and the bias of ALF-LB always runs behind them, while the plan is balanced on every step and its K largest entries per token nearly so.",
       "Lower ε to sharpen the plan in the heat map: at first it blurs the tokens' preferences, and with a small ε it follows them as far as balance allows.",
     ],
     view: {
@@ -91,9 +91,9 @@ export const tours: readonly Tour[] = [
     id: "price",
     title: "The price of balance",
     sentences: [
-      "Routers trade score for balance: top-k has the best score and the worst MaxVio, and hashing is balanced and has next to no score.",
+      "Routers trade score for balance: top-k has the best score and the worst MaxVio, and hashing is nearly balanced and scores no more than chance, 1/E.",
       "Press “Prove” to draw the frontier, which the exact optimum of this batch proves: no assignment at all lies above it.",
-      "BASE solves each batch exactly and lies on the frontier; the distance of the others is what they give away.",
+      "Top-k and BASE lie on the frontier, at its two ends, since BASE balances each batch exactly; the others' distance from it is what they give away.",
     ],
     view: {
       steps: 20,

@@ -149,7 +149,8 @@ export function viewOfScenario(scenario: unknown, name: string): { view: View | 
  * cuts one without steps.
  */
 export function viewOfRecording(scenario: WrittenScenario, path: string, batchTokens?: number): View {
-  const { tokens: _, experts: __, model: ___, ...rest } = scenario;
+  // The description is of what was shown before.
+  const { tokens: _, experts: __, model: ___, description: ____, ...rest } = scenario;
   const stream = { kind: "trace", path, ...(batchTokens !== undefined && { batchTokens }) };
   return { scenario: { ...rest, stream } as WrittenScenario, steps: mostRecordedSteps };
 }
