@@ -74,7 +74,7 @@ export default defineConfig(({ mode }) => {
       testTimeout: 120_000,
       hookTimeout: 120_000,
       // Many tests wait for a process of their own, so that a core left for others would stand idle.
-      maxWorkers: "100%",
+      maxWorkers: "150%",
       sequence: { sequencer: LongestFirst },
       benchmark: { include: ["bench/**/*.bench.ts"], reporters: ["./bench/reporter.ts"] },
       projects: [
