@@ -39,7 +39,7 @@ const sharedTests = ["test/core/**/*.test.ts", "test/theory/**/*.test.ts"];
 
 /** Need a process of their own: they start programs, measure memory, add plugins, or choose the TensorFlow.js backend. */
 const isolatedTests = [
-  "test/core/formats/{damaged-files,parquet}.test.ts",
+  "test/core/formats/{damaged-files,parquet/parquet}.test.ts",
   "test/core/kernels/tensor.test.ts",
   "test/core/library/**",
   "test/core/routers/tensor-kernels.test.ts",

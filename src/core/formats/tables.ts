@@ -5,7 +5,7 @@ import { contentOf, layersOf, rowsLookedAt } from "./arrange.ts";
 import { type ColumnRole, openCsvTable, roleOf } from "./csv.ts";
 import { elementTypes } from "./element-type.ts";
 import { listNames, quoteName, shapeText } from "./messages.ts";
-import { openParquetTable } from "./parquet.ts";
+import { openParquetTable } from "./parquet/parquet.ts";
 import type { Content, LayerParts, Part } from "./recorded-layer.ts";
 import type { Found, RecordingOptions } from "./recording.ts";
 import { rowsOf, type StoredRows, type TensorNumbers, tensorOf } from "./stored-tensor.ts";

@@ -5,7 +5,7 @@ import { denseTensor } from "./arrange.ts";
 import { openCsvTable, roleOf } from "./csv.ts";
 import { listNames, quoteName } from "./messages.ts";
 import { storedNpy } from "./npy.ts";
-import { openParquetTable } from "./parquet.ts";
+import { openParquetTable } from "./parquet/parquet.ts";
 import { isPickle, openPickle, openTorch, Tensor, torchPickle } from "./pickle.ts";
 import { isSafetensors, storedSafetensors } from "./safetensors.ts";
 import { checkedTensor, packedStrides, rowsOf, type StoredTensor, valuesOf } from "./stored-tensor.ts";

@@ -1,10 +1,10 @@
 import { type FileMetaData, parquetMetadata } from "hyparquet";
-import { InputError } from "../input-error.ts";
-import { readBytes, type Source } from "../source.ts";
-import { quoteName } from "./messages.ts";
-import { chunkExtent, createPageMemory, readColumn } from "./parquet-column.ts";
-import { checkSchemaSize, type NumberColumn, numberColumns } from "./parquet-schema.ts";
-import { checkThrift } from "./parquet-thrift.ts";
+import { InputError } from "../../input-error.ts";
+import { readBytes, type Source } from "../../source.ts";
+import { quoteName } from "../messages.ts";
+import { chunkExtent, createPageMemory, readColumn } from "./column.ts";
+import { checkSchemaSize, type NumberColumn, numberColumns } from "./schema.ts";
+import { checkThrift } from "./thrift.ts";
 
 const magic = "PAR1";
 /** Values read at once from a table. */

@@ -4,7 +4,7 @@ import type { readColumn } from "hyparquet/src/column.js";
 import { decompressPage, readDataPage, readDataPageV2 } from "hyparquet/src/datapage.js";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
 import { compressors as portableCompressors } from "hyparquet-compressors";
-import { platform } from "../platform.ts";
+import { platform } from "../../platform.ts";
 
 export type ColumnDecoder = Parameters<typeof readColumn>[2];
 

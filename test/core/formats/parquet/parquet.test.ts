@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
-import { openParquetTable } from "../../../src/core/formats/parquet.ts";
+import { openParquetTable } from "../../../../src/core/formats/parquet/parquet.ts";
 import {
   expectInputError,
   openArray,
@@ -11,10 +11,10 @@ import {
   recordedFolder,
   throwsOnlyInputErrors,
   withFile,
-} from "./recorded-files.ts";
+} from "../recorded-files.ts";
 
 const { write } = recordedFolder();
-const fixtures = join(import.meta.dirname, "../../fixtures/recorded");
+const fixtures = join(import.meta.dirname, "../../../fixtures/recorded");
 
 /** A file of several row groups with pages of a few values. */
 function parquet(columnData: ColumnSource[]): Uint8Array {

@@ -1,12 +1,12 @@
 import type { ColumnMetaData, DecodedArray, PageHeader } from "hyparquet";
 import { parquetHeader, readPage } from "hyparquet/src/column.js";
 import { convert, convertWithDictionary, DEFAULT_PARSERS } from "hyparquet/src/convert.js";
-import { InputError } from "../input-error.ts";
-import { readBytes, type Source } from "../source.ts";
-import { quoteName } from "./messages.ts";
-import { compressors, decodeDataPage } from "./parquet-page.ts";
-import type { NumberColumn } from "./parquet-schema.ts";
-import { checkThrift } from "./parquet-thrift.ts";
+import { InputError } from "../../input-error.ts";
+import { readBytes, type Source } from "../../source.ts";
+import { quoteName } from "../messages.ts";
+import { compressors, decodeDataPage } from "./page.ts";
+import type { NumberColumn } from "./schema.ts";
+import { checkThrift } from "./thrift.ts";
 
 /** A page header has some tens of bytes; more would be statistics, which are two numbers here. */
 const headerWindow = 4096;

@@ -7,8 +7,8 @@ import {
   type SchemaTree,
 } from "hyparquet";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from "hyparquet/src/schema.js";
-import { InputError } from "../input-error.ts";
-import { quoteName } from "./messages.ts";
+import { InputError } from "../../input-error.ts";
+import { quoteName } from "../messages.ts";
 
 /** A column of numbers as stored: one value per row, a list of them, or a list of lists. */
 export interface NumberColumn {
