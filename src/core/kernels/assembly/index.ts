@@ -4,7 +4,7 @@ export { addNormal, fillNormal, normalScratch } from "./normal";
 export { addOffsets } from "./offsets";
 export { gatherRows } from "./gather";
 export { hashRows } from "./hash";
-export { columnsScratch, multiply, multiplyLeftTransposed, multiplyRightTransposed, multiplyScratch } from "./multiply";
+export { columnsScratch, multiply, multiplyLeftTransposed, multiplyRightTransposed, multiplyScratch } from "./training/multiply";
 export {
   combineRows,
   expertBackward,
@@ -13,9 +13,9 @@ export {
   rowProducts,
   scatterRows,
   sumRows,
-} from "./experts";
-export { crossEntropy, squaredError } from "./losses";
-export { adam } from "./adam";
+} from "./training/experts";
+export { crossEntropy, squaredError } from "./training/losses";
+export { adam } from "./training/adam";
 export { logSumExpRows, pairScores, sigmoidScores, softmaxScores, sqrtSoftplusScores } from "./scores";
 export {
   addShares,

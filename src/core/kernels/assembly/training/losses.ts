@@ -1,5 +1,5 @@
-import { largestOf, loadPartial, promoteHigh, promoteLow, storePartial, sumLanes64 } from "./lanes";
-import { logRelativeSum, scaleRow, softmaxWeights } from "./softmax";
+import { largestOf, loadPartial, promoteHigh, promoteLow, storePartial, sumLanes64 } from "../lanes";
+import { logRelativeSum, scaleRow, softmaxWeights } from "../softmax";
 
 /** 0 if all `count` floats are finite, else NaN: the exponents of a softmax leave out what is not a number. */
 function zeroIfFinite(from: usize, count: i32): f32 {

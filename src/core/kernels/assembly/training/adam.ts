@@ -1,4 +1,4 @@
-import { loadPartial, storePartial } from "./lanes";
+import { loadPartial, storePartial } from "../lanes";
 
 const FIRST_DECAY: f32 = 0.9;
 const SECOND_DECAY: f32 = 0.999;

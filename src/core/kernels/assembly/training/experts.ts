@@ -1,4 +1,4 @@
-import { loadPartial, promoteHigh, promoteLow, storePartial, sumLanes64 } from "./lanes";
+import { loadPartial, promoteHigh, promoteLow, storePartial, sumLanes64 } from "../lanes";
 import { columnsScratch, multiplyColumns, multiplyRows, multiplyRowsTransposed, multiplyScratch, rowOf } from "./multiply";
 
 // An expert's parameters are one block: A [width × hidden], a [hidden], B [hidden × width], b [width]. Its gradient has the

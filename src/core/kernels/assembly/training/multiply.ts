@@ -1,4 +1,4 @@
-import { loadPartial, storePartial } from "./lanes";
+import { loadPartial, storePartial } from "../lanes";
 
 // All products share one tile. A block of columns of the right factor that stays in cache is packed into panels of eight
 // columns. Four rows of the left factor, packed side by side into a strip, then meet one panel after the other with all
