@@ -18,6 +18,9 @@ export interface FileSource extends Source {
  */
 const readWithoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
+/** What is read at once rather than in pieces. */
+const smallBytes = 1 << 20;
+
 const explanations: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
   ENOTDIR: "no such file: a part of the path is not a folder",
@@ -139,13 +142,28 @@ export function readSmallFile(path: string, most: number): Buffer {
 }
 
 /**
- * Returns the SHA-256 of a regular file as hexadecimal digits, reading it in pieces. Throws `InputError` as
+ * Returns the SHA-256 of a regular file as hexadecimal digits, reading a large one in pieces. Throws `InputError` as
  * {@link openInputFile} does.
  */
 export async function digestOfFile(path: string): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream("", { fd: openRegularFile(path) }), hash);
+  const descriptor = openRegularFile(path);
+  // A stream costs more than to read so little.
+  const bytes = readIfSmall(descriptor);
+  if (bytes !== null) hash.update(bytes);
+  else await pipeline(createReadStream("", { fd: descriptor }), hash);
   return hash.digest("hex");
+}
+
+/** Reads the regular file of `descriptor` whole and closes it, if it has at most 1 MiB; else returns null and leaves it open. */
+function readIfSmall(descriptor: number): Buffer | null {
+  let isLarge = false;
+  try {
+    isLarge = fstatSync(descriptor).size > smallBytes;
+    return isLarge ? null : readFileSync(descriptor);
+  } finally {
+    if (!isLarge) closeSync(descriptor);
+  }
 }
 
 /** Where the copies of another machine's files are, in order, by the path in the scenario that names them. Plain data. */

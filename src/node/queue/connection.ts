@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import { isIP } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
 import { InputError } from "../../core/input-error.ts";
 import { readSmallFile } from "../files/input-file.ts";
@@ -60,7 +61,7 @@ function parseAddress(text: string, where: string): QueueAddress {
     db: Number(database),
     ...(username !== "" && { username: decode(username, where) }),
     ...(password !== "" && { password: decode(password, where) }),
-    ...(protocol === "rediss:" && { tls: { servername: host } }),
+    ...(protocol === "rediss:" && { tls: isIP(host) ? {} : { servername: host } }),
   };
   return { options, name: `${protocol}//${url.host}${database === "" ? "" : `/${database}`}` };
 }
@@ -84,11 +85,18 @@ export interface QueueConnection {
 }
 
 const packages = ["bullmq", "ioredis"] as const;
-/** Without an answer for so long a connection is taken for dead: a cut cable or a lost route sends no word. */
-const silenceMs = 20_000;
 const mostRetryMs = 1000;
 /** How replies begin that no retry changes. */
 const refusals = /^(NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|invalid password|invalid username|DB index|Client sent AUTH))/i;
+
+const accessRefusals = /^(NOAUTH|WRONGPASS|ERR (AUTH|invalid password))/i;
+const howToGivePassword =
+  `put redis://USER:PASSWORD@HOST:PORT (without USER if the server has one password for all) into ${queueVariable} and use ` +
+  "--queue env, or into a file and use --queue file:PATH";
+
+/** The codes of errors about certificates whose authority this machine does not know. */
+const untrusted = /SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)/;
+const howToTrust = "name the certificate of its authority in NODE_EXTRA_CA_CERTS";
 
 /** Throws `InputError`, saying what to install, if the packages of the queue are missing. */
 export function checkQueueInstalled(): void {
@@ -110,11 +118,13 @@ export function checkQueueInstalled(): void {
  *
  * @param patienceMs how long the server may be unreachable, from the start or later
  * @param onCut called with the reason when the server cannot be reached, once until it can
+ * @param silenceMs after so long without an answer, a connection is taken for dead: a cut cable or a lost route sends no word
  */
 export async function connectQueue(
   { options, name }: QueueAddress,
   patienceMs: number,
   onCut: (reason: string) => void,
+  silenceMs = 20_000,
 ): Promise<QueueConnection> {
   checkQueueInstalled();
   const { Redis } = await import("ioredis");
@@ -145,8 +155,15 @@ export async function connectQueue(
   });
   client.on("error", (error: Error) => {
     const { message } = error;
-    if (refusals.test(message)) fail(new InputError(`${name}: the queue refuses the connection: ${message}`));
-    reason = message === "" ? ((error as NodeJS.ErrnoException).code ?? reason) : message;
+    if (refusals.test(message)) {
+      const remedy = accessRefusals.test(message) ? `; ${howToGivePassword}` : "";
+      fail(new InputError(`${name}: the queue refuses the connection: ${message}${remedy}`));
+    }
+    const { code } = error as NodeJS.ErrnoException;
+    if (untrusted.test(code ?? "")) {
+      fail(new InputError(`${name}: the certificate of the queue is not trusted (${message}); ${howToTrust}`));
+    }
+    reason = message === "" ? (code ?? reason) : message;
   });
   startWaiting();
   let isTold = false;
