@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -6,8 +7,9 @@ import { Queue } from "bullmq";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { version } from "../../src/core/version.ts";
 import { npyBytes } from "../support/npy.ts";
-import { projectPath, temporaryFolder } from "../support/program.ts";
+import { moesim, projectPath, temporaryFolder } from "../support/program.ts";
 import {
+  freePort,
   hasQueueServer,
   type QueueServer,
   startCuttableWay,
@@ -286,6 +288,52 @@ describe.runIf(hasQueueServer)("moesim sweep --queue", () => {
       stderr: expect.stringMatching(/^moesim: --queue: a password on the command line/),
     });
     expect(shown.stderr).not.toContain("s3cret");
+  });
+
+  it("takes rediss:// with a certificate whose authority is named, and says how to name it", async () => {
+    const keysFolder = temporaryFolder();
+    const [certificate, key] = ["cert.pem", "key.pem"].map((name) => path.join(keysFolder, name));
+    const words = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=queue -addext subjectAltName=IP:127.0.0.1`;
+    const made = spawnSync("openssl", [...words.split(" "), "-keyout", key, "-out", certificate], { encoding: "utf8" });
+    expect(made.status, made.stderr).toBe(0);
+    const port = await freePort();
+    const files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate];
+    const own = await startQueueServer(temporaryFolder(), [
+      ...["--tls-port", `${port}`, "--tls-auth-clients", "no", "--requirepass", "s3cret"],
+      ...files,
+    ]);
+    onTestFinished(() => own.kill());
+    const url = `rediss://:s3cret@127.0.0.1:${port}`;
+    const folder = folderWith({ sweep: {}, seeds: undefined, steps: 2 });
+    const refused = sweep(folder, url);
+    expect([await refused.ended, refused.output()]).toEqual([
+      [2, null],
+      expect.stringMatching(
+        /^moesim: rediss:\/\/127\.0\.0\.1:\d+: the certificate of the queue is not trusted \(self-signed certificate\); name the certificate of its authority in NODE_EXTRA_CA_CERTS$/m,
+      ),
+    ]);
+    const env = { NODE_EXTRA_CA_CERTS: certificate };
+    const worker = started(startWorker(url, [], env));
+    const running = started(startQueueProgram(["sweep", "grid.json", "--out", "out", "--quiet"], url, folder, env));
+    expect([await running.ended, running.output()]).toEqual([[0, null], ""]);
+    expect(worker.output()).not.toMatch(/Warning|s3cret/);
+  });
+
+  it("runs a plugin's router on workers that have it, to the bytes of a local sweep", async () => {
+    const folder = folderWith({ routers: [{ kind: "topk" }, { kind: "busy-penalty" }], sweep: {}, steps: 5 });
+    const plugin = path.join(folder, "my-plugin.mjs");
+    copyFileSync(projectPath("docs/examples/my-plugin.mjs"), plugin);
+    const words = ["sweep", "grid.json", "--quiet", "--plugin", plugin];
+    const here = moesim([...words, "--out", "here"], folder);
+    expect(here).toMatchObject({ code: 0 });
+    const without = started(startWorker(server.url));
+    const running = started(startQueueProgram([...words, "--out", "out"], server.url, folder));
+    await until(() => running.output().includes("no worker of moesim"));
+    expect(running.output()).toMatch(/those of other plugins that are there do not take its cells/);
+    started(startWorker(server.url, ["--plugin", plugin]));
+    expect(await running.ended).toEqual([0, null]);
+    expect(without.child.exitCode).toBeNull();
+    expect(bytesOfResults(path.join(folder, "out"))).toEqual(bytesOfResults(path.join(folder, "here")));
   });
 
   it("leaves the cells of another version alone, and says so", async () => {
