@@ -416,15 +416,23 @@ export interface Kernels {
   ): void;
 
   /**
-   * The gradient of Σ_t Σ_e load[e] · p_te, p the softmax rows of `logits` `[tokens × experts]`, with respect to one
-   * offset per expert that is added to every row:
+   * Writes to `gradient` `[experts]` that of Σ_t Σ_e load[e] · p_te with respect to one offset per expert that is added to
+   * every row of `logits` `[tokens × experts]`. p are the shares of {@link addShares}: the `affinities` divided by their sum.
    *
-   *     gradient[j] = Σ_t p_tj · (load[j] − Σ_e load[e] · p_te)
+   *     gradient[j] = Σ_t p_tj · (∂log S_tj / ∂Z_tj) · (load[j] − Σ_e load[e] · p_te)
    *
-   * The terms of four rows are summed in float32, these sums in float64. With d_e = load[e] − mean load, the error is below 2e-6 · Σ_t p_tj · (|d_j| + Σ_e |d_e| · p_te): equal
-   * loads give exactly 0.
+   * The slope of log S is 1 for a softmax, in which it cancels. For a softmax, the terms of four rows are summed in float32,
+   * these sums in float64. With d_e = load[e] − mean load, the error is below 2e-6 · Σ_t p_tj · (|d_j| + Σ_e |d_e| · p_te):
+   * equal loads give exactly 0. For the other kinds everything is float64 and all sums are taken in order.
    */
-  loadGradient(logits: Float32Array, load: Int32Array, tokens: number, experts: number, gradient: Float64Array): void;
+  loadGradient(
+    logits: Float32Array,
+    kind: Exclude<ScoreKind, "logits">,
+    load: Int32Array,
+    tokens: number,
+    experts: number,
+    gradient: Float64Array,
+  ): void;
 
   /**
    * Gates `[tokens × slots]` of the selected experts from S: S itself, or S divided by the sum over the token's

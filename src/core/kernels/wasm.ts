@@ -220,7 +220,15 @@ interface Assembly {
     mover: number,
   ): void;
   loadGradientScratch(experts: number): number;
-  loadGradient(logits: number, load: number, tokens: number, experts: number, gradient: number, scratch: number): void;
+  loadGradient(
+    logits: number,
+    kind: number,
+    load: number,
+    tokens: number,
+    experts: number,
+    gradient: number,
+    scratch: number,
+  ): void;
   normalisedSoftmaxGates: Gates;
   normalisedSigmoidGates: Gates;
   normalisedSqrtSoftplusGates: Gates;
@@ -791,9 +799,10 @@ export function createWasmKernels(): Kernels {
       );
     },
 
-    loadGradient(logits, load, tokens, experts, gradient) {
+    loadGradient(logits, kind, load, tokens, experts, gradient) {
       assembly.loadGradient(
         addressOf(logits, tokens * experts),
+        kindNumbers[kind],
         addressOf(load, experts),
         tokens,
         experts,

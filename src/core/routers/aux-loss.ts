@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { logScoreSlope } from "../kernels/reference/affinity.ts";
 import { countLoad, createLoadFractions, sequenceLength } from "../metrics/aux-loss.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
 import { createScoreGates, scoreGateFields } from "./parts/score-gates.ts";
-import { createScoreGradient, logScoreSlope } from "./parts/score-gradient.ts";
+import { createScoreGradient } from "./parts/score-gradient.ts";
 import { auxLossFields } from "./parts/shared-options.ts";
 import { defineRouterKind } from "./router.ts";
 
@@ -58,7 +59,7 @@ export const auxLossKind = defineRouterKind({
     const assignment = createAssignmentBuffers(kernels, shape);
     const { expert, load } = assignment;
     const gates = createScoreGates(kernels, experts, scores, { renormalize, gateScale });
-    const isSoftmax = scores === "softmax" || scores === "logits";
+    const kind = scores === "logits" ? "softmax" : scores;
     const { ofScores: ofProbabilities, addRow: addProbabilityGradient } = createScoreGradient(experts, "softmax");
     const offset = kernels.allocateFloat64(experts);
     const gradient = kernels.allocateFloat64(experts);
@@ -94,14 +95,8 @@ export const auxLossKind = defineRouterKind({
       }
     }
 
-    /** Adds ∂loss/∂Z' of the token at `row` to `into`, beginning at `start`, for affinities other than a softmax. */
-    function addRowGradient(
-      row: number,
-      own: Int32Array,
-      weight: number,
-      into: Float32Array | Float64Array,
-      start: number,
-    ): void {
+    /** Adds ∂loss/∂Z' of the token at `row` to its logits' gradient, for affinities other than a softmax. */
+    function addRowGradient(row: number, own: Int32Array, weight: number, logitGradient: Float32Array): void {
       kernels.affinities(corrected.subarray(row, row + experts), scores, 1, experts, affinity);
       let sum = 0;
       for (let e = 0; e < experts; e++) sum += affinity[e];
@@ -113,7 +108,7 @@ export const auxLossKind = defineRouterKind({
       }
       for (let e = 0; e < experts; e++) {
         if (share[e] === 0) continue;
-        into[start + e] += weight * share[e] * logScoreSlope(corrected[row + e], scores) * (own[e] - mean);
+        logitGradient[row + e] += weight * share[e] * logScoreSlope(corrected[row + e], scores) * (own[e] - mean);
       }
     }
 
@@ -122,8 +117,8 @@ export const auxLossKind = defineRouterKind({
       eachSequence(tokens, (first, end, own, divisor) => {
         const weight = (coefficient * experts) / divisor;
         for (let row = first * experts; row < end * experts; row += experts) {
-          if (!isSoftmax) {
-            addRowGradient(row, own, weight, logitGradient, row);
+          if (kind !== "softmax") {
+            addRowGradient(row, own, weight, logitGradient);
             continue;
           }
           for (let e = 0; e < experts; e++) ofProbabilities[e] = weight * own[e];
@@ -136,15 +131,8 @@ export const auxLossKind = defineRouterKind({
     function descend(tokens: number): void {
       eachSequence(tokens, (first, end, own, divisor) => {
         const rate = (learningRate * coefficient * experts) / divisor;
-        if (isSoftmax) {
-          const rows = corrected.subarray(first * experts, end * experts);
-          kernels.loadGradient(rows, own, end - first, experts, gradient);
-        } else {
-          gradient.fill(0);
-          for (let row = first * experts; row < end * experts; row += experts) {
-            addRowGradient(row, own, 1, gradient, 0);
-          }
-        }
+        const rows = corrected.subarray(first * experts, end * experts);
+        kernels.loadGradient(rows, kind, own, end - first, experts, gradient);
         for (let e = 0; e < experts; e++) offset[e] -= rate * gradient[e];
       });
     }

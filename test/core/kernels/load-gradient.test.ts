@@ -1,17 +1,20 @@
 import { describe, expect, it } from "vitest";
 import type { Kernels } from "../../../src/core/kernels/kernels.ts";
+import { logScoreSlope } from "../../../src/core/kernels/reference/affinity.ts";
 import { createReferenceKernels } from "../../../src/core/kernels/reference.ts";
 import { createWasmKernels } from "../../../src/core/kernels/wasm.ts";
 import { float32, int32, logitFamilies, normals, oddShapes } from "./matrices.ts";
 
 const wasm = createWasmKernels();
 const reference = createReferenceKernels();
+type Kind = Parameters<Kernels["loadGradient"]>[1];
+const entrywise = ["sigmoid", "sqrt-softplus"] as const;
 const both = { reference, wasm };
 
-function gradientOf(kernels: Kernels, logits: number[], load: number[]): number[] {
+function gradientOf(kernels: Kernels, logits: number[], load: number[], kind: Kind = "softmax"): number[] {
   const gradient = kernels.allocateFloat64(load.length).fill(9);
   const tokens = logits.length / load.length;
-  kernels.loadGradient(float32(kernels, logits), int32(kernels, load), tokens, load.length, gradient);
+  kernels.loadGradient(float32(kernels, logits), kind, int32(kernels, load), tokens, load.length, gradient);
   return Array.from(gradient);
 }
 
@@ -62,6 +65,36 @@ for (const [backend, kernels] of Object.entries(both)) {
       expect(second).toBeCloseTo(-first, 6);
     });
 
+    it.each(entrywise)("is the slope of the expected load under shares of %s", (kind) => {
+      const [tokens, experts, step] = [7, 6, 1e-5];
+      const logits = normals(1, tokens * experts, 2);
+      const load = [5, 0, 3, 9, 1, 3];
+      const affinity = (z: number) =>
+        kind === "sigmoid" ? 1 / (1 + Math.exp(-z)) : Math.sqrt(Math.log1p(Math.exp(z)));
+      const loadAt = (own: number, by: number) =>
+        rowsOf(logits, experts)
+          .map((row) => row.map((z, e) => affinity(z + (e === own ? by : 0))))
+          .map((row) => row.reduce((sum, s, e) => sum + s * load[e], 0) / row.reduce((sum, s) => sum + s, 0))
+          .reduce((sum, expected) => sum + expected, 0);
+      const slopes = load.map((_, j) => (loadAt(j, step) - loadAt(j, -step)) / (2 * step));
+      gradientOf(kernels, logits, load, kind).forEach((value, j) => {
+        expect(Math.abs(value - slopes[j])).toBeLessThan(1e-5);
+      });
+      expect(Math.max(...slopes.map(Math.abs))).toBeGreaterThan(1);
+    });
+
+    it.each(entrywise)("takes nothing from disabled experts: %s", (kind) => {
+      const none = Number.NEGATIVE_INFINITY;
+      const alone = gradientOf(kernels, [1, -2, 0.5, 3], [3, 1], kind);
+      const [first, disabled, last] = gradientOf(
+        kernels,
+        [1, none, -2, 0.5, none, 3, none, none, none],
+        [3, 8, 1],
+        kind,
+      );
+      expect([first, disabled, last]).toEqual([alone[0], 0, alone[1]]);
+    });
+
     it("vanishes for equal loads", () => {
       for (const load of [0, 3, 70_001]) {
         expect(gradientOf(kernels, normals(2, 5 * 9, 3), new Array(9).fill(load)).map(Math.abs)).toEqual(
@@ -103,6 +136,33 @@ describe("the load gradient of WebAssembly against the reference", () => {
             expect(Math.abs(actual[j] - value)).toBeLessThanOrEqual(2e-6 * size[j] + 1e-30);
           });
         }
+      }
+    });
+  }
+
+  for (const kind of entrywise) {
+    it.each(Object.entries(logitFamilies))(`has the bits of the sums in order under ${kind}: %s`, (_family, make) => {
+      for (const { tokens, experts } of [...oddShapes, { tokens: 203, experts: 21 }]) {
+        const logits = make(tokens, experts).map(Math.fround);
+        const load = Array.from({ length: experts }, (_, e) => Math.floor((1e5 * tokens) / (e + 1) ** 2));
+        const affinity = wasm.allocateFloat64(tokens * experts);
+        wasm.affinities(float32(wasm, logits), kind, tokens, experts, affinity);
+        const expected = new Array<number>(experts).fill(0);
+        for (let row = 0; row < tokens * experts; row += experts) {
+          const own = Array.from(affinity.subarray(row, row + experts));
+          const sum = own.reduce((a, b) => a + b, 0);
+          if (sum === 0) continue;
+          const mean = own.reduce((total, value, e) => total + load[e] * (value / sum), 0);
+          own.forEach((value, e) => {
+            if (value > 0) expected[e] += (value / sum) * logScoreSlope(logits[row + e], kind) * (load[e] - mean);
+          });
+        }
+        const actual = gradientOf(wasm, logits, load, kind);
+        expect(actual).toEqual(expected);
+        const size = Math.max(...load) * tokens;
+        gradientOf(reference, logits, load, kind).forEach((value, j) => {
+          expect(Math.abs(actual[j] - value)).toBeLessThanOrEqual(1e-14 * size);
+        });
       }
     });
   }

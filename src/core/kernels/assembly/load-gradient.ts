@@ -1,10 +1,13 @@
+import { sigmoidAffinities, sqrtSoftplusAffinities } from "./affinities";
+import { hostExp, hostLog1p } from "./host";
+import { SIGMOID, SOFTMAX } from "./kinds";
 import { largestOf, promoteHigh, promoteLow, sumLanes64 } from "./lanes";
 import { softmaxWeights } from "./softmax";
 
-// Four rows at a time, from the softmax's weights of each: p = w / Σw, the expectation x_t = Σ_e d_e·p_te of the centred
+// Of a softmax four rows at a time, from the softmax's weights of each: p = w / Σw, the expectation x_t = Σ_e d_e·p_te of the centred
 // loads d, and Σ_t p_te·(d_e − x_t) over the four, in float32, which is added to the gradient in float64.
 
-/** Bytes of scratch that {@link loadGradient} needs: the centred loads and the weights of four rows. */
+/** Bytes of scratch that {@link loadGradient} needs: for a softmax the centred loads and the weights of four rows. */
 export function loadGradientScratch(experts: i32): usize {
   return 20 * (<usize>experts);
 }
@@ -74,7 +77,22 @@ function term(weights: usize, inverse: v128, centred: f32, expected: v128): f32 
   return load<f32>(weights) * f32x4.extract_lane(inverse, 0) * (centred - f32x4.extract_lane(expected, 0));
 }
 
+/** See `Kernels.loadGradient`. */
 export function loadGradient(
+  logits: usize,
+  kind: i32,
+  loads: usize,
+  tokens: i32,
+  experts: i32,
+  gradient: usize,
+  scratch: usize,
+): void {
+  memory.fill(gradient, 0, (<usize>experts) << 3);
+  if (kind == SOFTMAX) softmaxGradient(logits, loads, tokens, experts, gradient, scratch);
+  else entrywiseGradient(logits, kind == SIGMOID, loads, tokens, experts, gradient, scratch);
+}
+
+function softmaxGradient(
   logits: usize,
   loads: usize,
   tokens: i32,
@@ -90,7 +108,6 @@ export function loadGradient(
   const w2 = w1 + width;
   const w3 = w2 + width;
   centredLoads(loads, experts, centred);
-  memory.fill(gradient, 0, (<usize>experts) << 3);
   for (let t = 0; t < tokens; t += 4) {
     const row = logits + (<usize>t) * width;
     const rows = tokens - t;
@@ -124,6 +141,53 @@ export function loadGradient(
         term(w0 + at, f0, d, x0) + term(w1 + at, f1, d, x1) + (term(w2 + at, f2, d, x2) + term(w3 + at, f3, d, x3));
       const to = gradient + 2 * at;
       store<f64>(to, load<f64>(to) + <f64>sum);
+    }
+  }
+}
+
+/** Below this logit the slope of log √softplus is 1/2. */
+// @ts-ignore: decorator
+@inline
+const SOFTPLUS_TAIL: f64 = -40;
+
+/** ∂log S/∂Z, with the bits of the reference. */
+function logScoreSlope(logit: f64, isSigmoid: bool): f64 {
+  if (isSigmoid) return 1 / (1 + hostExp(logit));
+  if (logit < SOFTPLUS_TAIL) return 0.5;
+  const small = hostExp(-abs(logit));
+  const softplus = max(logit, 0) + hostLog1p(small);
+  return 1 / (2 * softplus * (1 + (logit < 0 ? hostExp(-logit) : small)));
+}
+
+/** All sums are taken in order, in float64. */
+function entrywiseGradient(
+  logits: usize,
+  isSigmoid: bool,
+  loads: usize,
+  tokens: i32,
+  experts: i32,
+  gradient: usize,
+  share: usize,
+): void {
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const row = logits + ((t * experts) << 2);
+    if (isSigmoid) sigmoidAffinities(row, experts, share);
+    else sqrtSoftplusAffinities(row, experts, share);
+    let sum: f64 = 0;
+    for (let e: usize = 0; e < <usize>experts; e++) sum += load<f64>(share + (e << 3));
+    if (sum == 0) continue;
+    let mean: f64 = 0;
+    for (let e: usize = 0; e < <usize>experts; e++) {
+      const own = load<f64>(share + (e << 3)) / sum;
+      store<f64>(share + (e << 3), own);
+      mean += <f64>load<i32>(loads + (e << 2)) * own;
+    }
+    for (let e: usize = 0; e < <usize>experts; e++) {
+      const own = load<f64>(share + (e << 3));
+      if (own == 0) continue;
+      const slope = logScoreSlope(<f64>load<f32>(row + (e << 2)), isSigmoid);
+      const to = gradient + (e << 3);
+      store<f64>(to, load<f64>(to) + own * slope * (<f64>load<i32>(loads + (e << 2)) - mean));
     }
   }
 }

@@ -25,17 +25,33 @@ export function logSigmoid(logit: number): number {
 }
 
 /** Below this logit log(1 + e^z) is e^z, which underflows before its root does. */
-const softplusTail = -40;
+export const softplusTail = -40;
+
+/** log(1 + e^z). */
+export function softplus(logit: number): number {
+  return Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit)));
+}
 
 /** √log(1 + e^z). */
 export function sqrtSoftplus(logit: number): number {
   if (logit < softplusTail) return Math.exp(logit / 2);
-  return Math.sqrt(Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit))));
+  return Math.sqrt(softplus(logit));
 }
 
 /** log of {@link sqrtSoftplus}, finite for every finite logit. */
 export function logSqrtSoftplus(logit: number): number {
   return logit < softplusTail ? logit / 2 : Math.log(sqrtSoftplus(logit));
+}
+
+/**
+ * ∂log S/∂Z of one entry, in float64: 1 − S of a sigmoid, S′/S of the others; 1 of a softmax, whose sum cancels where it is
+ * divided by another, and of logits, which are then their softmax.
+ */
+export function logScoreSlope(logit: number, scores: ScoreKind): number {
+  if (scores === "softmax" || scores === "logits") return 1;
+  // 1 − sigmoid(z) = 1 / (1 + e^z), which keeps its precision where the sigmoid is 1.
+  if (scores === "sigmoid") return 1 / (1 + Math.exp(logit));
+  return logit < softplusTail ? 0.5 : 1 / (2 * softplus(logit) * (1 + Math.exp(-logit)));
 }
 
 /** S of one entry, by the kinds that look at no other. */

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Assignment, ScoreKind } from "../../assignment.ts";
 import type { Kernels } from "../../kernels/kernels.ts";
+import { logScoreSlope } from "../../kernels/reference/affinity.ts";
 import type { TokenBatch } from "../../token-batch.ts";
-import { createScoreGradient, logScoreSlope } from "./score-gradient.ts";
+import { createScoreGradient } from "./score-gradient.ts";
 
 /** The options of {@link createScoreGates}, spread into the schemas of the routers whose gates are affinities. */
 export function scoreGateFields(renormalize: boolean) {

@@ -1,4 +1,5 @@
 import type { ScoreKind } from "../../assignment.ts";
+import { softplus, softplusTail } from "../../kernels/reference/affinity.ts";
 
 /** Propagates ∂loss/∂S of the affinities to the logits Z, one token at a time. */
 export interface ScoreGradient {
@@ -8,30 +9,11 @@ export interface ScoreGradient {
   addRow(logits: Float32Array, row: number, logitGradient: Float32Array): void;
 }
 
-/** Below this logit log(1 + e^z) is e^z. */
-const softplusTail = -40;
-
-/** log(1 + e^z). */
-function softplus(logit: number): number {
-  return Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit)));
-}
-
 /** log S of one entry, up to a constant per row; logits are treated as those of a softmax. */
 export function logScore(logit: number, scores: ScoreKind): number {
   if (scores === "sigmoid") return Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
   if (scores !== "sqrt-softplus") return logit;
   return logit < softplusTail ? logit / 2 : Math.log(softplus(logit)) / 2;
-}
-
-/**
- * ∂log S/∂Z of one entry, in float64: 1 − S of a sigmoid, S′/S of the others; 1 of a softmax, whose sum cancels where it is
- * divided by another, and of logits, which are then their softmax.
- */
-export function logScoreSlope(logit: number, scores: ScoreKind): number {
-  if (scores === "softmax" || scores === "logits") return 1;
-  // 1 − sigmoid(z) = 1 / (1 + e^z), which keeps its precision where the sigmoid is 1.
-  if (scores === "sigmoid") return 1 / (1 + Math.exp(logit));
-  return logit < softplusTail ? 0.5 : 1 / (2 * softplus(logit) * (1 + Math.exp(-logit)));
 }
 
 /** ∂S/∂Z of one entry, for the kinds in which it depends on no other entry. */
