@@ -76,7 +76,8 @@ export const expertThresholdKind = defineRouterKind({
       for (let e = 0; e < experts; e++) {
         if (quantile[e] === Number.NEGATIVE_INFINITY) continue;
         const isFirst = threshold[e] === Number.NEGATIVE_INFINITY;
-        threshold[e] = isFirst ? quantile[e] : decay * threshold[e] + (1 - decay) * quantile[e];
+        // In this form a quantile that stays the same leaves the threshold alone, and tokens at it are not above it.
+        threshold[e] = isFirst ? quantile[e] : threshold[e] + (1 - decay) * (quantile[e] - threshold[e]);
       }
     }
 

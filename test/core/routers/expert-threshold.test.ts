@@ -61,6 +61,17 @@ describe.each(backends)("expert-threshold on $backend kernels", (kernels) => {
     expect(Math.max(...counts)).toBeGreaterThan(2);
   });
 
+  it.each([0.9, 0.7, 0.3])("takes no token at a threshold that equal batches settle, decay %f", (decay) => {
+    const { route } = createRouterUnderTest(
+      "expert-threshold",
+      { ...shape, tokens: 60 },
+      { kernels, options: { decay } },
+    );
+    const logits = skewedLogits("settled", 60, 6, 1.5);
+    // The token at the threshold of each expert is not above it, whatever the rounding of the mean.
+    for (let step = 0; step < 8; step++) expect(route(logits).load).toEqual(new Array(6).fill(20));
+  });
+
   it("takes every token where every token is to have every expert", () => {
     const all = { tokens: 5, experts: 3, topK: 3, capacityFactor: 1 };
     const { route } = createRouterUnderTest("expert-threshold", all, { kernels });
