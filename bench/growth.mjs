@@ -1,6 +1,7 @@
 // How the cost of a step grows with tokens and with experts, of each router and of the exact optimum, as a Markdown table:
-// `npm run build && node bench/growth.mjs`. Times are medians; the exponent is the slope of the least-squares line through
-// their logarithms, with its standard error. A series ends where a step has taken too long, for the whole to take minutes.
+// `npm run build && node bench/growth.mjs [NAME…]`, of those named or of all. Times are medians; the exponent is the slope of
+// the least-squares line through their logarithms, with its standard error. A series ends where a step has taken too long,
+// for the whole to take minutes.
 import { median, sum } from "d3-array";
 import { linearRegression, linearRegressionLine, mean } from "simple-statistics";
 import "../dist/node/platform.js";
@@ -102,7 +103,8 @@ process.stdout.write(
     `| ${fixedTokens} tokens × ${expertCounts[0]} … ${expertCounts.at(-1)} experts | exponent of experts |\n`,
 );
 process.stdout.write("|---|---:|---:|---:|---:|\n");
-for (const subject of subjects) {
+const named = process.argv.slice(2);
+for (const subject of subjects.filter(({ name }) => named.length === 0 || named.includes(name))) {
   const byTokens = await series(subject, tokenCounts, (tokens) => [tokens, fixedExperts]);
   const byExperts = await series(subject, expertCounts, (experts) => [fixedTokens, experts]);
   process.stdout.write(`| ${subject.name} | ${cells(byTokens, tokenCounts)} | ${cells(byExperts, expertCounts)} |\n`);
