@@ -24,6 +24,11 @@ export interface PriceExcess {
   readonly value: Float32Array;
   /** `[tokens]`, by how much those of a token can miss the true ones. */
   readonly error: Float64Array;
+  /**
+   * `[tokens]`, the smallest difference of two neighbours among the token's topK + 1 largest S + bias, in float32; it can miss
+   * the true one by 2·`error`. 0 for a token with at most topK experts.
+   */
+  readonly gap: Float32Array;
   /** `[tokens]`, the expert with the (topK + 1)-th largest, −1 for none. */
   readonly next: Int32Array;
   /** Pairs that an expert's list has room for, at least 1. */

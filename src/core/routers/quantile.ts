@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { RoutingShape, ScoreKind } from "../assignment.ts";
 import type { Kernels, PriceExcess } from "../kernels/kernels.ts";
 import { assignableOf, excludeDisabled, type TokenBatch } from "../token-batch.ts";
 import { createAssignmentBuffers } from "./parts/assignment-buffers.ts";
@@ -55,6 +56,99 @@ const quantileState = z.strictObject({
 /** A list has room for this many times an expert's share of the pairs: many tokens may hardly prefer others to it. */
 const listedShares = 16;
 
+/** Keys S + b that differ by less than this times the sizes of S and b are equal but for rounding. */
+const tieWidth = 2 ** -40;
+
+/** Corrects the selection by prices where only rounding decided it. */
+interface TieSettler {
+  /**
+   * Takes `expert` `[tokens × topK]`, `load` `[experts]` and the excess as `selectByPrice` left them, and replaces the
+   * experts of each token in which keys tie.
+   */
+  settle(batch: TokenBatch, expert: Int32Array, load: Int32Array): void;
+}
+
+function createTieSettler(
+  kernels: Kernels,
+  scores: ScoreKind,
+  { experts, topK }: Pick<RoutingShape, "experts" | "topK">,
+  bias: Float64Array,
+  excess: PriceExcess,
+): TieSettler {
+  const key = kernels.allocateFloat64(experts);
+  const none = Number.NEGATIVE_INFINITY;
+  let largestBias = 0;
+  let width = 0;
+
+  /** Writes the keys of a token, −∞ of disabled experts, and sets the width of its ties. */
+  function writeKeys({ logits }: TokenBatch, token: number): void {
+    const row = logits.subarray(token * experts, (token + 1) * experts);
+    kernels.affinities(row, scores, 1, experts, key);
+    let largest = 0;
+    for (let e = 0; e < experts; e++) {
+      if (row[e] === none) {
+        key[e] = none;
+        continue;
+      }
+      largest = Math.max(largest, Math.abs(key[e]));
+      key[e] += bias[e];
+    }
+    width = tieWidth * (largest + largestBias);
+  }
+
+  function hasTie(token: number, expert: Int32Array): boolean {
+    const last = excess.next[token];
+    let before = last < 0 ? none : key[last];
+    for (let slot = (token + 1) * topK - 1; slot >= token * topK; slot--) {
+      if (expert[slot] < 0) continue;
+      const own = key[expert[slot]];
+      if (own - before <= width) return true;
+      before = own;
+    }
+    return false;
+  }
+
+  /** The token's K experts by their keys; those that tie with their neighbours by index. */
+  function orderOf({ logits }: TokenBatch, token: number, expert: Int32Array): number[] {
+    const row = token * experts;
+    const last = expert[(token + 1) * topK - 1];
+    // No tie reaches further down than as many widths as there are experts.
+    const floor = last < 0 ? none : key[last] - experts * width;
+    const order: number[] = [];
+    for (let e = 0; e < experts; e++) if (key[e] > none && key[e] >= floor) order.push(e);
+    order.sort((a, b) => key[b] - key[a] || logits[row + b] - logits[row + a] || a - b);
+    for (let first = 0; first < order.length; ) {
+      let end = first + 1;
+      while (end < order.length && key[order[end - 1]] - key[order[end]] <= width) end += 1;
+      const tied = order.slice(first, end);
+      // With equal prices the affinities alone decide, which no price has rounded.
+      if (tied.some((e) => bias[e] !== bias[tied[0]])) order.splice(first, tied.length, ...tied.sort((a, b) => a - b));
+      first = end;
+    }
+    return order;
+  }
+
+  return {
+    settle(batch, expert, load) {
+      if (bias.every((own) => own === bias[0])) return;
+      largestBias = 0;
+      for (let e = 0; e < experts; e++) largestBias = Math.max(largestBias, Math.abs(bias[e]));
+      for (let token = 0; token < batch.tokens; token++) {
+        if (excess.gap[token] > 2 * excess.error[token] + tieWidth * largestBias) continue;
+        writeKeys(batch, token);
+        if (!hasTie(token, expert)) continue;
+        const order = orderOf(batch, token, expert);
+        const count = Math.min(topK, order.length);
+        for (let slot = 0; slot < count; slot++) {
+          load[expert[token * topK + slot]] -= 1;
+          load[order[slot]] += 1;
+          expert[token * topK + slot] = order[slot];
+        }
+      }
+    },
+  };
+}
+
 /** Buffers for batches of up to `tokens` tokens. */
 export function createPriceExcess(kernels: Kernels, tokens: number, experts: number, topK: number): PriceExcess {
   // Together no longer than the excesses themselves.
@@ -62,6 +156,7 @@ export function createPriceExcess(kernels: Kernels, tokens: number, experts: num
   return {
     value: kernels.allocateFloat32(tokens * experts),
     error: kernels.allocateFloat64(tokens),
+    gap: kernels.allocateFloat32(tokens),
     next: kernels.allocateInt32(tokens),
     room,
     count: kernels.allocateInt32(experts),
@@ -85,6 +180,9 @@ export function createPriceExcess(kernels: Kernels, tokens: number, experts: num
  *
  * The expert that is a token's (K + 1)-th has S_te − α_t = β_e, as it stands: about T/E tokens tie there for each expert, and the
  * roundings of a difference would tell them apart.
+ *
+ * Prices taken from a batch make ties in it: in a batch of identical tokens, all experts have the same S − β. So experts whose
+ * S − β differ by no more than rounding are tied, and the lower index precedes.
  *
  * One update is a step of coordinate descent on the dual of the balanced assignment (BIP, arXiv 2502.15451), whose prices α
  * and β are. With `apply: next` a batch is routed with the prices of the batches before; with `apply: same` with those that
@@ -128,7 +226,8 @@ export const quantileKind = defineRouterKind({
     for (let e = 0; e < experts; e++) price[e] = 0 - bias[e];
     // A histogram needs all affinities; the exact quantiles only those near them.
     const affinity = kernels.allocateFloat64(histogramBins > 0 ? shape.tokens * experts : 0);
-    const excess = createPriceExcess(kernels, histogramBins > 0 ? 0 : shape.tokens, experts, topK);
+    const excess = createPriceExcess(kernels, shape.tokens, experts, topK);
+    const ties = createTieSettler(kernels, scores, shape, bias, excess);
     const threshold = kernels.allocateFloat64(shape.tokens);
     const mass = kernels.allocateFloat64(experts);
     const quantile = kernels.allocateFloat64(experts);
@@ -172,21 +271,22 @@ export const quantileKind = defineRouterKind({
       }
     }
 
-    /** Selects at the current prices, and writes the batch's β̂ at these prices to `quantile`, NaN for none. */
-    function selectAndEstimate(batch: TokenBatch, rank: number): void {
+    /** Selects at the current prices. */
+    function select({ logits, tokens }: TokenBatch): void {
+      kernels.selectByPrice(logits, scores, bias, tokens, experts, topK, expert, load, excess);
+    }
+
+    /** Writes the batch's β̂ at the current prices, at which it was just selected, to `quantile`, NaN for none. */
+    function estimate(batch: TokenBatch, rank: number): void {
       const { logits, tokens } = batch;
       const isDetermined = rank <= tokens;
       if (histogramBins > 0) {
-        kernels.selectTopK(logits, scores, bias, tokens, experts, topK, expert, load);
         threshold.fill(Number.NaN);
         const none = Number.NEGATIVE_INFINITY;
         kernels.relaxedTopK(affinity, price, 0, none, tokens, experts, topK + 1, threshold, mass, null);
         if (isDetermined) estimateByHistogram(tokens, rank);
-      } else {
-        kernels.selectByPrice(logits, scores, bias, tokens, experts, topK, expert, load, excess);
-        if (isDetermined) {
-          kernels.priceQuantiles(logits, scores, bias, excess, tokens, experts, topK, rank, quantile);
-        }
+      } else if (isDetermined) {
+        kernels.priceQuantiles(logits, scores, bias, excess, tokens, experts, topK, rank, quantile);
       }
       for (let e = 0; e < experts; e++) {
         if (!isDetermined || enabled[e] === 0 || !Number.isFinite(quantile[e])) quantile[e] = Number.NaN;
@@ -219,14 +319,18 @@ export const quantileKind = defineRouterKind({
     function routeBySame(batch: TokenBatch): void {
       const rank = prepare(batch);
       for (let iteration = 0; iteration < iterations; iteration++) {
-        selectAndEstimate(batch, rank);
+        select(batch);
+        estimate(batch, rank);
         move(quantile);
       }
-      kernels.selectTopK(batch.logits, scores, bias, batch.tokens, experts, topK, expert, load);
+      select(batch);
+      ties.settle(batch, expert, load);
     }
 
     function routeByNext(batch: TokenBatch): void {
-      selectAndEstimate(batch, prepare(batch));
+      select(batch);
+      ties.settle(batch, expert, load);
+      estimate(batch, prepare(batch));
       for (let e = 0; e < experts; e++) {
         if (Number.isNaN(quantile[e])) continue;
         pending[e] += quantile[e];
@@ -252,7 +356,12 @@ export const quantileKind = defineRouterKind({
       },
       /** With the prices of the last batch in training, whatever `apply` says. */
       routeAtInference(batch) {
-        kernels.selectTopK(batch.logits, scores, bias, batch.tokens, experts, topK, expert, load);
+        if (topK === experts) {
+          kernels.selectTopK(batch.logits, scores, bias, batch.tokens, experts, topK, expert, load);
+        } else {
+          select(batch);
+          ties.settle(batch, expert, load);
+        }
         gates.write(batch, assignment);
         return assignment;
       },

@@ -200,6 +200,18 @@ function listReach(
   return total / <f32>SAMPLED_ROWS;
 }
 
+/** The smallest difference of neighbours among the keys of `order`, of which there are `last` + 1. */
+function smallestGap(keys: usize, order: usize, last: i32): f32 {
+  let before = load<f32>(keys + ((<usize>load<i32>(order)) << 2));
+  let smallest: f32 = Infinity;
+  for (let i = 1; i <= last; i++) {
+    const key = load<f32>(keys + ((<usize>load<i32>(order + ((<usize>i) << 2))) << 2));
+    smallest = min(smallest, before - key);
+    before = key;
+  }
+  return smallest;
+}
+
 /** See `Kernels.selectByPrice`; `error` and `listed` are float64, ε of the comment above, and the reach. */
 export function selectByPrice(
   logits: usize,
@@ -212,6 +224,7 @@ export function selectByPrice(
   loads: usize,
   excess: usize,
   error: usize,
+  gap: usize,
   next: usize,
   room: i32,
   listCount: usize,
@@ -242,6 +255,7 @@ export function selectByPrice(
     const hasNext = nearest >= 0 && load<f32>(row + ((<usize>nearest) << 2)) != -Infinity;
     const threshold = hasNext ? load<f32>(keys + ((<usize>nearest) << 2)) : 0;
     store<i32>(next + (t << 2), hasNext ? nearest : -1);
+    store<f32>(gap + (t << 2), hasNext ? smallestGap(keys, order, topK) : 0);
     writeExcess(keys, biases, threshold, experts, to);
     if (isMasked) {
       // A disabled expert's key is not its excess.

@@ -56,7 +56,7 @@ export function selectByPrice(
   topK: number,
   expert: Int32Array,
   load: Int32Array,
-  { value, error, next, reach }: PriceExcess,
+  { value, error, gap, next, reach }: PriceExcess,
 ): void {
   selectTopK(logits, kind, bias, tokens, experts, topK, expert, load);
   value.set(excessOf(logits, kind, bias, tokens, experts, topK, next));
@@ -67,6 +67,15 @@ export function selectByPrice(
       .map(Math.abs)
       .filter(Number.isFinite);
     error[t] = Math.max(0, ...sizes) * 2 ** -24;
+  }
+  for (let t = 0; t < tokens; t++) {
+    let before = 0;
+    gap[t] = next[t] < 0 ? 0 : Number.POSITIVE_INFINITY;
+    for (let slot = (t + 1) * topK - 1; slot >= t * topK && next[t] >= 0; slot--) {
+      const own = value[t * experts + expert[slot]] + bias[expert[slot]];
+      gap[t] = Math.min(gap[t], own - before);
+      before = own;
+    }
   }
   reach[0] = -1;
 }
