@@ -59,13 +59,13 @@ async function stepTime({ prepare }, tokens, experts) {
   const work = prepare(kernels, shape);
   const stream = await openStream(kernels, shape);
   const times = [];
-  for (let step = 0; step < mostSteps + 2 && sum(times) < enoughMilliseconds; step++) {
+  for (let step = 0; step < 3 || (step < mostSteps + 2 && sum(times) < enoughMilliseconds); step++) {
     const batch = await stream.next();
     const start = performance.now();
     work(batch);
     times.push(performance.now() - start);
   }
-  return median(times.length > 2 ? times.slice(2) : times);
+  return median(times.slice(2));
 }
 
 /** Times over `sizes` until one is too long; `shapeOf` makes tokens and experts of a size. */
