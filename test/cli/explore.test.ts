@@ -124,6 +124,10 @@ it("says what is wrong with a file, a folder or a port, with exit code 2", async
     "name: l\nexperts: 4096\ntokens: 4096\nregret: { every: 0 }\nstream: { kind: clusters }\nrouters: [{ kind: topk }]\n",
   );
   writeFileSync(
+    path.join(folder, "long.yaml"),
+    `name: l\ndescription: ${"x".repeat(70_000)}\nexperts: 4\nstream: { kind: clusters }\nrouters: [{ kind: topk }]\n`,
+  );
+  writeFileSync(
     path.join(folder, "wrong.yaml"),
     "name: w\nexperts: 4\ntopK: 9\nstream: { kind: clusters }\nrouters: [{ kind: topk }]\n",
   );
@@ -133,6 +137,7 @@ it("says what is wrong with a file, a folder or a port, with exit code 2", async
     [["."], "the folder has no run.json"],
     [["large.yaml"], "too many for a page"],
     [["wrong.yaml"], "topK: 9 is more than the 4 experts"],
+    [["long.yaml"], "A link would be too long: the scenario has 69 KiB, and a link holds up to 64 KiB"],
     [["--port", "70000"], "--port: 70000 is not allowed"],
     [["--port", String(port)], `--port ${port}: the port is taken`],
   ] as const) {

@@ -67,8 +67,9 @@ async function explore(options: ExploreArguments): Promise<void> {
     throw new InputError(`--port: ${port} is not allowed; give an integer from 1 to 65535, or 0 for a free one`);
   }
   const { view, files } = options.path === undefined ? { view: firstView, files: [] } : await begin(options.path);
+  const hash = options.path === undefined ? "" : `#${await addressOf(view)}`;
   const server = await serveSite(files, port);
-  const url = options.path === undefined ? server.url : `${server.url}#${await addressOf(view)}`;
+  const url = `${server.url}${hash}`;
   if (options.json) printJson({ url });
   else process.stdout.write(options.quiet ? `${url}\n` : `The simulator is at\n\n${url}\n\nCtrl-C ends it.\n`);
   if (options.open) openInBrowser(url);

@@ -458,10 +458,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
         <section class="downloads" aria-labelledby="downloads-title">
           <h2 id="downloads-title">Take it with you</h2>
           <p class="muted">
-            {noLink === null
-              ? "The address of this page holds the scenario: a link shows what you see."
-              : `${noLink} Send the scenario file instead: it can be dropped here.`}{" "}
-            The scenario file computes the same on the command line: <code>moesim run {scenario.name}.yaml</code>.
+            {noLink === null ? "The address of this page holds the scenario: a link shows what you see." : noLink} The
+            scenario file computes the same on the command line: <code>moesim run {scenario.name}.yaml</code>.
           </p>
           <div class="buttons">
             {(["scenario.yaml", "summary.csv", "steps.csv"] as const).map((name) => (

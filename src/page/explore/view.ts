@@ -49,7 +49,7 @@ export async function addressOf({ scenario, steps }: View): Promise<string> {
   const json = new TextEncoder().encode(JSON.stringify({ steps, scenario }));
   if (json.length > mostAddressBytes) {
     throw new AddressError(
-      `A link would be too long: the scenario has ${Math.ceil(json.length / 1024)} KiB, and a link holds up to ${mostAddressBytes / 1024} KiB.`,
+      `A link would be too long: the scenario has ${Math.ceil(json.length / 1024)} KiB, and a link holds up to ${mostAddressBytes / 1024} KiB. Its file can be dropped on the page instead.`,
     );
   }
   const packed = await through(new CompressionStream("deflate-raw"), json, Number.POSITIVE_INFINITY);
