@@ -193,7 +193,7 @@ export async function openRouterTrace(
   const without = new Set(records.filter(({ bin }) => bin === undefined).map(({ file }) => file));
   if (as === "logits" && without.size > 0) {
     throw new InputError(
-      `${listNames([...without].map(shorten))}: the logits are in logits_rank*.bin, which is not among the files; name the folder`,
+      `${listNames([...without].map(shorten))}: the logits are in logits_rank*.bin, which is not among the files; name the folder on the command line, which reads all of its files`,
     );
   }
   for (const { layer, step, place, first, tokens, logits: stored, bin } of records) {

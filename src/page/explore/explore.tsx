@@ -14,7 +14,7 @@ import {
   type Shown,
   saveText,
 } from "./pictures.tsx";
-import { createSimulator, type Events, type Parts, type Proof, type Simulator } from "./simulator.ts";
+import { createSimulator, type Events, type Parts, type Proof, type Simulator, StoppedError } from "./simulator.ts";
 import { firstView, tours } from "./tours.ts";
 import {
   AddressError,
@@ -87,6 +87,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   const current = useRef(view);
   const written = useRef("");
   const files = useRef(new Map(firstFiles));
+  /** How often files have been read: those dropped last count. */
+  const reading = useRef(0);
 
   useEffect(() => {
     const button = document.getElementById("theme-switch") as HTMLButtonElement;
@@ -266,6 +268,7 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
       await simulator.current!.tryOut(whole);
       return { view: whole, notice: null };
     } catch (error) {
+      if (error instanceof StoppedError) throw error;
       const cut = viewOfRecording(scenario, path, batchTokens);
       const isCut = await simulator.current!.tryOut(cut).then(
         () => true,
@@ -281,22 +284,25 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
 
   /** Shows the view that `find` resolves with, and returns whether it did; otherwise says why not. */
   async function showIfReadable(name: string, find: () => Promise<FoundView>): Promise<boolean> {
+    reading.current += 1;
+    const turn = reading.current;
     setPlaying(false);
     setProof(null);
     setNotice(null);
     setErrand(`Reading ${name} …`);
     try {
       const found = await find();
+      if (turn !== reading.current) return false;
       setNotice(found.notice);
       if (found.view === null) return false;
       setTour(null);
       show(found.view);
       return true;
     } catch (error) {
-      setNotice((error as Error).message);
+      if (turn === reading.current) setNotice((error as Error).message);
       return false;
     } finally {
-      setErrand(null);
+      if (turn === reading.current) setErrand(null);
     }
   }
 

@@ -38,6 +38,11 @@ export interface Proof {
   readonly note: string;
 }
 
+/** Thrown for an errand that ended because something else was asked. */
+export class StoppedError extends Error {
+  override message = "It was stopped, since the question has changed.";
+}
+
 /** The simulator behind the page: a worker that follows the page's questions, and one for long errands. */
 export interface Simulator {
   /** Asks for a view. Of several questions at once the worker takes only the last one. */
@@ -183,9 +188,7 @@ export function createSimulator({ script, kernels }: Parts, events: Events): Sim
         if (answer.kind === kind) resolve(answer as Extract<FromWorker, { readonly kind: Kind }>);
         else if (answer.kind === "problem") reject(new Error(answer.message));
       };
-      errand(message, answered, (failure) =>
-        reject(new Error(failure ?? "It was stopped, since the question has changed.")),
-      );
+      errand(message, answered, (failure) => reject(failure === null ? new StoppedError() : new Error(failure)));
     });
   }
 
