@@ -85,7 +85,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   const series = useRef<number[][][]>([]);
   const slowTimer = useRef(0);
   const current = useRef(view);
-  const written = useRef("");
+  /** What the page wrote into the address, or read from it. */
+  const known = useRef(location.hash.slice(1));
   const files = useRef(new Map(firstFiles));
   /** How often files have been read: those dropped last count. */
   const reading = useRef(0);
@@ -138,7 +139,8 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
     simulator.current.addFiles(files.current);
     ask(first);
     const onHashChange = async () => {
-      if (location.hash.slice(1) === written.current) return;
+      if (location.hash.slice(1) === known.current) return;
+      known.current = location.hash.slice(1);
       const found = await viewOfAddress();
       setNotice(found.notice);
       if (found.view !== null) show(found.view);
@@ -201,15 +203,18 @@ function Explore({ parts, first, notice: firstNotice, files: firstFiles }: Start
   // The address follows the view, a little later: browsers refuse hundreds of changes a second.
   useEffect(() => {
     const timer = setTimeout(async () => {
+      let address = "";
       try {
-        written.current = await addressOf(view);
+        address = await addressOf(view);
         setNoLink(null);
       } catch (error) {
         if (!(error instanceof AddressError)) throw error;
-        written.current = "";
         setNoLink(error.message);
       }
-      history.replaceState(null, "", `#${written.current}`);
+      // A link that was followed meanwhile is about to be read.
+      if (location.hash.slice(1) !== known.current) return;
+      known.current = address;
+      history.replaceState(null, "", `#${address}`);
     }, addressDelayMs);
     return () => clearTimeout(timer);
   }, [view]);
