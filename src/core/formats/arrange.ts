@@ -152,6 +152,8 @@ export interface Unknown {
   readonly shape: readonly number[];
   /** Whether a header numbers its columns from 0, as experts are numbered, beside steps, layers or an index of rows. */
   readonly expertsInHeader?: boolean | undefined;
+  /** Whether columns of ids, such as layers and positions, stand beside it: then it is no array of logits. */
+  readonly isByIds?: boolean | undefined;
   /** Returns some rows of it, in one array. */
   first(): Promise<Float64Array>;
 }
@@ -162,7 +164,8 @@ type Arrayed = Exclude<Content, "balancedness">;
  * Returns what an array holds: as the options say, or its name, or its numbers. Integers are loads if a row has one twice
  * (rows of zeros, from layers without experts, aside), if they exceed the experts of any model, or if their sums are equal and
  * they are too large for ids; else they are choices if all ids up to the largest fit into the array. Whole floats are loads;
- * other floats are logits. Text whose first rows are whole numbers is refused as logits unless `input` is set. Throws `InputError` if the options contradict the type, or if integers can be either.
+ * other floats are logits. Text of whole numbers beside columns of ids is no
+ * logits unless `input` is set. Throws `InputError` if the options contradict the type, or if integers can be either.
  */
 export async function contentOf(array: Unknown, options: RecordingOptions): Promise<Arrayed> {
   const { file, name, dtype, kind, shape } = array;
@@ -171,7 +174,7 @@ export async function contentOf(array: Unknown, options: RecordingOptions): Prom
   if (as === "balancedness") throw new InputError(`${described}: an array is no log of balancedness`);
   if (as === "logits") {
     // The cells of a text have no type, but no gate has whole logits alone.
-    const first = kind === "number" && options.input === undefined ? await array.first() : [];
+    const first = array.isByIds && kind === "number" && options.input === undefined ? await array.first() : [];
     const isWhole = first.length > 0 && first.every(Number.isInteger);
     if (kind === "integer" || isWhole) {
       throw new InputError(

@@ -427,7 +427,7 @@ async function lookAtNumbers(
     if (content === "logits") {
       return {
         hasShares: false,
-        warnings: options.input === undefined ? probabilityWarning(values, rows, columns) : [],
+        warnings: options.input === undefined ? logitWarnings(values, rows, columns) : [],
       };
     }
     const row = values.subarray(0, columns);
@@ -461,6 +461,17 @@ async function firstRows(
     return { reader, rows: Math.min(rows, rowsLookedAt), values };
   }
   return null;
+}
+
+/** Says if numbers that are taken for logits look like something else. */
+function logitWarnings(values: RecordedRows["values"], rows: number, columns: number): string[] {
+  const warnings = probabilityWarning(values, rows, columns);
+  const first = values.subarray(0, rows * columns);
+  if (warnings.length > 0 || !first.every((value) => Number.isInteger(value) && value >= 0)) return warnings;
+  return [
+    "Every value is a whole number. Choices and loads cannot be routed again: use `moesim measure` for them. If these are logits, " +
+      "set input to logits (--input logits on the command line).",
+  ];
 }
 
 function probabilityWarning(values: RecordedRows["values"], rows: number, columns: number): string[] {

@@ -392,7 +392,7 @@ async function openByLayer(
   const first = async () => Float64Array.from(sample.values.toArray().subarray(0, rowsLookedAt * width));
   const name = axes.token === undefined ? (columns.length === 1 ? columns[0].name : "") : hintName(columns);
   const content = await contentOf(
-    { file, name, dtype, kind, shape, first, expertsInHeader: table.isNumbered },
+    { file, name, dtype, kind, shape, first, expertsInHeader: table.isNumbered, isByIds: true },
     options,
   );
   const numberOf = stepNumbers([...byLayer.values()].map(({ steps }) => steps));

@@ -1,7 +1,11 @@
 import type { LineSeriesOption } from "echarts";
 import { type Diagnosis, type LayerDiagnosis, worstFirst } from "../diagnosis/diagnosis.ts";
+import { loadPerRank } from "../metrics/load.ts";
+import { lowerBound } from "../placement/lower-bound.ts";
+import { placedLoad, replicaCounts } from "../placement/placement.ts";
 import type { Interval } from "../results/interval.ts";
 import { counted } from "../words.ts";
+import { gpuLoadsPicture, type LayerGpuLoads } from "./makers/gpu-loads.ts";
 import { expertsPerColumn, layerLoadsPanel } from "./makers/layers.ts";
 import { layerAxis, vertical } from "./parts/axes.ts";
 import { cellsWidth, heatMap, loadScale } from "./parts/heat-map.ts";
@@ -17,10 +21,37 @@ const mostNamed = 3;
 /** Minimum pixels of a heat map's rows together, and of one row if there are few. */
 const [usualHeight, rowHeight] = [128, 28];
 
-/** Returns the pictures of a diagnosis: the loads of all layers and, if there are several, what remedies do to each. */
+/**
+ * Returns the pictures of a diagnosis: the loads of all layers; if there are several, what remedies do to each; and on GPUs, their
+ * loads before and after placing experts.
+ */
 export function diagnosisPictures(diagnosis: Diagnosis, width = pictureWidth): Picture[] {
-  const remedies = remediesPicture(diagnosis, width);
-  return [loadsPicture(diagnosis, width), ...(remedies === null ? [] : [remedies])];
+  const further = [remediesPicture(diagnosis, width), gpusPicture(diagnosis, width)];
+  return [loadsPicture(diagnosis, width), ...further.filter((picture) => picture !== null)];
+}
+
+/** The loads of the GPUs before and after the placement of part A; null without GPUs, or if nothing could be placed. */
+function gpusPicture({ shape, layers }: Diagnosis, width: number): Picture | null {
+  if (shape === null) return null;
+  const { gpus } = shape;
+  // One way for all layers, so that rows can be compared.
+  const remedy = layers.some(({ verdict }) => verdict.remedy === "replicas") ? "replicas" : "moves";
+  const drawn = layers.flatMap(({ layer, load: counts, placement }): LayerGpuLoads[] => {
+    if (placement === null) return [];
+    const load = counts.map((count) => Math.max(0, count));
+    const slots = placement[remedy];
+    return [
+      {
+        layer,
+        unplaced: loadPerRank(load, gpus, new Float64Array(gpus)),
+        placed: placedLoad(load, slots, replicaCounts(slots, load.length), new Float64Array(gpus)),
+        bound: lowerBound(load, gpus, slots.length),
+      },
+    ];
+  });
+  if (drawn.length === 0) return null;
+  const how = remedy === "replicas" ? "moved, with a replica per GPU" : "moved";
+  return gpuLoadsPicture(drawn, `the whole recording, with experts ${how} as fitted to part A`, width);
 }
 
 /** The load of each expert of each layer in the run. */

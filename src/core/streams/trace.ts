@@ -90,8 +90,8 @@ export type TraceOptions = z.infer<typeof traceOptions>;
  * `steps` in the scenario may be fewer than in the file; the rest is not read. float64 logits are rounded to float32.
  * −∞, and anything below −1e30, disables the expert for the token. NaN and +∞ throw `InputError` when their batch is
  * read, with layer, step, token (within its batch) and expert, all counted from 0. Integers are refused: recorded choices and
- * loads have no logits to route again. CSV cells have
- * no type: whole numbers alone are refused as well, unless `input` says that they are logits.
+ * loads have no logits to route again. CSV cells have no type: whole numbers beside ids of layers or positions are refused as well,
+ * and others bring a warning, unless `input` says that they are logits.
  *
  * Tokens that `paddingMask` marks are cut out of their step after it was cut out of the file: the batch holds the other
  * tokens, in order, and their places in its `position`. Their logits are not looked at.
