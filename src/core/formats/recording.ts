@@ -468,6 +468,8 @@ function logitWarnings(values: RecordedRows["values"], rows: number, columns: nu
   const warnings = probabilityWarning(values, rows, columns);
   const first = values.subarray(0, rows * columns);
   if (warnings.length > 0 || !first.every((value) => Number.isInteger(value) && value >= 0)) return warnings;
+  // A few whole logits are an example's; choices and loads of a model are larger.
+  if (first.every((value) => value < 8)) return warnings;
   return [
     "Every value is a whole number. Choices and loads cannot be routed again: use `moesim measure` for them. If these are logits, " +
       "set input to logits (--input logits on the command line).",

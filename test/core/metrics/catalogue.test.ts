@@ -134,6 +134,7 @@ describe("the direction of a metric", () => {
     "seeds",
     "bias_spread",
     "max_vio_worst_layer",
+    "unplaced_load",
     "unplaced_step_time",
     "unplaced_step_time_mean",
     "stale_step_time",

@@ -185,7 +185,7 @@ describe("trace on data that cannot be routed", () => {
   test("refuses text of choices beside their weights and of loads, and warns of whole numbers unless they are said to be logits", async () => {
     write("route.csv", "pos,layer,n,e0,e1,w0,w1\n0,3,2,5,1,0.75,0.25\n1,3,2,4,0,0.5,0.5\n");
     write("loads.csv", "layer,expert,count\n3,0,10\n3,1,20\n");
-    write("whole.csv", "1,2,3\n3,2,1\n");
+    write("whole.csv", "10,2,3\n3,2,1\n");
     for (const name of ["route.csv", "loads.csv"]) {
       await expectInputError(
         () => shapeOf({ path: name }),
