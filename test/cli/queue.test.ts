@@ -349,7 +349,7 @@ describe.runIf(hasQueueServer)("moesim sweep --queue", () => {
     const running = sweep(folder, server.url);
     await until(() => running.output().includes("no worker of moesim"));
     expect(running.output()).toMatch(
-      /no worker of moesim \S+ is at redis:\S+ yet; those of version 0\.0\.1 that are there do not/,
+      /no worker of moesim \S+ is at redis:\S+ yet; those of (?:other plugins, )?version 0\.0\.1 that are there do not/,
     );
     await client.del("moesim:worker:old");
     started(startWorker(server.url));

@@ -48,6 +48,11 @@ export interface QueueWorkerOptions {
 const maxLosses = 100;
 /** Seconds that one request for work waits at the server. */
 const waitSeconds = 5;
+/**
+ * Milliseconds of a cell up to which a worker takes the next one while it sends the last: a longer cell would wait here while
+ * another worker has nothing to do.
+ */
+const shortCellMs = 1000;
 const progressMs = 500;
 
 /**
@@ -105,7 +110,9 @@ export async function serveQueue(options: QueueWorkerOptions): Promise<number> {
       void job.updateProgress(done).catch(() => undefined);
     });
     try {
+      const start = performance.now();
       await pool.run(task);
+      worker.concurrency = performance.now() - start < shortCellMs ? concurrency + 1 : concurrency;
       const has = (file: string) => existsSync(path.join(cellFolder, file));
       const names = filesOfRunWith({ hasLayers: has("layers.csv"), isPlaced: has("gpus.csv") });
       const result = `${job.id}:${name}-${runs}`;
