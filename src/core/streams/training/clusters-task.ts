@@ -50,10 +50,13 @@ export function createClustersTask(
   const weights = zipfWeights(clusters, exponent);
   const table = createAliasTable(weights);
   const addNoise = createStepNoise(kernels);
+  const moved = new Float64Array(clusters);
+  const first = new Int32Array(clusters + 1);
+  const next = new Int32Array(clusters + 1);
 
   /** Each shift up to `step` has shuffled the weights once. */
   function weightsAt(step: number): Float64Array {
-    const moved = weights.slice();
+    moved.set(weights);
     for (const start of shift) if (start <= step) shuffle(moved, random.derive(`shift ${start}`).uniform);
     return moved;
   }
@@ -71,7 +74,7 @@ export function createClustersTask(
       table.setWeights(weightsAt(step));
       const uniform = createUniformSource(source);
       for (let token = 0; token < tokens; token++) cluster[token] = table.draw(uniform());
-      const first = placesByCluster(cluster, clusters, place);
+      placesByCluster(cluster, place, first, next);
       for (let token = 0; token < tokens; token++) sorted[place[token]] = cluster[token];
       kernels.gatherRows(centres, sorted, tokens, width, byCluster.x);
       addNoise(byCluster.x, spread, source);
@@ -104,16 +107,15 @@ export function createClustersTask(
 }
 
 /**
- * Groups the tokens by cluster: writes each token's destination to `place` `[tokens]` and returns where each cluster
- * begins `[clusters + 1]`.
+ * Groups the tokens by cluster: writes each token's destination to `place` `[tokens]` and where each cluster begins to
+ * `first` `[clusters + 1]`; `next` `[clusters + 1]` is working memory.
  */
-function placesByCluster(cluster: Int32Array, clusters: number, place: Int32Array): Int32Array {
-  const first = new Int32Array(clusters + 1);
+function placesByCluster(cluster: Int32Array, place: Int32Array, first: Int32Array, next: Int32Array): void {
+  first.fill(0);
   for (const c of cluster) first[c + 1] += 1;
-  for (let c = 0; c < clusters; c++) first[c + 1] += first[c];
-  const next = first.slice();
+  for (let c = 1; c < first.length; c++) first[c] += first[c - 1];
+  next.set(first);
   for (let token = 0; token < cluster.length; token++) place[token] = next[cluster[token]]++;
-  return first;
 }
 
 /** Fisher–Yates. */

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { loadKernels } from "../../../../src/core/kernels/index.ts";
 import type { Kernels } from "../../../../src/core/kernels/kernels.ts";
 import { createRandom } from "../../../../src/core/random.ts";
@@ -95,6 +95,35 @@ describe.each(tasks)("the model of task %s", (_, options) => {
     // Rounding makes them drift apart; a near-tie then gives a token another expert.
     expect(most).toBeLessThan(2e-5);
     expect(moved).toBeLessThan(0.002 * 40 * shape.tokens * shape.topK);
+  });
+
+  it("constructs and copies no array in 200 steps", async () => {
+    const kernels = await loadKernels("wasm");
+    let constructed = 0;
+    const count = <T extends object>(type: T) =>
+      new Proxy(type, {
+        construct(target, parameters, newTarget) {
+          constructed++;
+          return Reflect.construct(target as unknown as NewableFunction, parameters, newTarget);
+        },
+      });
+    const types = { Float32Array, Float64Array, Int32Array, Uint32Array, Uint8Array, ArrayBuffer };
+    for (const [name, type] of Object.entries(types)) vi.stubGlobal(name, count(type));
+    const slice = vi.spyOn(Object.getPrototypeOf(Float32Array.prototype), "slice");
+    try {
+      const { stream, step } = await open(kernels, options);
+      expect(constructed).toBeGreaterThan(0);
+      for (let warm = 0; warm < 20; warm++) await step();
+      constructed = 0;
+      slice.mockClear();
+      for (let steps = 0; steps < 200; steps++) await step();
+      expect(constructed).toBe(0);
+      expect(slice).not.toHaveBeenCalled();
+      await stream.close();
+    } finally {
+      slice.mockRestore();
+      vi.unstubAllGlobals();
+    }
   });
 });
 
