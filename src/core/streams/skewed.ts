@@ -11,6 +11,10 @@ import { defineStreamKind, layersOption, type StreamContext, type StreamShape } 
 
 const presetNames = [...Object.keys(imbalancePresets), ...Object.values(imbalancePresets)];
 
+/** Options of hot sets, with which only a correlated stream differs. */
+const defaultTurns = { hotSets: 4, period: 10 } as const;
+const turnOptions = ["hotSets", "period"] as const;
+
 const skewedOptions = z.strictObject({
   target: z
     .strictObject({
@@ -40,8 +44,8 @@ const skewedOptions = z.strictObject({
     .describe(
       "Hot sets that take turns, of experts that are chosen together; the run's loads stay those of the target.",
     ),
-  hotSets: z.int().min(2).max(1024).default(4).describe("If correlated: sets that take turns."),
-  period: z.int().min(1).max(1e9).default(10).describe("If correlated: steps for which a set is hot."),
+  hotSets: z.int().min(2).max(1024).default(defaultTurns.hotSets).describe("If correlated: sets that take turns."),
+  period: z.int().min(1).max(1e9).default(defaultTurns.period).describe("If correlated: steps for which a set is hot."),
   temperature: z
     .number()
     .min(0.001)
@@ -94,6 +98,8 @@ export const skewedKind = defineStreamKind({
   options: skewedOptions,
   check(options, shape) {
     const { target, preset, correlated } = options;
+    const unused = correlated ? undefined : turnOptions.find((name) => options[name] !== defaultTurns[name]);
+    if (unused !== undefined) return [{ path: [unused], message: "goes with correlated: true" }];
     const topK = topKOf(shape);
     if (topK > shape.experts) return [];
     if ((target === undefined) === (preset === undefined)) {

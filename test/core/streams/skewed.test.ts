@@ -57,7 +57,7 @@ describe("a target", () => {
   ];
   const cases = targets.flatMap((each) => [false, true].map((correlated) => [...each, correlated] as const));
   it.each(cases)("%o is met by the loads of the run", async (target, measured, wanted, correlated) => {
-    const { run } = await selections({ target, correlated, period: 3 });
+    const { run } = await selections({ target, ...(correlated && { correlated, period: 3 }) });
     expect(run.reduce((sum, load) => sum + load, 0)).toBe(24 * 256 * 4);
     expect(Math.abs(measured(run) - wanted)).toBeLessThanOrEqual(0.02 * wanted + 1e-12);
   });
@@ -118,6 +118,9 @@ describe("a target", () => {
     expect(problems({ target: { cv: 1, ranks: 4 } })).toEqual(["target.ranks: goes with balancedness only"]);
     expect(problems({ target: { balancedness: 1, ranks: 33 } })[0]).toContain("33 is more than the 32 experts");
     expect(problems({ preset: "W1", correlated: true })[0]).toContain("goes with a target");
+    expect(problems({ target: { cv: 1 }, hotSets: 8 })).toEqual(["hotSets: goes with correlated: true"]);
+    expect(problems({ preset: "W1", period: 5 })).toEqual(["period: goes with correlated: true"]);
+    expect(problems({ target: { cv: 1 }, correlated: true, hotSets: 8, period: 5 })).toEqual([]);
   });
 });
 
