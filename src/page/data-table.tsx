@@ -37,7 +37,7 @@ export interface DataTableProps {
   readonly rows: readonly DataRow[];
 }
 
-/** A table that the page's script sorts by the column whose header is clicked. Wide tables scroll within the page. */
+/** A table that the page's script sorts by the column whose header is clicked. Wide tables scroll within the page, and say so. */
 export function DataTable({ id, label, headingName, columns, rows }: DataTableProps) {
   const hasMore = columns.some(({ isMain }) => !isMain);
   return (
@@ -77,6 +77,9 @@ export function DataTable({ id, label, headingName, columns, rows }: DataTablePr
           </tbody>
         </table>
       </section>
+      <p class="scroll-hint" hidden>
+        Scroll the table sideways for more columns.
+      </p>
     </div>
   );
 }

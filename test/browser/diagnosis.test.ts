@@ -90,6 +90,20 @@ describe.skipIf(executablePath === undefined)("the page of a diagnosis in a brow
     await page.close();
   });
 
+  it("says below a table that it is wider than its box, as the window has it now", async () => {
+    const page = await open();
+    const wide = () => page.locator(".scroll").evaluateAll((boxes) => boxes.map((b) => b.scrollWidth > b.clientWidth));
+    const hinted = () => page.locator(".scroll-hint").evaluateAll((all) => all.map((hint) => hint.checkVisibility()));
+    const found: boolean[] = [];
+    for (const width of [1280, 390, 1280]) {
+      await page.setViewportSize({ width, height: 900 });
+      await expect.poll(hinted).toEqual(await wide());
+      found.push(...(await wide()));
+    }
+    expect(new Set(found)).toEqual(new Set([true, false]));
+    await page.close();
+  });
+
   it("shows no message in the console", () => {
     expect(problems).toEqual([]);
   });

@@ -3,6 +3,7 @@ import { createCharts, drawSvg } from "./charts.ts";
 import { followReading, unfoldOnPaper } from "./contents.ts";
 import { createHighlight, listRouters, makeRowsChoosable } from "./highlight.ts";
 import { followLook } from "./look.ts";
+import { followWidth } from "./scroll-hint.ts";
 import { makeSortable } from "./sort-table.ts";
 
 const { pictures, routers }: PageData = JSON.parse(document.getElementById("page-data")!.textContent);
@@ -21,6 +22,7 @@ for (const table of document.querySelectorAll("table")) {
   // The rows of a diagnosis are layers.
   if (routers.length > 0) makeRowsChoosable(table, routers, highlight);
 }
+for (const box of document.querySelectorAll<HTMLElement>(".scroll")) followWidth(box);
 const routerList = document.querySelector<HTMLElement>("#router-list .legend");
 if (routerList !== null) listRouters(routers, routerList, highlight);
 followReading();
