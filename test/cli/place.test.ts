@@ -312,6 +312,8 @@ describe("moesim place", () => {
     writeFileSync(map, JSON.stringify({ physical_to_logical_map: [[0, 1, 2, 2]] }));
     expect(await refusal(loads, "--gpus", "2", "--map", map)).toContain("layer 0: no slot for expert 3");
     expect(await refusal(loads, "--gpus", "2", "--slots", "6", "--map", map)).toContain("the map has 4 slots");
+    writeFileSync(map, JSON.stringify({ physical_to_logical_map: [[0, 1, 2, 3]] }));
+    expect(await refusal(loads, "--gpus", "3", "--map", map)).toContain("--gpus: the map has 4 slots in each layer");
     writeFileSync(map, "[]");
     expect(await refusal(loads, "--gpus", "2", "--map", map)).toContain("not an expert map");
   });

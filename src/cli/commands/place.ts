@@ -329,6 +329,12 @@ function shapeOf(options: PlaceArguments, experts: number, map: ExpertMap | null
   if (mapSlots !== undefined && mapSlots !== slots) {
     throw new InputError(`--slots: ${slots}, but the map has ${mapSlots} slots in each layer`);
   }
+  if (mapSlots !== undefined && mapSlots % gpus !== 0) {
+    throw new InputError(
+      `--gpus: the map has ${counted(mapSlots, "slot")} in each layer, which do not divide evenly over ${counted(gpus, "GPU")}; ` +
+        "give the number of GPUs that the map is for",
+    );
+  }
   const nodes = positiveInteger("nodes", options.nodes);
   const groups = positiveInteger("groups", options.groups);
   const shape = { experts, gpus, slots, nodes, groups };
