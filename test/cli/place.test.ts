@@ -230,6 +230,17 @@ describe("moesim place", () => {
     );
   });
 
+  it("gives a map the bound without groups, which it may break", async () => {
+    const loads = loadsFile(Array(4).fill([100, 100, 100, 100, 1, 1, 1, 1]));
+    const map = path.join(temporaryFolder(), "map.json");
+    writeFileSync(map, JSON.stringify({ physical_to_logical_map: [[0, 4, 1, 5, 2, 6, 3, 7]] }));
+    const words = [loads, "--as", "loads", "--gpus", "4", "--nodes", "2", "--groups", "2"];
+    expect((await place(...words)).layers[0].lower_bound).toBe(400);
+    const judged = await place(...words, "--map", map);
+    expect(judged.hierarchical).toBe(false);
+    expect(judged.layers[0]).toMatchObject({ max_rank_load: 202, lower_bound: 202, gap: 0 });
+  });
+
   it("writes rows for all layers of the model in SGLang's map", async () => {
     const out = path.join(temporaryFolder(), "map.json");
     const words = [loadsFile(), "--gpus", "2", "--out", out];

@@ -238,7 +238,9 @@ async function placeLayers(recording: Recording, options: PlaceArguments): Promi
   const isDistinct = format === "vllm-ascend";
   const problem = isDistinct && map === null ? distinctProblem(shape) : null;
   if (problem !== null) throw new InputError(`--slots: ${problem}: vllm-ascend cannot read that`);
-  const placer = createLayerPlacer({ shape, method, gap: options.gap, split: options.split, isDistinct });
+  // A map may break the groups, so that only the bound without them is proven for it.
+  const judged = map === null ? shape : { ...shape, nodes: 1, groups: 1 };
+  const placer = createLayerPlacer({ shape: judged, method, gap: options.gap, split: options.split, isDistinct });
   const progress = createProgress(layers.length, "layers", options.quiet);
   const placed: PlacedLayer[] = [];
   const absent: number[] = [];
@@ -458,7 +460,7 @@ function planOf(
     nodes,
     slots,
     groups,
-    hierarchical: nodes > 1 && isHierarchical(shape),
+    hierarchical: map === undefined && nodes > 1 && isHierarchical(shape),
     gap,
     split,
     absent_layers: absent,

@@ -57,7 +57,10 @@ export function verdictOf(figures: LayerFigures): Verdict {
   }
   if (excess === null) return lacking("Shares do not say how many pairs there were, so chance cannot be told apart.");
   const { gpus, slowdownExcess } = figures;
-  const above = `${formatInterval(excess)} above chance`;
+  const above =
+    excess.mean < 0
+      ? `${formatInterval({ ...excess, mean: -excess.mean })} below chance`
+      : `${formatInterval(excess)} above chance`;
   const measured =
     gpus === null
       ? `MaxVio of a batch is ${formatInterval(slowdownExcess)}, ${above}`

@@ -32,7 +32,8 @@ export function formatInterval(interval: Interval | null, unit = 1): string {
   const decimals = Math.max(0, halfWidthDigits - 1 - Math.floor(Math.log10(halfWidth)));
   // A spread far below the digits shown, as between sums that differ only by rounding, has no digits to show.
   if (halfWidth === 0 || decimals > mostDecimals) return `${formatNumber(mean)} ± ${formatNumber(halfWidth)}`;
-  return `${mean.toFixed(decimals)} ± ${halfWidth.toFixed(decimals)}`;
+  // Nothing is left of a minus sign before zeros.
+  return `${mean.toFixed(decimals).replace(/^-(?=[0.]*$)/, "")} ± ${halfWidth.toFixed(decimals)}`;
 }
 
 const mostCharacters = 60;

@@ -11,6 +11,8 @@ describe("a mean with its interval", () => {
     [0.5, 0, "0.5 ± 0"],
     [0.3, 5.5e-17, "0.3 ± 0"],
     [2, null, "2"],
+    [-0.001, 0.19, "0.00 ± 0.19"],
+    [-0.034, 0.029, "-0.034 ± 0.029"],
   ])("of %d and %d is %s", (mean, halfWidth, text) => {
     expect(formatInterval({ mean, halfWidth, count: 3 })).toBe(text);
   });
