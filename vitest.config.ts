@@ -17,7 +17,6 @@ const slowTests = [
   "test/core/pictures/index.test.ts",
   "test/core/placement/balanced.test.ts",
   "test/core/routers/tensor-kernels.test.ts",
-  "test/core/simulation/pass.test.ts",
   "test/core/streams/training/training.test.ts",
   "test/theory/{approximate-balance,logarithmic-regret,monotone-improvement}.test.ts",
   "test/core/transport/*/{column-optimum,exact-assignment,hindsight-bias,sparsity-constrained}.test.ts",

@@ -24,7 +24,7 @@ import { runInProcess } from "../support/run-in-process.ts";
 /** Eight cells, each long enough to be killed in. */
 const scenario = {
   name: "grid",
-  steps: 150,
+  steps: 400,
   tokens: 256,
   experts: 16,
   stream: { kind: "clusters" },
