@@ -55,11 +55,7 @@ export function gpuLoadsPicture(layers: readonly LayerGpuLoads[], when: string, 
   };
   if (isOne && rows[0].placed.length <= mostBars)
     return { ...shared, reading: readingText(when), ...bars(rows[0], width) };
-  const panels = [
-    { title: names.unplaced, rows: rowsOf(rows, "unplaced") },
-    { title: names.placed, rows: rowsOf(rows, "placed") },
-  ];
-  return { ...shared, ...cells(panels, "layer", readingText(when), width) };
+  return { ...shared, ...cells(panelsOf(rows), "layer", readingText(when), width) };
 }
 
 /**
@@ -79,12 +75,9 @@ export function placedGpuLoadsPicture({ variants }: ReportData, width = pictureW
   };
   const reading = readingText(fittedSteps);
   if (placed.some(({ gpuLoads }) => gpuLoads!.length > 1)) {
-    const panels = placed.slice(0, mostLayered).flatMap(({ name }, index) =>
-      (["unplaced", "placed"] as const).map((key) => ({
-        title: `${drawnName(name)}: ${names[key]}`,
-        rows: rowsOf(rowsByVariant[index], key),
-      })),
-    );
+    const panels = placed
+      .slice(0, mostLayered)
+      .flatMap(({ name }, index) => panelsOf(rowsByVariant[index], `${drawnName(name)}: `));
     return { ...shared, ...cells(panels, "layer", reading, width) };
   }
   const rows = rowsByVariant.flat();
@@ -165,8 +158,9 @@ function gpuRows(name: string, layers: readonly PlacedLoads[]): GpuRow[] {
   return layers.map((loads) => ({ label: loads.layer === null ? name : String(loads.layer), ...inPercent(loads) }));
 }
 
-function panelsOf(rows: readonly GpuRow[]): CellPanel[] {
-  return (["unplaced", "placed"] as const).map((key) => ({ title: names[key], rows: rowsOf(rows, key) }));
+/** Returns a panel before and one after; `of` begins their titles. */
+function panelsOf(rows: readonly GpuRow[], of = ""): CellPanel[] {
+  return (["unplaced", "placed"] as const).map((key) => ({ title: `${of}${names[key]}`, rows: rowsOf(rows, key) }));
 }
 
 function rowsOf(rows: readonly GpuRow[], key: "unplaced" | "placed"): CellPanel["rows"] {
